@@ -1,0 +1,56 @@
+# A new machine needs Python 3.11 or newer and make, nothing else: the first target that needs it makes `.venv`.
+# Another Python: `make test PYTHON=python3.12`. Arguments for pytest: `make test ARGS="-k merge"`.
+
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+DAGSTER_FOLDER := .powerca/dagster
+
+.PHONY: help demo dev test lint bench clean
+
+help: ## Print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+
+demo: $(INSTALLED) ## See it work: two PostgreSQL servers of its own and a made-up office
+	@$(BIN)/powerca-sync demo
+
+dev: $(INSTALLED) $(DAGSTER_FOLDER)/dagster.yaml ## Open Dagster's UI with the databases of .env, or with the demo's
+	@if [ ! -f .env ]; then \
+	    echo "There is no .env here, so this is the demo: two PostgreSQL servers of its own; yours are not touched."; \
+	    POWERCA_DEMO=1; export POWERCA_DEMO; \
+	fi; \
+	DAGSTER_HOME="$(CURDIR)/$(DAGSTER_FOLDER)"; export DAGSTER_HOME; \
+	echo "Dagster's history and its copy of dagster.yaml are in $(DAGSTER_FOLDER); the warning about that is harmless."; \
+	exec $(BIN)/python -W 'ignore:Function `dev_command`' -m dagster dev
+
+test: $(INSTALLED) ## Run the tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(INSTALLED) ## Check style, formatting, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+bench: $(INSTALLED) ## Measure against plain psql pipes and the guide's algorithm (some ten minutes)
+	@$(BIN)/python -m benchmarks.run $(ARGS)
+
+clean: ## Remove .venv, builds and caches; keeps .powerca (Dagster's history, the demo's data)
+	rm -rf .venv build *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamp is written last, so that an interrupted installation is taken up again. `-qq` leaves only errors.
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "powerca-sync needs Python 3.11 or newer, and '$(PYTHON)' is not that." >&2; \
+	    echo "Install one, or name the one to use: make demo PYTHON=python3.12" >&2; \
+	    exit 1; \
+	}
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(DAGSTER_FOLDER)/dagster.yaml: dagster.yaml
+	@mkdir -p $(DAGSTER_FOLDER)
+	@cp dagster.yaml $@
