@@ -1,0 +1,173 @@
+"""What to read from the source: the snapshot, the mark that it leaves, and the change set of a run."""
+
+import dataclasses
+import enum
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from psycopg import sql
+
+from powerca_sync.engine.catalog import PLAIN
+from powerca_sync.engine.database import Cursor
+from powerca_sync.engine.mapping import TableMapping
+from powerca_sync.engine.sql import load
+from powerca_sync.engine.state import TableState
+from powerca_sync.engine.statements import extract as statements
+from powerca_sync.errors import ConfigurationError
+from powerca_sync.tables import STAMPS, Category, Strategy, TableSpec
+from powerca_sync.tables import Cursor as ChangeCursor
+
+#: Past half the 32-bit range the order of two transaction ids can no longer be told; this leaves a margin.
+XID_HORIZON = 2**31 - 10_000_000
+#: A `timestamp` mark goes back this far, in seconds, for transactions in flight and clocks that differ.
+DEFAULT_OVERLAP = 600.0
+
+
+class Mode(enum.StrEnum):
+    """Everything, or what changed since the last run."""
+
+    FULL = "full"
+    INCREMENTAL = "incremental"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class TableExtract:
+    """What to read, not yet read: one table of the source."""
+
+    spec: TableSpec
+    mode: Mode = Mode.FULL
+    #: Lets this run delete more rows than the guard allows.
+    allow_mass_delete: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class TextRows:
+    """Rows from elsewhere: all that the target table should hold of this office."""
+
+    spec: TableSpec
+    #: Names of the columns that there are, as the target has them.
+    columns: tuple[str, ...]
+    #: Asked for columns in an order, gives rows of COPY text, each ending in a newline.
+    rows: Callable[[Sequence[str]], Iterable[bytes]]
+    allow_mass_delete: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Snapshot:
+    """Who the source is, and the instant at which it is read."""
+
+    system_identifier: str
+    timeline: int
+    database_oid: int
+    database: str
+    #: 64-bit; no transaction below it was in progress.
+    xmin: int
+    #: Position in the write-ahead log, in bytes.
+    lsn: int
+    clock: datetime
+    has_ledger: bool
+
+    @property
+    def identity(self) -> str:
+        """The desktop itself, however it is reached."""
+        return f"{self.system_identifier}/{self.database}"
+
+    def mark(self, mapping: TableMapping) -> dict[str, Any]:
+        """What the next run needs to find the changes since this snapshot."""
+        return {
+            "system_identifier": self.system_identifier,
+            "timeline": self.timeline,
+            "database_oid": self.database_oid,
+            "table_oid": mapping.source.oid,
+            "xmin": str(self.xmin),
+            "lsn": str(self.lsn),
+            "clock": self.clock.isoformat(),
+        }
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class ChangeSet:
+    """Which rows a run reads."""
+
+    mode: Mode
+    #: Why it is not the mode that was asked for; empty otherwise.
+    reason: str
+    where: sql.Composable
+
+
+def read_snapshot(cursor: Cursor) -> Snapshot:
+    """The first statement of the source's transaction: fixes the instant, answers what it is."""
+    if cursor.connection.info.server_version < 130000:
+        version = cursor.connection.info.server_version // 10000
+        raise ConfigurationError(f"The source runs PostgreSQL {version}, which is too old. Upgrade it to 13 or newer.")
+    cursor.execute(load("snapshot.sql"))
+    row = cursor.fetchone()
+    assert row is not None
+    system_identifier, timeline, database_oid, name, xmin, lsn, clock, has_ledger = row
+    return Snapshot(
+        system_identifier=system_identifier,
+        timeline=timeline,
+        database_oid=database_oid,
+        database=name,
+        xmin=int(xmin),
+        lsn=int(lsn),
+        clock=clock,
+        has_ledger=has_ledger,
+    )
+
+
+def change_set(
+    mapping: TableMapping,
+    requested: Mode,
+    state: TableState,
+    snapshot: Snapshot,
+    *,
+    overlap: float = DEFAULT_OVERLAP,
+) -> ChangeSet:
+    """Everything, or what changed since the stored mark and every row in quarantine, read again by key."""
+    reason = _why_full(mapping, requested, state, snapshot) if requested is Mode.INCREMENTAL else ""
+    if requested is Mode.FULL or reason:
+        return ChangeSet(mode=Mode.FULL, reason=reason, where=sql.SQL("TRUE"))
+    assert state.mark is not None
+    changed: sql.Composable
+    if mapping.spec.cursor is ChangeCursor.XMIN:
+        changed = statements.changed_since_xid(int(state.mark["xmin"]))
+    else:
+        mark = datetime.fromisoformat(state.mark["clock"]) - timedelta(seconds=overlap)
+        changed = statements.changed_since_time(mapping, mark)
+    if not mapping.source.is_unique(mapping.spec.key):
+        changed = statements.sharing_a_key(mapping, changed)
+    if state.quarantined:
+        keys = [[key.get(name) for name in mapping.spec.key] for key in state.quarantined]
+        changed = sql.SQL("({}) OR {}").format(changed, statements.having_keys(mapping, keys))
+    return ChangeSet(mode=Mode.INCREMENTAL, reason="", where=changed)
+
+
+def _why_full(mapping: TableMapping, requested: Mode, state: TableState, snapshot: Snapshot) -> str:
+    spec, mark = mapping.spec, state.mark
+    if spec.category is Category.MASTERS:
+        return "master tables are always read in full"
+    if spec.strategy is Strategy.DELETE_INSERT:
+        return "the mobile side makes the key, so that a row's place shows only among all rows"
+    if spec.cursor is ChangeCursor.TIMESTAMP and not any(mapping.source.column(name) for name in STAMPS):
+        return f"`{spec.desktop}` is missing the columns {' and '.join(STAMPS)}, which an incremental sync requires"
+    if spec.cursor is ChangeCursor.XMIN and mapping.source.kind != PLAIN:
+        return f"`{spec.desktop}` is not a plain table at the source, so that its row versions say nothing"
+    if mark is None:
+        return "there was no complete run before"
+    if state.fingerprint != mapping.fingerprint:
+        return "the columns, or what the spec does with them, are not what they were at the last run"
+    if any(mark[name] != value for name, value in snapshot.mark(mapping).items() if name in _IDENTITY):
+        return "the source is not the database that it was at the last run"
+    xmin, lsn = int(mark["xmin"]), int(mark["lsn"])
+    if snapshot.xmin < xmin or snapshot.lsn < lsn:
+        return "the source's history went backwards since the last run (it was restored)"
+    if snapshot.xmin - xmin > XID_HORIZON:
+        return "too many transactions went by since the last run"
+    if state.lookups != state.versions:
+        return "a table that values are looked up in has changed"
+    return ""
+
+
+_IDENTITY = ("system_identifier", "timeline", "database_oid", "table_oid")

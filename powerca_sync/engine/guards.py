@@ -1,0 +1,51 @@
+"""Refuse to commit what looks like a mistake. Each refusal names the table, the numbers and what allows it."""
+
+from collections.abc import Sequence
+
+from powerca_sync.engine.validation import Quarantined
+from powerca_sync.errors import MergeError, UnsafeTargetError
+from powerca_sync.tables import TableSpec
+
+
+def check_not_emptied(spec: TableSpec, *, read: int, read_before: int | None, allowed: bool) -> None:
+    """Raises `UnsafeTargetError` if the source has no rows at all where the last full run did read some.
+
+    Nothing is ever deleted because of an empty source, whatever is allowed.
+    """
+    if read_before and not read and not allowed:
+        raise UnsafeTargetError(
+            f"Table `{spec.desktop}` is empty at the source; the last run read {read_before} rows. Nothing was written."
+            " Check that the source is the right database and its refresh is not running. If the table really is empty "
+            "now, run once with `--allow-mass-delete`: what the target holds stays all the same."
+        )
+
+
+def check_mass_delete(spec: TableSpec, *, deletes: int, owned: int, allowed: bool) -> None:
+    """Raises `UnsafeTargetError` if more of the office's `owned` rows would go than the spec's limit."""
+    limit = max(spec.mass_delete_rows, int(spec.mass_delete_share * owned))
+    if deletes > limit and not allowed:
+        raise UnsafeTargetError(
+            f"Table `{spec.mobile}`: {deletes} of the office's {owned} rows would be deleted; the limit is {limit}. "
+            "Nothing was written. Check that the source is complete. To allow it once, run with `--allow-mass-delete`."
+        )
+
+
+def check_quarantine(spec: TableSpec, *, quarantined: int, rows: int, samples: Sequence[Quarantined]) -> None:
+    """Raises `UnsafeTargetError` if too large a share of the table's `rows` does not fit or leads nowhere."""
+    if quarantined > spec.limit_rows and quarantined > spec.limit_share * rows:
+        reasons = "; ".join(dict.fromkeys(str(sample) for sample in samples[:5]))
+        raise UnsafeTargetError(
+            f"Table `{spec.mobile}`: {quarantined} of {rows} rows ({quarantined / rows:.0%}) would go to quarantine; "
+            f"the limit is {spec.limit_share:.0%} and more than {spec.limit_rows} rows. Nothing was written. For "
+            f"example: {reasons}. Mend the cause, or raise `limit_share` of the spec."
+        )
+
+
+def check_conservation(spec: TableSpec, *, extracted: int, accounted: dict[str, int]) -> None:
+    """Raises `MergeError` unless each row that was read has exactly one fate."""
+    if sum(accounted.values()) != extracted:
+        fates = ", ".join(f"{count} {fate}" for fate, count in accounted.items())
+        raise MergeError(
+            f"Table `{spec.mobile}`: {extracted} rows were read, but {sum(accounted.values())} are accounted for "
+            f"({fates}). Nothing was written. This is a defect of the sync; please report it."
+        )

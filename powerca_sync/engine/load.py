@@ -1,0 +1,123 @@
+"""One office's rows of a target table as Python values, for programs that look at data rather than move it.
+
+The sync itself never comes here: its rows travel as text. What Python's own types cannot hold comes as the text that
+PostgreSQL prints: infinite dates and those before Christ, 24:00, intervals of months, arrays, documents.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from datetime import tzinfo
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.abc import Buffer
+from psycopg.types.datetime import DateLoader, TimeLoader, TimestampLoader, TimestamptzLoader
+from psycopg.types.string import TextLoader
+
+from powerca_sync.engine.catalog import Column, read_tables
+from powerca_sync.engine.database import Connection, Cursor, explained, transaction
+from powerca_sync.engine.forward import Options
+from powerca_sync.engine.mapping import tables_needed
+from powerca_sync.engine.office import Scope
+from powerca_sync.engine.setup import identify_office
+from powerca_sync.tables import TableSpec
+
+#: Types for which the driver's own loader gives a Python value that says exactly the same.
+_EXACT = frozenset({"bool", "bytea", "float4", "float8", "int2", "int4", "int8", "numeric"})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class LoadedRows:
+    """A table's rows, all read at one instant."""
+
+    columns: tuple[Column, ...]
+    #: Values in the order of the columns.
+    rows: Sequence[tuple[Any, ...]]
+    #: In which times with a zone are given: the office's.
+    timezone: tzinfo
+
+
+def load_rows(
+    spec: TableSpec,
+    *,
+    source: Connection,
+    target: Connection,
+    specs: Sequence[TableSpec],
+    options: Options | None = None,
+) -> LoadedRows:
+    """Every row of this office in the target's table, whoever wrote it, with all of its columns.
+
+    In the order of the primary key, if there is one. The source is asked only whose organisations it has. Raises a
+    `SyncError`; writes nothing.
+    """
+    options = options or Options()
+    with explained(f"loading table `{spec.mobile}`"):
+        timezone = options.timezone or source.info.parameter_status("TimeZone") or "UTC"
+        office = identify_office(source, specs)
+        with transaction(target, timezone=timezone, timeouts=options.timeouts, snapshot=True) as cursor:
+            scope = Scope(office=office, specs=specs, tables=read_tables(cursor, tables_needed(spec, specs)))
+            table = scope.table(spec.mobile)
+            _use_loaders(cursor)
+            cursor.execute(_select(spec, scope))
+            return LoadedRows(columns=table.columns, rows=cursor.fetchall(), timezone=cursor.connection.info.timezone)
+
+
+def _select(spec: TableSpec, scope: Scope) -> sql.Composed:
+    table = scope.table(spec.mobile)
+    statement = sql.SQL("""\
+SELECT {columns}
+FROM {table} AS t
+WHERE {in_office}""").format(
+        columns=sql.SQL(", ").join(sql.Identifier("t", column.name) for column in table.columns),
+        table=table.identifier,
+        in_office=scope.holds(spec, "t"),
+    )
+    if table.primary_key:
+        key = sql.SQL(", ").join(sql.Identifier("t", name) for name in table.primary_key)
+        statement += sql.SQL("\nORDER BY {}").format(key)
+    return statement
+
+
+def _use_loaders(cursor: Cursor) -> None:
+    """Exact values for the types that have them, text for all others, arrays of any type included."""
+    for info in cursor.adapters.types:
+        if info.name not in _EXACT:
+            cursor.adapters.register_loader(info.oid, _DAYTIME.get(info.name, TextLoader))
+        if info.array_oid:
+            cursor.adapters.register_loader(info.array_oid, TextLoader)
+
+
+class _DateOrText(DateLoader):
+    def load(self, data: Buffer) -> Any:
+        return _or_text(super().load, data)
+
+
+class _TimeOrText(TimeLoader):
+    def load(self, data: Buffer) -> Any:
+        return _or_text(super().load, data)
+
+
+class _TimestampOrText(TimestampLoader):
+    def load(self, data: Buffer) -> Any:
+        return _or_text(super().load, data)
+
+
+class _TimestamptzOrText(TimestamptzLoader):
+    def load(self, data: Buffer) -> Any:
+        return _or_text(super().load, data)
+
+
+def _or_text(load: Any, data: Buffer) -> Any:
+    try:
+        return load(data)
+    except psycopg.DataError:
+        return bytes(data).decode()
+
+
+_DAYTIME: Mapping[str, type[Any]] = {
+    "date": _DateOrText,
+    "time": _TimeOrText,
+    "timestamp": _TimestampOrText,
+    "timestamptz": _TimestamptzOrText,
+}

@@ -1,0 +1,229 @@
+"""Hold the two catalogs against a spec: which columns travel, how, and what is compared."""
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import LiteralString
+
+from psycopg import sql
+
+from powerca_sync.engine.catalog import PARTITIONED, PLAIN, Column, ForeignKey, Table
+from powerca_sync.engine.conversion import Conversion, comparable, conversion
+from powerca_sync.engine.office import Scope, ancestors
+from powerca_sync.errors import SchemaMismatchError
+from powerca_sync.tables import CREATED, OWNER, STAMPS, UPDATED, Reference, Strategy, TableSpec
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class SyncedColumn:
+    """A column that travels."""
+
+    #: As the target has it.
+    column: Column
+    #: As the source has it.
+    source: Column
+    #: SQL over the source's row, alias `s`.
+    read: sql.Composable
+    #: Template over the staged row, as in `Conversion.faithful`.
+    faithful: LiteralString | None = None
+    #: Staging column that holds the source's text, where `faithful` needs it.
+    raw: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The column's name on both sides."""
+        return self.column.name
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class TableMapping:
+    """One table, its two ends, and how rows get from one to the other."""
+
+    spec: TableSpec
+    scope: Scope
+    source: Table
+    target: Table
+    #: In the target's order; stamps included where both sides have them.
+    synced: tuple[SyncedColumn, ...]
+    #: Source columns that stay behind because the target has no such column.
+    ignored: tuple[str, ...]
+
+    @property
+    def has_owner(self) -> bool:
+        """Whether target rows say who wrote them; without that, all of the office's rows are desktop-owned."""
+        return self.target.column(OWNER) is not None
+
+    @property
+    def source_has_owner(self) -> bool:
+        """Whether source rows say who wrote them, so that pulled phone rows can be told."""
+        return self.source.column(OWNER) is not None
+
+    @property
+    def key(self) -> tuple[Column, ...]:
+        """The key's columns, as the target has them."""
+        return tuple(self.target.required(name) for name in self.spec.key)
+
+    @property
+    def staged(self) -> tuple[Column, ...]:
+        """The target columns that staging holds: synced ones and lookups."""
+        looked_up = {lookup.column for lookup in self.spec.lookups}
+        names = {column.name for column in self.synced} | looked_up
+        return tuple(column for column in self.target.columns if column.name in names)
+
+    @property
+    def content(self) -> tuple[Column, ...]:
+        """The columns by which rows are compared: never stamps, nor what the phones own."""
+        left_out = {*STAMPS, *self.spec.mobile_owned}
+        if self.spec.strategy is Strategy.UPSERT:
+            # Equal already, because they pair the rows; comparing their text would see 5 and 5.00 as a change.
+            left_out |= set(self.spec.key)
+        return tuple(column for column in self.staged if column.name not in left_out)
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when the columns of either side, or what the spec does with them, change."""
+        facts = [
+            self.source.oid,
+            self.target.oid,
+            self.spec.strategy,
+            self.spec.key,
+            [column.name for column in self.content],
+            [(column.name, column.source.type, column.column.type, column.read.as_string()) for column in self.synced],
+            [(lookup.column, lookup.table, lookup.match, lookup.answer) for lookup in self.spec.lookups],
+            # PostgreSQL adds a column with a default without touching the rows.
+            [(column.name, column.number) for column in self.source.columns],
+        ]
+        return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+
+    def row(self, alias: str, columns: Iterable[Column]) -> sql.Composed:
+        """`ROW(...)` of columns in a form whose equality is equality of their text."""
+        values = (comparable(sql.Identifier(alias, column.name), column) for column in columns)
+        return sql.SQL("ROW({})").format(sql.SQL(", ").join(values))
+
+    def in_office(self, alias: str) -> sql.Composable:
+        """A condition on `alias`, a target or staged row: it belongs to this office."""
+        return self.scope.holds(self.spec, alias)
+
+    def owner(self, alias: str) -> sql.Composable:
+        """Who wrote the target row `alias`, as text."""
+        return sql.SQL("{}::text").format(sql.Identifier(alias, OWNER)) if self.has_owner else sql.SQL("'D'")
+
+    def checked_references(self) -> tuple[Reference, ...]:
+        """The spec's references whose column travels; the others have nothing to check."""
+        names = {column.name for column in self.staged}
+        return tuple(
+            reference for reference in self.spec.references if not reference.order_only and reference.column in names
+        )
+
+    def enforced_references(self) -> tuple[ForeignKey, ...]:
+        """The target's own foreign keys over travelling columns."""
+        names = {column.name for column in self.staged}
+        return tuple(key for key in self.target.references if names.issuperset(key.columns))
+
+    def stamp(self, name: str) -> bool:
+        """Whether the target has that stamp column."""
+        return name in (CREATED, UPDATED) and self.target.column(name) is not None
+
+
+def map_table(spec: TableSpec, *, sources: Mapping[str, Table], scope: Scope) -> TableMapping:
+    """The mapping of one table, or a `SchemaMismatchError` that says what the two sides and the spec disagree on.
+
+    `sources` has the source's tables by desktop name; the target's are in `scope`.
+    """
+    if spec.desktop not in sources:
+        raise SchemaMismatchError(f"Table `{spec.desktop}` does not exist at the source, or its user may not see it.")
+    source, target = sources[spec.desktop], scope.table(spec.mobile)
+    if target.kind not in (PLAIN, PARTITIONED):
+        raise SchemaMismatchError(f"`{spec.mobile}` is not a table at the target, which rows could be merged into.")
+    if spec.strategy is Strategy.DELETE_INSERT and target.column(OWNER) is None:
+        raise SchemaMismatchError(
+            f"Table `{spec.mobile}` has no column `{OWNER}` at the target, so that phone rows could not be told from "
+            "desktop rows. Add the column, or use the strategy UPSERT."
+        )
+    _require(spec, source, target)
+    looked_up = {lookup.column for lookup in spec.lookups}
+    left_behind = spec.skip | looked_up | {OWNER} | set(spec.constants)
+    synced: list[SyncedColumn] = []
+    for column in target.columns:
+        from_source = source.column(column.name)
+        if from_source is None or column.name in left_behind or not _writable(spec, target, column):
+            continue
+        synced.append(_synced(spec, from_source, column, place=len(synced)))
+    if not synced:
+        raise SchemaMismatchError(f"Table `{spec.mobile}` has no column in common with `{spec.desktop}`.")
+    return TableMapping(
+        spec=spec,
+        scope=scope,
+        source=source,
+        target=target,
+        synced=tuple(synced),
+        ignored=tuple(
+            column.name
+            for column in source.columns
+            if target.column(column.name) is None and column.name not in left_behind
+        ),
+    )
+
+
+def tables_needed(spec: TableSpec, specs: Sequence[TableSpec]) -> tuple[str, ...]:
+    """Mobile names of every target table that syncing `spec` has to know about, itself first."""
+    checked = (reference.parent for reference in spec.references if not reference.order_only)
+    looked_up = (lookup.table for lookup in spec.lookups)
+    direct = dict.fromkeys((spec.mobile, *checked, *looked_up, *ancestors(spec, specs)))
+    by_name = {one.mobile: one for one in specs}
+    for name in tuple(direct):
+        direct |= dict.fromkeys(ancestors(by_name.get(name, spec), specs))
+    return tuple(direct)
+
+
+def _require(spec: TableSpec, source: Table, target: Table) -> None:
+    on_both = {*spec.key, *(expression.column for expression in spec.expressions)}
+    if spec.office is not None:
+        on_both.add(spec.key[0] if spec.defines_offices else spec.office)
+    for name in sorted(on_both):
+        target.required(name)
+        source.required(name)
+    for lookup in spec.lookups:
+        target.required(lookup.column)
+        source.required(lookup.match)
+    for name in spec.constants:
+        target.required(name)
+    for name in sorted({*spec.key} & spec.skip):
+        raise SchemaMismatchError(f"Table `{spec.mobile}`: column `{name}` is both in `key` and in `skip`.")
+    for name in spec.key:
+        column = target.required(name)
+        if column.generated or column.identity == "a":
+            raise SchemaMismatchError(
+                f"Column `{name}` of `{spec.mobile}` is generated by the target, so that it cannot take the source's "
+                "key. Make it a plain column, or `GENERATED BY DEFAULT`."
+            )
+
+
+def _writable(spec: TableSpec, target: Table, column: Column) -> bool:
+    """Whether the source's value may be written: not what the target makes itself."""
+    if column.generated or column.identity == "a":
+        return False
+    surrogate = column.name in target.primary_key and column.name not in spec.key
+    return not (surrogate and (len(target.primary_key) == 1 or column.has_default))
+
+
+def _synced(spec: TableSpec, source: Column, target: Column, *, place: int) -> SyncedColumn:
+    for expression in spec.expressions:
+        if expression.column == target.name:
+            # Reviewed by a person: the value is what the expression makes of it.
+            read = sql.SQL("({})").format(sql.SQL(expression.forward))
+            raw = f"raw:{place}" if target.name in spec.key else None
+            return SyncedColumn(column=target, source=source, read=read, raw=raw)
+    try:
+        how = Conversion() if target.name in STAMPS else conversion(source, target)
+    except SchemaMismatchError as exc:
+        raise SchemaMismatchError(f"Table `{spec.mobile}`: {exc}") from None
+    # A key is kept as the source has it, so that its row can be found there again.
+    kept = how.faithful is not None or (target.name in spec.key and source.type != target.type)
+    return SyncedColumn(
+        column=target,
+        source=source,
+        read=sql.SQL(how.read).format(value=sql.Identifier("s", source.name)),
+        faithful=how.faithful,
+        raw=f"raw:{place}" if kept else None,
+    )

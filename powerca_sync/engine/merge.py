@@ -1,0 +1,211 @@
+"""Merge staging into the target: plan what differs, then write only that.
+
+`plan_merge` fills the table of actions and writes nothing else; `apply_merge` carries it out in the order delete,
+update, insert. Every write repeats in its WHERE who owns the row, whose office it is and what it held when the plan was
+made: a row that somebody changed in between is not hit, and the whole is planned anew.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import psycopg
+from psycopg import sql
+
+from powerca_sync.engine.database import Cursor, is_refusal
+from powerca_sync.engine.mapping import TableMapping
+from powerca_sync.engine.statements import merge as statements
+from powerca_sync.engine.statements import staging
+from powerca_sync.errors import MergeError
+from powerca_sync.tables import Strategy
+
+#: Beyond this many refused rows the table is at fault, not the rows.
+MOST_REFUSED = 10_000
+#: Refusals that another row causes, which may itself be on its way out: unique, foreign key, exclusion.
+_IN_THE_WAY = ("23505", "23503", "23P01")
+
+
+class OvertakenError(Exception):
+    """Somebody else wrote a row between plan and write; roll back to before the plan, and plan again."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class MergePlan:
+    """How many rows the merge will touch or leave alone, and why."""
+
+    insert: int = 0
+    update: int = 0
+    delete: int = 0
+    #: Target rows that would be deleted if no other rows depended on them.
+    referenced: int = 0
+    unchanged: int = 0
+    #: Staged rows that a phone's row (or one that is nobody's) stands for, with the same content.
+    keep: int = 0
+    #: The same with other content.
+    conflict: int = 0
+    #: Staged rows whose key another office has; they go to quarantine.
+    collision: int = 0
+    #: Target rows whose source row is in quarantine: the last good version stays.
+    held: int = 0
+    #: Target rows that the source no longer has, kept because the spec says so.
+    stale: int = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class MergeResult:
+    """What the merge wrote."""
+
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+    #: Rows kept because other rows depend on them.
+    kept_referenced: int = 0
+    #: Deletes that the target refused, for example by a trigger.
+    undeletable: int = 0
+    #: Rows whose update the target refused: the last good version stays.
+    held: int = 0
+
+
+def plan_merge(cursor: Cursor, mapping: TableMapping, *, complete: bool) -> MergePlan:
+    """Fill the table of actions. `complete`: staging has all of the source's rows, so that a missing one is gone."""
+    counts: dict[str, int] = {}
+    if mapping.spec.strategy is Strategy.UPSERT:
+        _count(cursor, statements.plan_upsert(mapping, complete=complete), counts)
+    else:
+        _plan_delete_insert(cursor, mapping, counts, complete=complete)
+    if counts.get("delete"):
+        counts["referenced"] = _keep_referenced(cursor, mapping)
+        counts["delete"] -= counts["referenced"]
+    known = {field.name for field in dataclasses.fields(MergePlan)}
+    return MergePlan(**{action: count for action, count in counts.items() if action in known})
+
+
+def _plan_delete_insert(cursor: Cursor, mapping: TableMapping, counts: dict[str, int], *, complete: bool) -> None:
+    """Look at no row where the office has none yet, and at no content that both sides have equally often."""
+    cursor.execute(statements.has_rows(mapping))
+    if cursor.fetchone() == (False,):
+        _count(cursor, statements.plan_inserts(), counts)
+        return
+    cursor.execute(statements.plan_contents(mapping))
+    # Without a look at how few they are, both tables would be sorted to find them.
+    cursor.execute(sql.SQL("ANALYZE {}").format(statements.UNSETTLED))
+    cursor.execute(statements.count_settled())
+    row = cursor.fetchone()
+    assert row is not None
+    settled, unsettled, with_copies = row
+    if unsettled:
+        _count(cursor, statements.plan_pairs(mapping, complete=complete, copies=with_copies > 0), counts)
+        if counts.get("overtaken"):
+            raise OvertakenError("rows changed while the merge was planned")
+    counts["unchanged"] = counts.get("unchanged", 0) + settled
+
+
+def _count(cursor: Cursor, statement: sql.Composed, counts: dict[str, int]) -> None:
+    cursor.execute(statement)
+    for action, count in cursor.fetchall():
+        counts[action] = counts.get(action, 0) + count
+
+
+def apply_merge(cursor: Cursor, mapping: TableMapping, plan: MergePlan) -> MergeResult:
+    """Carry out the plan; staged rows that the target refuses, and collisions, go to the rejected.
+
+    Raises `OvertakenError` where a planned row is not as it was.
+    """
+    if plan.collision:
+        cursor.execute(
+            staging.reject(mapping, statements.faulty_actions("collision", reason="collision", mapping=mapping))
+        )
+    kept = 0
+    if plan.delete and mapping.target.referenced_by:
+        # Locked first and looked at by a later statement, which sees what was committed while the lock was waited for.
+        cursor.execute(statements.lock_deletes(mapping))
+        kept = _keep_referenced(cursor, mapping)
+    deleted, undeletable = _carry_out(
+        cursor, mapping, "delete", statements.delete, plan.delete - kept, among=plan.delete + plan.referenced
+    )
+    updated, refused = _carry_out(cursor, mapping, "update", statements.update, plan.update)
+    inserted, refused_too = _carry_out(cursor, mapping, "insert", statements.insert, plan.insert)
+    if refused or refused_too:
+        cursor.execute(staging.reject(mapping, statements.faulty_actions("refused", reason="refused", mapping=mapping)))
+    return MergeResult(
+        inserted=inserted,
+        updated=updated,
+        deleted=deleted,
+        kept_referenced=plan.referenced + kept,
+        undeletable=undeletable,
+        held=refused,
+    )
+
+
+def _keep_referenced(cursor: Cursor, mapping: TableMapping) -> int:
+    """Take deletes out of the plan on which other rows depend, until none is found; answers how many."""
+    kept = 0
+    while True:
+        found = 0
+        for key in mapping.target.referenced_by:
+            cursor.execute(statements.keep_referenced(mapping, key))
+            found += cursor.rowcount
+        kept += found
+        # A row that stays after all may name another of its own table.
+        if not found or not any(key.child == key.parent for key in mapping.target.referenced_by):
+            return kept
+
+
+def _carry_out(
+    cursor: Cursor,
+    mapping: TableMapping,
+    action: str,
+    statement: Callable[[TableMapping, int, int], sql.Composed],
+    planned: int,
+    *,
+    among: int = 0,
+) -> tuple[int, int]:
+    """Run one kind of action, isolating what the target refuses; answers (rows written, rows refused).
+
+    The `planned` actions have numbers from 1 to `among`, or to their own count.
+    """
+    written, landed = 0, False
+    refused: dict[int, str] = {}
+    in_the_way: set[int] = set()
+    everything = (1, among or planned)
+    ranges = [everything] if planned else []
+    while ranges:
+        first, last = ranges.pop()
+        try:
+            with cursor.connection.transaction():
+                cursor.execute(statement(mapping, first, last))
+        except psycopg.Error as exc:
+            if not is_refusal(exc):
+                raise
+            if (first, last) == everything:
+                cursor.execute(statements.index_actions())
+            if first < last:
+                middle = (first + last) // 2
+                ranges += [(middle + 1, last), (first, middle)]
+            else:
+                refused[first] = exc.diag.message_primary or str(exc)
+                if exc.sqlstate in _IN_THE_WAY:
+                    in_the_way.add(first)
+        else:
+            written += cursor.rowcount
+            landed |= cursor.rowcount > 0
+        if len(refused) > MOST_REFUSED:
+            raise MergeError(
+                f"Table `{mapping.spec.mobile}`: the target refused more than {MOST_REFUSED} rows; the last one: "
+                f"{refused.popitem()[1]}. Nothing was written. Look for a rule or a trigger that no row can satisfy."
+            )
+        if not ranges and landed:
+            # What was in a row's way may be gone by now, or what it needs be there.
+            ranges = [(n, n) for n in sorted(in_the_way, reverse=True)]
+            refused = {n: words for n, words in refused.items() if n not in in_the_way}
+            in_the_way, landed = set(), False
+    for n, message in refused.items():
+        cursor.execute(statements.mark_refused(action, n, message))
+    if written + len(refused) != planned:
+        raise OvertakenError(f"{planned} rows were to be {action}d, {written} were")
+    return written, len(refused)
+
+
+def conflicts(cursor: Cursor, mapping: TableMapping) -> tuple[str, ...]:
+    """Keys of the first rows that phones and the office hold with different content."""
+    cursor.execute(statements.conflicts(mapping))
+    return tuple(key for (key,) in cursor.fetchall())

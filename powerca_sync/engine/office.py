@@ -1,0 +1,84 @@
+"""Which rows are this office's: the organisations of the desktop, and the way from a row to its organisation."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from psycopg import sql
+
+from powerca_sync.engine.catalog import Table
+from powerca_sync.engine.conversion import equal
+from powerca_sync.errors import SchemaMismatchError
+from powerca_sync.tables import Reference, TableSpec, spec_named
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Office:
+    """One desktop installation and its organisations."""
+
+    #: The desktop's system identifier and database: who it is, wherever it is reached.
+    identity: str
+    #: Keys of its organisations, in text form. None: the tables are not split by office.
+    orgs: tuple[str, ...] | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Scope:
+    """What it takes to say in SQL whether a mobile row is this office's."""
+
+    office: Office
+    specs: Sequence[TableSpec]
+    #: Facts about the target's tables, by mobile name.
+    tables: Mapping[str, Table]
+
+    def holds(self, spec: TableSpec, alias: str) -> sql.Composable:
+        """A condition on `alias`, a row of the table of `spec`; NULL where the row leads to no office."""
+        if self.office.orgs is None or spec.office is None:
+            return sql.SQL("TRUE")
+        upward = office_reference(spec, self.specs)
+        if upward is None:
+            column = spec.key[0] if spec.defines_offices else spec.office
+            return sql.SQL("{} = ANY ({})").format(sql.Identifier(alias, column), array_literal(self.office.orgs))
+        above = f"{alias}_up"
+        parent = spec_named(self.specs, upward.parent)
+        table = self.table(upward.parent)
+        return sql.SQL("EXISTS (SELECT FROM {parent} AS {above} WHERE {link} AND {holds})").format(
+            parent=table.identifier,
+            above=sql.Identifier(above),
+            link=equal(
+                sql.Identifier(above, upward.names),
+                table.required(upward.names),
+                sql.Identifier(alias, upward.column),
+                self.table(spec.mobile).required(upward.column),
+            ),
+            holds=self.holds(parent, above),
+        )
+
+    def table(self, mobile: str) -> Table:
+        """Facts about a target table; `SchemaMismatchError` if it does not exist."""
+        if mobile not in self.tables:
+            raise SchemaMismatchError(
+                f"Table `{mobile}` does not exist at the target. Create it there, or take its spec out."
+            )
+        return self.tables[mobile]
+
+
+def office_reference(spec: TableSpec, specs: Sequence[TableSpec]) -> Reference | None:
+    """The reference that leads to a row's office, or None where the office column holds the office's key itself."""
+    if spec.defines_offices:
+        return None
+    for reference in spec.references:
+        if reference.column == spec.office and not spec_named(specs, reference.parent).defines_offices:
+            return reference
+    return None
+
+
+def ancestors(spec: TableSpec, specs: Sequence[TableSpec]) -> tuple[str, ...]:
+    """Mobile names of the tables between `spec` and its office."""
+    upward = office_reference(spec, specs)
+    return () if upward is None else (upward.parent, *ancestors(spec_named(specs, upward.parent), specs))
+
+
+def array_literal(values: Sequence[str]) -> sql.Literal:
+    """An array of unknown type, so that it takes the type of the column it is compared with."""
+    quoted = ('"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' for value in values)
+    return sql.Literal("{" + ",".join(quoted) + "}")

@@ -1,0 +1,47 @@
+"""First contact: make what the engine keeps at the target, and record whose organisations the desktop has."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from powerca_sync.engine import state
+from powerca_sync.engine.database import Connection, Timeouts, explained, transaction
+from powerca_sync.engine.extract import read_snapshot
+from powerca_sync.engine.forward import read_office
+from powerca_sync.engine.office import Office
+from powerca_sync.tables import TableSpec
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Introduction:
+    """What the target now knows of the source."""
+
+    #: Whether any of the engine's own tables had to be made.
+    created: bool
+    office: Office
+
+
+def identify_office(source: Connection, specs: Sequence[TableSpec]) -> Office:
+    """Who the source is and whose organisations it has; only reads."""
+    with (
+        explained("reading the organisations at the source"),
+        transaction(source, timezone="UTC", timeouts=Timeouts(), snapshot=True) as cursor,
+    ):
+        return read_office(cursor, specs, read_snapshot(cursor))
+
+
+def introduce(
+    *, source: Connection, target: Connection, specs: Sequence[TableSpec], accept: bool = False
+) -> Introduction:
+    """Prepare the target for this source; changes nothing where that has been done.
+
+    Raises `UnsafeTargetError` if another desktop has one of the organisations, unless `accept`: then this one takes
+    its place.
+    """
+    office = identify_office(source, specs)
+    created = state.prepare_target(target)
+    with (
+        explained("claiming the organisations at the target"),
+        transaction(target, timezone="UTC", timeouts=Timeouts()) as cursor,
+    ):
+        state.claim_office(cursor, office, accept=accept)
+    return Introduction(created=created, office=office)

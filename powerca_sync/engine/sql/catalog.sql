@@ -1,0 +1,104 @@
+-- One row for each wanted relation, in the order asked; the facts are NULL where it does not exist.
+-- to_jsonb reads a column that older servers do not have: indnullsnotdistinct came with 15, conenforced with 18.
+SELECT
+    c.oid::bigint AS oid,
+    c.relkind::text AS kind,
+    c.relkind = 'r' AND c.relhassubclass AS has_children,
+    (
+        SELECT coalesce(jsonb_agg(jsonb_build_object(
+            'name', a.attname,
+            'type', format_type(a.atttypid, a.atttypmod),
+            'base', base.name,
+            'typmod', base.typmod,
+            'category', base.category,
+            'nullable', NOT (a.attnotnull OR base.not_null),
+            'has_default', a.atthasdef OR a.attidentity <> '',
+            'identity', a.attidentity,
+            'generated', a.attgenerated <> '',
+            'number', a.attnum
+        ) ORDER BY a.attnum), '[]')
+        FROM pg_attribute AS a
+        CROSS JOIN LATERAL (
+            -- Down through domains to the type that the values really have.
+            WITH RECURSIVE chain AS (
+                SELECT t.oid, t.typname, t.typtype, t.typbasetype, t.typcategory, t.typnamespace,
+                    a.atttypmod AS typmod, t.typnotnull AS not_null
+                FROM pg_type AS t
+                WHERE t.oid = a.atttypid
+                UNION ALL
+                SELECT t.oid, t.typname, t.typtype, t.typbasetype, t.typcategory, t.typnamespace,
+                    CASE WHEN chain.typmod >= 0 THEN chain.typmod ELSE d.typtypmod END,
+                    chain.not_null OR t.typnotnull
+                FROM chain
+                JOIN pg_type AS d ON d.oid = chain.oid
+                JOIN pg_type AS t ON t.oid = chain.typbasetype
+                WHERE chain.typtype = 'd'
+            )
+            SELECT
+                CASE WHEN typnamespace = 'pg_catalog'::regnamespace THEN typname
+                    ELSE typnamespace::regnamespace::text || '.' || typname END AS name,
+                typmod, typcategory AS category, not_null
+            FROM chain
+            WHERE typtype <> 'd'
+        ) AS base
+        WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    ) AS columns,
+    (
+        SELECT coalesce(jsonb_agg(jsonb_build_object(
+            'primary', i.indisprimary,
+            'nulls_distinct', NOT coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, false),
+            'columns', (
+                SELECT jsonb_agg(a.attname ORDER BY place.n)
+                FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS place (attnum, n)
+                JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = place.attnum
+                WHERE place.n <= i.indnkeyatts
+            )
+        ) ORDER BY i.indisprimary DESC, i.indexrelid), '[]')
+        FROM pg_index AS i
+        WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
+    ) AS unique_keys,
+    (
+        SELECT coalesce(jsonb_agg(jsonb_build_object(
+            'columns', (
+                SELECT jsonb_agg(a.attname ORDER BY place.n)
+                FROM unnest(k.conkey) WITH ORDINALITY AS place (attnum, n)
+                JOIN pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = place.attnum
+            ),
+            'child_schema', child_schema.nspname,
+            'child', child.relname,
+            'parent_schema', parent_schema.nspname,
+            'parent', parent.relname,
+            'parent_columns', (
+                SELECT jsonb_agg(a.attname ORDER BY place.n)
+                FROM unnest(k.confkey) WITH ORDINALITY AS place (attnum, n)
+                JOIN pg_attribute AS a ON a.attrelid = k.confrelid AND a.attnum = place.attnum
+            ),
+            'inbound', k.confrelid = c.oid,
+            'outbound', k.conrelid = c.oid
+        ) ORDER BY k.conname), '[]')
+        FROM pg_constraint AS k
+        JOIN pg_class AS child ON child.oid = k.conrelid
+        JOIN pg_namespace AS child_schema ON child_schema.oid = child.relnamespace
+        JOIN pg_class AS parent ON parent.oid = k.confrelid
+        JOIN pg_namespace AS parent_schema ON parent_schema.oid = parent.relnamespace
+        -- The copies that a partitioned table keeps for each partition say nothing new.
+        WHERE k.contype = 'f' AND k.conparentid = 0 AND c.oid IN (k.conrelid, k.confrelid)
+            AND coalesce((to_jsonb(k) ->> 'conenforced')::boolean, true)
+    ) AS foreign_keys,
+    (
+        SELECT coalesce(jsonb_agg(jsonb_build_object(
+            'name', k.conname,
+            'expression', pg_get_expr(k.conbin, k.conrelid),
+            'columns', (
+                SELECT coalesce(jsonb_agg(a.attname), '[]')
+                FROM pg_attribute AS a
+                WHERE a.attrelid = c.oid AND a.attnum = ANY (k.conkey)
+            )
+        ) ORDER BY k.conname), '[]')
+        FROM pg_constraint AS k
+        WHERE k.contype = 'c' AND k.conrelid = c.oid AND coalesce((to_jsonb(k) ->> 'conenforced')::boolean, true)
+    ) AS checks
+FROM unnest(%(schemas)s::text[], %(names)s::text[]) WITH ORDINALITY AS wanted (schema, name, place)
+LEFT JOIN (pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace)
+    ON n.nspname = wanted.schema AND c.relname = wanted.name AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+ORDER BY wanted.place

@@ -1,0 +1,243 @@
+"""Bring rows into staging: COPY to COPY, as text, in chunks; rows that do not fit are isolated and set aside.
+
+No value becomes a Python object. A chunk stays in memory until the target has accepted it, so that a refused one can be
+sent again in halves, down to the rows at fault.
+"""
+
+import dataclasses
+import re
+from collections.abc import Generator, Iterable, Iterator, Sequence
+
+import psycopg
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from powerca_sync.engine.database import Cursor, configure, is_refusal
+from powerca_sync.engine.mapping import TableMapping
+from powerca_sync.engine.statements import staging as statements
+from powerca_sync.engine.statements.extract import staged_names
+from powerca_sync.errors import ConfigurationError, StagingError
+
+#: Bytes in memory before the target has to say whether it accepts them.
+CHUNK = 8 * 1024 * 1024
+#: Bytes handed to the driver at a time; row by row costs half as much again.
+BLOCK = 64 * 1024
+#: Beyond this many refused rows the table is at fault, not the rows.
+MOST_REFUSED = 10_000
+
+
+@dataclasses.dataclass(slots=True)
+class Staged:
+    """What came of bringing rows into staging."""
+
+    read: int = 0
+    accepted: int = 0
+    refused: int = 0
+    bytes: int = 0
+
+
+def read_rows(cursor: Cursor, copy_out: sql.Composed, *, encoding: str | None) -> Generator[bytes, None, None]:
+    """COPY text of the source, a row at a time, in UTF-8 where it can be.
+
+    A database in another encoding is read as it is stored: the server's own conversion would fail the whole table for
+    one impossible byte. `encoding` says how to read it where the database does not (SQL_ASCII).
+    """
+    stored = cursor.connection.info.parameter_status("server_encoding") or "UTF8"
+    if stored == "UTF8":
+        with cursor.copy(copy_out) as copy:
+            yield from map(bytes, copy)
+        return
+    codec = python_codec(encoding or ("UTF8" if stored == "SQL_ASCII" else stored))
+    # Names and keys in the statement are not converted either.
+    statement = copy_out.as_string(cursor).encode(codec)
+    configure(cursor, {"client_encoding": "SQL_ASCII"})
+    with cursor.copy(statement) as copy:
+        for row in copy:
+            yield _as_utf8(bytes(row), codec)
+    configure(cursor, {"client_encoding": "UTF8"})
+
+
+def _as_utf8(row: bytes, codec: str) -> bytes:
+    """The row in UTF-8. An impossible byte stays one, so that the target refuses the row, naming that byte."""
+    try:
+        return row.decode(codec).encode()
+    except UnicodeDecodeError:
+        text = row.decode(codec, "surrogateescape")
+        kept = text.encode(errors="surrogateescape")
+        # Two impossible bytes may happen to make one possible character; a surrogate never is one.
+        return text.encode(errors="surrogatepass") if _is_utf8(kept) else kept
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+#: PostgreSQL's names of encodings that Python does not know by the same letters.
+_CODECS = {"UTF8": "utf-8", "SQLASCII": "ascii", "KOI8R": "koi8_r", "KOI8U": "koi8_u", "EUCJIS2004": "euc_jis_2004"}
+
+
+def python_codec(encoding: str) -> str:
+    """Python's name for a PostgreSQL encoding."""
+    name = re.sub("[^A-Z0-9]", "", encoding.upper())
+    name = re.sub(r"^WIN(\d+)$", r"CP\1", name)
+    name = re.sub(r"^ISO8859(\d+)$", r"ISO8859-\1", name)
+    codec = _CODECS.get(name, name)
+    try:
+        "".encode(codec)
+    except LookupError as exc:
+        raise ConfigurationError(
+            f"The source's text is said to be in `{encoding}`, which is not a known encoding. Set `LOCAL_DB_ENCODING` "
+            "to the one that it is in, for example `WIN1252` or `UTF8`."
+        ) from exc
+    return codec
+
+
+def stage_rows(
+    cursor: Cursor, mapping: TableMapping, rows: Iterable[bytes], *, into: sql.Identifier = statements.STAGING
+) -> Staged:
+    """COPY rows (text, each ending in a newline) into staging; those that do not fit go to the rejected.
+
+    Raises `StagingError` where the target's count is not ours, or too many rows do not fit.
+    """
+    staged, source = Staged(), iter(rows)
+    copy_in = statements.copy_in(mapping, into)
+    while True:
+        chunk = _Chunk()
+        try:
+            with cursor.connection.transaction(), cursor.copy(copy_in) as copy:
+                for block in chunk.fill(source):
+                    copy.write(block)
+        except psycopg.Error as exc:
+            if not is_refusal(exc):
+                raise
+            for row, reason in _isolate(cursor, copy_in, chunk.rows(), staged):
+                staged.refused += 1
+                if staged.refused > MOST_REFUSED:
+                    raise StagingError(
+                        f"Table `{mapping.spec.mobile}`: more than {MOST_REFUSED} rows do not fit the target; the last "
+                        f"one: {_words(mapping, row, reason)}. Nothing was written. Compare the columns of both sides."
+                    ) from exc
+                if into is statements.STAGING:
+                    _refuse(cursor, mapping, row, reason)
+        else:
+            staged.accepted += cursor.rowcount
+        staged.read += chunk.count
+        staged.bytes += chunk.size
+        if chunk.is_last:
+            break
+    if staged.accepted + staged.refused != staged.read:
+        raise StagingError(
+            f"Table `{mapping.spec.mobile}`: {staged.read} rows were read, but the target says that it took "
+            f"{staged.accepted} and refused {staged.refused}. Nothing was written. Run again."
+        )
+    return staged
+
+
+class _Chunk:
+    """Rows on their way, kept until they are accepted."""
+
+    def __init__(self) -> None:
+        self.blocks: list[bytes] = []
+        self.count = 0
+        self.size = 0
+        self.is_last = False
+
+    def fill(self, rows: Iterator[bytes]) -> Iterator[bytes]:
+        """Take rows until the chunk is full; gives them on in blocks."""
+        buffer: list[bytes] = []
+        buffered = 0
+        for row in rows:
+            buffer.append(row)
+            buffered += len(row)
+            if buffered >= BLOCK:
+                yield self._keep(buffer, buffered)
+                buffered = 0
+                if self.size >= CHUNK:
+                    return
+        self.is_last = True
+        if buffer:
+            yield self._keep(buffer, buffered)
+
+    def _keep(self, buffer: list[bytes], size: int) -> bytes:
+        block = b"".join(buffer)
+        self.blocks.append(block)
+        self.count += len(buffer)
+        self.size += size
+        buffer.clear()
+        return block
+
+    def rows(self) -> list[bytes]:
+        # COPY text has a newline at the end of a row and nowhere else.
+        return b"".join(self.blocks).split(b"\n")[:-1]
+
+
+def _isolate(
+    cursor: Cursor, copy_in: sql.Composed, rows: Sequence[bytes], staged: Staged
+) -> Iterator[tuple[bytes, psycopg.Error]]:
+    """Bisect refused rows: stage those that fit, give the others with the reason, in order."""
+    refused = [rows]
+    while refused:
+        part = refused.pop()
+        try:
+            with cursor.connection.transaction(), cursor.copy(copy_in) as copy:
+                copy.write(b"\n".join(part) + b"\n")
+        except psycopg.Error as exc:
+            if not is_refusal(exc):
+                raise
+            if len(part) == 1:
+                yield part[0], exc
+            else:
+                middle = len(part) // 2
+                refused += [part[middle:], part[:middle]]
+        else:
+            staged.accepted += cursor.rowcount
+
+
+def _refuse(cursor: Cursor, mapping: TableMapping, row: bytes, exc: psycopg.Error) -> None:
+    """Set a row aside with its key, its image and the database's words; its last good version is to be kept."""
+    values = dict(zip(staged_names(mapping), parse_row(row), strict=False))
+    synced = {column.name: column for column in mapping.synced}
+    key = {}
+    for name in mapping.spec.key:
+        text = values.get(synced[name].raw or name)
+        # As `char(n)::text` has it, by which the row is looked for at the source.
+        key[name] = text.rstrip(" ") if text and synced[name].source.base == "bpchar" else text
+    image = {name: values.get(name) for name in synced if name not in mapping.spec.sensitive}
+    cursor.execute(statements.insert_rejected(), [_words(mapping, row, exc), Jsonb(key), Jsonb(image)])
+    if not mapping.spec.key:
+        return
+    fields = dict(zip(staged_names(mapping), row.split(b"\t"), strict=False))
+    try:
+        with cursor.connection.transaction(), cursor.copy(statements.copy_in_held(mapping)) as copy:
+            copy.write(b"\t".join(fields.get(name, rb"\N") for name in mapping.spec.key) + b"\n")
+    except psycopg.Error as not_a_key:
+        # A key that the target cannot even read has no row there that would have to be held.
+        if not is_refusal(not_a_key):
+            raise
+
+
+def _words(mapping: TableMapping, row: bytes, exc: psycopg.Error) -> str:
+    """What the database said, with the column where it names one, and without any sensitive value."""
+    words = exc.diag.message_primary or str(exc)
+    values = dict(zip(staged_names(mapping), parse_row(row), strict=False))
+    for name in mapping.spec.sensitive:
+        words = words.replace(values.get(name) or "***", "***")
+    # `COPY powerca_staging, line 1, column NAME: "VALUE"`, with other words in other languages.
+    place = (exc.diag.context or "").partition(": ")[0]
+    columns = [column.name for column in mapping.synced if place.endswith(f" {column.name}")]
+    return f"{words} (column {max(columns, key=len)})" if columns else words
+
+
+_ESCAPE = re.compile(rb"\\(.)")
+_UNESCAPED = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
+
+
+def parse_row(row: bytes) -> list[str | None]:
+    """The values of a row of COPY text; bytes that are no UTF-8 are shown as escapes."""
+    fields = row.rstrip(b"\n").split(b"\t")
+    plain = (None if field == rb"\N" else _ESCAPE.sub(lambda m: _UNESCAPED.get(m[1], m[1]), field) for field in fields)
+    return [None if field is None else field.decode(errors="backslashreplace") for field in plain]

@@ -1,0 +1,150 @@
+"""What the engine remembers, at the target: whose organisations these are, marks, quarantine, the guide's metadata."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from powerca_sync.engine.database import Connection, Cursor, Timeouts, explained, transaction
+from powerca_sync.engine.office import Office
+from powerca_sync.engine.sql import load
+from powerca_sync.errors import ConfigurationError, UnsafeTargetError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class TableState:
+    """What the last runs of one table left for this one."""
+
+    #: Where the last run stood in the source's history; None before the first.
+    mark: Mapping[str, Any] | None = None
+    #: Of the mapping at that run.
+    fingerprint: str | None = None
+    #: By the last full run.
+    rows_read: int | None = None
+    #: Versions of looked-up tables, as the last run saw them and as they are now.
+    lookups: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    versions: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    #: Keys of rows in quarantine: column to text.
+    quarantined: Sequence[Mapping[str, str | None]] = ()
+
+
+def prepare_target(connection: Connection) -> bool:
+    """Create what the engine keeps at the target, where it is missing; answers whether anything was.
+
+    Works beside the guide's own engine, whose `_sync_metadata` is left as it is. Where nothing is missing no DDL is
+    issued: that would make the app's interface reload. Raises `ConfigurationError`, with the statements for an
+    administrator, if the role may not.
+    """
+    with explained("looking for the sync's own tables at the target"):
+        if connection.execute(load("state_exists.sql")).fetchone() == (True,):
+            return False
+    script = load("target_state.sql")
+    try:
+        with transaction(connection, timezone="UTC", timeouts=Timeouts()) as cursor:
+            # Two first runs at once must not collide in CREATE ... IF NOT EXISTS.
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('powerca_sync', 0))")
+            cursor.execute(script)
+    except psycopg.errors.InsufficientPrivilege as exc:
+        raise ConfigurationError(
+            f"The sync's own tables are missing at the target and its user may not create them "
+            f"({exc.diag.message_primary}). Ask an administrator to run:\n\n{script.decode()}"
+        ) from exc
+    return True
+
+
+def try_lock(cursor: Cursor, table: str) -> bool:
+    """Whether this transaction now is the only one that syncs the table."""
+    cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended('powerca_sync:' || %s, 0))", [table])
+    return cursor.fetchone() == (True,)
+
+
+def claim_office(cursor: Cursor, office: Office, *, accept: bool = False) -> None:
+    """Record the office's organisations as its own; refuse them if another desktop has them.
+
+    With `accept` the other desktop is replaced, and what was remembered of its tables is forgotten.
+    """
+    if office.orgs is None:
+        return
+    if not office.orgs:
+        raise UnsafeTargetError(
+            "The desktop's table of organisations is empty, so that no row can be told to be this office's. Nothing "
+            "was read. Check that the settings name the right database."
+        )
+    claim = {"office": office.identity, "orgs": list(office.orgs)}
+    if accept:
+        cursor.execute(load("accept_office.sql"), claim)
+    cursor.execute(load("claim_office.sql"), claim)
+    cursor.execute("SELECT org_id, office FROM powerca_sync.office WHERE org_id = ANY (%(orgs)s)", claim)
+    holders: dict[str, str] = dict(cursor.fetchall())
+    others = sorted(org for org, holder in holders.items() if holder != office.identity)
+    if others:
+        raise UnsafeTargetError(
+            f"Organisation {', '.join(others)} belongs to another desktop (`{holders[others[0]]}`; this one is "
+            f"`{office.identity}`). Nothing was read. If this desktop has taken the other's place, for example after "
+            "it was moved to a new machine, run `powerca-sync init --accept-source`."
+        )
+
+
+def read_state(cursor: Cursor, office: Office, table: str, lookups: Sequence[str]) -> TableState:
+    """What is remembered of a table (its mobile name)."""
+    cursor.execute(load("table_state.sql"), {"office": office.identity, "table": table, "lookups": list(lookups)})
+    row = cursor.fetchone()
+    assert row is not None
+    mark, fingerprint, rows_read, used, versions, quarantined = row
+    return TableState(
+        mark=mark,
+        fingerprint=fingerprint,
+        rows_read=rows_read,
+        lookups=used,
+        versions=versions,
+        quarantined=quarantined,
+    )
+
+
+def record_run(
+    cursor: Cursor,
+    office: Office,
+    table: str,
+    *,
+    mark: Mapping[str, Any] | None,
+    fingerprint: str,
+    rows_read: int | None,
+    lookups: Mapping[str, int],
+    changed: bool,
+    records: int,
+    milliseconds: int,
+) -> None:
+    """Store where this run stood, in the transaction of its data. `rows_read` is None for an incremental run."""
+    cursor.execute(
+        load("record_run.sql"),
+        {
+            "office": office.identity,
+            "table": table,
+            "mark": None if mark is None else Jsonb(mark),
+            "fingerprint": fingerprint,
+            "rows_read": rows_read,
+            "lookups": Jsonb(lookups),
+            "changed": changed,
+            "records": records,
+            "milliseconds": milliseconds,
+        },
+    )
+
+
+def record_quarantine(cursor: Cursor, office: Office, table: str) -> int:
+    """Make the table's quarantine what this run rejected; answers how many entries are new."""
+    cursor.execute(load("record_quarantine.sql"), {"office": office.identity, "table": table})
+    row = cursor.fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def record_failure(connection: Connection, table: str, message: str) -> None:
+    """Write the error to the guide's table in a transaction of its own; a failure to do so is not worth another."""
+    try:
+        with transaction(connection, timezone="UTC", timeouts=Timeouts(statement=10, lock=2)) as cursor:
+            cursor.execute(load("record_failure.sql"), {"table": table, "message": message})
+    except psycopg.Error:
+        return

@@ -1,0 +1,101 @@
+"""Statements for the source: which rows to read, and as what."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from psycopg import sql
+
+from powerca_sync.engine.mapping import TableMapping
+from powerca_sync.tables import OWNER, PHONE, STAMPS
+
+#: Staging column that says whether the row's own `source` names the phones.
+FROM_PHONE = "from:phone"
+
+
+def staged_names(mapping: TableMapping) -> tuple[str, ...]:
+    """The staging columns that the rows read from the source fill, in the order in which they are read."""
+    names = [column.name for column in mapping.synced]
+    names += [column.raw for column in mapping.synced if column.raw]
+    if mapping.source_has_owner:
+        names.append(FROM_PHONE)
+    return tuple(names)
+
+
+def copy_out(mapping: TableMapping, where: sql.Composable) -> sql.Composed:
+    """COPY the source's rows for which `where` holds (alias `s`), as text."""
+    return _copy_out(mapping, mapping.source.identifier, where)
+
+
+def copy_out_ledger(mapping: TableMapping) -> sql.Composed:
+    """COPY the images of pulled phone rows, in the same form as the source's own rows."""
+    columns = (
+        sql.SQL("(p.image ->> {})::{} AS {}").format(
+            column.name,
+            sql.SQL(column.type),  # format_type() quotes it
+            sql.Identifier(column.name),
+        )
+        for column in mapping.source.columns
+    )
+    images = sql.SQL("(SELECT {columns} FROM powerca_sync.pulled AS p WHERE p.table_name = {table})").format(
+        columns=sql.SQL(", ").join(columns), table=mapping.spec.desktop
+    )
+    return _copy_out(mapping, images, sql.SQL("TRUE"))
+
+
+def _copy_out(mapping: TableMapping, rows: sql.Composable, where: sql.Composable) -> sql.Composed:
+    values = [column.read for column in mapping.synced]
+    values += [sql.SQL("{}::text").format(sql.Identifier("s", column.name)) for column in mapping.synced if column.raw]
+    if mapping.source_has_owner:
+        values.append(sql.SQL("coalesce({}::text = {}, false)").format(sql.Identifier("s", OWNER), PHONE))
+    return sql.SQL("""\
+COPY (
+    SELECT {values}
+    FROM {rows} AS s
+    WHERE {where}
+) TO STDOUT""").format(values=sql.SQL(", ").join(values), rows=rows, where=where)
+
+
+def changed_since_xid(xid: int) -> sql.Composed:
+    """Rows whose version is not older than a snapshot's xmin; `age` compares as PostgreSQL does, past wraparound."""
+    return sql.SQL("age(s.xmin) <= age(({})::text::xid)").format(sql.Literal(str(xid % 2**32)))
+
+
+def changed_since_time(mapping: TableMapping, mark: datetime) -> sql.Composed:
+    """Rows stamped after `mark`, or not stamped; zone-less stamps are read in the session's time zone."""
+    columns = [name for name in reversed(STAMPS) if mapping.source.column(name)]
+    conditions = [
+        sql.SQL("{column} > ({mark})::timestamptz::{type} OR {column} IS NULL").format(
+            column=sql.Identifier("s", name),
+            mark=sql.Literal(mark.isoformat()),
+            type=sql.SQL(mapping.source.required(name).base),
+        )
+        for name in columns
+    ]
+    return sql.SQL(" OR ").join(conditions)
+
+
+def sharing_a_key(mapping: TableMapping, changed: sql.Composable) -> sql.Composed:
+    """All rows whose key a changed row has, so that a key that repeats shows."""
+    return sql.SQL("{key} IN (SELECT {key} FROM {source} AS s WHERE {changed})").format(
+        key=_key(mapping, "s"), source=mapping.source.identifier, changed=changed
+    )
+
+
+def having_keys(mapping: TableMapping, keys: Iterable[Sequence[str | None]]) -> sql.Composed:
+    """Rows with one of the keys, given as text; NULL is found too."""
+    values = (
+        sql.SQL("({})").format(sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Literal(part)) for part in key))
+        for key in keys
+    )
+    return sql.SQL("{key} IN (SELECT {wanted} FROM (VALUES {values}) AS k ({columns}))").format(
+        key=_key(mapping, "s"),
+        wanted=_key(mapping, "k"),
+        values=sql.SQL(", ").join(values),
+        columns=sql.SQL(", ").join(sql.Identifier(name) for name in mapping.spec.key),
+    )
+
+
+def _key(mapping: TableMapping, alias: str) -> sql.Composed:
+    # As one text, in which NULL is a value like any other and which PostgreSQL can hash.
+    names = (sql.SQL("{}::text").format(sql.Identifier(alias, name)) for name in mapping.spec.key)
+    return sql.SQL("ROW({})::text").format(sql.SQL(", ").join(names))

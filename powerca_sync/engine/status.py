@@ -1,0 +1,150 @@
+"""Where each table stands at the target: its last sync, its rows by owner, its quarantine, its dangling references."""
+
+import dataclasses
+from collections.abc import Sequence
+from datetime import datetime
+
+from psycopg import sql
+
+from powerca_sync.engine.catalog import Table, read_tables
+from powerca_sync.engine.conversion import equal
+from powerca_sync.engine.database import Connection, Cursor, Timeouts, explained, transaction
+from powerca_sync.engine.office import Office, Scope
+from powerca_sync.engine.sql import load
+from powerca_sync.engine.validation import Rejections
+from powerca_sync.tables import DESKTOP, OWNER, PHONE, Reference, TableSpec
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Orphans:
+    """Rows at the target whose reference leads to no row of the parent."""
+
+    column: str
+    parent: str
+    rows: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Contents:
+    """The rows of a target table, by who wrote them."""
+
+    desktop: int
+    phone: int
+    #: Those of nobody, never touched.
+    other: int
+    #: For each declared reference, also those for order only, that leads nowhere from some row.
+    orphans: tuple[Orphans, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class TableStatus:
+    """What can be said of one table without asking the source."""
+
+    table: str
+    #: When a run last committed; None if none ever did.
+    last_sync: datetime | None
+    #: Rows that it brought into agreement.
+    records: int | None
+    seconds: float | None
+    #: Why the last run did not commit; None if it did.
+    error: str | None
+    quarantine: tuple[Rejections, ...]
+    #: None where the table does not exist.
+    contents: Contents | None
+
+
+def read_status(
+    target: Connection, specs: Sequence[TableSpec], office: Office | None
+) -> tuple[TableStatus, ...] | None:
+    """The status of each table, in the order of `specs`; None if no sync has ever prepared this target.
+
+    Counts rows and quarantine of that office only; without one, of all offices. Only reads, at one instant.
+    """
+    with (
+        explained("reading the status at the target"),
+        transaction(target, timezone="UTC", timeouts=Timeouts(), snapshot=True) as cursor,
+    ):
+        cursor.execute(load("state_exists.sql"))
+        if cursor.fetchone() != (True,):
+            return None
+        everybody = Office(identity="", orgs=None)
+        tables = read_tables(cursor, [spec.mobile for spec in specs])
+        scope = Scope(office=office or everybody, specs=specs, tables=tables)
+        cursor.execute(
+            load("status.sql"),
+            {"tables": [spec.mobile for spec in specs], "office": office.identity if office else None},
+        )
+        remembered = cursor.fetchall()
+        return tuple(
+            TableStatus(
+                table=name,
+                last_sync=last_sync,
+                records=records,
+                seconds=None if milliseconds is None else milliseconds / 1000,
+                error=error,
+                quarantine=tuple(Rejections(**entry) for entry in quarantine),
+                contents=_count(cursor, spec, scope) if spec.mobile in tables else None,
+            )
+            for spec, (name, last_sync, records, milliseconds, error, quarantine) in zip(specs, remembered, strict=True)
+        )
+
+
+def _count(cursor: Cursor, spec: TableSpec, scope: Scope) -> Contents:
+    table = scope.table(spec.mobile)
+    references = [reference for reference in spec.references if _can_be_followed(reference, table, scope)]
+    cursor.execute(count_rows(spec, scope, references))
+    row = cursor.fetchone()
+    assert row is not None
+    rows, desktop, phone, *orphans = row
+    return Contents(
+        desktop=desktop,
+        phone=phone,
+        other=rows - desktop - phone,
+        orphans=tuple(
+            Orphans(column=reference.column, parent=reference.parent, rows=count)
+            for reference, count in zip(references, orphans, strict=True)
+            if count
+        ),
+    )
+
+
+def _can_be_followed(reference: Reference, table: Table, scope: Scope) -> bool:
+    parent = scope.tables.get(reference.parent)
+    return parent is not None and None not in (table.column(reference.column), parent.column(reference.names))
+
+
+def count_rows(spec: TableSpec, scope: Scope, references: Sequence[Reference]) -> sql.Composed:
+    """Count the office's rows: all, the desktop's, the phones', then those that each reference leads nowhere from."""
+    table = scope.table(spec.mobile)
+    owner = sql.Identifier("t", OWNER) if table.column(OWNER) else sql.Literal(DESKTOP)
+    counts = [
+        sql.SQL("count(*)"),
+        *(
+            sql.SQL("count(*) FILTER (WHERE {}::text = {})").format(owner, sql.Literal(side))
+            for side in (DESKTOP, PHONE)
+        ),
+        *(
+            sql.SQL("count(*) FILTER (WHERE {})").format(_leads_nowhere(reference, table, scope))
+            for reference in references
+        ),
+    ]
+    return sql.SQL("""\
+SELECT {counts}
+FROM {table} AS t
+WHERE {in_office}""").format(
+        counts=sql.SQL(",\n    ").join(counts), table=table.identifier, in_office=scope.holds(spec, "t")
+    )
+
+
+def _leads_nowhere(reference: Reference, table: Table, scope: Scope) -> sql.Composed:
+    parent = scope.table(reference.parent)
+    own = sql.Identifier("t", reference.column)
+    there = sql.Identifier("p", reference.names)
+    condition = sql.SQL("{own} IS NOT NULL AND NOT EXISTS (SELECT FROM {parent} AS p WHERE {same})").format(
+        own=own,
+        parent=parent.identifier,
+        same=equal(there, parent.required(reference.names), own, table.required(reference.column)),
+    )
+    if reference.zero_is_none:
+        condition = sql.SQL("{own}::text <> '0' AND {condition}").format(own=own, condition=condition)
+    return condition

@@ -1,0 +1,185 @@
+"""Decide which staged rows are fit to be merged: what came from phones, duplicates, lookups, rules and references."""
+
+import dataclasses
+
+import psycopg
+
+from powerca_sync.engine.catalog import UniqueKey
+from powerca_sync.engine.database import Cursor, is_refusal
+from powerca_sync.engine.mapping import TableMapping
+from powerca_sync.engine.statements import staging as statements
+from powerca_sync.tables import Lookup, Strategy
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class LookupResult:
+    """How often a lookup found its answer."""
+
+    column: str
+    table: str
+    filled: int
+    #: Rows that got the declared winner of several answers.
+    ambiguous: int
+    #: Of the rows that go on, those that have something to look by and found nothing; their column is NULL.
+    missed: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Rejections:
+    """Rows of one reason that went to quarantine."""
+
+    reason: str
+    column: str | None
+    parent: str | None
+    rows: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Quarantined:
+    """A row that went to quarantine, and why."""
+
+    reason: str
+    column: str | None
+    value: str | None
+    parent: str | None
+    message: str | None
+    key: dict[str, str | None]
+
+    def __str__(self) -> str:
+        """The reason as a sentence, without the row's content."""
+        named = f"{self.column}={self.value}"
+        match self.reason:
+            case "reference":
+                return f"{named} has no matching {self.parent}"
+            case "not_null":
+                return f"{self.column} is empty, which the target forbids"
+            case "null_key":
+                return f"the key column {self.column} is empty"
+            case "lookup":
+                return f"no {self.column} was found in {self.parent}, and the target forbids an empty one"
+            case "altered":
+                return f"{self.column} would be rounded, cut or shifted (it would become {self.value})"
+            case "check":
+                return f"{self.column} violates the target's rule {self.parent}"
+            case "duplicate_key":
+                return f"several different rows have {named}"
+            case "collision":
+                return f"{named} is a row of another office, or of none"
+            case "office":
+                return f"{named} leads to no organisation of this office"
+            case _:
+                return self.message or self.reason
+
+
+def set_aside_echo(cursor: Cursor, mapping: TableMapping) -> tuple[int, int, tuple[str, ...]]:
+    """Take what came from phones out of staging; answers (echo, edited by the office, first edited keys)."""
+    cursor.execute(statements.set_aside_echo(mapping))
+    row = cursor.fetchone()
+    assert row is not None
+    echo, edited, keys = row
+    return echo, edited, tuple(keys or ())
+
+
+def settle_duplicates(cursor: Cursor, mapping: TableMapping, *, refused: int) -> int:
+    """Collapse exact copies and reject other rows that share a key which must not repeat; answers how many collapsed.
+
+    Such are an `UPSERT` key, which says which row is meant, and every unique index of the target. No winner is guessed.
+    """
+    staged = {column.name for column in mapping.staged}
+    keys = [UniqueKey(columns=mapping.spec.key)] if mapping.spec.strategy is Strategy.UPSERT else []
+    for unique in mapping.target.unique_keys:
+        implied = any(set(key.columns) <= set(unique.columns) for key in keys)
+        if staged.issuperset(unique.columns) and not implied:
+            keys.append(unique)
+    superseded = 0
+    for key in keys:
+        if not refused and _told_apart_by_the_source(mapping, key):
+            continue
+        cursor.execute(statements.has_duplicates(key))
+        if cursor.fetchone() == (True,):
+            cursor.execute(statements.drop_duplicates(mapping, key))
+            row = cursor.fetchone()
+            assert row is not None
+            superseded += row[0]
+            cursor.execute(statements.reject_duplicates(mapping, key))
+        elif refused and key.columns == mapping.spec.key:
+            cursor.execute(statements.reject_duplicates(mapping, key))
+    return superseded
+
+
+def _told_apart_by_the_source(mapping: TableMapping, key: UniqueKey) -> bool:
+    """Whether a unique index of the source rules out that its rows share the key at the target.
+
+    Only for types that tell apart what they told apart at the source: `01` and `1` are two texts, and one number.
+    """
+    if not (mapping.source.is_unique(key.columns) and key.nulls_distinct):
+        return False
+    computed = {expression.column for expression in mapping.spec.expressions}
+    alike = {
+        column.name
+        for column in mapping.synced
+        if column.name not in computed
+        and (
+            {column.source.base, column.column.base} <= _NUMBERS
+            or (column.source.base == column.column.base and column.column.base in _ALIKE)
+        )
+    }
+    return alike.issuperset(key.columns)
+
+
+_NUMBERS = {"int2", "int4", "int8", "numeric"}
+_ALIKE = {"bool", "date", "uuid"}
+
+
+def fill_lookup(cursor: Cursor, mapping: TableMapping, lookup: Lookup) -> tuple[int, int]:
+    """Fill a column from another table of the target; answers (rows filled, rows with several answers)."""
+    cursor.execute(statements.fill_lookup(mapping, lookup))
+    row = cursor.fetchone()
+    assert row is not None
+    return row[0], row[1]
+
+
+def count_missed(cursor: Cursor, lookup: Lookup) -> int:
+    """How many rows have something to look by and found nothing."""
+    cursor.execute(statements.count_missed(lookup))
+    row = cursor.fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def reject_faulty(cursor: Cursor, mapping: TableMapping) -> None:
+    """Send rows to quarantine that the target would refuse, or whose reference leads nowhere."""
+    rules = statements.rules(mapping)
+    # A row may name another row of the same run, which may be rejected itself.
+    names_itself = any(key.parent == (mapping.target.schema, mapping.target.name) for key in mapping.target.references)
+    names_itself |= any(reference.parent == mapping.spec.mobile for reference in mapping.checked_references())
+    while True:
+        try:
+            with cursor.connection.transaction():
+                cursor.execute(statements.reject_faulty(mapping, rules))
+        except psycopg.Error as exc:
+            if not is_refusal(exc) or not any(rule.reason == "check" for rule in rules):
+                raise
+            # A CHECK that raises for some row: leave all of them to the merge, which isolates that row.
+            rules = [rule for rule in rules if rule.reason != "check"]
+            continue
+        if not (names_itself and cursor.rowcount):
+            return
+
+
+def rejections(cursor: Cursor) -> tuple[Rejections, ...]:
+    """What was rejected, most first."""
+    cursor.execute(statements.summarize_rejected())
+    return tuple(
+        Rejections(reason=reason, column=column, parent=parent, rows=rows)
+        for reason, column, parent, rows in cursor.fetchall()
+    )
+
+
+def samples(cursor: Cursor, *, each: int = 5) -> tuple[Quarantined, ...]:
+    """The first rejected rows of each reason."""
+    cursor.execute(statements.sample_rejected(), [each])
+    return tuple(
+        Quarantined(reason=reason, column=column, value=value, parent=parent, message=message, key=key)
+        for reason, column, value, parent, message, key in cursor.fetchall()
+    )

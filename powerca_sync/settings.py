@@ -1,0 +1,107 @@
+"""Where the two databases are: environment variables and the `.env` file, read once.
+
+The variables and their defaults are the guide's; what is required and missing is named, all of it at once.
+"""
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+from powerca_sync.errors import ConfigurationError
+
+REQUIRED = ("LOCAL_DB_PASSWORD", "SUPABASE_DB_HOST", "SUPABASE_DB_PASSWORD")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Endpoint:
+    """One database and how to reach it."""
+
+    #: `desktop` or `mobile`; appears in messages and as the connection's application name.
+    side: str
+    #: Host name, address, or the folder of a Unix socket.
+    host: str
+    port: int
+    name: str
+    user: str
+    password: str | None = dataclasses.field(default=None, repr=False)
+    #: As libpq has it. Empty: `verify-full` unless the host is this machine.
+    sslmode: str = ""
+    #: File with the certificate authority, for `verify-ca` and `verify-full`.
+    sslrootcert: str = ""
+    #: Seconds.
+    connect_timeout: int = 10
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the connection does not leave this machine."""
+        return self.host.startswith(("/", "@")) or self.host in ("localhost", "127.0.0.1", "::1")
+
+    @property
+    def effective_sslmode(self) -> str:
+        """The configured mode, or the safe one for the host."""
+        return self.sslmode or ("prefer" if self.is_local else "verify-full")
+
+    def __str__(self) -> str:
+        """`host:port/name`, without user or password."""
+        return f"{self.host}:{self.port}/{self.name}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """Both databases, and how to read the desktop's zone-less times and undeclared text."""
+
+    desktop: Endpoint
+    mobile: Endpoint
+    #: Time zone of the office. None: what the desktop reports.
+    timezone: str | None = None
+    #: Encoding of the desktop's text, where the desktop itself does not know (SQL_ASCII). None: what it reports.
+    encoding: str | None = None
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None, *, env_file: Path | None = Path(".env")) -> "Settings":
+        """Read the settings from `environ` (default: the process's), over those of `env_file` if it exists.
+
+        Raises `ConfigurationError` naming every variable that is required and missing, or not a port number.
+        """
+        values = {key: value for key, value in dotenv_values(env_file).items() if value} if env_file else {}
+        values |= {key: value for key, value in (os.environ if environ is None else environ).items() if value}
+        missing = [name for name in REQUIRED if name not in values]
+        if missing:
+            raise ConfigurationError(
+                f"Not configured: {', '.join(missing)}. Set them in the environment or in a file `.env` "
+                "(`.env.example` shows all of them). To look around without a database, run `powerca-sync demo`."
+            )
+        return cls(
+            desktop=Endpoint(
+                side="desktop",
+                host=values.get("LOCAL_DB_HOST", "localhost"),
+                port=_port(values, "LOCAL_DB_PORT", 5433),
+                name=values.get("LOCAL_DB_NAME", "enterprise_db"),
+                user=values.get("LOCAL_DB_USER", "postgres"),
+                password=values["LOCAL_DB_PASSWORD"],
+                sslmode=values.get("LOCAL_DB_SSLMODE", ""),
+                sslrootcert=values.get("LOCAL_DB_SSLROOTCERT", ""),
+            ),
+            mobile=Endpoint(
+                side="mobile",
+                host=values["SUPABASE_DB_HOST"],
+                port=_port(values, "SUPABASE_DB_PORT", 5432),
+                name=values.get("SUPABASE_DB_NAME", "postgres"),
+                user=values.get("SUPABASE_DB_USER", "postgres"),
+                password=values["SUPABASE_DB_PASSWORD"],
+                sslmode=values.get("SUPABASE_DB_SSLMODE", ""),
+                sslrootcert=values.get("SUPABASE_DB_SSLROOTCERT", ""),
+            ),
+            timezone=values.get("LOCAL_DB_TIMEZONE"),
+            encoding=values.get("LOCAL_DB_ENCODING"),
+        )
+
+
+def _port(values: Mapping[str, str], name: str, default: int) -> int:
+    text = values.get(name, str(default))
+    if not text.isdigit() or not 0 < int(text) < 65536:
+        raise ConfigurationError(f"{name} is `{text}`, which is not a port number. Use a number from 1 to 65535.")
+    return int(text)

@@ -1,0 +1,319 @@
+"""What is synced: one `TableSpec` per table, and the fifteen tables of the office.
+
+A spec declares intent only. Columns and types are asked of the two live databases at every run, so that a column
+added on both sides travels without an edit here. Nothing else in the package knows a table's name.
+"""
+
+import dataclasses
+import enum
+from collections.abc import Iterable, Mapping
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+from powerca_sync.errors import ConfigurationError
+
+#: The column that says who wrote a mobile row, and its two values; any other value is nobody's.
+OWNER = "source"
+DESKTOP = "D"
+PHONE = "M"
+#: Filled by us and by triggers; they never make two rows different.
+CREATED, UPDATED = STAMPS = ("created_at", "updated_at")
+
+
+class Strategy(enum.StrEnum):
+    """How staged rows reach the mobile table."""
+
+    #: The desktop makes the key: rows pair by key.
+    UPSERT = "UPSERT"
+    #: The mobile side makes the key: rows pair by content, then by key and ordinal.
+    DELETE_INSERT = "DELETE_INSERT"
+
+
+class Category(enum.StrEnum):
+    """Reference data (always read in full) or day-to-day records."""
+
+    MASTERS = "masters"
+    TRANSACTIONAL = "transactional"
+
+
+class Cursor(enum.StrEnum):
+    """How an incremental run finds the rows that changed."""
+
+    #: The row version that PostgreSQL itself keeps; needs no columns, triggers or clocks.
+    XMIN = "xmin"
+    #: `updated_at` and `created_at`, as the desktop's triggers keep them.
+    TIMESTAMP = "timestamp"
+
+
+class Deletes(enum.StrEnum):
+    """What happens on mobile to an `UPSERT` row that vanished from the desktop."""
+
+    KEEP = "keep"
+    PROPAGATE = "propagate"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Reference:
+    """A column whose value names a row of another synced table."""
+
+    #: The column on mobile.
+    column: str
+    #: The mobile name of the table it speaks of.
+    parent: str
+    #: The column of the parent that is named; the same name where empty.
+    parent_column: str = ""
+    #: Whether 0 means "no reference", as NULL always does.
+    zero_is_none: bool = False
+    #: Whether it only orders the tables: rows without a parent are let through.
+    order_only: bool = False
+
+    @property
+    def names(self) -> str:
+        """The parent's column."""
+        return self.parent_column or self.column
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Lookup:
+    """A mobile column that is filled from another mobile table of the same office.
+
+    Where the other table gives several answers, desktop-owned rows win, then the lowest value.
+    """
+
+    #: The column to fill.
+    column: str
+    #: The mobile name of the table to look in.
+    table: str
+    #: The column, on both tables, by which to look.
+    match: str
+    #: The column that holds the answer; the same name as `column` where empty.
+    value: str = ""
+
+    @property
+    def answer(self) -> str:
+        """The column of the other table that holds the answer."""
+        return self.value or self.column
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Expression:
+    """A column whose two sides need a conversion that PostgreSQL would refuse or get wrong; reviewed by a person."""
+
+    #: The column, of the same name on both sides.
+    column: str
+    #: SQL over the desktop's row that gives the mobile value.
+    forward: str
+    #: SQL over the mobile row that gives the desktop's value.
+    reverse: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class TableSpec:
+    """The declared intent for one table."""
+
+    #: Name on the desktop, `schema.table` outside `public`.
+    desktop: str
+    #: Name on mobile; the same name where empty.
+    mobile: str = ""
+    #: What the table holds, in words an office understands.
+    description: str
+    category: Category
+    strategy: Strategy
+    #: The columns that identify a row on the desktop; they may repeat and may be NULL. `UPSERT` needs at least one.
+    key: tuple[str, ...] = ()
+    references: tuple[Reference, ...] = ()
+    lookups: tuple[Lookup, ...] = ()
+    expressions: tuple[Expression, ...] = ()
+    #: Desktop columns that stay behind.
+    skip: frozenset[str] = frozenset()
+    #: Mobile columns, besides `source`, that get a fixed value when a row is inserted.
+    constants: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    #: Written on insert and never compared or updated afterwards: the phones' own.
+    mobile_owned: frozenset[str] = frozenset()
+    #: Masked in every sample, log and message.
+    sensitive: frozenset[str] = frozenset()
+    #: The column that leads from a row to its office: it holds the office's key itself, or has a reference to a table
+    #: that knows its office. None: the table belongs to whoever syncs it.
+    office: str | None = "org_id"
+    #: Whether this table's rows are the offices; exactly one table of a set has it.
+    defines_offices: bool = False
+    deletes: Deletes = Deletes.KEEP
+    cursor: Cursor = Cursor.XMIN
+    #: Share of rows filtered by references above which a warning is raised.
+    warn_share: float = 0.01
+    #: Share of quarantined rows above which, when they are more than `limit_rows`, the run is rolled back.
+    limit_share: float = 0.20
+    limit_rows: int = 20
+    #: A run that would delete more than the larger of the two is rolled back.
+    mass_delete_share: float = 0.05
+    mass_delete_rows: int = 20
+
+    def __post_init__(self) -> None:
+        if not self.mobile:
+            object.__setattr__(self, "mobile", self.desktop)
+        if self.strategy is Strategy.UPSERT and not self.key:
+            raise ConfigurationError(f"Table `{self.mobile}`: UPSERT needs a key. Name its columns in `key`.")
+
+    @property
+    def depends_on(self) -> tuple[str, ...]:
+        """Mobile names of the tables that must be synced before this one, each once, in declared order."""
+        names = [reference.parent for reference in self.references] + [lookup.table for lookup in self.lookups]
+        return tuple(dict.fromkeys(name for name in names if name != self.mobile))
+
+
+def in_order(specs: Iterable[TableSpec]) -> tuple[TableSpec, ...]:
+    """The same specs, checked and ordered so that every table comes after those it depends on.
+
+    Raises `ConfigurationError` for a name used twice, a dependency that is not among them, a circle, or more than one
+    table of offices.
+    """
+    by_name: dict[str, TableSpec] = {}
+    for spec in specs:
+        if by_name.setdefault(spec.mobile, spec) is not spec:
+            raise ConfigurationError(f"Two specs have the mobile name `{spec.mobile}`. Remove one of them.")
+    for spec in by_name.values():
+        for name in spec.depends_on:
+            spec_named(by_name.values(), name)
+    if sum(spec.defines_offices for spec in by_name.values()) > 1:
+        raise ConfigurationError("More than one spec has `defines_offices`. Keep it on the table of offices only.")
+    graph = TopologicalSorter({spec.mobile: spec.depends_on for spec in by_name.values()})
+    try:
+        return tuple(by_name[name] for name in graph.static_order())
+    except CycleError as exc:
+        raise ConfigurationError(f"Tables depend on each other in a circle: {' -> '.join(exc.args[1])}.") from exc
+
+
+def spec_named(specs: Iterable[TableSpec], mobile: str) -> TableSpec:
+    """The spec with that mobile name; `ConfigurationError` lists the known names if there is none."""
+    for spec in specs:
+        if spec.mobile == mobile:
+            return spec
+    known = ", ".join(spec.mobile for spec in specs)
+    raise ConfigurationError(f"There is no spec for table `{mobile}`. Known tables: {known}.")
+
+
+ORG = Reference(column="org_id", parent="orgmaster")
+LOC = Reference(column="loc_id", parent="locmaster")
+CON = Reference(column="con_id", parent="conmaster", zero_is_none=True)
+CLIENT = Reference(column="client_id", parent="climaster", zero_is_none=True)
+STAFF = Reference(column="staff_id", parent="mbstaff")
+JOB = Reference(column="job_id", parent="jobshead")
+TASK = Reference(column="task_id", parent="taskmaster")
+REMINDER = Reference(column="rem_id", parent="reminder")
+
+
+def after(*references: Reference) -> tuple[Reference, ...]:
+    """The same references for the order of the tables only: desktops are known to hold rows without that parent."""
+    return tuple(dataclasses.replace(reference, order_only=True) for reference in references)
+
+
+def _master(desktop: str, key: str, description: str, **rest: Any) -> TableSpec:
+    return TableSpec(
+        desktop=desktop,
+        description=description,
+        category=Category.MASTERS,
+        strategy=Strategy.UPSERT,
+        key=(key,),
+        **rest,
+    )
+
+
+def _records(desktop: str, strategy: Strategy, key: tuple[str, ...], description: str, **rest: Any) -> TableSpec:
+    return TableSpec(
+        desktop=desktop,
+        description=description,
+        category=Category.TRANSACTIONAL,
+        strategy=strategy,
+        key=key,
+        **rest,
+    )
+
+
+_DECLARED = (
+    _master("orgmaster", "org_id", "The organisations of this office.", defines_offices=True),
+    _master("locmaster", "loc_id", "The places where the office works.", references=(ORG,)),
+    _master("conmaster", "con_id", "The concerns (firms) under which work is billed.", references=(ORG,)),
+    # Most clients carry concern 0 or none at all, so a concern is no condition for a client.
+    _master("climaster", "client_id", "The clients.", references=(ORG, LOC, *after(CON))),
+    _master("cliunimaster", "cliunit_id", "The units and branches of clients.", references=(ORG, CON, LOC, CLIENT)),
+    _master("taskmaster", "task_id", "The kinds of task.", references=(ORG, CON, LOC)),
+    _master("jobmaster", "job_id", "The kinds of job.", references=(ORG, CON, LOC)),
+    # Administrators switch staff on and off on mobile; `app_pw` is a credential.
+    _master(
+        "mbstaff",
+        "staff_id",
+        "The people of the office, and their logins to the app.",
+        references=(ORG, LOC, *after(CON)),
+        mobile_owned=frozenset({"active_status"}),
+        sensitive=frozenset({"app_pw"}),
+    ),
+    # One row per assigned person, so `job_id` repeats; a sixth of the jobs name clients that no longer exist, and the
+    # phones show them all the same.
+    _records(
+        "jobshead",
+        Strategy.DELETE_INSERT,
+        ("org_id", "job_id"),
+        "The jobs, one row for each person assigned.",
+        references=(ORG, LOC, *after(CON, CLIENT, STAFF, Reference(column="job_id", parent="jobmaster"))),
+        skip=frozenset({"jctincharge", "jt_id", "tc_id"}),
+    ),
+    _records(
+        "jobtasks",
+        Strategy.DELETE_INSERT,
+        ("org_id", "job_id", "task_id"),
+        "The tasks of each job.",
+        references=(ORG, LOC, JOB, *after(CON, TASK)),
+        lookups=(Lookup(column="client_id", table="jobshead", match="job_id"),),
+        skip=frozenset({"jt_uid"}),
+    ),
+    # Lines repeat word for word within a task. Phones tick them.
+    _records(
+        "taskchecklist",
+        Strategy.DELETE_INSERT,
+        ("org_id", "task_id", "checklistdesc"),
+        "The checklist lines of each task.",
+        references=(ORG, LOC, *after(JOB, TASK)),
+        mobile_owned=frozenset({"checkliststatus"}),
+    ),
+    # Both sides write here. The desktop keeps clock times as timestamps on the day of work, mobile as times of day.
+    _records(
+        "workdiary",
+        Strategy.DELETE_INSERT,
+        ("org_id", "staff_id", "date", "job_id", "task_id"),
+        "What each person worked on, day by day.",
+        references=(ORG, CON, LOC, STAFF, *after(CLIENT, JOB, TASK)),
+        expressions=(
+            Expression(column="timefrom", forward='"timefrom"::time', reverse='"date" + "timefrom"'),
+            Expression(column="timeto", forward='"timeto"::time', reverse='"date" + "timeto"'),
+        ),
+    ),
+    _records(
+        "mbreminder",
+        Strategy.UPSERT,
+        ("rem_id",),
+        "Reminders to staff and clients.",
+        mobile="reminder",
+        references=(ORG, LOC, *after(STAFF, CLIENT)),
+    ),
+    # Has no org_id: its office is that of its reminder.
+    _records(
+        "mbremdetail",
+        Strategy.UPSERT,
+        ("remdetid",),
+        "The answers of staff to reminders.",
+        mobile="remdetail",
+        references=(REMINDER, *after(STAFF)),
+        office="rem_id",
+    ),
+    # Both sides write here; phones make their own ids.
+    _records(
+        "learequest",
+        Strategy.UPSERT,
+        ("learequest_id",),
+        "Requests for leave.",
+        references=(ORG, CON, LOC, STAFF),
+    ),
+)
+
+#: The tables of the office, parents first.
+TABLES = in_order(_DECLARED)
