@@ -1,0 +1,98 @@
+"""A generated office of real size and with the quirks of real ones; the same at every call, on every machine.
+
+Nothing here reads a clock: the desktop's rows all carry the stamp of one pre-sync, as pre-sync leaves them.
+"""
+
+import dataclasses
+from functools import cache
+from importlib import resources
+from random import Random
+from typing import Final
+
+from powerca_sync.demo import jobs, masters, reminders, tasks
+from powerca_sync.demo.loading import Connection, copy_rows
+from powerca_sync.demo.records import (
+    Assignment,
+    ChecklistLine,
+    Client,
+    Concern,
+    Person,
+    Reminder,
+    Response,
+    Task,
+)
+from powerca_sync.tables import CREATED, DESKTOP, OWNER, UPDATED
+
+SEED: Final = 20252026
+#: When pre-sync last rebuilt the desktop's tables, in the office's time.
+PRESYNC: Final = "2025-10-27 21:30:00"
+#: Owner of the row that an administrator's script made on mobile.
+SYSTEM: Final = "S"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Office:
+    """The generated rows of the desktop that anything else refers to."""
+
+    clients: list[Client]
+    staff: list[Person]
+    assignments: list[Assignment]
+    tasks: list[Task]
+    checklist: list[ChecklistLine]
+    reminders: list[Reminder]
+    responses: list[Response]
+
+
+@cache
+def build_office(seed: int = SEED) -> Office:
+    """The office of a seed. Each table draws from numbers of its own, so that a change to one leaves the others."""
+    clients = masters.clients(Random(f"{seed} clients"))
+    assignments = jobs.assignments(Random(f"{seed} jobs"), clients)
+    office_reminders = reminders.reminders(Random(f"{seed} reminders"), clients)
+    return Office(
+        clients=clients,
+        staff=masters.staff(Random(f"{seed} staff")),
+        assignments=assignments,
+        tasks=tasks.tasks(Random(f"{seed} tasks"), assignments),
+        checklist=tasks.checklist(Random(f"{seed} checklist"), assignments),
+        reminders=office_reminders,
+        responses=reminders.responses(Random(f"{seed} responses"), office_reminders),
+    )
+
+
+def create_desktop(connection: Connection) -> None:
+    """The desktop's empty tables, in the current transaction."""
+    connection.execute(resources.files(__package__).joinpath("desktop.sql").read_bytes())
+
+
+def create_mobile(connection: Connection) -> None:
+    """The phones' empty tables, in the current transaction."""
+    connection.execute(resources.files(__package__).joinpath("mobile.sql").read_bytes())
+
+
+def fill_desktop(connection: Connection, *, seed: int = SEED) -> None:
+    """Everything that the office has before the first sync, in one transaction.
+
+    Empty stay the three master tables that this office does not use, and the two that only phones write to.
+    """
+    office = build_office(seed)
+    also = {OWNER: DESKTOP, CREATED: PRESYNC, UPDATED: PRESYNC}
+    with connection.transaction():
+        copy_rows(connection, "orgmaster", masters.organisations(), also)
+        copy_rows(connection, "locmaster", masters.locations(), also)
+        copy_rows(connection, "conmaster", masters.concerns(), also)
+        copy_rows(connection, "climaster", office.clients, also)
+        copy_rows(connection, "mbstaff", office.staff, also)
+        copy_rows(connection, "jobshead", office.assignments, also)
+        copy_rows(connection, "jobtasks", office.tasks, also)
+        copy_rows(connection, "taskchecklist", office.checklist, also)
+        copy_rows(connection, "mbreminder", office.reminders, also)
+        copy_rows(connection, "mbremdetail", office.responses, also)
+        connection.execute("ANALYZE")
+
+
+def fill_mobile(connection: Connection) -> None:
+    """What mobile has before the first sync: the row "no concern" that an administrator made by hand."""
+    with connection.transaction():
+        none = Concern(org_id=None, con_id=0, conname="None", conmail=None, conphone=None)
+        copy_rows(connection, "conmaster", [none], {OWNER: SYSTEM})
