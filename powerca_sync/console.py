@@ -1,0 +1,68 @@
+"""What the command line prints: sentences on stderr, tables and one JSON document on stdout; ASCII only.
+
+An office's Windows console shows anything else as boxes, or fails at it.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, TextIO
+
+import click
+
+
+def ascii_only(text: str) -> str:
+    """The text with escapes for what is not ASCII."""
+    return text.encode("ascii", "backslashreplace").decode("ascii")
+
+
+class Console:
+    """Where a command writes; with `as_json`, stdout is kept for one document."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.as_json = as_json
+        self._errors = _kept_stderr()
+
+    def say(self, sentence: str) -> None:
+        """A line on stderr, now."""
+        click.echo(ascii_only(sentence), file=self._errors)
+
+    def show(self, text: str) -> None:
+        """Lines on stdout, for a person; nothing with `as_json`."""
+        if not self.as_json:
+            click.echo(ascii_only(text))
+
+    def document(self, content: Any) -> None:
+        """The document on stdout; nothing without `as_json`."""
+        if self.as_json:
+            click.echo(json.dumps(content, indent=2, default=str))
+
+
+def text_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Columns under their names: words to the left, numbers to the right."""
+    body = [list(row) for row in rows]
+    cells = [list(header), *([_cell(value) for value in row] for row in body)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    numeric = [any(isinstance(row[place], int | float) for row in body) for place in range(len(header))]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(line, widths, numeric, strict=True)
+        ).rstrip()
+        for line in cells
+    ]
+    return "\n".join([lines[0], "-" * (sum(widths) + 2 * (len(widths) - 1)), *lines[1:]])
+
+
+def _cell(value: Any) -> str:
+    return ascii_only(f"{value:.2f}" if isinstance(value, float) else str(value))
+
+
+def _kept_stderr() -> TextIO:
+    """This process's stderr as it is now: Dagster puts a file in its place while steps run."""
+    try:
+        return os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1, encoding="utf-8", errors="replace")
+    except OSError:
+        # Not a file, as in tests; nobody can put another in its place.
+        return sys.stderr

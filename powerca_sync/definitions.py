@@ -1,0 +1,6 @@
+"""Dagster's entry point: the definitions for this office's tables."""
+
+from powerca_sync.defs import build_definitions
+from powerca_sync.tables import TABLES
+
+defs = build_definitions(TABLES)

@@ -1,0 +1,68 @@
+"""One asset for each mobile table, made by one factory from its spec."""
+
+from collections.abc import Iterable, Iterator
+
+import dagster as dg
+
+from powerca_sync.defs.checks import FOREIGN_KEYS, check_foreign_keys
+from powerca_sync.defs.delivery import Delivery
+from powerca_sync.defs.keys import DESKTOP, desktop_key, full_name, mobile_key
+from powerca_sync.defs.resources import SyncMode
+from powerca_sync.engine.extract import Mode, TableExtract
+from powerca_sync.tables import TableSpec
+
+#: Where the instance limits pools by run, a second forward run waits in the queue instead of at the database's lock.
+POOL = "forward"
+
+
+def build_assets(specs: Iterable[TableSpec]) -> list[dg.AssetsDefinition]:
+    """The mobile tables as assets, each after those that its spec speaks of."""
+    return [_build_asset(spec) for spec in specs]
+
+
+def build_desktop_tables(specs: Iterable[TableSpec]) -> list[dg.AssetSpec]:
+    """The desktop's tables, as external assets: the lineage begins with them."""
+    tables = {
+        spec.desktop: dg.AssetSpec(
+            key=desktop_key(spec),
+            group_name=DESKTOP,
+            kinds={"postgres"},
+            description=f"{spec.description} The office's own table.",
+            metadata={"dagster/table_name": full_name(spec.desktop)},
+        )
+        for spec in specs
+    }
+    return list(tables.values())
+
+
+def _build_asset(spec: TableSpec) -> dg.AssetsDefinition:
+    key = mobile_key(spec.mobile)
+
+    @dg.asset(
+        key=key,
+        group_name=spec.category.value,
+        description=spec.description,
+        kinds={"postgres", "supabase"},
+        tags={"strategy": spec.strategy.value.lower(), "direction": "forward"},
+        deps=[desktop_key(spec), *map(mobile_key, spec.depends_on)],
+        metadata={
+            "dagster/table_name": full_name(spec.mobile),
+            "strategy": spec.strategy.value,
+            "key": ", ".join(spec.key),
+        },
+        pool=POOL,
+        check_specs=[
+            dg.AssetCheckSpec(
+                FOREIGN_KEYS,
+                asset=key,
+                description=f"No more than {spec.warn_share:.0%} of the rows lead to a row that is not there.",
+            )
+        ],
+    )
+    def table(sync: SyncMode) -> Iterator[dg.MaterializeResult[Delivery] | dg.AssetCheckResult]:
+        """Say what to read; the IO manager reads and lands it, within the first `yield`."""
+        delivery = Delivery(TableExtract(spec=spec, mode=Mode(sync.mode), allow_mass_delete=sync.allow_mass_delete))
+        yield dg.MaterializeResult(value=delivery)
+        yield check_foreign_keys(spec, delivery.result)
+
+    return table

@@ -1,0 +1,39 @@
+"""Which errors Dagster tries again: those that may be gone a little later, and no others."""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+
+import dagster as dg
+
+#: Metadata of a failure: the name of the error's class.
+ERROR = "error"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Retries:
+    """How often a table is tried again, and after how long."""
+
+    most: int = 2
+    #: Seconds. The engine itself has already waited for locks.
+    wait: float = 20
+
+
+@contextlib.contextmanager
+def retried_if_worthwhile(retries: Retries) -> Iterator[None]:
+    """Have the step tried again after an error that says it is retryable; any other fails the step for good.
+
+    What Dagster keeps is the error's own message, and the name of its class as metadata. This is not a `RetryPolicy` of
+    the asset, because under one Dagster also tries a step again that somebody has interrupted, so that neither Ctrl-C
+    nor the UI's Terminate would end a run.
+    """
+    try:
+        yield
+    except Exception as exc:
+        failure = dg.Failure(
+            description=str(exc) or repr(exc), metadata={ERROR: type(exc).__name__}, allow_retries=False
+        )
+        failure.__cause__ = exc
+        if getattr(exc, "retryable", False):
+            raise dg.RetryRequested(max_retries=retries.most, seconds_to_wait=retries.wait) from failure
+        raise failure from exc

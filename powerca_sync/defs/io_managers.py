@@ -1,0 +1,144 @@
+"""How what an asset hands over lands on mobile: by way of the engine, in one transaction."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+
+from powerca_sync.defs.delivery import Delivery
+from powerca_sync.defs.failures import Retries, retried_if_worthwhile
+from powerca_sync.defs.frames import copy_rows, to_frame
+from powerca_sync.defs.keys import mobile_key
+from powerca_sync.defs.metadata import describe
+from powerca_sync.defs.resources import SyncMode
+from powerca_sync.engine import state
+from powerca_sync.engine.database import Connection, Timeouts, connect
+from powerca_sync.engine.extract import TableExtract, TextRows
+from powerca_sync.engine.forward import ForwardResult, Options, sync_forward
+from powerca_sync.engine.load import load_rows
+from powerca_sync.errors import ConfigurationError, SyncError
+from powerca_sync.settings import Settings
+from powerca_sync.tables import TableSpec
+
+
+class PostgresIOManager(dg.IOManager):
+    """Lands the rows of an asset in the mobile table of its key, and loads them from there.
+
+    A generated asset hands over a `Delivery`; one written in Python may return a `TableExtract`, `TextRows` or a
+    DataFrame with all that the table should hold. Both connections are opened for one table and closed after it, so
+    that a run of an hour depends on no connection of an hour.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[TableSpec],
+        settings: Settings,
+        sync: SyncMode,
+        *,
+        timeouts: Timeouts,
+        retries: Retries,
+    ) -> None:
+        self._specs = {mobile_key(spec.mobile): spec for spec in specs}
+        self._settings = settings
+        self._sync = sync
+        self._options = Options(timezone=settings.timezone, encoding=settings.encoding, timeouts=timeouts)
+        self._retries = retries
+
+    def handle_output(self, context: dg.OutputContext, obj: object) -> None:
+        """Land what the asset handed over, commit, and describe what came of it."""
+        with retried_if_worthwhile(self._retries):
+            spec = self._spec(context.asset_key)
+            what = obj.extract if isinstance(obj, Delivery) else _as_rows(obj, spec, self._sync)
+            result = self._land(what)
+        context.add_output_metadata(describe(spec, result))
+        if isinstance(obj, Delivery):
+            obj.arrived(result)
+
+    def load_input(self, context: dg.InputContext) -> pd.DataFrame:
+        """This office's rows of the mobile table; see `frames.to_frame` for the dtypes."""
+        with retried_if_worthwhile(self._retries), self._connections() as (source, target):
+            loaded = load_rows(
+                self._spec(context.asset_key),
+                source=source,
+                target=target,
+                specs=tuple(self._specs.values()),
+                options=self._options,
+            )
+        return to_frame(loaded)
+
+    def _land(self, what: TableExtract | TextRows) -> ForwardResult:
+        with self._connections(failing=what.spec.mobile) as (source, target):
+            return sync_forward(
+                what, source=source, target=target, specs=tuple(self._specs.values()), options=self._options
+            )
+
+    @contextlib.contextmanager
+    def _connections(self, *, failing: str | None = None) -> Iterator[tuple[Connection, Connection]]:
+        """Both connections; if the desktop does not answer, that is written down for the table `failing`."""
+        with contextlib.closing(connect(self._settings.mobile)) as target:
+            try:
+                source = connect(self._settings.desktop)
+            except SyncError as exc:
+                if failing:
+                    state.record_failure(target, failing, str(exc))
+                raise
+            with contextlib.closing(source):
+                yield source, target
+
+    def _spec(self, key: dg.AssetKey) -> TableSpec:
+        if key not in self._specs:
+            known = ", ".join(known.to_user_string() for known in self._specs)
+            raise ConfigurationError(
+                f"Asset `{key.to_user_string()}` is no table that is synced. Give it a spec in `tables.py`, or another "
+                f"IO manager. Known tables: {known}."
+            )
+        return self._specs[key]
+
+
+def build_io_manager(specs: Sequence[TableSpec], *, timeouts: Timeouts, retries: Retries) -> dg.IOManagerDefinition:
+    """The IO manager for the tables of `specs`; needs the resources `databases` and `sync`."""
+
+    @dg.io_manager(
+        required_resource_keys={"databases", "sync"},
+        description="Lands rows on mobile through staging and merge, and loads them as a DataFrame.",
+    )
+    def postgres_io_manager(context: dg.InitResourceContext) -> PostgresIOManager:
+        databases, sync = context.resources.databases, context.resources.sync
+        return PostgresIOManager(specs, databases, sync, timeouts=timeouts, retries=retries)
+
+    return postgres_io_manager
+
+
+def _from_frame(frame: pd.DataFrame, spec: TableSpec, sync: SyncMode) -> TextRows:
+    names = [str(name) for name in frame.columns]
+    if len(set(names)) < len(names) or names != list(frame.columns):
+        raise ConfigurationError(
+            f"The DataFrame for table `{spec.mobile}` needs columns with different names of type str; it has: "
+            f"{', '.join(map(repr, frame.columns))}."
+        )
+    return TextRows(
+        spec=spec,
+        columns=tuple(names),
+        rows=lambda wanted: copy_rows(frame, wanted),
+        allow_mass_delete=sync.allow_mass_delete,
+    )
+
+
+#: What an asset may hand over, and how the engine gets it. To accept another type is one more entry.
+HANDLERS: Mapping[type, Callable[[Any, TableSpec, SyncMode], TableExtract | TextRows]] = {
+    TableExtract: lambda extract, spec, sync: extract,
+    TextRows: lambda rows, spec, sync: rows,
+    pd.DataFrame: _from_frame,
+}
+
+
+def _as_rows(obj: object, spec: TableSpec, sync: SyncMode) -> TableExtract | TextRows:
+    for accepted, handler in HANDLERS.items():
+        if isinstance(obj, accepted):
+            return handler(obj, spec, sync)
+    raise ConfigurationError(
+        f"The asset of table `{spec.mobile}` gave a {type(obj).__name__}. It can be one of: "
+        f"{', '.join(accepted.__name__ for accepted in HANDLERS)}."
+    )

@@ -1,0 +1,111 @@
+"""A run's events as sentences for a person who watches, instead of Dagster's own log lines."""
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import dagster as dg
+
+#: Takes a line without its newline.
+Say = Callable[[str], None]
+
+
+def build_progress_logger(say: Say) -> dg.LoggerDefinition:
+    """A Dagster logger that says how each table ended, and nothing else."""
+
+    def progress(context: dg.InitLoggerContext) -> logging.Logger:
+        logger = logging.Logger("powerca_sync.progress", logging.DEBUG)
+        logger.addHandler(_EventHandler(say))
+        return logger
+
+    return dg.LoggerDefinition(progress, description="How each table ended, for the terminal.")
+
+
+@contextlib.contextmanager
+def engine_lines(say: Say) -> Iterator[None]:
+    """Say what the engine logs, one line for each stage of a table, while the context lasts."""
+    logger = logging.getLogger("powerca_sync")
+    handler = _LineHandler(say)
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
+
+
+def figures_of(metadata: Mapping[str, dg.MetadataValue[Any]]) -> dict[str, int | float | str]:
+    """The plain numbers and words among a materialization's metadata."""
+    plain = (dg.IntMetadataValue, dg.FloatMetadataValue, dg.TextMetadataValue)
+    return {
+        name: value.value for name, value in metadata.items() if isinstance(value, plain) and value.value is not None
+    }
+
+
+def words_of(event: dg.DagsterEvent) -> str:
+    """Why a step failed or has to be tried again, in the words of the error that caused it."""
+    data = event.event_specific_data
+    failure = getattr(data, "user_failure_data", None)
+    if failure is not None and failure.description:
+        return str(failure.description)
+    error = getattr(data, "error", None)
+    # What Dagster wraps around an error says less than the error.
+    while (
+        error is not None and error.cause is not None and str(error.cls_name).startswith(("RetryRequested", "Dagster"))
+    ):
+        error = error.cause
+    if error is None:
+        return "no reason was given"
+    if error.cls_name == "DagsterExecutionInterruptedError":
+        return "it was interrupted"
+    # Dagster keeps `module.Class: message`.
+    return str(error.message).partition(": ")[2].strip() or str(error.message).strip()
+
+
+def summary(table: str, figures: Mapping[str, int | float | str]) -> str:
+    """One line about a table that was synced."""
+    counts = ("inserted", "updated", "deleted", "unchanged", "kept_mobile", "quarantined")
+    fates = ", ".join(f"{figures[name]} {name.replace('_', ' ')}" for name in counts if figures.get(name))
+    mark = "[WARN]" if needs_attention(figures) else "[OK]"
+    return (
+        f"{mark} {table}: {figures.get('extracted', 0)} rows read, {fates or 'nothing to do'} "
+        f"({figures.get('seconds', 0):.2f} s)"
+    )
+
+
+def needs_attention(figures: Mapping[str, int | float | str]) -> bool:
+    """Whether a table that was synced has something that a person should look at."""
+    return bool(figures.get("quarantined") or figures.get("warnings"))
+
+
+class _LineHandler(logging.Handler):
+    def __init__(self, say: Say) -> None:
+        super().__init__(logging.INFO)
+        self._say = say
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._say(f"  {record.getMessage()}")
+
+
+class _EventHandler(logging.Handler):
+    def __init__(self, say: Say) -> None:
+        super().__init__(logging.DEBUG)
+        self._say = say
+
+    def emit(self, record: logging.LogRecord) -> None:
+        event: dg.DagsterEvent | None = getattr(record, "dagster_meta", {}).get("dagster_event")
+        if event is None:
+            return
+        table = event.asset_key.to_user_string() if event.asset_key else event.step_key
+        match event.event_type:
+            case dg.DagsterEventType.ASSET_MATERIALIZATION:
+                materialization = event.step_materialization_data.materialization
+                self._say(summary(str(table), figures_of(materialization.metadata)))
+            case dg.DagsterEventType.STEP_UP_FOR_RETRY:
+                wait = event.step_retry_data.seconds_to_wait or 0
+                self._say(f"[WARN] {table}: {words_of(event)} Next attempt in {wait:.0f} s.")
+            case dg.DagsterEventType.STEP_FAILURE:
+                self._say(f"[X] {table}: {words_of(event)}")

@@ -1,0 +1,36 @@
+"""What a run is given: the two databases, and how to sync this time."""
+
+from typing import Literal
+
+import dagster as dg
+from pydantic import Field
+
+from powerca_sync.environment import current_settings
+from powerca_sync.settings import Settings
+
+
+class SyncDatabases(dg.ConfigurableResource[Settings]):
+    """Where the two databases are. Read from the environment when a run starts, never when code is loaded.
+
+    It has nothing to configure, so that no password gets into a run's configuration, which Dagster stores and shows.
+    """
+
+    def create_resource(self, context: dg.InitResourceContext) -> Settings:
+        """The settings of this process; for the demo its servers are started."""
+        return current_settings()
+
+
+class SyncMode(dg.ConfigurableResource):  # type: ignore[type-arg]  # its value is itself
+    """How this run syncs; the same for all of its tables."""
+
+    mode: Literal["full", "incremental"] = Field(
+        default="full",
+        description=(
+            "`full` reads every row at the desktop. `incremental` reads what changed since the last run; tables for "
+            "which that cannot be told run in full all the same, and say why."
+        ),
+    )
+    allow_mass_delete: bool = Field(
+        default=False,
+        description="Lets this one run delete more rows on mobile than the guard against mistakes allows.",
+    )

@@ -1,0 +1,49 @@
+"""Where Dagster keeps its own records: PostgreSQL where one is configured, otherwise SQLite files that stay.
+
+`dagster.yaml` names the class below, because Dagster's settings cannot choose: a `postgres` block whose variables are
+unset stops every process at start. The two databases that are synced have nothing to do with it; see `settings.py`.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+# Private, but the only way to a storage that Dagster accepts from `dagster.yaml`.
+from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
+from dagster_postgres import DagsterPostgresStorage
+
+from powerca_sync.environment import FOLDER
+
+#: Where the SQLite files go if DAGSTER_HOME is not set: the folder that `make dev` sets it to.
+DEFAULT_HOME = FOLDER / "dagster"
+
+
+class PostgresOrSqliteStorage(DagsterSqliteStorage):
+    """Never an instance of its own: Dagster asks it for a storage and gets the one that the environment speaks of."""
+
+    @classmethod
+    def config_type(cls) -> dict[str, Any]:
+        """No options in `dagster.yaml`: a password there would end up in process titles and in the UI."""
+        return {}
+
+    @classmethod
+    def from_config_value(cls, inst_data: Any, config_value: Any) -> Any:
+        """PostgreSQL if DAGSTER_POSTGRES_HOST is set and not empty, SQLite under DAGSTER_HOME otherwise."""
+        host = os.environ.get("DAGSTER_POSTGRES_HOST")
+        if not host:
+            home = Path(os.environ.get("DAGSTER_HOME") or DEFAULT_HOME)
+            return DagsterSqliteStorage.from_local(str(home.resolve()), inst_data=inst_data)
+        return DagsterPostgresStorage.from_config_value(
+            inst_data,
+            {
+                "postgres_db": {
+                    # Since SQLAlchemy 2.1 a plain `postgresql` means psycopg 3, on which Dagster's NOTIFY fails.
+                    "scheme": "postgresql+psycopg2",
+                    "hostname": host,
+                    "port": int(os.environ.get("DAGSTER_POSTGRES_PORT") or 5432),
+                    "db_name": os.environ.get("DAGSTER_POSTGRES_DB") or "dagster",
+                    "username": os.environ.get("DAGSTER_POSTGRES_USER") or "dagster",
+                    "password": os.environ.get("DAGSTER_POSTGRES_PASSWORD") or "",
+                }
+            },
+        )
