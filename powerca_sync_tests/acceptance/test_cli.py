@@ -1,0 +1,320 @@
+"""The command line as an office uses it: what it prints, where, and with which exit status."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from click.testing import CliRunner, Result
+
+from powerca_sync import cli
+from powerca_sync.cli import main
+from powerca_sync_tests.defs.office import SECRETS, SPECS, Office
+from powerca_sync_tests.helpers import Pair
+
+CONFIGURATION = ("LOCAL_DB_", "SUPABASE_DB_", "POWERCA_", "DAGSTER_")
+
+
+@pytest.fixture(autouse=True)
+def empty_shell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A new folder and no variable of ours."""
+    for name in [name for name in os.environ if name.startswith(CONFIGURATION)]:
+        monkeypatch.delenv(name)
+    # Empty, so that what a command sets is taken back after the test.
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def office(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> Office:
+    """A small office whose tables the command syncs."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        made = Office(pair, instance)
+    made.create()
+    for name, value in made.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(cli, "TABLES", SPECS)
+    return made
+
+
+def run(*arguments: str) -> Result:
+    result = CliRunner().invoke(main, arguments)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
+    assert result.output.isascii()
+    for secret in SECRETS:
+        assert secret not in result.output
+    return result
+
+
+def document(result: Result) -> Any:
+    return json.loads(result.stdout)
+
+
+def test_a_run_shows_each_table_as_it_ends_and_a_table_of_all_at_the_end(office: Office) -> None:
+    result = run("forward", "--mode", "full")
+    assert result.exit_code == 0
+    ended = [line.split(":")[0] for line in result.stderr.splitlines() if line.startswith("[")]
+    assert ended == ["[OK] orgs", "[OK] departments", "[OK] notices", "[OK] staff"]
+    assert "  staff: staged 40 of 40 rows read (full)." in result.stderr.splitlines()
+    lines = result.stdout.splitlines()
+    assert lines[0].split() == ["table", "mode", "read", *lines[0].split()[3:]]
+    by_table = {line.split()[0]: line.split()[1:] for line in lines[2:-1]}
+    assert by_table["staff"][:-1] == ["full", "40", "40", "0", "0", "0", "0", "0"]
+    assert by_table["total"][:-1] == ["44", "44", "0", "0", "0", "0", "0"]
+    assert lines[-1].startswith("[OK] 4 tables synced in ")
+
+
+def test_an_unchanged_run_says_that_nothing_was_to_do(office: Office) -> None:
+    run("forward")
+    result = run("forward", "--mode", "incremental")
+    assert result.exit_code == 0
+    assert "[OK] departments: 0 rows read, nothing to do" in result.stderr
+    assert "[OK] staff: 40 rows read, 40 unchanged" in result.stderr
+
+
+def test_the_document_has_the_figures_and_nothing_else_is_on_stdout(office: Office) -> None:
+    office.pair.source.execute("UPDATE staff SET dept_id = 99 WHERE staff_no = 7")
+    result = run("forward", "--json")
+    assert result.exit_code == 0
+    content = document(result)
+    assert content["exit_status"] == 0
+    assert content["totals"]["extracted"] == 44
+    staff = next(table for table in content["tables"] if table["table"] == "staff")
+    assert staff["verdict"] == "warning"
+    assert (staff["figures"]["inserted"], staff["figures"]["quarantined"]) == (39, 1)
+    assert staff["quarantine"] == [{"reason": "reference", "column": "dept_id", "parent": "departments", "rows": 1}]
+
+
+def test_rows_in_quarantine_are_a_warning_and_no_failure(office: Office) -> None:
+    office.pair.source.execute("UPDATE staff SET dept_id = 99 WHERE staff_no = 7")
+    result = run("forward")
+    assert result.exit_code == 0
+    assert "[WARN] staff: 40 rows read, 39 inserted, 1 quarantined" in result.stderr
+    assert "[WARN] staff: 1 rows in quarantine (reference dept_id departments)." in result.stdout
+
+
+def test_only_the_named_tables_are_synced(office: Office) -> None:
+    run("forward")
+    office.pair.source.execute("UPDATE notices SET body = 'Open'; UPDATE departments SET title = 'None'")
+    content = document(run("forward", "--table", "notices", "--table", "orgs", "--json"))
+    assert [table["table"] for table in content["tables"]] == ["orgs", "notices"]
+    assert office.pair.one("SELECT count(*) FROM departments WHERE title = 'None'") == 0
+
+
+def test_an_unknown_table_is_wrong_usage_and_the_known_ones_are_listed(office: Office) -> None:
+    result = run("forward", "--table", "stuff")
+    assert result.exit_code == 2
+    assert "There is no spec for table `stuff`. Known tables: orgs, departments, notices, staff." in result.stderr
+
+
+def test_a_table_that_fails_is_named_in_the_last_line_and_the_others_go_on(office: Office) -> None:
+    office.pair.target.execute("DROP TABLE departments")
+    result = run("forward")
+    assert result.exit_code == 1
+    assert "[X] departments: Table `departments` does not exist at the target." in result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[-1] == "[X] Failed: departments. The other tables went on."
+    assert "[X] staff skipped: it comes after departments" in lines
+    assert office.pair.one("SELECT count(*) FROM notices") == 1
+
+
+def test_a_failed_run_has_its_document_too(office: Office) -> None:
+    office.pair.target.execute("DROP TABLE departments")
+    result = run("forward", "--json")
+    assert result.exit_code == 1
+    verdicts = {table["table"]: table["verdict"] for table in document(result)["tables"]}
+    assert verdicts == {"orgs": "ok", "departments": "failed", "staff": "skipped", "notices": "ok"}
+
+
+def test_the_guard_against_mass_deletes_names_the_switch_that_allows_them(office: Office) -> None:
+    run("forward")
+    office.pair.source.execute("DELETE FROM staff WHERE staff_no > 10")
+    result = run("forward")
+    assert result.exit_code == 1
+    assert "30 of the office's 40 rows would be deleted" in result.stderr
+    assert "--allow-mass-delete" in result.stderr
+    assert run("forward", "--allow-mass-delete").exit_code == 0
+    assert office.pair.one("SELECT count(*) FROM staff") == 10
+
+
+def test_a_login_that_is_refused_is_a_matter_of_configuration(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUPABASE_DB_USER", "nobody")
+    result = run("forward", "--json")
+    assert result.exit_code == 2
+    failed = [table for table in document(result)["tables"] if table["verdict"] == "failed"]
+    assert [(table["table"], table["kind"]) for table in failed] == [("orgs", "ConfigurationError")]
+    assert 'role "nobody" does not exist' in result.stderr
+
+
+def test_a_run_is_in_the_history_that_the_ui_shows(office: Office) -> None:
+    content = document(run("forward", "--json"))
+    assert Path(os.environ["DAGSTER_HOME"]) == Path(".powerca/dagster").resolve()
+    with dg.DagsterInstance.get() as instance:
+        run_record = instance.get_run_by_id(content["run_id"])
+        assert run_record is not None
+        assert (run_record.job_name, run_record.status) == ("forward_full", dg.DagsterRunStatus.SUCCESS)
+        event = instance.get_latest_materialization_event(dg.AssetKey("staff"))
+        assert event is not None
+        assert not instance.telemetry_enabled
+
+
+def test_the_instance_of_dagster_home_is_used_where_there_is_one(
+    office: Office, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    assert run("forward").exit_code == 0
+    assert (home / "history").exists()
+    assert not Path(".powerca").exists()
+
+
+def test_a_folder_with_a_dagster_yaml_has_its_history_set_up_by_it(office: Office) -> None:
+    Path("dagster.yaml").write_text("telemetry: {enabled: false}\nnux: {enabled: false}\n")
+    assert run("forward").exit_code == 0
+    assert Path(".powerca/dagster/dagster.yaml").read_text() == Path("dagster.yaml").read_text()
+
+
+def test_init_prepares_mobile_and_says_what_it_did(office: Office) -> None:
+    first, second = run("init"), run("init")
+    assert (first.exit_code, second.exit_code) == (0, 0)
+    assert "[OK] The sync's own tables were made at" in first.stdout
+    assert "[OK] The sync's own tables are there at" in second.stdout
+    assert "[OK] Organisations 1 belong to the desktop at" in second.stdout
+    assert document(run("init", "--json"))["organisations"] == ["1"]
+
+
+def test_init_refuses_organisations_of_another_desktop_unless_told_to_take_its_place(office: Office) -> None:
+    run("init")
+    office.pair.target.execute("UPDATE powerca_sync.office SET office = 'another/desktop'")
+    refused = run("init", "--json")
+    assert refused.exit_code == 1
+    assert document(refused)["kind"] == "UnsafeTargetError"
+    assert "belongs to another desktop" in refused.stderr
+    assert run("init", "--accept-source").exit_code == 0
+    assert office.pair.one("SELECT count(*) FROM powerca_sync.office WHERE office = 'another/desktop'") == 0
+
+
+def test_status_before_any_sync_says_what_to_do(office: Office) -> None:
+    result = run("status")
+    assert result.exit_code == 0
+    assert "Run `powerca-sync forward --mode full`" in result.stdout
+    assert document(run("status", "--json")) == {"prepared": False, "demo": False, "tables": []}
+
+
+def test_status_says_where_each_table_stands(office: Office) -> None:
+    office.pair.source.execute("UPDATE staff SET dept_id = 99 WHERE staff_no = 7")
+    office.pair.target.execute("INSERT INTO staff (org_id, staff_no, dept_id, source) VALUES (1, 500, 77, 'M')")
+    run("forward")
+    result = run("status")
+    assert result.exit_code == 0
+    staff = next(line.split() for line in result.stdout.splitlines() if line.startswith("staff "))
+    assert staff[-4:] == ["39", "1", "0", "1"]
+    assert "[WARN] staff: 1 rows in quarantine (reference dept_id departments)." in result.stdout
+    assert "staff: 1 rows whose dept_id is not in departments." in result.stdout
+    content = document(run("status", "--json"))
+    (entry,) = (table for table in content["tables"] if table["table"] == "staff")
+    assert entry["contents"]["phone"] == 1
+    assert entry["records"] == 39
+
+
+def test_status_shows_the_error_of_the_last_run(office: Office) -> None:
+    run("forward")
+    office.pair.target.execute("DROP TABLE staff")
+    run("forward")
+    result = run("status")
+    assert result.exit_code == 1
+    assert "[X] staff: Table `staff` does not exist at the target." in result.stdout
+
+
+def test_status_works_while_the_desktop_is_off(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("forward")
+    monkeypatch.setenv("LOCAL_DB_PORT", "1")
+    result = run("status", "--json")
+    assert result.exit_code == 0
+    assert "[WARN] connecting to desktop" in result.stderr
+    assert len(document(result)["tables"]) == 4
+
+
+def test_a_connection_that_proves_no_identity_is_pointed_out(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_DB_HOST", "desktop.invalid")
+    monkeypatch.setenv("LOCAL_DB_SSLMODE", "require")
+    result = run("status")
+    assert "[WARN] The connection to desktop (desktop.invalid:" in result.stderr
+    assert "has sslmode require" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["forward", "init", "status"])
+def test_a_shell_without_configuration_is_told_what_to_set(command: str) -> None:
+    result = run(command, "--json")
+    assert result.exit_code == 2
+    for name in ("LOCAL_DB_PASSWORD", "SUPABASE_DB_HOST", "SUPABASE_DB_PASSWORD", "powerca-sync demo"):
+        assert name in result.stderr
+    assert document(result)["kind"] == "ConfigurationError"
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_a_wrong_mode_is_wrong_usage() -> None:
+    assert run("forward", "--mode", "partial").exit_code == 2
+
+
+@pytest.mark.parametrize("command", [["--help"], ["forward", "--help"], ["forward"]])
+def test_dagster_is_not_imported_before_it_is_needed(command: list[str]) -> None:
+    code = (
+        "import sys\nfrom powerca_sync.cli import main\n"
+        f"try: main({command!r})\nexcept SystemExit: pass\n"
+        "sys.exit('dagster' in sys.modules or 'pandas' in sys.modules)"
+    )
+    path = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    assert subprocess.run([sys.executable, "-c", code], env=path, capture_output=True, timeout=60).returncode == 0
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    """The command as a process of its own, for the small office."""
+    code = (
+        "from powerca_sync import cli\nfrom powerca_sync_tests.defs.office import SPECS\n"
+        f"cli.TABLES = SPECS\ncli.main({list(arguments)!r})"
+    )
+    path = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, sys.path)])}
+    return subprocess.Popen(
+        [sys.executable, "-c", code], env=os.environ | path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_a_real_process_keeps_stdout_for_the_document(office: Office) -> None:
+    process = start("forward", "--json")
+    stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert json.loads(stdout)["totals"]["inserted"] == 44
+    assert [line for line in stderr.splitlines() if not line.startswith(("[OK]", "  "))] == []
+
+
+#: Whether a run has asked for a table that somebody else has, and will ask again.
+WAITING = """
+SELECT count(*) > 0 FROM pg_stat_activity
+WHERE datname = current_database() AND application_name = 'powerca_sync' AND pid <> pg_backend_pid()
+    AND state = 'idle in transaction' AND query LIKE '%pg_try_advisory_xact_lock%'"""
+
+
+def test_an_interrupted_run_ends_and_says_so(office: Office) -> None:
+    office.pair.target.execute("SELECT pg_advisory_lock(hashtextextended('powerca_sync:staff', 0))")
+    process = start("forward")
+    assert process.stderr is not None
+    assert any(line.startswith("[OK] notices") for line in process.stderr)
+    give_up = time.monotonic() + 30
+    while not office.pair.one(WAITING):
+        assert time.monotonic() < give_up
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "[X] staff: it was interrupted" in stderr.splitlines()
+    assert stdout.splitlines()[-1] == "[X] The run ended early: it was interrupted"
+    assert office.pair.one("SELECT count(*) FROM staff") == 0

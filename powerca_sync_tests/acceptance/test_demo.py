@@ -1,0 +1,48 @@
+"""The demo tells its story to the end, as often as one likes."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+def demo(folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("POWERCA_", "DAGSTER_"))}
+    return subprocess.run(
+        [sys.executable, "-m", "powerca_sync.cli", "demo"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Not pytest's own, which other sessions on the machine close to the system user of the servers."""
+    with tempfile.TemporaryDirectory(prefix="powerca-demo-") as folder:
+        yield Path(folder)
+
+
+def test_the_demo_carries_an_office_of_real_size_over_and_is_quiet_afterwards(folder: Path) -> None:
+    told = demo(folder)
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert told.stderr.startswith("Demo: working on the embedded databases")
+    lines = told.stdout.splitlines()
+    by_table = {line.split()[0]: line.split() for line in lines if line.split()[1:2] == ["full"]}
+    read = {table: int(line[2]) for table, line in by_table.items()}
+    assert read["climaster"] == 729
+    assert read["taskchecklist"] == 2894
+    assert read["jobtasks"] == 64_714, "64,711 and the three of the new job"
+    assert "[OK] Not one of the 92,975 rows on mobile was written again." in lines
+    assert "[OK] The 55 phone rows are as the phones left them, byte for byte." in lines
+    assert told.stdout.isascii()
+
+    again = demo(folder)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "[OK] The 55 phone rows are as the phones left them, byte for byte." in again.stdout

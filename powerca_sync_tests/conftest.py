@@ -1,0 +1,107 @@
+"""Embedded servers for the session, and an empty pair of databases for each test that asks for one."""
+
+import contextlib
+import itertools
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, settings
+from psycopg import sql
+
+from powerca_sync.demo import Server, start_server
+from powerca_sync.settings import Endpoint
+from powerca_sync_tests.helpers import Pair
+
+_numbers = itertools.count(1)
+
+#: Versions of an office's desktop and of Supabase.
+SOURCE_VERSION, TARGET_VERSION = 16, 18
+
+# Examples share their databases and wait for servers, so that neither their fixtures nor their time mean anything.
+_with_servers = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]}
+settings.register_profile("default", max_examples=60, derandomize=True, database=None, **_with_servers)
+settings.register_profile("long", max_examples=3000, print_blob=True, **_with_servers)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[tuple[Server, Server]]:
+    """A source and a target server, stopped after the session."""
+    # Not pytest's own folder, which other sessions on the machine prune while the servers run in it.
+    with tempfile.TemporaryDirectory(prefix="powerca-tests-", ignore_cleanup_errors=True) as folder:
+        source = start_server(Path(folder) / "source", version=SOURCE_VERSION, durable=False)
+        target = start_server(Path(folder) / "target", version=TARGET_VERSION, durable=False)
+        yield source, target
+        source.stop()
+        target.stop()
+
+
+@pytest.fixture(scope="session")
+def databases(servers: tuple[Server, Server]) -> Iterator[tuple[Endpoint, Endpoint]]:
+    """Two databases that each test in turn finds empty; making and dropping them costs ten times as much."""
+    with _new_databases(servers) as endpoints:
+        yield endpoints
+
+
+@pytest.fixture
+def pair(databases: tuple[Endpoint, Endpoint]) -> Iterator[Pair]:
+    """Two empty databases."""
+    with Pair(*databases) as both:
+        yield both
+    for endpoint in databases:
+        with _connect(endpoint, endpoint.name) as connection:
+            connection.execute(EMPTY)
+
+
+@pytest.fixture(scope="module")
+def shared_pair(servers: tuple[Server, Server]) -> Iterator[Pair]:
+    """Two databases that all tests of a module use, each of which empties them itself."""
+    with _new_databases(servers) as endpoints, Pair(*endpoints) as both:
+        yield both
+
+
+#: End whoever is still connected, and remove all that a test may have made or set in a database.
+EMPTY = """
+DO $$
+DECLARE
+    name text;
+BEGIN
+    PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid();
+    FOR name IN SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' LOOP
+        EXECUTE format('DROP SCHEMA %I CASCADE', name);
+    END LOOP;
+    CREATE SCHEMA public AUTHORIZATION pg_database_owner;
+    GRANT USAGE ON SCHEMA public TO PUBLIC;
+    EXECUTE format('ALTER DATABASE %I RESET ALL', current_database());
+END
+$$"""
+
+
+@contextlib.contextmanager
+def _new_databases(servers: tuple[Server, Server]) -> Iterator[tuple[Endpoint, Endpoint]]:
+    name = f"test_{next(_numbers)}"
+    source, target = servers
+    endpoints = source.endpoint("desktop", name), target.endpoint("mobile", name)
+    for endpoint in endpoints:
+        with _connect(endpoint, "postgres") as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+    yield endpoints
+    for endpoint in endpoints:
+        with _connect(endpoint, "postgres") as connection:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _connect(endpoint: Endpoint, name: str) -> psycopg.Connection:
+    return psycopg.connect(
+        host=endpoint.host,
+        port=endpoint.port,
+        dbname=name,
+        user=endpoint.user,
+        autocommit=True,
+        options="-c default_transaction_read_only=off",
+    )

@@ -1,0 +1,223 @@
+"""Runs of the jobs on real servers: what lands, what Dagster shows of it, and what a failure leaves alone."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import psycopg
+import pytest
+
+from powerca_sync.defs.delivery import Delivery
+from powerca_sync.defs.progress import words_of
+from powerca_sync.engine.extract import TableExtract, TextRows
+from powerca_sync.tables import in_order
+from powerca_sync_tests.defs.office import (
+    DEPARTMENT,
+    DEPARTMENTS,
+    NOTICES,
+    ORG,
+    SECRETS,
+    Office,
+    attempts,
+    failure,
+    figures,
+    materialized,
+)
+from powerca_sync_tests.helpers import ORGS, spec
+
+TABLES = {"orgs", "departments", "staff", "notices"}
+
+
+@pytest.fixture
+def table_lock(office: Office) -> Iterator[psycopg.Connection]:
+    """Another run that has the table `staff`, until this connection ends its transaction."""
+    with office.pair.target.__class__.connect(office.pair.target.info.dsn) as other:
+        other.execute("SELECT pg_advisory_xact_lock(hashtextextended('powerca_sync:staff', 0))")
+        yield other
+
+
+def checks(result: dg.ExecuteInProcessResult, table: str) -> dg.AssetCheckEvaluation:
+    (check,) = (check for check in result.get_asset_check_evaluations() if check.asset_key == dg.AssetKey(table))
+    return check
+
+
+def test_a_full_run_brings_every_table_with_parents_first(office: Office) -> None:
+    result = office.run()
+    assert result.success
+    assert materialized(result) == TABLES
+    assert office.pair.rows("SELECT count(*), count(DISTINCT title) FROM staff WHERE source = 'D'") == [(40, 2)]
+    counts = {name: figures(result, "staff")[name] for name in ("extracted", "staged", "inserted", "dagster/row_count")}
+    assert counts == {"extracted": 40, "staged": 40, "inserted": 40, "dagster/row_count": 40}
+
+
+def test_a_second_run_writes_nothing(office: Office) -> None:
+    office.run()
+    before = {table: office.pair.text(table) for table in TABLES}
+    result = office.run()
+    assert result.success
+    assert {table: office.pair.text(table) for table in TABLES} == before
+    assert figures(result, "staff")["unchanged"] == 40
+
+
+def test_an_incremental_run_reads_what_changed_and_says_which_tables_it_read_in_full(office: Office) -> None:
+    office.run()
+    office.pair.source.execute("UPDATE departments SET title = 'Taxes' WHERE dept_id = 20")
+    result = office.run("incremental")
+    assert result.success
+    departments, staff = figures(result, "departments"), figures(result, "staff")
+    assert (departments["mode_effective"], departments["extracted"], departments["updated"]) == ("incremental", 1, 1)
+    assert "mode_reason" not in departments
+    assert (staff["mode_requested"], staff["mode_effective"]) == ("incremental", "full")
+    assert "the mobile side makes the key" in str(staff["mode_reason"])
+
+
+def test_the_metadata_says_what_happened_as_numbers_that_plot(office: Office) -> None:
+    shown = figures(office.run(), "staff")
+    for name in ("updated", "unchanged", "deleted", "kept_mobile", "echo", "quarantined", "superseded", "stale"):
+        assert shown[name] == 0
+    assert isinstance(shown["bytes"], int)
+    phases = [name for name in shown if name.startswith("seconds_")]
+    assert sum(float(str(shown[name])) for name in phases) == pytest.approx(shown["seconds"])
+    schema = shown["dagster/column_schema"]
+    assert isinstance(schema, dg.TableSchema)
+    assert [(column.name, column.type) for column in schema.columns] == [
+        ("org_id", "integer"),
+        ("staff_no", "integer"),
+        ("dept_id", "integer"),
+        ("title", "text"),
+        ("full_name", "character varying(40)"),
+        ("login", "text"),
+    ]
+
+
+def test_a_looked_up_column_shows_where_it_comes_from(office: Office) -> None:
+    lineage = figures(office.run(), "staff")["dagster/column_lineage"]
+    assert isinstance(lineage, dg.TableColumnLineage)
+    assert set(lineage.deps_by_column["title"]) == {
+        dg.TableColumnDep(asset_key=dg.AssetKey("departments"), column_name="title"),
+        dg.TableColumnDep(asset_key=dg.AssetKey(["desktop", "staff"]), column_name="dept_id"),
+    }
+    assert lineage.deps_by_column["full_name"] == [
+        dg.TableColumnDep(asset_key=dg.AssetKey(["desktop", "staff"]), column_name="full_name")
+    ]
+
+
+def test_rows_in_quarantine_are_listed_with_reason_and_key(office: Office) -> None:
+    office.pair.source.execute("UPDATE staff SET dept_id = 99 WHERE staff_no = 7")
+    shown = figures(office.run(), "staff")
+    assert (shown["quarantined"], shown["filtered"]) == (1, 1)
+    assert "| dept_id=99 has no matching departments | 1 | 7 |" in str(shown["quarantine_samples"])
+    reasons = shown["quarantine_reasons"]
+    assert isinstance(reasons, dg.TableMetadataValue)
+    assert [record.data for record in reasons.records] == [
+        {"reason": "reference", "column": "dept_id", "parent": "departments", "rows": 1}
+    ]
+
+
+def test_few_rows_without_their_parent_pass_the_check(office: Office) -> None:
+    office.pair.source.execute("INSERT INTO staff SELECT 1, n, 10 FROM generate_series(100, 300) AS n")
+    office.pair.source.execute("UPDATE staff SET dept_id = 99 WHERE staff_no = 7")
+    check = checks(office.run(), "staff")
+    assert check.passed
+    assert check.metadata["dept_id without departments"].value == 1
+
+
+def test_many_rows_without_their_parent_warn_and_do_not_fail(office: Office) -> None:
+    office.pair.source.execute("UPDATE staff SET dept_id = 99 WHERE staff_no <= 3")
+    result = office.run()
+    assert result.success
+    check = checks(result, "staff")
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert check.metadata["rows_filtered"].value == 3
+    assert check.metadata["dept_id without departments"].value == 3
+    assert check.metadata["share"].value == pytest.approx(3 / 40)
+
+
+def test_an_incremental_run_that_reads_only_the_quarantine_again_does_not_warn(office: Office) -> None:
+    memos = spec("memos", "memo_id", office="org_id", references=(ORG, DEPARTMENT))
+    office.pair.source.execute(
+        "CREATE TABLE memos AS SELECT n AS memo_id, 1 AS org_id, 10 AS dept_id FROM generate_series(1, 200) AS n;"
+        "UPDATE memos SET dept_id = 99 WHERE memo_id = 1"
+    )
+    office.pair.target.execute("CREATE TABLE memos (memo_id int PRIMARY KEY, org_id int, dept_id int, source char(1))")
+    specs = in_order((ORGS, DEPARTMENTS, memos))
+    office.run(specs=specs)
+    result = office.run("incremental", specs=specs)
+    assert (figures(result, "memos")["extracted"], figures(result, "memos")["filtered"]) == (1, 1)
+    assert checks(result, "memos").passed
+
+
+def test_a_table_that_fails_stops_those_that_come_after_it_and_no_others(office: Office) -> None:
+    office.pair.target.execute("DROP TABLE departments")
+    result = office.run()
+    assert not result.success
+    assert materialized(result) == {"orgs", "notices"}
+    assert attempts(result, "staff") == 0
+    assert office.pair.one("SELECT count(*) FROM staff") == 0
+
+
+def test_a_missing_table_is_not_tried_again(office: Office) -> None:
+    office.pair.target.execute("DROP TABLE notices")
+    result = office.run()
+    assert attempts(result, "notices") == 1
+    assert "Table `notices` does not exist at the target" in failure(result, "notices")
+    assert "SchemaMismatchError" in failure(result, "notices")
+
+
+def test_a_table_that_another_run_holds_is_tried_again(office: Office, table_lock: psycopg.Connection) -> None:
+    result = office.run()
+    assert attempts(result, "staff") == 2
+    assert "is being synced by another run" in failure(result, "staff")
+    assert materialized(result) == TABLES - {"staff"}
+    table_lock.rollback()
+    assert office.run().success
+
+
+def test_a_defect_is_not_tried_again(office: Office) -> None:
+    @dg.asset(key="notices", deps=["orgs"])
+    def notices() -> TextRows:
+        return TextRows(spec=NOTICES, columns=("notice_id", "org_id"), rows=lambda wanted: iter([1 / 0]))
+
+    result = office.run(written=[notices])
+    assert attempts(result, "notices") == 1
+    assert "ZeroDivisionError" in failure(result, "notices")
+
+
+def test_a_desktop_that_does_not_answer_is_written_down_for_the_table(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office.run()
+    monkeypatch.setenv("LOCAL_DB_PORT", "1")
+    result = office.run()
+    assert attempts(result, "orgs") == 2
+    assert "connecting to desktop" in office.pair.one(
+        "SELECT error_message FROM _sync_metadata WHERE table_name = 'orgs'"
+    )
+
+
+def test_a_run_without_configuration_names_what_is_missing(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SUPABASE_DB_HOST")
+    result = office.run()
+    assert not result.success
+    (ended,) = (event for event in result.all_events if event.event_type is dg.DagsterEventType.RUN_FAILURE)
+    assert words_of(ended).startswith("Not configured: SUPABASE_DB_HOST.")
+
+
+def test_neither_passwords_nor_sensitive_columns_reach_the_history(office: Office) -> None:
+    office.pair.source.execute("UPDATE staff SET dept_id = 99 WHERE staff_no = 7")
+    office.pair.target.execute("ALTER TABLE staff ADD CHECK (login <> 'pw-9'); DROP TABLE notices")
+    result = office.run()
+    assert figures(result, "staff")["quarantined"] == 2
+    history = "\n".join(map(str, result.all_events)) + str(result.dagster_run)
+    for secret in (*SECRETS, "pw-7", "pw-9"):
+        assert secret not in history
+
+
+def test_a_delivery_that_was_not_landed_says_so() -> None:
+    with pytest.raises(RuntimeError, match="have not been landed"):
+        _ = Delivery(TableExtract(spec=NOTICES)).result
+
+
+def test_nothing_is_written_where_dagster_was_not_asked_to(office: Office) -> None:
+    office.run()
+    assert list(Path.cwd().iterdir()) == []

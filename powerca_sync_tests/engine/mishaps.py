@@ -1,0 +1,97 @@
+"""For tests of what goes wrong: a table whose run can be stopped at some points, and a proof that nothing changed."""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from powerca_sync.errors import SyncError
+from powerca_sync_tests.helpers import Pair, assert_quiet, fates, spec
+
+ROWS = 600
+JOBS = spec("jobs", "id")
+PASSWORD = "correct horse battery staple"
+
+#: A function that waits while the test holds the lock, for a row in the middle.
+GATE = f"""
+CREATE FUNCTION gate(id int) RETURNS int LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    IF id = {ROWS // 2} THEN PERFORM pg_advisory_xact_lock(7); END IF;
+    RETURN id;
+END $$;
+CREATE FUNCTION gate_row() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM gate(NEW.id); RETURN NEW; END $$;
+CREATE FUNCTION gate_all() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM gate({ROWS // 2}); RETURN NULL; END $$;
+"""
+
+
+def make_jobs(pair: Pair) -> None:
+    """A view as the source, synced once; half of its rows changed since. Passwords are set, though not asked for."""
+    desktop, mobile = (
+        dataclasses.replace(side, password=PASSWORD) for side in (pair.settings.desktop, pair.settings.mobile)
+    )
+    pair.settings = dataclasses.replace(pair.settings, desktop=desktop, mobile=mobile)
+    pair.both(GATE)
+    pair.source.execute("CREATE TABLE stored (id int PRIMARY KEY, text text)")
+    pair.source.execute("CREATE VIEW jobs AS SELECT gate(id) AS id, text FROM stored")
+    pair.target.execute("CREATE TABLE jobs (id int PRIMARY KEY, text text)")
+    pair.source.execute(f"INSERT INTO stored SELECT g, repeat('x', 100) FROM generate_series(1, {ROWS}) AS g")  # type: ignore[call-overload]  # noqa: S608
+    pair.sync(JOBS)
+    pair.source.execute("UPDATE stored SET text = 'changed' WHERE id % 2 = 0")
+    pair.source.execute(f"INSERT INTO stored SELECT g + {ROWS}, 'new' FROM generate_series(1, 50) AS g")  # type: ignore[call-overload]  # noqa: S608
+
+
+#: Where a run can be stopped, and the statement for the target that stops it there.
+STOPS = {
+    "reading": "SELECT",
+    "writing": "CREATE TRIGGER gate BEFORE UPDATE ON jobs FOR EACH ROW EXECUTE FUNCTION gate_row()",
+    "recording": "CREATE TRIGGER gate BEFORE UPDATE ON powerca_sync.table_state EXECUTE FUNCTION gate_all()",
+}
+
+
+@contextlib.contextmanager
+def stopped(pair: Pair, stop: str) -> Iterator[Callable[[], None]]:
+    """Stops any run at that point until the function that it gives is called, or the body ends."""
+    side = pair.source if stop == "reading" else pair.target
+    pair.target.execute(STOPS[stop])  # type: ignore[call-overload]
+    side.execute("SELECT pg_advisory_lock(7)")
+    try:
+        yield lambda: side.execute("SELECT pg_advisory_unlock_all()") and None
+    finally:
+        side.execute("SELECT pg_advisory_unlock_all()")
+        for table in ("jobs", "powerca_sync.table_state"):
+            pair.target.execute(f"DROP TRIGGER IF EXISTS gate ON {table}")  # type: ignore[call-overload]
+
+
+def image(pair: Pair) -> list[list[str]]:
+    """All that a failed run must not touch, on both sides."""
+    kept = ["jobs", "powerca_sync.table_state", "powerca_sync.quarantine", "powerca_sync.office"]
+    success = "(SELECT table_name, last_sync_timestamp, records_synced FROM _sync_metadata)"
+    return [
+        *(pair.text(table) for table in kept),
+        [str(pair.rows(f"SELECT * FROM {success} AS s"))],  # noqa: S608
+        pair.text("stored", on=pair.source),
+    ]
+
+
+@contextlib.contextmanager
+def failing(pair: Pair, error: type[SyncError], words: str, *, recorded: bool = True) -> Iterator[None]:
+    """The body raises this error, in one clear sentence or two, and nothing has changed; the next run is right."""
+    before = image(pair)
+    with pytest.raises(error, match=words) as caught:
+        yield
+    message = str(caught.value)
+    assert caught.type is error
+    assert "\n" not in message
+    assert PASSWORD not in message
+    assert image(pair) == before
+    stored = pair.one("SELECT error_message FROM _sync_metadata")
+    assert stored == (message if recorded else None)
+
+
+def assert_right(pair: Pair) -> None:
+    assert fates(pair.sync(JOBS)) == {"inserted": 50, "updated": ROWS // 2, "unchanged": ROWS // 2}
+    query = "SELECT id, text FROM {} ORDER BY id"
+    assert pair.rows(query.format("jobs")) == pair.rows(query.format("stored"), pair.source)
+    assert pair.one("SELECT error_message FROM _sync_metadata") is None
+    assert_quiet(pair, JOBS)

@@ -1,0 +1,209 @@
+"""Columns and names: what both sides have travels, whatever it is called; what one side has alone does no harm."""
+
+import logging
+
+import pytest
+from psycopg import sql
+
+from powerca_sync.errors import SchemaMismatchError
+from powerca_sync.tables import Strategy
+from powerca_sync_tests.helpers import Pair, assert_quiet, delete_insert, fates, spec
+
+ITEMS = spec("items", "id")
+
+
+@pytest.fixture
+def items(pair: Pair) -> Pair:
+    pair.both("CREATE TABLE items (id int PRIMARY KEY, name text)")
+    pair.source.execute("INSERT INTO items VALUES (1, 'one'), (2, 'two')")
+    return pair
+
+
+def test_a_column_only_at_the_source_stays_behind_and_is_reported(
+    items: Pair, caplog: pytest.LogCaptureFixture
+) -> None:
+    items.source.execute("ALTER TABLE items ADD note text DEFAULT 'x', ADD \"Größe\" int")
+    with caplog.at_level(logging.INFO, logger="powerca_sync"):
+        assert fates(items.sync(ITEMS)) == {"inserted": 2}
+    assert "items: columns only at the source stay behind: note, Größe." in caplog.messages
+
+
+def test_a_column_only_at_the_target_is_never_touched(items: Pair) -> None:
+    items.target.execute("ALTER TABLE items ADD rating int DEFAULT 5")
+    items.sync(ITEMS)
+    items.target.execute("UPDATE items SET rating = 1 WHERE id = 1")
+    items.source.execute("UPDATE items SET name = upper(name)")
+    items.sync(ITEMS)
+    assert items.rows("SELECT * FROM items ORDER BY id") == [(1, "ONE", 1), (2, "TWO", 5)]
+
+
+def test_a_column_added_on_both_sides_travels_at_once_though_no_row_was_written(items: Pair) -> None:
+    items.sync(ITEMS)
+    assert items.sync(ITEMS, mode="incremental").extracted == 0
+    items.both("ALTER TABLE items ADD colour text")
+    # PostgreSQL keeps such a default aside: no row gets a new version.
+    items.source.execute(
+        "ALTER TABLE items ADD size text DEFAULT 'big'; ALTER TABLE items ALTER colour SET DEFAULT 'red'"
+    )
+    items.target.execute("ALTER TABLE items ADD size text")
+    result = items.sync(ITEMS, mode="incremental")
+    assert (result.mode_effective, fates(result)) == ("full", {"updated": 2})
+    assert result.mode_reason.startswith("the columns, or what the spec does with them, are not what they were")
+    assert items.rows("SELECT size, colour FROM items") == [("big", None)] * 2
+
+
+def test_a_column_dropped_and_made_anew_is_another_column(items: Pair) -> None:
+    items.sync(ITEMS)
+    items.source.execute("ALTER TABLE items DROP name; ALTER TABLE items ADD name text DEFAULT 'same for all'")
+    result = items.sync(ITEMS, mode="incremental")
+    assert (result.mode_effective, fates(result)) == ("full", {"updated": 2})
+
+
+def test_a_column_dropped_at_the_source_keeps_its_last_values_at_the_target(items: Pair) -> None:
+    items.sync(ITEMS)
+    items.source.execute("ALTER TABLE items DROP name")
+    assert fates(items.sync(ITEMS)) == {"unchanged": 2}
+    assert items.rows("SELECT name FROM items ORDER BY id") == [("one",), ("two",)]
+
+
+#: Reserved, mixed case, empty-looking, with every mark that means something to some layer, as long as may be.
+NAMES = [
+    *("user", "select", "order", "CamelCase", "with space", " ", 'quo"te', "it's", "per%cent", "%s", "{brace}", "{}"),
+    *("back\\slash", "semi;colon", "dash--ed", "dot.ted", "colon:ed", "ref:0", "tab\tbed"),
+    *("new\nline", "größe", "नाम", "🙂", "n" * 63, "ñ" * 31),
+    *("s", "t", "a", "h", "p", "k", "key", "place", "action", "content", "copy", "value", "h1", "existing", "rank"),
+]
+
+
+@pytest.mark.parametrize("strategy", list(Strategy))
+def test_names_mean_nothing(pair: Pair, strategy: Strategy) -> None:
+    table, key = 'T a"b%l.e', "Key %s"
+    columns = sql.SQL(", ").join(sql.SQL("{} varchar(9)").format(sql.Identifier(name)) for name in NAMES)
+    create = sql.SQL("CREATE TABLE {} ({} int, {}, source char(1) DEFAULT 'D')")
+    for connection in (pair.source, pair.target):
+        connection.execute(create.format(sql.Identifier(table), sql.Identifier(key), columns))
+    insert = sql.SQL("INSERT INTO {} SELECT g, {} FROM generate_series(1, 3) AS g").format(
+        sql.Identifier(table), sql.SQL(", ").join(sql.SQL("{} || g::text").format(f"{n}:") for n in range(len(NAMES)))
+    )
+    pair.source.execute(insert)
+    odd = spec(f"public.{table}", key, mobile=f"public.{table}", strategy=strategy)
+    assert fates(pair.sync(odd)) == {"inserted": 3}
+    query = sql.SQL("SELECT * FROM {} ORDER BY 1").format(sql.Identifier(table))
+    assert pair.target.execute(query).fetchall() == pair.source.execute(query).fetchall()
+    for name in NAMES:
+        change = sql.SQL("UPDATE {} SET {} = 'new' WHERE {} = 2")
+        pair.source.execute(change.format(*map(sql.Identifier, (table, name, key))))
+    pair.source.execute(sql.SQL("UPDATE {} SET {} = NULL WHERE {} = 1").format(*map(sql.Identifier, (table, "s", key))))
+    assert fates(pair.sync(odd)) == {"updated": 2, "unchanged": 1}
+    assert pair.target.execute(query).fetchall() == pair.source.execute(query).fetchall()
+
+
+def test_a_row_is_set_aside_whatever_its_columns_are_called(pair: Pair) -> None:
+    columns = sql.SQL(", ").join(sql.SQL("{} text").format(sql.Identifier(name)) for name in NAMES)
+    pair.source.execute(sql.SQL("CREATE TABLE odd (id int PRIMARY KEY, {})").format(columns))
+    pair.target.execute(sql.SQL("CREATE TABLE odd (id int PRIMARY KEY, {})").format(columns))
+    pair.target.execute('ALTER TABLE odd ALTER s SET NOT NULL, ADD CHECK ("{}" <> \'%s\'), ALTER "%s" TYPE varchar(3)')
+    pair.source.execute(
+        "INSERT INTO odd (id, s, \"{}\", \"%s\") VALUES (1, NULL, '', ''), (2, 's', '%s', ''), (3, '', '', 'long')"
+    )
+    result = pair.sync(spec("odd", "id"))
+    assert [str(sample) for sample in result.samples] == [
+        "{} violates the target's rule odd_{}_check",
+        "s is empty, which the target forbids",
+        "value too long for type character varying(3) (column %s)",
+    ]
+    images = pair.rows(
+        "SELECT key ->> 'id', image ->> 's', image ->> '{}', image ->> '%s' FROM powerca_sync.quarantine"
+    )
+    assert sorted(images) == [("1", None, "", ""), ("2", "s", "%s", ""), ("3", "", "", "long")]
+
+
+def test_a_table_of_five_hundred_columns_travels(pair: Pair) -> None:
+    columns = ", ".join(
+        f"c{n} {kind}" for n, kind in zip(range(500), ["int", "text", "numeric(9,2)", "date"] * 125, strict=True)
+    )
+    pair.both(f"CREATE TABLE wide (id int PRIMARY KEY, {columns})")
+    pair.source.execute("INSERT INTO wide (id, c0, c1, c498) SELECT g, g, 'text', 1.5 FROM generate_series(1, 5) AS g")
+    assert fates(pair.sync(spec("wide", "id"))) == {"inserted": 5}
+    pair.source.execute("UPDATE wide SET c499 = '2025-11-30' WHERE id = 3")
+    assert fates(pair.sync(spec("wide", "id"))) == {"updated": 1, "unchanged": 4}
+
+
+def test_tables_may_live_in_other_schemas(pair: Pair) -> None:
+    pair.both(
+        "CREATE SCHEMA \"My Books\"; CREATE SCHEMA s; CREATE TYPE s.kind AS ENUM ('x'); CREATE TABLE items (id text)"
+    )
+    pair.source.execute('CREATE TABLE "My Books".items (id int PRIMARY KEY, kind s.kind)')
+    pair.target.execute("CREATE TABLE s.things (id int PRIMARY KEY, kind s.kind)")
+    pair.source.execute("INSERT INTO \"My Books\".items VALUES (1, 'x')")
+    things = spec("My Books.items", "id", mobile="s.things")
+    pair.sync(things)
+    assert pair.rows("SELECT id, kind FROM s.things") == [(1, "x")]
+    assert pair.rows("SELECT * FROM public.items") == []
+    assert fates(pair.sync(things)) == {"unchanged": 1}
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "words"),
+    [
+        (None, "TABLE items (id int)", "Table `items` does not exist at the source, or its user may not see it"),
+        ("TABLE items (id int)", None, "Table `items` does not exist at the target. Create it there"),
+        (
+            "TABLE items (no int)",
+            "TABLE items (id int)",
+            "Table `public.items` has no column `id`, which its spec needs",
+        ),
+        ("TABLE items (id int)", "TABLE items (no int)", "Table `public.items` has no column `id`.* It has: no"),
+        ("TABLE items (id int)", "VIEW items AS SELECT 1 AS id", "`items` is not a table at the target"),
+        (
+            "TABLE items (id int)",
+            "TABLE items (id int GENERATED ALWAYS AS IDENTITY)",
+            "Column `id` of `items` is generated by the target.* Make it a plain column",
+        ),
+        (
+            "TABLE items (id int)",
+            "TABLE items (no int, id int GENERATED ALWAYS AS (no) STORED)",
+            "Column `id` of `items` is generated by the target",
+        ),
+    ],
+)
+def test_what_the_two_sides_disagree_on_is_said_before_anything_is_written(
+    pair: Pair, source: str | None, target: str | None, words: str
+) -> None:
+    for connection, definition in ((pair.source, source), (pair.target, target)):
+        if definition:
+            connection.execute(f"CREATE {definition}")  # type: ignore[call-overload]
+    with pytest.raises(SchemaMismatchError, match=words) as caught:
+        pair.sync(ITEMS)
+    assert not caught.value.retryable
+    assert pair.one("SELECT error_message FROM _sync_metadata") == str(caught.value)
+    assert pair.rows("SELECT * FROM powerca_sync.table_state") == []
+
+
+def test_no_column_in_common_is_a_mismatch(pair: Pair) -> None:
+    pair.source.execute("CREATE TABLE items (a int)")
+    pair.target.execute("CREATE TABLE items (b int, source text)")
+    with pytest.raises(SchemaMismatchError, match="Table `items` has no column in common with `items`"):
+        pair.sync(delete_insert("items"))
+
+
+def test_values_that_the_target_makes_itself_are_left_to_it(pair: Pair) -> None:
+    pair.both("CREATE TABLE items (id int PRIMARY KEY, price int)")
+    pair.source.execute(
+        "ALTER TABLE items ADD twice int, ADD no int, ADD half int GENERATED ALWAYS AS (price / 2) STORED"
+    )
+    pair.target.execute("ALTER TABLE items ADD twice int GENERATED ALWAYS AS (price * 2) STORED, ADD half int")
+    pair.target.execute("ALTER TABLE items ADD no int GENERATED ALWAYS AS IDENTITY (START 100)")
+    pair.source.execute("INSERT INTO items VALUES (1, 10, 0, 7)")
+    pair.sync(ITEMS)
+    assert pair.rows("SELECT id, price, twice, half, no FROM items") == [(1, 10, 20, 5, 100)]
+    assert_quiet(pair, ITEMS)
+
+
+def test_an_identity_by_default_takes_the_sources_key_and_its_sequence_stays(pair: Pair) -> None:
+    pair.source.execute("CREATE TABLE items (id int PRIMARY KEY, name text)")
+    pair.target.execute("CREATE TABLE items (id int GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY, name text)")
+    pair.source.execute("INSERT INTO items VALUES (41, 'x')")
+    pair.sync(ITEMS)
+    assert pair.rows("SELECT id, name FROM items") == [(41, "x")]
+    assert pair.rows("SELECT last_value, is_called FROM items_id_seq") == [(1, False)]

@@ -1,0 +1,116 @@
+"""What is said when a database cannot be reached or does not let us in."""
+
+import contextlib
+import dataclasses
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from powerca_sync.demo import start_server
+from powerca_sync.engine.database import connect
+from powerca_sync.errors import ConfigurationError, DatabaseUnavailableError, SyncError
+from powerca_sync.settings import Endpoint
+from powerca_sync_tests.conftest import SOURCE_VERSION
+from powerca_sync_tests.helpers import Pair
+
+#: Connections that the server has.
+MOST = 8
+PASSWORD = "correct horse battery staple"
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[Endpoint]:
+    """A server that asks everybody but its superuser for a password, and turns one user away."""
+    with tempfile.TemporaryDirectory(prefix="powerca-tests-", ignore_cleanup_errors=True) as folder:
+        server = start_server(
+            Path(folder) / "guarded", version=SOURCE_VERSION, durable=False, settings={"max_connections": str(MOST)}
+        )
+        endpoint = server.endpoint("mobile", "postgres")
+        with connect(endpoint) as administrator:
+            administrator.execute(f"CREATE ROLE office LOGIN PASSWORD '{PASSWORD}'")  # type: ignore[call-overload]
+            administrator.execute("CREATE ROLE single LOGIN CONNECTION LIMIT 1; CREATE ROLE stranger LOGIN")
+            rules = ["postgres trust", "single trust", "stranger reject", "all scram-sha-256"]
+            lines = "".join(f"local all {rule}\n" for rule in rules)
+            (Path(folder) / "guarded" / "pg_hba.conf").write_text(lines, encoding="ascii")
+            administrator.execute("SELECT pg_reload_conf()")
+            _wait_for_rules(endpoint)
+        yield dataclasses.replace(endpoint, user="office", password=PASSWORD)
+        server.stop()
+
+
+def _wait_for_rules(endpoint: Endpoint) -> None:
+    while True:
+        try:
+            connect(dataclasses.replace(endpoint, user="office", password="wrong")).close()
+        except ConfigurationError:
+            return
+
+
+def said(endpoint: Endpoint, error: type[SyncError]) -> str:
+    """The message, which is of this class, one line long and without any password."""
+    with pytest.raises(error) as caught:
+        connect(endpoint)
+    assert caught.type is error
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "\t" not in message
+    assert (endpoint.password or PASSWORD) not in message + repr(caught.value) + repr(endpoint)
+    assert message.startswith(f"connecting to mobile ({endpoint.host}:{endpoint.port}/{endpoint.name}) failed: ")
+    return message
+
+
+def test_the_right_password_opens_the_door(guarded: Endpoint) -> None:
+    with connect(guarded) as connection:
+        assert connection.execute("SELECT current_user").fetchone() == ("office",)
+
+
+def test_a_wrong_password_is_the_settings_fault_and_never_tried_again(guarded: Endpoint) -> None:
+    message = said(dataclasses.replace(guarded, password="wr0ng and secret"), ConfigurationError)
+    assert 'password authentication failed for user "office". Check user and password; a paused project' in message
+    assert not ConfigurationError.retryable
+
+
+def test_no_password_is_said_to_be_missing(guarded: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(os.environ, "PGPASSFILE", os.devnull)
+    assert "no password supplied. Check user and password" in said(
+        dataclasses.replace(guarded, password=None), ConfigurationError
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"user": "stranger"}, ConfigurationError, "pg_hba.conf rejects connection"),
+        ({"name": "no_such"}, ConfigurationError, 'database "no_such" does not exist. Check the database name.'),
+        ({"user": "nobody"}, ConfigurationError, 'password authentication failed for user "nobody"'),
+        ({"host": "no-such-host.invalid"}, DatabaseUnavailableError, "check host, port and network"),
+        ({"host": "localhost", "port": 1}, DatabaseUnavailableError, "Connection refused"),
+        ({"port": 1}, DatabaseUnavailableError, "No such file or directory"),
+        ({"sslmode": "sometimes"}, ConfigurationError, 'invalid sslmode value: "sometimes". Check the settings.'),
+    ],
+    ids=lambda value: str(next(iter(value.items()))) if isinstance(value, dict) else "",
+)
+def test_each_way_to_fail_has_its_own_advice(
+    guarded: Endpoint, change: dict[str, object], error: type[SyncError], words: str
+) -> None:
+    assert words in said(dataclasses.replace(guarded, **change), error)  # type: ignore[arg-type]
+
+
+def test_an_unknown_user_of_a_server_that_asks_no_password_is_the_settings_fault(pair: Pair) -> None:
+    endpoint = dataclasses.replace(pair.settings.mobile, user="nobody")
+    assert 'role "nobody" does not exist. Check user and password' in said(endpoint, ConfigurationError)
+
+
+def test_a_server_without_a_free_connection_is_tried_again(guarded: Endpoint) -> None:
+    single = dataclasses.replace(guarded, user="single", password=None)
+    with connect(single):
+        message = said(single, DatabaseUnavailableError)
+    assert 'too many connections for role "single". The server has no connection left.' in message
+    with contextlib.ExitStack() as taken:
+        # As many as the server has, less those that it keeps for its superuser.
+        for _ in range(MOST - 3):
+            taken.enter_context(connect(guarded))
+        assert "The server has no connection left. Close some, or use" in said(guarded, DatabaseUnavailableError)

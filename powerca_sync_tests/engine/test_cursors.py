@@ -1,0 +1,220 @@
+"""What an incremental run reads: what changed since the last run's snapshot, by row version."""
+
+from collections.abc import Iterator
+
+import pytest
+from psycopg.types.json import Jsonb
+
+from powerca_sync.engine.database import connect
+from powerca_sync.engine.extract import Mode
+from powerca_sync.errors import SyncError
+from powerca_sync.tables import Category, Lookup
+from powerca_sync_tests.helpers import Pair, delete_insert, fates, spec
+
+DIARY = spec("diary", "id")
+
+
+@pytest.fixture
+def diary(pair: Pair) -> Pair:
+    """Five rows on both sides after a full run."""
+    pair.both("CREATE TABLE diary (id int PRIMARY KEY, note text)")
+    pair.source.execute("INSERT INTO diary SELECT g, 'note ' || g FROM generate_series(1, 5) AS g")
+    pair.sync(DIARY)
+    return pair
+
+
+def read(pair: Pair) -> tuple[int, dict[str, int]]:
+    """Rows read by an incremental run, and their fates."""
+    result = pair.sync(DIARY, mode="incremental")
+    assert (result.mode_effective, result.mode_reason) == (Mode.INCREMENTAL, "")
+    return result.extracted, fates(result)
+
+
+def same(pair: Pair) -> bool:
+    query = "SELECT * FROM diary ORDER BY id"
+    return pair.rows(query) == pair.rows(query, pair.source)
+
+
+def test_the_first_run_is_full_and_says_why(pair: Pair) -> None:
+    pair.both("CREATE TABLE diary (id int PRIMARY KEY, note text)")
+    result = pair.sync(DIARY, mode="incremental")
+    assert (result.mode_requested, result.mode_effective) == (Mode.INCREMENTAL, Mode.FULL)
+    assert result.mode_reason == "there was no complete run before"
+
+
+def test_nothing_is_read_where_nothing_changed(diary: Pair) -> None:
+    before = diary.text("diary")
+    assert read(diary) == (0, {})
+    assert diary.text("diary") == before
+
+
+def test_only_rows_inserted_or_updated_are_read(diary: Pair) -> None:
+    diary.source.execute("INSERT INTO diary VALUES (6, 'new'); UPDATE diary SET note = 'changed' WHERE id = 2")
+    assert read(diary) == (2, {"inserted": 1, "updated": 1})
+    assert same(diary)
+    assert read(diary) == (0, {})
+
+
+def test_a_row_that_vanished_is_left_to_the_next_full_run(diary: Pair) -> None:
+    diary.source.execute("DELETE FROM diary WHERE id = 5")
+    assert read(diary) == (0, {})
+    assert fates(diary.sync(DIARY)) == {"unchanged": 4, "stale": 1}
+
+
+def test_a_transaction_that_commits_late_is_seen_by_the_next_run(diary: Pair) -> None:
+    with connect(diary.settings.desktop) as late:
+        late.autocommit = False
+        late.execute("INSERT INTO diary VALUES (6, 'late')")
+        diary.source.execute("INSERT INTO diary VALUES (7, 'early')")
+        assert read(diary) == (1, {"inserted": 1})
+        # As long as it is open, rows written after its begin are read again and found unchanged.
+        assert read(diary) == (1, {"unchanged": 1})
+        late.commit()
+    assert read(diary) == (2, {"inserted": 1, "unchanged": 1})
+    assert same(diary)
+
+
+def test_a_write_under_a_savepoint_is_seen(diary: Pair) -> None:
+    with diary.source.transaction():
+        diary.source.execute("UPDATE diary SET note = 'outer' WHERE id = 1")
+        with diary.source.transaction():
+            diary.source.execute("UPDATE diary SET note = 'inner' WHERE id = 2")
+    assert read(diary) == (2, {"updated": 2})
+
+
+def test_a_change_made_while_the_run_reads_arrives_with_the_next(diary: Pair) -> None:
+    # The run has its snapshot and waits for the target's table, which the test holds.
+    with connect(diary.settings.mobile) as holder:
+        holder.autocommit = False
+        holder.execute("LOCK TABLE diary")
+        with diary.sync_that_waits(DIARY) as run:
+            diary.source.execute("UPDATE diary SET note = 'meanwhile' WHERE id = 3")
+            diary.source.execute("INSERT INTO diary VALUES (6, 'meanwhile')")
+            holder.commit()
+    assert fates(run.result()) == {"unchanged": 5}
+    assert diary.rows("SELECT note FROM diary WHERE id IN (3, 6)") == [("note 3",)]
+    assert read(diary) == (2, {"inserted": 1, "updated": 1})
+    assert same(diary)
+
+
+@pytest.mark.parametrize("command", ["VACUUM FREEZE diary", "VACUUM FULL diary", "CLUSTER diary USING diary_pkey"])
+def test_maintenance_neither_hides_changes_nor_makes_any(diary: Pair, command: str) -> None:
+    diary.source.execute(command)  # type: ignore[call-overload]
+    assert read(diary) == (0, {})
+    diary.source.execute("UPDATE diary SET note = 'changed' WHERE id = 2")
+    diary.source.execute(command)  # type: ignore[call-overload]
+    assert read(diary) == (1, {"updated": 1})
+
+
+def test_rows_locked_but_not_written_are_not_changes(diary: Pair) -> None:
+    with diary.source.transaction():
+        diary.source.execute("SELECT FROM diary FOR UPDATE")
+    assert read(diary) == (0, {})
+
+
+ELSEWHERE = "the source is not the database that it was at the last run"
+BACKWARDS = "the source's history went backwards since the last run (it was restored)"
+
+
+@pytest.mark.parametrize(
+    ("fact", "value", "reason"),
+    [
+        ("system_identifier", "another server", ELSEWHERE),
+        ("timeline", 7, ELSEWHERE),
+        ("database_oid", 7, ELSEWHERE),
+        ("table_oid", 7, ELSEWHERE),
+        ("xmin", str(2**40), BACKWARDS),
+        ("lsn", str(2**60), BACKWARDS),
+        ("xmin", str(-(2**31)), "too many transactions went by since the last run"),
+    ],
+)
+def test_a_mark_of_another_history_is_not_trusted(diary: Pair, fact: str, value: object, reason: str) -> None:
+    diary.target.execute(
+        "UPDATE powerca_sync.table_state SET mark = mark || jsonb_build_object(%s::text, %s)",
+        [fact, Jsonb(value)],
+    )
+    diary.source.execute("UPDATE diary SET note = 'changed' WHERE id = 2")
+    result = diary.sync(DIARY, mode="incremental")
+    assert (result.mode_effective, result.mode_reason) == (Mode.FULL, reason)
+    assert fates(result) == {"updated": 1, "unchanged": 4}
+    assert read(diary) == (0, {})
+
+
+def test_a_table_that_was_made_anew_is_read_in_full(diary: Pair) -> None:
+    diary.source.execute("CREATE TABLE other (LIKE diary INCLUDING ALL); INSERT INTO other SELECT * FROM diary")
+    diary.source.execute("DROP TABLE diary; ALTER TABLE other RENAME TO diary")
+    result = diary.sync(DIARY, mode="incremental")
+    assert (result.mode_effective, fates(result)) == (Mode.FULL, {"unchanged": 5})
+
+
+def test_a_changed_spec_is_read_in_full(diary: Pair) -> None:
+    result = diary.sync(spec("diary", "id", mobile_owned=frozenset({"note"})), mode="incremental")
+    assert (result.mode_effective, result.mode_reason.split(",")[0]) == (Mode.FULL, "the columns")
+    assert diary.sync(spec("diary", "id", "note"), mode="incremental").mode_effective is Mode.FULL
+
+
+@pytest.mark.parametrize(
+    ("table", "reason"),
+    [
+        (spec("diary", "id", category=Category.MASTERS), "master tables are always read in full"),
+        (
+            delete_insert("diary", "id"),
+            "the mobile side makes the key, so that a row's place shows only among all rows",
+        ),
+    ],
+    ids=["masters", "DELETE_INSERT"],
+)
+def test_some_tables_are_always_read_in_full(diary: Pair, table: object, reason: str) -> None:
+    assert isinstance(table, type(DIARY))
+    diary.target.execute("ALTER TABLE diary ADD source text DEFAULT 'D'")
+    diary.sync(table)
+    result = diary.sync(table, mode="incremental")
+    assert (result.mode_requested, result.mode_effective, result.mode_reason) == (Mode.INCREMENTAL, Mode.FULL, reason)
+
+
+def test_a_run_that_failed_leaves_the_mark_where_it_was(diary: Pair) -> None:
+    diary.source.execute("UPDATE diary SET note = 'changed' WHERE id = 2")
+    diary.target.execute("ALTER TABLE diary RENAME note TO hidden")
+    diary.target.execute("ALTER TABLE diary RENAME id TO no")
+    with pytest.raises(SyncError):
+        diary.sync(DIARY, mode="incremental")
+    diary.target.execute("ALTER TABLE diary RENAME hidden TO note")
+    diary.target.execute("ALTER TABLE diary RENAME no TO id")
+    assert read(diary) == (1, {"updated": 1})
+
+
+@pytest.fixture
+def repeating(pair: Pair) -> Iterator[Pair]:
+    """The source has no unique index on the key."""
+    pair.source.execute("CREATE TABLE diary (id int, note text)")
+    pair.target.execute("CREATE TABLE diary (id int PRIMARY KEY, note text)")
+    pair.source.execute("INSERT INTO diary VALUES (1, 'a'), (2, 'b')")
+    pair.sync(DIARY)
+    return pair
+
+
+def test_a_key_that_begins_to_repeat_is_found_though_one_of_its_rows_is_old(repeating: Pair) -> None:
+    repeating.source.execute("INSERT INTO diary VALUES (1, 'another a')")
+    assert read(repeating) == (2, {"quarantined": 2})
+    assert repeating.rows("SELECT * FROM diary ORDER BY id") == [(1, "a"), (2, "b")]
+    repeating.source.execute("DELETE FROM diary WHERE note = 'a'")
+    assert read(repeating) == (1, {"updated": 1})
+    assert repeating.rows("SELECT * FROM diary ORDER BY id") == [(1, "another a"), (2, "b")]
+
+
+def test_a_lookup_runs_full_when_the_table_that_it_reads_has_changed(pair: Pair) -> None:
+    pair.both(
+        "CREATE TABLE jobs (job_id int PRIMARY KEY, client_id int); CREATE TABLE diary (id int PRIMARY KEY, job_id int)"
+    )
+    pair.target.execute("ALTER TABLE diary ADD client_id int")
+    pair.source.execute("INSERT INTO jobs VALUES (1, 10); INSERT INTO diary VALUES (1, 1), (2, 1)")
+    jobs = spec("jobs", "job_id")
+    diary = spec("diary", "id", lookups=(Lookup(column="client_id", table="jobs", match="job_id"),))
+    pair.sync_all(jobs, diary)
+    assert pair.sync(diary, jobs, mode="incremental").mode_effective is Mode.INCREMENTAL
+    pair.source.execute("UPDATE jobs SET client_id = 20")
+    pair.sync(jobs)
+    result = pair.sync(diary, jobs, mode="incremental")
+    assert result.mode_reason == "a table that values are looked up in has changed"
+    assert (fates(result), pair.rows("SELECT DISTINCT client_id FROM diary")) == ({"updated": 2}, [(20,)])
+    assert pair.sync(diary, jobs, mode="incremental").mode_effective is Mode.INCREMENTAL

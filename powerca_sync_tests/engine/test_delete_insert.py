@@ -1,0 +1,222 @@
+"""`DELETE_INSERT`: the mobile side makes the key; the end state is reached by writing only the difference."""
+
+import pytest
+
+from powerca_sync.errors import SchemaMismatchError
+from powerca_sync_tests.helpers import Pair, assert_quiet, delete_insert, fates
+
+LINES = delete_insert("lines", "job_id", mobile_owned=frozenset({"ticked"}))
+
+
+def make_lines(pair: Pair, key: str = "id bigserial PRIMARY KEY", rule: str = "CHECK (true)") -> None:
+    pair.source.execute(
+        "CREATE TABLE lines (job_id int, line text, ticked int, created_at timestamp, updated_at timestamp)"
+    )
+    pair.target.execute(
+        f"CREATE TABLE lines ({key}, {'' if 'job_id int' in key else 'job_id int,'} line text, ticked int, remark text,"
+        " source char(1) DEFAULT 'D', created_at timestamptz DEFAULT now(), updated_at timestamptz DEFAULT now(),"
+        f" {rule})"
+    )
+
+
+def write_lines(pair: Pair, *rows: tuple[int | None, str | None]) -> None:
+    """Make these the source's rows."""
+    pair.source.execute("TRUNCATE lines")
+    with pair.source.cursor() as cursor:
+        cursor.executemany("INSERT INTO lines VALUES (%s, %s, 0, now(), now())", rows)
+
+
+def lines(pair: Pair, columns: str = "id, job_id, line") -> list[tuple[object, ...]]:
+    return pair.rows(f"SELECT {columns} FROM lines ORDER BY 1, 2, 3")  # noqa: S608
+
+
+def test_a_changed_row_keeps_its_primary_key_and_the_others_are_not_written(pair: Pair) -> None:
+    make_lines(pair)
+    write_lines(pair, (1, "a"), (2, "b"), (3, "c"))
+    assert fates(pair.sync(LINES)) == {"inserted": 3}
+    pair.target.execute("UPDATE lines SET created_at = '2020-01-01', updated_at = '2020-01-01', remark = 'mine'")
+    others = pair.text("lines", where="job_id <> 2")
+    write_lines(pair, (1, "a"), (2, "changed"), (3, "c"))
+    assert fates(pair.sync(LINES)) == {"updated": 1, "unchanged": 2}
+    assert pair.rows(
+        "SELECT id, line, remark, created_at < '2020-01-02', updated_at > '2020-01-02' FROM lines WHERE job_id = 2"
+    ) == [(2, "changed", "mine", True, True)]
+    assert pair.text("lines", where="job_id <> 2") == others
+    assert_quiet(pair, LINES)
+
+
+def test_rows_of_one_key_pair_by_content_first_and_then_in_order(pair: Pair) -> None:
+    make_lines(pair)
+    write_lines(pair, (1, "a"), (1, "b"), (1, "c"), (1, "d"))
+    pair.sync(LINES)
+    write_lines(pair, (1, "d"), (1, "x"), (1, "a"), (1, "y"), (1, "z"))
+    assert fates(pair.sync(LINES)) == {"unchanged": 2, "updated": 2, "inserted": 1}
+    assert lines(pair) == [(1, 1, "a"), (2, 1, "x"), (3, 1, "y"), (4, 1, "d"), (5, 1, "z")]
+
+
+def test_rows_without_a_key_value_pair_with_each_other(pair: Pair) -> None:
+    make_lines(pair)
+    write_lines(pair, (None, "a"), (None, None), (2, "b"))
+    pair.sync(LINES)
+    write_lines(pair, (None, "a"), (None, "no longer empty"), (2, "b"))
+    assert fates(pair.sync(LINES)) == {"unchanged": 2, "updated": 1}
+    assert lines(pair) == [(1, None, "a"), (2, None, "no longer empty"), (3, 2, "b")]
+    assert_quiet(pair, LINES)
+
+
+def test_of_five_equal_lines_two_vanish_and_three_stay_as_they_are(pair: Pair) -> None:
+    make_lines(pair)
+    write_lines(pair, *[(1, "same")] * 5)
+    pair.sync(LINES)
+    before = pair.text("lines")
+    write_lines(pair, *[(1, "same")] * 3)
+    assert fates(pair.sync(LINES)) == {"unchanged": 3, "deleted": 2}
+    assert pair.text("lines") == before[:3]
+
+
+def test_a_refresh_that_writes_every_row_anew_on_the_desktop_writes_nothing_on_mobile(pair: Pair) -> None:
+    make_lines(pair)
+    rows = [(n % 7, f"line {n % 11}") for n in range(200)]
+    write_lines(pair, *rows)
+    pair.sync(LINES)
+    before = pair.text("lines")
+    write_lines(pair, *reversed(rows))
+    pair.source.execute("UPDATE lines SET created_at = now() + '1 day', updated_at = NULL")
+    assert fates(pair.sync(LINES)) == {"unchanged": 200}
+    assert pair.text("lines") == before
+    assert pair.one("SELECT last_value FROM lines_id_seq") == 200
+
+
+def test_what_phones_own_is_written_once_and_then_left_to_them(pair: Pair) -> None:
+    make_lines(pair)
+    write_lines(pair, (1, "a"), (2, "b"))
+    pair.sync(LINES)
+    assert lines(pair, "ticked, job_id, line") == [(0, 1, "a"), (0, 2, "b")]
+    pair.target.execute("UPDATE lines SET ticked = 1")
+    assert_quiet(pair, LINES)
+    write_lines(pair, (1, "a"), (2, "changed"))
+    pair.source.execute("UPDATE lines SET ticked = 5")
+    pair.sync(LINES)
+    assert lines(pair, "ticked, job_id, line") == [(1, 1, "a"), (1, 2, "changed")]
+
+
+def test_rows_without_an_owner_are_adopted_by_content_and_by_key_and_stay_otherwise(pair: Pair) -> None:
+    make_lines(pair)
+    pair.target.execute(
+        "INSERT INTO lines (job_id, line, source) VALUES (1, 'a', NULL), (2, 'old', NULL), (9, 'stays', NULL)"
+    )
+    write_lines(pair, (1, "a"), (2, "new"))
+    assert fates(pair.sync(LINES)) == {"updated": 2, "kept_other": 1}
+    assert lines(pair, "id, line, source") == [(1, "a", "D"), (2, "new", "D"), (3, "stays", None)]
+    assert_quiet(pair, LINES)
+
+
+def test_rows_of_a_system_user_are_never_deleted_and_stand_for_an_equal_row(pair: Pair) -> None:
+    make_lines(pair)
+    pair.target.execute("INSERT INTO lines (job_id, line, source) VALUES (0, 'none', 'S'), (1, 'a', 'S')")
+    before = pair.text("lines")
+    write_lines(pair, (1, "a"), (1, "b"))
+    assert fates(pair.sync(LINES)) == {"inserted": 1, "kept_mobile": 1, "kept_other": 2}
+    assert pair.text("lines", where="source = 'S'") == before
+
+
+def test_a_phone_row_equal_to_a_desktop_row_stands_for_it_once(pair: Pair) -> None:
+    make_lines(pair)
+    pair.target.execute("INSERT INTO lines (job_id, line, source) VALUES (1, 'a', 'M')")
+    phone = pair.text("lines")
+    write_lines(pair, (1, "a"), (1, "a"))
+    assert fates(pair.sync(LINES)) == {"inserted": 1, "kept_mobile": 1}
+    assert_quiet(pair, LINES)
+    write_lines(pair, (1, "a"))
+    assert fates(pair.sync(LINES)) == {"unchanged": 1}, "the desktop's own copy comes before the phone's"
+    assert pair.text("lines", where="source = 'M'") == phone
+
+
+def test_a_phone_row_under_the_key_of_another_desktop_row_is_no_partner_for_it(pair: Pair) -> None:
+    make_lines(pair)
+    pair.target.execute("INSERT INTO lines (job_id, line, source) VALUES (1, 'from a phone', 'M')")
+    phone = pair.text("lines")
+    write_lines(pair, (1, "from the office"))
+    assert fates(pair.sync(LINES)) == {"inserted": 1}
+    write_lines(pair, (2, "elsewhere"))
+    assert fates(pair.sync(LINES)) == {"inserted": 1, "deleted": 1}
+    assert pair.text("lines", where="source = 'M'") == phone
+
+
+def test_with_the_key_as_primary_key_duplicates_wait_and_nothing_is_guessed(pair: Pair) -> None:
+    make_lines(pair, key="job_id int PRIMARY KEY")
+    write_lines(pair, (1, "a"), (2, "b"), (2, "not b"), (3, "c"), (3, "c"))
+    result = pair.sync(LINES)
+    assert fates(result) == {"inserted": 2, "quarantined": 2, "superseded": 1}
+    assert str(result.samples[0]) == "several different rows have job_id=2"
+    write_lines(pair, (1, "A"), (2, "b"), (3, "c"))
+    assert fates(pair.sync(LINES)) == {"inserted": 1, "updated": 1, "unchanged": 1}
+    write_lines(pair, (1, "A"), (2, "b"), (2, "not b"), (3, "c"))
+    assert fates(pair.sync(LINES)) == {"unchanged": 2, "quarantined": 2, "held": 1}
+    assert lines(pair, "job_id, line, source") == [(1, "A", "D"), (2, "b", "D"), (3, "c", "D")]
+
+
+def test_without_any_primary_key_rows_are_told_apart_by_their_place(pair: Pair) -> None:
+    make_lines(pair, key="job_id int")
+    write_lines(pair, (1, "same"), (1, "same"), (1, "other"))
+    pair.sync(LINES)
+    unchanged = pair.text("lines", where="line = 'same'")
+    write_lines(pair, (1, "same"), (1, "same"), (1, "another"))
+    assert fates(pair.sync(LINES)) == {"unchanged": 2, "updated": 1}
+    assert pair.text("lines", where="line = 'same'") == unchanged
+    assert_quiet(pair, LINES)
+
+
+def test_without_a_key_in_the_spec_a_changed_row_is_another_row(pair: Pair) -> None:
+    keyless = delete_insert("lines", mobile_owned=frozenset({"ticked"}))
+    make_lines(pair)
+    write_lines(pair, (1, "a"), (1, "b"), (1, "b"))
+    pair.sync(keyless)
+    write_lines(pair, (1, "a"), (1, "b"), (1, "c"))
+    assert fates(pair.sync(keyless)) == {"unchanged": 2, "inserted": 1, "deleted": 1}
+    assert lines(pair) == [(1, 1, "a"), (2, 1, "b"), (4, 1, "c")]
+
+
+def test_a_unique_rule_of_the_target_is_kept_without_guessing(pair: Pair) -> None:
+    make_lines(pair, rule="UNIQUE (job_id, line)")
+    pair.target.execute("INSERT INTO lines (job_id, line, source, remark) VALUES (7, 'x', 'M', 'by a phone')")
+    write_lines(pair, (1, "a"), (1, "a"), (1, None), (1, None), (7, "x"))
+    assert fates(pair.sync(LINES)) == {"inserted": 3, "superseded": 1, "kept_mobile": 1}
+    write_lines(pair, (1, "b"), (1, None), (1, None), (7, "x"))
+    assert fates(pair.sync(LINES)) == {"updated": 1, "unchanged": 2, "kept_mobile": 1}
+    assert_quiet(pair, LINES)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "id bigserial PRIMARY KEY",
+        "id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
+        "id int GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY",
+        "id uuid DEFAULT gen_random_uuid() PRIMARY KEY",
+    ],
+)
+def test_the_mobile_primary_key_is_made_by_the_mobile_side_alone(pair: Pair, key: str) -> None:
+    make_lines(pair, key=key)
+    pair.source.execute("ALTER TABLE lines ADD id int")
+    pair.source.execute("INSERT INTO lines (id, job_id, line) VALUES (NULL, 1, 'a'), (77, 2, 'b')")
+    assert fates(pair.sync(LINES)) == {"inserted": 2}
+    assert pair.one("SELECT count(*) FROM lines WHERE id IS NULL OR id::text = '77'") == 0
+    pair.source.execute("UPDATE lines SET id = 5")
+    assert_quiet(pair, LINES)
+
+
+def test_a_generated_column_is_left_to_the_target(pair: Pair) -> None:
+    make_lines(pair, rule="long int GENERATED ALWAYS AS (length(line)) STORED")
+    pair.source.execute("ALTER TABLE lines ADD long int DEFAULT 99")
+    pair.source.execute("INSERT INTO lines (job_id, line) VALUES (1, 'abc')")
+    pair.sync(LINES)
+    assert lines(pair, "job_id, line, long") == [(1, "abc", 3)]
+    assert_quiet(pair, LINES)
+
+
+def test_a_table_that_does_not_say_who_wrote_its_rows_is_refused(pair: Pair) -> None:
+    make_lines(pair)
+    pair.target.execute("ALTER TABLE lines DROP COLUMN source")
+    with pytest.raises(SchemaMismatchError, match="has no column `source`"):
+        pair.sync(LINES)

@@ -1,0 +1,179 @@
+"""Rows that the desktop got from phones by a pull do not come back as the desktop's own."""
+
+import json
+
+import pytest
+
+from powerca_sync.engine.sql import load
+from powerca_sync_tests.helpers import Pair, assert_quiet, delete_insert, fates, spec
+
+DIARY = delete_insert("diary", "staff_id", "day")
+LEAVE = spec("leave", "leave_id")
+
+
+def make_diary(pair: Pair, desktop_columns: str = "") -> None:
+    pair.source.execute(load("source_state.sql"))
+    pair.source.execute(f"CREATE TABLE diary (staff_id int, day date, note text {desktop_columns})")
+    pair.target.execute(
+        "CREATE TABLE diary (id bigserial PRIMARY KEY, staff_id int, day date, note text, source char(1) DEFAULT 'D')"
+    )
+
+
+def make_leave(pair: Pair) -> None:
+    pair.source.execute(load("source_state.sql"))
+    pair.source.execute("CREATE TABLE leave (leave_id int PRIMARY KEY, days numeric(5,2), status text)")
+    pair.target.execute(
+        "CREATE TABLE leave (leave_id int PRIMARY KEY, days numeric(5,2), status text, source char(1) DEFAULT 'D')"
+    )
+
+
+def phone_writes(pair: Pair, table: str, *rows: dict[str, str | None]) -> None:
+    """Rows on mobile, pulled to the desktop and entered in its ledger."""
+    for number, row in enumerate(rows):
+        names, marks = ", ".join(row), ", ".join(["%s"] * len(row))
+        values = list(row.values())
+        pair.target.execute(f"INSERT INTO {table} ({names}, source) VALUES ({marks}, 'M')", values)  # noqa: S608
+        pair.source.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", values)  # noqa: S608
+        pair.source.execute(
+            "INSERT INTO powerca_sync.pulled (table_name, mobile_key, image, content_hash) VALUES (%s, %s, %s, 'hash')",
+            [table, str(number), json.dumps(row)],
+        )
+
+
+def entry(staff: str | None, note: str, day: str = "2025-10-01") -> dict[str, str | None]:
+    return {"staff_id": staff, "day": day, "note": note}
+
+
+def desktop_writes(pair: Pair, staff: int | None, note: str) -> None:
+    pair.source.execute("INSERT INTO diary VALUES (%s, '2025-10-01', %s)", [staff, note])
+
+
+def diary(pair: Pair) -> list[tuple[object, ...]]:
+    return pair.rows("SELECT staff_id, note, source FROM diary ORDER BY id")
+
+
+def test_a_pulled_row_is_recognised_by_its_image(pair: Pair) -> None:
+    make_diary(pair)
+    phone_writes(pair, "diary", entry("1", "visit"), entry(None, "without staff"))
+    before = pair.text("diary")
+    assert fates(pair.sync(DIARY)) == {"echo": 2}
+    assert pair.text("diary") == before
+
+
+def test_of_equal_rows_as_many_are_echo_as_were_pulled(pair: Pair) -> None:
+    make_diary(pair)
+    phone_writes(pair, "diary", entry("1", "visit"), entry("1", "visit"))
+    desktop_writes(pair, 1, "visit")
+    assert fates(pair.sync(DIARY)) == {"echo": 2, "inserted": 1}
+    assert diary(pair) == [(1, "visit", "M"), (1, "visit", "M"), (1, "visit", "D")]
+    assert_quiet(pair, DIARY)
+
+
+@pytest.mark.parametrize("staff", [1, None])
+def test_a_new_desktop_row_that_shares_the_key_of_a_pulled_row_arrives(pair: Pair, staff: int | None) -> None:
+    make_diary(pair)
+    phone_writes(pair, "diary", entry(staff and str(staff), "by phone"))
+    desktop_writes(pair, staff, "by the office")
+    assert fates(pair.sync(DIARY)) == {"echo": 1, "inserted": 1}
+    assert diary(pair) == [(staff, "by phone", "M"), (staff, "by the office", "D")]
+    assert_quiet(pair, DIARY)
+
+
+def test_the_offices_edit_of_a_pulled_row_stays_behind_and_is_reported(pair: Pair) -> None:
+    make_diary(pair)
+    phone_writes(pair, "diary", entry("1", "visit"), entry("1", "call"))
+    before = pair.text("diary")
+    pair.source.execute("UPDATE diary SET note = 'long visit' WHERE note = 'visit'")
+    result = pair.sync(DIARY)
+    assert fates(result) == {"echo": 1, "kept_mobile": 1}
+    assert (result.conflicting, result.conflicts) == (1, ("(1,2025-10-01)",))
+    assert pair.text("diary") == before
+
+
+def test_a_pulled_row_that_the_office_deleted_takes_no_desktop_row_of_its_key_with_it(pair: Pair) -> None:
+    make_diary(pair)
+    desktop_writes(pair, 1, "own")
+    pair.sync(DIARY)
+    phone_writes(pair, "diary", entry("1", "by phone"))
+    pair.source.execute("DELETE FROM diary WHERE note = 'by phone'")
+    before = pair.text("diary")
+    assert fates(pair.sync(DIARY)) == {"unchanged": 1}
+    assert pair.text("diary") == before
+    pair.source.execute("UPDATE diary SET note = 'own, changed'")
+    assert fates(pair.sync(DIARY)) == {"updated": 1}
+    assert diary(pair) == [(1, "own, changed", "D"), (1, "by phone", "M")]
+
+
+def test_a_phone_row_deleted_on_mobile_does_not_come_back_from_the_desktop(pair: Pair) -> None:
+    make_diary(pair)
+    phone_writes(pair, "diary", entry("1", "visit"), entry("1", "call"))
+    pair.source.execute(
+        "UPDATE powerca_sync.pulled SET gone_at = now(); UPDATE diary SET note = 'C' WHERE note = 'call'"
+    )
+    pair.target.execute("DELETE FROM diary")
+    assert fates(pair.sync(DIARY)) == {"echo": 1, "kept_mobile": 1}
+    assert diary(pair) == []
+
+
+def test_a_desktop_row_that_says_itself_that_a_phone_wrote_it_stays_behind(pair: Pair) -> None:
+    make_diary(pair, ", source char(1)")
+    pair.source.execute(
+        "INSERT INTO diary VALUES (1, NULL, 'phone', 'M'), (1, NULL, 'office', 'D'), (2, NULL, 'old', NULL)"
+    )
+    assert fates(pair.sync(DIARY)) == {"echo": 1, "inserted": 2}
+    assert diary(pair) == [(1, "office", "D"), (2, "old", "D")]
+    phone_writes(pair, "diary", entry("1", "phone"))
+    pair.source.execute("UPDATE diary SET source = 'M' WHERE note = 'phone'")
+    assert fates(pair.sync(DIARY)) == {"echo": 2, "unchanged": 2}
+
+
+def test_a_row_pulled_before_there_was_a_ledger_is_recognised_by_its_content(pair: Pair) -> None:
+    make_diary(pair)
+    phone_writes(pair, "diary", entry("1", "visit"))
+    pair.source.execute("DROP SCHEMA powerca_sync CASCADE")
+    before = pair.text("diary")
+    assert fates(pair.sync(DIARY)) == {"kept_mobile": 1}
+    assert pair.text("diary") == before
+
+
+@pytest.mark.parametrize("mode", ["full", "incremental"])
+def test_with_a_key_of_the_desktops_own_a_pulled_row_and_its_edit_stay_behind_too(pair: Pair, mode: str) -> None:
+    make_leave(pair)
+    pair.source.execute("INSERT INTO leave VALUES (1, 1, 'P')")
+    pair.sync(LEAVE)
+    phone_writes(pair, "leave", {"leave_id": "7", "days": "1.50", "status": "P"})
+    before = pair.text("leave")
+    assert fates(pair.sync(LEAVE, mode=mode)).get("echo") == 1
+    pair.source.execute("UPDATE leave SET status = 'A' WHERE leave_id = 7")
+    result = pair.sync(LEAVE, mode=mode)
+    assert (result.echo, result.kept_mobile, result.conflicts) == (0, 1, ("(7)",))
+    pair.target.execute("DELETE FROM leave WHERE leave_id = 7")
+    assert pair.sync(LEAVE).inserted == 0
+    assert pair.text("leave") == before[:1]
+
+
+def test_what_the_ledger_holds_of_other_tables_means_nothing_here(pair: Pair) -> None:
+    make_diary(pair)
+    pair.source.execute("CREATE TABLE other (staff_id int, day date, note text)")
+    phone_writes(pair, "diary", entry("1", "visit"))
+    pair.source.execute("UPDATE powerca_sync.pulled SET table_name = 'other'")
+    assert fates(pair.sync(DIARY)) == {"kept_mobile": 1}
+
+
+def test_an_image_without_a_column_that_came_later_is_read_as_empty_there(pair: Pair) -> None:
+    make_diary(pair)
+    phone_writes(pair, "diary", entry("1", "visit"))
+    pair.both("ALTER TABLE diary ADD place text")
+    assert fates(pair.sync(DIARY)) == {"echo": 1}
+
+
+def test_the_ledger_of_a_large_table_is_matched_in_moderate_time(pair: Pair) -> None:
+    make_diary(pair)
+    pair.source.execute("""
+        INSERT INTO diary SELECT n, '2025-10-01', 'entry ' || n FROM generate_series(1, 20000) AS n;
+        INSERT INTO powerca_sync.pulled (table_name, mobile_key, image, content_hash)
+        SELECT 'diary', staff_id, jsonb_build_object('staff_id', staff_id, 'day', day, 'note', note), 'hash' FROM diary;
+        INSERT INTO diary SELECT n, '2025-10-02', 'own ' || n FROM generate_series(1, 5000) AS n""")
+    result = pair.sync(DIARY)
+    assert fates(result) == {"echo": 20000, "inserted": 5000}
+    assert sum(result.seconds.values()) < 20, result.seconds

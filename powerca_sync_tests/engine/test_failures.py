@@ -1,0 +1,111 @@
+"""What the servers refuse or do not do in time: one clear sentence, and nothing has changed."""
+
+import dataclasses
+
+import pytest
+
+from powerca_sync.engine.database import Timeouts, connect
+from powerca_sync.engine.forward import Options
+from powerca_sync.errors import ConfigurationError, ContentionError, SyncError
+from powerca_sync_tests.engine.mishaps import JOBS, assert_right, failing, make_jobs, stopped
+from powerca_sync_tests.helpers import Pair
+
+
+@pytest.fixture
+def jobs(pair: Pair) -> Pair:
+    """A table synced once and changed since."""
+    make_jobs(pair)
+    return pair
+
+
+def test_a_statement_that_takes_too_long_fails_and_is_not_tried_again(jobs: Pair) -> None:
+    options = Options(timeouts=Timeouts(statement=0.2))
+    for stop, where in {"writing": "", "reading": ": reading the source"}.items():
+        words = f"^syncing table `jobs`{where} failed: canceling statement.* its timeout allows"
+        with failing(jobs, SyncError, words), stopped(jobs, stop):
+            jobs.sync(JOBS, options=options)
+        jobs.target.execute("UPDATE _sync_metadata SET error_message = NULL")
+    assert_right(jobs)
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_a_lock_that_somebody_else_keeps_fails_and_is_tried_again(jobs: Pair, side: str) -> None:
+    options = Options(timeouts=Timeouts(lock=0.2))
+    settings = jobs.settings.desktop if side == "source" else jobs.settings.mobile
+    words = f"^syncing table `jobs`{': reading the source' * (side == 'source')} failed: .* Somebody else holds a lock"
+    with connect(settings) as holder, failing(jobs, ContentionError, words), holder.transaction():
+        holder.execute(f"LOCK TABLE {'stored' if side == 'source' else 'jobs'}")  # type: ignore[call-overload]
+        jobs.sync(JOBS, options=options)
+    assert_right(jobs)
+
+
+def test_a_target_in_read_only_mode_is_left_alone(jobs: Pair) -> None:
+    name = jobs.settings.mobile.name
+    words = "^syncing table `jobs` failed: cannot execute .+ read-only transaction. The database is in read-only mode"
+    with failing(jobs, SyncError, words, recorded=False):
+        jobs.target.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")  # type: ignore[call-overload]
+        try:
+            jobs.sync(JOBS)
+        finally:
+            jobs.target.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")  # type: ignore[call-overload]
+    assert_right(jobs)
+
+
+@pytest.mark.parametrize(
+    ("side", "revoked", "words"),
+    [
+        ("source", "SELECT ON jobs", "reading the source failed: permission denied for view jobs. Grant the"),
+        ("target", "UPDATE ON jobs", "failed: permission denied for table jobs. Grant the missing right"),
+        ("target", "INSERT ON powerca_sync.table_state", "failed: permission denied for table table_state"),
+    ],
+)
+def test_a_missing_right_is_named(jobs: Pair, side: str, revoked: str, words: str) -> None:
+    connection, settings = (jobs.source, "desktop") if side == "source" else (jobs.target, "mobile")
+    connection.execute("""
+        CREATE ROLE clerk LOGIN;
+        GRANT USAGE, CREATE ON SCHEMA public TO clerk;
+        GRANT ALL ON ALL TABLES IN SCHEMA public TO clerk;
+    """)
+    if side == "target":
+        connection.execute("""
+            GRANT USAGE ON SCHEMA powerca_sync TO clerk;
+            GRANT ALL ON ALL TABLES IN SCHEMA powerca_sync TO clerk;
+            ALTER TABLE _sync_metadata OWNER TO clerk;
+        """)
+    connection.execute(f"REVOKE {revoked} FROM clerk")  # type: ignore[call-overload]
+    usual = jobs.settings
+    endpoint = dataclasses.replace(getattr(usual, settings), user="clerk")
+    try:
+        with failing(jobs, ConfigurationError, words):
+            jobs.settings = dataclasses.replace(usual, **{settings: endpoint})
+            jobs.sync(JOBS)
+    finally:
+        jobs.settings = usual
+        connection.execute("REASSIGN OWNED BY clerk TO postgres; DROP OWNED BY clerk; DROP ROLE clerk")
+    assert_right(jobs)
+
+
+def test_rows_that_a_policy_would_hide_are_an_error_not_a_deletion(jobs: Pair) -> None:
+    jobs.target.execute("""
+        CREATE ROLE clerk LOGIN;
+        GRANT ALL ON SCHEMA public, powerca_sync TO clerk;
+        GRANT ALL ON ALL TABLES IN SCHEMA public TO clerk;
+        GRANT ALL ON ALL TABLES IN SCHEMA powerca_sync TO clerk;
+        ALTER TABLE jobs ENABLE ROW LEVEL SECURITY;
+    """)
+    usual = jobs.settings
+    try:
+        with failing(jobs, ConfigurationError, "query would be affected by row-level security policy", recorded=False):
+            jobs.settings = dataclasses.replace(usual, mobile=dataclasses.replace(usual.mobile, user="clerk"))
+            jobs.sync(JOBS)
+    finally:
+        jobs.settings = usual
+        jobs.target.execute("ALTER TABLE jobs DISABLE ROW LEVEL SECURITY; DROP OWNED BY clerk; DROP ROLE clerk")
+    assert_right(jobs)
+
+
+def test_a_zone_that_nobody_knows_is_named(jobs: Pair) -> None:
+    words = 'invalid value for parameter "TimeZone": "Mars/Olympus". If it is the time zone, set `LOCAL_DB_TIMEZONE`'
+    with failing(jobs, ConfigurationError, words):
+        jobs.sync(JOBS, options=Options(timezone="Mars/Olympus"))
+    assert_right(jobs)

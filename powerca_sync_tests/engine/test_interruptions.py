@@ -1,0 +1,126 @@
+"""A run that is cut short at any point: the target is as it was, and the next run is right."""
+
+import dataclasses
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from powerca_sync.engine import staging
+from powerca_sync.engine.database import Connection, Timeouts, connect
+from powerca_sync.engine.extract import TextRows
+from powerca_sync.engine.forward import ForwardResult, Options, sync_forward
+from powerca_sync.errors import ContentionError, DatabaseUnavailableError
+from powerca_sync_tests.engine.mishaps import JOBS, ROWS, STOPS, assert_right, failing, image, make_jobs, stopped
+from powerca_sync_tests.helpers import LOCK_AWAITED, QUICK, Pair, fates, wait_until
+
+
+@pytest.fixture
+def jobs(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> Pair:
+    """A table synced once, changed since, and so many chunks long that it can be stopped between two."""
+    make_jobs(pair)
+    monkeypatch.setattr(staging, "BLOCK", 1000)
+    monkeypatch.setattr(staging, "CHUNK", 4000)
+    return pair
+
+
+def alone(connection: Connection) -> None:
+    """Wait until the test is the only one who is connected."""
+    wait_until(
+        connection,
+        "NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        " AND application_name = 'powerca_sync')",
+    )
+
+
+def sync_in_a_process(pair: Pair) -> None:
+    staging.BLOCK, staging.CHUNK = 1000, 4000
+    pair.sync(JOBS)
+
+
+class Elsewhere(Pair):
+    """What a process of its own needs of a pair."""
+
+    def __init__(self, pair: Pair) -> None:
+        self.settings = pair.settings
+
+
+@pytest.mark.parametrize("stop", STOPS)
+def test_a_process_that_is_killed_leaves_everything_as_it_was(jobs: Pair, stop: str) -> None:
+    before = image(jobs)
+    side = jobs.source if stop == "reading" else jobs.target
+    process = multiprocessing.get_context("spawn").Process(target=sync_in_a_process, args=(Elsewhere(jobs),))
+    with stopped(jobs, stop):
+        process.start()
+        wait_until(side, LOCK_AWAITED, unless=lambda: not process.is_alive())
+        assert process.is_alive()
+        process.kill()
+        process.join()
+    for connection in (jobs.source, jobs.target):
+        alone(connection)
+    assert image(jobs) == before
+    assert_right(jobs)
+
+
+TERMINATE = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND application_name = 'powerca_sync' AND pid NOT IN (pg_backend_pid(), %s)
+"""
+
+
+def lose(pair: Pair, stop: str, side: str) -> ForwardResult:
+    """Run until there, lose the connection to that side, and go on."""
+    ours, settings = (pair.source, pair.settings.desktop) if side == "source" else (pair.target, pair.settings.mobile)
+    with stopped(pair, stop) as go_on, pair.sync_that_waits(JOBS, at_source=stop == "reading") as run:
+        with connect(settings) as watch:
+            watch.execute(TERMINATE, [ours.info.backend_pid])
+        go_on()
+    return run.result()
+
+
+@pytest.mark.parametrize(("stop", "lost"), [("reading", "source"), *((stop, "target") for stop in STOPS)])
+def test_a_connection_that_is_lost_in_mid_run_is_worth_another_try(jobs: Pair, stop: str, lost: str) -> None:
+    words = f"^syncing table `jobs`{': reading the source' * (lost == 'source')} failed: .+ [Ii]t is tried again"
+    # Over a connection that is gone nothing can be recorded; the next try records or clears what this one met.
+    with failing(jobs, DatabaseUnavailableError, words, recorded=lost == "source"):
+        lose(jobs, stop, lost)
+    assert_right(jobs)
+
+
+@pytest.mark.parametrize("stop", ["writing", "recording"])
+def test_once_all_is_read_the_source_may_go(jobs: Pair, stop: str) -> None:
+    assert fates(lose(jobs, stop, "source")) == {"inserted": 50, "updated": ROWS // 2, "unchanged": ROWS // 2}
+
+
+#: Whether a second run keeps asking for the lock that the first one has.
+QUEUED = """EXISTS (
+    SELECT FROM pg_stat_activity
+    WHERE datname = current_database() AND state = 'idle in transaction' AND query LIKE '%pg_try_advisory_xact_lock%'
+)"""
+
+
+def test_two_runs_at_once_take_turns_or_the_second_gives_up(jobs: Pair) -> None:
+    patient = dataclasses.replace(QUICK, timeouts=Timeouts(table=60))
+    with ThreadPoolExecutor() as threads, stopped(jobs, "writing") as go_on, jobs.sync_that_waits(JOBS) as first:
+        with failing(jobs, ContentionError, "^Table `jobs` is being synced by another run"):
+            jobs.sync(JOBS, options=Options(timeouts=Timeouts(table=0.1)))
+        second = threads.submit(jobs.sync, JOBS, options=patient)
+        wait_until(jobs.target, QUEUED, unless=second.done)
+        go_on()
+    assert fates(first.result()) == {"inserted": 50, "updated": ROWS // 2, "unchanged": ROWS // 2}
+    assert fates(second.result()) == {"unchanged": ROWS + 50}
+
+
+def test_a_connection_that_a_pooler_cuts_is_worth_another_try_though_the_driver_says_otherwise(jobs: Pair) -> None:
+    with connect(jobs.settings.desktop) as source, connect(jobs.settings.mobile) as target:
+
+        def rows(columns: Sequence[str]) -> Iterator[bytes]:
+            yield b"1\tone\n"
+            target.close()
+            raise ValueError("an unexpected status")
+
+        what = TextRows(spec=JOBS, columns=("id", "text"), rows=rows)
+        with failing(jobs, DatabaseUnavailableError, "the connection was lost", recorded=False):
+            sync_forward(what, source=source, target=target, specs=[JOBS])
+    assert_right(jobs)

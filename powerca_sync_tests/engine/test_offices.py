@@ -1,0 +1,207 @@
+"""Several offices on one mobile database: each reads and writes its own rows only."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from powerca_sync.engine.database import connect
+from powerca_sync.engine.setup import introduce
+from powerca_sync.errors import SyncError, UnsafeTargetError
+from powerca_sync.settings import Endpoint
+from powerca_sync.tables import Deletes, Reference
+from powerca_sync_tests.helpers import ORGS, Pair, delete_insert, fates, spec
+
+ORG = Reference(column="org_id", parent="orgs")
+CLIENTS = spec("clients", "client_id", office="org_id", deletes=Deletes.PROPAGATE)
+LINES = delete_insert("lines", "job_id", office="org_id")
+NOTES = spec("notes", "note_id", office="rem_id", references=(Reference(column="rem_id", parent="reminders"),))
+REMINDERS = spec("reminders", "rem_id", office="org_id", references=(ORG,))
+
+
+@pytest.fixture
+def offices(pair: Pair) -> Iterator[tuple[Pair, Pair]]:
+    """Two desktops, with organisation 1 and 2, and their one mobile database."""
+    pair.source.execute("CREATE DATABASE other TEMPLATE template0")
+    other = Endpoint(**{**endpoint_fields(pair.settings.desktop), "name": "other"})
+    pair.target.execute("""
+        CREATE TABLE orgs (org_id int PRIMARY KEY, source char(1) DEFAULT 'D');
+        CREATE TABLE clients (client_id int PRIMARY KEY, org_id int, name text, source char(1) DEFAULT 'D');
+        CREATE TABLE lines (id bigserial PRIMARY KEY, org_id int, job_id int, line text, source char(1) DEFAULT 'D');
+        CREATE TABLE reminders (rem_id int PRIMARY KEY, org_id int, source char(1) DEFAULT 'D');
+        CREATE TABLE notes (note_id int PRIMARY KEY, rem_id int, note text, source char(1) DEFAULT 'D')""")
+    with Pair(other, pair.settings.mobile) as second:
+        for org, desktop in enumerate((pair, second), start=1):
+            desktop.source.execute("""
+                CREATE TABLE orgs (org_id int);
+                CREATE TABLE clients (client_id int, org_id int, name text);
+                CREATE TABLE lines (org_id int, job_id int, line text);
+                CREATE TABLE reminders (rem_id int, org_id int);
+                CREATE TABLE notes (note_id int, rem_id int, note text)""")
+            desktop.source.execute("INSERT INTO orgs VALUES (%s)", [org])
+        yield pair, second
+    pair.source.execute("DROP DATABASE other WITH (FORCE)")
+
+
+def endpoint_fields(endpoint: Endpoint) -> dict[str, object]:
+    return {"side": endpoint.side, "host": endpoint.host, "port": endpoint.port, "user": endpoint.user}
+
+
+def test_a_key_that_another_office_uses_goes_to_quarantine_and_its_row_is_not_touched(
+    offices: tuple[Pair, Pair],
+) -> None:
+    first, second = offices
+    first.source.execute("INSERT INTO clients VALUES (1, 1, 'Asha'), (2, 1, 'Bala')")
+    second.source.execute("INSERT INTO clients VALUES (2, 2, 'Other'), (3, 2, 'Chitra')")
+    assert fates(first.sync(CLIENTS, ORGS)) == {"inserted": 2}
+    before = first.text("clients")
+    result = second.sync(CLIENTS, ORGS)
+    assert fates(result) == {"inserted": 1, "quarantined": 1}
+    assert str(result.samples[0]) == "client_id=2 is a row of another office, or of none"
+    assert first.text("clients", where="org_id = 1") == before
+    first.source.execute("DELETE FROM clients WHERE client_id = 2")
+    assert fates(first.sync(CLIENTS, ORGS)) == {"unchanged": 1, "deleted": 1}
+    assert fates(second.sync(CLIENTS, ORGS)) == {"inserted": 1, "unchanged": 1}, "the key is free now"
+
+
+def test_a_row_that_belongs_to_no_office_is_nobodys_to_overwrite(offices: tuple[Pair, Pair]) -> None:
+    first, _ = offices
+    first.target.execute("INSERT INTO clients VALUES (1, NULL, 'Whose?')")
+    before = first.text("clients")
+    first.source.execute("INSERT INTO clients VALUES (1, 1, 'Asha')")
+    assert fates(first.sync(CLIENTS, ORGS)) == {"quarantined": 1}
+    assert first.text("clients") == before
+
+
+def test_lines_of_two_offices_with_equal_keys_live_side_by_side(offices: tuple[Pair, Pair]) -> None:
+    first, second = offices
+    first.source.execute("INSERT INTO lines VALUES (1, 7, 'a'), (1, 7, 'a'), (1, 8, 'b')")
+    second.source.execute("INSERT INTO lines VALUES (2, 7, 'a')")
+    assert fates(first.sync(LINES, ORGS)) == {"inserted": 3}
+    assert fates(second.sync(LINES, ORGS)) == {"inserted": 1}
+    others = first.text("lines", where="org_id = 2")
+    first.source.execute("DELETE FROM lines WHERE job_id = 7")
+    assert fates(first.sync(LINES, ORGS)) == {"unchanged": 1, "deleted": 2}
+    assert first.text("lines", where="org_id = 2") == others
+
+
+def test_a_natural_key_that_another_offices_line_has_goes_to_quarantine(offices: tuple[Pair, Pair]) -> None:
+    first, second = offices
+    first.target.execute("ALTER TABLE lines DROP COLUMN id, ADD PRIMARY KEY (job_id)")
+    first.source.execute("INSERT INTO lines VALUES (1, 7, 'a')")
+    second.source.execute("INSERT INTO lines VALUES (2, 7, 'other'), (2, 8, 'b')")
+    first.sync(LINES, ORGS)
+    before = first.text("lines")
+    result = second.sync(LINES, ORGS)
+    assert fates(result) == {"inserted": 1, "quarantined": 1}
+    assert "duplicate key" in str(result.samples[0])
+    assert first.text("lines", where="org_id = 1") == before
+
+
+def test_rows_of_another_organisation_or_of_none_do_not_leave_the_desktop(offices: tuple[Pair, Pair]) -> None:
+    first, _ = offices
+    first.source.execute("INSERT INTO lines VALUES (1, 7, 'ours'), (2, 7, 'not ours'), (NULL, 7, 'whose?')")
+    result = first.sync(LINES, ORGS)
+    assert fates(result) == {"inserted": 1, "quarantined": 2}
+    assert {str(sample) for sample in result.samples} == {
+        "org_id=2 leads to no organisation of this office",
+        "org_id=None leads to no organisation of this office",
+    }
+
+
+def test_a_detail_belongs_to_the_office_of_its_parent(offices: tuple[Pair, Pair]) -> None:
+    first, second = offices
+    first.source.execute("INSERT INTO reminders VALUES (1, 1); INSERT INTO notes VALUES (1, 1, 'a'), (2, 9, 'b')")
+    second.source.execute("INSERT INTO reminders VALUES (2, 2); INSERT INTO notes VALUES (1, 2, 'c'), (3, 1, 'd')")
+    for desktop in offices:
+        desktop.sync_all(REMINDERS, ORGS)
+    result = first.sync(NOTES, REMINDERS, ORGS)
+    assert fates(result) == {"inserted": 1, "quarantined": 1}
+    assert str(result.samples[0]) == "rem_id=9 has no matching reminders"
+    before = first.text("notes")
+    result = second.sync(NOTES, REMINDERS, ORGS)
+    assert fates(result) == {"quarantined": 2}
+    assert {str(sample) for sample in result.samples} == {
+        "note_id=1 is a row of another office, or of none",
+        "rem_id=1 has no matching reminders",
+    }
+    assert first.text("notes") == before
+
+
+def test_an_organisation_that_another_desktop_has_is_refused_before_rows_are_read(
+    offices: tuple[Pair, Pair],
+) -> None:
+    first, second = offices
+    first.sync(ORGS)
+    second.source.execute("INSERT INTO orgs VALUES (1); DROP TABLE clients")
+    with pytest.raises(UnsafeTargetError, match=r"Organisation 1 belongs to another desktop .*init --accept-source"):
+        second.sync(CLIENTS, ORGS)
+    assert first.rows("SELECT org_id FROM powerca_sync.office") == [("1",)]
+
+
+def test_a_desktop_that_took_anothers_place_is_accepted_and_the_old_one_is_refused_then(
+    offices: tuple[Pair, Pair],
+) -> None:
+    first, second = offices
+    first.source.execute("INSERT INTO lines VALUES (1, 7, 'a'), (9, 9, 'in quarantine')")
+    first.sync(LINES, ORGS)
+    second.source.execute("UPDATE orgs SET org_id = 1; INSERT INTO lines VALUES (1, 7, 'a'), (1, 8, 'b')")
+    accept(second)
+    assert fates(second.sync(LINES, ORGS)) == {"inserted": 1, "unchanged": 1}
+    assert first.rows("SELECT count(DISTINCT office), count(*) FROM powerca_sync.office") == [(1, 1)]
+    assert first.one("SELECT count(*) FROM powerca_sync.quarantine") == 0
+    with pytest.raises(UnsafeTargetError, match="belongs to another desktop"):
+        first.sync(LINES, ORGS)
+
+
+def accept(pair: Pair) -> None:
+    with connect(pair.settings.desktop) as source, connect(pair.settings.mobile) as target:
+        introduce(source=source, target=target, specs=[ORGS], accept=True)
+
+
+@pytest.mark.parametrize("broken", ["DELETE FROM orgs", "UPDATE orgs SET org_id = NULL"])
+def test_a_desktop_without_organisations_is_refused(offices: tuple[Pair, Pair], broken: str) -> None:
+    first, _ = offices
+    first.source.execute(broken)
+    with pytest.raises(UnsafeTargetError, match="table of organisations is empty"):
+        first.sync(CLIENTS, ORGS)
+
+
+def test_a_desktop_without_a_table_of_organisations_is_refused(offices: tuple[Pair, Pair]) -> None:
+    first, _ = offices
+    first.source.execute("DROP TABLE orgs")
+    with pytest.raises(SyncError, match="`orgs` does not exist at the source"):
+        first.sync(CLIENTS, ORGS)
+
+
+def test_an_organisation_added_later_is_claimed_too(offices: tuple[Pair, Pair]) -> None:
+    first, _ = offices
+    first.sync(ORGS)
+    first.source.execute("INSERT INTO orgs VALUES (5); INSERT INTO lines VALUES (5, 1, 'new')")
+    assert fates(first.sync(ORGS)) == {"inserted": 1, "unchanged": 1}
+    assert fates(first.sync(LINES, ORGS)) == {"inserted": 1}
+    assert first.rows("SELECT org_id FROM powerca_sync.office ORDER BY 1") == [("1",), ("5",)]
+
+
+def test_two_tables_of_a_new_office_may_be_synced_at_once(offices: tuple[Pair, Pair]) -> None:
+    first, _ = offices
+    first.source.execute("INSERT INTO lines VALUES (1, 7, 'a')")
+    first.sync(LINES, ORGS)
+    (claim,) = first.rows("DELETE FROM powerca_sync.office RETURNING org_id, office")
+    with connect(first.settings.mobile) as other_run:
+        other_run.execute("BEGIN")
+        other_run.execute("INSERT INTO powerca_sync.office (org_id, office) VALUES (%s, %s)", claim)
+        with first.sync_that_waits(LINES, ORGS) as run:
+            other_run.execute("COMMIT")
+        assert fates(run.result()) == {"unchanged": 1}
+
+
+def test_of_two_desktops_that_claim_an_organisation_at_once_one_is_refused(offices: tuple[Pair, Pair]) -> None:
+    first, _ = offices
+    first.sync(LINES, ORGS)
+    first.target.execute("DELETE FROM powerca_sync.office")
+    with connect(first.settings.mobile) as other_desktop:
+        other_desktop.execute("BEGIN; INSERT INTO powerca_sync.office (org_id, office) VALUES ('1', 'elsewhere')")
+        with first.sync_that_waits(LINES, ORGS) as run:
+            other_desktop.execute("COMMIT")
+        with pytest.raises(UnsafeTargetError, match="belongs to another desktop"):
+            run.result()

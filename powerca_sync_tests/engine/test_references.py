@@ -1,0 +1,225 @@
+"""References: a row that speaks of a row which the target does not have waits in quarantine until it comes."""
+
+import dataclasses
+
+import pytest
+
+from powerca_sync.errors import UnsafeTargetError
+from powerca_sync.tables import Category, Reference
+from powerca_sync_tests.helpers import ORGS, Pair, assert_quiet, delete_insert, fates, spec
+
+JOBS = spec("jobs", "job_id")
+JOB = Reference(column="job_id", parent="jobs")
+TASKS = spec("tasks", "task_id", references=(JOB,))
+
+
+def make_tables(pair: Pair, job: str = "int", task_job: str = "int", *, on_target: str = "", key: str = "") -> None:
+    """Jobs and tasks of them; the types of `job_id` on the source, and on the target where they are others."""
+    pair.source.execute(f"CREATE TABLE jobs (job_id {job}); CREATE TABLE tasks (task_id int, job_id {task_job})")
+    pair.target.execute(f"""
+        CREATE TABLE jobs (job_id {on_target or job} PRIMARY KEY, source char(1) DEFAULT 'D');
+        CREATE TABLE tasks (task_id int PRIMARY KEY, job_id {on_target or task_job} {key}, source char(1))""")
+
+
+def reasons(pair: Pair) -> list[tuple[object, ...]]:
+    return pair.rows(
+        "SELECT key ->> 'task_id', reason, column_name, value, parent FROM powerca_sync.quarantine"
+        " WHERE table_name = 'tasks' ORDER BY 1"
+    )
+
+
+def test_a_row_whose_parent_is_missing_waits_with_column_value_and_parent(pair: Pair) -> None:
+    make_tables(pair)
+    pair.source.execute("INSERT INTO jobs VALUES (1); INSERT INTO tasks VALUES (10, 1), (11, 7), (12, NULL)")
+    results = pair.sync_all(JOBS, TASKS)
+    assert fates(results["tasks"]) == {"inserted": 2, "quarantined": 1}
+    assert results["tasks"].filtered == 1
+    assert str(results["tasks"].samples[0]) == "job_id=7 has no matching jobs"
+    assert reasons(pair) == [("11", "reference", "job_id", "7", "jobs")]
+
+
+@pytest.mark.parametrize("mode", ["full", "incremental"])
+def test_a_parent_that_arrives_one_run_later_lands_its_child(pair: Pair, mode: str) -> None:
+    make_tables(pair)
+    pair.source.execute("INSERT INTO tasks VALUES (10, 1), (11, 1), (12, 2)")
+    pair.sync_all(JOBS, TASKS)
+    assert len(reasons(pair)) == 3
+    pair.source.execute("INSERT INTO jobs VALUES (1)")
+    pair.sync(JOBS)
+    result = pair.sync(TASKS, JOBS, mode=mode)
+    assert result.mode_effective == mode
+    assert fates(result) == {"inserted": 2, "quarantined": 1}
+    assert reasons(pair) == [("12", "reference", "job_id", "2", "jobs")]
+
+
+@pytest.mark.parametrize(("kind", "zero"), [("int", "0"), ("numeric(8,2)", "0.00"), ("text", "0")])
+def test_zero_is_no_reference_only_where_the_spec_says_so(pair: Pair, kind: str, zero: str) -> None:
+    make_tables(pair, job=kind, task_job=kind)
+    pair.source.execute("INSERT INTO tasks VALUES (10, %s)", [zero])
+    assert fates(pair.sync_all(JOBS, TASKS)["tasks"]) == {"quarantined": 1}
+    lenient = spec("tasks", "task_id", references=(dataclasses.replace(JOB, zero_is_none=True),))
+    assert fates(pair.sync(lenient, JOBS)) == {"inserted": 1}
+
+
+def test_zero_where_it_is_a_row_is_a_reference_like_any_other(pair: Pair) -> None:
+    make_tables(pair)
+    pair.source.execute("INSERT INTO jobs VALUES (0); INSERT INTO tasks VALUES (10, 0)")
+    assert fates(pair.sync_all(JOBS, TASKS)["tasks"]) == {"inserted": 1}
+
+
+def test_a_reference_for_the_order_only_lets_rows_through(pair: Pair) -> None:
+    make_tables(pair)
+    ordered = spec("tasks", "task_id", references=(dataclasses.replace(JOB, order_only=True),))
+    pair.source.execute("INSERT INTO tasks VALUES (10, 7)")
+    assert fates(pair.sync(ordered, JOBS)) == {"inserted": 1}
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [None, dataclasses.replace(JOB, order_only=True), dataclasses.replace(JOB, zero_is_none=True)],
+    ids=["not declared", "for the order only", "zero is none"],
+)
+def test_what_the_target_enforces_is_checked_whatever_the_spec_says(pair: Pair, reference: Reference | None) -> None:
+    make_tables(pair, key="REFERENCES jobs DEFERRABLE INITIALLY DEFERRED")
+    table = spec("tasks", "task_id", references=(reference,) if reference else ())
+    pair.source.execute("INSERT INTO jobs VALUES (1); INSERT INTO tasks VALUES (10, 1), (11, 0), (12, 7), (13, NULL)")
+    pair.sync(JOBS)
+    assert fates(pair.sync(table, JOBS)) == {"inserted": 2, "quarantined": 2}
+    assert [reason[1:] for reason in reasons(pair)] == [
+        ("reference", "job_id", "0", "jobs"),
+        ("reference", "job_id", "7", "jobs"),
+    ]
+
+
+def test_a_foreign_key_that_the_target_does_not_enforce_filters_nothing(pair: Pair) -> None:
+    make_tables(pair)
+    if pair.target.info.server_version < 180000:
+        pytest.skip("NOT ENFORCED is there since PostgreSQL 18")
+    pair.target.execute("""
+        ALTER TABLE tasks ADD FOREIGN KEY (job_id) REFERENCES jobs NOT ENFORCED, ADD CHECK (job_id < 5) NOT ENFORCED""")
+    pair.source.execute("INSERT INTO tasks VALUES (10, 7)")
+    assert fates(pair.sync(spec("tasks", "task_id"))) == {"inserted": 1}
+
+
+def test_a_foreign_key_over_several_columns_is_checked_as_a_whole(pair: Pair) -> None:
+    pair.both("""
+        CREATE TABLE jobs (org int, job int, PRIMARY KEY (org, job));
+        CREATE TABLE tasks (task_id int PRIMARY KEY, org int, job int)""")
+    pair.target.execute("ALTER TABLE tasks ADD FOREIGN KEY (org, job) REFERENCES jobs")
+    pair.source.execute("""
+        INSERT INTO jobs VALUES (1, 1), (2, 2);
+        INSERT INTO tasks VALUES (10, 1, 1), (11, 1, 2), (12, NULL, 9)""")
+    pair.sync(spec("jobs", "org", "job"))
+    assert fates(pair.sync(spec("tasks", "task_id"))) == {"inserted": 2, "quarantined": 1}
+    assert reasons(pair) == [("11", "reference", "org, job", "1, 2", "jobs")]
+
+
+TREE = spec("tree", "node", references=(Reference(column="parent", parent="tree", parent_column="node"),))
+
+
+def make_tree(pair: Pair, key: str = "") -> None:
+    pair.source.execute("CREATE TABLE tree (node int, parent int, name text)")
+    pair.target.execute(
+        f"CREATE TABLE tree (node int PRIMARY KEY, parent int {key}, name text CHECK (name <> 'bad'), source char(1))"
+    )
+
+
+@pytest.mark.parametrize("key", ["", "REFERENCES tree"])
+def test_a_row_may_speak_of_a_row_of_the_same_run_unless_that_is_rejected(pair: Pair, key: str) -> None:
+    make_tree(pair, key)
+    pair.source.execute("""
+        INSERT INTO tree VALUES (3, 2, 'c'), (2, 1, 'b'), (1, NULL, 'a'), (6, 6, 'itself'),
+            (13, 12, 'x'), (12, 11, 'y'), (11, NULL, 'bad')""")
+    assert fates(pair.sync(TREE)) == {"inserted": 4, "quarantined": 3}
+    assert_quiet(pair, TREE)
+
+
+def test_children_before_their_parents_land_although_another_row_is_refused(pair: Pair) -> None:
+    make_tree(pair, "REFERENCES tree")
+    refuse(pair, "tree", "NEW.node = 50")
+    pair.source.execute("INSERT INTO tree SELECT n, nullif(n + 1, 101), 'n' FROM generate_series(1, 100) AS n")
+    pair.source.execute("UPDATE tree SET parent = NULL WHERE parent = 50")
+    result = pair.sync(TREE)
+    assert fates(result) == {"inserted": 99, "quarantined": 1}
+    assert str(result.samples[0]) == "not this one"
+
+
+def refuse(pair: Pair, table: str, condition: str) -> None:
+    pair.target.execute(f"""
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN IF {condition} THEN RAISE EXCEPTION 'not this one'; END IF; RETURN NEW; END $$;
+        CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION refuse()""")
+
+
+def test_a_row_of_another_office_is_no_parent(pair: Pair) -> None:
+    pair.both("CREATE TABLE orgs (org_id int); CREATE TABLE jobs (job_id int, org_id int)")
+    pair.both("CREATE TABLE tasks (task_id int, job_id int, org_id int)")
+    pair.target.execute("ALTER TABLE orgs ADD source char(1); INSERT INTO jobs VALUES (1, 2), (3, NULL)")
+    jobs = spec("jobs", "job_id", office="org_id")
+    tasks = spec("tasks", "task_id", office="org_id", references=(JOB,))
+    pair.source.execute("INSERT INTO orgs VALUES (1); INSERT INTO jobs VALUES (2, 1)")
+    pair.source.execute("INSERT INTO tasks VALUES (10, 1, 1), (11, 2, 1), (12, 3, 1)")
+    assert fates(pair.sync_all(ORGS, jobs, tasks)["tasks"]) == {"inserted": 1, "quarantined": 2}
+    assert pair.rows("SELECT task_id FROM tasks") == [(11,)]
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [("numeric(10,0)", "bigint"), ("text", "int"), ("int", "text"), ("bigint", "numeric(12,2)"), ("char(5)", "text")],
+)
+def test_keys_of_other_types_on_the_other_side_pair_and_refer_all_the_same(
+    pair: Pair, source: str, target: str
+) -> None:
+    make_tables(pair, job=source, task_job=source, on_target=target)
+    pair.source.execute("INSERT INTO jobs VALUES ('1'), ('2'); INSERT INTO tasks VALUES (10, '1'), (11, '7')")
+    assert fates(pair.sync_all(JOBS, TASKS)["tasks"]) == {"inserted": 1, "quarantined": 1}
+    pair.source.execute("INSERT INTO jobs VALUES ('7')")
+    assert fates(pair.sync(JOBS, mode="incremental"))["inserted"] == 1
+    assert fates(pair.sync(TASKS, JOBS, mode="incremental"))["inserted"] == 1
+    assert_quiet(pair, JOBS, TASKS)
+
+
+def test_parent_and_child_of_different_types_on_the_target_find_each_other(pair: Pair) -> None:
+    make_tables(pair, job="numeric(10,2)", task_job="text")
+    pair.source.execute("INSERT INTO jobs VALUES (1), (2); INSERT INTO tasks VALUES (10, '1.00'), (11, 'x')")
+    assert fates(pair.sync_all(JOBS, TASKS)["tasks"]) == {"inserted": 1, "quarantined": 1}
+
+
+def test_a_delete_insert_row_whose_new_version_leads_nowhere_keeps_its_last_good_one(pair: Pair) -> None:
+    make_tables(pair)
+    pair.target.execute("ALTER TABLE tasks DROP CONSTRAINT tasks_pkey")
+    table = delete_insert("tasks", "task_id", references=(JOB,))
+    pair.source.execute("INSERT INTO jobs VALUES (1); INSERT INTO tasks VALUES (10, 1), (11, 1)")
+    pair.sync_all(JOBS, table)
+    before = pair.text("tasks")
+    pair.source.execute("UPDATE tasks SET job_id = 9 WHERE task_id = 10")
+    assert fates(pair.sync(table, JOBS)) == {"unchanged": 1, "quarantined": 1, "held": 1}
+    assert pair.text("tasks") == before
+
+
+def test_too_many_rows_that_lead_nowhere_roll_the_table_back_with_figures(pair: Pair) -> None:
+    make_tables(pair)
+    pair.source.execute("INSERT INTO jobs VALUES (1); INSERT INTO tasks SELECT n, 1 FROM generate_series(1, 80) AS n")
+    pair.source.execute("INSERT INTO tasks VALUES (0, 9)")
+    pair.sync_all(JOBS, TASKS)
+    everything = "SELECT s.* FROM powerca_sync.table_state AS s", "SELECT q.* FROM powerca_sync.quarantine AS q"
+    before = [pair.text("tasks"), *map(pair.rows, everything)]
+    pair.source.execute("UPDATE tasks SET job_id = 7 WHERE task_id <= 21")
+    with pytest.raises(UnsafeTargetError, match=r"22 of 81 rows \(27%\) would go to quarantine.*job_id=7 has no match"):
+        pair.sync(TASKS, JOBS)
+    assert [pair.text("tasks"), *map(pair.rows, everything)] == before
+    message = pair.one("SELECT error_message FROM _sync_metadata WHERE table_name = 'tasks'")
+    assert message.startswith("Table `tasks`: 22 of 81 rows (27%)")
+    pair.source.execute("UPDATE tasks SET job_id = 1 WHERE task_id BETWEEN 10 AND 21")
+    assert fates(pair.sync(TASKS, JOBS))["quarantined"] == 10
+
+
+def test_masters_are_read_in_full_so_that_their_quarantine_is_always_complete(pair: Pair) -> None:
+    make_tables(pair)
+    master = spec("tasks", "task_id", references=(JOB,), category=Category.MASTERS)
+    pair.source.execute("INSERT INTO tasks VALUES (10, 1)")
+    pair.sync_all(JOBS, master)
+    pair.source.execute("INSERT INTO jobs VALUES (1)")
+    pair.sync(JOBS)
+    assert fates(pair.sync(master, JOBS, mode="incremental")) == {"inserted": 1}
+    assert reasons(pair) == []

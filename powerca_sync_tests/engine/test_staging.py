@@ -1,0 +1,113 @@
+"""Rows travel in chunks; a chunk that is refused is taken apart until only the rows at fault are left out."""
+
+import tracemalloc
+from collections.abc import Iterable
+
+import pytest
+
+from powerca_sync.engine import staging
+from powerca_sync.errors import StagingError
+from powerca_sync_tests.helpers import Pair, fates, spec
+
+ROWS = 1000
+LINES = spec("lines", "id", limit_share=1.0)
+
+
+@pytest.fixture
+def lines(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> Pair:
+    """A thousand rows of about twenty bytes, some hundred of which make a chunk."""
+    pair.source.execute("CREATE TABLE lines (id int PRIMARY KEY, text text)")
+    pair.target.execute("CREATE TABLE lines (id int PRIMARY KEY, text varchar(10))")
+    pair.source.execute(f"INSERT INTO lines SELECT g, 'line ' || g FROM generate_series(1, {ROWS}) AS g")  # type: ignore[call-overload]  # noqa: S608
+    monkeypatch.setattr(staging, "BLOCK", 200)
+    monkeypatch.setattr(staging, "CHUNK", 2000)
+    return pair
+
+
+def spoil(pair: Pair, ids: Iterable[int]) -> None:
+    pair.source.execute("UPDATE lines SET text = 'far too long' WHERE id = ANY (%s)", [list(ids)])
+
+
+def test_rows_that_fit_arrive_in_chunks_and_are_counted(lines: Pair) -> None:
+    result = lines.sync(LINES)
+    assert (result.extracted, result.staged, result.inserted, result.quarantined) == (ROWS, ROWS, ROWS, 0)
+    # The text travels twice, because a target with a length might cut it.
+    assert result.bytes == lines.one("SELECT sum(length(id::text) + 2 * length(text) + 3) FROM lines", lines.source)
+    query = "SELECT * FROM lines ORDER BY id"
+    assert lines.rows(query) == lines.rows(query, lines.source)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [[1], [ROWS], [2, 3, 4], [1, 500, ROWS], [*range(1, ROWS, 97)], [*range(300, 420)], [*range(1, ROWS + 1)]],
+    ids=["the first", "the last", "neighbours", "both ends and one between", "here and there", "a chunk", "all"],
+)
+def test_exactly_the_rows_that_do_not_fit_are_left_out(lines: Pair, bad: list[int]) -> None:
+    spoil(lines, bad)
+    result = lines.sync(LINES)
+    assert (result.extracted, result.staged, result.quarantined) == (ROWS, ROWS - len(bad), len(bad))
+    assert [id for (id,) in lines.rows("SELECT id FROM lines ORDER BY id")] == sorted({*range(1, ROWS + 1)} - {*bad})
+    assert [id for (id,) in lines.rows("SELECT (key ->> 'id')::int FROM powerca_sync.quarantine ORDER BY 1")] == bad
+    (rejections,) = result.rejections
+    assert (rejections.reason, rejections.rows) == ("refused", len(bad))
+
+
+def test_a_row_larger_than_a_chunk_is_no_hindrance(lines: Pair) -> None:
+    lines.target.execute("ALTER TABLE lines ALTER text TYPE text")
+    lines.source.execute("UPDATE lines SET text = repeat('x', 9000) WHERE id IN (500, 501, 1000)")
+    assert lines.sync(LINES).inserted == ROWS
+
+
+def test_a_refused_row_keeps_its_last_good_version(lines: Pair) -> None:
+    lines.sync(LINES)
+    before = lines.text("lines")
+    spoil(lines, [7, 8])
+    assert fates(lines.sync(LINES)) == {"unchanged": ROWS - 2, "quarantined": 2, "held": 2}
+    assert lines.text("lines") == before
+
+
+def test_when_too_many_rows_do_not_fit_the_table_is_at_fault(lines: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(staging, "MOST_REFUSED", 50)
+    spoil(lines, range(1, 52))
+    with pytest.raises(StagingError, match=r"more than 50 rows do not fit .*: value too long .* \(column text\)\. "):
+        lines.sync(LINES)
+    assert lines.one("SELECT count(*) FROM lines") == 0
+
+
+def test_a_sensitive_value_is_shown_nowhere(pair: Pair) -> None:
+    pair.source.execute("CREATE TABLE staff (id int PRIMARY KEY, secret text)")
+    pair.target.execute("CREATE TABLE staff (id int PRIMARY KEY, secret int)")
+    pair.source.execute("INSERT INTO staff VALUES (1, 'hunter2'), (2, '5.5')")
+    result = pair.sync(spec("staff", "id", sensitive=frozenset({"secret"})))
+    assert result.quarantined == 2
+    shown = str(result) + str(pair.rows("SELECT q.*::text FROM powerca_sync.quarantine AS q"))
+    assert "hunter2" not in shown
+    assert "5.5" not in shown
+    assert 'invalid input syntax for type integer: "***"' in shown
+
+
+def test_an_image_in_the_ledger_that_fits_no_more_is_nobodys_row(pair: Pair) -> None:
+    pair.both("CREATE TABLE lines (id int PRIMARY KEY, text text)")
+    pair.target.execute("ALTER TABLE lines ALTER text TYPE varchar(5)")
+    pair.source.execute("INSERT INTO lines VALUES (1, 'one'), (2, 'two')")
+    pair.source.execute("""
+        CREATE SCHEMA powerca_sync;
+        CREATE TABLE powerca_sync.pulled (table_name text, image jsonb);
+        INSERT INTO powerca_sync.pulled VALUES ('lines', '{"id": 9, "text": "far too long"}');
+        INSERT INTO powerca_sync.pulled VALUES ('lines', '{"id": 2, "text": "two"}');
+    """)
+    assert fates(pair.sync(LINES)) == {"inserted": 1, "echo": 1}
+
+
+def test_memory_does_not_grow_with_the_table(pair: Pair) -> None:
+    pair.both("CREATE TABLE lines (id int PRIMARY KEY, text text)")
+    peaks = []
+    for rows in (40_000, 160_000):
+        pair.source.execute("TRUNCATE lines")
+        pair.source.execute("INSERT INTO lines SELECT g, repeat('x', 250) FROM generate_series(1, %s) AS g", [rows])
+        tracemalloc.start()
+        pair.sync(LINES)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    # 10 and 40 MB of rows; what is kept is one chunk of 8 MB and a copy of a part of it.
+    assert peaks[1] < 1.1 * peaks[0] < 24 * 1024 * 1024

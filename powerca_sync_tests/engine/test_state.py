@@ -1,0 +1,196 @@
+"""What the engine remembers at the target: the guide's `_sync_metadata`, and its own schema."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from powerca_sync.engine.database import connect
+from powerca_sync.engine.state import prepare_target
+from powerca_sync.errors import ConfigurationError, ContentionError, SyncError, UnsafeTargetError
+from powerca_sync_tests.helpers import Pair, fates, spec
+
+CLIENTS = spec("clients", "client_id", sensitive=frozenset({"secret"}))
+
+GUIDES_OWN = """
+    CREATE TABLE _sync_metadata (
+        table_name TEXT PRIMARY KEY,
+        last_sync_timestamp TIMESTAMP WITH TIME ZONE,
+        records_synced INTEGER,
+        last_sync_duration_ms INTEGER,
+        error_message TEXT,
+        updated_at TIMESTAMP WITH TIME ZONE
+    )"""
+
+
+def make_clients(pair: Pair) -> None:
+    pair.source.execute("CREATE TABLE clients (client_id int, name text, secret text)")
+    pair.source.execute("INSERT INTO clients VALUES (1, 'Asha', 'hush'), (2, 'Bala', 'hush')")
+    pair.target.execute("""
+        CREATE TABLE clients (client_id int PRIMARY KEY, name text NOT NULL, secret text CHECK (secret <> 'guessed'),
+            source char(1) DEFAULT 'D', UNIQUE (name, secret))""")
+
+
+def quarantine(pair: Pair, columns: str = "key ->> 'client_id', reason, since") -> list[tuple[object, ...]]:
+    return pair.rows(f"SELECT {columns} FROM powerca_sync.quarantine ORDER BY 1, 2")  # noqa: S608
+
+
+def test_the_guides_table_has_its_columns_and_answers_its_debugging_queries(pair: Pair) -> None:
+    make_clients(pair)
+    pair.source.execute("INSERT INTO clients VALUES (3, NULL, NULL)")
+    pair.sync(CLIENTS)
+    columns = "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = '_sync_metadata'"
+    made = pair.rows(f"{columns} ORDER BY ordinal_position")
+    pair.target.execute("DROP TABLE _sync_metadata")
+    pair.target.execute(GUIDES_OWN)
+    assert pair.rows(f"{columns} ORDER BY ordinal_position") == made
+    pair.sync(CLIENTS)
+    pair.rows("SELECT * FROM _sync_metadata ORDER BY updated_at DESC")
+    ((table, when, records, seconds),) = pair.rows(
+        "SELECT table_name, last_sync_timestamp, records_synced, last_sync_duration_ms / 1000.0 as duration_seconds"
+        " FROM _sync_metadata ORDER BY last_sync_timestamp DESC"
+    )
+    assert (table, when is not None, records, 0 < seconds < 60) == ("clients", True, 2, True)
+
+
+def test_it_works_beside_the_guides_own_engine_and_takes_over_its_lines(pair: Pair) -> None:
+    make_clients(pair)
+    pair.target.execute(GUIDES_OWN)
+    pair.target.execute("INSERT INTO _sync_metadata VALUES ('clients', '2025-10-30', 7, 9, 'old', '2025-10-30')")
+    pair.target.execute("INSERT INTO _sync_metadata VALUES ('elsewhere', '2025-10-30', 7, 9, NULL, '2025-10-30')")
+    elsewhere = pair.text("_sync_metadata", where="table_name = 'elsewhere'")
+    result = pair.sync(CLIENTS, mode="incremental")
+    assert (result.mode_effective, result.mode_reason) == ("full", "there was no complete run before")
+    assert pair.rows(
+        "SELECT records_synced, error_message, last_sync_timestamp > '2025-10-31' FROM _sync_metadata"
+        " WHERE table_name = 'clients'"
+    ) == [(2, None, True)]
+    assert pair.text("_sync_metadata", where="table_name = 'elsewhere'") == elsewhere
+
+
+def test_the_apps_interface_does_not_see_the_guides_table(pair: Pair) -> None:
+    pair.target.execute(GUIDES_OWN)
+    prepare_target(pair.target)
+    pair.target.execute("INSERT INTO _sync_metadata VALUES ('clients')")
+    assert pair.rows("SELECT relrowsecurity FROM pg_class WHERE relname = '_sync_metadata'") == [(True,)]
+    assert pair.rows("SELECT polname FROM pg_policy") == []
+    with pair.target.transaction(force_rollback=True):
+        pair.target.execute("CREATE ROLE anonymous; GRANT SELECT ON _sync_metadata TO anonymous; SET ROLE anonymous")
+        assert pair.rows("SELECT * FROM _sync_metadata") == []
+
+
+def test_nothing_is_defined_anew_where_nothing_is_missing(pair: Pair) -> None:
+    make_clients(pair)
+    pair.sync(CLIENTS)
+    pair.target.execute("""
+        CREATE FUNCTION forbid() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+            IF EXISTS (SELECT FROM pg_event_trigger_ddl_commands() WHERE schema_name IS DISTINCT FROM 'pg_temp') THEN
+                RAISE EXCEPTION 'the interface would reload';
+            END IF;
+        END $$;
+        CREATE EVENT TRIGGER forbid ON ddl_command_end EXECUTE FUNCTION forbid()""")
+    pair.source.execute("UPDATE clients SET name = 'A' WHERE client_id = 1; INSERT INTO clients VALUES (9, NULL, NULL)")
+    assert fates(pair.sync(CLIENTS)) == {"updated": 1, "unchanged": 1, "quarantined": 1}
+    assert prepare_target(pair.target) is False
+    pair.target.execute("DROP TABLE powerca_sync.quarantine")
+    with pytest.raises(SyncError, match="the interface would reload"):
+        pair.sync(CLIENTS)
+
+
+def test_an_error_is_written_beside_the_last_success_and_cleared_by_the_next(pair: Pair) -> None:
+    make_clients(pair)
+    pair.sync(CLIENTS)
+    success = "SELECT last_sync_timestamp, records_synced, error_message FROM _sync_metadata"
+    before = pair.rows(success)
+    pair.source.execute("ALTER TABLE clients RENAME TO mislaid")
+    with pytest.raises(SyncError, match="`clients` does not exist at the source"):
+        pair.sync(CLIENTS)
+    ((when, records, message),) = pair.rows(success)
+    assert [(when, records, None)] == before
+    assert message.startswith("Table `clients` does not exist at the source")
+    pair.source.execute("ALTER TABLE mislaid RENAME TO clients")
+    pair.sync(CLIENTS)
+    assert pair.one("SELECT error_message FROM _sync_metadata") is None
+
+
+def test_an_error_before_the_first_success_has_a_line_too(pair: Pair) -> None:
+    with pytest.raises(SyncError, match="`clients` does not exist"):
+        pair.sync(CLIENTS)
+    assert pair.rows("SELECT table_name, last_sync_timestamp, error_message IS NOT NULL FROM _sync_metadata") == [
+        ("clients", None, True)
+    ]
+
+
+def test_two_runs_of_one_table_do_not_overlap(pair: Pair) -> None:
+    make_clients(pair)
+    prepare_target(pair.target)
+    with pair.target.transaction():
+        pair.target.execute("SELECT pg_advisory_xact_lock(hashtextextended('powerca_sync:clients', 0))")
+        with pytest.raises(ContentionError, match="being synced by another run"):
+            pair.sync(CLIENTS)
+    assert fates(pair.sync(CLIENTS)) == {"inserted": 2}
+
+
+@pytest.fixture
+def limited(pair: Pair) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
+    """A connection to the target whose role may create nothing."""
+    pair.target.execute("CREATE ROLE limited")
+    with connect(pair.settings.mobile) as connection:
+        connection.execute("SET ROLE limited")
+        yield connection
+    pair.target.execute("DROP ROLE limited")
+
+
+def test_who_may_not_create_the_tables_gets_the_statements_for_somebody_who_may(
+    pair: Pair, limited: psycopg.Connection[tuple[object, ...]]
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        prepare_target(limited)
+    statements = str(caught.value).partition("run:")[2]
+    pair.target.execute(statements)  # type: ignore[call-overload]
+    assert prepare_target(pair.target) is False
+
+
+def test_entries_are_opened_kept_as_they_are_and_closed(pair: Pair) -> None:
+    make_clients(pair)
+    pair.source.execute(
+        "INSERT INTO clients VALUES (8, NULL, NULL), (9, NULL, NULL), (9, NULL, NULL), (NULL, 'x', NULL)"
+    )
+    assert fates(pair.sync(CLIENTS)) == {"inserted": 2, "quarantined": 3, "superseded": 1}
+    opened = quarantine(pair)
+    assert [entry[:2] for entry in opened] == [("8", "not_null"), ("9", "not_null"), (None, "null_key")]
+    written = pair.text("powerca_sync.quarantine", where="key ->> 'client_id' = '9'")
+    pair.source.execute("UPDATE clients SET name = 'Chitra' WHERE client_id = 8 OR client_id IS NULL")
+    pair.source.execute("INSERT INTO clients VALUES (10, NULL, NULL)")
+    for mode in ("full", "incremental"):
+        pair.sync(CLIENTS, mode=mode)
+        assert [entry[:2] for entry in quarantine(pair)] == [("10", "not_null"), ("9", "not_null"), (None, "null_key")]
+        assert pair.text("powerca_sync.quarantine", where="key ->> 'client_id' = '9'") == written
+    pair.source.execute("DELETE FROM clients WHERE client_id IS NULL OR client_id > 2")
+    assert fates(pair.sync(CLIENTS, mode="incremental")) == {}
+    assert fates(pair.sync(CLIENTS))["stale"] == 1
+    assert quarantine(pair) == []
+
+
+def test_what_is_sensitive_leaves_no_trace_outside_its_column(pair: Pair) -> None:
+    make_clients(pair)
+    pair.target.execute("""
+        CREATE FUNCTION gossip() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            IF NEW.name = 'gossip' THEN RAISE EXCEPTION '% is a weak password', NEW.secret; END IF; RETURN NEW; END $$;
+        CREATE TRIGGER gossip BEFORE INSERT ON clients FOR EACH ROW EXECUTE FUNCTION gossip();
+        ALTER TABLE clients ALTER secret TYPE varchar(12)""")
+    pair.source.execute("""
+        UPDATE clients SET secret = 'S3cret' || client_id;
+        INSERT INTO clients VALUES (3, NULL, 'S3cret3'), (4, 'x', 'guessed'), (5, 'gossip', 'S3cret5'),
+            (6, 'same', 'S3cret6'), (7, 'same', 'S3cret6'), (8, 'long', 'S3cret8 is too long'), (9, 'a', 'S3cret9'),
+            (9, 'b', 'S3cret9')""")
+    result = pair.sync(CLIENTS)
+    assert fates(result) == {"inserted": 2, "quarantined": 8}
+    assert {sample.reason for sample in result.samples} == {"not_null", "check", "refused", "duplicate_key"}
+    seen = repr(result) + repr(pair.text("powerca_sync.quarantine")) + repr(pair.text("_sync_metadata"))
+    assert "S3cret" not in seen
+    assert "guessed" not in seen
+    pair.source.execute("INSERT INTO clients SELECT n, NULL, 'S3cret' FROM generate_series(10, 40) AS n")
+    with pytest.raises(UnsafeTargetError) as caught:
+        pair.sync(CLIENTS)
+    assert "S3cret" not in str(caught.value)

@@ -1,0 +1,178 @@
+"""What a target table may have besides columns: triggers, partitions, exclusion, deferred and partial unique rules."""
+
+import pytest
+
+from powerca_sync.engine import merge
+from powerca_sync.errors import ContentionError, MergeError
+from powerca_sync.tables import TableSpec
+from powerca_sync_tests.helpers import Pair, assert_quiet, delete_insert, fates, spec
+
+ITEMS = spec("items", "k")
+LINES = delete_insert("items", "k")
+BOTH = pytest.mark.parametrize("table", [ITEMS, LINES], ids=["upsert", "delete-insert"])
+
+
+def make_items(pair: Pair, rules: str = "", tail: str = "") -> None:
+    pair.source.execute("CREATE TABLE items (k int, name text)")
+    pair.target.execute(f"""
+        CREATE TABLE items (k int, name text, source char(1) DEFAULT 'D', updated_at timestamptz DEFAULT now() {rules})
+        {tail}""")
+
+
+def write_items(pair: Pair, *names: str | None) -> None:
+    """Make these the source's rows, keys from 1 on."""
+    pair.source.execute("TRUNCATE items")
+    with pair.source.cursor() as cursor:
+        cursor.executemany("INSERT INTO items VALUES (%s, %s)", list(enumerate(names, start=1)))
+
+
+def items(pair: Pair) -> list[tuple[object, ...]]:
+    return pair.rows("SELECT k, name FROM items ORDER BY k, name")
+
+
+def on_write(pair: Pair, body: str, events: str = "INSERT OR UPDATE") -> None:
+    pair.target.execute(f"""
+        CREATE FUNCTION on_write() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} END $$;
+        CREATE TRIGGER on_write BEFORE {events} ON items FOR EACH ROW EXECUTE FUNCTION on_write()""")
+
+
+@BOTH
+def test_a_row_at_which_a_trigger_raises_waits_with_its_words_and_the_others_land(pair: Pair, table: TableSpec) -> None:
+    make_items(pair)
+    on_write(pair, "IF NEW.name LIKE 'no %' THEN RAISE EXCEPTION 'we have %', NEW.name; END IF; RETURN NEW;")
+    write_items(pair, *[f"yes {n}" for n in range(50)], "no bananas", "yes", "no apples")
+    result = pair.sync(table)
+    assert fates(result) == {"inserted": 51, "quarantined": 2}
+    assert sorted(map(str, result.samples)) == ["we have no apples", "we have no bananas"]
+    before = pair.text("items")
+    write_items(pair, "no longer", *[f"yes {n}" for n in range(1, 50)], "yes, bananas", "yes", "no apples")
+    assert fates(pair.sync(table)) == {"inserted": 1, "unchanged": 50, "quarantined": 2, "held": 1}
+    assert pair.text("items", where="name <> 'yes, bananas'") == before, "the last good version of the first row stays"
+    assert pair.rows("SELECT key ->> 'k', message FROM powerca_sync.quarantine ORDER BY 1") == [
+        ("1", "we have no longer"),
+        ("53", "we have no apples"),
+    ]
+
+
+@BOTH
+def test_a_trigger_that_swallows_rows_fails_the_table_with_a_hint(pair: Pair, table: TableSpec) -> None:
+    make_items(pair)
+    on_write(pair, "IF NEW.k = 2 THEN RETURN NULL; END IF; RETURN NEW;")
+    write_items(pair, "a", "b", "c")
+    with pytest.raises(ContentionError, match=r"a trigger of the target swallows writes\. Nothing was"):
+        pair.sync(table)
+    assert items(pair) == []
+
+
+@BOTH
+def test_a_trigger_that_keeps_the_stamp_makes_no_second_write(pair: Pair, table: TableSpec) -> None:
+    make_items(pair)
+    on_write(pair, "NEW.updated_at = clock_timestamp(); RETURN NEW;", events="UPDATE")
+    write_items(pair, "a", "b")
+    pair.sync(table)
+    write_items(pair, "a", "B")
+    assert fates(pair.sync(table)) == {"unchanged": 1, "updated": 1}
+    assert_quiet(pair, table)
+
+
+def test_so_many_refused_rows_fail_the_table(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(merge, "MOST_REFUSED", 10)
+    make_items(pair)
+    on_write(pair, "RAISE EXCEPTION 'closed';")
+    write_items(pair, *["a"] * 15)
+    with pytest.raises(MergeError, match=r"refused more than 10 rows; the last one: closed\. Nothing was written"):
+        pair.sync(ITEMS)
+
+
+@BOTH
+def test_a_partitioned_target_keeps_rows_in_place_and_moves_those_that_must(pair: Pair, table: TableSpec) -> None:
+    make_items(
+        pair,
+        tail="""PARTITION BY LIST (name);
+        CREATE TABLE items_a PARTITION OF items FOR VALUES IN ('a');
+        CREATE TABLE items_rest PARTITION OF items DEFAULT""",
+    )
+    write_items(pair, "a", "b", "a", "c")
+    assert fates(pair.sync(table)) == {"inserted": 4}
+    before = pair.text("items", where="k <> 2")
+    write_items(pair, "a", "a", "a", "c")
+    assert fates(pair.sync(table)) == {"unchanged": 3, "updated": 1}
+    assert pair.text("items", where="k <> 2") == before
+    assert pair.rows("SELECT k, tableoid::regclass::text FROM items WHERE k = 2") == [(2, "items_a")]
+    assert_quiet(pair, table)
+
+
+def test_a_target_with_inheriting_tables_is_merged_with_all_of_them(pair: Pair) -> None:
+    make_items(pair, tail="; CREATE TABLE special () INHERITS (items); INSERT INTO special VALUES (1, 'a'), (2, 'b')")
+    write_items(pair, "a", "B", "c")
+    assert fates(pair.sync(LINES)) == {"unchanged": 1, "updated": 1, "inserted": 1}
+    write_items(pair, "a", "b", "C")
+    assert fates(pair.sync(LINES)) == {"unchanged": 1, "updated": 2}
+    assert pair.rows("SELECT k, name, tableoid::regclass::text FROM items ORDER BY k") == [
+        (1, "a", "special"),
+        (2, "b", "special"),
+        (3, "C", "items"),
+    ]
+
+
+@BOTH
+def test_a_row_that_an_exclusion_rule_forbids_waits_and_the_others_land(pair: Pair, table: TableSpec) -> None:
+    make_items(pair, ", EXCLUDE USING btree (name WITH =) WHERE (name <> 'free')")
+    write_items(pair, "a", "b", "a", "free", "free")
+    result = pair.sync(table)
+    assert fates(result) == {"inserted": 4, "quarantined": 1}
+    assert "conflicting key value violates exclusion constraint" in str(result.samples[0])
+    write_items(pair, "c", "b", "a", "free", "free")
+    assert fates(pair.sync(table))["inserted" if table is ITEMS else "updated"] == 1
+    assert len(items(pair)) == 5
+
+
+@BOTH
+def test_values_that_swap_under_a_deferrable_unique_rule_are_written_at_once(pair: Pair, table: TableSpec) -> None:
+    make_items(pair, ", UNIQUE (name) DEFERRABLE INITIALLY DEFERRED")
+    write_items(pair, "a", "b", "c")
+    pair.sync(table)
+    write_items(pair, "b", "a", "c")
+    assert fates(pair.sync(table)) == {"updated": 2, "unchanged": 1}
+    assert items(pair) == [(1, "b"), (2, "a"), (3, "c")]
+
+
+@BOTH
+def test_a_name_that_another_row_gives_up_in_the_same_run_is_free(pair: Pair, table: TableSpec) -> None:
+    make_items(pair, ", UNIQUE (name)")
+    write_items(pair, *"abcdefgh")
+    pair.sync(table)
+    write_items(pair, *"bcdefghi")
+    assert fates(pair.sync(table)) == {"updated": 8}
+    write_items(pair, *"abcdefgh")
+    assert fates(pair.sync(table)) == {"updated": 8}
+    assert [name for _, name in items(pair)] == list("abcdefgh")
+
+
+@BOTH
+def test_rows_that_only_their_empty_values_make_alike_are_so_where_the_target_says_so(
+    pair: Pair, table: TableSpec
+) -> None:
+    make_items(pair, ", UNIQUE NULLS NOT DISTINCT (name)")
+    write_items(pair, None, "a", None)
+    result = pair.sync(table)
+    assert fates(result) == {"inserted": 1, "quarantined": 2}
+    assert {sample.reason for sample in result.samples} == {"duplicate_key"}
+
+
+@BOTH
+def test_what_only_an_index_forbids_is_found_by_trying(pair: Pair, table: TableSpec) -> None:
+    make_items(pair, tail="; CREATE UNIQUE INDEX ON items (lower(name)) WHERE name <> ''")
+    write_items(pair, "a", "A", "b", "", "")
+    result = pair.sync(table)
+    assert fates(result) == {"inserted": 4, "quarantined": 1}
+    assert "duplicate key value violates unique constraint" in str(result.samples[0])
+
+
+def test_a_desktop_row_whose_unique_value_a_phone_row_has_waits(pair: Pair) -> None:
+    make_items(pair, ", UNIQUE (name)")
+    pair.target.execute("INSERT INTO items VALUES (9, 'a', 'M')")
+    phone = pair.text("items")
+    write_items(pair, "a", "b")
+    assert fates(pair.sync(ITEMS)) == {"inserted": 1, "quarantined": 1}
+    assert pair.text("items", where="source = 'M'") == phone

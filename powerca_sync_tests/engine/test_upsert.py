@@ -1,0 +1,94 @@
+"""`UPSERT`: the desktop makes the key; only what differs is written."""
+
+from powerca_sync.tables import Deletes
+from powerca_sync_tests.helpers import Pair, assert_quiet, fates, spec
+
+CLIENTS = spec("clients", "client_id")
+
+
+def make_clients(pair: Pair) -> None:
+    pair.source.execute("CREATE TABLE clients (client_id int, name text, created_at timestamp, updated_at timestamp)")
+    pair.target.execute(
+        "CREATE TABLE clients (client_id int PRIMARY KEY, name text, rating int, source char(1) DEFAULT 'D',"
+        " created_at timestamptz DEFAULT now(), updated_at timestamptz DEFAULT now())"
+    )
+    pair.source.execute("INSERT INTO clients VALUES (1, 'Asha'), (2, 'Bala'), (3, 'Chitra')")
+
+
+def test_a_first_run_inserts_every_row_as_the_desktops(pair: Pair) -> None:
+    make_clients(pair)
+    assert fates(pair.sync(CLIENTS)) == {"inserted": 3}
+    assert pair.rows("SELECT client_id, name, source FROM clients ORDER BY 1") == [
+        (1, "Asha", "D"),
+        (2, "Bala", "D"),
+        (3, "Chitra", "D"),
+    ]
+    assert_quiet(pair, CLIENTS)
+
+
+def test_a_changed_row_travels_alone_and_keeps_what_only_mobile_has(pair: Pair) -> None:
+    make_clients(pair)
+    pair.sync(CLIENTS)
+    pair.target.execute("UPDATE clients SET rating = client_id, created_at = '2020-01-01'")
+    before = pair.text("clients", where="client_id <> 2")
+    pair.source.execute("UPDATE clients SET name = 'Bala & Sons' WHERE client_id = 2")
+    assert fates(pair.sync(CLIENTS)) == {"updated": 1, "unchanged": 2}
+    assert pair.rows("SELECT name, rating, created_at < '2020-01-02' FROM clients WHERE client_id = 2") == [
+        ("Bala & Sons", 2, True)
+    ]
+    assert pair.text("clients", where="client_id <> 2") == before
+
+
+def test_a_phone_row_under_the_same_key_is_kept_and_reported(pair: Pair) -> None:
+    make_clients(pair)
+    pair.target.execute("INSERT INTO clients (client_id, name, source) VALUES (2, 'From a phone', 'M')")
+    before = pair.text("clients", where="source = 'M'")
+    result = pair.sync(CLIENTS)
+    assert fates(result) == {"inserted": 2, "kept_mobile": 1}
+    assert result.conflicts == ("(2)",)
+    assert pair.text("clients", where="source = 'M'") == before
+
+
+def test_a_row_without_an_owner_is_adopted(pair: Pair) -> None:
+    make_clients(pair)
+    pair.target.execute("INSERT INTO clients (client_id, name, source) VALUES (1, 'Asha', NULL), (9, 'Stays', NULL)")
+    result = pair.sync(CLIENTS)
+    assert fates(result) == {"inserted": 2, "updated": 1, "kept_other": 1}
+    assert pair.rows("SELECT client_id, source FROM clients WHERE client_id IN (1, 9) ORDER BY 1") == [
+        (1, "D"),
+        (9, None),
+    ]
+
+
+def test_a_null_key_goes_to_quarantine(pair: Pair) -> None:
+    make_clients(pair)
+    pair.source.execute("INSERT INTO clients VALUES (NULL, 'Nobody')")
+    result = pair.sync(CLIENTS)
+    assert fates(result) == {"inserted": 3, "quarantined": 1}
+    assert str(result.samples[0]) == "the key column client_id is empty"
+
+
+def test_exact_copies_collapse_and_other_duplicates_wait(pair: Pair) -> None:
+    make_clients(pair)
+    pair.source.execute("INSERT INTO clients VALUES (1, 'Asha'), (2, 'Not Bala')")
+    result = pair.sync(CLIENTS)
+    assert fates(result) == {"inserted": 2, "superseded": 1, "quarantined": 2}
+    assert pair.rows("SELECT client_id FROM clients ORDER BY 1") == [(1,), (3,)]
+
+
+def test_a_row_that_vanished_is_kept_and_counted_unless_the_spec_says_otherwise(pair: Pair) -> None:
+    make_clients(pair)
+    pair.sync(CLIENTS)
+    pair.source.execute("DELETE FROM clients WHERE client_id = 3")
+    assert fates(pair.sync(CLIENTS)) == {"unchanged": 2, "stale": 1}
+    propagating = spec("clients", "client_id", deletes=Deletes.PROPAGATE)
+    assert fates(pair.sync(propagating)) == {"unchanged": 2, "deleted": 1}
+
+
+def test_pairing_works_without_a_unique_index_on_the_target(pair: Pair) -> None:
+    make_clients(pair)
+    pair.target.execute("ALTER TABLE clients DROP CONSTRAINT clients_pkey")
+    pair.sync(CLIENTS)
+    pair.source.execute("UPDATE clients SET name = 'B' WHERE client_id = 2")
+    assert fates(pair.sync(CLIENTS)) == {"updated": 1, "unchanged": 2}
+    assert_quiet(pair, CLIENTS)

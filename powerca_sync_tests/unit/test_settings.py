@@ -1,0 +1,90 @@
+"""Settings: the guide's variables and defaults; what is missing is named, all at once."""
+
+from pathlib import Path
+
+import pytest
+
+from powerca_sync.errors import ConfigurationError
+from powerca_sync.settings import REQUIRED, Endpoint, Settings
+
+LEAST = {"LOCAL_DB_PASSWORD": "one", "SUPABASE_DB_HOST": "db.example.supabase.co", "SUPABASE_DB_PASSWORD": "two"}
+
+
+def test_the_defaults_are_the_guides() -> None:
+    settings = Settings.from_env(LEAST, env_file=None)
+    assert settings == Settings(
+        desktop=Endpoint(
+            side="desktop", host="localhost", port=5433, name="enterprise_db", user="postgres", password="one"
+        ),
+        mobile=Endpoint(
+            side="mobile", host="db.example.supabase.co", port=5432, name="postgres", user="postgres", password="two"
+        ),
+    )
+
+
+def test_every_variable_is_read() -> None:
+    values = {
+        **{f"LOCAL_DB_{name}": f"local {name}" for name in ("HOST", "NAME", "USER", "SSLMODE", "SSLROOTCERT")},
+        **{f"SUPABASE_DB_{name}": f"cloud {name}" for name in ("NAME", "USER", "SSLMODE", "SSLROOTCERT")},
+        **{"LOCAL_DB_PORT": "1", "SUPABASE_DB_PORT": "65535", "LOCAL_DB_TIMEZONE": "Asia/Kolkata"},
+        **{"LOCAL_DB_ENCODING": "WIN1252"},
+    }
+    settings = Settings.from_env(LEAST | values, env_file=None)
+    assert (settings.timezone, settings.encoding) == ("Asia/Kolkata", "WIN1252")
+    assert (settings.desktop.port, settings.mobile.port) == (1, 65535)
+    for endpoint, word in ((settings.desktop, "local"), (settings.mobile, "cloud")):
+        assert endpoint.name == f"{word} NAME"
+        assert endpoint.user == f"{word} USER"
+        assert (endpoint.sslmode, endpoint.sslrootcert) == (f"{word} SSLMODE", f"{word} SSLROOTCERT")
+
+
+def test_all_that_is_missing_is_named_and_so_is_the_demo() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.from_env({}, env_file=None)
+    assert all(name in str(caught.value) for name in REQUIRED)
+    assert "`powerca-sync demo`" in str(caught.value)
+    with pytest.raises(ConfigurationError, match=r"^Not configured: SUPABASE_DB_HOST. "):
+        # An empty variable is a missing one.
+        Settings.from_env(LEAST | {"SUPABASE_DB_HOST": ""}, env_file=None)
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("LOCAL_DB_PASSWORD='from file'\nLOCAL_DB_USER=clerk\nLOCAL_DB_NAME=\n", encoding="utf-8")
+    settings = Settings.from_env(LEAST | {"LOCAL_DB_USER": ""}, env_file=file)
+    assert (settings.desktop.password, settings.desktop.user) == ("one", "clerk")
+    assert settings.desktop.name == "enterprise_db"
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "http", "-1", "5432.0", " 5432"])
+def test_a_port_that_is_none_is_named(port: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"LOCAL_DB_PORT is `{port}`, which is not a port number"):
+        Settings.from_env(LEAST | {"LOCAL_DB_PORT": port}, env_file=None)
+
+
+def test_no_password_shows() -> None:
+    settings = Settings.from_env(
+        LEAST | {"LOCAL_DB_PASSWORD": "s3cret", "SUPABASE_DB_PASSWORD": "s3cret"}, env_file=None
+    )
+    assert "s3cret" not in f"{settings!r} {settings} {settings.desktop} {settings.mobile!r}"
+    assert str(settings.mobile) == "db.example.supabase.co:5432/postgres"
+
+
+@pytest.mark.parametrize(
+    ("host", "mode"),
+    [
+        ("localhost", "prefer"),
+        ("127.0.0.1", "prefer"),
+        ("::1", "prefer"),
+        ("/var/run/postgresql", "prefer"),
+        ("@abstract", "prefer"),
+        ("192.168.1.5", "verify-full"),
+        ("localhost.example.com", "verify-full"),
+        ("", "verify-full"),
+    ],
+)
+def test_what_leaves_the_machine_is_encrypted_and_verified_unless_said_otherwise(host: str, mode: str) -> None:
+    endpoint = Endpoint(side="mobile", host=host, port=5432, name="postgres", user="postgres")
+    assert endpoint.effective_sslmode == mode
+    named = Endpoint(side="mobile", host=host, port=5432, name="postgres", user="postgres", sslmode="require")
+    assert named.effective_sslmode == "require"

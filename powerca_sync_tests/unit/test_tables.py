@@ -1,0 +1,148 @@
+"""The fifteen tables, and the order in which they are synced."""
+
+from collections.abc import Callable
+
+import pytest
+
+from powerca_sync.errors import ConfigurationError
+from powerca_sync.tables import (
+    TABLES,
+    Category,
+    Cursor,
+    Deletes,
+    Lookup,
+    Reference,
+    Strategy,
+    TableSpec,
+    in_order,
+    spec_named,
+)
+from powerca_sync_tests.helpers import delete_insert, spec
+
+BY_NAME = {table.mobile: table for table in TABLES}
+
+
+def described(table: TableSpec) -> str:
+    """One line: names, category, strategy, key, references; in parentheses those that only give the order."""
+    references = []
+    for reference in table.references:
+        text = f"{reference.column}>{reference.parent}{' or 0' if reference.zero_is_none else ''}"
+        references.append(f"({text})" if reference.order_only else text)
+    names = table.mobile if table.desktop == table.mobile else f"{table.desktop}>{table.mobile}"
+    return " | ".join(
+        [names, table.category, table.strategy, ", ".join(table.key), ", ".join(references)]
+        + [f"{lookup.column} = {lookup.table}.{lookup.answer} by {lookup.match}" for lookup in table.lookups]
+        + [f"skips {', '.join(sorted(table.skip))}"] * bool(table.skip)
+        + [f"phones own {', '.join(sorted(table.mobile_owned))}"] * bool(table.mobile_owned)
+        + [f"{expression.column} := {expression.forward}" for expression in table.expressions]
+    )
+
+
+def test_the_tables_are_these(golden: Callable[[str, str], None]) -> None:
+    golden("tables.txt", "".join(f"{described(table)}\n" for table in TABLES))
+
+
+def test_there_are_fifteen_and_the_mobile_side_makes_the_key_of_four() -> None:
+    assert len(BY_NAME) == 15
+    assert {name for name, table in BY_NAME.items() if table.strategy is Strategy.DELETE_INSERT} == {
+        *("jobshead", "jobtasks", "taskchecklist", "workdiary")
+    }
+    assert {name for name, table in BY_NAME.items() if table.category is Category.MASTERS} == {
+        *("orgmaster", "locmaster", "conmaster", "climaster"),
+        *("cliunimaster", "taskmaster", "jobmaster", "mbstaff"),
+    }
+    assert {table.desktop: table.mobile for table in TABLES if table.desktop != table.mobile} == {
+        "mbreminder": "reminder",
+        "mbremdetail": "remdetail",
+    }
+
+
+def test_every_table_comes_after_all_that_it_depends_on() -> None:
+    seen: set[str] = set()
+    for table in TABLES:
+        assert seen.issuperset(table.depends_on), table.mobile
+        seen.add(table.mobile)
+    assert "jobshead" in BY_NAME["jobtasks"].depends_on
+    assert "climaster" in BY_NAME["jobshead"].depends_on
+
+
+def test_every_transactional_table_comes_after_a_master_it_speaks_of() -> None:
+    masters = {name for name, table in BY_NAME.items() if table.category is Category.MASTERS}
+
+    def ancestors(name: str) -> set[str]:
+        return {name}.union(*map(ancestors, BY_NAME[name].depends_on))
+
+    for table in TABLES:
+        assert "orgmaster" in ancestors(table.mobile)
+        if table.category is Category.TRANSACTIONAL:
+            assert masters & ancestors(table.mobile)
+            assert not any(table.mobile in BY_NAME[name].depends_on for name in masters)
+
+
+def test_what_the_contract_says_of_single_columns() -> None:
+    assert BY_NAME["mbstaff"].sensitive == {"app_pw"}
+    assert BY_NAME["mbstaff"].mobile_owned == {"active_status"}
+    assert BY_NAME["taskchecklist"].mobile_owned == {"checkliststatus"}
+    assert BY_NAME["jobtasks"].lookups == (Lookup(column="client_id", table="jobshead", match="job_id"),)
+    assert not BY_NAME["jobshead"].skip & {"job_uid", "sporg_id"}
+    assert {expression.column for expression in BY_NAME["workdiary"].expressions} == {"timefrom", "timeto"}
+    assert [table.mobile for table in TABLES if table.defines_offices] == ["orgmaster"]
+    assert {table.office for table in TABLES} == {"org_id", "rem_id"}
+
+
+def test_the_defaults_are_the_contracts() -> None:
+    table = spec("jobs", "id")
+    assert (table.cursor, table.deletes, table.mobile) == (Cursor.XMIN, Deletes.KEEP, "jobs")
+    assert (table.warn_share, table.limit_share, table.limit_rows) == (0.01, 0.20, 20)
+    assert (table.mass_delete_share, table.mass_delete_rows) == (0.05, 20)
+    assert Reference(column="job_id", parent="jobs").names == "job_id"
+
+
+def test_parents_come_first_in_whatever_order_they_are_given() -> None:
+    jobs = spec("jobs", "id")
+    tasks = spec("tasks", "id", references=(Reference(column="job_id", parent="jobs", order_only=True),))
+    ticks = delete_insert("ticks", lookups=(Lookup(column="job_id", table="tasks", match="task_id"),))
+    assert in_order([ticks, tasks, jobs]) == (jobs, tasks, ticks)
+
+
+def test_a_table_may_speak_of_itself() -> None:
+    tree = spec("tree", "id", references=(Reference(column="parent_id", parent="tree", parent_column="id"),))
+    assert in_order([tree]) == (tree,)
+
+
+@pytest.mark.parametrize(
+    ("tables", "words"),
+    [
+        ([spec("a", "id"), spec("b", "id", mobile="a")], "Two specs have the mobile name `a`. Remove one of them."),
+        (
+            [spec("a", "id", references=(Reference(column="x", parent="b"),)), spec("c", "id")],
+            "There is no spec for table `b`. Known tables: a, c.",
+        ),
+        (
+            [
+                spec("a", "id", references=(Reference(column="x", parent="b"),)),
+                spec("b", "id", references=(Reference(column="x", parent="a"),)),
+            ],
+            "Tables depend on each other in a circle: ",
+        ),
+        (
+            [spec("a", "id", defines_offices=True), spec("b", "id", defines_offices=True)],
+            "More than one spec has `defines_offices`.",
+        ),
+    ],
+)
+def test_specs_that_do_not_fit_together_are_refused(tables: list[TableSpec], words: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        in_order(tables)
+    assert str(caught.value).startswith(words)
+
+
+def test_a_spec_without_the_key_that_it_needs_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="Table `jobs`: UPSERT needs a key"):
+        spec("jobs")
+    assert delete_insert("jobs").key == ()
+
+
+def test_an_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(ConfigurationError, match=r"There is no spec for table `clients`. Known tables: orgmaster, "):
+        spec_named(TABLES, "clients")
