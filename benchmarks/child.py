@@ -1,0 +1,46 @@
+"""One sync in a process of its own, which reports its seconds and its memory as JSON."""
+
+import json
+import resource
+import sys
+import time
+
+from benchmarks.guide import guide
+from benchmarks.tables import big
+from powerca_sync.engine.database import connect
+from powerca_sync.engine.extract import Mode, TableExtract
+from powerca_sync.engine.forward import sync_forward
+from powerca_sync.settings import Endpoint
+from powerca_sync.tables import Strategy
+
+
+def main() -> None:
+    """Arguments: contender, table, strategy, mode, and host, port, name of source and target."""
+    contender, table, strategy, mode, *where = sys.argv[1:]
+    spec = big(table, Strategy(strategy))
+    source, target = (
+        Endpoint(side=side, host=host, port=int(port), name=name, user="postgres")
+        for side, host, port, name in (("desktop", *where[:3]), ("mobile", *where[3:]))
+    )
+    imports = _peak()
+    began = time.monotonic()
+    phases = {}
+    with connect(source) as from_source, connect(target) as to_target:
+        if contender == "guide":
+            guide(from_source, to_target, spec)
+        else:
+            result = sync_forward(
+                TableExtract(spec=spec, mode=Mode(mode)), source=from_source, target=to_target, specs=(spec,)
+            )
+            phases = dict(result.seconds)
+    document = {"seconds": time.monotonic() - began, "phases": phases, "memory": _peak() - imports}
+    sys.stdout.write(json.dumps(document))
+
+
+def _peak() -> int:
+    """Bytes; the kernel counts in kilobytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+if __name__ == "__main__":
+    main()
