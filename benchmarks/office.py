@@ -57,6 +57,7 @@ def _seconds(settings: Settings, rounds: int) -> tuple[float, float, float]:
                 allow_mass_delete=False,
                 instance=instance,
                 say=lambda _: None,
+                moving=lambda _: None,
             )
             assert outcome.exit_status == 0, outcome
             whole.append(time.monotonic() - began)

@@ -2,9 +2,11 @@
 
 Imports, and data, go one way:
 
-    cli, definitions  ->  defs (Dagster), demo  ->  engine (psycopg)  ->  tables, settings, errors
+    cli, story, definitions -> defs (Dagster) -> environment, demo -> engine (psycopg) -> tables, settings, errors
 
 `tables` says what is synced, `settings` where the databases are, `errors` why something did not work. `engine` moves
 rows, one table in one transaction. `defs` makes Dagster assets, jobs and checks of it, `definitions` hands them to
-Dagster, `cli` is the command `powerca-sync`. `demo` has two embedded servers with an office of real size.
+Dagster. `cli` is the command `powerca-sync`, `console` and `reports` are what it prints, `story` is what its demo
+tells. `demo` has two embedded servers with an office of real size; `environment` chooses between them and the office's
+own.
 """

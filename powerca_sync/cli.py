@@ -58,6 +58,7 @@ def forward(mode: str, tables: tuple[str, ...], allow_mass_delete: bool, as_json
                 allow_mass_delete=allow_mass_delete,
                 instance=instance,
                 say=console.say,
+                moving=console.moving,
             )
         report_run(console, outcome)
     sys.exit(outcome.exit_status)

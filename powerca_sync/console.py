@@ -10,6 +10,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
 import click
+import rich.console
+import rich.markup
+import rich.status
 
 
 def ascii_only(text: str) -> str:
@@ -23,13 +26,27 @@ class Console:
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
         self._errors = _kept_stderr()
+        self._terminal = rich.console.Console(file=self._errors)
+        self._status: rich.status.Status | None = None
 
     def say(self, sentence: str) -> None:
         """A line on stderr, now."""
+        self._end_status()
         click.echo(ascii_only(sentence), file=self._errors)
+
+    def moving(self, sentence: str) -> None:
+        """How far something has come, on stderr: in one place of a terminal, as a line elsewhere."""
+        if not self._terminal.is_terminal:
+            self.say(sentence)
+        elif self._status is None:
+            self._status = self._terminal.status(rich.markup.escape(ascii_only(sentence)), spinner="line")
+            self._status.start()
+        else:
+            self._status.update(rich.markup.escape(ascii_only(sentence)))
 
     def show(self, text: str) -> None:
         """Lines on stdout, for a person; nothing with `as_json`."""
+        self._end_status()
         if not self.as_json:
             click.echo(ascii_only(text))
 
@@ -37,6 +54,11 @@ class Console:
         """The document on stdout; nothing without `as_json`."""
         if self.as_json:
             click.echo(json.dumps(content, indent=2, default=str))
+
+    def _end_status(self) -> None:
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
 
 
 def text_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

@@ -61,7 +61,7 @@ def report_run(console: Console, outcome: "RunOutcome") -> None:
         console.show(text_table(("table", "mode", *FIGURES, "seconds"), rows))
     for table in outcome.tables:
         for entry in table.quarantine:
-            _show_quarantine(console, table.table, entry["rows"], entry["reason"], entry["column"], entry["parent"])
+            console.show(f"[WARN] {table.table}: {entry}.")
         if table.error:
             console.show(f"[X] {table.table} {table.verdict.value}: {table.error}")
     if outcome.error:
@@ -89,11 +89,11 @@ def report_status(console: Console, tables: tuple[TableStatus, ...] | None) -> N
     if tables is None:
         console.show("Nothing has been synced to this mobile database yet. Run `powerca-sync forward --mode full`.")
     else:
-        header = ("table", "last sync", "synced", "seconds", "desktop", "phone", "other", "quarantined")
+        header = ("table", "last sync", "mode", "synced", "seconds", "desktop", "phone", "other", "quarantined")
         console.show(text_table(header, map(_status_row, tables)))
     for table in tables or ():
         for entry in table.quarantine:
-            _show_quarantine(console, table.table, entry.rows, entry.reason, entry.column, entry.parent)
+            console.show(f"[WARN] {table.table}: {entry}.")
         for orphans in table.contents.orphans if table.contents else ():
             console.show(
                 f"       {table.table}: {orphans.rows} rows whose {orphans.column} is not in {orphans.parent}."
@@ -114,12 +114,9 @@ def _status_row(table: TableStatus) -> tuple[Any, ...]:
     return (
         table.table,
         table.last_sync.strftime("%Y-%m-%d %H:%M:%S UTC") if table.last_sync else "never",
+        table.mode or "",
         "" if table.records is None else table.records,
         "" if table.seconds is None else table.seconds,
         *((contents.desktop, contents.phone, contents.other) if contents else ("no table", "", "")),
         sum(entry.rows for entry in table.quarantine),
     )
-
-
-def _show_quarantine(console: Console, table: str, rows: object, *reason: object) -> None:
-    console.show(f"[WARN] {table}: {rows} rows in quarantine ({' '.join(str(part) for part in reason if part)}).")

@@ -69,7 +69,13 @@ def tell(console: Console) -> int:
 def _forward(console: Console, mode: Mode) -> RunOutcome:
     with open_instance(FOLDER / "dagster") as instance:
         outcome = run_forward(
-            TABLES, mode=mode, only=TABLES, allow_mass_delete=False, instance=instance, say=lambda _: None
+            TABLES,
+            mode=mode,
+            only=TABLES,
+            allow_mass_delete=False,
+            instance=instance,
+            say=lambda _: None,
+            moving=console.moving,
         )
     report_run(console, outcome)
     return outcome

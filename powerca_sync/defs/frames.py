@@ -58,6 +58,33 @@ def _from_phone(part: pd.DataFrame) -> Iterator[bytes]:
     return (b"t" if value == PHONE else b"f" for value in part[OWNER].fillna(""))
 
 
+def types_of(frame: pd.DataFrame) -> dict[str, str]:
+    """PostgreSQL's type for each column whose values are all of one kind; text and mixtures are left out.
+
+    The engine holds what arrived against it: no hour vanishes into a date, and no cent into an integer.
+    """
+    types = {name: _type_of(frame[name]) for name in frame.columns}
+    return {name: known for name, known in types.items() if known is not None}
+
+
+def _type_of(column: "pd.Series[Any]") -> str | None:
+    kind = pd.api.types.infer_dtype(column, skipna=True)
+    if kind in ("datetime", "datetime64"):
+        zones = {value.tzinfo is not None for value in column.dropna()}
+        return {frozenset({True}): "timestamptz", frozenset({False}): "timestamp"}.get(frozenset(zones))
+    return _TYPES.get(kind)
+
+
+#: By what pandas calls the kind of a column's values.
+_TYPES: Final[Mapping[str, str]] = {
+    "integer": "numeric",
+    "decimal": "numeric",
+    "floating": "float8",
+    "date": "date",
+    "time": "time",
+}
+
+
 @functools.singledispatch
 def copy_text(value: object) -> str | None:
     """A value as PostgreSQL reads it, before escaping; None for NULL."""

@@ -9,7 +9,7 @@ import pandas as pd
 
 from powerca_sync.defs.delivery import Delivery
 from powerca_sync.defs.failures import Retries, retried_if_worthwhile
-from powerca_sync.defs.frames import copy_rows, to_frame
+from powerca_sync.defs.frames import copy_rows, to_frame, types_of
 from powerca_sync.defs.keys import mobile_key
 from powerca_sync.defs.metadata import describe
 from powerca_sync.defs.resources import SyncMode
@@ -122,6 +122,7 @@ def _from_frame(frame: pd.DataFrame, spec: TableSpec, sync: SyncMode) -> TextRow
         spec=spec,
         columns=tuple(names),
         rows=lambda wanted: copy_rows(frame, wanted),
+        types=types_of(frame),
         allow_mass_delete=sync.allow_mass_delete,
     )
 

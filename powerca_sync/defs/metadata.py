@@ -7,6 +7,7 @@ import dagster as dg
 
 from powerca_sync.defs.keys import desktop_key, mobile_key
 from powerca_sync.engine.forward import ForwardResult
+from powerca_sync.engine.validation import Rejections
 from powerca_sync.tables import TableSpec
 
 #: Metadata: the rows in quarantine by reason.
@@ -71,6 +72,22 @@ def describe(spec: TableSpec, result: ForwardResult) -> Mapping[str, Any]:
     if result.conflicts:
         described["conflict_samples"] = markdown_table(("key",), ((key,) for key in result.conflicts))
     return described
+
+
+def rejections_of(metadata: Mapping[str, dg.MetadataValue[Any]]) -> tuple[Rejections, ...]:
+    """The rows in quarantine by reason, back from what `describe` made of them."""
+    quarantine = metadata.get(QUARANTINE)
+    if not isinstance(quarantine, dg.TableMetadataValue):
+        return ()
+    return tuple(
+        Rejections(
+            reason=str(entry["reason"]),
+            column=str(entry["column"]) or None,
+            parent=str(entry["parent"]) or None,
+            rows=int(str(entry["rows"])),
+        )
+        for entry in (record.data for record in quarantine.records)
+    )
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> dg.MarkdownMetadataValue:

@@ -23,10 +23,10 @@ def build_progress_logger(say: Say) -> dg.LoggerDefinition:
 
 
 @contextlib.contextmanager
-def engine_lines(say: Say) -> Iterator[None]:
-    """Say what the engine logs, one line for each stage of a table, while the context lasts."""
+def engine_lines(say: Say, moving: Say) -> Iterator[None]:
+    """Say what the engine logs meanwhile: a line for each stage of a table, and how far its rows have moved."""
     logger = logging.getLogger("powerca_sync")
-    handler = _LineHandler(say)
+    handler = _LineHandler(say, moving)
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
@@ -82,12 +82,14 @@ def needs_attention(figures: Mapping[str, int | float | str]) -> bool:
 
 
 class _LineHandler(logging.Handler):
-    def __init__(self, say: Say) -> None:
+    def __init__(self, say: Say, moving: Say) -> None:
         super().__init__(logging.INFO)
         self._say = say
+        self._moving = moving
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._say(f"  {record.getMessage()}")
+        said = self._moving if getattr(record, "moving", False) else self._say
+        said(f"  {record.getMessage()}")
 
 
 class _EventHandler(logging.Handler):

@@ -14,7 +14,7 @@ from powerca_sync.defs import build_definitions
 from powerca_sync.defs.failures import ERROR
 from powerca_sync.defs.jobs import forward_job_name
 from powerca_sync.defs.keys import mobile_key
-from powerca_sync.defs.metadata import QUARANTINE
+from powerca_sync.defs.metadata import rejections_of
 from powerca_sync.defs.progress import (
     Say,
     build_progress_logger,
@@ -24,6 +24,7 @@ from powerca_sync.defs.progress import (
     words_of,
 )
 from powerca_sync.engine.extract import Mode
+from powerca_sync.engine.validation import Rejections
 from powerca_sync.errors import ConfigurationError
 from powerca_sync.tables import TableSpec, in_order
 
@@ -58,7 +59,7 @@ class TableOutcome:
     figures: Mapping[str, int | float | str] = dataclasses.field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     #: Rows in quarantine by reason, column and parent.
-    quarantine: tuple[Mapping[str, object], ...] = ()
+    quarantine: tuple[Rejections, ...] = ()
     #: Why it failed or was skipped.
     error: str | None = None
     #: Class of what it failed with.
@@ -116,14 +117,17 @@ def run_forward(
     allow_mass_delete: bool,
     instance: dg.DagsterInstance,
     say: Say,
+    moving: Say,
 ) -> RunOutcome:
     """Run the forward job over the tables of `only`, in this process; says how each ends as soon as it has.
+
+    `moving` is told how far the rows of a table have come; each such line supersedes the one before.
 
     The run is in the instance's history like any other. A table that fails does not raise.
     """
     began = time.monotonic()
     definitions = build_definitions(specs, loggers={"progress": build_progress_logger(say)})
-    with engine_lines(say):
+    with engine_lines(say, moving):
         result = definitions.resolve_job_def(forward_job_name(mode)).execute_in_process(
             instance=instance,
             run_config={
@@ -171,15 +175,12 @@ def _outcomes(specs: Sequence[TableSpec], result: dg.ExecuteInProcessResult) -> 
 def _landed(spec: TableSpec, event: dg.DagsterEvent) -> TableOutcome:
     metadata = event.step_materialization_data.materialization.metadata
     figures = figures_of(metadata)
-    quarantine = metadata.get(QUARANTINE)
     return TableOutcome(
         table=spec.mobile,
         verdict=Verdict.WARNING if needs_attention(figures) else Verdict.OK,
         warnings=tuple(str(figures.pop("warnings", "")).splitlines()),
         figures=figures,
-        quarantine=tuple(record.data for record in quarantine.records)
-        if isinstance(quarantine, dg.TableMetadataValue)
-        else (),
+        quarantine=rejections_of(metadata),
     )
 
 

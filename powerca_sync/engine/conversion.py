@@ -14,7 +14,7 @@ from powerca_sync.errors import SchemaMismatchError
 
 _INTEGERS = frozenset({"int2", "int4", "int8"})
 _FLOATS = frozenset({"float4", "float8"})
-_NUMBERS = _INTEGERS | _FLOATS | {"numeric", "oid"}
+_NUMBERS = _INTEGERS | _FLOATS | {"numeric"}
 #: Types whose input accepts nothing that its text form would not give back in substance.
 _STRICT = frozenset({"bool", "uuid", "json", "jsonb", "xml", "inet", "cidr", "macaddr", "macaddr8"})
 _TEXT = frozenset({"text", "varchar"})
@@ -132,6 +132,11 @@ def _there_and_back(source: Column) -> LiteralString:
         "interval": "{value}::text = {raw}::interval::text",
     }
     return templates[source.base]
+
+
+def tells_apart(source: Column, target: Column) -> bool:
+    """Whether two different values of the source are two at the target; `01` and `1` are two texts, and one number."""
+    return source.category != "S" or source.base in (target.base, "bpchar") or target.base in _TEXT
 
 
 def comparable(value: sql.Composable, column: Column) -> sql.Composable:

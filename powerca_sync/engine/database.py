@@ -179,7 +179,8 @@ def is_refusal(exc: psycopg.Error) -> bool:
     """Whether the database refused a row's content, rather than the statement or the session.
 
     Data exceptions (22; of them 22P05, text that an encoding cannot hold), integrity violations (23), views with CHECK
-    OPTION (44), exceptions raised by triggers (P0), and values too long for an index or nested too deep (54000, 54001).
+    OPTION (44), exceptions raised by triggers (P0, and PT for those that tell Supabase's interface a status), and
+    values too long for an index or nested too deep (54000, 54001).
     """
     state = exc.sqlstate or ""
-    return state[:2] in ("22", "23", "44", "P0") or state in ("54000", "54001")
+    return state[:2] in ("22", "23", "44", "P0", "PT") or state in ("54000", "54001")

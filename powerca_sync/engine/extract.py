@@ -2,7 +2,7 @@
 
 import dataclasses
 import enum
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -48,8 +48,11 @@ class TextRows:
     spec: TableSpec
     #: Names of the columns that there are, as the target has them.
     columns: tuple[str, ...]
-    #: Asked for columns in an order, gives rows of COPY text, each ending in a newline.
+    #: Asked for columns in an order (some of them twice), gives rows of COPY text, each ending in a newline.
     rows: Callable[[Sequence[str]], Iterable[bytes]]
+    #: What `pg_type` calls the type of a column's values, where that is known: a value that would not reach the target
+    #: unchanged is then refused. Any other column is read as the target's own type reads it.
+    types: Mapping[str, str] = dataclasses.field(default_factory=dict)
     allow_mass_delete: bool = False
 
 
@@ -154,6 +157,8 @@ def _why_full(mapping: TableMapping, requested: Mode, state: TableState, snapsho
         return f"`{spec.desktop}` is missing the columns {' and '.join(STAMPS)}, which an incremental sync requires"
     if spec.cursor is ChangeCursor.XMIN and mapping.source.kind != PLAIN:
         return f"`{spec.desktop}` is not a plain table at the source, so that its row versions say nothing"
+    if not mapping.keys_stay_apart:
+        return "different keys of the source may be one at the target (`01` and `1`), which shows only among all rows"
     if mark is None:
         return "there was no complete run before"
     if state.fingerprint != mapping.fingerprint:

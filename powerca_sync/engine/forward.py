@@ -36,10 +36,10 @@ from powerca_sync.engine.staging import Staged, read_rows, stage_rows
 from powerca_sync.engine.statements import extract as extract_statements
 from powerca_sync.engine.statements import merge as merge_statements
 from powerca_sync.engine.statements import staging as staging_statements
-from powerca_sync.engine.statements.extract import staged_names
+from powerca_sync.engine.statements.extract import asked_names
 from powerca_sync.engine.validation import LookupResult, Quarantined, Rejections
 from powerca_sync.errors import ContentionError, DatabaseUnavailableError, SyncError
-from powerca_sync.tables import TableSpec
+from powerca_sync.tables import Category, TableSpec
 
 logger = logging.getLogger(__name__)
 
@@ -119,11 +119,6 @@ class ForwardResult:
     def written(self) -> int:
         """Rows of the target table that were written in any way."""
         return self.inserted + self.updated + self.deleted
-
-    @property
-    def filtered_share(self) -> float:
-        """Of the rows extracted, those whose reference leads nowhere."""
-        return self.filtered / self.extracted if self.extracted else 0.0
 
 
 def sync_forward(
@@ -253,6 +248,7 @@ class _Run:
                 mark=snapshot.mark(mapping) if isinstance(self.what, TableExtract) else None,
                 fingerprint=mapping.fingerprint,
                 rows_read=staged.read if complete else None,
+                mode=changes.mode.value,
                 lookups=before.versions,
                 changed=merged.inserted + merged.updated + merged.deleted > 0,
                 records=staged.read - quarantined,
@@ -309,14 +305,15 @@ class _Run:
             return ChangeSet(mode=Mode.FULL, reason="", where=sql.SQL("TRUE"))
         changes = change_set(mapping, self._requested, before, snapshot, overlap=self.options.overlap)
         if changes.reason:
-            logger.info("[WARN] %s ran in full: %s.", self.spec.mobile, changes.reason)
+            mark = "" if self.spec.category is Category.MASTERS else "[WARN] "
+            logger.info("%s%s ran in full: %s.", mark, self.spec.mobile, changes.reason)
         return changes
 
     def _stage(self, mapping: TableMapping, changes: ChangeSet, snapshot: Snapshot) -> Staged:
         self.target.execute(staging_statements.create_staging(mapping))
         self.target.execute(merge_statements.create_actions())
         if isinstance(self.what, TextRows):
-            staged = stage_rows(self.target, mapping, self.what.rows(staged_names(mapping)))
+            staged = stage_rows(self.target, mapping, self.what.rows(asked_names(mapping)))
         else:
             # Closed before anything else is asked of the source, also when the target fails halfway.
             with contextlib.closing(self._read(extract_statements.copy_out(mapping, changes.where))) as rows:
@@ -324,7 +321,12 @@ class _Run:
         if staged.accepted >= WORTH_ANALYZING:
             self.target.execute(sql.SQL("ANALYZE {}").format(staging_statements.STAGING))
         logger.info(
-            "%s: staged %d of %d rows read (%s).", self.spec.mobile, staged.accepted, staged.read, changes.mode.value
+            "%s: staged %d of %d rows read (%s, %.1f MB).",
+            self.spec.mobile,
+            staged.accepted,
+            staged.read,
+            changes.mode.value,
+            staged.bytes / 1e6,
         )
         return staged
 
@@ -449,6 +451,13 @@ def _timezone(source: Connection) -> str:
 
 
 def _as_table(rows: TextRows, target: Table) -> Table:
-    """The source's table as the given rows have it: the target's own columns, as far as they are there."""
-    columns = tuple(column for column in target.columns if column.name in rows.columns)
-    return Table(schema="", name=rows.spec.desktop, oid=0, kind=PLAIN, columns=columns)
+    """The source's table as the given rows have it; columns whose type they do not say are of the target's."""
+    columns = []
+    for name in rows.columns:
+        declared, own = rows.types.get(name), target.column(name)
+        if declared is None and own is not None:
+            columns.append(own)
+        else:
+            base = declared or "text"
+            columns.append(Column(name=name, type=base, base=base, typmod=-1, category=""))
+    return Table(schema="", name=rows.spec.desktop, oid=0, kind=PLAIN, columns=tuple(columns))

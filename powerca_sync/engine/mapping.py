@@ -8,7 +8,7 @@ from typing import LiteralString
 from psycopg import sql
 
 from powerca_sync.engine.catalog import PARTITIONED, PLAIN, Column, ForeignKey, Table
-from powerca_sync.engine.conversion import Conversion, comparable, conversion
+from powerca_sync.engine.conversion import Conversion, comparable, conversion, tells_apart
 from powerca_sync.engine.office import Scope, ancestors
 from powerca_sync.errors import SchemaMismatchError
 from powerca_sync.tables import CREATED, OWNER, STAMPS, UPDATED, Reference, Strategy, TableSpec
@@ -62,6 +62,13 @@ class TableMapping:
     def key(self) -> tuple[Column, ...]:
         """The key's columns, as the target has them."""
         return tuple(self.target.required(name) for name in self.spec.key)
+
+    @property
+    def keys_stay_apart(self) -> bool:
+        """Whether rows that have different keys at the source have different keys at the target."""
+        computed = {expression.column for expression in self.spec.expressions}
+        keys = [column for column in self.synced if column.name in self.spec.key]
+        return all(column.name not in computed and tells_apart(column.source, column.column) for column in keys)
 
     @property
     def staged(self) -> tuple[Column, ...]:

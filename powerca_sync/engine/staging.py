@@ -5,6 +5,7 @@ sent again in halves, down to the rows at fault.
 """
 
 import dataclasses
+import logging
 import re
 from collections.abc import Generator, Iterable, Iterator, Sequence
 
@@ -17,6 +18,8 @@ from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.statements import staging as statements
 from powerca_sync.engine.statements.extract import staged_names
 from powerca_sync.errors import ConfigurationError, StagingError
+
+logger = logging.getLogger(__name__)
 
 #: Bytes in memory before the target has to say whether it accepts them.
 CHUNK = 8 * 1024 * 1024
@@ -129,6 +132,9 @@ def stage_rows(
         staged.bytes += chunk.size
         if chunk.is_last:
             break
+        # Marked, because where there is a terminal each such line takes the place of the one before.
+        moved = "%s: %s rows, %.1f MB moved so far."
+        logger.info(moved, mapping.spec.mobile, f"{staged.read:,}", staged.bytes / 1e6, extra={"moving": True})
     if staged.accepted + staged.refused != staged.read:
         raise StagingError(
             f"Table `{mapping.spec.mobile}`: {staged.read} rows were read, but the target says that it took "

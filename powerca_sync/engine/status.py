@@ -43,6 +43,8 @@ class TableStatus:
     table: str
     #: When a run last committed; None if none ever did.
     last_sync: datetime | None
+    #: `full` or `incremental`, as that run really was; None before the first.
+    mode: str | None
     #: Rows that it brought into agreement.
     records: int | None
     seconds: float | None
@@ -79,13 +81,16 @@ def read_status(
             TableStatus(
                 table=name,
                 last_sync=last_sync,
+                mode=mode,
                 records=records,
                 seconds=None if milliseconds is None else milliseconds / 1000,
                 error=error,
                 quarantine=tuple(Rejections(**entry) for entry in quarantine),
                 contents=_count(cursor, spec, scope) if spec.mobile in tables else None,
             )
-            for spec, (name, last_sync, records, milliseconds, error, quarantine) in zip(specs, remembered, strict=True)
+            for spec, (name, mode, last_sync, records, milliseconds, error, quarantine) in zip(
+                specs, remembered, strict=True
+            )
         )
 
 

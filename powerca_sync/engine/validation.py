@@ -33,6 +33,10 @@ class Rejections:
     parent: str | None
     rows: int
 
+    def __str__(self) -> str:
+        """How many, and why."""
+        return f"{self.rows} rows wait in quarantine: {_sentence(self.reason, self.column, self.parent)}"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Quarantined:
@@ -47,28 +51,36 @@ class Quarantined:
 
     def __str__(self) -> str:
         """The reason as a sentence, without the row's content."""
-        named = f"{self.column}={self.value}"
-        match self.reason:
-            case "reference":
-                return f"{named} has no matching {self.parent}"
-            case "not_null":
-                return f"{self.column} is empty, which the target forbids"
-            case "null_key":
-                return f"the key column {self.column} is empty"
-            case "lookup":
-                return f"no {self.column} was found in {self.parent}, and the target forbids an empty one"
-            case "altered":
-                return f"{self.column} would be rounded, cut or shifted (it would become {self.value})"
-            case "check":
-                return f"{self.column} violates the target's rule {self.parent}"
-            case "duplicate_key":
-                return f"several different rows have {named}"
-            case "collision":
-                return f"{named} is a row of another office, or of none"
-            case "office":
-                return f"{named} leads to no organisation of this office"
-            case _:
-                return self.message or self.reason
+        if self.reason == "refused" and self.message:
+            return self.message
+        return _sentence(self.reason, self.column, self.parent, value=self.value)
+
+
+def _sentence(reason: str, column: str | None, parent: str | None, *, value: str | None = None) -> str:
+    """Why a row, or all rows of one reason, went to quarantine."""
+    named = column if value is None else f"{column}={value}"
+    match reason:
+        case "reference":
+            return f"{named} has no matching {parent}"
+        case "not_null":
+            return f"{column} is empty, which the target forbids"
+        case "null_key":
+            return f"the key column {column} is empty"
+        case "lookup":
+            return f"no {column} was found in {parent}, and the target forbids an empty one"
+        case "altered":
+            became = "" if value is None else f" (it would become {value})"
+            return f"{column} would be rounded, cut or shifted{became}"
+        case "check":
+            return f"{column} violates the target's rule {parent}"
+        case "duplicate_key":
+            return f"several different rows have {named}" if value else f"several different rows have the same {column}"
+        case "collision":
+            return f"{named} is a row of another office, or of none"
+        case "office":
+            return f"{named} leads to no organisation of this office"
+        case _:
+            return "the target refused the row"
 
 
 def set_aside_echo(cursor: Cursor, mapping: TableMapping) -> tuple[int, int, tuple[str, ...]]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from click.testing import CliRunner, Result
 
 from powerca_sync import cli
 from powerca_sync.cli import main
+from powerca_sync.engine import staging
 from powerca_sync_tests.defs.office import SECRETS, SPECS, Office
 from powerca_sync_tests.helpers import Pair
 
@@ -61,7 +63,7 @@ def test_a_run_shows_each_table_as_it_ends_and_a_table_of_all_at_the_end(office:
     assert result.exit_code == 0
     ended = [line.split(":")[0] for line in result.stderr.splitlines() if line.startswith("[")]
     assert ended == ["[OK] orgs", "[OK] departments", "[OK] notices", "[OK] staff"]
-    assert "  staff: staged 40 of 40 rows read (full)." in result.stderr.splitlines()
+    assert "  staff: staged 40 of 40 rows read (full, 0.0 MB)." in result.stderr.splitlines()
     lines = result.stdout.splitlines()
     assert lines[0].split() == ["table", "mode", "read", *lines[0].split()[3:]]
     by_table = {line.split()[0]: line.split()[1:] for line in lines[2:-1]}
@@ -96,7 +98,7 @@ def test_rows_in_quarantine_are_a_warning_and_no_failure(office: Office) -> None
     result = run("forward")
     assert result.exit_code == 0
     assert "[WARN] staff: 40 rows read, 39 inserted, 1 quarantined" in result.stderr
-    assert "[WARN] staff: 1 rows in quarantine (reference dept_id departments)." in result.stdout
+    assert "[WARN] staff: 1 rows wait in quarantine: dept_id has no matching departments." in result.stdout
 
 
 def test_only_the_named_tables_are_synced(office: Office) -> None:
@@ -217,7 +219,7 @@ def test_status_says_where_each_table_stands(office: Office) -> None:
     assert result.exit_code == 0
     staff = next(line.split() for line in result.stdout.splitlines() if line.startswith("staff "))
     assert staff[-4:] == ["39", "1", "0", "1"]
-    assert "[WARN] staff: 1 rows in quarantine (reference dept_id departments)." in result.stdout
+    assert "[WARN] staff: 1 rows wait in quarantine: dept_id has no matching departments." in result.stdout
     assert "staff: 1 rows whose dept_id is not in departments." in result.stdout
     content = document(run("status", "--json"))
     (entry,) = (table for table in content["tables"] if table["table"] == "staff")
@@ -318,3 +320,12 @@ def test_an_interrupted_run_ends_and_says_so(office: Office) -> None:
     assert "[X] staff: it was interrupted" in stderr.splitlines()
     assert stdout.splitlines()[-1] == "[X] The run ended early: it was interrupted"
     assert office.pair.one("SELECT count(*) FROM staff") == 0
+
+
+def test_a_large_table_shows_how_far_its_rows_have_moved(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(staging, "BLOCK", 100)
+    monkeypatch.setattr(staging, "CHUNK", 200)
+    result = run("forward", "--table", "staff")
+    moved = [line for line in result.stderr.splitlines() if "moved so far" in line]
+    assert moved
+    assert all(re.fullmatch(r"  staff: \d+ rows, 0\.0 MB moved so far\.", line) for line in moved)

@@ -1,6 +1,7 @@
 """The demo tells its story to the end, as often as one likes."""
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,19 @@ def demo(folder: Path) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
     )
+
+
+def readme() -> list[str]:
+    """The lines that the README says the demo prints."""
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    block = text.partition("<!-- demo -->")[2].partition("<!-- /demo -->")[0].strip().splitlines()
+    assert len(block) > 20
+    return block[1:-1]
+
+
+def without_seconds(line: str) -> str:
+    """The line without what differs from machine to machine."""
+    return re.sub(r" +\d+\.\d+( s\.)?$", "", line)
 
 
 @pytest.fixture
@@ -42,6 +56,8 @@ def test_the_demo_carries_an_office_of_real_size_over_and_is_quiet_afterwards(fo
     assert "[OK] Not one of the 92,975 rows on mobile was written again." in lines
     assert "[OK] The 55 phone rows are as the phones left them, byte for byte." in lines
     assert told.stdout.isascii()
+    shown = {without_seconds(line) for line in lines}
+    assert [line for line in readme() if line != "..." and without_seconds(line) not in shown] == []
 
     again = demo(folder)
     assert again.returncode == 0, again.stdout + again.stderr

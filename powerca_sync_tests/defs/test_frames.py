@@ -249,6 +249,30 @@ def test_a_row_that_does_not_fit_goes_to_quarantine_and_the_others_land(office: 
 
 
 @pytest.mark.parametrize(
+    ("type", "values"),
+    [
+        ("numeric(8,2)", [decimal.Decimal("1.005"), decimal.Decimal("1.00")]),
+        ("numeric(8,2)", [1 / 3, 0.25]),
+        ("int", [2.5, 2.0]),
+        ("date", [pd.Timestamp("2024-02-29 12:00"), pd.Timestamp("2024-02-29")]),
+        ("timestamp", [pd.Timestamp("2024-02-29 12:00+05:30"), pd.Timestamp("2024-02-29 12:00", tz="UTC")]),
+        ("time(0)", [datetime.time(9, 0, 0, 1), datetime.time(9)]),
+    ],
+)
+def test_a_value_that_would_be_rounded_cut_or_shifted_is_refused(office: Office, type: str, values: Any) -> None:
+    make_prices(office)
+    office.pair.target.execute(f"ALTER TABLE prices ADD COLUMN value {type}")  # type: ignore[call-overload]
+
+    @dg.asset(key="prices", deps=["orgs"])
+    def prices() -> pd.DataFrame:
+        return pd.DataFrame({"price_id": [1, 2], "org_id": [1, 1], "value": values})
+
+    result = office.run(specs=in_order((ORGS, PRICES)), written=[prices])
+    assert figures(result, "prices")["quarantined"] == 1
+    assert office.pair.rows("SELECT price_id FROM prices") == [(2,)]
+
+
+@pytest.mark.parametrize(
     ("columns", "reason"),
     [
         ({"note": [object(), "ok"]}, "Column `note` of the DataFrame holds a object"),

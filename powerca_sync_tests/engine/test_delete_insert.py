@@ -143,6 +143,15 @@ def test_a_phone_row_under_the_key_of_another_desktop_row_is_no_partner_for_it(p
     assert pair.text("lines", where="source = 'M'") == phone
 
 
+def test_a_phone_row_that_stands_for_nothing_is_no_partner_either(pair: Pair) -> None:
+    make_lines(pair)
+    pair.target.execute("INSERT INTO lines (job_id, line, source) VALUES (1, 'a', 'M'), (1, 'a', 'M')")
+    phones = pair.text("lines")
+    write_lines(pair, (1, "a"), (1, "b"))
+    assert fates(pair.sync(LINES)) == {"inserted": 1, "kept_mobile": 1}
+    assert pair.text("lines", where="source = 'M'") == phones
+
+
 def test_with_the_key_as_primary_key_duplicates_wait_and_nothing_is_guessed(pair: Pair) -> None:
     make_lines(pair, key="job_id int PRIMARY KEY")
     write_lines(pair, (1, "a"), (2, "b"), (2, "not b"), (3, "c"), (3, "c"))

@@ -104,7 +104,7 @@ def test_rows_of_another_organisation_or_of_none_do_not_leave_the_desktop(office
     assert fates(result) == {"inserted": 1, "quarantined": 2}
     assert {str(sample) for sample in result.samples} == {
         "org_id=2 leads to no organisation of this office",
-        "org_id=None leads to no organisation of this office",
+        "org_id leads to no organisation of this office",
     }
 
 

@@ -89,7 +89,6 @@ def test_rows_with_an_empty_part_of_the_key_are_found_again(pair: Pair) -> None:
 
 #: Key type at the source and at the target, and keys of rows that are bad at first.
 KEYS = [
-    ("text", "numeric", ["'007'", "'8 '", "'9'"]),
     ("numeric", "int", ["5.00", "6", "7.0"]),
     ("numeric(8,2)", "numeric", ["5.00", "6", "7.1"]),
     ("int", "text", ["5", "6", "7"]),
@@ -123,3 +122,17 @@ def test_a_key_is_found_again_whatever_its_type_on_either_side(
     pair.target.execute(f"ALTER {ruled} DROP CONSTRAINT rule")  # type: ignore[call-overload]
     assert read(pair) == {"inserted": 3}
     assert waiting(pair) == []
+
+
+def test_texts_that_are_one_number_are_never_told_apart_by_the_order_of_arrival(pair: Pair) -> None:
+    pair.source.execute("CREATE TABLE notes (id text PRIMARY KEY, note text)")
+    pair.target.execute("CREATE TABLE notes (id numeric PRIMARY KEY, note text)")
+    pair.source.execute("INSERT INTO notes VALUES ('7', 'first'), ('08', 'eight')")
+    pair.sync(NOTES)
+    pair.source.execute("INSERT INTO notes VALUES ('007', 'second')")
+    result = pair.sync(NOTES, mode="incremental")
+    assert result.mode_reason.startswith("different keys of the source may be one at the target")
+    assert fates(result) == {"unchanged": 1, "quarantined": 2, "held": 1}
+    assert pair.rows("SELECT id::text, note FROM notes ORDER BY id") == [("7", "first"), ("8", "eight")]
+    pair.source.execute("DELETE FROM notes WHERE id = '7'")
+    assert fates(pair.sync(NOTES, mode="incremental")) == {"updated": 1, "unchanged": 1}

@@ -55,6 +55,16 @@ def test_a_row_at_which_a_trigger_raises_waits_with_its_words_and_the_others_lan
 
 
 @BOTH
+def test_a_trigger_may_answer_with_a_status_for_the_apps_interface(pair: Pair, table: TableSpec) -> None:
+    make_items(pair)
+    on_write(pair, "IF NEW.k = 2 THEN RAISE SQLSTATE 'PT403' USING MESSAGE = 'not yours'; END IF; RETURN NEW;")
+    write_items(pair, "a", "b", "c")
+    result = pair.sync(table)
+    assert fates(result) == {"inserted": 2, "quarantined": 1}
+    assert str(result.samples[0]) == "not yours"
+
+
+@BOTH
 def test_a_trigger_that_swallows_rows_fails_the_table_with_a_hint(pair: Pair, table: TableSpec) -> None:
     make_items(pair)
     on_write(pair, "IF NEW.k = 2 THEN RETURN NULL; END IF; RETURN NEW;")

@@ -60,6 +60,8 @@ CASES = [
     ("text", "float8", "'0x1p3'", ALTERED),
     ("char(5)", "int", "'5'", "5"),
     ("oid", "bigint", "5", "5"),
+    ("int", "oid", "5", "5"),
+    ("int", "oid", "-1", ALTERED),
     # Text
     ("text", "varchar(3)", "'abc'", "abc"),
     ("text", "varchar(3)", "'abcd'", REFUSED),

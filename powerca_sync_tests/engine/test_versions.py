@@ -4,7 +4,6 @@ The embedded servers are 16 and 18; an office may have 15, and so may Supabase.
 """
 
 import os
-import pwd
 import shutil
 import subprocess
 import tempfile
@@ -18,6 +17,9 @@ import pytest
 from powerca_sync.settings import Endpoint
 from powerca_sync_tests.conftest import EMPTY
 from powerca_sync_tests.helpers import Pair, assert_quiet, delete_insert, fates, spec
+
+#: Users of the machine; Windows has none of that kind.
+pwd = pytest.importorskip("pwd")
 
 JOBS = spec("jobs", "id")
 LINES = delete_insert("lines", "job_id")

@@ -6,7 +6,7 @@ import pytest
 from psycopg import sql
 
 from powerca_sync.engine.catalog import Column
-from powerca_sync.engine.conversion import comparable, conversion, equal
+from powerca_sync.engine.conversion import comparable, conversion, equal, tells_apart
 from powerca_sync.engine.staging import parse_row, python_codec
 from powerca_sync.errors import ConfigurationError, SchemaMismatchError
 
@@ -146,6 +146,13 @@ def test_the_cheapest_comparison_that_sees_every_change_of_text_is_taken() -> No
 def test_columns_of_two_types_are_equal_as_postgres_has_it_or_as_text(left: str, right: str, expected: str) -> None:
     said = equal(sql.Identifier("l"), column(left), sql.Identifier("r"), column(right))
     assert said.as_string() == expected
+
+
+def test_two_texts_may_be_one_value_of_another_type() -> None:
+    for pair in ("text numeric", "text char(5)", "text citext", "varchar uuid", "citext mood"):
+        assert not tells_apart(*map(column, pair.split()))
+    for pair in ("text varchar(5)", "varchar text", "char(5) text", "char(5) int4", "int4 text", "numeric int4"):
+        assert tells_apart(*map(column, pair.split()))
 
 
 def test_a_row_of_copy_text_is_read_back() -> None:

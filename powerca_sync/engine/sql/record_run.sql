@@ -1,12 +1,13 @@
 -- One run of one table: its state, and the guide's line about it.
 WITH state AS (
     INSERT INTO powerca_sync.table_state AS t
-        (office, table_name, mark, fingerprint, rows_read, version, lookups, synced_at)
-    VALUES (%(office)s, %(table)s, %(mark)s, %(fingerprint)s, %(rows_read)s, 1, %(lookups)s, now())
+        (office, table_name, mark, fingerprint, rows_read, mode, version, lookups, synced_at)
+    VALUES (%(office)s, %(table)s, %(mark)s, %(fingerprint)s, %(rows_read)s, %(mode)s, 1, %(lookups)s, now())
     ON CONFLICT (office, table_name) DO UPDATE SET
         mark = excluded.mark,
         fingerprint = excluded.fingerprint,
         rows_read = coalesce(excluded.rows_read, t.rows_read),
+        mode = excluded.mode,
         version = t.version + CASE WHEN %(changed)s THEN 1 ELSE 0 END,
         lookups = excluded.lookups,
         synced_at = excluded.synced_at

@@ -1,6 +1,11 @@
 -- What is remembered of each wanted table, in the order asked. Without an office, the quarantine of all offices.
 SELECT
     wanted.name,
+    (
+        SELECT string_agg(DISTINCT t.mode, ', ')
+        FROM powerca_sync.table_state AS t
+        WHERE t.table_name = wanted.name AND (%(office)s::text IS NULL OR t.office = %(office)s::text)
+    ) AS mode,
     m.last_sync_timestamp,
     m.records_synced,
     m.last_sync_duration_ms,

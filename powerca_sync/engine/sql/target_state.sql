@@ -26,6 +26,7 @@ CREATE TABLE IF NOT EXISTS powerca_sync.table_state (
     mark jsonb,
     fingerprint text,
     rows_read bigint,
+    mode text,
     version bigint NOT NULL DEFAULT 0,
     lookups jsonb NOT NULL DEFAULT '{}',
     synced_at timestamp with time zone NOT NULL,

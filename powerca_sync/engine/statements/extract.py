@@ -21,6 +21,15 @@ def staged_names(mapping: TableMapping) -> tuple[str, ...]:
     return tuple(names)
 
 
+def asked_names(mapping: TableMapping) -> tuple[str, ...]:
+    """The source's columns whose text fills those staging columns, in the same order; and `FROM_PHONE`."""
+    names = [column.name for column in mapping.synced]
+    names += [column.name for column in mapping.synced if column.raw]
+    if mapping.source_has_owner:
+        names.append(FROM_PHONE)
+    return tuple(names)
+
+
 def copy_out(mapping: TableMapping, where: sql.Composable) -> sql.Composed:
     """COPY the source's rows for which `where` holds (alias `s`), as text."""
     return _copy_out(mapping, mapping.source.identifier, where)

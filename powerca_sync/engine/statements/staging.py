@@ -87,10 +87,10 @@ def set_aside_echo(mapping: TableMapping) -> sql.Composed:
     """Remove what came from phones: rows equal to a ledger image, then the office's edits of pulled rows, then rows
     whose own `source` names the phones.
 
-    The contents of echo are remembered, for the phone rows that they stand for. Answers (echo, edited, first edited
-    keys). Images and rows pair as multisets: a second equal row is the office's
-    own. A row is an edit if it has the key of an image whose copy is not there any more, and if neither it nor another
-    row of that key is what the office has on the target already: its own edits come first.
+    Answers (echo, edited, first edited keys). Images and rows pair as multisets: a second equal row is the office's
+    own. A row is an edit if it has the key of an image whose copy is not there any more, as long as the office's own
+    rows of that key on the target do not explain it: unchanged ones and edits of those come first. The contents of
+    echo are remembered, for the phone rows that they stand for.
     """
     pulled = tuple(c.column for c in mapping.synced if c.name not in STAMPS)
     own = tuple(column for column in pulled if column.name not in mapping.spec.mobile_owned)
