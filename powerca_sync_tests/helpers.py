@@ -9,7 +9,8 @@ from typing import Any, Self
 
 from powerca_sync.engine.database import Connection, Timeouts, connect
 from powerca_sync.engine.extract import Mode, TableExtract
-from powerca_sync.engine.forward import ForwardResult, Options, sync_forward
+from powerca_sync.engine.forward import sync_forward
+from powerca_sync.engine.result import ForwardResult, Options
 from powerca_sync.settings import Endpoint, Settings
 from powerca_sync.tables import Category, Strategy, TableSpec, in_order
 

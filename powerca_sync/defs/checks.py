@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from powerca_sync.engine.forward import ForwardResult
+from powerca_sync.engine.result import ForwardResult
 from powerca_sync.tables import TableSpec
 
 FOREIGN_KEYS = "foreign_keys"

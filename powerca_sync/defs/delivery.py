@@ -3,7 +3,7 @@
 import dataclasses
 
 from powerca_sync.engine.extract import TableExtract
-from powerca_sync.engine.forward import ForwardResult
+from powerca_sync.engine.result import ForwardResult
 
 
 @dataclasses.dataclass(slots=True)

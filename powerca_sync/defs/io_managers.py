@@ -16,8 +16,9 @@ from powerca_sync.defs.resources import SyncMode
 from powerca_sync.engine import state
 from powerca_sync.engine.database import Connection, Timeouts, connect
 from powerca_sync.engine.extract import TableExtract, TextRows
-from powerca_sync.engine.forward import ForwardResult, Options, sync_forward
+from powerca_sync.engine.forward import sync_forward
 from powerca_sync.engine.load import load_rows
+from powerca_sync.engine.result import ForwardResult, Options
 from powerca_sync.errors import ConfigurationError, SyncError
 from powerca_sync.settings import Settings
 from powerca_sync.tables import TableSpec

@@ -6,7 +6,7 @@ from typing import Any, Final
 import dagster as dg
 
 from powerca_sync.defs.keys import desktop_key, mobile_key
-from powerca_sync.engine.forward import ForwardResult
+from powerca_sync.engine.result import ForwardResult
 from powerca_sync.engine.validation import Rejections
 from powerca_sync.tables import TableSpec
 

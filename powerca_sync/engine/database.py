@@ -149,6 +149,14 @@ def configure(cursor: Cursor, settings: dict[str, str]) -> None:
     cursor.execute(sql.SQL("SELECT {}; SET CONSTRAINTS ALL IMMEDIATE").format(sql.SQL(", ").join(calls)))
 
 
+def one_row(cursor: Cursor, statement: Statement | bytes, parameters: Any = None) -> tuple[Any, ...]:
+    """Execute a statement that answers exactly one row; that row."""
+    cursor.execute(statement, parameters)
+    row = cursor.fetchone()
+    assert row is not None, "the statement answers one row"
+    return row
+
+
 @contextlib.contextmanager
 def explained(doing: str) -> Iterator[None]:
     """Turn the driver's errors into a `SyncError` that says what was being done and what to do next."""

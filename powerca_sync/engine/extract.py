@@ -9,7 +9,7 @@ from typing import Any
 from psycopg import sql
 
 from powerca_sync.engine.catalog import PLAIN
-from powerca_sync.engine.database import Cursor
+from powerca_sync.engine.database import Cursor, one_row
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.sql import load
 from powerca_sync.engine.state import TableState
@@ -104,10 +104,9 @@ def read_snapshot(cursor: Cursor) -> Snapshot:
     if cursor.connection.info.server_version < 130000:
         version = cursor.connection.info.server_version // 10000
         raise ConfigurationError(f"The source runs PostgreSQL {version}, which is too old. Upgrade it to 13 or newer.")
-    cursor.execute(load("snapshot.sql"))
-    row = cursor.fetchone()
-    assert row is not None
-    system_identifier, timeline, database_oid, name, xmin, lsn, clock, has_ledger = row
+    system_identifier, timeline, database_oid, name, xmin, lsn, clock, has_ledger = one_row(
+        cursor, load("snapshot.sql")
+    )
     return Snapshot(
         system_identifier=system_identifier,
         timeline=timeline,

@@ -8,19 +8,17 @@
 """
 
 import contextlib
-import dataclasses
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 
 from psycopg import sql
 
 from powerca_sync.engine import guards, merge, state, validation
 from powerca_sync.engine.catalog import PLAIN, Column, Table, read_tables
-from powerca_sync.engine.database import Connection, Cursor, Timeouts, explained, transaction
+from powerca_sync.engine.database import Connection, Cursor, explained, one_row, transaction
 from powerca_sync.engine.extract import (
-    DEFAULT_OVERLAP,
     ChangeSet,
     Mode,
     Snapshot,
@@ -31,13 +29,14 @@ from powerca_sync.engine.extract import (
 )
 from powerca_sync.engine.mapping import TableMapping, map_table, tables_needed
 from powerca_sync.engine.merge import MergePlan, MergeResult, OvertakenError, apply_merge, plan_merge
-from powerca_sync.engine.office import Office, Scope
+from powerca_sync.engine.office import Office, Scope, read_office
+from powerca_sync.engine.result import ForwardResult, Options
 from powerca_sync.engine.staging import Staged, read_rows, stage_rows
 from powerca_sync.engine.statements import extract as extract_statements
 from powerca_sync.engine.statements import merge as merge_statements
 from powerca_sync.engine.statements import staging as staging_statements
 from powerca_sync.engine.statements.extract import asked_names
-from powerca_sync.engine.validation import LookupResult, Quarantined, Rejections
+from powerca_sync.engine.validation import LookupResult
 from powerca_sync.errors import ContentionError, DatabaseUnavailableError, SyncError
 from powerca_sync.tables import Category, TableSpec
 
@@ -47,78 +46,6 @@ logger = logging.getLogger(__name__)
 ATTEMPTS = 5
 #: Statistics pay from about here on; the planner guesses well enough for less.
 WORTH_ANALYZING = 1_000
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Options:
-    """How to read the source and how long to wait."""
-
-    #: Of the office. None: what the source reports.
-    timezone: str | None = None
-    #: Of the source's text, where the source does not know. None: what it reports.
-    encoding: str | None = None
-    timeouts: Timeouts = dataclasses.field(default_factory=Timeouts)
-    #: Seconds by which a `timestamp` mark goes back.
-    overlap: float = DEFAULT_OVERLAP
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class ForwardResult:
-    """What one run did to one table. All counts are rows.
-
-    `extracted = inserted + updated + unchanged + kept_mobile + echo + quarantined + superseded`, always.
-    """
-
-    table: str
-    mode_requested: Mode
-    mode_effective: Mode
-    #: Why the effective mode is another one; empty otherwise.
-    mode_reason: str
-    extracted: int
-    #: Of them, accepted by staging.
-    staged: int
-    inserted: int
-    updated: int
-    unchanged: int
-    #: Staged rows for which a phone's row, or nobody's, stands on the target.
-    kept_mobile: int
-    #: Rows that phones made and the source got by a pull.
-    echo: int
-    quarantined: int
-    #: Exact copies of a row that may be there once only.
-    superseded: int
-    deleted: int
-    #: Rows of the target kept: gone from the source, but the spec keeps them.
-    stale: int
-    #: Kept because their source row is in quarantine.
-    held: int
-    #: Kept because other rows depend on them, or because the target refused to delete them.
-    kept_referenced: int
-    #: Rows of this office on the target that are neither the desktop's nor a phone's; never touched.
-    kept_other: int
-    #: Of the quarantined, those whose reference leads nowhere.
-    filtered: int
-    #: Rows of this office on the target afterwards.
-    rows_at_target: int
-    rejections: tuple[Rejections, ...]
-    #: The first quarantined rows of each reason.
-    samples: tuple[Quarantined, ...]
-    #: Keys of the first rows that phones and the office hold with different content.
-    conflicts: tuple[str, ...]
-    conflicting: int
-    lookups: tuple[LookupResult, ...]
-    warnings: tuple[str, ...]
-    #: Columns of the target that travel.
-    columns: tuple[Column, ...]
-    #: Read from the source.
-    bytes: int
-    #: Seconds by phase, in order.
-    seconds: Mapping[str, float]
-
-    @property
-    def written(self) -> int:
-        """Rows of the target table that were written in any way."""
-        return self.inserted + self.updated + self.deleted
 
 
 def sync_forward(
@@ -190,7 +117,7 @@ class _Run:
         with self._phase("look"):
             with self._reading():
                 snapshot = read_snapshot(self.source)
-                office = read_office(self.source, self.specs, snapshot)
+                office = read_office(self.source, self.specs, snapshot.identity)
             state.claim_office(self.target, office)
             mapping = self._map(office)
             before = state.read_state(
@@ -236,9 +163,7 @@ class _Run:
                 "superseded": superseded,
             }
             guards.check_conservation(self.spec, extracted=staged.read, accounted=fates)
-            self.target.execute(merge_statements.count_rows(mapping))
-            counted = self.target.fetchone()
-            assert counted is not None
+            counted = one_row(self.target, merge_statements.count_rows(mapping))
             if quarantined or before.quarantined:
                 state.record_quarantine(self.target, office, self.spec.mobile)
             state.record_run(
@@ -364,9 +289,7 @@ class _Run:
                     with self._phase("plan"):
                         plan = plan_merge(self.target, mapping, complete=complete)
                         if plan.delete > self.spec.mass_delete_rows:
-                            self.target.execute(merge_statements.count_rows(mapping))
-                            counted = self.target.fetchone()
-                            assert counted is not None
+                            counted = one_row(self.target, merge_statements.count_rows(mapping))
                             guards.check_mass_delete(
                                 self.spec,
                                 deletes=plan.delete,
@@ -412,26 +335,6 @@ class _Run:
             self.seconds[name] += time.monotonic() - began
 
 
-def read_office(source: Cursor, specs: Sequence[TableSpec], snapshot: Snapshot) -> Office:
-    """Whose organisations the source has; None where the specs do not say what an office is."""
-    spec = next((spec for spec in specs if spec.defines_offices), None)
-    if spec is None:
-        return Office(identity=snapshot.identity, orgs=None)
-    tables = read_tables(source, [spec.desktop])
-    if spec.desktop not in tables:
-        raise SyncError(
-            f"Table `{spec.desktop}` does not exist at the source ({snapshot.database}), so that its organisations are "
-            "unknown. Nothing was read. Check that the settings name the right database."
-        )
-    key = sql.Identifier(spec.key[0])
-    source.execute(
-        sql.SQL("SELECT DISTINCT {key}::text FROM {table} WHERE {key} IS NOT NULL ORDER BY 1").format(
-            key=key, table=tables[spec.desktop].identifier
-        )
-    )
-    return Office(identity=snapshot.identity, orgs=tuple(org for (org,) in source.fetchall()))
-
-
 def _lock(cursor: Cursor, spec: TableSpec, *, wait: float) -> None:
     """Wait until no other run syncs the table."""
     give_up = time.monotonic() + wait
@@ -445,9 +348,8 @@ def _lock(cursor: Cursor, spec: TableSpec, *, wait: float) -> None:
 
 
 def _timezone(source: Connection) -> str:
-    row = source.execute("SHOW TimeZone").fetchone()
-    assert row is not None
-    return str(row[0])
+    with source.cursor() as cursor:
+        return str(one_row(cursor, "SHOW TimeZone")[0])
 
 
 def _as_table(rows: TextRows, target: Table) -> Table:

@@ -17,9 +17,9 @@ from psycopg.types.string import TextLoader
 
 from powerca_sync.engine.catalog import Column, read_tables
 from powerca_sync.engine.database import Connection, Cursor, explained, transaction
-from powerca_sync.engine.forward import Options
 from powerca_sync.engine.mapping import tables_needed
 from powerca_sync.engine.office import Scope
+from powerca_sync.engine.result import Options
 from powerca_sync.engine.setup import identify_office
 from powerca_sync.tables import TableSpec
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import psycopg
 from psycopg import sql
 
-from powerca_sync.engine.database import Cursor, is_refusal
+from powerca_sync.engine.database import Cursor, is_refusal, one_row
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.statements import merge as statements
 from powerca_sync.engine.statements import staging
@@ -88,10 +88,7 @@ def _plan_delete_insert(cursor: Cursor, mapping: TableMapping, counts: dict[str,
     cursor.execute(statements.plan_contents(mapping))
     # Without a look at how few they are, both tables would be sorted to find them.
     cursor.execute(sql.SQL("ANALYZE {}").format(statements.UNSETTLED))
-    cursor.execute(statements.count_settled())
-    row = cursor.fetchone()
-    assert row is not None
-    settled, unsettled, with_copies = row
+    settled, unsettled, with_copies = one_row(cursor, statements.count_settled())
     if unsettled:
         _count(cursor, statements.plan_pairs(mapping, complete=complete, copies=with_copies > 0), counts)
         if counts.get("overtaken"):

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 
 from psycopg import sql
 
-from powerca_sync.engine.catalog import Table
+from powerca_sync.engine.catalog import Table, read_tables
 from powerca_sync.engine.conversion import equal
+from powerca_sync.engine.database import Cursor
 from powerca_sync.errors import SchemaMismatchError
 from powerca_sync.tables import Reference, TableSpec, spec_named
 
@@ -60,6 +61,26 @@ class Scope:
                 f"Table `{mobile}` does not exist at the target. Create it there, or take its spec out."
             )
         return self.tables[mobile]
+
+
+def read_office(source: Cursor, specs: Sequence[TableSpec], identity: str) -> Office:
+    """Whose organisations the source (known by `identity`) has; None where no spec says what an office is."""
+    spec = next((spec for spec in specs if spec.defines_offices), None)
+    if spec is None:
+        return Office(identity=identity, orgs=None)
+    tables = read_tables(source, [spec.desktop])
+    if spec.desktop not in tables:
+        raise SchemaMismatchError(
+            f"Table `{spec.desktop}` does not exist at the source ({identity}), so that its organisations are "
+            "unknown. Nothing was read. Check that the settings name the right database."
+        )
+    key = sql.Identifier(spec.key[0])
+    source.execute(
+        sql.SQL("SELECT DISTINCT {key}::text FROM {table} WHERE {key} IS NOT NULL ORDER BY 1").format(
+            key=key, table=tables[spec.desktop].identifier
+        )
+    )
+    return Office(identity=identity, orgs=tuple(org for (org,) in source.fetchall()))
 
 
 def office_reference(spec: TableSpec, specs: Sequence[TableSpec]) -> Reference | None:

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from powerca_sync.engine import state
 from powerca_sync.engine.database import Connection, Timeouts, explained, transaction
 from powerca_sync.engine.extract import read_snapshot
-from powerca_sync.engine.forward import read_office
-from powerca_sync.engine.office import Office
+from powerca_sync.engine.office import Office, read_office
 from powerca_sync.tables import TableSpec
 
 
@@ -26,7 +25,7 @@ def identify_office(source: Connection, specs: Sequence[TableSpec]) -> Office:
         explained("reading the organisations at the source"),
         transaction(source, timezone="UTC", timeouts=Timeouts(), snapshot=True) as cursor,
     ):
-        return read_office(cursor, specs, read_snapshot(cursor))
+        return read_office(cursor, specs, read_snapshot(cursor).identity)
 
 
 def introduce(

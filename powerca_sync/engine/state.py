@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from powerca_sync.engine.database import Connection, Cursor, Timeouts, explained, transaction
+from powerca_sync.engine.database import Connection, Cursor, Timeouts, explained, one_row, transaction
 from powerca_sync.engine.office import Office
 from powerca_sync.engine.sql import load
 from powerca_sync.errors import ConfigurationError, UnsafeTargetError
@@ -89,10 +89,9 @@ def claim_office(cursor: Cursor, office: Office, *, accept: bool = False) -> Non
 
 def read_state(cursor: Cursor, office: Office, table: str, lookups: Sequence[str]) -> TableState:
     """What is remembered of a table (its mobile name)."""
-    cursor.execute(load("table_state.sql"), {"office": office.identity, "table": table, "lookups": list(lookups)})
-    row = cursor.fetchone()
-    assert row is not None
-    mark, fingerprint, rows_read, used, versions, quarantined = row
+    mark, fingerprint, rows_read, used, versions, quarantined = one_row(
+        cursor, load("table_state.sql"), {"office": office.identity, "table": table, "lookups": list(lookups)}
+    )
     return TableState(
         mark=mark,
         fingerprint=fingerprint,
@@ -137,10 +136,7 @@ def record_run(
 
 def record_quarantine(cursor: Cursor, office: Office, table: str) -> int:
     """Make the table's quarantine what this run rejected; answers how many entries are new."""
-    cursor.execute(load("record_quarantine.sql"), {"office": office.identity, "table": table})
-    row = cursor.fetchone()
-    assert row is not None
-    return int(row[0])
+    return int(one_row(cursor, load("record_quarantine.sql"), {"office": office.identity, "table": table})[0])
 
 
 def record_failure(connection: Connection, table: str, message: str) -> None:

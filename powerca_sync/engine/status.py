@@ -8,7 +8,7 @@ from psycopg import sql
 
 from powerca_sync.engine.catalog import Table, read_tables
 from powerca_sync.engine.conversion import equal
-from powerca_sync.engine.database import Connection, Cursor, Timeouts, explained, transaction
+from powerca_sync.engine.database import Connection, Cursor, Timeouts, explained, one_row, transaction
 from powerca_sync.engine.office import Office, Scope
 from powerca_sync.engine.sql import load
 from powerca_sync.engine.validation import Rejections
@@ -97,10 +97,7 @@ def read_status(
 def _count(cursor: Cursor, spec: TableSpec, scope: Scope) -> Contents:
     table = scope.table(spec.mobile)
     references = [reference for reference in spec.references if _can_be_followed(reference, table, scope)]
-    cursor.execute(count_rows(spec, scope, references))
-    row = cursor.fetchone()
-    assert row is not None
-    rows, desktop, phone, *orphans = row
+    rows, desktop, phone, *orphans = one_row(cursor, count_rows(spec, scope, references))
     return Contents(
         desktop=desktop,
         phone=phone,

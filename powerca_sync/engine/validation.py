@@ -5,7 +5,7 @@ import dataclasses
 import psycopg
 
 from powerca_sync.engine.catalog import UniqueKey
-from powerca_sync.engine.database import Cursor, is_refusal
+from powerca_sync.engine.database import Cursor, is_refusal, one_row
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.statements import staging as statements
 from powerca_sync.tables import Lookup, Strategy
@@ -85,10 +85,7 @@ def _sentence(reason: str, column: str | None, parent: str | None, *, value: str
 
 def set_aside_echo(cursor: Cursor, mapping: TableMapping) -> tuple[int, int, tuple[str, ...]]:
     """Take what came from phones out of staging; answers (echo, edited by the office, first edited keys)."""
-    cursor.execute(statements.set_aside_echo(mapping))
-    row = cursor.fetchone()
-    assert row is not None
-    echo, edited, keys = row
+    echo, edited, keys = one_row(cursor, statements.set_aside_echo(mapping))
     return echo, edited, tuple(keys or ())
 
 
@@ -109,10 +106,7 @@ def settle_duplicates(cursor: Cursor, mapping: TableMapping, *, refused: int) ->
             continue
         cursor.execute(statements.has_duplicates(key))
         if cursor.fetchone() == (True,):
-            cursor.execute(statements.drop_duplicates(mapping, key))
-            row = cursor.fetchone()
-            assert row is not None
-            superseded += row[0]
+            superseded += one_row(cursor, statements.drop_duplicates(mapping, key))[0]
             cursor.execute(statements.reject_duplicates(mapping, key))
         elif refused and key.columns == mapping.spec.key:
             cursor.execute(statements.reject_duplicates(mapping, key))
@@ -145,18 +139,13 @@ _ALIKE = {"bool", "date", "uuid"}
 
 def fill_lookup(cursor: Cursor, mapping: TableMapping, lookup: Lookup) -> tuple[int, int]:
     """Fill a column from another table of the target; answers (rows filled, rows with several answers)."""
-    cursor.execute(statements.fill_lookup(mapping, lookup))
-    row = cursor.fetchone()
-    assert row is not None
-    return row[0], row[1]
+    filled, ambiguous = one_row(cursor, statements.fill_lookup(mapping, lookup))
+    return filled, ambiguous
 
 
 def count_missed(cursor: Cursor, lookup: Lookup) -> int:
     """How many rows have something to look by and found nothing."""
-    cursor.execute(statements.count_missed(lookup))
-    row = cursor.fetchone()
-    assert row is not None
-    return int(row[0])
+    return int(one_row(cursor, statements.count_missed(lookup))[0])
 
 
 def reject_faulty(cursor: Cursor, mapping: TableMapping) -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from powerca_sync.engine.database import Timeouts, connect
 from powerca_sync.engine.extract import TableExtract
-from powerca_sync.engine.forward import Options, sync_forward
+from powerca_sync.engine.forward import sync_forward
+from powerca_sync.engine.result import Options
 from powerca_sync.errors import ContentionError, UnsafeTargetError
 from powerca_sync.tables import Deletes, TableSpec
 from powerca_sync_tests.helpers import QUICK, Pair, assert_quiet, delete_insert, fates, spec

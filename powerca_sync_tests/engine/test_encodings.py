@@ -8,7 +8,7 @@ from psycopg import sql
 
 from powerca_sync.demo import Server
 from powerca_sync.engine.database import Connection
-from powerca_sync.engine.forward import Options
+from powerca_sync.engine.result import Options
 from powerca_sync.engine.staging import python_codec
 from powerca_sync_tests.helpers import QUICK, Pair, fates, spec
 

@@ -10,7 +10,8 @@ import pytest
 from powerca_sync.engine import staging
 from powerca_sync.engine.database import Connection, Timeouts, connect
 from powerca_sync.engine.extract import TextRows
-from powerca_sync.engine.forward import ForwardResult, Options, sync_forward
+from powerca_sync.engine.forward import sync_forward
+from powerca_sync.engine.result import ForwardResult, Options
 from powerca_sync.errors import ContentionError, DatabaseUnavailableError
 from powerca_sync_tests.engine.mishaps import JOBS, ROWS, STOPS, assert_right, failing, image, make_jobs, stopped
 from powerca_sync_tests.helpers import LOCK_AWAITED, QUICK, Pair, fates, wait_until

@@ -3,7 +3,7 @@
 import pytest
 from psycopg import sql
 
-from powerca_sync.engine.forward import Options
+from powerca_sync.engine.result import Options
 from powerca_sync_tests.helpers import QUICK, Pair, fates, spec
 
 ALTERED, REFUSED = "quarantined: altered", "quarantined: refused"
