@@ -33,9 +33,10 @@ from powerca_sync.engine.office import Office, Scope, read_office
 from powerca_sync.engine.result import ForwardResult, Options
 from powerca_sync.engine.staging import Staged, read_rows, stage_rows
 from powerca_sync.engine.statements import extract as extract_statements
-from powerca_sync.engine.statements import merge as merge_statements
+from powerca_sync.engine.statements import plan as plan_statements
 from powerca_sync.engine.statements import staging as staging_statements
 from powerca_sync.engine.statements.extract import asked_names
+from powerca_sync.engine.statements.fragments import LEDGER, STAGING
 from powerca_sync.engine.validation import LookupResult
 from powerca_sync.errors import ContentionError, DatabaseUnavailableError, SyncError
 from powerca_sync.tables import Category, TableSpec
@@ -163,7 +164,7 @@ class _Run:
                 "superseded": superseded,
             }
             guards.check_conservation(self.spec, extracted=staged.read, accounted=fates)
-            counted = one_row(self.target, merge_statements.count_rows(mapping))
+            counted = one_row(self.target, plan_statements.count_rows(mapping))
             if quarantined or before.quarantined:
                 state.record_quarantine(self.target, office, self.spec.mobile)
             state.record_run(
@@ -236,7 +237,7 @@ class _Run:
 
     def _stage(self, mapping: TableMapping, changes: ChangeSet, snapshot: Snapshot) -> Staged:
         self.target.execute(staging_statements.create_staging(mapping))
-        self.target.execute(merge_statements.create_actions())
+        self.target.execute(plan_statements.create_actions())
         if isinstance(self.what, TextRows):
             staged = stage_rows(self.target, mapping, self.what.rows(asked_names(mapping)))
         else:
@@ -244,7 +245,7 @@ class _Run:
             with contextlib.closing(self._read(extract_statements.copy_out(mapping, changes.where))) as rows:
                 staged = stage_rows(self.target, mapping, rows)
         if staged.accepted >= WORTH_ANALYZING:
-            self.target.execute(sql.SQL("ANALYZE {}").format(staging_statements.STAGING))
+            self.target.execute(sql.SQL("ANALYZE {}").format(STAGING))
         logger.info(
             "%s: staged %d of %d rows read (%s, %.1f MB).",
             self.spec.mobile,
@@ -260,7 +261,7 @@ class _Run:
         if snapshot.has_ledger and isinstance(self.what, TableExtract):
             self.target.execute(staging_statements.create_ledger())
             with contextlib.closing(self._read(extract_statements.copy_out_ledger(mapping))) as images:
-                pulled = stage_rows(self.target, mapping, images, into=staging_statements.LEDGER).accepted
+                pulled = stage_rows(self.target, mapping, images, into=LEDGER).accepted
         elif mapping.source_has_owner:
             self.target.execute(staging_statements.create_ledger())
         if not pulled and not mapping.source_has_owner:
@@ -289,7 +290,7 @@ class _Run:
                     with self._phase("plan"):
                         plan = plan_merge(self.target, mapping, complete=complete)
                         if plan.delete > self.spec.mass_delete_rows:
-                            counted = one_row(self.target, merge_statements.count_rows(mapping))
+                            counted = one_row(self.target, plan_statements.count_rows(mapping))
                             guards.check_mass_delete(
                                 self.spec,
                                 deletes=plan.delete,

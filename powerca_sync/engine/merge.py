@@ -13,8 +13,10 @@ from psycopg import sql
 
 from powerca_sync.engine.database import Cursor, is_refusal, one_row
 from powerca_sync.engine.mapping import TableMapping
-from powerca_sync.engine.statements import merge as statements
-from powerca_sync.engine.statements import staging
+from powerca_sync.engine.statements import apply as apply_statements
+from powerca_sync.engine.statements import plan as plan_statements
+from powerca_sync.engine.statements import quarantine
+from powerca_sync.engine.statements.fragments import UNSETTLED
 from powerca_sync.errors import MergeError
 from powerca_sync.tables import Strategy
 
@@ -69,7 +71,7 @@ def plan_merge(cursor: Cursor, mapping: TableMapping, *, complete: bool) -> Merg
     """Fill the table of actions. `complete`: staging has all of the source's rows, so that a missing one is gone."""
     counts: dict[str, int] = {}
     if mapping.spec.strategy is Strategy.UPSERT:
-        _count(cursor, statements.plan_upsert(mapping, complete=complete), counts)
+        _count(cursor, plan_statements.plan_upsert(mapping, complete=complete), counts)
     else:
         _plan_delete_insert(cursor, mapping, counts, complete=complete)
     if counts.get("delete"):
@@ -81,16 +83,16 @@ def plan_merge(cursor: Cursor, mapping: TableMapping, *, complete: bool) -> Merg
 
 def _plan_delete_insert(cursor: Cursor, mapping: TableMapping, counts: dict[str, int], *, complete: bool) -> None:
     """Look at no row where the office has none yet, and at no content that both sides have equally often."""
-    cursor.execute(statements.has_rows(mapping))
+    cursor.execute(plan_statements.has_rows(mapping))
     if cursor.fetchone() == (False,):
-        _count(cursor, statements.plan_inserts(), counts)
+        _count(cursor, plan_statements.plan_inserts(), counts)
         return
-    cursor.execute(statements.plan_contents(mapping))
+    cursor.execute(plan_statements.plan_contents(mapping))
     # Without a look at how few they are, both tables would be sorted to find them.
-    cursor.execute(sql.SQL("ANALYZE {}").format(statements.UNSETTLED))
-    settled, unsettled, with_copies = one_row(cursor, statements.count_settled())
+    cursor.execute(sql.SQL("ANALYZE {}").format(UNSETTLED))
+    settled, unsettled, with_copies = one_row(cursor, plan_statements.count_settled())
     if unsettled:
-        _count(cursor, statements.plan_pairs(mapping, complete=complete, copies=with_copies > 0), counts)
+        _count(cursor, plan_statements.plan_pairs(mapping, complete=complete, copies=with_copies > 0), counts)
         if counts.get("overtaken"):
             raise OvertakenError("rows changed while the merge was planned")
     counts["unchanged"] = counts.get("unchanged", 0) + settled
@@ -109,20 +111,24 @@ def apply_merge(cursor: Cursor, mapping: TableMapping, plan: MergePlan) -> Merge
     """
     if plan.collision:
         cursor.execute(
-            staging.reject(mapping, statements.faulty_actions("collision", reason="collision", mapping=mapping))
+            quarantine.reject(
+                mapping, apply_statements.faulty_actions("collision", reason="collision", mapping=mapping)
+            )
         )
     kept = 0
     if plan.delete and mapping.target.referenced_by:
         # Locked first and looked at by a later statement, which sees what was committed while the lock was waited for.
-        cursor.execute(statements.lock_deletes(mapping))
+        cursor.execute(apply_statements.lock_deletes(mapping))
         kept = _keep_referenced(cursor, mapping)
     deleted, undeletable = _carry_out(
-        cursor, mapping, "delete", statements.delete, plan.delete - kept, among=plan.delete + plan.referenced
+        cursor, mapping, "delete", apply_statements.delete, plan.delete - kept, among=plan.delete + plan.referenced
     )
-    updated, refused = _carry_out(cursor, mapping, "update", statements.update, plan.update)
-    inserted, refused_too = _carry_out(cursor, mapping, "insert", statements.insert, plan.insert)
+    updated, refused = _carry_out(cursor, mapping, "update", apply_statements.update, plan.update)
+    inserted, refused_too = _carry_out(cursor, mapping, "insert", apply_statements.insert, plan.insert)
     if refused or refused_too:
-        cursor.execute(staging.reject(mapping, statements.faulty_actions("refused", reason="refused", mapping=mapping)))
+        cursor.execute(
+            quarantine.reject(mapping, apply_statements.faulty_actions("refused", reason="refused", mapping=mapping))
+        )
     return MergeResult(
         inserted=inserted,
         updated=updated,
@@ -139,7 +145,7 @@ def _keep_referenced(cursor: Cursor, mapping: TableMapping) -> int:
     while True:
         found = 0
         for key in mapping.target.referenced_by:
-            cursor.execute(statements.keep_referenced(mapping, key))
+            cursor.execute(apply_statements.keep_referenced(mapping, key))
             found += cursor.rowcount
         kept += found
         # A row that stays after all may name another of its own table.
@@ -174,7 +180,7 @@ def _carry_out(
             if not is_refusal(exc):
                 raise
             if (first, last) == everything:
-                cursor.execute(statements.index_actions())
+                cursor.execute(apply_statements.index_actions())
             if first < last:
                 middle = (first + last) // 2
                 ranges += [(middle + 1, last), (first, middle)]
@@ -196,7 +202,7 @@ def _carry_out(
             refused = {n: words for n, words in refused.items() if n not in in_the_way}
             in_the_way, landed = set(), False
     for n, message in refused.items():
-        cursor.execute(statements.mark_refused(action, n, message))
+        cursor.execute(apply_statements.mark_refused(action, n, message))
     if written + len(refused) != planned:
         raise OvertakenError(f"{planned} rows were to be {action}d, {written} were")
     return written, len(refused)
@@ -204,5 +210,5 @@ def _carry_out(
 
 def conflicts(cursor: Cursor, mapping: TableMapping) -> tuple[str, ...]:
     """Keys of the first rows that phones and the office hold with different content."""
-    cursor.execute(statements.conflicts(mapping))
+    cursor.execute(plan_statements.conflicts(mapping))
     return tuple(key for (key,) in cursor.fetchall())

@@ -15,8 +15,10 @@ from psycopg.types.json import Jsonb
 
 from powerca_sync.engine.database import Cursor, configure, is_refusal
 from powerca_sync.engine.mapping import TableMapping
+from powerca_sync.engine.statements import quarantine
 from powerca_sync.engine.statements import staging as statements
 from powerca_sync.engine.statements.extract import staged_names
+from powerca_sync.engine.statements.fragments import STAGING
 from powerca_sync.errors import ConfigurationError, StagingError
 
 logger = logging.getLogger(__name__)
@@ -100,7 +102,7 @@ def python_codec(encoding: str) -> str:
 
 
 def stage_rows(
-    cursor: Cursor, mapping: TableMapping, rows: Iterable[bytes], *, into: sql.Identifier = statements.STAGING
+    cursor: Cursor, mapping: TableMapping, rows: Iterable[bytes], *, into: sql.Identifier = STAGING
 ) -> Staged:
     """COPY rows (text, each ending in a newline) into staging; those that do not fit go to the rejected.
 
@@ -124,7 +126,7 @@ def stage_rows(
                         f"Table `{mapping.spec.mobile}`: more than {MOST_REFUSED} rows do not fit the target; the last "
                         f"one: {_words(mapping, row, reason)}. Nothing was written. Compare the columns of both sides."
                     ) from exc
-                if into is statements.STAGING:
+                if into is STAGING:
                     _refuse(cursor, mapping, row, reason)
         else:
             staged.accepted += cursor.rowcount
@@ -213,7 +215,7 @@ def _refuse(cursor: Cursor, mapping: TableMapping, row: bytes, exc: psycopg.Erro
         # As `char(n)::text` has it, by which the row is looked for at the source.
         key[name] = text.rstrip(" ") if text and synced[name].source.base == "bpchar" else text
     image = {name: values.get(name) for name in synced if name not in mapping.spec.sensitive}
-    cursor.execute(statements.insert_rejected(), [_words(mapping, row, exc), Jsonb(key), Jsonb(image)])
+    cursor.execute(quarantine.insert_rejected(), [_words(mapping, row, exc), Jsonb(key), Jsonb(image)])
     if not mapping.spec.key:
         return
     fields = dict(zip(staged_names(mapping), row.split(b"\t"), strict=False))

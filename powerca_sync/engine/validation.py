@@ -7,7 +7,9 @@ import psycopg
 from powerca_sync.engine.catalog import UniqueKey
 from powerca_sync.engine.database import Cursor, is_refusal, one_row
 from powerca_sync.engine.mapping import TableMapping
-from powerca_sync.engine.statements import staging as statements
+from powerca_sync.engine.statements import quarantine
+from powerca_sync.engine.statements import rules as rule_statements
+from powerca_sync.engine.statements import staging as staging_statements
 from powerca_sync.tables import Lookup, Strategy
 
 
@@ -85,7 +87,7 @@ def _sentence(reason: str, column: str | None, parent: str | None, *, value: str
 
 def set_aside_echo(cursor: Cursor, mapping: TableMapping) -> tuple[int, int, tuple[str, ...]]:
     """Take what came from phones out of staging; answers (echo, edited by the office, first edited keys)."""
-    echo, edited, keys = one_row(cursor, statements.set_aside_echo(mapping))
+    echo, edited, keys = one_row(cursor, staging_statements.set_aside_echo(mapping))
     return echo, edited, tuple(keys or ())
 
 
@@ -104,12 +106,12 @@ def settle_duplicates(cursor: Cursor, mapping: TableMapping, *, refused: int) ->
     for key in keys:
         if not refused and _told_apart_by_the_source(mapping, key):
             continue
-        cursor.execute(statements.has_duplicates(key))
+        cursor.execute(staging_statements.has_duplicates(key))
         if cursor.fetchone() == (True,):
-            superseded += one_row(cursor, statements.drop_duplicates(mapping, key))[0]
-            cursor.execute(statements.reject_duplicates(mapping, key))
+            superseded += one_row(cursor, staging_statements.drop_duplicates(mapping, key))[0]
+            cursor.execute(staging_statements.reject_duplicates(mapping, key))
         elif refused and key.columns == mapping.spec.key:
-            cursor.execute(statements.reject_duplicates(mapping, key))
+            cursor.execute(staging_statements.reject_duplicates(mapping, key))
     return superseded
 
 
@@ -139,25 +141,25 @@ _ALIKE = {"bool", "date", "uuid"}
 
 def fill_lookup(cursor: Cursor, mapping: TableMapping, lookup: Lookup) -> tuple[int, int]:
     """Fill a column from another table of the target; answers (rows filled, rows with several answers)."""
-    filled, ambiguous = one_row(cursor, statements.fill_lookup(mapping, lookup))
+    filled, ambiguous = one_row(cursor, rule_statements.fill_lookup(mapping, lookup))
     return filled, ambiguous
 
 
 def count_missed(cursor: Cursor, lookup: Lookup) -> int:
     """How many rows have something to look by and found nothing."""
-    return int(one_row(cursor, statements.count_missed(lookup))[0])
+    return int(one_row(cursor, rule_statements.count_missed(lookup))[0])
 
 
 def reject_faulty(cursor: Cursor, mapping: TableMapping) -> None:
     """Send rows to quarantine that the target would refuse, or whose reference leads nowhere."""
-    rules = statements.rules(mapping)
+    rules = rule_statements.rules(mapping)
     # A row may name another row of the same run, which may be rejected itself.
     names_itself = any(key.parent == (mapping.target.schema, mapping.target.name) for key in mapping.target.references)
     names_itself |= any(reference.parent == mapping.spec.mobile for reference in mapping.checked_references())
     while True:
         try:
             with cursor.connection.transaction():
-                cursor.execute(statements.reject_faulty(mapping, rules))
+                cursor.execute(quarantine.reject_faulty(mapping, rules))
         except psycopg.Error as exc:
             if not is_refusal(exc) or not any(rule.reason == "check" for rule in rules):
                 raise
@@ -170,7 +172,7 @@ def reject_faulty(cursor: Cursor, mapping: TableMapping) -> None:
 
 def rejections(cursor: Cursor) -> tuple[Rejections, ...]:
     """What was rejected, most first."""
-    cursor.execute(statements.summarize_rejected())
+    cursor.execute(quarantine.summarize_rejected())
     return tuple(
         Rejections(reason=reason, column=column, parent=parent, rows=rows)
         for reason, column, parent, rows in cursor.fetchall()
@@ -179,7 +181,7 @@ def rejections(cursor: Cursor) -> tuple[Rejections, ...]:
 
 def samples(cursor: Cursor, *, each: int = 5) -> tuple[Quarantined, ...]:
     """The first rejected rows of each reason."""
-    cursor.execute(statements.sample_rejected(), [each])
+    cursor.execute(quarantine.sample_rejected(), [each])
     return tuple(
         Quarantined(reason=reason, column=column, value=value, parent=parent, message=message, key=key)
         for reason, column, value, parent, message, key in cursor.fetchall()

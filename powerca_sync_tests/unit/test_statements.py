@@ -10,7 +10,7 @@ from psycopg import sql
 from powerca_sync.engine.catalog import Check, Column, ForeignKey, Table, UniqueKey
 from powerca_sync.engine.mapping import TableMapping, map_table
 from powerca_sync.engine.office import Office, Scope
-from powerca_sync.engine.statements import extract, merge, staging
+from powerca_sync.engine.statements import apply, extract, plan, quarantine, rules, staging
 from powerca_sync.tables import Category, Lookup, Reference, Strategy, TableSpec
 
 
@@ -122,8 +122,8 @@ def test_what_happens_in_staging(golden: Callable[[str, str], None]) -> None:
         "land": staging.copy_in(jobs),
         "hold": staging.copy_in_held(jobs),
         "set aside what came from phones": staging.set_aside_echo(jobs),
-        "look up": staging.fill_lookup(jobs, JOBS.lookups[0]),
-        "set aside what does not fit": staging.reject_faulty(jobs, staging.rules(jobs)),
+        "look up": rules.fill_lookup(jobs, JOBS.lookups[0]),
+        "set aside what does not fit": quarantine.reject_faulty(jobs, rules.rules(jobs)),
         "collapse copies": staging.drop_duplicates(jobs, UniqueKey(columns=JOBS.key)),
         "set aside other duplicates": staging.reject_duplicates(jobs, UniqueKey(columns=JOBS.key)),
     }
@@ -134,17 +134,17 @@ def test_what_happens_in_staging(golden: Callable[[str, str], None]) -> None:
 def test_how_the_merge_is_planned_and_carried_out(golden: Callable[[str, str], None], strategy: Strategy) -> None:
     jobs = mapping(strategy)
     if strategy is Strategy.UPSERT:
-        plan = {"plan": merge.plan_upsert(jobs, complete=True)}
+        planned = {"plan": plan.plan_upsert(jobs, complete=True)}
     else:
-        plan = {
-            "plan contents": merge.plan_contents(jobs),
-            "plan pairs": merge.plan_pairs(jobs, complete=True, copies=True),
+        planned = {
+            "plan contents": plan.plan_contents(jobs),
+            "plan pairs": plan.plan_pairs(jobs, complete=True, copies=True),
         }
     carry_out = {
-        "lock what is to be deleted": merge.lock_deletes(jobs),
-        "keep what others depend on": merge.keep_referenced(jobs, TARGET.referenced_by[0]),
-        "delete": merge.delete(jobs, 1, 500),
-        "update": merge.update(jobs, 1, 500),
-        "insert": merge.insert(jobs, 1, 500),
+        "lock what is to be deleted": apply.lock_deletes(jobs),
+        "keep what others depend on": apply.keep_referenced(jobs, TARGET.referenced_by[0]),
+        "delete": apply.delete(jobs, 1, 500),
+        "update": apply.update(jobs, 1, 500),
+        "insert": apply.insert(jobs, 1, 500),
     }
-    golden(f"merge_{strategy.lower()}.sql", text(plan | carry_out))
+    golden(f"merge_{strategy.lower()}.sql", text(planned | carry_out))

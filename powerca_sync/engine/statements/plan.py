@@ -1,14 +1,22 @@
-"""Statements that plan a merge into the table of actions, and statements that carry it out."""
+"""Statements that plan a merge into the table of actions, and count."""
 
 from psycopg import sql
 
-from powerca_sync.engine.catalog import PLAIN, ForeignKey
+from powerca_sync.engine.catalog import PLAIN
 from powerca_sync.engine.mapping import TableMapping
-from powerca_sync.engine.statements.staging import AND, COMMA, ECHOED, HELD, STAGING, key_text
-from powerca_sync.tables import CREATED, DESKTOP, OWNER, PHONE, STAMPS, UPDATED, Deletes
-
-ACTIONS = sql.Identifier("pg_temp", "powerca_actions")
-UNSETTLED = sql.Identifier("pg_temp", "powerca_unsettled")
+from powerca_sync.engine.statements.fragments import (
+    ACTIONS,
+    AND,
+    COMMA,
+    ECHOED,
+    HELD,
+    STAGING,
+    UNSETTLED,
+    content_text,
+    is_ours,
+    key_text,
+)
+from powerca_sync.tables import PHONE, Deletes
 
 
 def create_actions() -> sql.Composed:
@@ -20,33 +28,6 @@ CREATE TEMP TABLE {actions} (
 CREATE TEMP TABLE {unsettled} (h1 bigint, staged bigint, existing bigint, place tid) ON COMMIT DROP""").format(
         actions=ACTIONS, unsettled=UNSETTLED
     )
-
-
-def _content(mapping: TableMapping, alias: str) -> sql.Composed:
-    return sql.SQL('{}::text COLLATE "C"').format(mapping.row(alias, mapping.content))
-
-
-def _same_key(mapping: TableMapping, left: str, right: str) -> sql.Composed:
-    return AND.join(
-        sql.SQL("{} = {}").format(sql.Identifier(left, name), sql.Identifier(right, name)) for name in mapping.spec.key
-    )
-
-
-def _hashed(mapping: TableMapping, alias: str, rows: sql.Composable, *also: sql.Composable) -> sql.Composed:
-    """Rows as (place, content, h1, h2, ...`also`), with two independent hashes of the content's text.
-
-    Of the text: the hashes of PostgreSQL's own types fold a bigint or a timestamp into 32 bits. OFFSET 0 has the text
-    made once for a row.
-    """
-    values = [sql.SQL("{} AS place").format(sql.Identifier(alias, "ctid")), *also]
-    values.append(sql.SQL("{} AS content").format(_content(mapping, alias)))
-    return sql.SQL("""\
-(SELECT c.*, hashtextextended(c.content, 0) AS h1, hashtextextended(c.content, 1) AS h2
-        FROM (SELECT {values} FROM {rows} OFFSET 0) AS c)""").format(values=COMMA.join(values), rows=rows)
-
-
-def _is_ours(mapping: TableMapping, alias: str) -> sql.Composed:
-    return sql.SQL("{} = {} AND {}").format(mapping.owner(alias), DESKTOP, mapping.in_office(alias))
 
 
 def has_rows(mapping: TableMapping) -> sql.Composed:
@@ -109,7 +90,7 @@ WITH paired AS MATERIALIZED (
     WHERE p.action IN ('insert', 'update', 'delete', 'collision', 'conflict')
 )
 SELECT action, count(*) FROM paired GROUP BY action""").format(
-        is_ours=_is_ours(mapping, "t"),
+        is_ours=is_ours(mapping, "t"),
         held=HELD,
         held_key=_same_key(mapping, "h", "t"),
         gone=sql.Literal("delete" if deletes else "stale"),
@@ -147,10 +128,16 @@ def _one_row_a_key(mapping: TableMapping) -> sql.Composed:
 
 def _before(mapping: TableMapping, relation: str, place: str) -> sql.Composed:
     return sql.SQL("(SELECT {} FROM {} AS t WHERE t.ctid = {} AND t.tableoid = {})").format(
-        _content(mapping, "t"),
+        content_text(mapping, "t"),
         mapping.target.identifier,
         sql.Identifier(*place.split(".")),
         sql.Identifier(*relation.split(".")),
+    )
+
+
+def _same_key(mapping: TableMapping, left: str, right: str) -> sql.Composed:
+    return AND.join(
+        sql.SQL("{} = {}").format(sql.Identifier(left, name), sql.Identifier(right, name)) for name in mapping.spec.key
     )
 
 
@@ -171,7 +158,7 @@ SELECT h1, (count(*) + sum(side)) / 2, (count(*) - sum(side)) / 2, min(place)
 FROM sides GROUP BY h1 HAVING sum(side) <> 0 OR bit_xor(h2) <> 0""").format(
         staged=_hashed(mapping, "s", sql.SQL("{} AS s").format(STAGING)),
         owned=_hashed(
-            mapping, "t", sql.SQL("{} AS t WHERE {}").format(mapping.target.identifier, _is_ours(mapping, "t"))
+            mapping, "t", sql.SQL("{} AS t WHERE {}").format(mapping.target.identifier, is_ours(mapping, "t"))
         ),
         unsettled=UNSETTLED,
     )
@@ -194,7 +181,7 @@ def plan_pairs(mapping: TableMapping, *, complete: bool, copies: bool) -> sql.Co
     since their place was found. Without `copies` each unsettled content has one row, whose place is known.
     """
     # Rows without a key have nothing but their content, and equal contents are paired by then.
-    key = key_text if mapping.spec.key else _content
+    key = key_text if mapping.spec.key else content_text
     primary_key = [sql.Identifier("t", name) for name in mapping.target.primary_key]
     held_key = sql.SQL("{} = p.key").format(key_text(mapping, "h")) if mapping.spec.key else sql.SQL("FALSE")
     alone = sql.SQL("u.staged + u.existing = 1") if copies else sql.SQL("TRUE")
@@ -278,7 +265,7 @@ SELECT 'overtaken', 1
 WHERE (SELECT count(*) FROM existing WHERE rank = 0)
     <> (SELECT coalesce(sum(u.existing), 0) FROM {unsettled} AS u)""").format(
         staged=_hashed(mapping, "s", sql.SQL("{} AS s").format(STAGING)),
-        staged_content=_content(mapping, "s"),
+        staged_content=content_text(mapping, "s"),
         staged_key=key(mapping, "s"),
         staging=STAGING,
         unsettled=UNSETTLED,
@@ -287,7 +274,7 @@ WHERE (SELECT count(*) FROM existing WHERE rank = 0)
         owned=_hashed(
             mapping,
             "t",
-            sql.SQL("{} AS t WHERE {}").format(mapping.target.identifier, _is_ours(mapping, "t")),
+            sql.SQL("{} AS t WHERE {}").format(mapping.target.identifier, is_ours(mapping, "t")),
             sql.SQL("t.tableoid AS relation"),
         ),
         not_owned=_hashed(
@@ -300,7 +287,7 @@ WHERE (SELECT count(*) FROM existing WHERE rank = 0)
                 "t.tableoid AS relation, {owner} IS NULL AS unowned, {owner} IS NOT DISTINCT FROM {phone} AS phone"
             ).format(owner=mapping.owner("t"), phone=PHONE),
         ),
-        existing_content=_content(mapping, "t"),
+        existing_content=content_text(mapping, "t"),
         existing_key=key(mapping, "t"),
         owner=mapping.owner("t"),
         ordinal=COMMA.join([*primary_key, sql.SQL("t.tableoid"), sql.SQL("t.ctid")]),
@@ -313,136 +300,17 @@ WHERE (SELECT count(*) FROM existing WHERE rank = 0)
     )
 
 
-def lock_deletes(mapping: TableMapping) -> sql.Composed:
-    """Lock the rows to be deleted, so that nobody can make another row depend on them any more."""
-    return sql.SQL("""\
-SELECT FROM {target} AS t JOIN {actions} AS a ON t.ctid = a.existing AND t.tableoid = a.relation
-WHERE a.action = 'delete' FOR UPDATE OF t""").format(target=mapping.target.identifier, actions=ACTIONS)
+def _hashed(mapping: TableMapping, alias: str, rows: sql.Composable, *also: sql.Composable) -> sql.Composed:
+    """Rows as (place, content, h1, h2, ...`also`), with two independent hashes of the content's text.
 
-
-def keep_referenced(mapping: TableMapping, key: ForeignKey) -> sql.Composed:
-    """Take out of the plan each delete of a row that another row names through `key`, whatever its ON DELETE says.
-
-    A row that is itself to be deleted stands in nobody's way.
+    Of the text: the hashes of PostgreSQL's own types fold a bigint or a timestamp into 32 bits. OFFSET 0 has the text
+    made once for a row.
     """
-    conditions = [
-        sql.SQL("{} = {}").format(sql.Identifier("c", column), sql.Identifier("t", parent))
-        for column, parent in zip(key.columns, key.parent_columns, strict=True)
-    ]
-    if key.child == key.parent:
-        going = sql.SQL("SELECT FROM {} AS d WHERE (d.action, d.existing, d.relation) = ('delete', c.ctid, c.tableoid)")
-        conditions.append(sql.SQL("NOT EXISTS ({})").format(going.format(ACTIONS)))
+    values = [sql.SQL("{} AS place").format(sql.Identifier(alias, "ctid")), *also]
+    values.append(sql.SQL("{} AS content").format(content_text(mapping, alias)))
     return sql.SQL("""\
-UPDATE {actions} AS a SET action = 'referenced'
-FROM {target} AS t
-WHERE a.action = 'delete' AND t.ctid = a.existing AND t.tableoid = a.relation
-    AND EXISTS (SELECT FROM {child} AS c WHERE {conditions})""").format(
-        actions=ACTIONS,
-        target=mapping.target.identifier,
-        child=sql.Identifier(*key.child),
-        conditions=AND.join(conditions),
-    )
-
-
-def index_actions() -> sql.Composed:
-    """Make single actions quick to find."""
-    return sql.SQL("CREATE INDEX IF NOT EXISTS powerca_actions_by_number ON {} (action, n); ANALYZE {}").format(
-        ACTIONS, ACTIONS
-    )
-
-
-# The numbers are in the text: with parameters beside it, a `%` in a column's name would be read as one of them.
-def delete(mapping: TableMapping, first: int, last: int) -> sql.Composed:
-    """Carry out deletes `first` to `last`."""
-    return sql.SQL("DELETE FROM {target} AS t USING {actions} AS a WHERE {planned} AND {is_ours}").format(
-        target=mapping.target.identifier,
-        actions=ACTIONS,
-        planned=_as_planned(mapping, "delete", first, last),
-        is_ours=_is_ours(mapping, "t"),
-    )
-
-
-def update(mapping: TableMapping, first: int, last: int) -> sql.Composed:
-    """Carry out updates `first` to `last`; a row without an owner becomes the desktop's."""
-    values: dict[str, sql.Composable] = {column.name: sql.Identifier("s", column.name) for column in mapping.content}
-    if mapping.has_owner:
-        values[OWNER] = sql.Literal(DESKTOP)
-    if mapping.stamp(UPDATED):
-        values[UPDATED] = sql.SQL("now()")
-    return sql.SQL("""\
-UPDATE {target} AS t SET {values}
-FROM {actions} AS a JOIN {staging} AS s ON s.ctid = a.staged
-WHERE {planned} AND ({owner} = 'D' OR {owner} IS NULL) AND {in_office}""").format(
-        target=mapping.target.identifier,
-        values=COMMA.join(sql.SQL("{} = {}").format(sql.Identifier(name), value) for name, value in values.items()),
-        actions=ACTIONS,
-        staging=STAGING,
-        planned=_as_planned(mapping, "update", first, last),
-        owner=mapping.owner("t"),
-        in_office=mapping.in_office("t"),
-    )
-
-
-def insert(mapping: TableMapping, first: int, last: int) -> sql.Composed:
-    """Carry out inserts `first` to `last`, filling owner, stamps and constants."""
-    staged = {column.name for column in mapping.staged}
-    values: dict[str, sql.Composable] = {
-        name: sql.Identifier("s", name) for name in (column.name for column in mapping.staged) if name not in STAMPS
-    }
-    if mapping.has_owner:
-        values[OWNER] = sql.Literal(DESKTOP)
-    for name in (CREATED, UPDATED):
-        if mapping.stamp(name):
-            own = sql.SQL("coalesce({}, now())").format(sql.Identifier("s", name))
-            values[name] = own if name in staged else sql.SQL("now()")
-    values |= {name: sql.Literal(value) for name, value in mapping.spec.constants.items()}
-    return sql.SQL("""\
-INSERT INTO {target} ({names})
-SELECT {values}
-FROM {actions} AS a JOIN {staging} AS s ON s.ctid = a.staged
-WHERE {range}""").format(
-        target=mapping.target.identifier,
-        names=COMMA.join(sql.Identifier(name) for name in values),
-        values=COMMA.join(values.values()),
-        actions=ACTIONS,
-        staging=STAGING,
-        range=_range("insert", first, last),
-    )
-
-
-def _range(action: str, first: int, last: int) -> sql.Composed:
-    return sql.SQL("a.action = {} AND a.n BETWEEN {} AND {}").format(action, first, last)
-
-
-def _as_planned(mapping: TableMapping, action: str, first: int, last: int) -> sql.Composed:
-    """The planned row, still in its place and with the content that it had then."""
-    return sql.SQL("{range} AND t.ctid = a.existing AND t.tableoid = a.relation AND {content} = a.before").format(
-        range=_range(action, first, last), content=_content(mapping, "t")
-    )
-
-
-def mark_refused(action: str, n: int, message: str) -> sql.Composed:
-    """Take one action out of the plan with the database's words."""
-    return sql.SQL("UPDATE {} SET action = 'refused', message = {} WHERE (action, n) = ({}, {})").format(
-        ACTIONS, message, action, n
-    )
-
-
-def faulty_actions(action: str, *, reason: str, mapping: TableMapping) -> sql.Composed:
-    """The staged rows of the actions of one kind, in the form that `staging.reject` takes."""
-    value = COMMA.join(sql.Identifier("s", name) for name in mapping.spec.key) if mapping.spec.key else sql.SQL("NULL")
-    return sql.SQL("""\
-SELECT a.staged AS place, {reason} AS reason, {column}::text AS column_name, concat_ws(', ', {value}) AS value,
-    NULL AS parent, a.message
-FROM {actions} AS a JOIN {staging} AS s ON s.ctid = a.staged
-WHERE a.action = {action}""").format(
-        reason=sql.Literal(reason),
-        column=sql.Literal(", ".join(mapping.spec.key) or None),
-        value=value,
-        actions=ACTIONS,
-        staging=STAGING,
-        action=sql.Literal(action),
-    )
+(SELECT c.*, hashtextextended(c.content, 0) AS h1, hashtextextended(c.content, 1) AS h2
+        FROM (SELECT {values} FROM {rows} OFFSET 0) AS c)""").format(values=COMMA.join(values), rows=rows)
 
 
 def conflicts(mapping: TableMapping) -> sql.Composed:

@@ -1,0 +1,43 @@
+"""Pieces that several statements share: the names of the temporary tables, and rows as text."""
+
+from collections.abc import Sequence
+
+from psycopg import sql
+
+from powerca_sync.engine.catalog import Column
+from powerca_sync.engine.mapping import TableMapping
+from powerca_sync.tables import DESKTOP
+
+STAGING = sql.Identifier("pg_temp", "powerca_staging")
+LEDGER = sql.Identifier("pg_temp", "powerca_ledger")
+REJECTED = sql.Identifier("pg_temp", "powerca_rejected")
+HELD = sql.Identifier("pg_temp", "powerca_held")
+ECHOED = sql.Identifier("pg_temp", "powerca_echoed")
+ACTIONS = sql.Identifier("pg_temp", "powerca_actions")
+UNSETTLED = sql.Identifier("pg_temp", "powerca_unsettled")
+COMMA = sql.SQL(", ")
+AND = sql.SQL(" AND ")
+
+
+def row_text(mapping: TableMapping, alias: str, columns: Sequence[Column]) -> sql.Composed:
+    """A row's values as one text, by which rows are compared."""
+    return sql.SQL('{}::text COLLATE "C"').format(mapping.row(alias, columns))
+
+
+def content_text(mapping: TableMapping, alias: str) -> sql.Composed:
+    """The content of a row, as far as it is compared."""
+    return row_text(mapping, alias, mapping.content)
+
+
+def key_text(mapping: TableMapping, alias: str) -> sql.Composed:
+    """The key of a row as text, NULLs included; one number has one text, however many zeros it was written with."""
+    values = (
+        sql.SQL("trim_scale({})" if column.base == "numeric" else "{}").format(sql.Identifier(alias, column.name))
+        for column in mapping.key
+    )
+    return sql.SQL('ROW({})::text COLLATE "C"').format(COMMA.join(values))
+
+
+def is_ours(mapping: TableMapping, alias: str) -> sql.Composed:
+    """A condition on a target row: the desktop wrote it, and it belongs to this office."""
+    return sql.SQL("{} = {} AND {}").format(mapping.owner(alias), DESKTOP, mapping.in_office(alias))

@@ -1,0 +1,141 @@
+"""Statements that move rows from staging to quarantine, and say what was moved."""
+
+from collections.abc import Sequence
+
+from psycopg import sql
+
+from powerca_sync.engine.catalog import Column
+from powerca_sync.engine.mapping import TableMapping
+from powerca_sync.engine.statements.fragments import (
+    COMMA,
+    HELD,
+    REJECTED,
+    STAGING,
+)
+from powerca_sync.engine.statements.rules import Rule
+
+
+def insert_rejected() -> sql.Composed:
+    """A row that staging itself refused: reason, message, key and image."""
+    return sql.SQL("INSERT INTO {} (reason, message, key, image) VALUES ('refused', %s, %s, %s)").format(REJECTED)
+
+
+def reject_faulty(mapping: TableMapping, rules: Sequence[Rule]) -> sql.Composed:
+    """Send every row to quarantine to which a rule applies; the first one is its reason."""
+    verdict = sql.SQL(" ").join(
+        sql.SQL("WHEN {} THEN {}").format(rule.faulty, sql.Literal(n)) for n, rule in enumerate(rules)
+    )
+    faulty = sql.SQL("""\
+SELECT judged.place, rule.reason, rule.column_name,
+    (
+        SELECT string_agg(judged.image ->> c.name, ', ' ORDER BY c.place)
+        FROM unnest(string_to_array(rule.column_name, ', ')) WITH ORDINALITY AS c (name, place)
+    ) AS value,
+    rule.parent, NULL AS message
+FROM (
+    SELECT s.ctid AS place, {image} AS image, CASE {verdict} END AS rule
+    FROM {staging} AS s
+    {joins}
+    WHERE {any_holds}
+) AS judged
+JOIN (VALUES {rules}) AS rule (n, reason, column_name, parent) ON rule.n = judged.rule""").format(
+        image=_image(mapping.staged),
+        verdict=verdict,
+        staging=STAGING,
+        joins=sql.SQL("\n    ").join(rule.join for rule in rules if rule.join is not None),
+        any_holds=sql.SQL(" OR ").join(sql.SQL("({})").format(rule.faulty) for rule in rules),
+        rules=COMMA.join(
+            sql.SQL("({}, {}, {}::text, {}::text)").format(n, rule.reason, rule.column, rule.parent)
+            for n, rule in enumerate(rules)
+        ),
+    )
+    return reject(mapping, faulty)
+
+
+def reject(mapping: TableMapping, faulty: sql.Composable) -> sql.Composed:
+    """Move staged rows to quarantine; `faulty` selects (place, reason, column_name, value, parent, message).
+
+    Their keys are held. Sensitive columns do not go along. The rows affected are those moved.
+    """
+    by_name = {column.name: column for column in mapping.synced}
+    key = (
+        sql.SQL("{}, {}::text").format(
+            name,
+            sql.Identifier("s", by_name[name].raw or name) if name in by_name else sql.Identifier("s", name),
+        )
+        for name in mapping.spec.key
+    )
+    values = [sql.Identifier("s", name) for name in mapping.spec.key]
+    held = [sql.Identifier(f"f:key:{n}") for n in range(len(values))]
+    hold: sql.Composable = sql.SQL("")
+    if values:
+        hold = sql.SQL(", hold AS (INSERT INTO {} ({}) SELECT {} FROM gone AS g)").format(
+            HELD, COMMA.join(sql.Identifier(name) for name in mapping.spec.key), COMMA.join(held)
+        )
+    shown = [column for column in mapping.staged if column.name not in mapping.spec.sensitive]
+    return sql.SQL("""\
+WITH faulty AS MATERIALIZED (
+{faulty}
+), gone AS (
+    DELETE FROM {staging} AS s
+    USING faulty AS f
+    WHERE s.ctid = f.place
+    RETURNING f.reason, f.column_name, {value} AS "f:value", f.parent, {message} AS "f:message",
+        jsonb_build_object({key}) AS "f:key", {image} AS "f:image"{held}
+){hold}
+INSERT INTO {rejected} (reason, column_name, value, parent, message, key, image)
+SELECT g.reason, g.column_name, g."f:value", g.parent, g."f:message", g."f:key", g."f:image" FROM gone AS g""").format(
+        faulty=faulty,
+        staging=STAGING,
+        value=_masked_value(mapping),
+        message=_masked_message(mapping),
+        key=COMMA.join(key),
+        image=_image(shown),
+        held=sql.SQL("").join(
+            sql.SQL(", {} AS {}").format(value, name) for value, name in zip(values, held, strict=True)
+        ),
+        hold=hold,
+        rejected=REJECTED,
+    )
+
+
+def _image(columns: Sequence[Column]) -> sql.Composed:
+    """The staged row `s` as jsonb, each value in its text form, as COPY gives it too."""
+    return sql.SQL("jsonb_object({}::text[], ARRAY[{}]::text[])").format(
+        [column.name for column in columns],
+        COMMA.join(sql.SQL("{}::text").format(sql.Identifier("s", column.name)) for column in columns),
+    )
+
+
+def _masked_value(mapping: TableMapping) -> sql.Composed:
+    return sql.SQL("CASE WHEN string_to_array(f.column_name, ', ') && {}::text[] THEN '***' ELSE f.value END").format(
+        sorted(mapping.spec.sensitive)
+    )
+
+
+def _masked_message(mapping: TableMapping) -> sql.Composed:
+    """The database's words, in which a trigger may have quoted anything."""
+    message = sql.SQL("f.message").format()
+    for column in mapping.staged:
+        if column.name in mapping.spec.sensitive:
+            value = sql.SQL("coalesce(nullif({}::text, ''), '***')").format(sql.Identifier("s", column.name))
+            message = sql.SQL("replace({}, {}, '***')").format(message, value)
+    return message
+
+
+def summarize_rejected() -> sql.Composed:
+    """Counts by reason, column and parent, most first."""
+    return sql.SQL("""\
+SELECT reason, column_name, parent, count(*)
+FROM {} GROUP BY reason, column_name, parent ORDER BY count(*) DESC, reason, column_name, parent""").format(REJECTED)
+
+
+def sample_rejected() -> sql.Composed:
+    """The first rejected rows, `%s` of each reason, column and parent, so that no reason hides another."""
+    return sql.SQL("""\
+SELECT reason, column_name, value, parent, message, key
+FROM (
+    SELECT *, row_number() OVER (PARTITION BY reason, column_name, parent ORDER BY key::text) AS n FROM {}
+) AS numbered
+WHERE n <= %s
+ORDER BY reason, column_name, parent, key::text""").format(REJECTED)

@@ -1,0 +1,197 @@
+"""Lookups in staging, and the rules by which a staged row is fit for the target."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from psycopg import sql
+
+from powerca_sync.engine.catalog import ForeignKey
+from powerca_sync.engine.conversion import equal
+from powerca_sync.engine.mapping import TableMapping
+from powerca_sync.engine.statements.fragments import (
+    AND,
+    COMMA,
+    STAGING,
+)
+from powerca_sync.tables import (
+    DESKTOP,
+    OWNER,
+    STAMPS,
+    Lookup,
+    Reference,
+    Strategy,
+    spec_named,
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Rule:
+    """A reason for which a staged row goes to quarantine."""
+
+    #: Short and stable: `reference`, `not_null`, `altered`, `check`, `null_key`, `lookup`, `office`.
+    reason: str
+    #: Condition over the staged row `s`; true where the row is at fault.
+    faulty: sql.Composable
+    column: str | None = None
+    #: The table that lacks the row spoken of, or the constraint that is violated.
+    parent: str | None = None
+    #: A join that `faulty` needs.
+    join: sql.Composable | None = None
+
+
+def fill_lookup(mapping: TableMapping, lookup: Lookup) -> sql.Composed:
+    """Fill a column from another table of the same office.
+
+    Desktop-owned rows win, then the lowest value. Answers (rows filled, rows whose key has several answers).
+    """
+    scope = mapping.scope
+    table = scope.table(lookup.table)
+    match = table.required(lookup.match)
+    value = sql.Identifier("p", table.required(lookup.answer).name)
+    owned: sql.Composable = sql.SQL("TRUE")
+    if table.column(OWNER):
+        owned = sql.SQL("{}::text = {}").format(sql.Identifier("p", OWNER), DESKTOP)
+    return sql.SQL("""\
+WITH answer AS (
+    SELECT {match} AS match,
+        coalesce(min({value}) FILTER (WHERE {owned}), min({value})) AS value,
+        min({value}) IS DISTINCT FROM max({value}) AS ambiguous
+    FROM {table} AS p
+    WHERE {in_office} AND {value} IS NOT NULL AND {match} IS NOT NULL
+    GROUP BY {match}
+), filled AS (
+    UPDATE {staging} AS s SET {column} = a.value FROM answer AS a WHERE {same} RETURNING a.ambiguous
+)
+SELECT count(*), count(*) FILTER (WHERE ambiguous) FROM filled""").format(
+        match=sql.Identifier("p", lookup.match),
+        value=value,
+        owned=owned,
+        table=table.identifier,
+        in_office=scope.holds(spec_named(scope.specs, lookup.table), "p"),
+        staging=STAGING,
+        column=sql.Identifier(lookup.column),
+        same=equal(
+            sql.Identifier("s", lookup.match),
+            mapping.target.required(lookup.match),
+            sql.Identifier("a", "match"),
+            match,
+        ),
+    )
+
+
+def count_missed(lookup: Lookup) -> sql.Composed:
+    """How many staged rows have something to look by and found nothing."""
+    return sql.SQL("SELECT count(*) FROM {} AS s WHERE {} IS NOT NULL AND {} IS NULL").format(
+        STAGING, sql.Identifier("s", lookup.match), sql.Identifier("s", lookup.column)
+    )
+
+
+def rules(mapping: TableMapping) -> list[Rule]:
+    """What makes a staged row unfit for the target, the first reason that holds first."""
+    found = []
+    if mapping.spec.strategy is Strategy.UPSERT:
+        found += [
+            Rule(reason="null_key", column=name, faulty=sql.SQL("{} IS NULL").format(sql.Identifier("s", name)))
+            for name in mapping.spec.key
+        ]
+    for column in mapping.synced:
+        if column.faithful is not None and column.raw is not None:
+            unchanged = sql.SQL(column.faithful).format(
+                value=sql.Identifier("s", column.name), raw=sql.Identifier("s", column.raw)
+            )
+            found.append(Rule(reason="altered", column=column.name, faulty=sql.SQL("({}) IS FALSE").format(unchanged)))
+    looked_up = {lookup.column: lookup.table for lookup in mapping.spec.lookups}
+    found += [
+        Rule(
+            reason="lookup" if column.name in looked_up else "not_null",
+            column=column.name,
+            parent=looked_up.get(column.name),
+            faulty=sql.SQL("{} IS NULL").format(sql.Identifier("s", column.name)),
+        )
+        for column in mapping.staged
+        if not column.nullable and column.name not in STAMPS
+    ]
+    staged = {column.name for column in mapping.staged} - set(STAMPS)
+    found += [
+        Rule(
+            reason="check",
+            column=", ".join(sorted(check.columns)) or None,
+            parent=check.name,
+            faulty=sql.SQL("({}) IS FALSE").format(sql.SQL(check.expression)),
+        )
+        for check in mapping.target.checks
+        if check.columns <= staged
+    ]
+    declared = mapping.checked_references()
+    found += [_declared(mapping, reference, place) for place, reference in enumerate(declared)]
+    certain = {(r.column, r.parent, r.names) for r in declared if not r.zero_is_none}
+    found += [
+        _enforced(mapping, key, place)
+        for place, key in enumerate(mapping.enforced_references(), start=len(declared))
+        if not (len(key.columns) == 1 and (key.columns[0], key.parent[1], key.parent_columns[0]) in certain)
+    ]
+    found.append(
+        Rule(
+            reason="office",
+            column=mapping.spec.office,
+            faulty=sql.SQL("({}) IS NOT TRUE").format(mapping.in_office("s")),
+        )
+    )
+    return found
+
+
+def _declared(mapping: TableMapping, reference: Reference, place: int) -> Rule:
+    """A reference of the spec: the parent must be there, in this office."""
+    scope = mapping.scope
+    table = scope.table(reference.parent)
+    in_office = scope.holds(spec_named(scope.specs, reference.parent), "p")
+    own = sql.Identifier("s", reference.column)
+    there = sql.Identifier("p", reference.names)
+    rows = sql.SQL("SELECT {} AS value FROM {} AS p WHERE {}").format(there, table.identifier, in_office)
+    if reference.parent == mapping.spec.mobile and _is_staged(mapping, [reference.names]):
+        rows = sql.SQL("{} UNION ALL SELECT {} FROM {} AS p").format(rows, there, STAGING)
+    alias = f"ref:{place}"
+    found = sql.Identifier(alias, f"{alias}:0")
+    join = sql.SQL("LEFT JOIN (SELECT DISTINCT r.value AS {name} FROM ({rows}) AS r) AS {alias} ON {same}").format(
+        name=sql.Identifier(f"{alias}:0"),
+        rows=rows,
+        alias=sql.Identifier(alias),
+        same=equal(found, table.required(reference.names), own, mapping.target.required(reference.column)),
+    )
+    faulty = sql.SQL("{own} IS NOT NULL AND {found} IS NULL").format(own=own, found=found)
+    if reference.zero_is_none:
+        number = mapping.target.required(reference.column).category == "N"
+        zero = sql.SQL("{} <> 0" if number else "btrim({}::text) <> '0'").format(own)
+        faulty = sql.SQL("{} AND {}").format(faulty, zero)
+    return Rule(reason="reference", column=reference.column, parent=reference.parent, faulty=faulty, join=join)
+
+
+def _enforced(mapping: TableMapping, key: ForeignKey, place: int) -> Rule:
+    """A foreign key of the target: the parent must be there, in whatever office."""
+    alias = f"ref:{place}"
+    names = [f"{alias}:{n}" for n in range(len(key.columns))]
+    there = COMMA.join(
+        sql.SQL("{} AS {}").format(sql.Identifier("p", column), sql.Identifier(name))
+        for column, name in zip(key.parent_columns, names, strict=True)
+    )
+    rows = sql.SQL("SELECT {} FROM {} AS p").format(there, sql.Identifier(*key.parent))
+    if key.parent == (mapping.target.schema, mapping.target.name) and _is_staged(mapping, key.parent_columns):
+        rows = sql.SQL("{} UNION ALL SELECT {} FROM {} AS p").format(rows, there, STAGING)
+    own = [sql.Identifier("s", column) for column in key.columns]
+    join = sql.SQL("LEFT JOIN (SELECT DISTINCT * FROM ({rows}) AS r) AS {alias} ON {same}").format(
+        rows=rows,
+        alias=sql.Identifier(alias),
+        same=AND.join(
+            sql.SQL("{} = {}").format(sql.Identifier(alias, name), column)
+            for name, column in zip(names, own, strict=True)
+        ),
+    )
+    conditions = [sql.SQL("{} IS NOT NULL").format(column) for column in own]
+    conditions.append(sql.SQL("{} IS NULL").format(sql.Identifier(alias, names[0])))
+    return Rule(
+        reason="reference", column=", ".join(key.columns), parent=key.parent[1], faulty=AND.join(conditions), join=join
+    )
+
+
+def _is_staged(mapping: TableMapping, names: Sequence[str]) -> bool:
+    return {column.name for column in mapping.staged}.issuperset(names)
