@@ -86,7 +86,7 @@ def status(as_json: bool) -> None:
             office = None
             try:
                 with contextlib.closing(connect(settings.desktop)) as source:
-                    office = identify_office(source, TABLES)
+                    office = identify_office(source, target, TABLES)
             except SyncError as exc:
                 console.say(f"[WARN] {exc} What follows counts the rows of all offices.")
             tables = read_status(target, TABLES, office)

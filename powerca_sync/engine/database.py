@@ -73,6 +73,10 @@ _EXPLANATIONS: dict[str, tuple[type[SyncError], str]] = {
     "28": (ConfigurationError, "Check user and password; a paused project answers the same."),
     "3D000": (ConfigurationError, "Check the database name."),
     "42501": (ConfigurationError, "Grant the missing right to the user that the settings name."),
+    "powerca:rows": (
+        ConfigurationError,
+        "A user who sees only some rows must not sync: use the tables' owner, or a user with BYPASSRLS.",
+    ),
     "powerca:tls": (ConfigurationError, "Name the certificate authority's file in the settings (`..._SSLROOTCERT`)."),
     "powerca:settings": (ConfigurationError, "Check the settings."),
 }
@@ -174,7 +178,10 @@ def explain(exc: psycopg.Error, doing: str) -> SyncError:
     state = exc.sqlstate or ""
     if not state and isinstance(exc, psycopg.OperationalError | psycopg.InterfaceError):
         state = next(state for pattern, state in _STATES.items() if re.search(pattern, words, re.IGNORECASE))
-    if exc.diag.message_detail:
+    if state == "42501" and "row-level security" in words:
+        state = "powerca:rows"
+    # The detail of a row that violates NOT NULL or CHECK is the whole row, passwords and all.
+    if exc.diag.message_detail and state not in ("23502", "23514"):
         words += f" ({exc.diag.message_detail})"
     for prefix in sorted(_EXPLANATIONS, key=len, reverse=True):
         if state.startswith(prefix):

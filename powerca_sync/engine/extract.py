@@ -167,6 +167,8 @@ def _why_full(mapping: TableMapping, requested: Mode, state: TableState, snapsho
     xmin, lsn = int(mark["xmin"]), int(mark["lsn"])
     if snapshot.xmin < xmin or snapshot.lsn < lsn:
         return "the source's history went backwards since the last run (it was restored)"
+    if spec.cursor is ChangeCursor.TIMESTAMP and snapshot.clock < datetime.fromisoformat(mark["clock"]):
+        return "the source's clock went backwards since the last run"
     if snapshot.xmin - xmin > XID_HORIZON:
         return "too many transactions went by since the last run"
     if state.lookups != state.versions:

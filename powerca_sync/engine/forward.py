@@ -11,7 +11,7 @@ import contextlib
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
 from psycopg import sql
 
@@ -29,7 +29,7 @@ from powerca_sync.engine.extract import (
 )
 from powerca_sync.engine.mapping import TableMapping, map_table, tables_needed
 from powerca_sync.engine.merge import MergePlan, MergeResult, OvertakenError, apply_merge, plan_merge
-from powerca_sync.engine.office import Office, Scope, read_office
+from powerca_sync.engine.office import Office, Scope, as_the_target_has_it, read_office
 from powerca_sync.engine.result import ForwardResult, Options
 from powerca_sync.engine.staging import Staged, read_rows, stage_rows
 from powerca_sync.engine.statements import extract as extract_statements
@@ -119,8 +119,10 @@ class _Run:
             with self._reading():
                 snapshot = read_snapshot(self.source)
                 office = read_office(self.source, self.specs, snapshot.identity)
+            tables = self._target_tables()
+            office = as_the_target_has_it(self.target, office, self.specs, tables)
             state.claim_office(self.target, office)
-            mapping = self._map(office)
+            mapping = self._map(office, tables)
             before = state.read_state(
                 self.target, office, self.spec.mobile, [lookup.table for lookup in self.spec.lookups]
             )
@@ -213,8 +215,11 @@ class _Run:
     def _requested(self) -> Mode:
         return self.what.mode if isinstance(self.what, TableExtract) else Mode.FULL
 
-    def _map(self, office: Office) -> TableMapping:
-        tables = read_tables(self.target, tables_needed(self.spec, self.specs))
+    def _target_tables(self) -> Mapping[str, Table]:
+        offices = (spec.mobile for spec in self.specs if spec.defines_offices)
+        return read_tables(self.target, dict.fromkeys((*tables_needed(self.spec, self.specs), *offices)))
+
+    def _map(self, office: Office, tables: Mapping[str, Table]) -> TableMapping:
         scope = Scope(office=office, specs=self.specs, tables=tables)
         if isinstance(self.what, TableExtract):
             with self._reading():

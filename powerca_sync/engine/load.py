@@ -54,7 +54,7 @@ def load_rows(
     options = options or Options()
     with explained(f"loading table `{spec.mobile}`"):
         timezone = options.timezone or source.info.parameter_status("TimeZone") or "UTC"
-        office = identify_office(source, specs)
+        office = identify_office(source, target, specs)
         with transaction(target, timezone=timezone, timeouts=options.timeouts, snapshot=True) as cursor:
             scope = Scope(office=office, specs=specs, tables=read_tables(cursor, tables_needed(spec, specs)))
             table = scope.table(spec.mobile)

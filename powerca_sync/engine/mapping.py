@@ -156,6 +156,12 @@ def map_table(spec: TableSpec, *, sources: Mapping[str, Table], scope: Scope) ->
         if from_source is None or column.name in left_behind or not _writable(spec, target, column):
             continue
         synced.append(_synced(spec, from_source, column, place=len(synced)))
+    travelling = {column.name for column in synced}
+    if spec.office is not None and not spec.defines_offices and spec.office not in travelling:
+        raise SchemaMismatchError(
+            f"Table `{spec.mobile}`: column `{spec.office}` leads to the office, but the target or the spec keeps it "
+            "from travelling. Make it a plain column that is neither skipped nor filled otherwise."
+        )
     if not synced:
         raise SchemaMismatchError(f"Table `{spec.mobile}` has no column in common with `{spec.desktop}`.")
     return TableMapping(
@@ -183,6 +189,12 @@ def tables_needed(spec: TableSpec, specs: Sequence[TableSpec]) -> tuple[str, ...
     return tuple(direct)
 
 
+#: Types whose text in COPY is that of a cast to text (`char(n)` aside from its padding).
+_COPIED_AS_CAST = frozenset(
+    {"int2", "int4", "int8", "numeric", "text", "varchar", "bpchar", "uuid", "date", "timestamp", "timestamptz"}
+)
+
+
 def _require(spec: TableSpec, source: Table, target: Table) -> None:
     on_both = {*spec.key, *(expression.column for expression in spec.expressions)}
     if spec.office is not None:
@@ -197,6 +209,10 @@ def _require(spec: TableSpec, source: Table, target: Table) -> None:
         target.required(name)
     for name in sorted({*spec.key} & spec.skip):
         raise SchemaMismatchError(f"Table `{spec.mobile}`: column `{name}` is both in `key` and in `skip`.")
+    for name in sorted({*spec.key} & {*spec.constants, *(lookup.column for lookup in spec.lookups)}):
+        raise SchemaMismatchError(
+            f"Table `{spec.mobile}`: column `{name}` is in `key`, and cannot be filled otherwise."
+        )
     for name in spec.key:
         column = target.required(name)
         if column.generated or column.identity == "a":
@@ -225,8 +241,10 @@ def _synced(spec: TableSpec, source: Column, target: Column, *, place: int) -> S
         how = Conversion() if target.name in STAMPS else conversion(source, target)
     except SchemaMismatchError as exc:
         raise SchemaMismatchError(f"Table `{spec.mobile}`: {exc}") from None
-    # A key is kept as the source has it, so that its row can be found there again.
-    kept = how.faithful is not None or (target.name in spec.key and source.type != target.type)
+    # A key is kept as the source's cast to text has it, so that its row can be found there again: COPY says `t` where
+    # the cast says `true`.
+    as_cast = source.type == target.type and source.base in _COPIED_AS_CAST
+    kept = how.faithful is not None or (target.name in spec.key and not as_cast)
     return SyncedColumn(
         column=target,
         source=source,

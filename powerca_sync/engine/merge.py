@@ -11,7 +11,7 @@ from collections.abc import Callable
 import psycopg
 from psycopg import sql
 
-from powerca_sync.engine.database import Cursor, is_refusal, one_row
+from powerca_sync.engine.database import Cursor, configure, is_refusal, one_row
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.statements import apply as apply_statements
 from powerca_sync.engine.statements import plan as plan_statements
@@ -92,7 +92,10 @@ def _plan_delete_insert(cursor: Cursor, mapping: TableMapping, counts: dict[str,
     cursor.execute(sql.SQL("ANALYZE {}").format(UNSETTLED))
     settled, unsettled, with_copies = one_row(cursor, plan_statements.count_settled())
     if unsettled:
+        # Thousands of copies of few contents: the planner expects a handful, and would compare each with each.
+        configure(cursor, {"enable_nestloop": "off" if with_copies else "on"})
         _count(cursor, plan_statements.plan_pairs(mapping, complete=complete, copies=with_copies > 0), counts)
+        configure(cursor, {"enable_nestloop": "on"})
         if counts.get("overtaken"):
             raise OvertakenError("rows changed while the merge was planned")
     counts["unchanged"] = counts.get("unchanged", 0) + settled
@@ -166,7 +169,7 @@ def _carry_out(
 
     The `planned` actions have numbers from 1 to `among`, or to their own count.
     """
-    written, landed = 0, False
+    written, landed, upwards = 0, False, True
     refused: dict[int, str] = {}
     in_the_way: set[int] = set()
     everything = (1, among or planned)
@@ -192,13 +195,16 @@ def _carry_out(
             written += cursor.rowcount
             landed |= cursor.rowcount > 0
         if len(refused) > MOST_REFUSED:
+            words = "(not shown, the table has sensitive columns)" if mapping.spec.sensitive else refused.popitem()[1]
             raise MergeError(
                 f"Table `{mapping.spec.mobile}`: the target refused more than {MOST_REFUSED} rows; the last one: "
-                f"{refused.popitem()[1]}. Nothing was written. Look for a rule or a trigger that no row can satisfy."
+                f"{words}. Nothing was written. Look for a rule or a trigger that no row can satisfy."
             )
         if not ranges and landed:
-            # What was in a row's way may be gone by now, or what it needs be there.
-            ranges = [(n, n) for n in sorted(in_the_way, reverse=True)]
+            # What was in a row's way may be gone by now, or what it needs be there. In turns from either end, because
+            # rows that are renumbered make way for each other from one end only.
+            upwards = not upwards
+            ranges = [(n, n) for n in sorted(in_the_way, reverse=upwards)]
             refused = {n: words for n, words in refused.items() if n not in in_the_way}
             in_the_way, landed = set(), False
     for n, message in refused.items():

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+import psycopg
 from psycopg import sql
 
 from powerca_sync.engine.catalog import Table, read_tables
@@ -74,13 +75,39 @@ def read_office(source: Cursor, specs: Sequence[TableSpec], identity: str) -> Of
             f"Table `{spec.desktop}` does not exist at the source ({identity}), so that its organisations are "
             "unknown. Nothing was read. Check that the settings name the right database."
         )
+    table = tables[spec.desktop]
     key = sql.Identifier(spec.key[0])
+    number = table.required(spec.key[0]).base == "numeric"
     source.execute(
-        sql.SQL("SELECT DISTINCT {key}::text FROM {table} WHERE {key} IS NOT NULL ORDER BY 1").format(
-            key=key, table=tables[spec.desktop].identifier
+        sql.SQL("SELECT DISTINCT {value}::text FROM {table} WHERE {key} IS NOT NULL ORDER BY 1").format(
+            value=sql.SQL("trim_scale({})").format(key) if number else key, table=table.identifier, key=key
         )
     )
     return Office(identity=identity, orgs=tuple(org for (org,) in source.fetchall()))
+
+
+def as_the_target_has_it(
+    cursor: Cursor, office: Office, specs: Sequence[TableSpec], tables: Mapping[str, Table]
+) -> Office:
+    """The same office with its organisations in the target's text form: `01` and `1` are one if they are numbers there.
+
+    Raises `SchemaMismatchError` for an organisation that cannot be a key there.
+    """
+    spec = next((spec for spec in specs if spec.defines_offices), None)
+    if spec is None or office.orgs is None:
+        return office
+    column = Scope(office=office, specs=specs, tables=tables).table(spec.mobile).required(spec.key[0])
+    values = sql.SQL("SELECT DISTINCT o::{}::text FROM unnest(%s::text[]) AS o ORDER BY 1").format(
+        sql.SQL(column.type)  # format_type() quotes it
+    )
+    try:
+        cursor.execute(values, [list(office.orgs)])
+    except psycopg.DataError as exc:
+        raise SchemaMismatchError(
+            f"An organisation of the source does not fit `{spec.mobile}.{column.name}` at the target: "
+            f"{exc.diag.message_primary}. Nothing was read. Correct it at the source, or the column's type."
+        ) from exc
+    return dataclasses.replace(office, orgs=tuple(org for (org,) in cursor.fetchall()))
 
 
 def office_reference(spec: TableSpec, specs: Sequence[TableSpec]) -> Reference | None:

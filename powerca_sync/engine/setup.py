@@ -4,9 +4,10 @@ import dataclasses
 from collections.abc import Sequence
 
 from powerca_sync.engine import state
+from powerca_sync.engine.catalog import read_tables
 from powerca_sync.engine.database import Connection, Timeouts, explained, transaction
 from powerca_sync.engine.extract import read_snapshot
-from powerca_sync.engine.office import Office, read_office
+from powerca_sync.engine.office import Office, as_the_target_has_it, read_office
 from powerca_sync.tables import TableSpec
 
 
@@ -19,13 +20,19 @@ class Introduction:
     office: Office
 
 
-def identify_office(source: Connection, specs: Sequence[TableSpec]) -> Office:
-    """Who the source is and whose organisations it has; only reads."""
+def identify_office(source: Connection, target: Connection, specs: Sequence[TableSpec]) -> Office:
+    """Who the source is and whose organisations it has, as the target spells them; only reads."""
     with (
         explained("reading the organisations at the source"),
         transaction(source, timezone="UTC", timeouts=Timeouts(), snapshot=True) as cursor,
     ):
-        return read_office(cursor, specs, read_snapshot(cursor).identity)
+        office = read_office(cursor, specs, read_snapshot(cursor).identity)
+    with (
+        explained("looking for the table of organisations at the target"),
+        transaction(target, timezone="UTC", timeouts=Timeouts(), snapshot=True) as cursor,
+    ):
+        tables = read_tables(cursor, [spec.mobile for spec in specs if spec.defines_offices])
+        return as_the_target_has_it(cursor, office, specs, tables)
 
 
 def introduce(
@@ -36,7 +43,7 @@ def introduce(
     Raises `UnsafeTargetError` if another desktop has one of the organisations, unless `accept`: then this one takes
     its place.
     """
-    office = identify_office(source, specs)
+    office = identify_office(source, target, specs)
     created = state.prepare_target(target)
     with (
         explained("claiming the organisations at the target"),

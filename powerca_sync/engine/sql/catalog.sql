@@ -73,7 +73,7 @@ SELECT
                 FROM unnest(k.confkey) WITH ORDINALITY AS place (attnum, n)
                 JOIN pg_attribute AS a ON a.attrelid = k.confrelid AND a.attnum = place.attnum
             ),
-            'inbound', k.confrelid = c.oid,
+            'inbound', k.confrelid = ANY (family.oids),
             'outbound', k.conrelid = c.oid
         ) ORDER BY k.conname), '[]')
         FROM pg_constraint AS k
@@ -82,7 +82,7 @@ SELECT
         JOIN pg_class AS parent ON parent.oid = k.confrelid
         JOIN pg_namespace AS parent_schema ON parent_schema.oid = parent.relnamespace
         -- The copies that a partitioned table keeps for each partition say nothing new.
-        WHERE k.contype = 'f' AND k.conparentid = 0 AND c.oid IN (k.conrelid, k.confrelid)
+        WHERE k.contype = 'f' AND k.conparentid = 0 AND (k.conrelid = c.oid OR k.confrelid = ANY (family.oids))
             AND coalesce((to_jsonb(k) ->> 'conenforced')::boolean, true)
     ) AS foreign_keys,
     (
@@ -101,4 +101,8 @@ SELECT
 FROM unnest(%(schemas)s::text[], %(names)s::text[]) WITH ORDINALITY AS wanted (schema, name, place)
 LEFT JOIN (pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace)
     ON n.nspname = wanted.schema AND c.relname = wanted.name AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+-- Rows may be named by way of the partition that they are in.
+CROSS JOIN LATERAL (
+    SELECT array_append(ARRAY(SELECT relid::oid FROM pg_partition_tree(c.oid)), c.oid) AS oids
+) AS family
 ORDER BY wanted.place

@@ -70,17 +70,31 @@ def changed_since_xid(xid: int) -> sql.Composed:
 
 
 def changed_since_time(mapping: TableMapping, mark: datetime) -> sql.Composed:
-    """Rows stamped after `mark`, or not stamped; zone-less stamps are read in the session's time zone."""
+    """Rows stamped after `mark`, or not stamped.
+
+    Zone-less stamps are read in the session's time zone; where its clocks have gone back since, as the later hour. A
+    stamp without a time may be of any moment of its day.
+    """
     columns = [name for name in reversed(STAMPS) if mapping.source.column(name)]
     conditions = [
-        sql.SQL("{column} > ({mark})::timestamptz::{type} OR {column} IS NULL").format(
+        sql.SQL("{column} {after} {mark} OR {column} IS NULL").format(
             column=sql.Identifier("s", name),
-            mark=sql.Literal(mark.isoformat()),
-            type=sql.SQL(mapping.source.required(name).base),
+            after=sql.SQL(">=" if mapping.source.required(name).base == "date" else ">"),
+            mark=_as_stamp(mark, mapping.source.required(name).base),
         )
         for name in columns
     ]
     return sql.SQL(" OR ").join(conditions)
+
+
+def _as_stamp(mark: datetime, base: str) -> sql.Composed:
+    zoned = sql.SQL("({})::timestamptz").format(sql.Literal(mark.isoformat()))
+    if base == "timestamptz":
+        return zoned
+    offset_now = sql.SQL("localtimestamp - (now() AT TIME ZONE 'UTC')")
+    return sql.SQL("least({zoned}::timestamp, ({zoned} AT TIME ZONE 'UTC') + ({offset_now}))::{type}").format(
+        zoned=zoned, offset_now=offset_now, type=sql.SQL(base)
+    )
 
 
 def sharing_a_key(mapping: TableMapping, changed: sql.Composable) -> sql.Composed:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from psycopg import sql
 
-from powerca_sync.engine.catalog import ForeignKey
+from powerca_sync.engine.catalog import ForeignKey, schema_and_name
 from powerca_sync.engine.conversion import equal
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.statements.fragments import (
@@ -101,6 +101,8 @@ def rules(mapping: TableMapping) -> list[Rule]:
             )
             found.append(Rule(reason="altered", column=column.name, faulty=sql.SQL("({}) IS FALSE").format(unchanged)))
     looked_up = {lookup.column: lookup.table for lookup in mapping.spec.lookups}
+    # What phones own is not written to a row that is there already, so that it may not hold that row back.
+    left_to_the_target = {*STAMPS, *mapping.spec.mobile_owned}
     found += [
         Rule(
             reason="lookup" if column.name in looked_up else "not_null",
@@ -109,9 +111,9 @@ def rules(mapping: TableMapping) -> list[Rule]:
             faulty=sql.SQL("{} IS NULL").format(sql.Identifier("s", column.name)),
         )
         for column in mapping.staged
-        if not column.nullable and column.name not in STAMPS
+        if not column.nullable and column.name not in left_to_the_target
     ]
-    staged = {column.name for column in mapping.staged} - set(STAMPS)
+    staged = {column.name for column in mapping.staged} - left_to_the_target
     found += [
         Rule(
             reason="check",
@@ -124,11 +126,11 @@ def rules(mapping: TableMapping) -> list[Rule]:
     ]
     declared = mapping.checked_references()
     found += [_declared(mapping, reference, place) for place, reference in enumerate(declared)]
-    certain = {(r.column, r.parent, r.names) for r in declared if not r.zero_is_none}
+    certain = {(r.column, schema_and_name(r.parent), r.names) for r in declared if not r.zero_is_none}
     found += [
         _enforced(mapping, key, place)
         for place, key in enumerate(mapping.enforced_references(), start=len(declared))
-        if not (len(key.columns) == 1 and (key.columns[0], key.parent[1], key.parent_columns[0]) in certain)
+        if not (len(key.columns) == 1 and (key.columns[0], key.parent, key.parent_columns[0]) in certain)
     ]
     found.append(
         Rule(

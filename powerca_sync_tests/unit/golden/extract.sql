@@ -16,7 +16,7 @@ COPY (
 age(s.xmin) <= age(('5')::text::xid);
 
 -- by stamp
-"s"."updated_at" > ('2025-11-30T00:00:00+00:00')::timestamptz::timestamp OR "s"."updated_at" IS NULL;
+"s"."updated_at" > least(('2025-11-30T00:00:00+00:00')::timestamptz::timestamp, (('2025-11-30T00:00:00+00:00')::timestamptz AT TIME ZONE 'UTC') + (localtimestamp - (now() AT TIME ZONE 'UTC')))::timestamp OR "s"."updated_at" IS NULL;
 
 -- with all of a key
 ROW("s"."org_id"::text, "s"."job_id"::text)::text IN (SELECT ROW("s"."org_id"::text, "s"."job_id"::text)::text FROM "public"."jobs" AS s WHERE TRUE);
