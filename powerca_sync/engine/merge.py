@@ -48,6 +48,9 @@ class MergePlan:
     collision: int = 0
     #: Target rows whose source row is in quarantine: the last good version stays.
     held: int = 0
+    #: Staged rows that share a repeating key with a row in quarantine, so that it is not certain which target row is
+    #: theirs: they go to quarantine too.
+    ambiguous: int = 0
     #: Target rows that the source no longer has, kept because the spec says so.
     stale: int = 0
 
@@ -93,9 +96,10 @@ def _plan_delete_insert(cursor: Cursor, mapping: TableMapping, counts: dict[str,
     settled, unsettled, with_copies = one_row(cursor, plan_statements.count_settled())
     if unsettled:
         # Thousands of copies of few contents: the planner expects a handful, and would compare each with each.
-        configure(cursor, {"enable_nestloop": "off" if with_copies else "on"})
+        allowed = "off" if with_copies else "on"
+        configure(cursor, {"enable_nestloop": allowed, "enable_mergejoin": allowed})
         _count(cursor, plan_statements.plan_pairs(mapping, complete=complete, copies=with_copies > 0), counts)
-        configure(cursor, {"enable_nestloop": "on"})
+        configure(cursor, {"enable_nestloop": "on", "enable_mergejoin": "on"})
         if counts.get("overtaken"):
             raise OvertakenError("rows changed while the merge was planned")
     counts["unchanged"] = counts.get("unchanged", 0) + settled
@@ -118,6 +122,12 @@ def apply_merge(cursor: Cursor, mapping: TableMapping, plan: MergePlan) -> Merge
                 mapping, apply_statements.faulty_actions("collision", reason="collision", mapping=mapping)
             )
         )
+    if plan.ambiguous:
+        cursor.execute(
+            quarantine.reject(
+                mapping, apply_statements.faulty_actions("ambiguous", reason="ambiguous", mapping=mapping)
+            )
+        )
     kept = 0
     if plan.delete and mapping.target.referenced_by:
         # Locked first and looked at by a later statement, which sees what was committed while the lock was waited for.
@@ -138,7 +148,7 @@ def apply_merge(cursor: Cursor, mapping: TableMapping, plan: MergePlan) -> Merge
         deleted=deleted,
         kept_referenced=plan.referenced + kept,
         undeletable=undeletable,
-        held=refused,
+        held=refused + plan.ambiguous,
     )
 
 

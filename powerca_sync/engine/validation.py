@@ -79,6 +79,8 @@ def _sentence(reason: str, column: str | None, parent: str | None, *, value: str
             return f"several different rows have {named}" if value else f"several different rows have the same {column}"
         case "collision":
             return f"{named} is a row of another office, or of none"
+        case "ambiguous":
+            return f"another row of the same {column} is in quarantine, so that its place at the target is not certain"
         case "office":
             return f"{named} leads to no organisation of this office"
         case _:

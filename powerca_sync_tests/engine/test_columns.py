@@ -7,7 +7,7 @@ from psycopg import sql
 
 from powerca_sync.errors import SchemaMismatchError
 from powerca_sync.tables import Strategy
-from powerca_sync_tests.helpers import Pair, assert_quiet, delete_insert, fates, spec
+from powerca_sync_tests.helpers import ORGS, Pair, assert_quiet, delete_insert, fates, spec
 
 ITEMS = spec("items", "id")
 
@@ -207,3 +207,19 @@ def test_an_identity_by_default_takes_the_sources_key_and_its_sequence_stays(pai
     pair.sync(ITEMS)
     assert pair.rows("SELECT id, name FROM items") == [(41, "x")]
     assert pair.rows("SELECT last_value, is_called FROM items_id_seq") == [(1, False)]
+
+
+def test_a_key_that_is_filled_otherwise_is_refused(pair: Pair) -> None:
+    pair.both("CREATE TABLE clients (client_id int, name text)")
+    with pytest.raises(SchemaMismatchError, match="is in `key`, and cannot be filled otherwise"):
+        pair.sync(spec("clients", "client_id", constants={"client_id": "1"}))
+
+
+def test_a_column_that_leads_to_the_office_must_travel(pair: Pair) -> None:
+    pair.source.execute("CREATE TABLE clients (client_id int, org_id int); CREATE TABLE orgs (org_id int)")
+    pair.source.execute("INSERT INTO orgs VALUES (1)")
+    pair.target.execute("""
+        CREATE TABLE orgs (org_id int PRIMARY KEY, source char(1));
+        CREATE TABLE clients (client_id int PRIMARY KEY, org_id int GENERATED ALWAYS AS (1) STORED, source char(1))""")
+    with pytest.raises(SchemaMismatchError, match="column `org_id` leads to the office"):
+        pair.sync(spec("clients", "client_id", office="org_id"), ORGS)

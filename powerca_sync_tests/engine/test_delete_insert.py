@@ -229,3 +229,44 @@ def test_a_table_that_does_not_say_who_wrote_its_rows_is_refused(pair: Pair) -> 
     pair.target.execute("ALTER TABLE lines DROP COLUMN source")
     with pytest.raises(SchemaMismatchError, match="has no column `source`"):
         pair.sync(LINES)
+
+
+def test_no_row_takes_the_place_of_one_in_quarantine_that_has_the_same_key(pair: Pair) -> None:
+    staff = delete_insert("staff", "job_id")
+    pair.source.execute("CREATE TABLE staff (job_id int, who text, state text)")
+    pair.target.execute(
+        "CREATE TABLE staff (id serial PRIMARY KEY, job_id int, who text, state varchar(3), source char(1))"
+    )
+    pair.source.execute("INSERT INTO staff VALUES (1, 'A', 'x'), (1, 'B', 'x')")
+    pair.sync(staff)
+    before = pair.text("staff")
+    pair.source.execute("UPDATE staff SET state = CASE who WHEN 'A' THEN 'too long' ELSE 'new' END")
+    result = pair.sync(staff)
+    assert fates(result) == {"quarantined": 2, "held": 2}
+    assert str(result.samples[0]).startswith("another row of the same job_id is in quarantine")
+    assert pair.text("staff") == before
+    pair.source.execute("UPDATE staff SET state = 'ok' WHERE who = 'A'")
+    assert fates(pair.sync(staff)) == {"updated": 2}
+    assert pair.rows("SELECT id, who, state FROM staff ORDER BY id") == [(1, "A", "ok"), (2, "B", "new")]
+    assert pair.one("SELECT count(*) FROM powerca_sync.quarantine") == 0
+
+
+@pytest.mark.parametrize("shift", [1, -1])
+def test_rows_that_make_way_for_each_other_are_renumbered(pair: Pair, shift: int) -> None:
+    lines = delete_insert("lines", "line")
+    pair.source.execute("CREATE TABLE lines (line int, pos int)")
+    pair.target.execute("CREATE TABLE lines (id serial PRIMARY KEY, line int, pos int UNIQUE, source char(1))")
+    pair.source.execute("INSERT INTO lines SELECT g, g FROM generate_series(1, 40) AS g")
+    pair.sync(lines)
+    pair.source.execute("UPDATE lines SET pos = pos + %s", [shift])
+    assert fates(pair.sync(lines)) == {"updated": 40}
+
+
+def test_thousands_of_equal_rows_are_paired(pair: Pair) -> None:
+    lines = delete_insert("lines", "line")
+    pair.source.execute("CREATE TABLE lines (line int)")
+    pair.target.execute("CREATE TABLE lines (id serial PRIMARY KEY, line int, source char(1))")
+    pair.source.execute("INSERT INTO lines SELECT 1 FROM generate_series(1, 20000) AS g")
+    pair.sync(lines)
+    pair.source.execute("INSERT INTO lines VALUES (1)")
+    assert fates(pair.sync(lines)) == {"unchanged": 20_000, "inserted": 1}

@@ -228,3 +228,19 @@ def test_rows_of_another_owner_outlive_their_desktop_copies(pair: Pair) -> None:
         assert "deleted" not in result
         assert pair.text("lines", where="job_id < 4") == before
     assert_quiet(pair, LINES)
+
+
+def test_a_row_that_is_named_by_way_of_its_partition_is_kept(pair: Pair) -> None:
+    parts = delete_insert("parts", "id")
+    pair.source.execute("CREATE TABLE parts (id int)")
+    pair.target.execute("""
+        CREATE TABLE parts (id int, source char(1)) PARTITION BY RANGE (id);
+        CREATE TABLE parts_low PARTITION OF parts FOR VALUES FROM (0) TO (100);
+        ALTER TABLE parts_low ADD PRIMARY KEY (id);
+        CREATE TABLE ticks (part int REFERENCES parts_low ON DELETE CASCADE, source char(1))""")
+    pair.source.execute("INSERT INTO parts VALUES (1), (2), (3)")
+    pair.sync(parts)
+    pair.target.execute("INSERT INTO ticks VALUES (2, 'M')")
+    pair.source.execute("DELETE FROM parts WHERE id <> 1")
+    assert fates(pair.sync(parts)) == {"unchanged": 1, "deleted": 1, "kept_referenced": 1}
+    assert pair.rows("SELECT part FROM ticks") == [(2,)]

@@ -6,7 +6,7 @@ import pytest
 
 from powerca_sync.engine.database import connect
 from powerca_sync.engine.setup import introduce
-from powerca_sync.errors import SyncError, UnsafeTargetError
+from powerca_sync.errors import SchemaMismatchError, SyncError, UnsafeTargetError
 from powerca_sync.settings import Endpoint
 from powerca_sync.tables import Deletes, Reference
 from powerca_sync_tests.helpers import ORGS, Pair, delete_insert, fates, spec
@@ -205,3 +205,25 @@ def test_of_two_desktops_that_claim_an_organisation_at_once_one_is_refused(offic
             other_desktop.execute("COMMIT")
         with pytest.raises(UnsafeTargetError, match="belongs to another desktop"):
             run.result()
+
+
+def test_an_organisation_is_one_however_the_desktops_write_it(offices: tuple[Pair, Pair]) -> None:
+    first, second = offices
+    first.sync(ORGS)
+    second.source.execute("ALTER TABLE orgs ALTER org_id TYPE text; UPDATE orgs SET org_id = '01'")
+    with pytest.raises(UnsafeTargetError, match="Organisation 1 belongs to another desktop"):
+        second.sync(ORGS)
+
+
+def test_an_organisation_with_a_scale_is_the_one_without(offices: tuple[Pair, Pair]) -> None:
+    first, _ = offices
+    first.source.execute("ALTER TABLE orgs ALTER org_id TYPE numeric(5,2); INSERT INTO lines VALUES (1, 7, 'ours')")
+    first.sync(ORGS)
+    assert fates(first.sync(LINES, ORGS)) == {"inserted": 1}
+
+
+def test_an_organisation_that_cannot_be_a_key_there_is_named(offices: tuple[Pair, Pair]) -> None:
+    first, _ = offices
+    first.source.execute("ALTER TABLE orgs ALTER org_id TYPE text; INSERT INTO orgs VALUES ('head office')")
+    with pytest.raises(SchemaMismatchError, match=r"does not fit `orgs\.org_id` at the target: .*head office"):
+        first.sync(LINES, ORGS)

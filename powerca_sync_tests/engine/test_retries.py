@@ -136,3 +136,13 @@ def test_texts_that_are_one_number_are_never_told_apart_by_the_order_of_arrival(
     assert pair.rows("SELECT id::text, note FROM notes ORDER BY id") == [("7", "first"), ("8", "eight")]
     pair.source.execute("DELETE FROM notes WHERE id = '7'")
     assert fates(pair.sync(NOTES, mode="incremental")) == {"updated": 1, "unchanged": 1}
+
+
+@pytest.mark.parametrize(("type", "key"), [("bool", "true"), ("inet", "10.0.0.1")])
+def test_a_key_that_copy_writes_in_another_way_than_a_cast_is_found_again(pair: Pair, type: str, key: str) -> None:
+    pair.source.execute(f"CREATE TABLE notes (id {type}, note text)")  # type: ignore[call-overload]
+    pair.target.execute(f"CREATE TABLE notes (id {type} PRIMARY KEY, note varchar(5))")  # type: ignore[call-overload]
+    pair.source.execute("INSERT INTO notes VALUES (%s, 'too long')", [key])
+    pair.sync(NOTES)
+    for _ in range(2):
+        assert read(pair) == {"quarantined": 1}

@@ -148,3 +148,14 @@ def test_a_source_column_named_source_tells_what_came_from_phones_and_never_trav
     pair.source.execute("INSERT INTO items VALUES (1, 'a', 'D'), (2, 'b', NULL), (3, 'c', 'M'), (4, 'd', 'else')")
     assert fates(pair.sync(ITEMS)) == {"inserted": 3, "echo": 1}
     assert pair.rows("SELECT id, source FROM items ORDER BY 1") == [(1, "D"), (2, "D"), (4, "D")]
+
+
+def test_what_phones_own_does_not_hold_a_row_back(pair: Pair) -> None:
+    ticks = spec("ticks", "id", mobile_owned=frozenset({"ticked"}))
+    pair.source.execute("CREATE TABLE ticks (id int, note text, ticked text)")
+    pair.target.execute("CREATE TABLE ticks (id int PRIMARY KEY, note text, ticked text NOT NULL, source char(1))")
+    pair.source.execute("INSERT INTO ticks VALUES (1, 'first', 'n')")
+    pair.sync(ticks)
+    pair.source.execute("UPDATE ticks SET note = 'second', ticked = NULL")
+    assert fates(pair.sync(ticks)) == {"updated": 1}
+    assert pair.rows("SELECT note, ticked FROM ticks") == [("second", "n")]

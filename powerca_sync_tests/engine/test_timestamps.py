@@ -97,3 +97,23 @@ def test_a_view_with_stamps_can_be_followed(pair: Pair) -> None:
     assert read(pair) == {}
     pair.source.execute("INSERT INTO stored VALUES (2, 'b', localtimestamp)")
     assert read(pair) == {"inserted": 1}
+
+
+def test_a_stamp_without_a_time_may_be_of_any_moment_of_its_day(pair: Pair) -> None:
+    make_diary(pair, ", updated_at date")
+    pair.source.execute("UPDATE diary SET note = 'edited', updated_at = current_date WHERE id = 2")
+    assert read(pair)["updated"] == 1
+    pair.source.execute("UPDATE diary SET note = 'again', updated_at = current_date WHERE id = 2")
+    assert read(pair)["updated"] == 1
+
+
+def test_a_clock_that_went_backwards_runs_full(pair: Pair) -> None:
+    make_diary(pair, ", updated_at timestamptz")
+    pair.target.execute(
+        "UPDATE powerca_sync.table_state SET mark = jsonb_set(mark, '{clock}', to_jsonb(now() + interval '1 hour'))"
+    )
+    result = pair.sync(DIARY, mode="incremental", options=EXACT)
+    assert (result.mode_effective, result.mode_reason) == (
+        Mode.FULL,
+        "the source's clock went backwards since the last run",
+    )

@@ -183,7 +183,7 @@ def plan_pairs(mapping: TableMapping, *, complete: bool, copies: bool) -> sql.Co
     # Rows without a key have nothing but their content, and equal contents are paired by then.
     key = key_text if mapping.spec.key else content_text
     primary_key = [sql.Identifier("t", name) for name in mapping.target.primary_key]
-    held_key = sql.SQL("{} = p.key").format(key_text(mapping, "h")) if mapping.spec.key else sql.SQL("FALSE")
+    held_key = sql.SQL("{} = t.key").format(key_text(mapping, "h")) if mapping.spec.key else sql.SQL("FALSE")
     alone = sql.SQL("u.staged + u.existing = 1") if copies else sql.SQL("TRUE")
     if mapping.target.kind != PLAIN or mapping.target.has_children:
         # A place alone does not say in which table.
@@ -227,11 +227,13 @@ WITH staged AS MATERIALIZED (
     SELECT s.place AS staged, t.relation, t.place AS existing, t.rank, t.content
     FROM staged AS s JOIN existing AS t USING (content, copy)
 ), loose_staged AS (
-    SELECT s.*, row_number() OVER (PARTITION BY s.key ORDER BY s.content, s.place) AS n
+    SELECT s.*, row_number() OVER (PARTITION BY s.key ORDER BY s.content, s.place) AS n,
+        count(*) OVER (PARTITION BY s.key) AS of_key
     FROM staged AS s
     WHERE NOT EXISTS (SELECT FROM existing AS t WHERE (t.content, t.copy) = (s.content, s.copy))
 ), loose_existing AS (
-    SELECT t.*, row_number() OVER (PARTITION BY t.key ORDER BY t.rank, t.content, t.ordinal) AS n
+    SELECT t.*, row_number() OVER (PARTITION BY t.key ORDER BY t.rank, t.content, t.ordinal) AS n,
+        count(*) OVER (PARTITION BY t.key) AS of_key
     FROM existing AS t
     WHERE t.rank < 2 AND NOT EXISTS (SELECT FROM staged AS s WHERE (t.content, t.copy) = (s.content, s.copy))
 ), paired AS (
@@ -242,14 +244,18 @@ WITH staged AS MATERIALIZED (
     SELECT
         CASE
             WHEN p.existing IS NULL THEN 'insert'
+            -- One of the rows there is the last good version of a row in quarantine; nobody knows which.
+            WHEN p.existing_of_key > p.staged_of_key AND p.is_held THEN 'ambiguous'
             WHEN p.staged IS NOT NULL THEN 'update'
             WHEN p.rank > 0 THEN 'other'
-            WHEN EXISTS (SELECT FROM {held} AS h WHERE {held_key}) THEN 'held'
+            WHEN p.is_held THEN 'held'
             ELSE {gone}
         END,
         p.staged, p.relation, p.existing, p.before
     FROM (
-        SELECT s.place AS staged, t.relation, t.place AS existing, t.rank, t.key, t.content AS before
+        SELECT s.place AS staged, t.relation, t.place AS existing, t.rank, t.content AS before,
+            s.of_key AS staged_of_key, t.of_key AS existing_of_key,
+            EXISTS (SELECT FROM {held} AS h WHERE {held_key}) AS is_held
         FROM loose_staged AS s FULL JOIN loose_existing AS t ON s.key = t.key AND s.n = t.n
     ) AS p
 ), recorded AS (
@@ -257,7 +263,7 @@ WITH staged AS MATERIALIZED (
     SELECT p.action, row_number() OVER (PARTITION BY p.action ORDER BY p.staged), p.staged, p.relation, p.existing,
         p.before
     FROM paired AS p
-    WHERE p.action IN ('insert', 'update', 'delete')
+    WHERE p.action IN ('insert', 'update', 'delete', 'ambiguous')
 )
 SELECT action, count(*) FROM paired GROUP BY action
 UNION ALL
