@@ -107,3 +107,24 @@ def test_answers_of_another_office_are_no_answers(pair: Pair) -> None:
     pair.source.execute("INSERT INTO tasks VALUES (1, 'a', 1), (2, 'b', 1), (3, 'c', 1)")
     assert pair.sync_all(ORGS, jobs, table)["tasks"].lookups[0].ambiguous == 0
     assert [client for _, _, client in tasks(pair)] == [11, 22, None]
+
+
+@pytest.mark.parametrize(
+    ("type", "first", "second"),
+    [("uuid", "00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000002"), ("bool", "f", "t")],
+)
+def test_values_that_have_no_minimum_win_by_their_text(pair: Pair, type: str, first: str, second: str) -> None:
+    pair.source.execute(f"CREATE TABLE jobs (job_id int, client_id {type})")  # type: ignore[call-overload]
+    pair.source.execute("CREATE TABLE tasks (job_id int, task text)")
+    pair.target.execute(f"""
+        CREATE TABLE jobs (job_id int, client_id {type}, source char(1));
+        CREATE TABLE tasks (id bigserial PRIMARY KEY, job_id int, task text, client_id {type}, source char(1))""")  # type: ignore[call-overload]
+    pair.source.execute("INSERT INTO jobs VALUES (1, %s), (1, %s), (2, %s)", [second, first, second])
+    pair.source.execute("INSERT INTO tasks VALUES (1, 'a'), (2, 'b')")
+    result = pair.sync_all(JOBS, TASKS)["tasks"]
+    assert [(lookup.filled, lookup.ambiguous) for lookup in result.lookups] == [(2, 1)]
+    winners = pair.rows(
+        "SELECT j.job_id, min(j.client_id::text) = min(t.client_id::text) FROM jobs AS j JOIN tasks AS t USING (job_id)"
+        " GROUP BY j.job_id"
+    )
+    assert dict(winners) == {1: True, 2: True}

@@ -39,6 +39,10 @@ class Rule:
     join: sql.Composable | None = None
 
 
+#: Categories of types that can be ordered: numbers, text, days and times, spans of time.
+_HAVING_MIN = frozenset({"N", "S", "D", "T"})
+
+
 def fill_lookup(mapping: TableMapping, lookup: Lookup) -> sql.Composed:
     """Fill a column from another table of the same office.
 
@@ -51,20 +55,31 @@ def fill_lookup(mapping: TableMapping, lookup: Lookup) -> sql.Composed:
     owned: sql.Composable = sql.SQL("TRUE")
     if table.column(OWNER):
         owned = sql.SQL("{}::text = {}").format(sql.Identifier("p", OWNER), DESKTOP)
+    answer: sql.Composable = sql.SQL("a.value")
+    lowest, highest = (sql.SQL("{}({})").format(sql.SQL(name), value) for name in ("min", "max"))
+    if table.required(lookup.answer).category not in _HAVING_MIN:
+        # Such as uuid, boolean and jsonb: in the order of their text.
+        value_text = sql.SQL('{}::text COLLATE "C"').format(value)
+        lowest = sql.SQL("min({})").format(value_text)
+        highest = sql.SQL("max({})").format(value_text)
+        # Without a length, to which a cast would cut in silence.
+        answer = sql.SQL("a.value::{}").format(sql.SQL(mapping.target.required(lookup.column).base))
     return sql.SQL("""\
 WITH answer AS (
     SELECT {match} AS match,
-        coalesce(min({value}) FILTER (WHERE {owned}), min({value})) AS value,
-        min({value}) IS DISTINCT FROM max({value}) AS ambiguous
+        coalesce({lowest} FILTER (WHERE {owned}), {lowest}) AS value, {lowest} IS DISTINCT FROM {highest} AS ambiguous
     FROM {table} AS p
     WHERE {in_office} AND {value} IS NOT NULL AND {match} IS NOT NULL
     GROUP BY {match}
 ), filled AS (
-    UPDATE {staging} AS s SET {column} = a.value FROM answer AS a WHERE {same} RETURNING a.ambiguous
+    UPDATE {staging} AS s SET {column} = {answer} FROM answer AS a WHERE {same} RETURNING a.ambiguous
 )
 SELECT count(*), count(*) FILTER (WHERE ambiguous) FROM filled""").format(
         match=sql.Identifier("p", lookup.match),
         value=value,
+        lowest=lowest,
+        highest=highest,
+        answer=answer,
         owned=owned,
         table=table.identifier,
         in_office=scope.holds(spec_named(scope.specs, lookup.table), "p"),

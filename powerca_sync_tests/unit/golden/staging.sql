@@ -69,8 +69,7 @@ SELECT
 -- look up
 WITH answer AS (
     SELECT "p"."org_id" AS match,
-        coalesce(min("p"."client") FILTER (WHERE "p"."source"::text = 'D'), min("p"."client")) AS value,
-        min("p"."client") IS DISTINCT FROM max("p"."client") AS ambiguous
+        coalesce(min("p"."client") FILTER (WHERE "p"."source"::text = 'D'), min("p"."client")) AS value, min("p"."client") IS DISTINCT FROM max("p"."client") AS ambiguous
     FROM "public"."orgs" AS p
     WHERE "p"."org_id" = ANY ('{"1","2"}') AND "p"."client" IS NOT NULL AND "p"."org_id" IS NOT NULL
     GROUP BY "p"."org_id"
