@@ -1,62 +1,28 @@
-"""The merge against a model of it: random rows on both sides, one run, the end state, and a second run that is quiet.
+"""The merge against a model of it: random rows on both sides, one run, the end state, a second run that is quiet."""
 
-A source row is (org_id, k, name, ticked), a target row has `source` besides. Organisation 1 is this office's, 2 is
-another's. The target refuses the name `bad`, and `ticked` is the phones' own.
-"""
-
-import random
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, note
-from hypothesis import strategies as st
+from hypothesis import given
 
 from powerca_sync.tables import Deletes, TableSpec
-from powerca_sync_tests.helpers import ORGS, Pair, delete_insert, fates, spec
-
-
-class Row(NamedTuple):
-    org: int | None
-    k: int | None
-    name: str | None
-    ticked: int
-
-
-class Existing(NamedTuple):
-    row: Row
-    owner: str | None
-
-
-class Case(NamedTuple):
-    """A row and where it is: on one side, on both, or on both with another name on the target."""
-
-    row: Row
-    where: str
-    other_name: str | None
-    owner: str | None
-
-
-# Seeds, not rows: drawn row by row, most of a few dozen examples would be much alike. A smaller size is what shrinks.
-SEEDS = {"seed": st.integers(0, 2**32), "size": st.integers(1, 14)}
-
-
-def draw(seed: int, size: int, *keys: int | None) -> list[Case]:
-    """That many cases with these values of `k`; the fewer values there are, the more rows share one."""
-    pick = random.Random(seed).choice
-    cases = [
-        Case(
-            row=Row(pick((1, 1, 1, 1, 1, 2, None)), pick(keys), pick(("a", "a", "b", None, "bad")), pick((0, 1))),
-            where=pick(("source", "target", "both", "changed")),
-            other_name=pick(("a", "b", "c", None)),
-            owner=pick(("D", "D", "M", "S", None)),
-        )
-        for _ in range(size)
-    ]
-    note(f"{cases=}")
-    return cases
-
+from powerca_sync_tests.engine.random_offices import (
+    SEEDS,
+    Existing,
+    Row,
+    assert_others_untouched,
+    assert_second_run_is_quiet,
+    content,
+    create_tables,
+    draw,
+    fill,
+    fits,
+    run,
+    sides,
+    target_rows,
+)
+from powerca_sync_tests.helpers import Pair, delete_insert, spec
 
 LINES = delete_insert("lines", "org_id", "k", office="org_id", mobile_owned=frozenset({"ticked"}))
 KEYLESS = delete_insert("lines", office="org_id", mobile_owned=frozenset({"ticked"}))
@@ -67,79 +33,8 @@ FOLLOWED = spec("items", "k", office="org_id", mobile_owned=frozenset({"ticked"}
 @pytest.fixture(scope="module")
 def office(shared_pair: Pair) -> Iterator[Pair]:
     """Both tables on both sides, and an office that has organisation 1 of two."""
-    columns = "org_id int, k int, name text, ticked int"
-    more = "CHECK (name <> 'bad'), source char(1), remark text DEFAULT 'mine', updated_at timestamptz DEFAULT now()"
-    for table, key in (("lines", "id bigserial PRIMARY KEY"), ("items", "PRIMARY KEY (k)")):
-        shared_pair.source.execute(f"CREATE TABLE {table} ({columns})")
-        shared_pair.target.execute(f"CREATE TABLE {table} ({columns}, {more}, {key})")
-    shared_pair.source.execute("CREATE TABLE orgs (org_id int); INSERT INTO orgs VALUES (1)")
-    shared_pair.target.execute("CREATE TABLE orgs (org_id int PRIMARY KEY, source char(1) DEFAULT 'D')")
-    shared_pair.target.execute("INSERT INTO orgs VALUES (2)")
-    shared_pair.sync(ORGS)
+    create_tables(shared_pair)
     return shared_pair
-
-
-def sides(rows: Iterable[Case]) -> tuple[list[Row], list[Existing]]:
-    """The rows of both sides; the target never has the name that it refuses."""
-    source, target = [], []
-    for row, where, other_name, owner in rows:
-        if where != "target":
-            source.append(row)
-        if where != "source":
-            there = row._replace(name=other_name) if where == "changed" or row.name == "bad" else row
-            target.append(Existing(there, owner))
-    return source, target
-
-
-def fill(pair: Pair, table: str, source: Iterable[Row], target: Iterable[Existing]) -> None:
-    pair.source.execute(f"TRUNCATE {table}")
-    pair.target.execute(
-        f"TRUNCATE {table} RESTART IDENTITY; TRUNCATE powerca_sync.table_state, powerca_sync.quarantine"
-    )
-    with pair.source.cursor() as cursor:
-        cursor.executemany(f"INSERT INTO {table} VALUES (%s, %s, %s, %s)", list(source))  # noqa: S608
-    with pair.target.cursor() as cursor:
-        cursor.executemany(
-            f"INSERT INTO {table} (org_id, k, name, ticked, source) VALUES (%s, %s, %s, %s, %s)",  # noqa: S608
-            [(*existing.row, existing.owner) for existing in target],
-        )
-
-
-def target_rows(pair: Pair, table: str) -> dict[str, tuple[Existing, str]]:
-    """By what identifies a row on mobile: the row, and a text in which any write to it shows."""
-    key = "id" if table == "lines" else "k"
-    everything = f"{key}, org_id, k, name, ticked, source, ROW(t.ctid, t.xmin, t.*)::text"
-    query = f"SELECT {everything} FROM {table} AS t"  # noqa: S608
-    return {row[0]: (Existing(Row(*row[1:5]), row[5]), row[6]) for row in pair.rows(query)}
-
-
-def content(row: Row) -> Row:
-    return row._replace(ticked=0)
-
-
-def in_order(rows: Iterable[Row]) -> list[Row]:
-    return sorted(rows, key=lambda row: tuple((value is not None, value or "") for value in map(str, row)))
-
-
-def run(pair: Pair, table: TableSpec, expected: dict[str, int]) -> None:
-    result = pair.sync(table, ORGS, allow_mass_delete=True)
-    assert fates(result) == {fate: count for fate, count in expected.items() if count}
-
-
-def assert_second_run_is_quiet(pair: Pair, table: TableSpec, expected: dict[str, int]) -> None:
-    before = target_rows(pair, table.mobile)
-    run(
-        pair,
-        table,
-        {
-            **expected,
-            "inserted": 0,
-            "updated": 0,
-            "deleted": 0,
-            "unchanged": sum(expected.get(fate, 0) for fate in ("unchanged", "inserted", "updated")),
-        },
-    )
-    assert target_rows(pair, table.mobile) == before
 
 
 @pytest.mark.parametrize("table", [LINES, KEYLESS], ids=["by key", "without a key"])
@@ -267,14 +162,3 @@ def test_upsert_reaches_the_end_state_by_the_difference(office: Pair, table: Tab
         len(before) - expected["updated"] - expected["deleted"]
     )
     assert_second_run_is_quiet(office, table, {**expected, "deleted": 0})
-
-
-def fits(rows: Iterable[Row]) -> bool:
-    return all(row.org == 1 and row.name != "bad" for row in rows)
-
-
-def assert_others_untouched(before: dict[str, tuple[Existing, str]], after: dict[str, tuple[Existing, str]]) -> None:
-    """Rows of phones, of nobody with a mark of its own, and of other offices are as they were, byte for byte."""
-    for pk, (existing, text) in before.items():
-        if existing.owner in ("M", "S") or existing.row.org != 1:
-            assert after[pk] == (existing, text)
