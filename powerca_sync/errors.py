@@ -41,3 +41,7 @@ class DatabaseUnavailableError(SyncError):
     """A database did not answer, or the connection to it was lost; try again."""
 
     retryable = True
+
+
+class NotificationError(SyncError):
+    """A message could not be sent; it is kept and tried again, once its recipient has been left alone for a while."""

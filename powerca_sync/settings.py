@@ -5,6 +5,7 @@ The variables and their defaults are the guide's; what is required and missing i
 
 import dataclasses
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -50,8 +51,31 @@ class Endpoint:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """What a run may do at most, for all tables; None leaves it to the spec of each table."""
+
+    #: A run that would delete more than the larger of the two is refused: a share of the office's rows, and rows.
+    mass_delete_share: float | None = None
+    mass_delete_rows: int | None = None
+    #: A run of which more than both would go to quarantine is refused: a share of the rows, and rows.
+    quarantine_share: float | None = None
+    quarantine_rows: int | None = None
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None, *, env_file: Path | None = Path(".env")) -> "Limits":
+        """Read them as `Settings.from_env` does; raises `ConfigurationError` for what is no share or no number."""
+        values = _values(environ, env_file)
+        return cls(
+            mass_delete_share=_share(values, "POWERCA_MASS_DELETE_SHARE"),
+            mass_delete_rows=_rows(values, "POWERCA_MASS_DELETE_ROWS"),
+            quarantine_share=_share(values, "POWERCA_QUARANTINE_SHARE"),
+            quarantine_rows=_rows(values, "POWERCA_QUARANTINE_ROWS"),
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """Both databases, and how to read the desktop's zone-less times and undeclared text."""
+    """Both databases, how to read the desktop's zone-less times and undeclared text, and what a run may do at most."""
 
     desktop: Endpoint
     mobile: Endpoint
@@ -59,15 +83,15 @@ class Settings:
     timezone: str | None = None
     #: Encoding of the desktop's text, where the desktop itself does not know (SQL_ASCII). None: what it reports.
     encoding: str | None = None
+    limits: Limits = dataclasses.field(default_factory=Limits)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, *, env_file: Path | None = Path(".env")) -> "Settings":
         """Read the settings from `environ` (default: the process's), over those of `env_file` if it exists.
 
-        Raises `ConfigurationError` naming every variable that is required and missing, or not a port number.
+        Raises `ConfigurationError` naming every variable that is required and missing, or not what it should be.
         """
-        values = {key: value for key, value in dotenv_values(env_file).items() if value} if env_file else {}
-        values |= {key: value for key, value in (os.environ if environ is None else environ).items() if value}
+        values = _values(environ, env_file)
         missing = [name for name in REQUIRED if name not in values]
         if missing:
             raise ConfigurationError(
@@ -97,11 +121,37 @@ class Settings:
             ),
             timezone=values.get("LOCAL_DB_TIMEZONE"),
             encoding=values.get("LOCAL_DB_ENCODING"),
+            limits=Limits.from_env(environ, env_file=env_file),
         )
+
+
+def _values(environ: Mapping[str, str] | None, env_file: Path | None) -> dict[str, str]:
+    # Editors of Windows begin a file with a byte order mark.
+    file = dotenv_values(env_file, encoding="utf-8-sig") if env_file else {}
+    values = {key: value for key, value in file.items() if value}
+    return values | {key: value for key, value in (os.environ if environ is None else environ).items() if value}
 
 
 def _port(values: Mapping[str, str], name: str, default: int) -> int:
     text = values.get(name, str(default))
     if not text.isdigit() or not 0 < int(text) < 65536:
         raise ConfigurationError(f"{name} is `{text}`, which is not a port number. Use a number from 1 to 65535.")
+    return int(text)
+
+
+def _share(values: Mapping[str, str], name: str) -> float | None:
+    text = values.get(name)
+    if text is None:
+        return None
+    if not re.fullmatch(r"\d*\.?\d+", text, re.ASCII) or float(text) > 1:
+        raise ConfigurationError(f"{name} is `{text}`, which is not a share. Use a number from 0 to 1: 0.05 is 5 %.")
+    return float(text)
+
+
+def _rows(values: Mapping[str, str], name: str) -> int | None:
+    text = values.get(name)
+    if text is None:
+        return None
+    if not re.fullmatch(r"\d+", text, re.ASCII):
+        raise ConfigurationError(f"{name} is `{text}`, which is not a number of rows. Use a whole number from 0.")
     return int(text)

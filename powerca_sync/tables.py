@@ -137,6 +137,10 @@ class TableSpec:
     office: str | None = "org_id"
     #: Whether this table's rows are the offices; exactly one table of a set has it.
     defines_offices: bool = False
+    #: The column that names who made a row: through its reference, phone rows that lead to no office find theirs.
+    made_by: str | None = None
+    #: Whether rows that phones make are brought back to the desktop.
+    reverse: bool = True
     deletes: Deletes = Deletes.KEEP
     cursor: Cursor = Cursor.XMIN
     #: Share of rows filtered by references above which a warning is raised.
@@ -282,6 +286,7 @@ _DECLARED = (
         ("org_id", "staff_id", "date", "job_id", "task_id"),
         "What each person worked on, day by day.",
         references=(ORG, CON, LOC, STAFF, *after(CLIENT, JOB, TASK)),
+        made_by="staff_id",
         expressions=(
             Expression(column="timefrom", forward='"timefrom"::time', reverse='"date" + "timefrom"'),
             Expression(column="timeto", forward='"timeto"::time', reverse='"date" + "timeto"'),
@@ -294,6 +299,7 @@ _DECLARED = (
         "Reminders to staff and clients.",
         mobile="reminder",
         references=(ORG, LOC, *after(STAFF, CLIENT)),
+        made_by="staff_id",
     ),
     # Has no org_id: its office is that of its reminder.
     _records(
@@ -304,6 +310,7 @@ _DECLARED = (
         mobile="remdetail",
         references=(REMINDER, *after(STAFF)),
         office="rem_id",
+        made_by="staff_id",
     ),
     # Both sides write here; phones make their own ids.
     _records(
@@ -312,6 +319,7 @@ _DECLARED = (
         ("learequest_id",),
         "Requests for leave.",
         references=(ORG, CON, LOC, STAFF),
+        made_by="staff_id",
     ),
 )
 

@@ -8,14 +8,17 @@ from types import TracebackType
 from typing import Any, Self
 
 from powerca_sync.engine.database import Connection, Timeouts, connect
-from powerca_sync.engine.extract import Mode, TableExtract
+from powerca_sync.engine.extract import Mode, TableExtract, TablePull
 from powerca_sync.engine.forward import sync_forward
-from powerca_sync.engine.result import ForwardResult, Options
+from powerca_sync.engine.plan import TablePlan, plan_forward
+from powerca_sync.engine.result import ForwardResult, Options, ReverseResult, Transfer
+from powerca_sync.engine.reverse import sync_reverse
 from powerca_sync.settings import Endpoint, Settings
 from powerca_sync.tables import Category, Strategy, TableSpec, in_order
 
-#: Short waits: a test that has to wait is a test that has failed.
-QUICK = Options(timeouts=Timeouts(statement=60, lock=5, table=1))
+#: Short waits: a test that has to wait is a test that has failed. And the same on any machine, however long its servers
+#: take to answer.
+QUICK = Options(timeouts=Timeouts(statement=60, lock=5, table=1), transfer=Transfer.EVERYTHING)
 
 
 #: Whether some run waits for a lock in this database.
@@ -109,11 +112,58 @@ class Pair:
             wait_until(watch, LOCK_AWAITED, unless=run.done)
             yield run
 
+    def plan(
+        self,
+        *tables: TableSpec,
+        mode: Mode | str = Mode.FULL,
+        allow_mass_delete: bool = False,
+        only: Sequence[TableSpec] | None = None,
+        options: Options = QUICK,
+        watched: bool = True,
+    ) -> dict[str, TablePlan]:
+        """Plan a forward run of these tables (or of those in `only`) and see, if `watched`, that nothing is changed."""
+        before = (everything(self.source), everything(self.target)) if watched else None
+        with connect(self.settings.desktop) as source, connect(self.settings.mobile) as target:
+            plans = plan_forward(
+                [
+                    TableExtract(spec=table, mode=Mode(mode), allow_mass_delete=allow_mass_delete)
+                    for table in (tables if only is None else only)
+                ],
+                source=source,
+                target=target,
+                specs=in_order(tables),
+                options=options,
+            )
+            assert self.one("SELECT count(*) FROM pg_class WHERE relpersistence = 't'", target) == 0
+        assert before in (None, (everything(self.source), everything(self.target)))
+        return {plan.table: plan for plan in plans}
+
     def sync_all(self, *tables: TableSpec, **rest: Any) -> dict[str, ForwardResult]:
         """Sync several tables, parents first."""
         ordered = in_order(tables)
         return {
             table.mobile: self.sync(table, *(other for other in ordered if other is not table), **rest)
+            for table in ordered
+        }
+
+    def pull(
+        self, table: TableSpec, *others: TableSpec, again: bool = False, options: Options = QUICK
+    ) -> ReverseResult:
+        """Pull the phones' rows of `table` over connections of its own; `others` are the specs that it depends on."""
+        with connect(self.settings.mobile) as source, connect(self.settings.desktop) as target:
+            return sync_reverse(
+                TablePull(spec=table, again=again),
+                source=source,
+                target=target,
+                specs=in_order([table, *others]),
+                options=options,
+            )
+
+    def pull_all(self, *tables: TableSpec, **rest: Any) -> dict[str, ReverseResult]:
+        """Pull several tables, parents first."""
+        ordered = in_order(tables)
+        return {
+            table.mobile: self.pull(table, *(other for other in ordered if other is not table), **rest)
             for table in ordered
         }
 
@@ -132,11 +182,40 @@ class Pair:
         return [text for (text,) in self.rows(query, on)]
 
 
+def everything(connection: Connection) -> dict[str, str]:
+    """Every table and sequence outside temporary schemas: any write to a row, any DDL and any step of a sequence shows.
+
+    By name: a digest of the rows with their places and transactions, or where the sequence stands.
+    """
+    relations = connection.execute("""
+        SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname), c.relkind::text, c.oid::text
+        FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'""").fetchall()
+    found = {}
+    for name, kind, oid in relations:
+        what = {
+            "r": "count(*), sum(hashtextextended(ROW(t.ctid, t.xmin, t.*)::text, 0))",
+            "S": "min(t.last_value), bool_or(t.is_called)",
+        }.get(kind)
+        state = connection.execute(f"SELECT {what} FROM {name} AS t").fetchone() if what else ()  # type: ignore[call-overload]  # noqa: S608
+        found[name] = f"{kind} {oid} {state}"
+    return found
+
+
 def fates(result: ForwardResult) -> dict[str, int]:
     """The counts of a result that are not zero, without the totals: what happened to the rows."""
     names: Sequence[str] = (
         *("inserted", "updated", "unchanged", "deleted", "kept_mobile", "echo", "quarantined", "superseded"),
         *("stale", "held", "kept_referenced", "kept_other"),
+    )
+    return {name: getattr(result, name) for name in names if getattr(result, name)}
+
+
+def pulled(result: ReverseResult) -> dict[str, int]:
+    """The counts of a pull that are not zero, without the total: what happened to the phones' rows."""
+    names: Sequence[str] = (
+        *("pulled", "already_there", "adopted", "conflicts", "quarantined"),
+        *("changed_after_pull", "missing_after_pull", "unassigned", "gone", "altered"),
     )
     return {name: getattr(result, name) for name in names if getattr(result, name)}
 

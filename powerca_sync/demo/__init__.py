@@ -13,12 +13,13 @@ Besides `powerca_sync.tables`, nothing but this folder knows the names of the of
 
 from powerca_sync.demo.edits import OfficeEdits, edit_office
 from powerca_sync.demo.office import create_desktop, create_mobile, fill_desktop, fill_mobile
-from powerca_sync.demo.phones import create_phone_rows
+from powerca_sync.demo.phones import count_without_organisation, create_phone_rows
 from powerca_sync.demo.servers import Server, reset, start_pair, start_server
 
 __all__ = [
     "OfficeEdits",
     "Server",
+    "count_without_organisation",
     "create_desktop",
     "create_mobile",
     "create_phone_rows",

@@ -42,6 +42,14 @@ def create_phone_rows(connection: Connection, *, seed: int = SEED) -> None:
         copy_rows(connection, "login_requests", [LoginRequest(STAFF_IDS[3], "demo-phone-new", "pending")], {})
 
 
+def count_without_organisation(connection: Connection) -> int:
+    """The phones' diary lines that name no organisation."""
+    ((count,),) = connection.execute(
+        "SELECT count(*) FROM workdiary WHERE source = %s AND org_id IS NULL", [PHONE]
+    ).fetchall()
+    return int(count)
+
+
 def diary(random: Random, office: Office) -> list[DiaryLine]:
     """Two weeks of work. Two lines are equal; the last two do not fit the desktop's columns."""
     of_staff = [row for row in office.assignments if row.sporg_id in STAFF_IDS and row.loc_id == 1 and row.org_id == 1]

@@ -34,6 +34,8 @@ class Column:
     generated: bool = False
     #: Its place in the table, which no other column ever gets: a column dropped and made anew has another.
     number: int = 0
+    #: What the rows have, as text, that were there when the column was added with a default.
+    missing: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -84,7 +84,7 @@ _EXPLANATIONS: dict[str, tuple[type[SyncError], str]] = {
 #: An error of the connection itself has no state: a pattern in libpq's words stands for one; the first that occurs.
 #: `SSL` alone proves nothing, it is also said of an encrypted connection that breaks.
 _STATES = {
-    r"password authentication failed|no password supplied|tenant.+user.+not found|pg_hba\.conf": "28P01",
+    r"authentication failed|no password supplied|tenant.+user.+not found|pg_hba\.conf": "28P01",
     r"too many|connection slots": "53300",
     r'role ".+" does not exist|not permitted to log in': "28000",
     r'database ".+" does not exist': "3D000",
@@ -121,14 +121,16 @@ def connect(endpoint: Endpoint) -> Connection:
 
 @contextlib.contextmanager
 def transaction(
-    connection: Connection, *, timezone: str, timeouts: Timeouts, snapshot: bool = False
+    connection: Connection, *, timezone: str, timeouts: Timeouts, snapshot: bool = False, stable: bool = False
 ) -> Iterator[Cursor]:
     """One transaction in which values have their canonical text form; commits, or rolls back on an exception.
 
-    With `snapshot` it is READ ONLY and REPEATABLE READ, so that all it reads is of one instant; otherwise READ
-    COMMITTED, so that each statement sees what others committed before it.
+    With `snapshot` it is READ ONLY and REPEATABLE READ, so that all it reads is of one instant; `stable` is the same
+    for one that makes temporary tables. Otherwise it is READ COMMITTED, so that each statement sees what others
+    committed before it.
     """
-    connection.isolation_level = IsolationLevel.REPEATABLE_READ if snapshot else IsolationLevel.READ_COMMITTED
+    isolation = IsolationLevel.REPEATABLE_READ if snapshot or stable else IsolationLevel.READ_COMMITTED
+    connection.isolation_level = isolation
     # Never READ WRITE: that would override a server that went read-only because its disk is full.
     connection.read_only = True if snapshot else None
     settings = TEXT_FORM | {

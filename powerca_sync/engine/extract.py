@@ -8,7 +8,7 @@ from typing import Any
 
 from psycopg import sql
 
-from powerca_sync.engine.catalog import PLAIN
+from powerca_sync.engine.catalog import PLAIN, Column, Table
 from powerca_sync.engine.database import Cursor, one_row
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.sql import load
@@ -42,6 +42,15 @@ class TableExtract:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class TablePull:
+    """What to bring back, not yet read: the phones' rows of one table that the desktop does not have."""
+
+    spec: TableSpec
+    #: Brings back once more what was pulled before and is no longer on the desktop.
+    again: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TextRows:
     """Rows from elsewhere: all that the target table should hold of this office."""
 
@@ -54,6 +63,19 @@ class TextRows:
     #: unchanged is then refused. Any other column is read as the target's own type reads it.
     types: Mapping[str, str] = dataclasses.field(default_factory=dict)
     allow_mass_delete: bool = False
+
+
+def as_table(rows: TextRows, target: Table) -> Table:
+    """The source's table as the given rows have it; columns whose type they do not say are of the target's."""
+    columns = []
+    for name in rows.columns:
+        declared, own = rows.types.get(name), target.column(name)
+        if declared is None and own is not None:
+            columns.append(own)
+        else:
+            base = declared or "text"
+            columns.append(Column(name=name, type=base, base=base, typmod=-1, category=""))
+    return Table(schema="", name=rows.spec.desktop, oid=0, kind=PLAIN, columns=tuple(columns))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

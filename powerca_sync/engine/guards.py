@@ -1,10 +1,24 @@
 """Refuse to commit what looks like a mistake. Each refusal names the table, the numbers and what allows it."""
 
+import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 from powerca_sync.engine.validation import Quarantined
 from powerca_sync.errors import MergeError, UnsafeTargetError
+from powerca_sync.settings import Limits
 from powerca_sync.tables import TableSpec
+
+
+def with_limits(spec: TableSpec, limits: Limits) -> TableSpec:
+    """The same spec with the limits that are set, over its own."""
+    chosen: dict[str, Any] = {
+        "mass_delete_share": limits.mass_delete_share,
+        "mass_delete_rows": limits.mass_delete_rows,
+        "limit_share": limits.quarantine_share,
+        "limit_rows": limits.quarantine_rows,
+    }
+    return dataclasses.replace(spec, **{name: limit for name, limit in chosen.items() if limit is not None})
 
 
 def check_not_emptied(spec: TableSpec, *, read: int, read_before: int | None, allowed: bool) -> None:
@@ -14,9 +28,9 @@ def check_not_emptied(spec: TableSpec, *, read: int, read_before: int | None, al
     """
     if read_before and not read and not allowed:
         raise UnsafeTargetError(
-            f"Table `{spec.desktop}` is empty at the source; the last run read {read_before} rows. Nothing was written."
-            " Check that the source is the right database and its refresh is not running. If the table really is empty "
-            "now, run once with `--allow-mass-delete`: what the target holds stays all the same."
+            f"Table `{spec.desktop}` is empty at the source; the last run read {read_before} rows; the limit is 1. "
+            "Nothing was written. Check that the source is the right database and its refresh is not running. If the "
+            "table really is empty now, run once with `--allow-mass-delete`: what the target holds stays all the same."
         )
 
 
@@ -35,10 +49,15 @@ def check_quarantine(spec: TableSpec, *, quarantined: int, rows: int, samples: S
     if quarantined > spec.limit_rows and quarantined > spec.limit_share * rows:
         reasons = "; ".join(dict.fromkeys(str(sample) for sample in samples[:5]))
         raise UnsafeTargetError(
-            f"Table `{spec.mobile}`: {quarantined} of {rows} rows ({quarantined / rows:.0%}) would go to quarantine; "
-            f"the limit is {spec.limit_share:.0%} and more than {spec.limit_rows} rows. Nothing was written. For "
-            f"example: {reasons}. Mend the cause, or raise `limit_share` of the spec."
+            f"Table `{spec.mobile}`: {quarantined} of {rows} rows ({_percent(quarantined / rows)}) would go to "
+            f"quarantine; the limit is {_percent(spec.limit_share)} and more than {spec.limit_rows} rows. Nothing was "
+            f"written. For example: {reasons}. Mend the cause. To allow it once, run with `POWERCA_QUARANTINE_SHARE=1` "
+            "in the environment; for good, raise `limit_share` of the spec."
         )
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.2g}%" if share < 1 else f"{share:.0%}"
 
 
 def check_conservation(spec: TableSpec, *, extracted: int, accounted: dict[str, int]) -> None:
@@ -48,4 +67,18 @@ def check_conservation(spec: TableSpec, *, extracted: int, accounted: dict[str, 
         raise MergeError(
             f"Table `{spec.mobile}`: {extracted} rows were read, but {sum(accounted.values())} are accounted for "
             f"({fates}). Nothing was written. This is a defect of the sync; please report it."
+        )
+
+
+def check_twins(spec: TableSpec, *, twins: int, new: int) -> None:
+    """Raises `UnsafeTargetError` if too many of the `new` phone rows are on the desktop already as rows of its own.
+
+    So it is when the owner of mobile rows was overwritten: the office's rows would come back to it a second time.
+    """
+    if twins > spec.limit_rows and twins > spec.limit_share * new:
+        raise UnsafeTargetError(
+            f"Table `{spec.mobile}`: {twins} of {new} new phone rows are on the desktop already, in rows that no pull "
+            f"has brought; the limit is {spec.limit_share:.0%} and more than {spec.limit_rows} rows. Nothing was "
+            "written. Check that `source` on mobile was not set to 'M' for the office's own rows. If the rows are to "
+            "come all the same, run `powerca-sync reverse --again` once."
         )

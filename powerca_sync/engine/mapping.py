@@ -11,7 +11,7 @@ from powerca_sync.engine.catalog import PARTITIONED, PLAIN, Column, ForeignKey, 
 from powerca_sync.engine.conversion import Conversion, comparable, conversion, tells_apart
 from powerca_sync.engine.office import Scope, ancestors
 from powerca_sync.errors import SchemaMismatchError
-from powerca_sync.tables import CREATED, OWNER, STAMPS, UPDATED, Reference, Strategy, TableSpec
+from powerca_sync.tables import CREATED, OWNER, PHONE, STAMPS, UPDATED, Reference, Strategy, TableSpec
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +36,23 @@ class SyncedColumn:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Aside:
+    """What staging holds of a row beside its columns, because only the source can tell it."""
+
+    #: A staging column; no table's column has a colon.
+    name: str
+    type: LiteralString
+    #: SQL over the source's row, alias `s`.
+    read: sql.Composable
+    #: Whether a row in quarantine is known by it, besides its key.
+    identifies: bool = False
+
+
+#: Says whether the row's own `source` names the phones.
+FROM_PHONE = "from:phone"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TableMapping:
     """One table, its two ends, and how rows get from one to the other."""
 
@@ -46,7 +63,8 @@ class TableMapping:
     #: In the target's order; stamps included where both sides have them.
     synced: tuple[SyncedColumn, ...]
     #: Source columns that stay behind because the target has no such column.
-    ignored: tuple[str, ...]
+    ignored: tuple[str, ...] = ()
+    asides: tuple[Aside, ...] = ()
 
     @property
     def has_owner(self) -> bool:
@@ -175,6 +193,59 @@ def map_table(spec: TableSpec, *, sources: Mapping[str, Table], scope: Scope) ->
             for column in source.columns
             if target.column(column.name) is None and column.name not in left_behind
         ),
+        asides=(_from_phone(source),) if source.column(OWNER) else (),
+    )
+
+
+def map_back(
+    spec: TableSpec, *, source: Table, target: Table, scope: Scope, asides: Sequence[Aside] = ()
+) -> TableMapping:
+    """The mapping for the phones' rows of one table on their way back: every column that both sides have.
+
+    Nothing of the spec but its key, its expressions and what stays behind means anything there: the source has no
+    references to check that the target does not enforce itself. Raises `SchemaMismatchError` where the two sides
+    disagree.
+    """
+    back = dataclasses.replace(
+        spec,
+        desktop=spec.mobile,
+        mobile=spec.desktop,
+        strategy=Strategy.DELETE_INSERT,
+        references=(),
+        lookups=(),
+        expressions=tuple(
+            dataclasses.replace(one, forward=one.reverse, reverse=one.forward) for one in spec.expressions
+        ),
+        constants={},
+        mobile_owned=frozenset(),
+        office=None,
+        defines_offices=False,
+    )
+    if target.kind not in (PLAIN, PARTITIONED):
+        raise SchemaMismatchError(f"`{spec.desktop}` is not a table at the target, which rows could be inserted into.")
+    source.required(OWNER)
+    for name in spec.key:
+        source.required(name)
+        target.required(name)
+    synced: list[SyncedColumn] = []
+    for column in target.columns:
+        from_source = source.column(column.name)
+        if from_source is None or column.name in spec.skip or column.generated or column.identity == "a":
+            continue
+        synced.append(_synced(back, from_source, column, place=len(synced)))
+    if not {column.name for column in synced}.issuperset(spec.key):
+        # A key that the target makes itself says nothing of the phone's row.
+        back = dataclasses.replace(back, key=())
+    return TableMapping(
+        spec=back, scope=scope, source=source, target=target, synced=tuple(synced), asides=tuple(asides)
+    )
+
+
+def _from_phone(source: Table) -> Aside:
+    return Aside(
+        name=FROM_PHONE,
+        type="boolean",
+        read=sql.SQL("coalesce({}::text = {}, false)").format(sql.Identifier("s", source.required(OWNER).name), PHONE),
     )
 
 
@@ -234,9 +305,14 @@ def _synced(spec: TableSpec, source: Column, target: Column, *, place: int) -> S
     for expression in spec.expressions:
         if expression.column == target.name:
             # Reviewed by a person: the value is what the expression makes of it.
-            read = sql.SQL("({})").format(sql.SQL(expression.forward))
-            raw = f"raw:{place}" if target.name in spec.key else None
-            return SyncedColumn(column=target, source=source, read=read, raw=raw)
+            # But it may not lose one: the time of a row without a date.
+            return SyncedColumn(
+                column=target,
+                source=source,
+                read=sql.SQL("({})").format(sql.SQL(expression.forward)),
+                faithful="({value} IS NULL) = ({raw} IS NULL)",
+                raw=f"raw:{place}",
+            )
     try:
         how = Conversion() if target.name in STAMPS else conversion(source, target)
     except SchemaMismatchError as exc:

@@ -1,8 +1,8 @@
 """Merge staging into the target: plan what differs, then write only that.
 
-`plan_merge` fills the table of actions and writes nothing else; `apply_merge` carries it out in the order delete,
-update, insert. Every write repeats in its WHERE who owns the row, whose office it is and what it held when the plan was
-made: a row that somebody changed in between is not hit, and the whole is planned anew.
+`plan_merge` fills the table of actions and writes nothing to the target; `apply_merge` carries it out in the order
+delete, update, insert. Every write repeats in its WHERE who owns the row, whose office it is and what it held when the
+plan was made: a row that somebody changed in between is not hit, and the whole is planned anew.
 """
 
 import dataclasses
@@ -15,6 +15,8 @@ from powerca_sync.engine.database import Cursor, configure, is_refusal, one_row
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.statements import apply as apply_statements
 from powerca_sync.engine.statements import plan as plan_statements
+from powerca_sync.engine.statements import plan_delete_insert as delete_insert
+from powerca_sync.engine.statements import plan_upsert as upsert
 from powerca_sync.engine.statements import quarantine
 from powerca_sync.engine.statements.fragments import UNSETTLED
 from powerca_sync.errors import MergeError
@@ -71,12 +73,19 @@ class MergeResult:
 
 
 def plan_merge(cursor: Cursor, mapping: TableMapping, *, complete: bool) -> MergePlan:
-    """Fill the table of actions. `complete`: staging has all of the source's rows, so that a missing one is gone."""
+    """Fill the table of actions; staged rows that have no certain place go to the rejected.
+
+    `complete`: staging has all of the source's rows, so that a missing one is gone.
+    """
     counts: dict[str, int] = {}
     if mapping.spec.strategy is Strategy.UPSERT:
-        _count(cursor, plan_statements.plan_upsert(mapping, complete=complete), counts)
+        _count(cursor, upsert.plan_upsert(mapping, complete=complete), counts)
     else:
         _plan_delete_insert(cursor, mapping, counts, complete=complete)
+    for unplaced in ("collision", "ambiguous"):
+        if counts.get(unplaced):
+            faulty = apply_statements.faulty_actions(unplaced, reason=unplaced, mapping=mapping)
+            cursor.execute(quarantine.reject(mapping, faulty))
     if counts.get("delete"):
         counts["referenced"] = _keep_referenced(cursor, mapping)
         counts["delete"] -= counts["referenced"]
@@ -86,19 +95,19 @@ def plan_merge(cursor: Cursor, mapping: TableMapping, *, complete: bool) -> Merg
 
 def _plan_delete_insert(cursor: Cursor, mapping: TableMapping, counts: dict[str, int], *, complete: bool) -> None:
     """Look at no row where the office has none yet, and at no content that both sides have equally often."""
-    cursor.execute(plan_statements.has_rows(mapping))
+    cursor.execute(delete_insert.has_rows(mapping))
     if cursor.fetchone() == (False,):
-        _count(cursor, plan_statements.plan_inserts(), counts)
+        _count(cursor, delete_insert.plan_inserts(), counts)
         return
-    cursor.execute(plan_statements.plan_contents(mapping))
+    cursor.execute(delete_insert.plan_contents(mapping))
     # Without a look at how few they are, both tables would be sorted to find them.
     cursor.execute(sql.SQL("ANALYZE {}").format(UNSETTLED))
-    settled, unsettled, with_copies = one_row(cursor, plan_statements.count_settled())
+    settled, unsettled, with_copies = one_row(cursor, delete_insert.count_settled())
     if unsettled:
         # Thousands of copies of few contents: the planner expects a handful, and would compare each with each.
         allowed = "off" if with_copies else "on"
         configure(cursor, {"enable_nestloop": allowed, "enable_mergejoin": allowed})
-        _count(cursor, plan_statements.plan_pairs(mapping, complete=complete, copies=with_copies > 0), counts)
+        _count(cursor, delete_insert.plan_pairs(mapping, complete=complete, copies=with_copies > 0), counts)
         configure(cursor, {"enable_nestloop": "on", "enable_mergejoin": "on"})
         if counts.get("overtaken"):
             raise OvertakenError("rows changed while the merge was planned")
@@ -112,22 +121,10 @@ def _count(cursor: Cursor, statement: sql.Composed, counts: dict[str, int]) -> N
 
 
 def apply_merge(cursor: Cursor, mapping: TableMapping, plan: MergePlan) -> MergeResult:
-    """Carry out the plan; staged rows that the target refuses, and collisions, go to the rejected.
+    """Carry out the plan; staged rows that the target refuses go to the rejected.
 
     Raises `OvertakenError` where a planned row is not as it was.
     """
-    if plan.collision:
-        cursor.execute(
-            quarantine.reject(
-                mapping, apply_statements.faulty_actions("collision", reason="collision", mapping=mapping)
-            )
-        )
-    if plan.ambiguous:
-        cursor.execute(
-            quarantine.reject(
-                mapping, apply_statements.faulty_actions("ambiguous", reason="ambiguous", mapping=mapping)
-            )
-        )
     kept = 0
     if plan.delete and mapping.target.referenced_by:
         # Locked first and looked at by a later statement, which sees what was committed while the lock was waited for.

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 import psycopg
 from psycopg import sql
 
-from powerca_sync.engine.catalog import Table, read_tables
+from powerca_sync.engine.catalog import Table, read_tables, schema_and_name
 from powerca_sync.engine.conversion import equal
 from powerca_sync.engine.database import Cursor
-from powerca_sync.errors import SchemaMismatchError
+from powerca_sync.errors import ConfigurationError, SchemaMismatchError
 from powerca_sync.tables import Reference, TableSpec, spec_named
 
 
@@ -21,6 +21,8 @@ class Office:
     identity: str
     #: Keys of its organisations, in text form. None: the tables are not split by office.
     orgs: tuple[str, ...] | None
+    #: The desktop's table that has them.
+    table: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,6 +33,8 @@ class Scope:
     specs: Sequence[TableSpec]
     #: Facts about the target's tables, by mobile name.
     tables: Mapping[str, Table]
+    #: Tables, as (schema, name), whose rows are read elsewhere, because they are not yet what a planned run makes them.
+    planned: Mapping[tuple[str, str], sql.Identifier] = dataclasses.field(default_factory=dict)
 
     def holds(self, spec: TableSpec, alias: str) -> sql.Composable:
         """A condition on `alias`, a row of the table of `spec`; NULL where the row leads to no office."""
@@ -44,7 +48,7 @@ class Scope:
         parent = spec_named(self.specs, upward.parent)
         table = self.table(upward.parent)
         return sql.SQL("EXISTS (SELECT FROM {parent} AS {above} WHERE {link} AND {holds})").format(
-            parent=table.identifier,
+            parent=self.rows(table.schema, table.name),
             above=sql.Identifier(above),
             link=equal(
                 sql.Identifier(above, upward.names),
@@ -54,6 +58,10 @@ class Scope:
             ),
             holds=self.holds(parent, above),
         )
+
+    def rows(self, schema: str, name: str) -> sql.Identifier:
+        """Where to read the rows of another table than the one that is synced."""
+        return self.planned.get((schema, name), sql.Identifier(schema, name))
 
     def table(self, mobile: str) -> Table:
         """Facts about a target table; `SchemaMismatchError` if it does not exist."""
@@ -83,7 +91,7 @@ def read_office(source: Cursor, specs: Sequence[TableSpec], identity: str) -> Of
             value=sql.SQL("trim_scale({})").format(key) if number else key, table=table.identifier, key=key
         )
     )
-    return Office(identity=identity, orgs=tuple(org for (org,) in source.fetchall()))
+    return Office(identity=identity, orgs=tuple(org for (org,) in source.fetchall()), table=spec.desktop)
 
 
 def as_the_target_has_it(
@@ -124,6 +132,50 @@ def ancestors(spec: TableSpec, specs: Sequence[TableSpec]) -> tuple[str, ...]:
     """Mobile names of the tables between `spec` and its office."""
     upward = office_reference(spec, specs)
     return () if upward is None else (upward.parent, *ancestors(spec_named(specs, upward.parent), specs))
+
+
+def belongs(spec: TableSpec, specs: Sequence[TableSpec], office: Office, alias: str, *, alone: bool) -> sql.Composable:
+    """A condition on `alias`, a phone's row: true where it is this office's, false where another's, else NULL.
+
+    A row that leads to no organisation is of the office of whoever made it; if that is not known either, and this
+    office is `alone`, of this one. Needs no facts about the tables: links are compared as text, and phones' rows are
+    few.
+    """
+    if office.orgs is None or spec.office is None:
+        return sql.SQL("TRUE")
+    verdicts = [_verdict(spec, specs, office, alias)]
+    if spec.made_by is not None:
+        maker = next((one for one in spec.references if one.column == spec.made_by), None)
+        if maker is None:
+            raise ConfigurationError(
+                f"Table `{spec.mobile}`: `made_by` names `{spec.made_by}`, for which there is no reference. Add one."
+            )
+        verdicts.append(_above(maker, specs, office, alias))
+    if alone:
+        verdicts.append(sql.SQL("TRUE"))
+    return sql.SQL("coalesce({})").format(sql.SQL(", ").join(verdicts))
+
+
+def _verdict(spec: TableSpec, specs: Sequence[TableSpec], office: Office, alias: str) -> sql.Composable:
+    assert office.orgs is not None
+    upward = office_reference(spec, specs)
+    if upward is not None:
+        return _above(upward, specs, office, alias)
+    column = spec.key[0] if spec.defines_offices else spec.office
+    if column is None:
+        return sql.SQL("NULL::boolean")
+    return sql.SQL("{} = ANY ({})").format(sql.Identifier(alias, column), array_literal(office.orgs))
+
+
+def _above(reference: Reference, specs: Sequence[TableSpec], office: Office, alias: str) -> sql.Composed:
+    above = f"{alias}_up"
+    return sql.SQL("(SELECT bool_or({verdict}) FROM {parent} AS {above} WHERE {there}::text = {own}::text)").format(
+        verdict=_verdict(spec_named(specs, reference.parent), specs, office, above),
+        parent=sql.Identifier(*schema_and_name(reference.parent)),
+        above=sql.Identifier(above),
+        there=sql.Identifier(above, reference.names),
+        own=sql.Identifier(alias, reference.column),
+    )
 
 
 def array_literal(values: Sequence[str]) -> sql.Literal:

@@ -1,17 +1,29 @@
 """What one run did to one table, and what it went by."""
 
 import dataclasses
+import enum
 from collections.abc import Mapping
 
 from powerca_sync.engine.catalog import Column
 from powerca_sync.engine.database import Timeouts
 from powerca_sync.engine.extract import DEFAULT_OVERLAP, Mode
 from powerca_sync.engine.validation import LookupResult, Quarantined, Rejections
+from powerca_sync.settings import Limits
+
+
+class Transfer(enum.StrEnum):
+    """What of the rows that a full run looks at goes over the line."""
+
+    #: Only differences, if the target is far away.
+    AUTO = "auto"
+    EVERYTHING = "everything"
+    #: Digests first, then the rows that differ; the others are taken from the target itself.
+    DIFFERENCES = "differences"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
-    """How to read the source and how long to wait."""
+    """How to read the source, how long to wait, and what a run may do at most."""
 
     #: Of the office. None: what the source reports.
     timezone: str | None = None
@@ -20,6 +32,11 @@ class Options:
     timeouts: Timeouts = dataclasses.field(default_factory=Timeouts)
     #: Seconds by which a `timestamp` mark goes back.
     overlap: float = DEFAULT_OVERLAP
+    #: Over those of the specs.
+    limits: Limits = dataclasses.field(default_factory=Limits)
+    #: Look at what was written before committing, and roll back if it is not as it was meant.
+    verify_on_commit: bool = False
+    transfer: Transfer = Transfer.AUTO
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,6 +73,10 @@ class ForwardResult:
     kept_referenced: int
     #: Rows of this office on the target that are neither the desktop's nor a phone's; never touched.
     kept_other: int
+    #: Rows of this office on the target that phones made.
+    phone_rows: int
+    #: Of them, written by this run all the same: by a trigger of the target.
+    phone_rows_written: int
     #: Of the quarantined, those whose reference leads nowhere.
     filtered: int
     #: Rows of this office on the target afterwards.
@@ -79,3 +100,62 @@ class ForwardResult:
     def written(self) -> int:
         """Rows of the target table that were written in any way."""
         return self.inserted + self.updated + self.deleted
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Conflict:
+    """A row born on either side under one key, with different content: both contents, sensitive columns masked."""
+
+    key: Mapping[str, str | None]
+    #: As the phone has it: column to text.
+    phone: Mapping[str, str | None]
+    #: As the desktop has it.
+    desktop: Mapping[str, str | None]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class ReverseResult:
+    """What one pull did to one table. All counts are rows.
+
+    `seen = pulled + already_there + adopted + conflicts + quarantined`, always.
+    """
+
+    #: Mobile name.
+    table: str
+    #: The phones' rows of this office on mobile.
+    seen: int
+    #: Inserted on the desktop.
+    pulled: int
+    #: Pulled before, as the ledger says.
+    already_there: int
+    #: Found on the desktop with the same content, and entered into the ledger.
+    adopted: int
+    #: In quarantine because the desktop has another row of the same key.
+    conflicts: int
+    #: In quarantine for any other reason.
+    quarantined: int
+    #: Of those already there: edited on mobile after their pull; the desktop keeps what was pulled.
+    changed_after_pull: int
+    #: Of those already there: no longer on the desktop.
+    missing_after_pull: int
+    #: Phone rows without an office of which nobody can say whose they are; not among the seen.
+    unassigned: int
+    #: Pulled before, and gone from mobile since.
+    gone: int
+    #: Of the pulled: the desktop changed the row as it took it.
+    altered: int
+    rejections: tuple[Rejections, ...]
+    #: The first quarantined rows of each reason.
+    samples: tuple[Quarantined, ...]
+    #: The first conflicts.
+    conflict_samples: tuple[Conflict, ...]
+    #: Keys of the first rows changed, and of the first missing, after their pull.
+    changed_keys: tuple[str, ...]
+    missing_keys: tuple[str, ...]
+    warnings: tuple[str, ...]
+    #: Columns of the desktop that travel.
+    columns: tuple[Column, ...]
+    #: Read from mobile.
+    bytes: int
+    #: Seconds by phase, in order.
+    seconds: Mapping[str, float]

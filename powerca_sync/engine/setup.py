@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
-from powerca_sync.engine import state
+from powerca_sync.engine import ledger, state
 from powerca_sync.engine.catalog import read_tables
 from powerca_sync.engine.database import Connection, Timeouts, explained, transaction
 from powerca_sync.engine.extract import read_snapshot
@@ -15,8 +15,10 @@ from powerca_sync.tables import TableSpec
 class Introduction:
     """What the target now knows of the source."""
 
-    #: Whether any of the engine's own tables had to be made.
+    #: Whether any of the engine's own tables at the target had to be made.
     created: bool
+    #: Whether the ledger of pulled phone rows had to be made at the source; None where no table has a way back.
+    ledger_created: bool | None
     office: Office
 
 
@@ -38,10 +40,10 @@ def identify_office(source: Connection, target: Connection, specs: Sequence[Tabl
 def introduce(
     *, source: Connection, target: Connection, specs: Sequence[TableSpec], accept: bool = False
 ) -> Introduction:
-    """Prepare the target for this source; changes nothing where that has been done.
+    """Prepare the target for this source, and the source for phone rows; changes nothing where that has been done.
 
     Raises `UnsafeTargetError` if another desktop has one of the organisations, unless `accept`: then this one takes
-    its place.
+    its place. Raises `ConfigurationError` where a role may not make what is missing; the target comes first.
     """
     office = identify_office(source, target, specs)
     created = state.prepare_target(target)
@@ -50,4 +52,5 @@ def introduce(
         transaction(target, timezone="UTC", timeouts=Timeouts()) as cursor,
     ):
         state.claim_office(cursor, office, accept=accept)
-    return Introduction(created=created, office=office)
+    ledger_created = ledger.prepare_ledger(source) if any(spec.reverse for spec in specs) else None
+    return Introduction(created=created, ledger_created=ledger_created, office=office)

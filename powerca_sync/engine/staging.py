@@ -5,6 +5,7 @@ sent again in halves, down to the rows at fault.
 """
 
 import dataclasses
+import itertools
 import logging
 import re
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -27,6 +28,8 @@ logger = logging.getLogger(__name__)
 CHUNK = 8 * 1024 * 1024
 #: Bytes handed to the driver at a time; row by row costs half as much again.
 BLOCK = 64 * 1024
+#: What rows travel in.
+UTF8 = "utf-8"
 #: Beyond this many refused rows the table is at fault, not the rows.
 MOST_REFUSED = 10_000
 
@@ -38,6 +41,8 @@ class Staged:
     read: int = 0
     accepted: int = 0
     refused: int = 0
+    #: Read from no one: rows that came from phones, which digests have shown to be there.
+    echo: int = 0
     bytes: int = 0
 
 
@@ -102,24 +107,35 @@ def python_codec(encoding: str) -> str:
 
 
 def stage_rows(
-    cursor: Cursor, mapping: TableMapping, rows: Iterable[bytes], *, into: sql.Identifier = STAGING
+    cursor: Cursor,
+    mapping: TableMapping,
+    rows: Iterable[bytes],
+    *,
+    into: sql.Identifier = STAGING,
+    codec: str = UTF8,
 ) -> Staged:
     """COPY rows (text, each ending in a newline) into staging; those that do not fit go to the rejected.
 
+    `codec` is Python's name of the encoding in which the target wants its text, where it does not convert it itself.
     Raises `StagingError` where the target's count is not ours, or too many rows do not fit.
     """
     staged, source = Staged(), iter(rows)
+    first = next(source, None)
+    if first is None:
+        # A COPY under a savepoint is four round trips.
+        return staged
+    source = itertools.chain([first], source)
     copy_in = statements.copy_in(mapping, into)
     while True:
         chunk = _Chunk()
         try:
             with cursor.connection.transaction(), cursor.copy(copy_in) as copy:
                 for block in chunk.fill(source):
-                    copy.write(block)
-        except psycopg.Error as exc:
-            if not is_refusal(exc):
+                    copy.write(_encoded(block, codec))
+        except (psycopg.Error, UnicodeEncodeError) as exc:
+            if isinstance(exc, psycopg.Error) and not is_refusal(exc):
                 raise
-            for row, reason in _isolate(cursor, copy_in, chunk.rows(), staged):
+            for row, reason in _isolate(cursor, copy_in, chunk.rows(), staged, codec):
                 staged.refused += 1
                 if staged.refused > MOST_REFUSED:
                     raise StagingError(
@@ -127,7 +143,7 @@ def stage_rows(
                         f"one: {_words(mapping, row, reason)}. Nothing was written. Compare the columns of both sides."
                     ) from exc
                 if into is STAGING:
-                    _refuse(cursor, mapping, row, reason)
+                    _refuse(cursor, mapping, row, reason, codec)
         else:
             staged.accepted += cursor.rowcount
         staged.read += chunk.count
@@ -183,18 +199,22 @@ class _Chunk:
         return b"".join(self.blocks).split(b"\n")[:-1]
 
 
+def _encoded(rows: bytes, codec: str) -> bytes:
+    return rows if codec == UTF8 else rows.decode().encode(codec)
+
+
 def _isolate(
-    cursor: Cursor, copy_in: sql.Composed, rows: Sequence[bytes], staged: Staged
-) -> Iterator[tuple[bytes, psycopg.Error]]:
+    cursor: Cursor, copy_in: sql.Composed, rows: Sequence[bytes], staged: Staged, codec: str
+) -> Iterator[tuple[bytes, psycopg.Error | UnicodeEncodeError]]:
     """Bisect refused rows: stage those that fit, give the others with the reason, in order."""
     refused = [rows]
     while refused:
         part = refused.pop()
         try:
             with cursor.connection.transaction(), cursor.copy(copy_in) as copy:
-                copy.write(b"\n".join(part) + b"\n")
-        except psycopg.Error as exc:
-            if not is_refusal(exc):
+                copy.write(_encoded(b"\n".join(part) + b"\n", codec))
+        except (psycopg.Error, UnicodeEncodeError) as exc:
+            if isinstance(exc, psycopg.Error) and not is_refusal(exc):
                 raise
             if len(part) == 1:
                 yield part[0], exc
@@ -205,31 +225,45 @@ def _isolate(
             staged.accepted += cursor.rowcount
 
 
-def _refuse(cursor: Cursor, mapping: TableMapping, row: bytes, exc: psycopg.Error) -> None:
+def _refuse(
+    cursor: Cursor, mapping: TableMapping, row: bytes, exc: psycopg.Error | UnicodeEncodeError, codec: str
+) -> None:
     """Set a row aside with its key, its image and the database's words; its last good version is to be kept."""
-    values = dict(zip(staged_names(mapping), parse_row(row), strict=False))
+    stored = cursor.connection.info.parameter_status("server_encoding") or "UTF8"
+    possible = codec if stored == "SQL_ASCII" else python_codec(stored)
+    parsed = (value and _storable(value, possible) for value in parse_row(row))
+    values = dict(zip(staged_names(mapping), parsed, strict=False))
     synced = {column.name: column for column in mapping.synced}
     key = {}
     for name in mapping.spec.key:
         text = values.get(synced[name].raw or name)
         # As `char(n)::text` has it, by which the row is looked for at the source.
         key[name] = text.rstrip(" ") if text and synced[name].source.base == "bpchar" else text
+    key |= {aside.name: values.get(aside.name) for aside in mapping.asides if aside.identifies}
     image = {name: values.get(name) for name in synced if name not in mapping.spec.sensitive}
-    cursor.execute(quarantine.insert_rejected(), [_words(mapping, row, exc), Jsonb(key), Jsonb(image)])
+    words = _storable(_words(mapping, row, exc), possible)
+    cursor.execute(quarantine.insert_rejected(), [words, Jsonb(key), Jsonb(image)])
     if not mapping.spec.key:
         return
     fields = dict(zip(staged_names(mapping), row.split(b"\t"), strict=False))
     try:
         with cursor.connection.transaction(), cursor.copy(statements.copy_in_held(mapping)) as copy:
-            copy.write(b"\t".join(fields.get(name, rb"\N") for name in mapping.spec.key) + b"\n")
-    except psycopg.Error as not_a_key:
+            copy.write(_encoded(b"\t".join(fields.get(name, rb"\N") for name in mapping.spec.key) + b"\n", codec))
+    except (psycopg.Error, UnicodeEncodeError) as not_a_key:
         # A key that the target cannot even read has no row there that would have to be held.
-        if not is_refusal(not_a_key):
+        if isinstance(not_a_key, psycopg.Error) and not is_refusal(not_a_key):
             raise
 
 
-def _words(mapping: TableMapping, row: bytes, exc: psycopg.Error) -> str:
+def _storable(text: str, codec: str) -> str:
+    """The text with escapes for characters that the target cannot hold, which may be why the row is in quarantine."""
+    return text.encode(codec, "backslashreplace").decode(codec)
+
+
+def _words(mapping: TableMapping, row: bytes, exc: psycopg.Error | UnicodeEncodeError) -> str:
     """What the database said, with the column where it names one, and without any sensitive value."""
+    if isinstance(exc, UnicodeEncodeError):
+        return f"a character is not in the target's encoding: {exc.object[exc.start]!a}"
     words = exc.diag.message_primary or str(exc)
     values = dict(zip(staged_names(mapping), parse_row(row), strict=False))
     for name in mapping.spec.sensitive:

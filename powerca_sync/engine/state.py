@@ -65,18 +65,30 @@ def claim_office(cursor: Cursor, office: Office, *, accept: bool = False) -> Non
 
     With `accept` the other desktop is replaced, and what was remembered of its tables is forgotten.
     """
+    check_organisations(office)
     if office.orgs is None:
         return
-    if not office.orgs:
-        raise UnsafeTargetError(
-            "The desktop's table of organisations is empty, so that no row can be told to be this office's. Nothing "
-            "was read. Check that the settings name the right database."
-        )
     claim = {"office": office.identity, "orgs": list(office.orgs)}
     if accept:
         cursor.execute(load("accept_office.sql"), claim)
-    cursor.execute(load("claim_office.sql"), claim)
-    cursor.execute("SELECT org_id, office FROM powerca_sync.office WHERE org_id = ANY (%(orgs)s)", claim)
+    if not check_claim(cursor, office):
+        cursor.execute(load("claim_office.sql"), claim)
+        check_claim(cursor, office)
+
+
+def check_organisations(office: Office) -> None:
+    """Raises `UnsafeTargetError` if the desktop should have organisations and has none."""
+    if office.orgs is not None and not office.orgs:
+        raise UnsafeTargetError(
+            f"The desktop's table of organisations is empty (`{office.table}` has 0 rows with a key; the limit is 1), "
+            "so that no row can be told to be this office's. Nothing was read, and no switch allows it. Check that the "
+            "settings name the right database."
+        )
+
+
+def check_claim(cursor: Cursor, office: Office) -> bool:
+    """Whether all of the organisations are claimed; raises `UnsafeTargetError` if another desktop has one of them."""
+    cursor.execute("SELECT org_id, office FROM powerca_sync.office WHERE org_id = ANY (%s)", [list(office.orgs or ())])
     holders: dict[str, str] = dict(cursor.fetchall())
     others = sorted(org for org, holder in holders.items() if holder != office.identity)
     if others:
@@ -85,6 +97,16 @@ def claim_office(cursor: Cursor, office: Office, *, accept: bool = False) -> Non
             f"`{office.identity}`). Nothing was read. If this desktop has taken the other's place, for example after "
             "it was moved to a new machine, run `powerca-sync init --accept-source`."
         )
+    return holders.keys() >= set(office.orgs or ())
+
+
+def is_remembered(cursor: Cursor) -> bool:
+    """Whether a sync has ever prepared this target, so that there is something to read."""
+    cursor.execute(
+        "SELECT to_regclass('powerca_sync.office') IS NOT NULL AND to_regclass('powerca_sync.table_state') IS NOT NULL"
+        " AND to_regclass('powerca_sync.quarantine') IS NOT NULL"
+    )
+    return cursor.fetchone() == (True,)
 
 
 def read_state(cursor: Cursor, office: Office, table: str, lookups: Sequence[str]) -> TableState:

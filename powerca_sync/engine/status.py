@@ -7,10 +7,10 @@ from datetime import datetime
 from psycopg import sql
 
 from powerca_sync.engine.catalog import Table, read_tables
-from powerca_sync.engine.conversion import equal
 from powerca_sync.engine.database import Connection, Cursor, Timeouts, explained, one_row, transaction
 from powerca_sync.engine.office import Office, Scope
 from powerca_sync.engine.sql import load
+from powerca_sync.engine.statements.references import leads_nowhere
 from powerca_sync.engine.validation import Rejections
 from powerca_sync.tables import DESKTOP, OWNER, PHONE, Reference, TableSpec
 
@@ -56,12 +56,17 @@ class TableStatus:
 
 
 def read_status(
-    target: Connection, specs: Sequence[TableSpec], office: Office | None
+    target: Connection,
+    specs: Sequence[TableSpec],
+    office: Office | None,
+    *,
+    only: Sequence[TableSpec] | None = None,
 ) -> tuple[TableStatus, ...] | None:
-    """The status of each table, in the order of `specs`; None if no sync has ever prepared this target.
+    """The status of each table of `only` (default: all), in their order; None if no sync ever prepared this target.
 
     Counts rows and quarantine of that office only; without one, of all offices. Only reads, at one instant.
     """
+    wanted = specs if only is None else only
     with (
         explained("reading the status at the target"),
         transaction(target, timezone="UTC", timeouts=Timeouts(), snapshot=True) as cursor,
@@ -74,7 +79,7 @@ def read_status(
         scope = Scope(office=office or everybody, specs=specs, tables=tables)
         cursor.execute(
             load("status.sql"),
-            {"tables": [spec.mobile for spec in specs], "office": office.identity if office else None},
+            {"tables": [spec.mobile for spec in wanted], "office": office.identity if office else None},
         )
         remembered = cursor.fetchall()
         return tuple(
@@ -89,7 +94,7 @@ def read_status(
                 contents=_count(cursor, spec, scope) if spec.mobile in tables else None,
             )
             for spec, (name, mode, last_sync, records, milliseconds, error, quarantine) in zip(
-                specs, remembered, strict=True
+                wanted, remembered, strict=True
             )
         )
 
@@ -126,7 +131,9 @@ def count_rows(spec: TableSpec, scope: Scope, references: Sequence[Reference]) -
             for side in (DESKTOP, PHONE)
         ),
         *(
-            sql.SQL("count(*) FILTER (WHERE {})").format(_leads_nowhere(reference, table, scope))
+            sql.SQL("count(*) FILTER (WHERE {})").format(
+                leads_nowhere(reference, table, scope.table(reference.parent), alias="t")
+            )
             for reference in references
         ),
     ]
@@ -136,17 +143,3 @@ FROM {table} AS t
 WHERE {in_office}""").format(
         counts=sql.SQL(",\n    ").join(counts), table=table.identifier, in_office=scope.holds(spec, "t")
     )
-
-
-def _leads_nowhere(reference: Reference, table: Table, scope: Scope) -> sql.Composed:
-    parent = scope.table(reference.parent)
-    own = sql.Identifier("t", reference.column)
-    there = sql.Identifier("p", reference.names)
-    condition = sql.SQL("{own} IS NOT NULL AND NOT EXISTS (SELECT FROM {parent} AS p WHERE {same})").format(
-        own=own,
-        parent=parent.identifier,
-        same=equal(there, parent.required(reference.names), own, table.required(reference.column)),
-    )
-    if reference.zero_is_none:
-        condition = sql.SQL("{own}::text <> '0' AND {condition}").format(own=own, condition=condition)
-    return condition

@@ -1,5 +1,6 @@
 """Decide which staged rows are fit to be merged: what came from phones, duplicates, lookups, rules and references."""
 
+import contextlib
 import dataclasses
 
 import psycopg
@@ -34,10 +35,17 @@ class Rejections:
     column: str | None
     parent: str | None
     rows: int
+    #: The database's words, where it refused the rows itself.
+    message: str | None = None
 
     def __str__(self) -> str:
         """How many, and why."""
-        return f"{self.rows} rows wait in quarantine: {_sentence(self.reason, self.column, self.parent)}"
+        return f"{self.rows} rows wait in quarantine: {self.why}"
+
+    @property
+    def why(self) -> str:
+        """The reason as a sentence."""
+        return self.message or _sentence(self.reason, self.column, self.parent)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,6 +89,8 @@ def _sentence(reason: str, column: str | None, parent: str | None, *, value: str
             return f"{named} is a row of another office, or of none"
         case "ambiguous":
             return f"another row of the same {column} is in quarantine, so that its place at the target is not certain"
+        case "conflict":
+            return f"the target has another row of its own with {named}"
         case "office":
             return f"{named} leads to no organisation of this office"
         case _:
@@ -141,6 +151,23 @@ _NUMBERS = {"int2", "int4", "int8", "numeric"}
 _ALIKE = {"bool", "date", "uuid"}
 
 
+def check_rows(cursor: Cursor, mapping: TableMapping) -> tuple[LookupResult, ...]:
+    """Fill the lookups, then send to quarantine what is not fit to be merged."""
+    lookups = mapping.spec.lookups
+    found = [fill_lookup(cursor, mapping, lookup) for lookup in lookups]
+    reject_faulty(cursor, mapping)
+    return tuple(
+        LookupResult(
+            column=lookup.column,
+            table=lookup.table,
+            filled=filled,
+            ambiguous=ambiguous,
+            missed=count_missed(cursor, lookup),
+        )
+        for lookup, (filled, ambiguous) in zip(lookups, found, strict=True)
+    )
+
+
 def fill_lookup(cursor: Cursor, mapping: TableMapping, lookup: Lookup) -> tuple[int, int]:
     """Fill a column from another table of the target; answers (rows filled, rows with several answers)."""
     filled, ambiguous = one_row(cursor, rule_statements.fill_lookup(mapping, lookup))
@@ -159,11 +186,12 @@ def reject_faulty(cursor: Cursor, mapping: TableMapping) -> None:
     names_itself = any(key.parent == (mapping.target.schema, mapping.target.name) for key in mapping.target.references)
     names_itself |= any(reference.parent == mapping.spec.mobile for reference in mapping.checked_references())
     while True:
+        may_raise = any(rule.reason == "check" for rule in rules)
         try:
-            with cursor.connection.transaction():
+            with cursor.connection.transaction() if may_raise else contextlib.nullcontext():
                 cursor.execute(quarantine.reject_faulty(mapping, rules))
         except psycopg.Error as exc:
-            if not is_refusal(exc) or not any(rule.reason == "check" for rule in rules):
+            if not is_refusal(exc) or not may_raise:
                 raise
             # A CHECK that raises for some row: leave all of them to the merge, which isolates that row.
             rules = [rule for rule in rules if rule.reason != "check"]
@@ -176,8 +204,8 @@ def rejections(cursor: Cursor) -> tuple[Rejections, ...]:
     """What was rejected, most first."""
     cursor.execute(quarantine.summarize_rejected())
     return tuple(
-        Rejections(reason=reason, column=column, parent=parent, rows=rows)
-        for reason, column, parent, rows in cursor.fetchall()
+        Rejections(reason=reason, column=column, parent=parent, message=message, rows=rows)
+        for reason, column, parent, message, rows in cursor.fetchall()
     )
 
 

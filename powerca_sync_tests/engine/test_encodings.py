@@ -7,9 +7,12 @@ import pytest
 from psycopg import sql
 
 from powerca_sync.demo import Server
+from powerca_sync.engine.agreement import Known
 from powerca_sync.engine.database import Connection
 from powerca_sync.engine.result import Options
 from powerca_sync.engine.staging import python_codec
+from powerca_sync.engine.verification import Verification
+from powerca_sync.engine.verify import verify
 from powerca_sync_tests.helpers import QUICK, Pair, fates, spec
 
 NOTES = spec("notes", "id")
@@ -118,3 +121,39 @@ def test_names_and_keys_beyond_ascii_work_in_an_old_encoding_too(encoded: Callab
     pair.source.execute("""UPDATE "größe" SET "maß" = 'groß' WHERE "schlüssel" = 'ö'""")
     assert fates(pair.sync(sizes, mode="incremental")) == {"inserted": 1}
     assert pair.rows('SELECT * FROM "größe" ORDER BY 1') == [("ä", "klein"), ("ö", "groß")]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "declared", "moved"),
+    [("WIN1252", None, False), ("LATIN1", None, False), ("SQL_ASCII", "WIN1252", False), ("EUC_JP", None, True)],
+)
+def test_both_sides_are_seen_to_agree_or_to_differ_whatever_the_encoding(
+    encoded: Callable[[str], Pair], encoding: str, declared: str | None, moved: bool
+) -> None:
+    pair = encoded(encoding)
+    codec = python_codec(declared or encoding)
+    make_notes(pair, *(note.encode(codec) for note in ("表" if moved else "Zoë\x01", "plain", "")))
+    options = Options(timeouts=QUICK.timeouts, encoding=declared)
+    pair.sync(NOTES, options=options)
+
+    def look() -> Verification:
+        (found,) = verify(source=pair.source, target=pair.target, specs=[NOTES], options=options)
+        return found
+
+    assert (look().agrees, bool(look().moved)) == (True, moved)
+    pair.target.execute("UPDATE notes SET note = 'Zoe' WHERE id = 1")
+    outcome = look().outcome
+    assert outcome is not None
+    (sample,) = outcome.samples
+    assert sample.desktop == {"id": "1", "note": "表" if moved else "Zoë\x01"}
+
+
+def test_a_row_with_impossible_bytes_has_the_table_compared_at_the_target(encoded: Callable[[str], Pair]) -> None:
+    pair = encoded("WIN1252")
+    make_notes(pair, b"before", b"a\x81b", "Zoë".encode("cp1252"))
+    pair.sync(NOTES)
+    (found,) = verify(source=pair.source, target=pair.target, specs=[NOTES], options=QUICK)
+    assert found.agrees
+    assert found.outcome is not None
+    assert found.outcome.known == {Known.QUARANTINED: 1}
+    assert "WIN1252" in found.moved

@@ -22,6 +22,8 @@ from powerca_sync.errors import ConfigurationError, ContentionError, DatabaseUna
         ("connection failed: FATAL:  Tenant or user not found", False),
         ("connection failed: FATAL:  (ENOTFOUND) tenant/user postgres.abc not found", False),
         ('connection failed: FATAL:  password authentication failed for user "postgres"', False),
+        # PgBouncer's words.
+        ("connection failed: FATAL:  SASL authentication failed", False),
         ('connection failed: FATAL:  database "enterprise" does not exist', False),
         ('connection failed: FATAL:  role "clerk" is not permitted to log in', False),
         ("connection failed: server does not support SSL, but SSL was required", False),

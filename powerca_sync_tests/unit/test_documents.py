@@ -15,6 +15,7 @@ CONTRIBUTING = (PROJECT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 CHANGELOG = (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8")
 MAKEFILE = (PROJECT / "Makefile").read_text(encoding="utf-8")
 ENVIRONMENT = (PROJECT / ".env.example").read_text(encoding="utf-8")
+WINDOWS = (PROJECT / "docs" / "windows.md").read_text(encoding="utf-8")
 
 COMMANDS = sorted(main.commands)
 TARGETS = set(re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE))
@@ -25,7 +26,11 @@ def test_every_command_is_in_the_readme(command: str) -> None:
     assert f"powerca-sync {command}" in README
 
 
-@pytest.mark.parametrize("document", [README, CONTRIBUTING, ENVIRONMENT], ids=["readme", "contributing", "environment"])
+@pytest.mark.parametrize(
+    "document",
+    [README, CONTRIBUTING, ENVIRONMENT, WINDOWS],
+    ids=["readme", "contributing", "environment", "windows"],
+)
 def test_every_documented_command_and_option_exists(document: str) -> None:
     for command, rest in re.findall(r"powerca-sync ([a-z]+)([^`\n|]*)", document):
         assert command in main.commands, command

@@ -5,6 +5,7 @@ import pytest
 from powerca_sync.engine import guards
 from powerca_sync.engine.validation import Quarantined
 from powerca_sync.errors import MergeError, UnsafeTargetError
+from powerca_sync.settings import Limits
 from powerca_sync_tests.helpers import spec
 
 ITEMS = spec("items", "id")
@@ -58,3 +59,26 @@ def test_every_row_has_exactly_one_fate() -> None:
     guards.check_conservation(ITEMS, extracted=3, accounted={"inserted": 1, "updated": 2})
     with pytest.raises(MergeError, match=r"4 rows were read, but 3 are accounted for \(1 inserted, 2 updated\)"):
         guards.check_conservation(ITEMS, extracted=4, accounted={"inserted": 1, "updated": 2})
+
+
+def test_limits_that_are_set_go_before_those_of_the_spec() -> None:
+    assert guards.with_limits(STRICT, Limits()) == STRICT
+    lenient = guards.with_limits(STRICT, Limits(mass_delete_rows=30, quarantine_share=1))
+    guards.check_mass_delete(lenient, deletes=30, owned=30, allowed=False)
+    with pytest.raises(UnsafeTargetError, match=r"31 of the office's 31 rows .* the limit is 30"):
+        guards.check_mass_delete(lenient, deletes=31, owned=31, allowed=False)
+    guards.check_quarantine(lenient, quarantined=10, rows=10, samples=())
+    strict = guards.with_limits(ITEMS, Limits(mass_delete_share=0.001, mass_delete_rows=0, quarantine_rows=0))
+    with pytest.raises(UnsafeTargetError, match="the limit is 1"):
+        guards.check_mass_delete(strict, deletes=2, owned=1000, allowed=False)
+    with pytest.raises(UnsafeTargetError, match="the limit is 20% and more than 0 rows"):
+        guards.check_quarantine(strict, quarantined=1, rows=4, samples=())
+
+
+def test_every_refusal_names_what_allows_it_once() -> None:
+    with pytest.raises(UnsafeTargetError, match=r"`items`.*`--allow-mass-delete`"):
+        guards.check_mass_delete(ITEMS, deletes=21, owned=21, allowed=False)
+    with pytest.raises(UnsafeTargetError, match=r"`items`.*the limit is 1.*`--allow-mass-delete`"):
+        guards.check_not_emptied(ITEMS, read=0, read_before=9, allowed=False)
+    with pytest.raises(UnsafeTargetError, match=r"`items`.*`POWERCA_QUARANTINE_SHARE=1`"):
+        guards.check_quarantine(ITEMS, quarantined=21, rows=21, samples=())

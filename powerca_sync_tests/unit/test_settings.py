@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from powerca_sync.errors import ConfigurationError
-from powerca_sync.settings import REQUIRED, Endpoint, Settings
+from powerca_sync.settings import REQUIRED, Endpoint, Limits, Settings
 
 LEAST = {"LOCAL_DB_PASSWORD": "one", "SUPABASE_DB_HOST": "db.example.supabase.co", "SUPABASE_DB_PASSWORD": "two"}
 
@@ -56,6 +56,16 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     assert settings.desktop.name == "enterprise_db"
 
 
+def test_a_file_as_a_windows_editor_writes_it_is_read(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    lines = (*(f"{name}={value}" for name, value in LEAST.items()), r"SUPABASE_DB_SSLROOTCERT=C:\powerca\certs\new.crt")
+    # With a byte order mark and its own ends of lines.
+    file.write_bytes("".join(f"{line}\r\n" for line in lines).encode("utf-8-sig"))
+    settings = Settings.from_env({}, env_file=file)
+    assert (settings.desktop.password, settings.mobile.password) == ("one", "two")
+    assert settings.mobile.sslrootcert == r"C:\powerca\certs\new.crt"
+
+
 @pytest.mark.parametrize("port", ["0", "65536", "http", "-1", "5432.0", " 5432"])
 def test_a_port_that_is_none_is_named(port: str) -> None:
     with pytest.raises(ConfigurationError, match=f"LOCAL_DB_PORT is `{port}`, which is not a port number"):
@@ -88,3 +98,28 @@ def test_what_leaves_the_machine_is_encrypted_and_verified_unless_said_otherwise
     assert endpoint.effective_sslmode == mode
     named = Endpoint(side="mobile", host=host, port=5432, name="postgres", user="postgres", sslmode="require")
     assert named.effective_sslmode == "require"
+
+
+def test_limits_are_left_to_the_specs_unless_they_are_set() -> None:
+    assert Settings.from_env(LEAST, env_file=None).limits == Limits()
+    values = {
+        **{"POWERCA_MASS_DELETE_SHARE": "0.5", "POWERCA_MASS_DELETE_ROWS": "0"},
+        **{"POWERCA_QUARANTINE_SHARE": "1", "POWERCA_QUARANTINE_ROWS": "1000"},
+    }
+    limits = Limits(mass_delete_share=0.5, mass_delete_rows=0, quarantine_share=1, quarantine_rows=1000)
+    assert Settings.from_env(LEAST | values, env_file=None).limits == limits
+    assert Limits.from_env(values, env_file=None) == limits, "the demo has no other settings"
+
+
+@pytest.mark.parametrize("name", ["POWERCA_MASS_DELETE_SHARE", "POWERCA_QUARANTINE_SHARE"])
+@pytest.mark.parametrize("text", ["5", "1.01", "-0.1", "5%", "nan", "0,05", "1e-2", " 0.1"])
+def test_a_share_that_is_none_is_named(name: str, text: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"{name} is `{text}`, which is not a share\. .* 0\.05 is 5 %"):
+        Settings.from_env(LEAST | {name: text}, env_file=None)
+
+
+@pytest.mark.parametrize("name", ["POWERCA_MASS_DELETE_ROWS", "POWERCA_QUARANTINE_ROWS"])
+@pytest.mark.parametrize("text", ["-1", "1.5", "many", "0x10"])
+def test_a_number_of_rows_that_is_none_is_named(name: str, text: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name} is `{text}`, which is not a number of rows"):
+        Settings.from_env(LEAST | {name: text}, env_file=None)

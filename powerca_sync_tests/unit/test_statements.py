@@ -7,10 +7,25 @@ from datetime import UTC, datetime
 import pytest
 from psycopg import sql
 
+from powerca_sync.engine import sides
+from powerca_sync.engine.canonical import encoder
 from powerca_sync.engine.catalog import Check, Column, ForeignKey, Table, UniqueKey
-from powerca_sync.engine.mapping import TableMapping, map_table
-from powerca_sync.engine.office import Office, Scope
-from powerca_sync.engine.statements import apply, extract, plan, quarantine, rules, staging
+from powerca_sync.engine.mapping import TableMapping, map_back, map_table
+from powerca_sync.engine.office import Office, Scope, belongs
+from powerca_sync.engine.statements import (
+    apply,
+    extract,
+    ledger,
+    phones,
+    plan_delete_insert,
+    plan_upsert,
+    preview,
+    pull,
+    quarantine,
+    rules,
+    staging,
+    verify,
+)
 from powerca_sync.tables import Category, Lookup, Reference, Strategy, TableSpec
 
 
@@ -115,6 +130,26 @@ def test_what_is_read_from_the_source(golden: Callable[[str, str], None]) -> Non
     golden("extract.sql", text(statements))
 
 
+def test_how_two_sides_are_compared(golden: Callable[[str, str], None]) -> None:
+    jobs = mapping(Strategy.DELETE_INSERT)
+    utf8 = encoder(stored="UTF8")
+    assert utf8 is not None
+    source = sides.source_side(jobs, utf8, extract.changed_since_xid(5), [b"\x01v1\x01n"])
+    target = sides.target_side(jobs, utf8)
+    wanted = verify.Wanted(buckets=("0a1",), contents=("0a1b2c",))
+    statements = {
+        "buckets of the source": verify.bucket_sums(source),
+        "rows of the source": verify.row_digests(source, ["0a1", "fff"]),
+        "rows of the target": verify.row_digests(target, ["0a1"]),
+        "images in the ledger": verify.all_digests(sides.ledger_side(jobs, utf8)),
+        "what differs": verify.row_values(target, wanted, JOBS.sensitive),
+        "what others depend on": verify.depended_upon(target, wanted, jobs),
+        "what was looked up": verify.wrong_lookups(target, jobs, JOBS.lookups[0], most=20),
+        "what has not landed": verify.unlike_staged(*sides.landed_sides(jobs)),
+    }
+    golden("verify.sql", text(statements))
+
+
 def test_what_happens_in_staging(golden: Callable[[str, str], None]) -> None:
     jobs = mapping(Strategy.UPSERT)
     statements = {
@@ -134,11 +169,11 @@ def test_what_happens_in_staging(golden: Callable[[str, str], None]) -> None:
 def test_how_the_merge_is_planned_and_carried_out(golden: Callable[[str, str], None], strategy: Strategy) -> None:
     jobs = mapping(strategy)
     if strategy is Strategy.UPSERT:
-        planned = {"plan": plan.plan_upsert(jobs, complete=True)}
+        planned = {"plan": plan_upsert.plan_upsert(jobs, complete=True)}
     else:
         planned = {
-            "plan contents": plan.plan_contents(jobs),
-            "plan pairs": plan.plan_pairs(jobs, complete=True, copies=True),
+            "plan contents": plan_delete_insert.plan_contents(jobs),
+            "plan pairs": plan_delete_insert.plan_pairs(jobs, complete=True, copies=True),
         }
     carry_out = {
         "lock what is to be deleted": apply.lock_deletes(jobs),
@@ -148,3 +183,56 @@ def test_how_the_merge_is_planned_and_carried_out(golden: Callable[[str, str], N
         "insert": apply.insert(jobs, 1, 500),
     }
     golden(f"merge_{strategy.lower()}.sql", text(planned | carry_out))
+
+
+def test_how_a_plan_is_shown_and_what_later_tables_see_of_it(golden: Callable[[str, str], None]) -> None:
+    jobs = mapping(Strategy.UPSERT)
+    statements = {
+        "count the changes": preview.count_changes(jobs),
+        "count what is taken over": preview.count_taken_over(jobs),
+        "sample inserts": preview.sample_inserts(jobs, 5),
+        "sample updates": preview.sample_updates(jobs, 5),
+        "sample deletes": preview.sample_deletes(jobs, 5),
+        "keep what there would be": preview.create_planned(jobs, 3, ["id", "org_id", "job_id", "source"]),
+        "make room": preview.drop_working_tables(),
+    }
+    golden("preview.sql", text(statements))
+
+
+def test_how_phone_rows_are_brought_back(golden: Callable[[str, str], None]) -> None:
+    office = Office(identity="7/enterprise_db", orgs=("1", "2"))
+    spec = dataclasses.replace(JOBS, made_by="boss", constants={})
+    specs = (ORGS, spec)
+    back = map_back(
+        spec, source=TARGET, target=SOURCE, scope=Scope(office=office, specs=specs, tables={"orgs": OFFICES})
+    )
+    columns = [one.name for one in back.synced]
+    ours = belongs(spec, specs, office, "s", alone=False)
+    without_key = dataclasses.replace(TARGET, primary_key=())
+    new = sql.SQL("{} AND {} = ANY ({}::text[])").format(
+        phones.is_phones(ours), phones.identity(TARGET, columns), ["7", "8"]
+    )
+    statements = {
+        "whether anything changed": phones.digest(TARGET.identifier, ours),
+        "who they are": phones.copy_out_identities(TARGET, columns, columns, ours, keyed=True),
+        "who they are, by content": phones.copy_out_identities(without_key, columns, columns[:-1], ours, keyed=False),
+        "hold them against the ledger": ledger.judge("jobs", keyed=True),
+        "hold them against the ledger, by content": ledger.judge("jobs", keyed=False),
+        "mark what is gone": ledger.mark_gone("jobs"),
+        "bring entries up to date": ledger.refresh(),
+        "find the copies of entries": ledger.find_entries(back),
+        "pull what is missing again": ledger.pull_again(),
+        "count": ledger.count_fates(),
+        "read": extract.copy_out(dataclasses.replace(back, asides=phones.asides(TARGET, columns)), new),
+        "keep what is new": pull.keep_new(),
+        "adopt": pull.adopt(back, [JOBS.key], "run"),
+        "adopt by content": pull.adopt(back, None, None),
+        "count twins": pull.count_twins(back),
+        "set conflicts aside": quarantine.reject(back, pull.conflicting(back, JOBS.key)),
+        "show the other side of conflicts": pull.show_theirs(back, JOBS.key),
+        "number": pull.number_inserts(),
+        "insert": pull.insert(back, 1, 500, "run"),
+        "find the highest key": pull.highest("job_id", 90_000),
+        "move the sequence": pull.advance(sql.Identifier("public", "job's ids"), 500, 1),
+    }
+    golden("pull.sql", text(statements))

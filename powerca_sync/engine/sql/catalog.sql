@@ -15,7 +15,8 @@ SELECT
             'has_default', a.atthasdef OR a.attidentity <> '',
             'identity', a.attidentity,
             'generated', a.attgenerated <> '',
-            'number', a.attnum
+            'number', a.attnum,
+            'missing', CASE WHEN a.atthasmissing THEN (a.attmissingval::text::text[])[1] END
         ) ORDER BY a.attnum), '[]')
         FROM pg_attribute AS a
         CROSS JOIN LATERAL (

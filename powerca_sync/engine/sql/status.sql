@@ -13,10 +13,11 @@ SELECT
     (
         SELECT coalesce(jsonb_agg(to_jsonb(entry) ORDER BY entry.rows DESC), '[]')
         FROM (
-            SELECT q.reason, q.column_name AS "column", q.parent, count(*) AS rows
+            SELECT q.reason, q.column_name AS "column", q.parent,
+                CASE q.reason WHEN 'refused' THEN left(q.message, 200) END AS message, count(*) AS rows
             FROM powerca_sync.quarantine AS q
             WHERE q.table_name = wanted.name AND (%(office)s::text IS NULL OR q.office = %(office)s::text)
-            GROUP BY q.reason, q.column_name, q.parent
+            GROUP BY 1, 2, 3, 4
         ) AS entry
     ) AS quarantine
 FROM unnest(%(tables)s::text[]) WITH ORDINALITY AS wanted (name, place)

@@ -34,7 +34,7 @@ WHERE a.action = 'delete' AND t.ctid = a.existing AND t.tableoid = a.relation
     AND EXISTS (SELECT FROM {child} AS c WHERE {conditions})""").format(
         actions=ACTIONS,
         target=mapping.target.identifier,
-        child=sql.Identifier(*key.child),
+        child=mapping.scope.rows(*key.child),
         conditions=AND.join(conditions),
     )
 
@@ -56,13 +56,34 @@ def delete(mapping: TableMapping, first: int, last: int) -> sql.Composed:
     )
 
 
-def update(mapping: TableMapping, first: int, last: int) -> sql.Composed:
-    """Carry out updates `first` to `last`; a row without an owner becomes the desktop's."""
+def updated_values(mapping: TableMapping) -> dict[str, sql.Composable]:
+    """What an update writes into each column that it sets, over the staged row `s`."""
     values: dict[str, sql.Composable] = {column.name: sql.Identifier("s", column.name) for column in mapping.content}
     if mapping.has_owner:
         values[OWNER] = sql.Literal(DESKTOP)
     if mapping.stamp(UPDATED):
         values[UPDATED] = sql.SQL("now()")
+    return values
+
+
+def inserted_values(mapping: TableMapping) -> dict[str, sql.Composable]:
+    """What an insert writes into each column that it names, over the staged row `s`."""
+    staged = {column.name for column in mapping.staged}
+    values: dict[str, sql.Composable] = {
+        name: sql.Identifier("s", name) for name in (column.name for column in mapping.staged) if name not in STAMPS
+    }
+    if mapping.has_owner:
+        values[OWNER] = sql.Literal(DESKTOP)
+    for name in (CREATED, UPDATED):
+        if mapping.stamp(name):
+            own = sql.SQL("coalesce({}, now())").format(sql.Identifier("s", name))
+            values[name] = own if name in staged else sql.SQL("now()")
+    return values | {name: sql.Literal(value) for name, value in mapping.spec.constants.items()}
+
+
+def update(mapping: TableMapping, first: int, last: int) -> sql.Composed:
+    """Carry out updates `first` to `last`; a row without an owner becomes the desktop's."""
+    values = updated_values(mapping)
     return sql.SQL("""\
 UPDATE {target} AS t SET {values}
 FROM {actions} AS a JOIN {staging} AS s ON s.ctid = a.staged
@@ -79,17 +100,7 @@ WHERE {planned} AND ({owner} = 'D' OR {owner} IS NULL) AND {in_office}""").forma
 
 def insert(mapping: TableMapping, first: int, last: int) -> sql.Composed:
     """Carry out inserts `first` to `last`, filling owner, stamps and constants."""
-    staged = {column.name for column in mapping.staged}
-    values: dict[str, sql.Composable] = {
-        name: sql.Identifier("s", name) for name in (column.name for column in mapping.staged) if name not in STAMPS
-    }
-    if mapping.has_owner:
-        values[OWNER] = sql.Literal(DESKTOP)
-    for name in (CREATED, UPDATED):
-        if mapping.stamp(name):
-            own = sql.SQL("coalesce({}, now())").format(sql.Identifier("s", name))
-            values[name] = own if name in staged else sql.SQL("now()")
-    values |= {name: sql.Literal(value) for name, value in mapping.spec.constants.items()}
+    values = inserted_values(mapping)
     return sql.SQL("""\
 INSERT INTO {target} ({names})
 SELECT {values}

@@ -6,27 +6,23 @@ from datetime import datetime
 from psycopg import sql
 
 from powerca_sync.engine.mapping import TableMapping
-from powerca_sync.tables import OWNER, PHONE, STAMPS
-
-#: Staging column that says whether the row's own `source` names the phones.
-FROM_PHONE = "from:phone"
+from powerca_sync.engine.statements.fragments import from_image
+from powerca_sync.tables import STAMPS
 
 
 def staged_names(mapping: TableMapping) -> tuple[str, ...]:
     """The staging columns that the rows read from the source fill, in the order in which they are read."""
     names = [column.name for column in mapping.synced]
     names += [column.raw for column in mapping.synced if column.raw]
-    if mapping.source_has_owner:
-        names.append(FROM_PHONE)
+    names += [aside.name for aside in mapping.asides]
     return tuple(names)
 
 
 def asked_names(mapping: TableMapping) -> tuple[str, ...]:
-    """The source's columns whose text fills those staging columns, in the same order; and `FROM_PHONE`."""
+    """The source's columns whose text fills those staging columns, in the same order; then what stands beside them."""
     names = [column.name for column in mapping.synced]
     names += [column.name for column in mapping.synced if column.raw]
-    if mapping.source_has_owner:
-        names.append(FROM_PHONE)
+    names += [aside.name for aside in mapping.asides]
     return tuple(names)
 
 
@@ -35,27 +31,26 @@ def copy_out(mapping: TableMapping, where: sql.Composable) -> sql.Composed:
     return _copy_out(mapping, mapping.source.identifier, where)
 
 
-def copy_out_ledger(mapping: TableMapping) -> sql.Composed:
-    """COPY the images of pulled phone rows, in the same form as the source's own rows."""
+def copy_out_ledger(mapping: TableMapping, where: sql.Composable | None = None) -> sql.Composed:
+    """COPY the images of pulled phone rows for which `where` holds, in the same form as the source's own rows."""
+    return _copy_out(mapping, pulled_images(mapping), where or sql.SQL("TRUE"))
+
+
+def pulled_images(mapping: TableMapping) -> sql.Composed:
+    """The images of pulled phone rows as a FROM item with the source's columns, without an alias."""
     columns = (
-        sql.SQL("(p.image ->> {})::{} AS {}").format(
-            column.name,
-            sql.SQL(column.type),  # format_type() quotes it
-            sql.Identifier(column.name),
-        )
+        sql.SQL("{} AS {}").format(from_image("p", column), sql.Identifier(column.name))
         for column in mapping.source.columns
     )
-    images = sql.SQL("(SELECT {columns} FROM powerca_sync.pulled AS p WHERE p.table_name = {table})").format(
+    return sql.SQL("(SELECT {columns} FROM powerca_sync.pulled AS p WHERE p.table_name = {table})").format(
         columns=sql.SQL(", ").join(columns), table=mapping.spec.desktop
     )
-    return _copy_out(mapping, images, sql.SQL("TRUE"))
 
 
 def _copy_out(mapping: TableMapping, rows: sql.Composable, where: sql.Composable) -> sql.Composed:
     values = [column.read for column in mapping.synced]
     values += [sql.SQL("{}::text").format(sql.Identifier("s", column.name)) for column in mapping.synced if column.raw]
-    if mapping.source_has_owner:
-        values.append(sql.SQL("coalesce({}::text = {}, false)").format(sql.Identifier("s", OWNER), PHONE))
+    values += [aside.read for aside in mapping.asides]
     return sql.SQL("""\
 COPY (
     SELECT {values}

@@ -41,3 +41,21 @@ def key_text(mapping: TableMapping, alias: str) -> sql.Composed:
 def is_ours(mapping: TableMapping, alias: str) -> sql.Composed:
     """A condition on a target row: the desktop wrote it, and it belongs to this office."""
     return sql.SQL("{} = {} AND {}").format(mapping.owner(alias), DESKTOP, mapping.in_office(alias))
+
+
+def image_of(columns: Sequence[Column], alias: str) -> sql.Composed:
+    """A row as jsonb: column to text."""
+    return sql.SQL("jsonb_object({}::text[], ARRAY[{}]::text[])").format(
+        [column.name for column in columns],
+        COMMA.join(sql.SQL("{}::text").format(sql.Identifier(alias, column.name)) for column in columns),
+    )
+
+
+def from_image(alias: str, column: Column) -> sql.Composed:
+    """A column's value in a ledger image; where it came later, what PostgreSQL gave to the rows that were there."""
+    text = sql.SQL("{}.image ->> {}").format(sql.Identifier(alias), column.name)
+    if column.missing is not None:
+        text = sql.SQL("CASE WHEN {}.image ? {} THEN {} ELSE {} END").format(
+            sql.Identifier(alias), column.name, text, column.missing
+        )
+    return sql.SQL("({})::{}").format(text, sql.SQL(column.type))  # format_type() quotes it

@@ -65,6 +65,11 @@ def reject(mapping: TableMapping, faulty: sql.Composable) -> sql.Composed:
         )
         for name in mapping.spec.key
     )
+    identity = (
+        sql.SQL("{}, {}::text").format(aside.name, sql.Identifier("s", aside.name))
+        for aside in mapping.asides
+        if aside.identifies
+    )
     values = [sql.Identifier("s", name) for name in mapping.spec.key]
     held = [sql.Identifier(f"f:key:{n}") for n in range(len(values))]
     hold: sql.Composable = sql.SQL("")
@@ -89,7 +94,7 @@ SELECT g.reason, g.column_name, g."f:value", g.parent, g."f:message", g."f:key",
         staging=STAGING,
         value=_masked_value(mapping),
         message=_masked_message(mapping),
-        key=COMMA.join(key),
+        key=COMMA.join([*key, *identity]),
         image=_image(shown),
         held=sql.SQL("").join(
             sql.SQL(", {} AS {}").format(value, name) for value, name in zip(values, held, strict=True)
@@ -124,10 +129,12 @@ def _masked_message(mapping: TableMapping) -> sql.Composed:
 
 
 def summarize_rejected() -> sql.Composed:
-    """Counts by reason, column and parent, most first."""
+    """Counts by reason, column and parent, and by the database's own words; most first."""
     return sql.SQL("""\
-SELECT reason, column_name, parent, count(*)
-FROM {} GROUP BY reason, column_name, parent ORDER BY count(*) DESC, reason, column_name, parent""").format(REJECTED)
+SELECT reason, column_name, parent, {words} AS message, count(*)
+FROM {rejected} GROUP BY 1, 2, 3, 4 ORDER BY count(*) DESC, 1, 2, 3, 4""").format(
+        words=sql.SQL("CASE reason WHEN 'refused' THEN left(message, 200) END"), rejected=REJECTED
+    )
 
 
 def sample_rejected() -> sql.Composed:

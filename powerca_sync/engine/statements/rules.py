@@ -43,10 +43,10 @@ class Rule:
 _HAVING_MIN = frozenset({"N", "S", "D", "T"})
 
 
-def fill_lookup(mapping: TableMapping, lookup: Lookup) -> sql.Composed:
-    """Fill a column from another table of the same office.
+def answers(mapping: TableMapping, lookup: Lookup, alias: str) -> tuple[sql.Composed, sql.Composed]:
+    """What a lookup finds: a SELECT of (match, value, ambiguous), and the condition that its row `a` is for `alias`.
 
-    Desktop-owned rows win, then the lowest value. Answers (rows filled, rows whose key has several answers).
+    Desktop-owned rows win, then the lowest value.
     """
     scope = mapping.scope
     table = scope.table(lookup.table)
@@ -55,42 +55,54 @@ def fill_lookup(mapping: TableMapping, lookup: Lookup) -> sql.Composed:
     owned: sql.Composable = sql.SQL("TRUE")
     if table.column(OWNER):
         owned = sql.SQL("{}::text = {}").format(sql.Identifier("p", OWNER), DESKTOP)
-    answer: sql.Composable = sql.SQL("a.value")
     lowest, highest = (sql.SQL("{}({})").format(sql.SQL(name), value) for name in ("min", "max"))
     if table.required(lookup.answer).category not in _HAVING_MIN:
         # Such as uuid, boolean and jsonb: in the order of their text.
         value_text = sql.SQL('{}::text COLLATE "C"').format(value)
         lowest = sql.SQL("min({})").format(value_text)
         highest = sql.SQL("max({})").format(value_text)
-        # Without a length, to which a cast would cut in silence.
-        answer = sql.SQL("a.value::{}").format(sql.SQL(mapping.target.required(lookup.column).base))
-    return sql.SQL("""\
-WITH answer AS (
+    found = sql.SQL("""\
     SELECT {match} AS match,
         coalesce({lowest} FILTER (WHERE {owned}), {lowest}) AS value, {lowest} IS DISTINCT FROM {highest} AS ambiguous
     FROM {table} AS p
     WHERE {in_office} AND {value} IS NOT NULL AND {match} IS NOT NULL
-    GROUP BY {match}
-), filled AS (
-    UPDATE {staging} AS s SET {column} = {answer} FROM answer AS a WHERE {same} RETURNING a.ambiguous
-)
-SELECT count(*), count(*) FILTER (WHERE ambiguous) FROM filled""").format(
+    GROUP BY {match}""").format(
         match=sql.Identifier("p", lookup.match),
         value=value,
         lowest=lowest,
         highest=highest,
-        answer=answer,
         owned=owned,
-        table=table.identifier,
+        table=scope.rows(table.schema, table.name),
         in_office=scope.holds(spec_named(scope.specs, lookup.table), "p"),
+    )
+    same = equal(
+        sql.Identifier(alias, lookup.match),
+        mapping.target.required(lookup.match),
+        sql.Identifier("a", "match"),
+        match,
+    )
+    return found, same
+
+
+def fill_lookup(mapping: TableMapping, lookup: Lookup) -> sql.Composed:
+    """Fill a column from another table of the same office. Answers (rows filled, of them those of several answers)."""
+    found, same = answers(mapping, lookup, "s")
+    answer: sql.Composable = sql.SQL("a.value")
+    if mapping.scope.table(lookup.table).required(lookup.answer).category not in _HAVING_MIN:
+        # Without a length, to which a cast would cut in silence.
+        answer = sql.SQL("a.value::{}").format(sql.SQL(mapping.target.required(lookup.column).base))
+    return sql.SQL("""\
+WITH answer AS (
+{found}
+), filled AS (
+    UPDATE {staging} AS s SET {column} = {answer} FROM answer AS a WHERE {same} RETURNING a.ambiguous
+)
+SELECT count(*), count(*) FILTER (WHERE ambiguous) FROM filled""").format(
+        found=found,
         staging=STAGING,
         column=sql.Identifier(lookup.column),
-        same=equal(
-            sql.Identifier("s", lookup.match),
-            mapping.target.required(lookup.match),
-            sql.Identifier("a", "match"),
-            match,
-        ),
+        answer=answer,
+        same=same,
     )
 
 
@@ -164,7 +176,9 @@ def _declared(mapping: TableMapping, reference: Reference, place: int) -> Rule:
     in_office = scope.holds(spec_named(scope.specs, reference.parent), "p")
     own = sql.Identifier("s", reference.column)
     there = sql.Identifier("p", reference.names)
-    rows = sql.SQL("SELECT {} AS value FROM {} AS p WHERE {}").format(there, table.identifier, in_office)
+    rows = sql.SQL("SELECT {} AS value FROM {} AS p WHERE {}").format(
+        there, scope.rows(table.schema, table.name), in_office
+    )
     if reference.parent == mapping.spec.mobile and _is_staged(mapping, [reference.names]):
         rows = sql.SQL("{} UNION ALL SELECT {} FROM {} AS p").format(rows, there, STAGING)
     alias = f"ref:{place}"
@@ -191,7 +205,7 @@ def _enforced(mapping: TableMapping, key: ForeignKey, place: int) -> Rule:
         sql.SQL("{} AS {}").format(sql.Identifier("p", column), sql.Identifier(name))
         for column, name in zip(key.parent_columns, names, strict=True)
     )
-    rows = sql.SQL("SELECT {} FROM {} AS p").format(there, sql.Identifier(*key.parent))
+    rows = sql.SQL("SELECT {} FROM {} AS p").format(there, mapping.scope.rows(*key.parent))
     if key.parent == (mapping.target.schema, mapping.target.name) and _is_staged(mapping, key.parent_columns):
         rows = sql.SQL("{} UNION ALL SELECT {} FROM {} AS p").format(rows, there, STAGING)
     own = [sql.Identifier("s", column) for column in key.columns]

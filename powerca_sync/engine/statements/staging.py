@@ -3,8 +3,8 @@
 from psycopg import sql
 
 from powerca_sync.engine.catalog import UniqueKey
-from powerca_sync.engine.mapping import TableMapping
-from powerca_sync.engine.statements.extract import FROM_PHONE, staged_names
+from powerca_sync.engine.mapping import FROM_PHONE, TableMapping
+from powerca_sync.engine.statements.extract import staged_names
 from powerca_sync.engine.statements.fragments import (
     AND,
     COMMA,
@@ -24,8 +24,9 @@ def create_staging(mapping: TableMapping) -> sql.Composed:
     """Bare tables with the target's types. Not LIKE ... INCLUDING ALL, which would burn the target's sequences."""
     values: list[sql.Composable] = [sql.Identifier("t", column.name) for column in mapping.staged]
     values += [sql.SQL("NULL::text AS {}").format(sql.Identifier(c.raw)) for c in mapping.synced if c.raw]
-    if mapping.source_has_owner:
-        values.append(sql.SQL("NULL::boolean AS {}").format(sql.Identifier(FROM_PHONE)))
+    values += [
+        sql.SQL("NULL::{} AS {}").format(sql.SQL(aside.type), sql.Identifier(aside.name)) for aside in mapping.asides
+    ]
     key = [sql.Identifier("t", name) for name in mapping.spec.key]
     return sql.SQL("""\
 CREATE TEMP TABLE {staging} ON COMMIT DROP AS
@@ -83,7 +84,7 @@ WITH image AS MATERIALIZED (
     FROM {ledger} AS l
 ), staged AS MATERIALIZED (
     SELECT s.ctid AS place, {content} AS content, {own} AS own, {key} AS key, {from_phone} AS from_phone,
-        row_number() OVER (PARTITION BY {content} ORDER BY s.ctid) AS copy
+        row_number() OVER (PARTITION BY {content} ORDER BY {from_phone} DESC, s.ctid) AS copy
     FROM {staging} AS s
     WHERE {content} IN (SELECT i.content FROM image AS i) OR {key} IN (SELECT i.key FROM image AS i) OR {from_phone}
 ), echo AS (

@@ -21,7 +21,7 @@ WITH image AS MATERIALIZED (
     FROM "pg_temp"."powerca_ledger" AS l
 ), staged AS MATERIALIZED (
     SELECT s.ctid AS place, ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."secret" COLLATE "C")::text COLLATE "C" AS content, ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."secret" COLLATE "C")::text COLLATE "C" AS own, ROW("s"."org_id", "s"."job_id")::text COLLATE "C" AS key, "s"."from:phone" AS from_phone,
-        row_number() OVER (PARTITION BY ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."secret" COLLATE "C")::text COLLATE "C" ORDER BY s.ctid) AS copy
+        row_number() OVER (PARTITION BY ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."secret" COLLATE "C")::text COLLATE "C" ORDER BY "s"."from:phone" DESC, s.ctid) AS copy
     FROM "pg_temp"."powerca_staging" AS s
     WHERE ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."secret" COLLATE "C")::text COLLATE "C" IN (SELECT i.content FROM image AS i) OR ROW("s"."org_id", "s"."job_id")::text COLLATE "C" IN (SELECT i.key FROM image AS i) OR "s"."from:phone"
 ), echo AS (

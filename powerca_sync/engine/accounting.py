@@ -1,0 +1,72 @@
+"""What became of each row of a table, once the guards have looked at it."""
+
+from collections.abc import Iterator
+
+from powerca_sync.engine import guards, merge, validation
+from powerca_sync.engine.merge import MergePlan, MergeResult
+from powerca_sync.engine.result import ForwardResult
+from powerca_sync.engine.steps import Counted, Ready, TableRun
+
+
+def account(run: TableRun, ready: Ready, plan: MergePlan, merged: MergeResult, counted: Counted) -> ForwardResult:
+    """What became of every row, once the guards have looked at it; `counted` is what the target has after it."""
+    rejections = validation.rejections(run.target) if ready.quiet is None else ()
+    samples = validation.samples(run.target) if rejections else ()
+    conflicts = merge.conflicts(run.target, ready.mapping) if plan.conflict else ()
+    quarantined = sum(rejection.rows for rejection in rejections)
+    with run.guarded():
+        guards.check_quarantine(
+            run.spec,
+            quarantined=quarantined,
+            rows=max(ready.staged.read, ready.before.rows_read or 0),
+            samples=samples,
+        )
+    fates = {
+        "inserted": merged.inserted,
+        "updated": merged.updated,
+        "unchanged": plan.unchanged,
+        "kept_mobile": plan.keep + plan.conflict + ready.edited,
+        "echo": ready.echo,
+        "quarantined": quarantined,
+        "superseded": ready.superseded,
+    }
+    guards.check_conservation(run.spec, extracted=ready.staged.read, accounted=fates)
+    return ForwardResult(
+        table=run.spec.mobile,
+        mode_requested=run.requested,
+        mode_effective=ready.changes.mode,
+        mode_reason=ready.changes.reason,
+        extracted=ready.staged.read,
+        staged=ready.staged.accepted,
+        **fates,
+        deleted=merged.deleted,
+        stale=plan.stale,
+        held=plan.held + merged.held,
+        kept_referenced=merged.kept_referenced + merged.undeletable,
+        kept_other=counted.other,
+        phone_rows=counted.phones,
+        phone_rows_written=counted.phones_written,
+        filtered=sum(rejection.rows for rejection in rejections if rejection.reason == "reference"),
+        rows_at_target=counted.rows,
+        rejections=rejections,
+        samples=samples,
+        conflicts=(*conflicts, *ready.edited_keys),
+        conflicting=plan.conflict + ready.edited,
+        lookups=ready.lookups,
+        warnings=tuple(_warnings(ready, conflicting=plan.conflict + ready.edited, owned=counted.owned)),
+        columns=ready.mapping.staged,
+        bytes=ready.staged.bytes,
+        seconds=dict(run.seconds),
+    )
+
+
+def _warnings(ready: Ready, *, conflicting: int, owned: int) -> Iterator[str]:
+    if ready.complete and not ready.staged.read and owned:
+        yield f"`{ready.mapping.spec.desktop}` has no rows at the source; nothing was deleted at the target"
+    for lookup in ready.lookups:
+        if lookup.missed:
+            yield f"{lookup.missed} rows found no `{lookup.column}` in `{lookup.table}`; it is empty there"
+        if lookup.ambiguous:
+            yield f"{lookup.ambiguous} rows found several values of `{lookup.column}` in `{lookup.table}`"
+    if conflicting:
+        yield f"{conflicting} phone rows differ from the office's row of the same key; they stay as they are"

@@ -1,0 +1,160 @@
+"""Find out what differs before anything travels: for a full run over a slow line.
+
+Both servers make digests of their rows by prefixes of the key's digest, coarse ones first, then finer ones of those
+that differ. Only rows of the last that differ are sent; the others are at the target already, equal in every synced
+column, and are put into staging there. So the merge finds in staging what it would find if every row had been sent.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+from psycopg import sql
+
+from powerca_sync.engine import sides
+from powerca_sync.engine.canonical import encoder
+from powerca_sync.engine.database import Cursor, is_refusal
+from powerca_sync.engine.mapping import TableMapping
+from powerca_sync.engine.statements import differential as statements
+from powerca_sync.engine.statements.verify import Side
+
+#: Rows of a coarse prefix, roughly: at some 30 bytes a digest, three in a thousand of what the rows weigh.
+COARSE = 256
+#: What a server says that cannot make some digest: no such type, function, cast or column.
+_UNKNOWN = ("42704", "42883", "42846", "42703", "0A000")
+
+#: By prefix: rows, of them the desktop's own, and their digest.
+Digests = dict[str, tuple[int, int, str]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Differences:
+    """Where the two sides differ."""
+
+    #: Rows of the source, those that phones made included; and without them.
+    rows: int
+    own: int
+    #: Of the key's digest, all of one length; none where the sides are equal.
+    prefixes: tuple[str, ...]
+    #: Conditions on the source's row `s` and on the target's row `t`: what it is has to come from the source.
+    at_source: sql.Composable
+    at_target: sql.Composable
+    #: Whether any row has to come.
+    any: bool
+
+
+def find_differences(
+    source: Cursor,
+    target: Cursor,
+    mapping: TableMapping,
+    *,
+    rows: int,
+    quarantined: Sequence[Mapping[str, str | None]],
+    has_ledger: bool,
+    encoding: str | None,
+    reading: Callable[[], contextlib.AbstractContextManager[None]],
+) -> Differences | None:
+    """Compare the sides by digests; None where they cannot make the same ones, so that every row has to travel.
+
+    `rows` is how many there are, roughly; rows of the `quarantined` keys travel in any case; `encoding` is what the
+    source's text is said to be in where it does not know; errors inside `reading` are the source's. Only reads. The
+    source is left in the same snapshot.
+    """
+    if any(column.raw is not None and column.name in mapping.spec.key for column in mapping.synced):
+        # A row that goes to quarantine is known by the source's own text of its key.
+        return None
+    at_source = encoder(stored=_encoding(source), declared=encoding)
+    at_target = encoder(stored=_encoding(target))
+    if at_source is None or at_target is None:
+        return None
+    here = sides.source_side(mapping, at_source, sql.SQL("FALSE"))
+    there = sides.target_side(mapping, at_target)
+    # They differ at every run, for as long as they wait.
+    waiting = [statements.having_keys(alias, mapping.spec.key, quarantined) for alias in ("s", "t")]
+    here, there = (
+        dataclasses.replace(side, summed=sql.SQL("({}) AND NOT {}").format(side.summed, keys))
+        for side, keys in zip((here, there), waiting, strict=True)
+    )
+    images = None
+    if has_ledger:
+        images = dataclasses.replace(sides.ledger_side(mapping, at_source), summed=here.summed)
+    digits = 0
+    while 16**digits * COARSE < rows:
+        digits += 1
+    coarse = _compare(source, target, here, there, digits, without=images, reading=reading)
+    if coarse is None:
+        return None
+    total, own, prefixes = coarse
+    if prefixes and rows > COARSE:
+        fine = _compare(
+            source, target, here, there, digits + 1, within=prefixes, before=digits, without=images, reading=reading
+        )
+        if fine is None:
+            return None
+        *_, prefixes = fine
+    conditions = (
+        sql.SQL("({} OR {})").format(statements.having_prefixes(side, prefixes), keys)
+        for side, keys in zip((here, there), waiting, strict=True)
+    )
+    return Differences(
+        rows=total,
+        own=own,
+        prefixes=prefixes,
+        at_source=next(conditions),
+        at_target=next(conditions),
+        any=bool(prefixes or quarantined),
+    )
+
+
+def _compare(
+    source: Cursor,
+    target: Cursor,
+    here: Side,
+    there: Side,
+    digits: int,
+    *,
+    reading: Callable[[], contextlib.AbstractContextManager[None]],
+    within: Sequence[str] | None = None,
+    before: int = 0,
+    without: Side | None = None,
+) -> tuple[int, int, tuple[str, ...]] | None:
+    """How many of the source's rows were looked at, of them the desktop's own, and the prefixes that differ."""
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        # Each server has its own work.
+        answer = thread.submit(_ask, target, statements.digests(there, digits, within, before))
+        at_source: Digests | None = None
+        with reading():
+            try:
+                with source.connection.transaction():
+                    at_source = _ask(source, statements.digests(here, digits, within, before, without=without))
+            except psycopg.Error as exc:
+                if not is_refusal(exc) and exc.sqlstate not in _UNKNOWN:
+                    raise
+        at_target = answer.result()
+    if at_source is None:
+        return None
+    different = (
+        prefix for prefix in at_source.keys() | at_target.keys() if _own(at_source, prefix) != _own(at_target, prefix)
+    )
+    rows = sum(rows for rows, _, _ in at_source.values())
+    return rows, sum(own for _, own, _ in at_source.values()), tuple(sorted(different))
+
+
+def _ask(cursor: Cursor, statement: sql.Composed) -> Digests:
+    cursor.execute(statement)
+    return {prefix: (rows, int(own), digest) for prefix, rows, own, digest in cursor.fetchall()}
+
+
+#: The digest of no row: that of three zeros.
+_NOTHING = hashlib.md5(b"0 0 0", usedforsecurity=False).hexdigest()[:16]
+
+
+def _own(digests: Digests, prefix: str) -> str:
+    return digests[prefix][2] if prefix in digests else _NOTHING
+
+
+def _encoding(cursor: Cursor) -> str:
+    return cursor.connection.info.parameter_status("server_encoding") or "UTF8"

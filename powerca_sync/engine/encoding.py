@@ -1,0 +1,41 @@
+"""Talk with a database that knows no encoding of its own (SQL_ASCII), and so converts nothing, in that of its text."""
+
+import functools
+import json
+from collections.abc import Callable
+from typing import Any
+
+from psycopg.types.json import set_json_dumps, set_json_loads
+
+from powerca_sync.engine.database import Cursor, configure
+from powerca_sync.engine.staging import python_codec
+
+
+def speak_as_stored(cursor: Cursor, encoding: str | None) -> None:
+    """Until the transaction ends, text goes out and comes in in `encoding`; where that is not said, in UTF-8.
+
+    Does nothing where the database converts by itself.
+    """
+    if cursor.connection.info.parameter_status("server_encoding") != "SQL_ASCII":
+        return
+    encoding = encoding or "UTF8"
+    configure(cursor, {"client_encoding": encoding})
+    dumps, loads = _documents_in(python_codec(encoding))
+    set_json_dumps(dumps, cursor)
+    set_json_loads(loads, cursor)
+
+
+@functools.cache
+def _documents_in(codec: str) -> tuple[Callable[[Any], bytes], Callable[[str | bytes], Any]]:
+    # One of each for all cursors: the driver keeps what it is given.
+    return functools.partial(_dump, codec=codec), functools.partial(_load, codec=codec)
+
+
+def _dump(document: Any, *, codec: str) -> bytes:
+    # Without escapes for letters, which such a database does not understand.
+    return json.dumps(document, ensure_ascii=False).encode(codec)
+
+
+def _load(text: str | bytes, *, codec: str) -> Any:
+    # What others have written there may be in any encoding.
+    return json.loads(text if isinstance(text, str) else text.decode(codec, "replace"))

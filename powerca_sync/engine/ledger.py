@@ -1,0 +1,150 @@
+"""What the engine keeps at the desktop: the ledger of pulled phone rows, their quarantine, and the guide's log."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import psycopg
+from psycopg import sql
+
+from powerca_sync.engine.database import Connection, Cursor, Timeouts, explained, one_row, transaction
+from powerca_sync.engine.office import Office
+from powerca_sync.engine.sql import load
+from powerca_sync.errors import ConfigurationError, UnsafeTargetError
+
+#: What the guide's log calls the two ways.
+REVERSE = "reverse"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class LastPull:
+    """What the last pull of a table left for this one."""
+
+    #: By which columns phone rows were recognised; None before the first pull.
+    columns: tuple[str, ...] | None
+    #: How those columns, and the primary key, were declared then.
+    content_form: str | None
+    key_form: str | None
+    #: Whether it saw any phone row.
+    saw_rows: bool
+    #: Whether the ledger has any entry of the table.
+    has_entries: bool
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the ledger cannot say what was pulled: it is empty, for all we know not because nothing was."""
+        return not self.has_entries and (self.columns is None or self.saw_rows)
+
+
+def prepare_ledger(connection: Connection) -> bool:
+    """Create what the engine keeps at the desktop, where it is missing; answers whether anything was.
+
+    Raises `ConfigurationError`, with the statements for an administrator, if the role may not.
+    """
+    with explained("looking for the ledger at the desktop"):
+        if is_prepared(connection):
+            return False
+    try:
+        with (
+            explained("making the ledger at the desktop"),
+            transaction(connection, timezone="UTC", timeouts=Timeouts()) as cursor,
+        ):
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('powerca_sync', 0))")
+            cursor.execute(load("source_state.sql"))
+    except ConfigurationError as exc:
+        if not isinstance(exc.__cause__, psycopg.errors.InsufficientPrivilege):
+            raise
+        role = sql.Identifier(connection.info.user).as_string(connection)
+        raise ConfigurationError(
+            "The ledger of pulled phone rows is missing at the desktop and its user may not create it "
+            f"({exc.__cause__.diag.message_primary}). Ask an administrator of the desktop's database to run:\n\n"
+            f"CREATE SCHEMA IF NOT EXISTS powerca_sync;\nALTER SCHEMA powerca_sync OWNER TO {role};\n"
+        ) from exc.__cause__
+    return True
+
+
+def is_prepared(connection: Connection) -> bool:
+    """Whether all is there that the engine keeps at the desktop, and may be looked at."""
+    try:
+        return connection.execute(load("source_state_exists.sql")).fetchone() == (True,)
+    except psycopg.errors.InsufficientPrivilege:
+        # The schema is there, and is somebody else's.
+        return False
+
+
+def check_claim(cursor: Cursor, office: Office) -> bool:
+    """Make sure, at mobile, that no other desktop has the office's organisations; answers whether it is the only one.
+
+    Only reads: a mobile database that no forward run has prepared yet is nobody's. Raises `UnsafeTargetError`.
+    """
+    if office.orgs is not None and not office.orgs:
+        raise UnsafeTargetError(
+            "The desktop's table of organisations is empty, so that no phone row can be told to be this office's. "
+            "Nothing was read. Check that the settings name the right database."
+        )
+    cursor.execute("SELECT to_regclass('powerca_sync.office') IS NOT NULL")
+    if office.orgs is None or cursor.fetchone() != (True,):
+        return True
+    cursor.execute("SELECT org_id, office FROM powerca_sync.office ORDER BY org_id")
+    holders: dict[str, str] = dict(cursor.fetchall())
+    others = [org for org in office.orgs if holders.get(org, office.identity) != office.identity]
+    if others:
+        raise UnsafeTargetError(
+            f"Organisation {', '.join(others)} belongs to another desktop (`{holders[others[0]]}`; this one is "
+            f"`{office.identity}`), so that its phone rows are not this desktop's. Nothing was read. If this desktop "
+            "has taken the other's place, for example after it was moved to a new machine, run "
+            "`powerca-sync init --accept-source`."
+        )
+    return set(holders.values()) <= {office.identity}
+
+
+def read_last_pull(cursor: Cursor, table: str) -> LastPull:
+    """What is remembered of a table (its desktop name)."""
+    columns, content_form, key_form, saw_rows, has_entries = one_row(cursor, load("last_pull.sql"), {"table": table})
+    return LastPull(
+        columns=None if columns is None else tuple(columns),
+        content_form=content_form,
+        key_form=key_form,
+        saw_rows=saw_rows,
+        has_entries=has_entries,
+    )
+
+
+def record_pull(
+    cursor: Cursor,
+    table: str,
+    *,
+    columns: Sequence[str],
+    content_form: str,
+    key_form: str,
+    digest: str,
+    alone: bool,
+    run_id: str | None,
+    pulled: int,
+) -> None:
+    """Store which phone rows this pull saw, and its line in the guide's log, in the transaction of its rows."""
+    cursor.execute(
+        load("record_pull.sql"),
+        {
+            "table": table,
+            "columns": list(columns),
+            "content_form": content_form,
+            "key_form": key_form,
+            "digest": digest,
+            "alone": alone,
+            "run": run_id,
+        },
+    )
+    cursor.execute("SELECT has_table_privilege(to_regclass('public.sync_log'), 'INSERT') AS is_the_guides")
+    schema = "public" if cursor.fetchone() == (True,) else "powerca_sync"
+    cursor.execute(
+        sql.SQL(
+            "INSERT INTO {} (table_name, direction, records_synced, last_sync_at, synced_at)"
+            " VALUES (%s, %s, %s, now(), now())"
+        ).format(sql.Identifier(schema, "sync_log")),
+        [table, REVERSE, pulled],
+    )
+
+
+def record_held_back(cursor: Cursor, table: str) -> None:
+    """Make the table's quarantine at the desktop what this pull rejected."""
+    cursor.execute(load("record_held_back.sql"), {"table": table})

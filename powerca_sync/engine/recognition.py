@@ -1,0 +1,161 @@
+"""Who the phones' rows of one table are, and what the ledger says of each. It brings nothing to the target."""
+
+import contextlib
+import dataclasses
+import logging
+from collections.abc import Generator, Sequence
+
+from psycopg import sql
+
+from powerca_sync.engine import ledger
+from powerca_sync.engine.catalog import Table, read_tables
+from powerca_sync.engine.database import Cursor, explained, one_row
+from powerca_sync.engine.extract import TablePull, read_snapshot
+from powerca_sync.engine.mapping import TableMapping, map_back
+from powerca_sync.engine.office import Office, Scope, as_the_target_has_it, belongs, read_office
+from powerca_sync.engine.staging import read_rows
+from powerca_sync.engine.statements import ledger as ledger_statements
+from powerca_sync.engine.statements import phones as phone_statements
+from powerca_sync.errors import SchemaMismatchError
+from powerca_sync.tables import STAMPS, TableSpec
+
+logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """The phones' rows as a snapshot of the source has them, and what the ledger says of them."""
+
+    mapping: TableMapping
+    #: By which columns rows are recognised, and how they and the primary key are declared.
+    columns: tuple[str, ...]
+    content_form: str
+    key_form: str
+    belongs: sql.Composable
+    alone: bool
+    digest: str
+    unassigned: int
+    #: Entries whose phone row is gone.
+    gone: int
+    seen: int
+    there: int
+    changed: int
+    missing: int
+    changed_keys: tuple[str, ...]
+    missing_keys: tuple[str, ...]
+    #: Whether rows that the target has already are known by their content alone.
+    by_content: bool
+
+
+class Recognition:
+    """A look at the phones' rows, within a transaction at either side."""
+
+    def __init__(self, what: TablePull, source: Cursor, target: Cursor, specs: Sequence[TableSpec]) -> None:
+        self.what = what
+        self.spec = what.spec
+        self.source = source
+        self.target = target
+        self.specs = specs
+        self.warnings: list[str] = []
+
+    def look(self, *, record: bool = True) -> Found:
+        """Hold the phones' rows against the ledger, and, to `record` it, bring its entries up to date."""
+        office, mapping = self._map()
+        source = mapping.source
+        with self.reading():
+            alone = ledger.check_claim(self.source, office)
+        ours = belongs(self.spec, self.specs, office, "s", alone=alone)
+        with self.reading():
+            _, unassigned, digest = one_row(self.source, phone_statements.digest(source.identifier, ours))
+        columns = tuple(column.name for column in mapping.synced if column.name not in STAMPS)
+        last = ledger.read_last_pull(self.target, mapping.spec.mobile)
+        key_form = phone_statements.key_form(source)
+        keyed = bool(key_form) and last.key_form in (None, key_form)
+        before = columns if last.columns is None else _still_alike(last, source)
+        self.target.execute(phone_statements.create_phones())
+        identities = phone_statements.copy_out_identities(source, columns, before, ours, keyed=keyed)
+        with (
+            contextlib.closing(self.read(identities)) as rows,
+            self.target.copy(phone_statements.copy_in_phones()) as copy,
+        ):
+            for row in rows:
+                copy.write(row)
+        lost = last.has_entries and before is None and not keyed
+        if lost:
+            if record:
+                self.target.execute(ledger_statements.forget(mapping.spec.mobile))
+            self.warn("the columns by which pulled rows were recognised are others; they are recognised by content")
+        self.target.execute(ledger_statements.judge(mapping.spec.mobile, keyed=keyed))
+        gone = 0
+        if last.has_entries:
+            if record:
+                self.target.execute(ledger_statements.mark_gone(mapping.spec.mobile))
+                gone = self.target.rowcount
+                self.target.execute(ledger_statements.refresh())
+            self.target.execute(ledger_statements.find_entries(mapping))
+            if record:
+                self.target.execute(ledger_statements.complete_images(mapping))
+            if self.what.again:
+                self.target.execute(ledger_statements.pull_again())
+        else:
+            self.target.execute(ledger_statements.create_entries())
+        seen, there, changed, missing, changed_keys, missing_keys = one_row(
+            self.target, ledger_statements.count_fates()
+        )
+        return Found(
+            mapping=dataclasses.replace(mapping, asides=phone_statements.asides(source, columns)),
+            columns=columns,
+            content_form=phone_statements.content_form(source, columns),
+            key_form=key_form,
+            belongs=ours,
+            alone=alone,
+            digest=digest,
+            unassigned=unassigned,
+            gone=gone,
+            seen=seen,
+            there=there,
+            changed=changed,
+            missing=missing,
+            changed_keys=tuple(changed_keys),
+            missing_keys=tuple(missing_keys),
+            by_content=lost or last.is_lost,
+        )
+
+    def _map(self) -> tuple[Office, TableMapping]:
+        office = read_office(self.target, self.specs, read_snapshot(self.target).identity)
+        targets = read_tables(self.target, [self.spec.desktop])
+        offices = [spec.mobile for spec in self.specs if spec.defines_offices]
+        with self.reading():
+            sources = read_tables(self.source, dict.fromkeys([self.spec.mobile, *offices]))
+            office = as_the_target_has_it(self.source, office, self.specs, sources)
+        for side, name, tables in (("source", self.spec.mobile, sources), ("target", self.spec.desktop, targets)):
+            if name not in tables:
+                raise SchemaMismatchError(
+                    f"Table `{name}` does not exist at the {side}, or its user may not see it. Create it there, or "
+                    f"switch the way back off for it (`reverse=False` in its spec)."
+                )
+        scope = Scope(office=office, specs=self.specs, tables=sources)
+        mapping = map_back(self.spec, source=sources[self.spec.mobile], target=targets[self.spec.desktop], scope=scope)
+        return office, mapping
+
+    def warn(self, sentence: str) -> None:
+        """Something for a person to look at; goes into the result and the log."""
+        self.warnings.append(sentence)
+        logger.warning("[WARN] %s: %s.", self.spec.mobile, sentence)
+
+    def read(self, copy_out: sql.Composed) -> Generator[bytes, None, None]:
+        """The source's rows as COPY text."""
+        with self.reading():
+            yield from read_rows(self.source, copy_out, encoding=None)
+
+    def reading(self) -> contextlib.AbstractContextManager[None]:
+        """Errors inside are the source's, not the target's."""
+        return explained(f"pulling table `{self.spec.mobile}`: reading the source")
+
+
+def _still_alike(last: ledger.LastPull, source: Table) -> tuple[str, ...] | None:
+    """The columns by which rows were recognised, if their values still have the same text; else None."""
+    columns = last.columns or ()
+    if not all(source.column(name) for name in columns):
+        return None
+    return columns if phone_statements.content_form(source, columns) == last.content_form else None

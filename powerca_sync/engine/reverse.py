@@ -1,0 +1,354 @@
+"""One table's phone rows from the source back to the target, insert-only and exactly once, in one transaction there.
+
+1. Lock the table against other pulls, then take the source's snapshot.
+2. Who the phones' rows are, held against the ledger: those it has are there; entries without a row are gone.
+3. COPY the new ones into staging; set aside what the target would refuse.
+4. Adopt what the target has already; a key that it has in a row of its own is a conflict.
+5. Insert, with the ledger's entry in the same statement; isolate what the target refuses.
+6. Account for every row, store quarantine, digest and log, commit. Whatever fails, the target is as it was.
+
+The target's rows are never updated or deleted.
+"""
+
+import contextlib
+import dataclasses
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+
+import psycopg
+from psycopg import sql
+
+from powerca_sync.engine import guards, ledger, state, validation
+from powerca_sync.engine.catalog import Column
+from powerca_sync.engine.database import (
+    Connection,
+    Cursor,
+    configure,
+    explained,
+    is_refusal,
+    one_row,
+    transaction,
+)
+from powerca_sync.engine.encoding import speak_as_stored
+from powerca_sync.engine.extract import TablePull
+from powerca_sync.engine.mapping import TableMapping
+from powerca_sync.engine.recognition import Found, Recognition
+from powerca_sync.engine.result import Conflict, Options, ReverseResult
+from powerca_sync.engine.sql import load
+from powerca_sync.engine.staging import Staged, stage_rows
+from powerca_sync.engine.statements import apply as apply_statements
+from powerca_sync.engine.statements import extract as extract_statements
+from powerca_sync.engine.statements import ledger as ledger_statements
+from powerca_sync.engine.statements import phones as phone_statements
+from powerca_sync.engine.statements import plan as plan_statements
+from powerca_sync.engine.statements import pull as statements
+from powerca_sync.engine.statements import quarantine
+from powerca_sync.engine.statements import staging as staging_statements
+from powerca_sync.engine.statements.fragments import STAGING
+from powerca_sync.engine.steps import WORTH_ANALYZING
+from powerca_sync.errors import ContentionError, DatabaseUnavailableError
+from powerca_sync.tables import Strategy, TableSpec
+
+logger = logging.getLogger(__name__)
+
+#: A sequence is not moved past this share of what its column can hold.
+HIGHEST_SHARE = 0.9
+
+
+def sync_reverse(
+    what: TablePull,
+    *,
+    source: Connection,
+    target: Connection,
+    specs: Sequence[TableSpec],
+    options: Options | None = None,
+    run_id: str | None = None,
+) -> ReverseResult:
+    """Bring the phones' rows of one table to the target; commits there, or leaves everything as it was.
+
+    Raises a `SyncError`. The source is only read. Both connections are left usable, outside any transaction.
+    """
+    options = options or Options()
+    doing = f"pulling table `{what.spec.mobile}`"
+    try:
+        with explained(doing):
+            ledger.prepare_ledger(target)
+            timezone = options.timezone or target.info.parameter_status("TimeZone") or "UTC"
+            with (
+                transaction(target, timezone=timezone, timeouts=options.timeouts) as target_cursor,
+                contextlib.ExitStack() as snapshot,
+            ):
+                _lock(target_cursor, what.spec, wait=options.timeouts.table)
+                with explained(f"{doing}: reading the source"):
+                    # In UTC, in which a digest is the same whoever asks; rows are then read in the office's zone.
+                    source_cursor = snapshot.enter_context(
+                        transaction(source, timezone="UTC", timeouts=options.timeouts, snapshot=True)
+                    )
+                speak_as_stored(target_cursor, options.encoding)
+                pull = Pull(what, source_cursor, target_cursor, specs, options, timezone, run_id)
+                return pull.carry_out(all_is_read=snapshot.close)
+    except ValueError as exc:
+        # The driver's answer to a connection that a pooler cuts in the middle of a COPY.
+        if not (source.closed or target.closed):
+            raise
+        raise DatabaseUnavailableError(
+            f"{doing} failed: the connection was lost ({exc}). Nothing was written; it is tried again."
+        ) from exc
+
+
+class Pull(Recognition):
+    """The steps of one pull, between the begin and the commit of its two transactions."""
+
+    def __init__(
+        self,
+        what: TablePull,
+        source: Cursor,
+        target: Cursor,
+        specs: Sequence[TableSpec],
+        options: Options,
+        timezone: str,
+        run_id: str | None,
+    ) -> None:
+        super().__init__(what, source, target, specs)
+        self.spec = guards.with_limits(what.spec, options.limits)
+        self.options = options
+        self.timezone = timezone
+        self.run_id = run_id
+        self.seconds: dict[str, float] = defaultdict(float)
+
+    def carry_out(self, *, all_is_read: Callable[[], None]) -> ReverseResult:
+        found, staged, adopted = self.prepare(all_is_read=all_is_read)
+        mapping = found.mapping
+        with self._phase("insert"):
+            pulled, altered = self._insert(mapping)
+            if pulled:
+                self._move_sequences(mapping)
+        with self._phase("record"):
+            result = self.account(found, staged, adopted=adopted, pulled=pulled, altered=altered)
+            ledger.record_held_back(self.target, mapping.spec.mobile)
+            ledger.record_pull(
+                self.target,
+                mapping.spec.mobile,
+                columns=found.columns,
+                content_form=found.content_form,
+                key_form=found.key_form,
+                digest=found.digest,
+                alone=found.alone,
+                run_id=self.run_id,
+                pulled=pulled,
+            )
+        logger.info("%s: pulled %d of %d phone rows.", self.spec.mobile, pulled, found.seen)
+        return dataclasses.replace(result, seconds=dict(self.seconds))
+
+    def prepare(self, *, all_is_read: Callable[[], None]) -> tuple[Found, Staged, int]:
+        """Leave in staging what is to be inserted; answers what was found, staged, and how many rows were adopted."""
+        with self._phase("look"):
+            found = self.look()
+        with self._phase("stage"):
+            staged = self._stage(found)
+            with self.reading():
+                all_is_read()
+        with self._phase("check"):
+            validation.reject_faulty(self.target, found.mapping)
+            adopted = self._settle(found)
+        return found, staged, adopted
+
+    def account(self, found: Found, staged: Staged, *, adopted: int, pulled: int, altered: int) -> ReverseResult:
+        """What became of every phone row."""
+        rejections = validation.rejections(self.target)
+        conflicts = sum(entry.rows for entry in rejections if entry.reason == "conflict")
+        fates = {
+            "pulled": pulled,
+            "already_there": found.there,
+            "adopted": adopted,
+            "conflicts": conflicts,
+            "quarantined": sum(entry.rows for entry in rejections) - conflicts,
+        }
+        guards.check_conservation(self.spec, extracted=found.seen, accounted=fates)
+        self._warn_of(found, conflicts=conflicts, altered=altered)
+        return ReverseResult(
+            table=self.spec.mobile,
+            seen=found.seen,
+            **fates,
+            changed_after_pull=found.changed,
+            missing_after_pull=found.missing,
+            unassigned=found.unassigned,
+            gone=found.gone,
+            altered=altered,
+            rejections=rejections,
+            samples=validation.samples(self.target) if rejections else (),
+            conflict_samples=self._conflicts() if conflicts else (),
+            changed_keys=found.changed_keys,
+            missing_keys=found.missing_keys,
+            warnings=tuple(self.warnings),
+            columns=found.mapping.staged,
+            bytes=staged.bytes,
+            seconds=dict(self.seconds),
+        )
+
+    def guarded(self) -> contextlib.AbstractContextManager[None]:
+        """A guard inside that refuses ends the pull."""
+        return contextlib.nullcontext()
+
+    def _stage(self, found: Found) -> Staged:
+        mapping = found.mapping
+        self.target.execute(staging_statements.create_staging(mapping))
+        self.target.execute(plan_statements.create_actions())
+        self.target.execute(ledger_statements.new_keys())
+        keys = [key for (key,) in self.target.fetchall()]
+        staged = Staged()
+        if keys:
+            with self.reading():
+                configure(self.source, {"TimeZone": self.timezone})
+            where = sql.SQL("{} AND {} = ANY ({}::text[])").format(
+                phone_statements.is_phones(found.belongs),
+                phone_statements.identity(mapping.source, found.columns),
+                keys,
+            )
+            with contextlib.closing(self.read(extract_statements.copy_out(mapping, where))) as rows:
+                staged = stage_rows(self.target, mapping, rows, codec=self.target.connection.info.encoding)
+        self.target.execute(statements.keep_new())
+        return staged
+
+    def _settle(self, found: Found) -> int:
+        """Adopt what the target has already, and set conflicts aside; answers how many were adopted."""
+        mapping = found.mapping
+        names = {column.name for column in mapping.staged}
+        keys = [mapping.spec.key] if self.spec.strategy is Strategy.UPSERT and mapping.spec.key else []
+        keys += [
+            key.columns
+            for key in mapping.target.unique_keys
+            if names.issuperset(key.columns) and key.columns not in keys
+        ]
+        adopted = 0
+        if found.by_content or keys:
+            adopted = self.adopt(mapping, None if found.by_content else keys)
+        if not (found.by_content or self.what.again) and found.seen - found.there > self.spec.limit_rows:
+            (twins,) = one_row(self.target, statements.count_twins(mapping))
+            with self.guarded():
+                guards.check_twins(self.spec, twins=twins, new=found.seen - found.there)
+        for key in keys:
+            self.target.execute(quarantine.reject(mapping, statements.conflicting(mapping, key)))
+            if self.target.rowcount:
+                self.target.execute(statements.show_theirs(mapping, key))
+        return adopted
+
+    def adopt(self, mapping: TableMapping, keys: Sequence[tuple[str, ...]] | None) -> int:
+        """Enter into the ledger what the target has already; answers how many rows."""
+        self.target.execute(statements.adopt(mapping, keys, self.run_id))
+        return self.target.rowcount
+
+    def _insert(self, mapping: TableMapping) -> tuple[int, int]:
+        """Insert what is staged, isolating what the target refuses; answers (rows inserted, rows it altered)."""
+        (planned,) = one_row(self.target, statements.number_inserts())
+        if planned >= WORTH_ANALYZING:
+            self.target.execute(apply_statements.index_actions())
+            self.target.execute(sql.SQL("ANALYZE {}").format(STAGING))
+        pulled = altered = 0
+        refused: dict[int, str] = {}
+        orphans: set[int] = set()
+        ranges, progress = [(1, planned)] if planned else [], False
+        while ranges:
+            first, last = ranges.pop()
+            try:
+                with self.target.connection.transaction():
+                    landed, changed = one_row(self.target, statements.insert(mapping, first, last, self.run_id))
+                    if landed <= last - first or (changed and first < last):
+                        raise _NotAsSentError
+            except (psycopg.Error, _NotAsSentError) as exc:
+                if isinstance(exc, psycopg.Error) and not is_refusal(exc):
+                    raise
+                if first < last:
+                    middle = (first + last) // 2
+                    ranges += [(middle + 1, last), (first, middle)]
+                else:
+                    refused[first] = (
+                        exc.diag.message_primary or str(exc) if isinstance(exc, psycopg.Error) else SWALLOWED
+                    )
+                    if isinstance(exc, psycopg.errors.ForeignKeyViolation):
+                        orphans.add(first)
+            else:
+                pulled, altered, progress = pulled + landed, altered + changed, True
+            if not ranges and orphans and progress:
+                # A row may name another of its own table, which has landed after it.
+                ranges, progress = [(n, n) for n in sorted(orphans)], False
+                refused = {n: words for n, words in refused.items() if n not in orphans}
+                orphans = set()
+        for n, message in refused.items():
+            self.target.execute(apply_statements.mark_refused("insert", n, message))
+        if refused:
+            faulty = apply_statements.faulty_actions("refused", reason="refused", mapping=mapping)
+            self.target.execute(quarantine.reject(mapping, faulty))
+        return pulled, altered
+
+    def _move_sequences(self, mapping: TableMapping) -> None:
+        """Move the sequences of the target past the keys that were inserted, so that its own next rows get others."""
+        self.target.execute(load("sequences.sql"), {"table": mapping.target.oid})
+        for name, schema, sequence, start, most in self.target.fetchall():
+            column = next((column for column in mapping.staged if column.name == name), None)
+            if column is None or column.category != "N":
+                continue
+            limit = int(HIGHEST_SHARE * min(most, _most(column)))
+            highest, beyond = one_row(self.target, statements.highest(name, limit))
+            if highest is not None:
+                self.target.execute(statements.advance(sql.Identifier(schema, sequence), int(highest), start))
+            if beyond is not None:
+                self.warn(f"{name}={beyond} is close to the end of its range; its sequence does not move past it")
+
+    def _conflicts(self) -> tuple[Conflict, ...]:
+        self.target.execute(statements.sample_conflicts())
+        return tuple(
+            Conflict(key=key, phone=phone, desktop=desktop or {}) for key, phone, desktop in self.target.fetchall()
+        )
+
+    def _warn_of(self, found: Found, *, conflicts: int, altered: int) -> None:
+        if conflicts:
+            self.warn(f"{conflicts} phone rows have a key under which the desktop has another row; they wait")
+        if found.changed:
+            self.warn(f"{found.changed} phone rows were changed after their pull; the desktop keeps what was pulled")
+        if found.missing:
+            self.warn(
+                f"{found.missing} pulled rows are no longer on the desktop; `powerca-sync reverse --again` brings them"
+            )
+        if found.unassigned:
+            self.warn(f"{found.unassigned} phone rows lead to no office; give them an organisation on mobile")
+        if altered:
+            self.warn(f"the desktop changed {altered} rows as it took them (a trigger)")
+
+    @contextlib.contextmanager
+    def _phase(self, name: str) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] += time.monotonic() - began
+
+
+class _NotAsSentError(Exception):
+    """The target inserted fewer rows than it was given, or others: which ones, only single rows can tell."""
+
+
+#: Why a row is in quarantine that no error kept out.
+SWALLOWED = "a trigger or a rule of the target swallowed the row"
+
+
+def _most(column: Column) -> float:
+    """The highest number that a column can hold."""
+    if column.base == "numeric" and column.typmod >= 0:
+        precision, scale = (column.typmod - 4) >> 16, (((column.typmod - 4) & 0x7FF) ^ 1024) - 1024
+        return float(10 ** (precision - scale) - 1)
+    return {"int2": 2**15 - 1, "int4": 2**31 - 1}.get(column.base, 2**63 - 1)
+
+
+def _lock(cursor: Cursor, spec: TableSpec, *, wait: float) -> None:
+    """Wait until no other run pulls the table."""
+    give_up = time.monotonic() + wait
+    while not state.try_lock(cursor, f"pull {spec.desktop}"):
+        if time.monotonic() > give_up:
+            raise ContentionError(
+                f"Table `{spec.mobile}` is being pulled by another run, which did not end within {wait:.0f} s. "
+                "Nothing was read. It is tried again."
+            )
+        time.sleep(0.2)

@@ -1,0 +1,140 @@
+"""Statements that say who the phones' rows are: what they are known by, and whether any of them has changed.
+
+The temporary table `phones` has their identities.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import LiteralString
+
+from psycopg import sql
+
+from powerca_sync.engine.catalog import Column, Table
+from powerca_sync.engine.mapping import Aside
+from powerca_sync.engine.statements.fragments import COMMA
+from powerca_sync.tables import CREATED, OWNER, PHONE
+
+PHONES = sql.Identifier("pg_temp", "powerca_phones")
+#: Staging columns: who a phone's row is.
+KEY, HASH, BORN, OCCURRENCE = "phone:key", "phone:hash", "phone:born", "phone:occurrence"
+
+
+#: How values whose text depends on the session's time zone are written without it.
+_FREE_OF_ZONES: Mapping[str, LiteralString] = {
+    "timestamptz": "{} AT TIME ZONE 'UTC'",
+    "_timestamptz": "array_send({})",
+    "tstzrange": "range_send({})",
+    "tstzmultirange": "multirange_send({})",
+}
+
+
+def content_hash(source: Table, columns: Sequence[str]) -> sql.Composed:
+    """The hash of a phone row's content `s`, the same in any time zone."""
+    values = (
+        sql.SQL(_FREE_OF_ZONES.get(source.required(name).base, "{}")).format(sql.Identifier("s", name))
+        for name in columns
+    )
+    return sql.SQL("md5(ROW({})::text)").format(COMMA.join(values))
+
+
+def identity(source: Table, columns: Sequence[str]) -> sql.Composable:
+    """By what a phone row `s` is known: its primary key as text, or the hash of its content."""
+    if not source.primary_key:
+        return content_hash(source, columns)
+    values = COMMA.join(sql.Identifier("s", name) for name in source.primary_key)
+    text = sql.SQL("{}::text" if len(source.primary_key) == 1 else "ROW({})::text").format(values)
+    if all(source.required(name).category == "N" for name in source.primary_key):
+        return text
+    # Whatever the target's encoding, it can hold this; and so can an index.
+    return sql.SQL(
+        "CASE WHEN octet_length({text}) = length({text}) AND length({text}) <= 100 THEN {text} ELSE md5({text}) END"
+    ).format(text=text)
+
+
+def content_form(source: Table, columns: Sequence[str]) -> str:
+    """How columns are declared, as far as the text of their values depends on it."""
+    return ", ".join(f"{name} {_form(source.required(name))}" for name in columns)
+
+
+def key_form(source: Table) -> str:
+    """The same of the primary key; empty without one."""
+    return content_form(source, source.primary_key)
+
+
+def _form(column: Column) -> str:
+    alike = {"varchar": "text", "int2": "integer", "int4": "integer", "int8": "integer"}
+    return alike.get(column.base, column.type)
+
+
+def asides(source: Table, columns: Sequence[str]) -> tuple[Aside, ...]:
+    """What staging holds of a phone row beside its columns. Equal rows without a primary key are numbered."""
+    key = identity(source, columns)
+    occurrence = sql.SQL("row_number() OVER (PARTITION BY {})").format(key)
+    return (
+        Aside(name=KEY, type="text", read=key, identifies=True),
+        Aside(name=HASH, type="text", read=content_hash(source, columns), identifies=True),
+        Aside(name=BORN, type="text", read=_born(source)),
+        Aside(name=OCCURRENCE, type="bigint", read=occurrence, identifies=True),
+    )
+
+
+def _born(source: Table) -> sql.Composable:
+    created = source.column(CREATED)
+    if created is None:
+        return sql.SQL("NULL::text")
+    zone = " AT TIME ZONE 'UTC'" if created.base == "timestamptz" else ""
+    return sql.SQL("({}{})::text").format(sql.Identifier("s", CREATED), sql.SQL(zone))
+
+
+def is_phones(belongs: sql.Composable) -> sql.Composed:
+    """A condition on the source's row `s`: a phone made it, and it is this office's."""
+    return sql.SQL("{}::text = {} AND {}").format(sql.Identifier("s", OWNER), PHONE, belongs)
+
+
+def digest(table: sql.Identifier, belongs: sql.Composable) -> sql.Composed:
+    """Answers (phones' rows of this office, those of nobody, a text that changes when any of them does).
+
+    Of whole rows, so that it needs to know of no column; in the time zone UTC it is the same at any time.
+    """
+    return sql.SQL("""\
+SELECT count(*) FILTER (WHERE p.belongs) AS ours, count(*) FILTER (WHERE p.belongs IS NULL) AS unassigned,
+    count(*) || ':' || coalesce(sum(hashtextextended(p.row, 0)), 0) AS digest
+FROM (SELECT {belongs} AS belongs, ROW(s.*)::text AS row FROM {table} AS s WHERE {owner}::text = {phone}) AS p
+WHERE p.belongs IS NOT FALSE""").format(table=table, belongs=belongs, owner=sql.Identifier("s", OWNER), phone=PHONE)
+
+
+def copy_out_identities(
+    source: Table, columns: Sequence[str], before: Sequence[str] | None, belongs: sql.Composable, *, keyed: bool
+) -> sql.Composed:
+    """COPY who each phone row is: as the ledger knows it, key, hash, the hash it had at the last pull, when made.
+
+    `before` are the columns of the last pull; None if that hash can't be had any more. Rows that are not `keyed` are
+    known by it.
+    """
+    hash_now = content_hash(source, columns)
+    was = hash_now if before is None else content_hash(source, before)
+    return sql.SQL("""\
+COPY (
+    SELECT {known}, {key}, {hash}, {was}, {born}
+    FROM {table} AS s
+    WHERE {is_phones}
+) TO STDOUT""").format(
+        known=identity(source, columns) if keyed else was,
+        key=identity(source, columns),
+        hash=hash_now,
+        was=sql.SQL("NULL") if before is None else was,
+        born=_born(source),
+        table=source.identifier,
+        is_phones=is_phones(belongs),
+    )
+
+
+def create_phones() -> sql.Composed:
+    """For the identities, as `copy_out_identities` gives them."""
+    return sql.SQL("CREATE TEMP TABLE {} (known text, key text, hash text, was text, born text) ON COMMIT DROP").format(
+        PHONES
+    )
+
+
+def copy_in_phones() -> sql.Composed:
+    """COPY the identities."""
+    return sql.SQL("COPY {} (known, key, hash, was, born) FROM STDIN").format(PHONES)

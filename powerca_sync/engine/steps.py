@@ -1,0 +1,346 @@
+"""One table on its way, from the two catalogs to the plan of its merge.
+
+Shared by the run that carries the plan out (`forward`) and by the one that only shows it (`plan`). What is locked,
+written at the target, remembered and committed is theirs; what became of each row is told by `accounting`.
+"""
+
+import contextlib
+import dataclasses
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+
+from psycopg import sql
+
+from powerca_sync.engine import guards, state, validation
+from powerca_sync.engine.catalog import Table, read_tables
+from powerca_sync.engine.database import Connection, Cursor, explained, one_row
+from powerca_sync.engine.differential import Differences, find_differences
+from powerca_sync.engine.extract import (
+    ChangeSet,
+    Mode,
+    Snapshot,
+    TableExtract,
+    TextRows,
+    as_table,
+    change_set,
+    read_snapshot,
+)
+from powerca_sync.engine.mapping import TableMapping, map_table, tables_needed
+from powerca_sync.engine.merge import MergePlan, plan_merge
+from powerca_sync.engine.office import Office, Scope, as_the_target_has_it, read_office
+from powerca_sync.engine.result import Options, Transfer
+from powerca_sync.engine.staging import Staged, read_rows, stage_rows
+from powerca_sync.engine.statements import differential as differential_statements
+from powerca_sync.engine.statements import extract as extract_statements
+from powerca_sync.engine.statements import plan as plan_statements
+from powerca_sync.engine.statements import staging as staging_statements
+from powerca_sync.engine.statements.fragments import LEDGER, STAGING
+from powerca_sync.engine.validation import LookupResult
+from powerca_sync.tables import Category, TableSpec
+
+logger = logging.getLogger(__name__)
+
+#: Statistics pay from about here on; the planner guesses well enough for less.
+WORTH_ANALYZING = 1_000
+#: A target that takes longer to answer, in seconds, is so far away that digests are worth their making.
+FAR = 0.01
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Counted:
+    """How many rows of the office the target table has, as `plan.count_rows` answers."""
+
+    rows: int
+    #: Of them, the desktop's.
+    owned: int
+    #: Of them, nobody's.
+    other: int
+    #: Of them, the phones'.
+    phones: int
+    #: Of those, written in this transaction: none, unless a trigger of the target does.
+    phones_written: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Ready:
+    """A table whose rows are in staging, fit to be merged."""
+
+    office: Office
+    mapping: TableMapping
+    snapshot: Snapshot
+    #: What the last runs left for this one.
+    before: state.TableState
+    changes: ChangeSet
+    staged: Staged
+    echo: int
+    #: Rows that came from phones and that the office has edited since, and the keys of the first.
+    edited: int
+    edited_keys: tuple[str, ...]
+    superseded: int
+    lookups: tuple[LookupResult, ...]
+    #: Where digests have shown that there is nothing to do, and nothing is in staging: the target's rows.
+    quiet: Counted | None = None
+
+    @property
+    def unchanged(self) -> int:
+        """Where all is quiet: the rows that are the desktop's own, on both sides."""
+        return self.staged.read - self.echo
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of the source's rows were read."""
+        return self.changes.mode is Mode.FULL
+
+
+class TableRun:
+    """The steps of one table, between the begin and the end of its two transactions."""
+
+    #: What is being done, for messages.
+    doing = "syncing"
+
+    def __init__(
+        self,
+        what: TableExtract | TextRows,
+        *,
+        source: Cursor,
+        target: Cursor,
+        specs: Sequence[TableSpec],
+        options: Options,
+    ) -> None:
+        self.what = what
+        self.spec = guards.with_limits(what.spec, options.limits)
+        self.source = source
+        self.target = target
+        self.specs = specs
+        self.options = options
+        self.started = time.monotonic()
+        self.seconds: dict[str, float] = defaultdict(float)
+        #: Seconds that the target took for next to no work.
+        self.answered_in = 0.0
+
+    def scope(self, office: Office, tables: Mapping[str, Table]) -> Scope:
+        """What is this office's; other tables are as they stand at the target."""
+        return Scope(office=office, specs=self.specs, tables=tables)
+
+    def recall(self, office: Office) -> state.TableState:
+        """Claim the office's organisations and read what is remembered of the table."""
+        state.claim_office(self.target, office)
+        began = time.monotonic()
+        before = state.read_state(self.target, office, self.spec.mobile, [one.table for one in self.spec.lookups])
+        self.answered_in = time.monotonic() - began
+        return before
+
+    def guarded(self) -> contextlib.AbstractContextManager[None]:
+        """A guard inside that refuses ends the run."""
+        return contextlib.nullcontext()
+
+    def prepare(self, *, all_is_read: Callable[[], None], may_be_quiet: bool = False) -> Ready:
+        """Read both catalogs and the source, and leave in staging what is fit to be merged.
+
+        `all_is_read` is called as soon as nothing more is wanted of the source. With `may_be_quiet` there may be
+        nothing to merge, and no staging.
+        """
+        with self.phase("look"):
+            with self.reading():
+                snapshot = read_snapshot(self.source)
+                office = read_office(self.source, self.specs, snapshot.identity)
+            tables = self._target_tables()
+            office = as_the_target_has_it(self.target, office, self.specs, tables)
+            before = self.recall(office)
+            mapping = self._map(office, tables)
+            changes = self._change_set(mapping, before, snapshot)
+        with self.phase("compare"):
+            differences = self._differences(mapping, changes, before, snapshot)
+            if may_be_quiet and differences is not None and not differences.any:
+                counted = self._count_if_quiet(mapping, before, differences)
+                if counted is not None:
+                    return Ready(
+                        office=office,
+                        mapping=mapping,
+                        snapshot=snapshot,
+                        before=before,
+                        changes=changes,
+                        staged=Staged(read=differences.rows),
+                        echo=differences.rows - differences.own,
+                        edited=0,
+                        edited_keys=(),
+                        superseded=0,
+                        lookups=(),
+                        quiet=counted,
+                    )
+        with self.phase("stage"):
+            staged = self._stage(mapping, changes, differences)
+        if changes.mode is Mode.FULL:
+            with self.guarded():
+                guards.check_not_emptied(
+                    self.spec,
+                    read=staged.read,
+                    read_before=before.rows_read,
+                    allowed=self.what.allow_mass_delete,
+                )
+        with self.phase("check"):
+            echo, edited, edited_keys = self._set_aside_echo(mapping, snapshot, differences)
+            with self.reading():
+                # A long merge is no reason to hold the source's snapshot, nor to depend on its connection.
+                all_is_read()
+            superseded = validation.settle_duplicates(self.target, mapping, refused=staged.refused)
+            lookups = validation.check_rows(self.target, mapping)
+        return Ready(
+            office=office,
+            mapping=mapping,
+            snapshot=snapshot,
+            before=before,
+            changes=changes,
+            staged=staged,
+            echo=echo + staged.echo,
+            edited=edited,
+            edited_keys=edited_keys,
+            superseded=superseded,
+            lookups=lookups,
+        )
+
+    def plan(self, ready: Ready) -> MergePlan:
+        """Plan the merge and have the guard look at its deletes."""
+        with self.phase("plan"):
+            plan = plan_merge(self.target, ready.mapping, complete=ready.complete and ready.staged.read > 0)
+            if plan.delete > self.spec.mass_delete_rows:
+                with self.guarded():
+                    guards.check_mass_delete(
+                        self.spec,
+                        deletes=plan.delete,
+                        owned=self.count(ready).owned,
+                        allowed=self.what.allow_mass_delete,
+                    )
+        return plan
+
+    def count(self, ready: Ready) -> Counted:
+        """How many rows of the office the target table has now."""
+        return Counted(*one_row(self.target, plan_statements.count_rows(ready.mapping)))
+
+    @property
+    def requested(self) -> Mode:
+        """The mode that was asked for."""
+        return self.what.mode if isinstance(self.what, TableExtract) else Mode.FULL
+
+    def _target_tables(self) -> Mapping[str, Table]:
+        offices = (spec.mobile for spec in self.specs if spec.defines_offices)
+        return read_tables(self.target, dict.fromkeys((*tables_needed(self.spec, self.specs), *offices)))
+
+    def _map(self, office: Office, tables: Mapping[str, Table]) -> TableMapping:
+        scope = self.scope(office, tables)
+        if isinstance(self.what, TableExtract):
+            with self.reading():
+                sources = read_tables(self.source, [self.spec.desktop])
+        else:
+            sources = {self.spec.desktop: as_table(self.what, scope.table(self.spec.mobile))}
+        mapping = map_table(self.spec, sources=sources, scope=scope)
+        if mapping.ignored:
+            logger.info("%s: columns only at the source stay behind: %s.", self.spec.mobile, ", ".join(mapping.ignored))
+        return mapping
+
+    def _change_set(self, mapping: TableMapping, before: state.TableState, snapshot: Snapshot) -> ChangeSet:
+        if isinstance(self.what, TextRows):
+            return ChangeSet(mode=Mode.FULL, reason="", where=sql.SQL("TRUE"))
+        changes = change_set(mapping, self.requested, before, snapshot, overlap=self.options.overlap)
+        if changes.reason:
+            mark = "" if self.spec.category is Category.MASTERS else "[WARN] "
+            logger.info("%s%s ran in full: %s.", mark, self.spec.mobile, changes.reason)
+        return changes
+
+    def _differences(
+        self, mapping: TableMapping, changes: ChangeSet, before: state.TableState, snapshot: Snapshot
+    ) -> Differences | None:
+        """What has to travel of a table that was synced before in the same form; None: all that is to be read."""
+        settled = before.mark is not None and before.fingerprint == mapping.fingerprint
+        if changes.mode is not Mode.FULL or not settled or not isinstance(self.what, TableExtract):
+            return None
+        wanted = self.options.transfer
+        if wanted is Transfer.EVERYTHING or (wanted is Transfer.AUTO and self.answered_in < FAR):
+            return None
+        return find_differences(
+            self.source,
+            self.target,
+            mapping,
+            rows=before.rows_read or 0,
+            quarantined=before.quarantined,
+            has_ledger=snapshot.has_ledger,
+            encoding=self.options.encoding,
+            reading=self.reading,
+        )
+
+    def _count_if_quiet(
+        self, mapping: TableMapping, before: state.TableState, differences: Differences
+    ) -> Counted | None:
+        """The target's rows, unless something else than the rows themselves may have changed for them."""
+        if before.lookups != before.versions or (before.rows_read and not differences.rows):
+            return None
+        *counts, lost = one_row(self.target, differential_statements.count_standing(mapping))
+        return None if lost else Counted(*counts)
+
+    def _stage(self, mapping: TableMapping, changes: ChangeSet, differences: Differences | None) -> Staged:
+        tables = [staging_statements.create_staging(mapping), plan_statements.create_actions()]
+        tables += [staging_statements.create_ledger()]
+        self.target.execute(sql.SQL(";\n").join(tables))
+        if isinstance(self.what, TextRows):
+            staged = stage_rows(self.target, mapping, self.what.rows(extract_statements.asked_names(mapping)))
+        else:
+            where = changes.where if differences is None else differences.at_source
+            # Closed before anything else is asked of the source, also when the target fails halfway.
+            with contextlib.closing(self._read(extract_statements.copy_out(mapping, where))) as rows:
+                staged = stage_rows(self.target, mapping, rows)
+        if differences is not None:
+            sent = staged.read
+            self.target.execute(differential_statements.fill_staging(mapping, differences.at_target))
+            staged.accepted += self.target.rowcount
+            staged.read = differences.rows
+            # What is neither sent nor there as the desktop's own came from phones.
+            staged.echo = differences.rows - sent - self.target.rowcount
+            logger.info("%s: %d of %d rows had to be sent.", self.spec.mobile, sent, staged.read)
+        if staged.accepted >= WORTH_ANALYZING:
+            self.target.execute(sql.SQL("ANALYZE {}").format(STAGING))
+        logger.info(
+            "%s: staged %d of %d rows read (%s, %.1f MB).",
+            self.spec.mobile,
+            staged.accepted,
+            staged.read,
+            changes.mode.value,
+            staged.bytes / 1e6,
+        )
+        return staged
+
+    def _set_aside_echo(
+        self, mapping: TableMapping, snapshot: Snapshot, differences: Differences | None
+    ) -> tuple[int, int, tuple[str, ...]]:
+        pulled = 0
+        if snapshot.has_ledger and isinstance(self.what, TableExtract):
+            where = None if differences is None else differences.at_source
+            with contextlib.closing(self._read(extract_statements.copy_out_ledger(mapping, where))) as images:
+                pulled = stage_rows(self.target, mapping, images, into=LEDGER).accepted
+        if not pulled and not mapping.source_has_owner:
+            return 0, 0, ()
+        return validation.set_aside_echo(self.target, mapping)
+
+    def _read(self, copy_out: sql.Composed) -> Generator[bytes, None, None]:
+        with self.reading():
+            yield from read_rows(self.source, copy_out, encoding=self.options.encoding)
+
+    def reading(self) -> contextlib.AbstractContextManager[None]:
+        """Errors inside are the source's, not the target's."""
+        return explained(f"{self.doing} table `{self.spec.mobile}`: reading the source")
+
+    @contextlib.contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Count the time inside."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] += time.monotonic() - began
+
+
+def source_timezone(source: Connection) -> str:
+    """The time zone that the source reports."""
+    with source.cursor() as cursor:
+        return str(one_row(cursor, "SHOW TimeZone")[0])

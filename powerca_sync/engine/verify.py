@@ -1,0 +1,257 @@
+"""Prove that both sides agree, table by table, without moving rows: each server hashes its own, digests are compared.
+
+1. One snapshot on each side; both are only read.
+2. Checksums by bucket of keys. Where they agree, the rows do.
+3. The rows of the other buckets, as digests, are held against each other; known differences are counted.
+4. Of the true differences the first are read, to be shown.
+
+A table whose source cannot hash as the target does (a text that is no number, an encoding that it reads by other rules)
+is compared at the target, in a temporary table, after the others.
+"""
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Iterator, Mapping, Sequence
+
+from psycopg import sql
+
+from powerca_sync.engine import sides, state
+from powerca_sync.engine.canonical import Encoder, encoder, pack
+from powerca_sync.engine.catalog import Table, read_tables
+from powerca_sync.engine.comparison import Comparison, End, NotHashedError, Unfit
+from powerca_sync.engine.database import Connection, Cursor, configure, explained, one_row, transaction
+from powerca_sync.engine.extract import Snapshot, read_snapshot
+from powerca_sync.engine.mapping import TableMapping, map_table, tables_needed
+from powerca_sync.engine.office import Office, Scope, as_the_target_has_it, read_office
+from powerca_sync.engine.result import Options
+from powerca_sync.engine.sql import load
+from powerca_sync.engine.staging import read_rows, stage_rows
+from powerca_sync.engine.statements import extract as extract_statements
+from powerca_sync.engine.statements import plan as plan_statements
+from powerca_sync.engine.statements import staging as staging_statements
+from powerca_sync.engine.statements import verify as statements
+from powerca_sync.engine.statements.fragments import LEDGER, STAGING
+from powerca_sync.engine.verification import Outcome, Verification
+from powerca_sync.errors import ConfigurationError, SyncError, UnsafeTargetError
+from powerca_sync.tables import TableSpec
+
+
+def verify(
+    *,
+    source: Connection,
+    target: Connection,
+    specs: Sequence[TableSpec],
+    only: Sequence[TableSpec] | None = None,
+    options: Options | None = None,
+) -> tuple[Verification, ...]:
+    """Compare the tables of `only` (default: all of `specs`), in their order.
+
+    Writes nothing; temporary tables are made at the target for tables that cannot be compared otherwise. A table that
+    cannot be compared does not stop the others. Raises a `SyncError` where nothing can be compared at all.
+    """
+    options = options or Options()
+    wanted = specs if only is None else only
+    done: dict[str, Verification] = {}
+    to_move: dict[str, str] = {}
+    with _looking(source, target, specs, wanted, options) as look:
+        for spec in wanted:
+            try:
+                done[spec.mobile] = look.verify(spec)
+            except NotHashedError as exc:
+                to_move[spec.mobile] = str(exc)
+    if to_move:
+        with _looking(source, target, specs, wanted, options, moving=True) as look:
+            for spec in wanted:
+                if spec.mobile in to_move:
+                    done[spec.mobile] = look.verify(spec, moved=to_move[spec.mobile])
+    return tuple(done[spec.mobile] for spec in wanted)
+
+
+@contextlib.contextmanager
+def _looking(
+    source: Connection,
+    target: Connection,
+    specs: Sequence[TableSpec],
+    wanted: Sequence[TableSpec],
+    options: Options,
+    *,
+    moving: bool = False,
+) -> Iterator["_Look"]:
+    """One snapshot on each side; with `moving` temporary tables can be made at the target."""
+    with explained("verifying: reading the source"):
+        timezone = options.timezone or source.info.parameter_status("TimeZone") or "UTC"
+    with (
+        explained("verifying"),
+        transaction(target, timezone=timezone, timeouts=options.timeouts, snapshot=not moving, stable=moving) as there,
+        transaction(source, timezone=timezone, timeouts=options.timeouts, snapshot=True) as here,
+    ):
+        # Compiling such a statement costs more than it saves.
+        configure(there, {"jit": "off"})
+        configure(here, {"jit": "off"})
+        yield _Look(here, there, specs, wanted, options)
+
+
+class _Look:
+    """Both sides at one instant each."""
+
+    def __init__(
+        self,
+        source: Cursor,
+        target: Cursor,
+        specs: Sequence[TableSpec],
+        wanted: Sequence[TableSpec],
+        options: Options,
+    ) -> None:
+        self.source, self.target, self.specs, self.options = source, target, specs, options
+        with explained("verifying: reading the source"):
+            self.snapshot: Snapshot = read_snapshot(source)
+            office = read_office(source, specs, self.snapshot.identity)
+            self.source_tables = read_tables(source, [spec.desktop for spec in wanted])
+        names = [name for spec in wanted for name in tables_needed(spec, specs)]
+        names += [spec.mobile for spec in specs if spec.defines_offices]
+        self.tables: Mapping[str, Table] = read_tables(target, dict.fromkeys(names))
+        self.office: Office = as_the_target_has_it(target, office, specs, self.tables)
+        state.check_organisations(self.office)
+        self.remembered = state.is_remembered(target)
+        if self.remembered:
+            state.check_claim(target, self.office)
+        self.scope = Scope(office=self.office, specs=specs, tables=self.tables)
+
+    def verify(self, spec: TableSpec, *, moved: str = "") -> Verification:
+        """Compare one table; raises `NotHashedError` if its source cannot make the digests and it is not `moved`."""
+        began = time.monotonic()
+        notes: list[str] = []
+        try:
+            with (
+                explained(f"verifying table `{spec.mobile}`"),
+                # So that a table that fails leaves the snapshots to the others, and no temporary table is left.
+                self.target.connection.transaction(force_rollback=True),
+                self.source.connection.transaction(force_rollback=True),
+            ):
+                outcome = self._compare(spec, notes, moved=bool(moved))
+        except (ConfigurationError, UnsafeTargetError):
+            raise
+        except SyncError as exc:
+            if exc.retryable:
+                raise
+            return Verification(table=spec.mobile, outcome=None, error=str(exc), seconds=time.monotonic() - began)
+        return Verification(
+            table=spec.mobile,
+            outcome=outcome,
+            moved=moved,
+            notes=tuple(notes),
+            seconds=time.monotonic() - began,
+        )
+
+    def _compare(self, spec: TableSpec, notes: list[str], *, moved: bool) -> Outcome:
+        mapping = map_table(spec, sources=self.source_tables, scope=self.scope)
+        before = state.TableState()
+        quarantined: dict[bytes, int] = {}
+        if self.remembered:
+            before = state.read_state(self.target, self.office, spec.mobile, [one.table for one in spec.lookups])
+            self.target.execute(load("quarantined_keys.sql"), {"office": self.office.identity, "table": spec.mobile})
+            for key, rows in self.target.fetchall():
+                packed = pack((key or {}).get(name) for name in spec.key)
+                quarantined[packed] = quarantined.get(packed, 0) + rows
+        changed = sides.changed_since(mapping, before, self.snapshot)
+        if changed is None:
+            notes.append("which rows changed since the last run cannot be told, so that they count as different")
+        utf8 = encoder(stored=_encoding(self.target))
+        if utf8 is None:
+            raise SyncError(
+                f"Table `{spec.mobile}`: the target stores text as {_encoding(self.target)}, of which it cannot make "
+                "digests that another server makes too. Use a database in UTF8."
+            )
+        there = End(cursor=self.target, side=sides.target_side(mapping, utf8), name="target")
+        changed = changed or sql.SQL("FALSE")
+        if moved:
+            comparison = self._moved(mapping, there, utf8, quarantined, changed)
+        else:
+            comparison = self._apart(mapping, there, quarantined, changed)
+        nobodys = one_row(self.target, plan_statements.count_rows(mapping))[2]
+        return comparison.run(lookups=before.lookups == before.versions, nobodys=nobodys)
+
+    def _apart(
+        self, mapping: TableMapping, there: End, quarantined: Mapping[bytes, int], changed: sql.Composable
+    ) -> Comparison:
+        """Each server hashes its own rows."""
+        stored = _encoding(self.source)
+        utf8 = encoder(stored=stored, declared=self.options.encoding)
+        if utf8 is None:
+            raise NotHashedError(f"the desktop's text is in {self.options.encoding or stored}")
+        here = End(
+            cursor=self.source,
+            side=sides.source_side(mapping, utf8, changed, quarantined),
+            name="source",
+            may_fail=True,
+        )
+        ledger = None
+        if self.snapshot.has_ledger:
+            ledger = dataclasses.replace(here, side=sides.ledger_side(mapping, utf8))
+        return Comparison(mapping, here, there, ledger=ledger, quarantined=quarantined)
+
+    def _moved(
+        self,
+        mapping: TableMapping,
+        there: End,
+        utf8: Encoder,
+        quarantined: dict[bytes, int],
+        changed: sql.Composable,
+    ) -> Comparison:
+        """The target hashes both, after the source's rows have come to it as they do in a run."""
+        extended = sides.moved(mapping, changed)
+        self.target.execute(staging_statements.create_staging(extended))
+        # One after the other, because of a row that staging refuses nothing is kept but its key.
+        self._stage(extended, extract_statements.copy_out(extended, sql.SQL("({}) IS NOT TRUE").format(changed)))
+        self.target.execute(statements.rejected_keys())
+        refused = [key for (key,) in self.target.fetchall()]
+        changed_too = self._stage(extended, extract_statements.copy_out(extended, changed))
+        here = End(cursor=self.target, side=sides.staged_side(extended, utf8, quarantined), name="source")
+        ledger = None
+        if self.snapshot.has_ledger:
+            self.target.execute(staging_statements.create_ledger())
+            self._stage(mapping, extract_statements.copy_out_ledger(mapping), into=LEDGER)
+            ledger = dataclasses.replace(here, side=sides.moved_ledger_side(mapping, utf8))
+        unfit = self._unfit(mapping, refused, quarantined, utf8, changed=changed_too)
+        return Comparison(extended, here, there, ledger=ledger, quarantined=quarantined, unfit=unfit)
+
+    def _unfit(
+        self,
+        mapping: TableMapping,
+        refused: Sequence[Mapping[str, str | None]],
+        quarantined: Mapping[bytes, int],
+        utf8: Encoder,
+        *,
+        changed: int,
+    ) -> Unfit:
+        left = dict(quarantined)
+        missing = []
+        for key in refused:
+            packed = pack(key.get(name) for name in mapping.spec.key)
+            if left.get(packed):
+                left[packed] -= 1
+            else:
+                missing.append({name: key.get(name) for name in mapping.spec.key})
+        keys = set[str]()
+        if mapping.spec.key:
+            self.target.execute(statements.all_digests(sides.held_side(mapping, utf8)))
+            keys = {key for key, _ in self.target.fetchall()}
+        return Unfit(
+            quarantined=len(refused) - len(missing),
+            changed=changed,
+            missing=tuple(missing),
+            keys=frozenset(keys),
+        )
+
+    def _stage(self, mapping: TableMapping, copy_out: sql.Composed, *, into: sql.Identifier = STAGING) -> int:
+        """Bring rows into a temporary table; answers how many it refused."""
+        with (
+            explained(f"verifying table `{mapping.spec.mobile}`: reading the source"),
+            contextlib.closing(read_rows(self.source, copy_out, encoding=self.options.encoding)) as rows,
+        ):
+            return stage_rows(self.target, mapping, rows, into=into).refused
+
+
+def _encoding(cursor: Cursor) -> str:
+    return cursor.connection.info.parameter_status("server_encoding") or "UTF8"

@@ -1,0 +1,181 @@
+"""Over a slow line only what differs is sent, and the end is the same as if everything had been."""
+
+import dataclasses
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from powerca_sync.engine.database import connect
+from powerca_sync.engine.extract import TableExtract
+from powerca_sync.engine.plan import plan_forward
+from powerca_sync.engine.result import ForwardResult, Transfer
+from powerca_sync.tables import Deletes, Lookup, Reference, TableSpec
+from powerca_sync_tests.engine.random_offices import SEEDS, create_tables, draw, fill, sides, target_rows
+from powerca_sync_tests.helpers import ORGS, QUICK, Pair, delete_insert, fates, spec
+
+APART = dataclasses.replace(QUICK, transfer=Transfer.DIFFERENCES)
+
+CLIENTS = spec("clients", "client_id")
+JOBS = delete_insert(
+    "jobs",
+    "job_id",
+    references=(Reference(column="client_id", parent="clients"),),
+    lookups=(Lookup(column="client_name", table="clients", match="client_id", value="name"),),
+)
+
+
+@pytest.fixture
+def jobs(pair: Pair) -> Pair:
+    """Two tables of some size, synced once."""
+    pair.source.execute("""
+        CREATE TABLE clients (client_id int PRIMARY KEY, name text);
+        CREATE TABLE jobs (job_id int, client_id int, note text, source char(1));
+        INSERT INTO clients SELECT n, 'Client ' || n FROM generate_series(1, 50) AS n;
+        INSERT INTO jobs SELECT n / 2, 1 + n % 50, 'Note ' || n FROM generate_series(1, 6000) AS n""")
+    pair.target.execute("""
+        CREATE TABLE clients (client_id int PRIMARY KEY, name text, source char(1) DEFAULT 'D');
+        CREATE TABLE jobs (id bigserial PRIMARY KEY, job_id int, client_id int, client_name text, note text,
+            source char(1) DEFAULT 'D')""")
+    pair.sync_all(CLIENTS, JOBS)
+    return pair
+
+
+def sync(pair: Pair, **rest: object) -> ForwardResult:
+    return pair.sync(JOBS, CLIENTS, options=APART, **rest)  # type: ignore[arg-type]
+
+
+def assert_whole_run_has_nothing_to_do(pair: Pair) -> None:
+    before = pair.text("jobs")
+    result = pair.sync(JOBS, CLIENTS, options=QUICK)
+    assert result.written == 0, fates(result)
+    assert pair.text("jobs") == before
+
+
+def test_of_an_unchanged_table_no_row_is_sent_and_nothing_is_staged(jobs: Pair) -> None:
+    before = jobs.text("jobs")
+    result = sync(jobs)
+    assert (result.extracted, result.bytes, fates(result)) == (6000, 0, {"unchanged": 6000})
+    assert "stage" not in result.seconds
+    assert jobs.text("jobs") == before
+
+
+def test_what_changed_travels_with_few_others(jobs: Pair) -> None:
+    whole = jobs.sync(JOBS, CLIENTS, options=QUICK).bytes
+    jobs.source.execute("""
+        UPDATE jobs SET note = 'changed' WHERE job_id IN (7, 1000);
+        DELETE FROM jobs WHERE job_id = 2000;
+        INSERT INTO jobs VALUES (9000, 1, 'new')""")
+    result = sync(jobs)
+    assert fates(result) == {"inserted": 1, "updated": 4, "deleted": 2, "unchanged": 5994}
+    assert result.extracted == 5999
+    assert 0 < result.bytes < whole / 20
+    assert_whole_run_has_nothing_to_do(jobs)
+
+
+def test_a_row_changed_on_mobile_is_mended(jobs: Pair) -> None:
+    jobs.target.execute("UPDATE jobs SET note = 'tampered with' WHERE id = 77; DELETE FROM jobs WHERE id = 99")
+    assert fates(sync(jobs)) == {"inserted": 1, "updated": 1, "unchanged": 5998}
+
+
+def test_two_rows_that_swap_their_values_show(jobs: Pair) -> None:
+    jobs.source.execute(
+        "UPDATE jobs SET note = CASE note WHEN 'Note 10' THEN 'Note 20' ELSE 'Note 10' END"
+        " WHERE note IN ('Note 10', 'Note 20')"
+    )
+    assert fates(sync(jobs)) == {"updated": 2, "unchanged": 5998}
+
+
+def test_a_looked_up_value_that_changed_is_filled_anew_though_no_row_is_sent(jobs: Pair) -> None:
+    jobs.source.execute("UPDATE clients SET name = 'Renamed' WHERE client_id = 5")
+    jobs.sync(CLIENTS)
+    result = sync(jobs)
+    assert (fates(result), result.bytes) == ({"updated": 120, "unchanged": 5880}, 0)
+    assert jobs.one("SELECT count(*) FROM jobs WHERE client_name = 'Renamed'") == 120
+
+
+def test_a_parent_that_went_meanwhile_shows_though_no_row_changed(jobs: Pair) -> None:
+    jobs.target.execute("DELETE FROM clients WHERE client_id = 5")
+    result = sync(jobs)
+    assert fates(result) == {"unchanged": 5880, "quarantined": 120, "held": 120}
+    jobs.sync(CLIENTS)
+    assert fates(sync(jobs)) == {"unchanged": 6000}
+    assert fates(sync(jobs)) == {"unchanged": 6000}
+
+
+def test_rows_in_quarantine_travel_at_every_run_and_land_when_they_can(jobs: Pair) -> None:
+    jobs.source.execute("INSERT INTO jobs VALUES (9001, 77, 'dangling'), (9001, 1, 'sibling')")
+    for _ in range(2):
+        result = sync(jobs)
+        assert (result.quarantined, result.extracted) == (1, 6002)
+        assert result.bytes < 4000
+    jobs.both("INSERT INTO clients VALUES (77, 'Client 77')")
+    assert fates(sync(jobs)) == {"inserted": 1, "unchanged": 6001}
+
+
+def test_pulled_phone_rows_are_no_difference_whether_the_desktop_marks_them_or_not(jobs: Pair) -> None:
+    jobs.source.execute("INSERT INTO jobs VALUES (1, 1, 'by phone', 'M')")
+    jobs.target.execute("INSERT INTO jobs (job_id, client_id, note, source) VALUES (1, 1, 'by phone', 'M')")
+    assert fates(sync(jobs)) == {"echo": 1, "unchanged": 6000}
+    assert sync(jobs).bytes == 0
+
+
+def test_an_empty_source_is_refused_as_ever(jobs: Pair) -> None:
+    jobs.source.execute("TRUNCATE jobs")
+    with pytest.raises(Exception, match="is empty at the source"):
+        sync(jobs)
+
+
+def test_a_mass_delete_is_refused_as_ever(jobs: Pair) -> None:
+    jobs.source.execute("DELETE FROM jobs WHERE job_id < 500")
+    with pytest.raises(Exception, match="would be deleted"):
+        sync(jobs)
+
+
+LINES = delete_insert("lines", "org_id", "k", office="org_id", mobile_owned=frozenset({"ticked"}))
+KEYLESS = delete_insert("lines", office="org_id", mobile_owned=frozenset({"ticked"}))
+ITEMS = spec("items", "k", office="org_id", mobile_owned=frozenset({"ticked"}))
+FOLLOWED = spec("items", "k", office="org_id", mobile_owned=frozenset({"ticked"}), deletes=Deletes.PROPAGATE)
+
+
+@pytest.fixture(scope="module")
+def office(shared_pair: Pair) -> Iterator[Pair]:
+    create_tables(shared_pair)
+    return shared_pair
+
+
+@pytest.mark.parametrize("table", [LINES, KEYLESS, ITEMS, FOLLOWED], ids=["key", "no key", "upsert", "follows"])
+@settings(max_examples=settings().max_examples // 2)
+@given(**SEEDS, again=st.integers(0, 2**32))
+def test_it_does_what_a_run_that_sends_everything_would_do(
+    office: Pair, table: TableSpec, seed: int, size: int, again: int
+) -> None:
+    source, target = sides(draw(seed, size, 1, 1, 2, None))
+    if table.mobile == "items":
+        target = list({existing.row.k: existing for existing in target if existing.row.k is not None}.values())
+    fill(office, table.mobile, source, target)
+    office.sync(table, ORGS, allow_mass_delete=True, options=QUICK)
+    changed, _ = sides(draw(again, size, 1, 1, 2, None))
+    office.source.execute(f"DELETE FROM {table.mobile} WHERE ctid IN (SELECT ctid FROM {table.mobile} LIMIT 2)")  # noqa: S608
+    with office.source.cursor() as cursor:
+        cursor.executemany(f"INSERT INTO {table.mobile} VALUES (%s, %s, %s, %s)", changed[:3])  # noqa: S608
+    (foreseen,) = foresee(office, table)
+    result = office.sync(table, ORGS, allow_mass_delete=True, options=APART)
+    assert fates(result) == foreseen
+    before = target_rows(office, table.mobile)
+    assert office.sync(table, ORGS, allow_mass_delete=True, options=QUICK).written == 0
+    assert target_rows(office, table.mobile) == before
+
+
+def foresee(pair: Pair, table: TableSpec) -> list[dict[str, int]]:
+    """What a run would do that sends everything."""
+    with connect(pair.settings.desktop) as source, connect(pair.settings.mobile) as target:
+        plans = plan_forward(
+            [TableExtract(spec=table, allow_mass_delete=True)],
+            source=source,
+            target=target,
+            specs=[ORGS, table],
+            options=QUICK,
+        )
+    return [fates(plan.foreseen) for plan in plans if plan.foreseen is not None]

@@ -1,0 +1,143 @@
+"""What a plan foretells of a pull, and that neither side knows of it afterwards."""
+
+import dataclasses
+
+import psycopg
+import pytest
+
+from powerca_sync.engine.database import connect
+from powerca_sync.engine.extract import TablePull
+from powerca_sync.engine.plan import Prospect
+from powerca_sync.engine.plan_reverse import PullPlan, plan_reverse
+from powerca_sync.engine.result import ReverseResult
+from powerca_sync.errors import DatabaseUnavailableError
+from powerca_sync.tables import TableSpec, in_order
+from powerca_sync_tests.helpers import QUICK, Pair, delete_insert, everything, pulled, spec
+
+DIARY = delete_insert("diary", "staff_id", "day", sensitive=frozenset({"pin"}))
+LEAVE = spec("leave", "leave_id")
+DAYS = spec("days", "day_id")
+
+
+@pytest.fixture
+def office(pair: Pair) -> Pair:
+    """Phone rows of three tables; the desktop's days of leave name their leave."""
+    pair.source.execute("""
+        CREATE TABLE diary (id bigserial, staff_id int, day date, note varchar(8), pin text);
+        CREATE TABLE leave (leave_id int PRIMARY KEY, status text DEFAULT 'none');
+        CREATE TABLE days (day_id serial PRIMARY KEY, leave_id int REFERENCES leave)""")
+    pair.target.execute("""
+        CREATE TABLE diary (id bigserial PRIMARY KEY, staff_id int, day date, note text, pin text, source char(1));
+        CREATE TABLE leave (leave_id int PRIMARY KEY, status text, source char(1));
+        CREATE TABLE days (day_id int PRIMARY KEY, leave_id int, source char(1));
+        INSERT INTO diary (staff_id, note, pin, source)
+        SELECT n, 'note ' || n, 'pin-' || n, 'M' FROM generate_series(1, 7) AS n;
+        INSERT INTO leave SELECT n, 'asked', 'M' FROM generate_series(1, 4) AS n;
+        INSERT INTO days VALUES (1, 1, 'M'), (2, 2, 'M'), (3, 77, 'M')""")
+    return pair
+
+
+def plan(pair: Pair, *tables: TableSpec) -> dict[str, PullPlan]:
+    """Plan a pull of the tables and see that nothing is changed by it."""
+    before = everything(pair.source), everything(pair.target)
+    with connect(pair.settings.mobile) as source, connect(pair.settings.desktop) as target:
+        plans = plan_reverse(
+            [TablePull(spec=table) for table in tables],
+            source=source,
+            target=target,
+            specs=in_order(tables),
+            options=QUICK,
+        )
+        assert pair.one("SELECT count(*) FROM pg_class WHERE relpersistence = 't'", target) == 0
+    assert (everything(pair.source), everything(pair.target)) == before
+    return {one.table: one for one in plans}
+
+
+def foretold(plan: PullPlan) -> ReverseResult:
+    assert plan.foreseen is not None, plan
+    return plan.foreseen
+
+
+def assert_as_foretold(pair: Pair, *tables: TableSpec) -> dict[str, dict[str, int]]:
+    """A pull right after the plan reports what the plan said."""
+    plans = plan(pair, *tables)
+    results = pair.pull_all(*tables)
+    for table, result in results.items():
+        left_out = {"seconds": {}}
+        assert dataclasses.replace(foretold(plans[table]), **left_out) == dataclasses.replace(result, **left_out)
+    return {table: pulled(result) for table, result in results.items()}
+
+
+def test_a_first_pull_is_foretold_and_no_ledger_is_made_for_it(office: Pair) -> None:
+    plan(office, DIARY)
+    assert office.one("SELECT to_regnamespace('powerca_sync') IS NULL", office.source)
+    assert assert_as_foretold(office, LEAVE, DAYS, DIARY) == {
+        "leave": {"pulled": 4},
+        "days": {"pulled": 2, "quarantined": 1},
+        "diary": {"pulled": 7},
+    }
+
+
+def test_rows_that_the_desktop_references_are_foretold_resolve_against_what_is_planned(office: Pair) -> None:
+    plans = plan(office, LEAVE, DAYS)
+    assert pulled(foretold(plans["days"])) == {"pulled": 2, "quarantined": 1}
+    assert pulled(foretold(plan(office, DAYS)["days"])) == {"quarantined": 3}, "without the leave they name"
+
+
+def test_later_pulls_are_foretold_with_adoptions_conflicts_and_what_changed_since(office: Pair) -> None:
+    office.pull_all(LEAVE, DIARY)
+    office.source.execute("""
+        INSERT INTO leave VALUES (5, 'asked'), (6, 'of the office');
+        DELETE FROM diary WHERE staff_id = 1""")
+    office.target.execute("""
+        INSERT INTO leave VALUES (5, 'asked', 'M'), (6, 'of a phone', 'M'), (7, 'new', 'M');
+        UPDATE diary SET note = 'edited' WHERE staff_id = 2;
+        DELETE FROM diary WHERE staff_id = 3;
+        INSERT INTO diary (staff_id, note, source) VALUES (8, 'much too long', 'M'), (9, 'fits', 'M')""")
+    conflict = foretold(plan(office, LEAVE)["leave"]).conflict_samples[0]
+    assert (conflict.phone["status"], conflict.desktop["status"]) == ("of a phone", "of the office")
+    assert assert_as_foretold(office, LEAVE, DIARY) == {
+        "leave": {"pulled": 1, "already_there": 4, "adopted": 1, "conflicts": 1},
+        "diary": {
+            **{"pulled": 1, "already_there": 6, "quarantined": 1},
+            **{"changed_after_pull": 1, "missing_after_pull": 1, "gone": 1},
+        },
+    }
+    assert assert_as_foretold(office, LEAVE, DIARY)["leave"] == {"already_there": 6, "conflicts": 1}
+
+
+def test_no_default_is_evaluated_and_no_trigger_fires(office: Pair) -> None:
+    office.source.execute("""
+        CREATE FUNCTION forbid() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'written'; END $$;
+        CREATE TRIGGER forbid BEFORE INSERT ON diary FOR EACH STATEMENT EXECUTE FUNCTION forbid()""")
+    planned = plan(office, DIARY)["diary"]
+    assert (planned.prospect, foretold(planned).pulled) == (Prospect.READY, 7)
+    assert len(planned.inserts) == 5
+    assert "pin-" not in str(planned)
+    assert planned.inserts[0].before is None
+    assert planned.inserts[0].after is not None
+    assert planned.inserts[0].after["note"] == "note 1"
+    assert office.rows("SELECT last_value, is_called FROM diary_id_seq", office.source) == [(1, False)]
+
+
+def test_a_table_that_cannot_be_planned_is_an_error_and_the_others_are_planned(office: Pair) -> None:
+    office.source.execute("DROP TABLE diary")
+    plans = plan(office, DIARY, LEAVE)
+    assert (plans["diary"].prospect, plans["diary"].foreseen) == (Prospect.FAILED, None)
+    assert "`diary` does not exist" in str(plans["diary"].error)
+    assert pulled(foretold(plans["leave"])) == {"pulled": 4}
+
+
+def test_a_lost_connection_is_an_error_of_the_plan_and_not_of_a_table(office: Pair) -> None:
+    with connect(office.settings.mobile) as source, connect(office.settings.desktop) as target:
+        pid = target.info.backend_pid
+
+        class Cut(psycopg.Cursor):  # type: ignore[type-arg]
+            def execute(self, query, *args, **rest):  # type: ignore[no-untyped-def]
+                if "powerca_phones" in str(getattr(query, "as_string", str)()):
+                    office.source.execute("SELECT pg_terminate_backend(%s)", [pid])
+                return super().execute(query, *args, **rest)
+
+        target.cursor_factory = Cut
+        with pytest.raises(DatabaseUnavailableError):
+            plan_reverse([TablePull(spec=DIARY)], source=source, target=target, specs=[DIARY], options=QUICK)

@@ -1,0 +1,139 @@
+"""The look at both sides that says which tables have something to pull."""
+
+from collections.abc import Callable
+
+import pytest
+
+from powerca_sync.engine.database import connect
+from powerca_sync.engine.probe import Probe, probe
+from powerca_sync.errors import SyncError, UnsafeTargetError
+from powerca_sync.tables import Reference, TableSpec, in_order
+from powerca_sync_tests.helpers import ORGS, Pair, delete_insert, pulled, spec
+
+DIARY = delete_insert(
+    "diary", "staff_id", office="org_id", made_by="staff_id", references=(Reference(column="staff_id", parent="staff"),)
+)
+LEAVE = spec("leave", "leave_id", office="org_id")
+STAFF = spec("staff", "staff_id", office="org_id", reverse=False)
+ALL = (ORGS, STAFF, DIARY, LEAVE)
+
+
+@pytest.fixture
+def office(pair: Pair) -> Pair:
+    """The desktop of organisation 1, on a mobile database that another one uses as well."""
+    pair.source.execute("""
+        CREATE TABLE orgs (org_id int); CREATE TABLE staff (staff_id int, org_id int);
+        CREATE TABLE diary (org_id int, staff_id int, note text);
+        CREATE TABLE leave (leave_id int, org_id int, at timestamptz);
+        INSERT INTO orgs VALUES (1); INSERT INTO staff VALUES (11, 1)""")
+    pair.target.execute("""
+        CREATE TABLE orgs (org_id int PRIMARY KEY, source char(1) DEFAULT 'D');
+        CREATE TABLE staff (staff_id int PRIMARY KEY, org_id int, source char(1) DEFAULT 'D');
+        CREATE TABLE diary (id serial PRIMARY KEY, org_id int, staff_id int, note text, source char(1) DEFAULT 'M');
+        CREATE TABLE leave (leave_id int PRIMARY KEY, org_id int, at timestamptz, source char(1) DEFAULT 'M')""")
+    pair.sync_all(ORGS, STAFF)
+    pair.target.execute("INSERT INTO powerca_sync.office (org_id, office) VALUES ('2', 'elsewhere')")
+    return pair
+
+
+def look(pair: Pair, *tables: TableSpec) -> Probe:
+    with connect(pair.settings.mobile) as source, connect(pair.settings.desktop) as target:
+        return probe(source=source, target=target, specs=in_order(tables or ALL))
+
+
+def test_before_the_first_pull_every_table_with_a_way_back_is_pending(office: Pair) -> None:
+    assert look(office) == Probe(pending=("orgs", "leave", "diary"), rows={})
+    office.pull(DIARY, ORGS, STAFF)
+    assert look(office).pending == ("orgs", "leave")
+    assert look(office).rows == {"diary": 0}
+
+
+WRITES: dict[str, tuple[str, Callable[[Pair], object]]] = {
+    "insert": ("diary", lambda pair: pair.target.execute("INSERT INTO diary (org_id) VALUES (1)")),
+    "edit": ("diary", lambda pair: pair.target.execute("UPDATE diary SET note = 'edited' WHERE id = 1")),
+    "delete": ("diary", lambda pair: pair.target.execute("DELETE FROM diary WHERE id = 1")),
+    "a stamp": ("leave", lambda pair: pair.target.execute("UPDATE leave SET at = at + interval '1 us'")),
+    "a row of our staff": ("diary", lambda pair: pair.target.execute("INSERT INTO diary (staff_id) VALUES (11)")),
+    "a row of nobody": ("diary", lambda pair: pair.target.execute("INSERT INTO diary (staff_id) VALUES (99)")),
+    "a new column": ("leave", lambda pair: pair.target.execute("ALTER TABLE leave ADD remark text")),
+    "another office's row": ("", lambda pair: pair.target.execute("INSERT INTO diary (org_id) VALUES (2)")),
+    "the office's own row": (
+        "",
+        lambda pair: pair.target.execute("INSERT INTO diary (org_id, source) VALUES (1, 'D'), (1, NULL)"),
+    ),
+    "a row rewritten as it was": ("", lambda pair: pair.target.execute("UPDATE diary SET note = note")),
+    "another time zone": ("", lambda pair: pair.target.execute("SET TimeZone = 'Asia/Kolkata'")),
+    "another text form": (
+        "",
+        lambda pair: pair.target.execute(
+            f"ALTER DATABASE {pair.settings.mobile.name} SET DateStyle = 'German';"
+            f"ALTER DATABASE {pair.settings.mobile.name} SET TimeZone = 'Asia/Kolkata'"
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_a_table_is_pending_from_a_write_of_phones_until_the_next_pull(office: Pair, write: str) -> None:
+    office.target.execute("""
+        INSERT INTO diary (org_id, note) VALUES (1, 'a'), (1, 'a'), (2, 'b');
+        INSERT INTO leave VALUES (5, 1, '2025-10-01 10:00+05:30')""")
+    office.pull_all(*ALL)
+    assert look(office) == Probe(pending=(), rows={"orgs": 0, "diary": 2, "leave": 1})
+    table, happens = WRITES[write]
+    happens(office)
+    assert look(office).pending == ((table,) if table else ())
+    office.pull_all(*ALL)
+    assert look(office).pending == ()
+
+
+def test_a_row_in_quarantine_does_not_make_its_table_pending_for_ever(office: Pair) -> None:
+    office.source.execute("ALTER TABLE diary ADD CHECK (note <> 'bad')")
+    office.target.execute("INSERT INTO diary (org_id, note) VALUES (1, 'bad')")
+    assert pulled(office.pull(DIARY, ORGS, STAFF)) == {"quarantined": 1}
+    assert "diary" not in look(office).pending
+    office.target.execute("UPDATE diary SET note = 'good'")
+    assert "diary" in look(office).pending
+
+
+def test_a_failed_pull_leaves_its_table_pending(office: Pair) -> None:
+    office.pull_all(*ALL)
+    office.target.execute("INSERT INTO diary (org_id) VALUES (1)")
+    office.source.execute("ALTER TABLE diary RENAME TO elsewhere")
+    with pytest.raises(SyncError):
+        office.pull(DIARY, ORGS, STAFF)
+    assert look(office).pending == ("diary",)
+
+
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        ("DROP TABLE leave", 'looking for new phone rows failed: relation "public.leave" does not exist'),
+        ("ALTER TABLE leave DROP COLUMN source", r"looking for new phone rows failed: column s\.source does not exist"),
+        ("ALTER TABLE leave DROP COLUMN org_id", r"looking for new phone rows failed: column s\.org_id does not exist"),
+    ],
+)
+def test_what_is_missing_is_named(office: Pair, broken: str, words: str) -> None:
+    office.pull_all(*ALL)
+    office.target.execute(broken)
+    with pytest.raises(SyncError, match=words):
+        look(office)
+
+
+def test_a_desktop_without_organisations_is_not_taken_for_one_without_phone_rows(office: Pair) -> None:
+    office.target.execute("INSERT INTO diary (org_id, note) VALUES (1, 'a')")
+    office.pull_all(*ALL)
+    office.source.execute("DELETE FROM orgs")
+    assert "diary" in look(office).pending
+    with pytest.raises(UnsafeTargetError, match="table of organisations is empty"):
+        office.pull(DIARY, ORGS, STAFF)
+
+
+def test_looking_writes_nothing(office: Pair) -> None:
+    office.pull_all(*ALL)
+    for connection in (office.source, office.target):
+        connection.execute("SELECT pg_stat_force_next_flush()")
+    query = "SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_stat_user_tables"
+    before = [office.rows(query, connection) for connection in (office.source, office.target)]
+    look(office)
+    assert [office.rows(query, connection) for connection in (office.source, office.target)] == before

@@ -1,0 +1,316 @@
+"""A phone row that the desktop does not take waits with a reason, all others land, and it lands once it is taken."""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from powerca_sync.demo import Server
+from powerca_sync.engine.result import Options
+from powerca_sync_tests.helpers import QUICK, Pair, delete_insert, fates, pulled, spec
+
+NOTES = spec("notes", "id")
+LONG = "x" * 200
+
+
+@pytest.fixture
+def notes(pair: Pair) -> Pair:
+    pair.source.execute("CREATE TABLE notes (id int, note varchar(50), amount numeric(6,2), boss int)")
+    pair.target.execute("CREATE TABLE notes (id int PRIMARY KEY, note text, amount numeric, boss int, source char(1))")
+    return pair
+
+
+def phones_write(pair: Pair, *rows: tuple[object, ...]) -> None:
+    """Rows of (id, note), or of all columns."""
+    for row in rows:
+        padded = (*row, None, None)[:4]
+        pair.target.execute("INSERT INTO notes VALUES (%s, %s, %s, %s, 'M')", padded)
+
+
+def desktop(pair: Pair) -> list[int]:
+    return [id for (id,) in pair.rows("SELECT id FROM notes ORDER BY 1", pair.source)]
+
+
+def entries(pair: Pair) -> list[tuple[object, ...]]:
+    return pair.rows("SELECT reason, key ->> 'id' FROM powerca_sync.quarantine ORDER BY 2", pair.source)
+
+
+def assert_waits_alone(pair: Pair, *, reason: str, words: str) -> None:
+    """Of the rows 1 to 5 the third waits, on every run; the others are there."""
+    for fate in ("pulled", "already_there"):
+        result = pair.pull(NOTES)
+        assert pulled(result) == {fate: 4, "quarantined": 1}
+        (sample,) = result.samples
+        assert (sample.reason, sample.key["id"]) == (reason, "3")
+        assert words in str(sample)
+        assert desktop(pair) == [1, 2, 4, 5]
+        assert entries(pair) == [(reason, "3")]
+
+
+def assert_lands(pair: Pair) -> None:
+    assert pulled(pair.pull(NOTES)) == {"already_there": 4, "pulled": 1}
+    assert desktop(pair) == [1, 2, 3, 4, 5]
+    assert entries(pair) == []
+    assert pulled(pair.pull(NOTES)) == {"already_there": 5}
+    assert fates(pair.sync(NOTES)) == {"echo": 5}
+
+
+TRIGGER = """
+CREATE FUNCTION judge() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {} RETURN NEW; END $$;
+CREATE TRIGGER judge {} INSERT ON notes FOR EACH ROW EXECUTE FUNCTION judge()"""
+RAISE = "IF NEW.note = 'bad' THEN RAISE EXCEPTION 'no week for this date'; END IF;"
+
+
+class Fault(NamedTuple):
+    """What is wrong with the third row: the row, what the desktop forbids, why the row waits, and the cure."""
+
+    row: tuple[object, ...]
+    reason: str
+    words: str
+    cure: str
+    forbidden: str = ""
+
+
+BAD = (3, "bad")
+NO_TRIGGER = "DROP TRIGGER judge ON notes"
+DEFERRED = TRIGGER.replace(
+    "CREATE TRIGGER judge {} INSERT ON notes", "CREATE CONSTRAINT TRIGGER judge AFTER INSERT ON notes {}"
+)
+FAULTS = {
+    "too long": Fault(
+        (3, LONG),
+        "refused",
+        "value too long for type character varying(50) (column note)",
+        "ALTER TABLE notes ALTER note TYPE text",
+    ),
+    "too many spaces": Fault((3, "a" + 60 * " "), "altered", "cut", "ALTER TABLE notes ALTER note TYPE text"),
+    "too large": Fault((3, "a", 123456), "refused", "overflow", "ALTER TABLE notes ALTER amount TYPE numeric"),
+    "too exact": Fault((3, "a", "1.005"), "altered", "rounded", "ALTER TABLE notes ALTER amount TYPE numeric"),
+    "not null": Fault(
+        (3, None),
+        "not_null",
+        "note is empty",
+        "ALTER TABLE notes ALTER note DROP NOT NULL",
+        "ALTER TABLE notes ALTER note SET NOT NULL",
+    ),
+    "a domain": Fault(
+        (3, LONG),
+        "refused",
+        "domain short",
+        "ALTER DOMAIN short DROP CONSTRAINT short_check",
+        "CREATE DOMAIN short AS text CHECK (length(VALUE) < 9); ALTER TABLE notes ALTER note TYPE short",
+    ),
+    "a check": Fault(
+        BAD,
+        "check",
+        "good",
+        "ALTER TABLE notes DROP CONSTRAINT good",
+        "ALTER TABLE notes ADD CONSTRAINT good CHECK (note <> 'bad')",
+    ),
+    "a parent": Fault(
+        (3, "a", 1, 99),
+        "reference",
+        "boss=99 has no matching people",
+        "INSERT INTO people VALUES (99)",
+        "CREATE TABLE people (id int PRIMARY KEY); ALTER TABLE notes ADD FOREIGN KEY (boss) REFERENCES people",
+    ),
+    "a trigger": Fault(BAD, "refused", "no week for this date", NO_TRIGGER, TRIGGER.format(RAISE, "BEFORE")),
+    "a late trigger": Fault(BAD, "refused", "no week for this date", NO_TRIGGER, TRIGGER.format(RAISE, "AFTER")),
+    "a deferred trigger": Fault(
+        BAD, "refused", "no week for this date", NO_TRIGGER, DEFERRED.format(RAISE, "DEFERRABLE INITIALLY DEFERRED")
+    ),
+    "a swallowing trigger": Fault(
+        BAD,
+        "refused",
+        "swallowed the row",
+        NO_TRIGGER,
+        TRIGGER.format("IF NEW.note = 'bad' THEN RETURN NULL; END IF;", "BEFORE"),
+    ),
+    "unique": Fault(
+        (3, "A1"),
+        "refused",
+        'unique constraint "once"',
+        "DROP INDEX once",
+        "CREATE UNIQUE INDEX once ON notes (lower(note))",
+    ),
+    "excluded": Fault(
+        (3, "a1"),
+        "refused",
+        "apart",
+        "ALTER TABLE notes DROP CONSTRAINT apart",
+        "ALTER TABLE notes ADD CONSTRAINT apart EXCLUDE (note WITH =)",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_row_waits_alone_until_the_desktop_takes_it(notes: Pair, fault: str) -> None:
+    row, reason, words, cure, forbidden = FAULTS[fault]
+    notes.source.execute(forbidden)
+    phones_write(notes, (1, "a1"), (2, "a2"), row, (4, "a4"), (5, "a5"))
+    assert_waits_alone(notes, reason=reason, words=words)
+    notes.source.execute(cure)
+    assert_lands(notes)
+
+
+def test_a_row_lands_when_its_phone_mends_it(notes: Pair) -> None:
+    phones_write(notes, (1, "a"), (2, "a"), (3, LONG), (4, "a"), (5, "a"))
+    assert_waits_alone(notes, reason="refused", words="too long")
+    notes.target.execute("UPDATE notes SET note = 'short' WHERE id = 3")
+    assert_lands(notes)
+
+
+def test_an_entry_closes_when_its_phone_row_is_deleted(notes: Pair) -> None:
+    phones_write(notes, (1, "a"), (2, "a"), (3, LONG), (4, "a"), (5, "a"))
+    assert_waits_alone(notes, reason="refused", words="too long")
+    notes.target.execute("DELETE FROM notes WHERE id = 3")
+    assert pulled(notes.pull(NOTES)) == {"already_there": 4}
+    assert entries(notes) == []
+
+
+def test_an_entry_keeps_the_time_since_which_it_waits_and_its_whole_content(notes: Pair) -> None:
+    phones_write(notes, (3, LONG))
+    notes.pull(NOTES)
+    query = "SELECT since, image ->> 'note', message FROM powerca_sync.quarantine"
+    before = notes.rows(query, notes.source)
+    assert before[0][1] == LONG
+    notes.pull(NOTES)
+    assert notes.rows(query, notes.source) == before
+
+
+def test_equal_rows_without_a_key_wait_each_for_itself(pair: Pair) -> None:
+    pair.source.execute("CREATE TABLE lines (note varchar(5))")
+    pair.target.execute("CREATE TABLE lines (note text, source char(1))")
+    lines = delete_insert("lines", "note")
+    pair.target.execute("INSERT INTO lines VALUES ('too long', 'M'), ('too long', 'M'), ('ok', 'M'), ('ok', 'M')")
+    assert pulled(pair.pull(lines)) == {"pulled": 2, "quarantined": 2}
+    pair.target.execute("INSERT INTO lines VALUES ('too long', 'M')")
+    assert pulled(pair.pull(lines)) == {"already_there": 2, "quarantined": 3}
+    pair.source.execute("ALTER TABLE lines ALTER note TYPE text")
+    assert pulled(pair.pull(lines)) == {"already_there": 2, "pulled": 3}
+    assert pair.one("SELECT count(*) FROM powerca_sync.quarantine", pair.source) == 0
+
+
+SELF = "ALTER TABLE notes ADD PRIMARY KEY (id), ADD CONSTRAINT boss FOREIGN KEY (boss) REFERENCES notes"
+
+
+def test_rows_that_name_each_other_land_together(notes: Pair) -> None:
+    notes.source.execute(SELF)
+    phones_write(notes, (1, "a", 1, 4), (2, "a", 1, 1), (3, "a", 1, 99), (4, "a", 1, 5), (5, "a", 1, 4))
+    assert_waits_alone(notes, reason="reference", words="boss=99 has no matching notes")
+    phones_write(notes, (99, "a"))
+    assert pulled(notes.pull(NOTES)) == {"already_there": 4, "pulled": 2}
+
+
+def test_a_row_whose_parent_is_refused_waits_with_it_and_children_land_in_any_order(notes: Pair) -> None:
+    notes.source.execute(SELF)
+    notes.source.execute(TRIGGER.format(RAISE, "BEFORE"))
+    # Each names the one after it; the sixth is refused, so that the fifth has no parent.
+    phones_write(notes, (1, "a", 1, 2), (2, "a", 1, 3), (3, "a", 1, 4), (4, "a"), (5, "a", 1, 6), (6, "bad"), (7, "a"))
+    result = notes.pull(NOTES)
+    assert pulled(result) == {"pulled": 5, "quarantined": 2}
+    assert {(s.key["id"], str(s)) for s in result.samples} == {
+        ("5", 'insert or update on table "notes" violates foreign key constraint "boss"'),
+        ("6", "no week for this date"),
+    }
+    notes.target.execute("UPDATE notes SET note = 'good' WHERE id = 6")
+    assert pulled(notes.pull(NOTES)) == {"already_there": 5, "pulled": 2}
+
+
+@pytest.mark.parametrize("when", ["BEFORE", "AFTER"])
+def test_a_row_that_a_trigger_alters_lands_once_and_does_not_come_back(notes: Pair, when: str) -> None:
+    change = (
+        "NEW.note := upper(NEW.note);" if when == "BEFORE" else "UPDATE notes SET note = upper(note) WHERE id = NEW.id;"
+    )
+    notes.source.execute(TRIGGER.format(change, when))
+    phones_write(notes, (1, "a"), (2, "b"), (3, "C"))
+    result = notes.pull(NOTES)
+    assert result.pulled == 3
+    if when == "BEFORE":
+        assert result.altered == 2
+        assert any("the desktop changed 2 rows as it took them" in warning for warning in result.warnings)
+    assert notes.rows("SELECT note FROM notes ORDER BY 1", notes.source) == [("A",), ("B",), ("C",)]
+    before = notes.text("notes")
+    assert pulled(notes.pull(NOTES)) == {"already_there": 3}
+    assert notes.sync(NOTES).written == 0
+    assert notes.text("notes") == before
+
+
+def test_many_bad_rows_among_many_are_found_in_moderate_time(notes: Pair) -> None:
+    notes.source.execute(TRIGGER.format(RAISE, "BEFORE"))
+    notes.target.execute("""INSERT INTO notes
+        SELECT n, CASE WHEN n % 100 = 0 THEN 'bad' WHEN n % 100 = 1 THEN repeat('x', 99) ELSE 'ok' END, 1, 1, 'M'
+        FROM generate_series(1, 1000) AS n""")
+    result = notes.pull(NOTES)
+    assert pulled(result) == {"pulled": 980, "quarantined": 20}
+    assert sum(result.seconds.values()) < 10
+
+
+@pytest.fixture
+def encoded(servers: tuple[Server, Server], pair: Pair) -> Iterator[Callable[[str], Pair]]:
+    """Makes a pair whose desktop has the given encoding."""
+    address = {"host": servers[0].host, "port": servers[0].port, "user": "postgres", "autocommit": True}
+    made = []
+
+    def make(encoding: str) -> Pair:
+        create = sql.SQL("CREATE DATABASE encoded ENCODING {} LOCALE 'C' TEMPLATE template0").format(encoding)
+        with psycopg.connect(dbname="postgres", **address) as server:  # type: ignore[arg-type]
+            server.execute(create)
+        made.append(Pair(servers[0].endpoint("desktop", "encoded"), pair.settings.mobile))
+        made[0].source.execute("CREATE TABLE notes (id varchar(20), note varchar(50), word text)")
+        made[0].target.execute("CREATE TABLE notes (id text PRIMARY KEY, note text, word text, source char(1))")
+        return made[0]
+
+    yield make
+    for one in made:
+        one.source.close()
+        one.target.close()
+    with psycopg.connect(dbname="postgres", **address) as server:  # type: ignore[arg-type]
+        server.execute("DROP DATABASE IF EXISTS encoded WITH (FORCE)")
+
+
+TEXTS = ["Zoë €", "₹ 500", "🙂", "नमस्ते", "tab\tand \\ and ÿ"]
+
+
+def stored_as(column: str) -> str:
+    return f"convert_to({column}, (SELECT getdatabaseencoding()))"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "declared"), [("WIN1252", None), ("SQL_ASCII", "WIN1252"), ("SQL_ASCII", "UTF8"), ("SQL_ASCII", None)]
+)
+def test_text_is_stored_as_the_desktop_has_it_and_what_it_cannot_hold_waits(
+    encoded: Callable[[str], Pair], encoding: str, declared: str | None
+) -> None:
+    pair = encoded(encoding)
+    options = Options(timeouts=QUICK.timeouts, encoding=declared)
+    codec = "cp1252" if "WIN1252" in (encoding, declared) else "utf-8"
+    possible = [text for text in TEXTS if text.encode(codec, "replace").decode(codec) == text]
+    for text in TEXTS:
+        pair.target.execute("INSERT INTO notes VALUES (%s, %s, 'é', 'M')", [text, text])
+    pair.target.execute("INSERT INTO notes VALUES ('é', %s, 'é', 'M')", ["é" * 51])
+    for fate in ("pulled", "already_there"):
+        result = pair.pull(NOTES, options=options)
+        assert pulled(result) == {fate: len(possible), "quarantined": len(TEXTS) - len(possible) + 1}
+    columns = ", ".join(map(stored_as, ("id", "note", "word")))
+    stored = pair.rows(f"SELECT {columns} FROM notes", pair.source)  # noqa: S608
+    assert sorted(stored) == sorted((*2 * (text.encode(codec),), "é".encode(codec)) for text in possible)
+    if codec == "cp1252":
+        images = "SELECT image ->> 'note' FROM powerca_sync.quarantine WHERE image ->> 'note' LIKE '%500'"
+        assert pair.rows(images, pair.source) == [(r"\u20b9 500",)]
+    assert fates(pair.sync(NOTES, options=options)) == {"echo": len(possible)}
+    pair.target.execute("UPDATE notes SET id = id || 'x', note = 'plain'")
+    result = pair.pull(NOTES, options=options)
+    assert (result.pulled, result.gone) == (len(possible) + 1, len(possible))
+    assert result.quarantined == len(TEXTS) - len(possible)
+
+
+def test_a_conflict_shows_what_a_desktop_without_an_encoding_has(encoded: Callable[[str], Pair]) -> None:
+    pair = encoded("SQL_ASCII")
+    pair.source.execute("INSERT INTO notes VALUES ('1', convert_from('\\x636166e9'::bytea, 'SQL_ASCII'))")
+    pair.target.execute("INSERT INTO notes VALUES ('1', 'other', 'é', 'M')")
+    options = Options(timeouts=QUICK.timeouts, encoding="WIN1252")
+    (conflict,) = pair.pull(NOTES, options=options).conflict_samples
+    assert (conflict.desktop["note"], conflict.phone["word"]) == ("café", "é")

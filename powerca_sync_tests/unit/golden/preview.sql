@@ -1,0 +1,55 @@
+-- count the changes
+SELECT count(*) FILTER (WHERE "t"."name" COLLATE "C" IS DISTINCT FROM "s"."name" COLLATE "C"),
+    count(*) FILTER (WHERE "t"."boss" IS DISTINCT FROM "s"."boss"),
+    count(*) FILTER (WHERE "t"."client" IS DISTINCT FROM "s"."client"),
+    count(*) FILTER (WHERE "t"."secret" COLLATE "C" IS DISTINCT FROM "s"."secret" COLLATE "C"),
+    count(*) FILTER (WHERE "t"."source"::text COLLATE "C" IS DISTINCT FROM 'D'::text::text COLLATE "C")
+FROM "pg_temp"."powerca_actions" AS a
+JOIN "public"."jobs" AS t ON t.ctid = a.existing AND t.tableoid = a.relation
+JOIN "pg_temp"."powerca_staging" AS s ON s.ctid = a.staged
+WHERE a.action = 'update';
+
+-- count what is taken over
+SELECT count(*)
+FROM "pg_temp"."powerca_actions" AS a JOIN "public"."jobs" AS t ON t.ctid = a.existing AND t.tableoid = a.relation
+WHERE a.action = 'update' AND "t"."source"::text IS NULL;
+
+-- sample inserts
+SELECT jsonb_object('{org_id,job_id}'::text[], ARRAY["s"."org_id"::text, "s"."job_id"::text]::text[]), NULL, jsonb_object('{org_id,job_id,name,boss,client,secret}'::text[], ARRAY["s"."org_id"::text, "s"."job_id"::text, "s"."name"::text, "s"."boss"::text, "s"."client"::text, CASE WHEN "s"."secret"::text IS NOT NULL THEN '***' END]::text[])
+FROM "pg_temp"."powerca_actions" AS a JOIN "pg_temp"."powerca_staging" AS s ON s.ctid = a.staged
+WHERE a.action = 'insert' ORDER BY a.n LIMIT 5;
+
+-- sample updates
+SELECT jsonb_object('{id,org_id,job_id}'::text[], ARRAY["t"."id"::text, "t"."org_id"::text, "t"."job_id"::text]::text[]), (SELECT coalesce(jsonb_object_agg(e.key, e.value), '{}') FROM jsonb_each(jsonb_object('{name,boss,client,secret,source}'::text[], ARRAY["t"."name"::text, "t"."boss"::text, "t"."client"::text, CASE WHEN "t"."secret"::text IS NOT NULL THEN '***' END, "t"."source"::text]::text[])) AS e WHERE e.key = ANY (ARRAY[CASE WHEN "t"."name" COLLATE "C" IS DISTINCT FROM "s"."name" COLLATE "C" THEN 'name' END, CASE WHEN "t"."boss" IS DISTINCT FROM "s"."boss" THEN 'boss' END, CASE WHEN "t"."client" IS DISTINCT FROM "s"."client" THEN 'client' END, CASE WHEN "t"."secret" COLLATE "C" IS DISTINCT FROM "s"."secret" COLLATE "C" THEN 'secret' END, CASE WHEN "t"."source"::text COLLATE "C" IS DISTINCT FROM 'D'::text::text COLLATE "C" THEN 'source' END])), (SELECT coalesce(jsonb_object_agg(e.key, e.value), '{}') FROM jsonb_each(jsonb_object('{name,boss,client,secret,source}'::text[], ARRAY["s"."name"::text, "s"."boss"::text, "s"."client"::text, CASE WHEN "s"."secret"::text IS NOT NULL THEN '***' END, 'D'::text::text]::text[])) AS e WHERE e.key = ANY (ARRAY[CASE WHEN "t"."name" COLLATE "C" IS DISTINCT FROM "s"."name" COLLATE "C" THEN 'name' END, CASE WHEN "t"."boss" IS DISTINCT FROM "s"."boss" THEN 'boss' END, CASE WHEN "t"."client" IS DISTINCT FROM "s"."client" THEN 'client' END, CASE WHEN "t"."secret" COLLATE "C" IS DISTINCT FROM "s"."secret" COLLATE "C" THEN 'secret' END, CASE WHEN "t"."source"::text COLLATE "C" IS DISTINCT FROM 'D'::text::text COLLATE "C" THEN 'source' END]))
+FROM "pg_temp"."powerca_actions" AS a
+JOIN "public"."jobs" AS t ON t.ctid = a.existing AND t.tableoid = a.relation
+JOIN "pg_temp"."powerca_staging" AS s ON s.ctid = a.staged
+WHERE a.action = 'update' ORDER BY a.n LIMIT 5;
+
+-- sample deletes
+SELECT jsonb_object('{id,org_id,job_id}'::text[], ARRAY["t"."id"::text, "t"."org_id"::text, "t"."job_id"::text]::text[]), jsonb_object('{org_id,job_id,name,boss,client,secret}'::text[], ARRAY["t"."org_id"::text, "t"."job_id"::text, "t"."name"::text, "t"."boss"::text, "t"."client"::text, CASE WHEN "t"."secret"::text IS NOT NULL THEN '***' END]::text[]), NULL
+FROM "pg_temp"."powerca_actions" AS a JOIN "public"."jobs" AS t ON t.ctid = a.existing AND t.tableoid = a.relation
+WHERE a.action = 'delete' ORDER BY a.n LIMIT 5;
+
+-- keep what there would be
+CREATE TEMP TABLE "pg_temp"."powerca_planned_3" ON COMMIT DROP AS
+SELECT "t"."id", "t"."org_id", "t"."job_id", "t"."source"
+FROM "public"."jobs" AS t
+WHERE NOT EXISTS (
+    SELECT FROM "pg_temp"."powerca_actions" AS a
+    WHERE a.action IN ('update', 'delete') AND a.existing = t.ctid AND a.relation = t.tableoid
+)
+UNION ALL
+SELECT "t"."id", "t"."org_id", "t"."job_id", 'D'
+FROM "public"."jobs" AS t
+JOIN "pg_temp"."powerca_actions" AS a ON a.existing = t.ctid AND a.relation = t.tableoid
+JOIN "pg_temp"."powerca_staging" AS s ON s.ctid = a.staged
+WHERE a.action = 'update'
+UNION ALL
+SELECT NULL, "s"."org_id", "s"."job_id", 'D'
+FROM "pg_temp"."powerca_actions" AS a JOIN "pg_temp"."powerca_staging" AS s ON s.ctid = a.staged
+WHERE a.action = 'insert';
+
+-- make room
+DROP TABLE IF EXISTS "pg_temp"."powerca_staging", "pg_temp"."powerca_ledger", "pg_temp"."powerca_rejected", "pg_temp"."powerca_held", "pg_temp"."powerca_echoed", "pg_temp"."powerca_actions", "pg_temp"."powerca_unsettled";
+

@@ -1,0 +1,85 @@
+-- buckets of the source
+SELECT left(d.key, 3), count(*), count(*) FILTER (WHERE d.own), coalesce(sum(('x' || substr("d"."content", 1, 16))::bit(64)::bigint) FILTER (WHERE d.own), 0)::text, coalesce(sum(('x' || substr("d"."content", 17, 16))::bit(64)::bigint) FILTER (WHERE d.own), 0)::text, coalesce(sum(('x' || substr("d"."owned", 1, 16))::bit(64)::bigint) FILTER (WHERE d.own), 0)::text
+FROM (
+    SELECT encode(sha256(convert_to(x.key, 'UTF8')), 'hex') AS key, encode(sha256(convert_to(x.content, 'UTF8')), 'hex') AS content, NULL AS owned, x.own
+    FROM (
+        SELECT coalesce(E'\x01v' || "s"."org_id"::text, E'\x01n') || coalesce(E'\x01v' || trim_scale("s"."job_id")::text, E'\x01n') || '' AS key, coalesce(E'\x01v' || "s"."org_id"::text, E'\x01n') || coalesce(E'\x01v' || trim_scale("s"."job_id")::text, E'\x01n') || coalesce(E'\x01v' || replace("s"."name"::text COLLATE "C", E'\x01', E'\x01\x01'), E'\x01n') || coalesce(E'\x01v' || "s"."boss"::text, E'\x01n') || coalesce(E'\x01v' || replace("s"."secret"::text COLLATE "C", E'\x01', E'\x01\x01'), E'\x01n') || '' AS content, '' AS owned, NOT coalesce("s"."source"::text = 'M', false) AS own
+        FROM "public"."jobs" AS s
+        WHERE TRUE
+        OFFSET 0
+    ) AS x
+    OFFSET 0
+) AS d
+GROUP BY 1;
+
+-- rows of the source
+SELECT left(x.key, 32), left(encode(sha256(convert_to(x.content, 'UTF8')), 'hex'), 32), left('', 32), x."note:0", x."note:1", x."note:2", x."note:3"
+FROM (
+    SELECT k.key, coalesce(E'\x01v' || "s"."org_id"::text, E'\x01n') || coalesce(E'\x01v' || trim_scale("s"."job_id")::text, E'\x01n') || coalesce(E'\x01v' || replace("s"."name"::text COLLATE "C", E'\x01', E'\x01\x01'), E'\x01n') || coalesce(E'\x01v' || "s"."boss"::text, E'\x01n') || coalesce(E'\x01v' || replace("s"."secret"::text COLLATE "C", E'\x01', E'\x01\x01'), E'\x01n') || '' AS content, '' AS owned, coalesce("s"."source"::text = 'M', false) AS "note:0", age(s.xmin) <= age(('5')::text::xid) AS "note:1", (FALSE OR ("s"."org_id", "s"."job_id") IS NOT NULL) AS "note:2", CASE WHEN convert_to(coalesce(E'\x01v' || replace("s"."org_id"::text COLLATE "C", E'\x01', E'\x01\x01'), E'\x01n') || coalesce(E'\x01v' || replace("s"."job_id"::text COLLATE "C", E'\x01', E'\x01\x01'), E'\x01n') || '', 'UTF8') = ANY ( E'{"\\\\\\\\001v1\\\\\\\\001n"}'::bytea[]::bytea[]) THEN convert_to(coalesce(E'\x01v' || replace("s"."org_id"::text COLLATE "C", E'\x01', E'\x01\x01'), E'\x01n') || coalesce(E'\x01v' || replace("s"."job_id"::text COLLATE "C", E'\x01', E'\x01\x01'), E'\x01n') || '', 'UTF8') END AS "note:3"
+    FROM "public"."jobs" AS s
+    CROSS JOIN LATERAL (SELECT encode(sha256(convert_to(coalesce(E'\x01v' || "s"."org_id"::text, E'\x01n') || coalesce(E'\x01v' || trim_scale("s"."job_id")::text, E'\x01n') || '', 'UTF8')), 'hex') AS key OFFSET 0) AS k
+    WHERE TRUE AND left(k.key, 3) = ANY ('{0a1,fff}'::text[])
+    OFFSET 0
+) AS x;
+
+-- rows of the target
+SELECT left(x.key, 32), left(encode(sha256(convert_to(x.content, 'UTF8')), 'hex'), 32), left('', 32), x."note:0"
+FROM (
+    SELECT k.key, coalesce(E'\x01v' || "t"."org_id"::text, E'\x01n') || coalesce(E'\x01v' || "t"."job_id"::text, E'\x01n') || coalesce(E'\x01v' || replace("t"."name"::text COLLATE "C", E'\x01', E'\x01\x01'), E'\x01n') || coalesce(E'\x01v' || "t"."boss"::text, E'\x01n') || coalesce(E'\x01v' || replace("t"."secret"::text COLLATE "C", E'\x01', E'\x01\x01'), E'\x01n') || '' AS content, '' AS owned, CASE WHEN "t"."source"::text IS NULL THEN 1 ELSE CASE "t"."source"::text WHEN 'D' THEN 0 WHEN 'M' THEN 2 ELSE 3 END END AS "note:0"
+    FROM "public"."jobs" AS t
+    CROSS JOIN LATERAL (SELECT encode(sha256(convert_to(coalesce(E'\x01v' || "t"."org_id"::text, E'\x01n') || coalesce(E'\x01v' || "t"."job_id"::text, E'\x01n') || '', 'UTF8')), 'hex') AS key OFFSET 0) AS k
+    WHERE "t"."org_id" = ANY ('{"1","2"}') AND left(k.key, 3) = ANY ('{0a1}'::text[])
+    OFFSET 0
+) AS x;
+
+-- images in the ledger
+SELECT left(encode(sha256(convert_to(coalesce(E'\x01v' || "s"."org_id"::text, E'\x01n') || coalesce(E'\x01v' || trim_scale("s"."job_id")::text, E'\x01n') || '', 'UTF8')), 'hex'), 32), left(encode(sha256(convert_to(coalesce(E'\x01v' || "s"."org_id"::text, E'\x01n') || coalesce(E'\x01v' || trim_scale("s"."job_id")::text, E'\x01n') || coalesce(E'\x01v' || replace("s"."name"::text COLLATE "C", E'\x01', E'\x01\x01'), E'\x01n') || coalesce(E'\x01v' || "s"."boss"::text, E'\x01n') || coalesce(E'\x01v' || replace("s"."secret"::text COLLATE "C", E'\x01', E'\x01\x01'), E'\x01n') || '', 'UTF8')), 'hex'), 32) FROM (SELECT ("p".image ->> 'org_id')::int4 AS "org_id", ("p".image ->> 'job_id')::numeric AS "job_id", ("p".image ->> 'name')::text AS "name", ("p".image ->> 'boss')::int4 AS "boss", ("p".image ->> 'secret')::text AS "secret", ("p".image ->> 'source')::bpchar AS "source" FROM powerca_sync.pulled AS p WHERE p.table_name = 'jobs') AS s WHERE TRUE;
+
+-- what differs
+SELECT x.content, x."value:0", x."value:1", x."value:2", x."value:3", x."value:4"
+FROM (
+    SELECT left(encode(sha256(convert_to(coalesce(E'\x01v' || "t"."org_id"::text, E'\x01n') || coalesce(E'\x01v' || "t"."job_id"::text, E'\x01n') || coalesce(E'\x01v' || replace("t"."name"::text COLLATE "C", E'\x01', E'\x01\x01'), E'\x01n') || coalesce(E'\x01v' || "t"."boss"::text, E'\x01n') || coalesce(E'\x01v' || replace("t"."secret"::text COLLATE "C", E'\x01', E'\x01\x01'), E'\x01n') || '', 'UTF8')), 'hex'), 32) AS content, convert_to("t"."org_id"::text, 'UTF8') AS "value:0", convert_to("t"."job_id"::text, 'UTF8') AS "value:1", convert_to(replace("t"."name"::text COLLATE "C", E'\x01', E'\x01\x01'), 'UTF8') AS "value:2", convert_to("t"."boss"::text, 'UTF8') AS "value:3", convert_to(encode(sha256(convert_to(replace("t"."secret"::text COLLATE "C", E'\x01', E'\x01\x01'), 'UTF8')), 'hex'), 'UTF8') AS "value:4"
+    FROM "public"."jobs" AS t
+    CROSS JOIN LATERAL (SELECT encode(sha256(convert_to(coalesce(E'\x01v' || "t"."org_id"::text, E'\x01n') || coalesce(E'\x01v' || "t"."job_id"::text, E'\x01n') || '', 'UTF8')), 'hex') AS key OFFSET 0) AS k
+    WHERE "t"."org_id" = ANY ('{"1","2"}') AND left(k.key, 3) = ANY ('{0a1}'::text[])
+    OFFSET 0
+) AS x
+WHERE x.content = ANY ('{0a1b2c}'::text[]);
+
+-- what others depend on
+SELECT x.content
+FROM (
+    SELECT left(encode(sha256(convert_to(coalesce(E'\x01v' || "t"."org_id"::text, E'\x01n') || coalesce(E'\x01v' || "t"."job_id"::text, E'\x01n') || coalesce(E'\x01v' || replace("t"."name"::text COLLATE "C", E'\x01', E'\x01\x01'), E'\x01n') || coalesce(E'\x01v' || "t"."boss"::text, E'\x01n') || coalesce(E'\x01v' || replace("t"."secret"::text COLLATE "C", E'\x01', E'\x01\x01'), E'\x01n') || '', 'UTF8')), 'hex'), 32) AS content, EXISTS (SELECT FROM "public"."ticks" AS c WHERE "c"."job" = "t"."id") AS named
+    FROM "public"."jobs" AS t
+    CROSS JOIN LATERAL (SELECT encode(sha256(convert_to(coalesce(E'\x01v' || "t"."org_id"::text, E'\x01n') || coalesce(E'\x01v' || "t"."job_id"::text, E'\x01n') || '', 'UTF8')), 'hex') AS key OFFSET 0) AS k
+    WHERE "t"."source"::text = 'D' AND "t"."org_id" = ANY ('{"1","2"}') AND left(k.key, 3) = ANY ('{0a1}'::text[])
+    OFFSET 0
+) AS x
+WHERE x.content = ANY ('{0a1b2c}'::text[]) AND x.named;
+
+-- what was looked up
+WITH answer AS (
+    SELECT "p"."org_id" AS match,
+        coalesce(min("p"."client") FILTER (WHERE "p"."source"::text = 'D'), min("p"."client")) AS value, min("p"."client") IS DISTINCT FROM max("p"."client") AS ambiguous
+    FROM "public"."orgs" AS p
+    WHERE "p"."org_id" = ANY ('{"1","2"}') AND "p"."client" IS NOT NULL AND "p"."org_id" IS NOT NULL
+    GROUP BY "p"."org_id"
+)
+SELECT count(*) OVER (), convert_to("t"."org_id"::text, 'UTF8'), convert_to("t"."job_id"::text, 'UTF8'), convert_to("t"."client"::text, 'UTF8'), convert_to("a"."value"::text, 'UTF8')
+FROM "public"."jobs" AS t
+LEFT JOIN answer AS a ON "t"."org_id" = "a"."match"
+WHERE "t"."source"::text = 'D' AND "t"."org_id" = ANY ('{"1","2"}') AND "t"."client"::text IS DISTINCT FROM "a"."value"::text
+LIMIT 20;
+
+-- what has not landed
+WITH unlike AS (
+    SELECT coalesce(E'\x01v' || "s"."org_id"::text, E'\x01n') || coalesce(E'\x01v' || "s"."job_id"::text, E'\x01n') || '' AS key, coalesce(E'\x01v' || "s"."org_id"::text, E'\x01n') || coalesce(E'\x01v' || "s"."job_id"::text, E'\x01n') || coalesce(E'\x01v' || replace("s"."name"::text COLLATE "C", E'\x01', E'\x01\x01'), E'\x01n') || coalesce(E'\x01v' || "s"."boss"::text, E'\x01n') || coalesce(E'\x01v' || "s"."client"::text, E'\x01n') || coalesce(E'\x01v' || replace("s"."secret"::text COLLATE "C", E'\x01', E'\x01\x01'), E'\x01n') || '' AS content
+    FROM "pg_temp"."powerca_staging" AS "s"
+    WHERE NOT EXISTS (SELECT FROM "pg_temp"."powerca_actions" AS a WHERE a.action = 'conflict' AND a.staged = s.ctid)
+    EXCEPT ALL
+    SELECT coalesce(E'\x01v' || "t"."org_id"::text, E'\x01n') || coalesce(E'\x01v' || "t"."job_id"::text, E'\x01n') || '', coalesce(E'\x01v' || "t"."org_id"::text, E'\x01n') || coalesce(E'\x01v' || "t"."job_id"::text, E'\x01n') || coalesce(E'\x01v' || replace("t"."name"::text COLLATE "C", E'\x01', E'\x01\x01'), E'\x01n') || coalesce(E'\x01v' || "t"."boss"::text, E'\x01n') || coalesce(E'\x01v' || "t"."client"::text, E'\x01n') || coalesce(E'\x01v' || replace("t"."secret"::text COLLATE "C", E'\x01', E'\x01\x01'), E'\x01n') || ''
+    FROM "public"."jobs" AS "t"
+    WHERE "t"."org_id" = ANY ('{"1","2"}')
+)
+SELECT (SELECT count(*) FROM unlike), ARRAY(SELECT u.key FROM unlike AS u ORDER BY u.key LIMIT 5);
+
