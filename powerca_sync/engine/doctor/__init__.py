@@ -1,0 +1,22 @@
+"""Examine both databases before anything is synced, or when something went wrong; only reads.
+
+    findings                    what an examination says: what, why it matters, what to do
+    side                        one of the two databases; every look at it has a transaction and a guard of its own
+    examination                 all of it, in order
+    route, server, clocks       how each database is reached, what it is, its time
+    rights, grants              what the user may do, and the statements for what is missing
+    organisations               whose they are
+    columns, fit                tables and columns of the specs, and rows that would not fit them
+    keys, references            keys that repeat, references that lead nowhere
+    owners                      who wrote the rows on mobile, and rows that came back as an echo
+    sequences, triggers, dependents, locks
+                                what else acts on the tables
+
+Unlike the rest of the engine this package speaks of desktop and mobile: its sentences are for people in an office.
+"""
+
+from powerca_sync.engine.doctor.examination import examine
+from powerca_sync.engine.doctor.findings import Finding, Severity
+from powerca_sync.engine.doctor.side import Side, reach
+
+__all__ = ["Finding", "Severity", "Side", "examine", "reach"]

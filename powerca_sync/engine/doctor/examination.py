@@ -1,0 +1,261 @@
+"""Examine both sides, theme by theme; what is well is said in one sentence for each theme."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+
+import psycopg
+
+from powerca_sync.engine import guards
+from powerca_sync.engine.catalog import Table, read_tables
+from powerca_sync.engine.doctor import (
+    clocks,
+    columns,
+    dependents,
+    fit,
+    grants,
+    keys,
+    locks,
+    organisations,
+    owners,
+    references,
+    rights,
+    route,
+    sequences,
+    server,
+    triggers,
+)
+from powerca_sync.engine.doctor.findings import BOTH, Finding, all_fine, fine
+from powerca_sync.engine.doctor.side import Side, unexamined
+from powerca_sync.engine.office import Office, Scope
+from powerca_sync.engine.sql import load
+from powerca_sync.errors import SyncError
+from powerca_sync.settings import Limits
+from powerca_sync.tables import TableSpec
+
+
+def examine(
+    source: Side,
+    target: Side,
+    specs: Sequence[TableSpec],
+    *,
+    timezone: str | None = None,
+    encoding: str | None = None,
+    limits: Limits | None = None,
+    now: Callable[[], float] = time.time,
+) -> tuple[Finding, ...]:
+    """Everything that can be said of both sides, or of the one that answers; in the order in which it was found.
+
+    `timezone`, `encoding` and `limits` are what the settings say; `now` is this machine's clock. Only reads, and never
+    raises because of what a database answers.
+    """
+    examination = _Examination(source, target, [guards.with_limits(spec, limits or Limits()) for spec in specs])
+    examination.examine_servers(timezone, encoding, now)
+    examination.examine_catalogs()
+    examination.examine_rights()
+    examination.examine_surroundings()
+    if source.is_open and target.is_open:
+        examination.examine_contents()
+    return tuple(examination.findings)
+
+
+class _Examination:
+    """What has been found so far, and the facts that later themes need."""
+
+    def __init__(self, source: Side, target: Side, specs: Sequence[TableSpec]) -> None:
+        self.source = source
+        self.target = target
+        self.sides = (source, target)
+        self.specs = specs
+        self.findings: list[Finding] = []
+        self.servers: dict[str, server.Server] = {}
+        #: By side; then by the side's own names.
+        self.tables: dict[str, Mapping[str, Table]] = {}
+        self.rights: dict[str, rights.Rights] = {}
+        #: By side: names of the tables whose rows can be read.
+        self.readable: dict[str, frozenset[str]] = {}
+
+    def examine_servers(self, timezone: str | None, encoding: str | None, now: Callable[[], float]) -> None:
+        """What answers, by which way."""
+        offsets = {}
+        for side in self.sides:
+            if not side.is_open:
+                self.findings.append(route.unreachable(side))
+                continue
+            found = side.look("the server", server.read_server, needed=True)
+            if found is not None:
+                self.servers[side.name] = found
+                self._add(
+                    server.examine_version(side.name, found),
+                    server.examine_writable(side.name, found),
+                    server.examine_encoding(side.name, found, encoding),
+                    route.examine_encryption(side),
+                )
+                self.findings.append(server.describe(side, found, self._route(side)))
+            offset = side.look("the clock", lambda cursor: clocks.clock_offset(cursor, now))
+            if offset is not None:
+                offsets[side.name] = offset
+            self._add()
+        desktop = self.servers.get(self.source.name)
+        if desktop is not None:
+            zone = timezone or desktop.timezone
+            self._theme(
+                fine(BOTH, f"The clocks agree, and the office's time zone ({zone}) is known.")
+                if len(offsets) == len(self.sides)
+                else None,
+                clocks.examine_clocks(offsets),
+                clocks.examine_zones(self.source, self.target, desktop.timezone, timezone),
+            )
+
+    def examine_catalogs(self) -> None:
+        """Whether the tables are there."""
+        for side, names in zip(
+            self.sides, ([spec.desktop for spec in self.specs], [spec.mobile for spec in self.specs]), strict=True
+        ):
+            found = side.look("the tables", partial(read_tables, names=names), needed=True)
+            if found is not None:
+                self.tables[side.name] = found
+                self._add(columns.examine_presence(side.name, self.specs, found))
+            self._add()
+
+    def examine_rights(self) -> None:
+        """What the users of both sides may do."""
+        prepared = (load("source_state_exists.sql"), load("state_exists.sql"))
+        for side, condition in zip(self.sides, prepared, strict=True):
+            tables = self.tables.get(side.name)
+            if tables is None or side.name not in self.servers:
+                continue
+            found = side.look(
+                "the rights of the user", partial(rights.read_rights, tables=tables.values(), prepared=condition)
+            )
+            if found is not None:
+                self.rights[side.name] = found
+            self._add()
+        user = {name: found.user for name, found in self.servers.items()}
+        if (found := self.rights.get(self.source.name)) is not None:
+            name, tables = self.source.name, self.tables[self.source.name]
+            back = [tables[spec.desktop] for spec in self.specs if spec.reverse and spec.desktop in tables]
+            self._theme(
+                fine(name, f"User {user[name]} may read the desktop's tables, and add to them what phones enter."),
+                grants.examine_visibility(name, user[name], found),
+                grants.examine_reading(name, user[name], found, tables.values()),
+                grants.examine_bringing_back(name, user[name], found, back, self.source.endpoint.name),
+            )
+        if (found := self.rights.get(self.target.name)) is not None:
+            name, tables = self.target.name, self.tables[self.target.name]
+            self._theme(
+                fine(name, f"User {user[name]} may do on mobile all that a sync does."),
+                grants.examine_visibility(name, user[name], found),
+                grants.examine_writing(name, user[name], found, list(tables.values()), self.target.endpoint.name),
+                dependents.examine_rights(self.target, user[name], self.specs, tables),
+            )
+
+    def examine_surroundings(self) -> None:
+        """What else acts on the tables of each side."""
+        for side in self.sides:
+            tables = self.tables.get(side.name)
+            if tables is None or not side.is_open:
+                continue
+            is_target = side is self.target
+            held = side.look(
+                "the locks of others", partial(locks.read_locks, tables=tables.values(), changed=is_target)
+            )
+            fired = side.look("the triggers", partial(triggers.read_triggers, tables=tables)) or ()
+            self.readable[side.name] = self._readable(side, tables, held or ())
+            readable = {name: tables[name] for name in self.readable[side.name]}
+            found = self.rights.get(side.name)
+            uses = found.sequences if found is not None else ()
+            seen = found is not None and len(readable) == len(tables) and all(use.next is not None for use in uses)
+            self._theme(
+                fine(side.name, "No trigger changes rows, numbers are given out once, and nobody holds a table.")
+                if seen
+                else None,
+                locks.examine_locks(side.name, held or ()),
+                sequences.examine_sequences(side, readable, uses),
+                triggers.examine_changes(side.name, tables, fired, inserts_only=not is_target),
+                triggers.examine_mobile_stamps(side.name, tables, fired)
+                if is_target
+                else triggers.examine_stamps(side.name, self.specs, tables, fired),
+            )
+        if (targets := self.tables.get(self.target.name)) is not None:
+            acting = self.target.look("what hangs on the tables", partial(dependents.read_dependents, tables=targets))
+            self._add(dependents.examine_dependents(self.target.name, self.specs, targets, acting or ()))
+
+    def examine_contents(self) -> None:
+        """Whose rows they are, and whether those of one side fit the other."""
+        office = organisations.find_office(self.source, self.target, self.specs)
+        if office is not None:
+            self._add(organisations.examine_office(self.source, self.target, office))
+        sources, targets = self.tables.get(self.source.name), self.tables.get(self.target.name)
+        if sources is None or targets is None:
+            return
+        # Where it is not known whose rows are whose, all of them are looked at.
+        if not isinstance(office, Office) or not office.orgs:
+            office = Office(identity="", orgs=None)
+        whole = columns.hold_together(self.specs, sources, Scope(office=office, specs=self.specs, tables=targets))
+        self._theme(
+            fine(BOTH, f"All {len(self.specs)} tables are on both sides, with the columns that a sync needs.")
+            if len(whole.mappings) == len(self.specs)
+            else None,
+            columns.examine_columns(whole),
+        )
+        layout = whole.only(
+            [
+                spec.mobile
+                for spec in self.specs
+                if spec.desktop in self.readable.get(self.source.name, ())
+                and spec.mobile in self.readable.get(self.target.name, ())
+            ]
+        )
+        complete = len(layout.mappings) == len(self.specs)
+        version = self.servers[self.source.name].version if self.source.name in self.servers else 0
+        self._theme(
+            fine(self.source.name, "Each row of the desktop fits mobile's columns.") if complete else None,
+            fit.examine_types(layout, version),
+            fit.examine_forward_fit(self.source, layout),
+        )
+        self._theme(
+            fine(self.source.name, "Keys are whole and unique, and what rows of the desktop name is there.")
+            if complete
+            else None,
+            keys.examine_keys(self.source, layout),
+            references.examine_references(self.source, self.target, layout),
+        )
+        self._theme(
+            fine(self.target.name, "Each row on mobile says who wrote it, and fits the desktop if a phone did.")
+            if complete
+            else None,
+            owners.examine_owners(self.target, layout),
+            fit.examine_reverse_fit(self.target, layout),
+        )
+
+    def _readable(self, side: Side, tables: Mapping[str, Table], held: Sequence[locks.Lock]) -> frozenset[str]:
+        """Those whose rows we may read, and now. What is said of rights and locks is not said again of each look."""
+        away = {lock.oid for lock in held if lock.keeps_readers_out}
+        rights = self.rights.get(side.name)
+        return frozenset(
+            name
+            for name, table in tables.items()
+            if table.oid not in away and (rights is None or rights.may_read(table))
+        )
+
+    def _route(self, side: Side) -> route.Route | None:
+        try:
+            return route.find_route(side)
+        except (psycopg.Error, SyncError) as exc:
+            self.findings.append(unexamined(side.name, f"looking for the way to the server failed: {exc}"))
+            return None
+
+    def _theme(self, otherwise: Finding | None, *found: Iterable[Finding]) -> None:
+        """Add what was found; or, if all is well and everything could be looked at, the sentence that says so."""
+        if self._add(*found) and otherwise is not None:
+            self.findings.append(otherwise)
+
+    def _add(self, *found: Iterable[Finding]) -> bool:
+        """Add findings, and the looks that failed; answers whether all is well."""
+        new = [finding for findings in found for finding in findings]
+        for side in self.sides:
+            new += side.failed
+            side.failed.clear()
+        self.findings += new
+        return all_fine(new) and all(side.is_open or side.connection is None for side in self.sides)

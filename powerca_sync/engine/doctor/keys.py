@@ -1,0 +1,98 @@
+"""Keys that repeat or are empty, and exact copies, among the desktop's rows."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from functools import partial
+
+from psycopg import sql
+
+from powerca_sync.engine.database import Cursor, one_row
+from powerca_sync.engine.doctor.columns import Layout
+from powerca_sync.engine.doctor.findings import Finding, by_share, counted, fine, listed
+from powerca_sync.engine.doctor.side import Side
+from powerca_sync.engine.mapping import TableMapping
+from powerca_sync.engine.statements import examination as statements
+from powerca_sync.tables import OWNER, STAMPS, Strategy
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Counts:
+    """Rows of one desktop table."""
+
+    rows: int
+    #: With an empty key, where the key says which row is meant.
+    keyless: int
+    #: By key: rows that share it and differ, and copies beyond the first.
+    clashes: Mapping[tuple[str, ...], tuple[int, int]]
+    copies: int
+
+
+def examine_keys(side: Side, layout: Layout) -> Iterator[Finding]:
+    """Each table in turn: one finding for each kind of trouble."""
+    for mapping in layout.mappings.values():
+        found = side.look(
+            f"the rows of `{mapping.source.name}`",
+            partial(_count, mapping=mapping),
+            table=mapping.spec.mobile,
+            needed=True,
+        )
+        if found is not None:
+            yield from _report(side.name, mapping, found)
+
+
+def _count(cursor: Cursor, mapping: TableMapping) -> Counts:
+    source, spec = mapping.source, mapping.spec
+    upsert = spec.strategy is Strategy.UPSERT
+    empty = [statements.is_empty(name) for name in spec.key] if upsert else [sql.SQL("FALSE")]
+    no_key = sql.SQL(" OR ").join(empty)
+    rows, keyless = one_row(cursor, statements.count_rows(source, [no_key], where=statements.not_pulled(source)))
+    content = [column.name for column in mapping.synced if column.name not in (*STAMPS, OWNER)]
+    keys = dict.fromkeys([spec.key] if upsert else [])
+    travelling = {column.name for column in mapping.synced}
+    keys |= dict.fromkeys(key.columns for key in mapping.target.unique_keys if travelling.issuperset(key.columns))
+    clashes = {}
+    for key in keys:
+        if not source.is_unique(key):
+            differing, copies = one_row(cursor, statements.count_clashes(source, key, content))
+            clashes[key] = (int(differing), int(copies))
+    copies = 0
+    if not (keys or source.unique_keys):
+        copies = int(one_row(cursor, statements.count_copies(source, content))[0])
+    return Counts(
+        rows=rows,
+        keyless=keyless,
+        clashes=clashes,
+        copies=copies,
+    )
+
+
+def _report(side: str, mapping: TableMapping, found: Counts) -> Iterator[Finding]:
+    spec, table = mapping.spec, mapping.spec.mobile
+    if found.keyless:
+        yield Finding(
+            severity=by_share(spec, unfit=found.keyless, rows=found.rows),
+            side=side,
+            table=table,
+            what=f"{table}: {counted(found.keyless, 'row')} without a value in the key ({listed(spec.key)}).",
+            why="Nobody could find such a row again; it waits in quarantine.",
+            do="Fill in the key in the office's program, or delete the row there.",
+        )
+    for key, (differing, copies) in found.clashes.items():
+        if differing:
+            yield Finding(
+                severity=by_share(spec, unfit=differing, rows=found.rows),
+                side=side,
+                table=table,
+                what=f"{table}: {differing} rows share their {listed(key)} with a row of other content.",
+                why="Which of them is right cannot be guessed: all of them wait in quarantine.",
+                do="Correct or delete the wrong ones in the office's program.",
+            )
+        if copies:
+            yield _copies(side, table, copies, f" with the same {listed(key)}; one is synced")
+    if found.copies:
+        yield _copies(side, table, found.copies, "; each of them is synced")
+
+
+def _copies(side: str, table: str, copies: int, words: str) -> Finding:
+    are = "1 row is an exact copy" if copies == 1 else f"{copies} rows are exact copies"
+    return fine(side, f"{table}: {are} of another{words}.", table=table)

@@ -1,0 +1,65 @@
+"""Who holds one of the tables right now, so that a sync or a phone would have to wait."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+
+from psycopg import sql
+
+from powerca_sync.engine.catalog import Table
+from powerca_sync.engine.database import Cursor
+from powerca_sync.engine.doctor.findings import Finding, warning
+from powerca_sync.engine.doctor.side import read_as
+from powerca_sync.engine.sql import load
+
+#: Seconds after which a transaction that wrote rows is no longer ordinary.
+LONG = 60
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Lock:
+    """A lock that somebody else holds on a table."""
+
+    #: Of the table.
+    oid: int
+    name: str
+    #: As `pg_locks` has it.
+    mode: str
+    #: Process on the server.
+    pid: int
+    user: str
+    application: str
+    #: What its session does; empty where we may not know.
+    state: str
+    #: Since its transaction began; None where we may not know.
+    seconds: int | None
+
+    @property
+    def keeps_readers_out(self) -> bool:
+        """Whether not even reading is possible."""
+        return self.mode == "AccessExclusiveLock"
+
+    def __str__(self) -> str:
+        """Who keeps what, and how long already."""
+        who = f"user {self.user}" + (f" ({self.application})" if self.application else "")
+        kept = "rows that it has written" if self.mode == "RowExclusiveLock" else f"the whole table ({self.mode})"
+        since = "" if self.seconds is None else f" for {self.seconds} seconds"
+        idle = ", and does nothing meanwhile" if self.state.startswith("idle") else ""
+        return f"{self.name}: {who} keeps {kept} locked{since}{idle}."
+
+
+def read_locks(cursor: Cursor, tables: Iterable[Table], *, changed: bool) -> list[Lock]:
+    """Locks that stand in the way of reading and adding rows or, if rows are `changed` there too, of that."""
+    wanted = {"tables": [table.oid for table in tables], "changed": changed, "seconds": LONG}
+    return read_as(Lock, cursor, load("doctor_locks.sql"), wanted)
+
+
+def examine_locks(side: str, locks: Iterable[Lock]) -> Iterator[Finding]:
+    """Each lock."""
+    for lock in locks:
+        yield warning(
+            side,
+            str(lock),
+            why="A sync has to wait, and gives up after a while; so do phones.",
+            do="Let that program finish, or end it; as an administrator of that side:",
+            statements=[sql.SQL("SELECT pg_terminate_backend({})").format(sql.Literal(lock.pid))],
+        )

@@ -1,0 +1,68 @@
+"""Whose rows these are: the desktop's organisations, and whether another desktop has claimed one of them."""
+
+from collections.abc import Iterator, Sequence
+
+from powerca_sync.engine.database import Cursor
+from powerca_sync.engine.doctor.findings import Finding, fine, listed, wrong
+from powerca_sync.engine.doctor.side import Side
+from powerca_sync.engine.office import Office
+from powerca_sync.engine.setup import identify_office
+from powerca_sync.engine.sql import load
+from powerca_sync.errors import SyncError
+from powerca_sync.tables import TableSpec
+
+
+def find_office(source: Side, target: Side, specs: Sequence[TableSpec]) -> Office | SyncError | None:
+    """Who the desktop is and which organisations it has; why that cannot be said; None while a side is away."""
+    if source.connection is None or target.connection is None:
+        return None
+    try:
+        return identify_office(source.connection, target.connection, specs)
+    except SyncError as exc:
+        return exc
+
+
+def examine_office(source: Side, target: Side, office: Office | SyncError) -> Iterator[Finding]:
+    """Whether the office is known, and nobody else has it."""
+    if isinstance(office, SyncError):
+        yield wrong(
+            source.name,
+            f"Whose rows these are cannot be said: {office}",
+            why="Several offices may share a mobile database; without its organisations none is told from another.",
+            do="Do what the message says, then run `powerca-sync doctor` again.",
+        )
+        return
+    if office.orgs is None:
+        return
+    if not office.orgs:
+        yield wrong(
+            source.name,
+            "The desktop's table of organisations is empty.",
+            why="No row can be told to be this office's, so that nothing is synced.",
+            do="Check that `LOCAL_DB_NAME` names the office's database, and that its refresh is not running.",
+        )
+        return
+    others = target.look("the claims of organisations", lambda cursor: _claims_of_others(cursor, office), needed=True)
+    if others:
+        orgs, holder = _named([org for org, _ in others]), others[0][1]
+        yield wrong(
+            target.name,
+            f"{orgs} belong to another desktop (`{holder}`; this one is `{office.identity}`).",
+            why="Two desktops that write one office's rows would undo each other's work; this one is refused.",
+            do="If this desktop has taken the other's place, run `powerca-sync init --accept-source`. Otherwise it is "
+            "the wrong database.",
+        )
+    elif others is not None:
+        yield fine(target.name, f"{_named(office.orgs)} belong to no other desktop.")
+
+
+def _named(orgs: Sequence[str]) -> str:
+    return f"The rows of organisation{'s' if len(orgs) > 1 else ''} {listed(orgs)}"
+
+
+def _claims_of_others(cursor: Cursor, office: Office) -> list[tuple[str, str]]:
+    cursor.execute("SELECT to_regclass('powerca_sync.office') IS NOT NULL")
+    if cursor.fetchone() != (True,):
+        return []
+    cursor.execute(load("doctor_claims.sql"), {"office": office.identity, "orgs": list(office.orgs or ())})
+    return cursor.fetchall()

@@ -1,0 +1,140 @@
+"""Who wrote the rows on mobile: rows of nobody, a default that lies, and phone rows that came back as an echo."""
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import partial
+
+from psycopg import sql
+
+from powerca_sync.engine.database import Cursor, one_row
+from powerca_sync.engine.doctor.columns import Layout
+from powerca_sync.engine.doctor.dependents import deletes_rows
+from powerca_sync.engine.doctor.findings import Finding, counted, fine, listed, warning
+from powerca_sync.engine.doctor.side import Side
+from powerca_sync.engine.mapping import TableMapping
+from powerca_sync.engine.sql import load
+from powerca_sync.engine.statements import examination as statements
+from powerca_sync.tables import DESKTOP, OWNER, PHONE, Strategy
+
+#: By convention the owner of rows that an administrator's script made, such as "no concern".
+SYSTEM = "S"
+
+
+def examine_owners(side: Side, layout: Layout) -> Iterator[Finding]:
+    """Each table in turn; then the defaults of those that phones write to, in one finding."""
+    written = []
+    for mapping in layout.mappings.values():
+        if not mapping.has_owner:
+            continue
+        counts = side.look(
+            f"who wrote the rows of `{mapping.spec.mobile}`",
+            partial(_count, mapping=mapping),
+            table=mapping.spec.mobile,
+            needed=True,
+        )
+        if counts is None:
+            continue
+        if mapping.spec.reverse and (counts["phone"] or mapping.spec.made_by):
+            written.append(mapping)
+        yield from _report(side.name, mapping.spec.mobile, counts)
+        if counts["twins"]:
+            yield _twins(side.name, mapping, counts["twins"])
+    defaults = side.look("what `source` is by default", lambda cursor: _defaults(cursor, layout))
+    if defaults is not None:
+        yield from _examine_defaults(side.name, written, defaults)
+
+
+def _count(cursor: Cursor, mapping: TableMapping) -> dict[str, int]:
+    conditions = {
+        "phone": statements.has_owner(PHONE),
+        "nobody": statements.is_empty(OWNER),
+        "system": statements.has_owner(SYSTEM),
+        "unknown": statements.has_owner_beyond([DESKTOP, PHONE, SYSTEM]),
+    }
+    statement = statements.count_rows(
+        mapping.target, list(conditions.values()), where=statements.not_another_office(mapping)
+    )
+    counts = dict(zip(("rows", *conditions), one_row(cursor, statement), strict=True))
+    # An `UPSERT` row has its key once only, so that a phone's row and a desktop's cannot be twins.
+    with_twins = counts["phone"] and mapping.spec.strategy is Strategy.DELETE_INSERT
+    counts["twins"] = int(one_row(cursor, statements.count_twins(mapping))[0]) if with_twins else 0
+    return counts
+
+
+def _report(side: str, table: str, counts: Mapping[str, int]) -> Iterator[Finding]:
+    if counts["nobody"]:
+        yield warning(
+            side,
+            f"{table}: {counted(counts['nobody'], 'row')} without a value in `{OWNER}`.",
+            why="Nobody's rows are never deleted, and not brought to the desktop. The next sync makes those the "
+            "desktop's that equal one of its rows.",
+            do=f"If rows remain after a full sync: set `{OWNER}` to 'M' for those that phones made, delete the others.",
+            table=table,
+        )
+    if counts["unknown"]:
+        yield warning(
+            side,
+            f"{table}: {counted(counts['unknown'], 'row')} whose `{OWNER}` is neither 'D' (desktop) nor 'M' (phone).",
+            why="Nobody's rows are never changed, never deleted, and not brought to the desktop.",
+            do=f"Find out who wrote them, and set `{OWNER}` to 'D' or 'M'.",
+            table=table,
+        )
+    if counts["system"]:
+        yield fine(side, f"{table}: {counted(counts['system'], 'row')} of an administrator ('S'), left as it is.")
+
+
+def _twins(side: str, mapping: TableMapping, twins: int) -> Finding:
+    table = mapping.spec.mobile
+    return warning(
+        side,
+        f"{table}: {counted(twins, 'phone row')} {'is' if twins == 1 else 'are'} there twice, the second time as the "
+        "desktop's.",
+        why="Phones show both. An earlier sync brought the row to the desktop, and from there back as another.",
+        do=f"On mobile, delete of each pair the row with `{OWNER}` 'D', which no phone knows; the sync does not make "
+        "it again.",
+        table=table,
+    )
+
+
+def _defaults(cursor: Cursor, layout: Layout) -> dict[int, str | None]:
+    oids = [table.oid for table in layout.targets.values()]
+    cursor.execute(load("doctor_owner_defaults.sql"), {"tables": oids, "column": OWNER})
+    return dict(cursor.fetchall())
+
+
+def _examine_defaults(side: str, written: list[TableMapping], defaults: Mapping[int, str | None]) -> Iterator[Finding]:
+    """A phone that says nothing of itself must not pass for the desktop."""
+    by_default: dict[str | None, list[TableMapping]] = {}
+    for mapping in written:
+        by_default.setdefault(_literal(defaults.get(mapping.target.oid)), []).append(mapping)
+    repair = sql.SQL("ALTER TABLE {} ALTER COLUMN {} SET DEFAULT {}")
+    for value, mappings in by_default.items():
+        if value == PHONE:
+            continue
+        lost = "it is never brought back"
+        if value == DESKTOP:
+            deletable = [mapping.spec.mobile for mapping in mappings if deletes_rows(mapping.spec)]
+            if deletable:
+                lost += f", and in {listed(sorted(deletable))} the next sync deletes it, as the desktop has no such row"
+            why = f"If the app once forgets to say 'M', its row passes for the desktop's: {lost}."
+        else:
+            why = f"If the app once forgets to say 'M', its row is nobody's: {lost}."
+        yield warning(
+            side,
+            f"`{OWNER}` is {f'{value!r} by default' if value else 'empty by default'} where phones add rows: "
+            f"{listed(sorted(mapping.spec.mobile for mapping in mappings))}.",
+            why=why,
+            do="Make the default the phones'; the sync always says 'D' itself:",
+            statements=[
+                repair.format(mapping.target.identifier, sql.Identifier(OWNER), sql.Literal(PHONE))
+                for mapping in mappings
+            ],
+        )
+
+
+def _literal(expression: str | None) -> str | None:
+    """The value of a default such as `'D'::bpchar`; the expression itself where it is none."""
+    if expression is None or expression.startswith("NULL"):
+        return None
+    constant = re.fullmatch(r"\(?'([^']*)'::[^']+", expression)
+    return constant[1].rstrip() if constant else expression

@@ -1,0 +1,147 @@
+"""What the users of both sides may do, and the statements that give what is missing; `grants` says what that is."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import LiteralString
+
+import psycopg
+from psycopg import sql
+
+from powerca_sync.engine.catalog import Table
+from powerca_sync.engine.database import Cursor, one_row
+from powerca_sync.engine.doctor.side import read_as
+from powerca_sync.engine.sql import load
+
+READ: tuple[LiteralString, ...] = ("SELECT",)
+ADD: tuple[LiteralString, ...] = ("SELECT", "INSERT")
+WRITE: tuple[LiteralString, ...] = ("SELECT", "INSERT", "UPDATE", "DELETE")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class TableRights:
+    """What the role may do with one table."""
+
+    oid: int
+    schema: str
+    name: str
+    #: Of the schema.
+    usage: bool
+    granted: Sequence[str]
+    #: Row-level security hides rows from the role.
+    hidden: bool
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        """Schema and name, quoted."""
+        return sql.Identifier(self.schema, self.name)
+
+    def lacks(self, needed: Sequence[LiteralString]) -> tuple[LiteralString, ...]:
+        """Those of the rights that the role does not have."""
+        return tuple(right for right in needed if right not in self.granted)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class SequenceUse:
+    """A sequence that feeds a column of a synced table."""
+
+    schema: str
+    name: str
+    column: str
+    sequence_schema: str
+    sequence: str
+    #: It belongs to an identity column, which needs no right on it.
+    identity: bool
+    usage: bool
+    update: bool
+    #: Whether the column alone is unique.
+    is_unique: bool
+    #: The value that comes next; None where the role may not ask.
+    next: int | None
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        """Schema and name of the sequence, quoted."""
+        return sql.Identifier(self.sequence_schema, self.sequence)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class OwnRights:
+    """What the role may do with the engine's own tables, or to make them."""
+
+    temporary: bool
+    may_create_schema: bool
+    may_create_in_public: bool
+    #: Of the schema `powerca_sync`; None: there is none yet.
+    usage: bool | None
+    create: bool | None
+    #: Oids of the engine's own tables that exist.
+    own_tables: Sequence[int]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Rights:
+    """Everything that this module asks of one side."""
+
+    tables: Mapping[int, TableRights]
+    sequences: Sequence[SequenceUse]
+    own: OwnRights
+    #: Whether the engine's own tables are complete, so that none has to be made.
+    prepared: bool
+
+    def may_read(self, table: Table) -> bool:
+        """Whether the role sees all rows of the table."""
+        found = self.tables.get(table.oid)
+        return found is not None and found.usage and not found.hidden and not found.lacks(READ)
+
+
+def read_rights(cursor: Cursor, tables: Iterable[Table], *, prepared: LiteralString | bytes) -> Rights:
+    """Ask one side about these tables and about the engine's own.
+
+    `prepared` is the condition that says whether the latter are complete there.
+    """
+    oids = [table.oid for table in tables]
+    (own,) = read_as(OwnRights, cursor, load("doctor_own_rights.sql"), {})
+    tables_and_own = [*oids, *own.own_tables]
+    rights = read_as(TableRights, cursor, load("doctor_table_rights.sql"), {"tables": tables_and_own})
+    sequences = read_as(SequenceUse, cursor, load("doctor_sequences.sql"), {"tables": tables_and_own})
+    try:
+        with cursor.connection.transaction():
+            complete = one_row(cursor, prepared) == (True,)
+    except psycopg.errors.InsufficientPrivilege:
+        # We may not even ask; once we may, the next examination says what else is missing.
+        complete = any(table.schema == "powerca_sync" for table in rights)
+    return Rights(tables={table.oid: table for table in rights}, sequences=sequences, own=own, prepared=complete)
+
+
+def grants(user: str, wanted: Iterable[tuple[TableRights, Sequence[LiteralString]]]) -> list[sql.Composed]:
+    """The statements for what is missing, tables that lack the same rights together."""
+    role = sql.Identifier(user)
+    schemas: dict[str, None] = {}
+    tables: dict[tuple[LiteralString, ...], list[sql.Identifier]] = {}
+    for table, needed in wanted:
+        if not table.usage:
+            schemas[table.schema] = None
+        if lacking := table.lacks(needed):
+            tables.setdefault(lacking, []).append(table.identifier)
+    comma = sql.SQL(", ")
+    return [
+        *(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(schema), role) for schema in schemas),
+        *(
+            sql.SQL("GRANT {} ON {} TO {}").format(comma.join(map(sql.SQL, lacking)), comma.join(names), role)
+            for lacking, names in tables.items()
+        ),
+    ]
+
+
+def wanted(
+    rights: Rights, tables: Iterable[Table], needed: tuple[LiteralString, ...]
+) -> list[tuple[TableRights, tuple[LiteralString, ...]]]:
+    """Each of the tables with the same needs."""
+    return [(rights.tables[table.oid], needed) for table in tables if table.oid in rights.tables]
+
+
+def lacking(
+    wanted: Iterable[tuple[TableRights, Sequence[LiteralString]]],
+) -> list[tuple[TableRights, Sequence[LiteralString]]]:
+    """Those of them whose needs are not met."""
+    return [(table, needed) for table, needed in wanted if not table.usage or table.lacks(needed)]

@@ -1,0 +1,156 @@
+"""How a database is reached: directly or through a pooler, in which mode, encrypted or not, verified or not."""
+
+import contextlib
+import enum
+import ssl
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+
+from powerca_sync.engine.database import Connection, connect
+from powerca_sync.engine.doctor.findings import Finding, counted, warning, wrong
+from powerca_sync.engine.doctor.side import Side
+from powerca_sync.errors import ConfigurationError, SyncError
+from powerca_sync.settings import Endpoint
+
+#: Seconds to wait for a second server connection, before that says enough.
+IMPATIENCE = 3.0
+#: How often two clients are held against each other.
+ROUNDS = 3
+#: Days before its end at which a certificate is worth a word.
+EXPIRES_SOON = 30
+CLOUD_POOLER, CLOUD_DIRECT = ".pooler.supabase.com", ".supabase.co"
+TRANSACTION_PORT = 6543
+
+
+class Route(enum.StrEnum):
+    """What lies between us and the server."""
+
+    DIRECT = "directly"
+    SESSION = "through a session pooler"
+    TRANSACTION = "through a transaction pooler"
+    POOLER = "through a pooler"
+
+
+def find_route(side: Side) -> Route:
+    """Tell the route by how it behaves, and by its address where the behaviour leaves a doubt.
+
+    1. A server says its process id at login; a pooler invents one, which is not that of the process that answers.
+    2. Behind a pooler in transaction mode a client has a process only while its transaction lasts: another client gets
+       the same one in between, or holds it, so that ours moves to another.
+    """
+    assert side.connection is not None
+    if _process(side.connection) == side.connection.info.backend_pid:
+        return Route.DIRECT
+    with contextlib.suppress(SyncError, psycopg.Error), contextlib.closing(connect(side.endpoint)) as other:
+        return Route.TRANSACTION if _is_shared(side.connection, other) else Route.SESSION
+    if not side.endpoint.host.endswith(CLOUD_POOLER):
+        return Route.POOLER
+    return Route.TRANSACTION if side.endpoint.port == TRANSACTION_PORT else Route.SESSION
+
+
+def _process(connection: Connection) -> int:
+    ((pid,),) = connection.execute("SELECT pg_backend_pid()").fetchall()
+    return int(pid)
+
+
+def _is_shared(connection: Connection, other: Connection) -> bool:
+    """Whether the pooler gives one server process to two clients in turn."""
+    # With one server connection in all, ours would wait for the other's transaction to end; nothing but a pooler in
+    # transaction mode would have let the other in, and made us wait.
+    gave_up = threading.Event()
+
+    def give_up() -> None:
+        gave_up.set()
+        other.close()
+
+    for _ in range(ROUNDS):
+        before = _process(connection)
+        other.execute("BEGIN READ ONLY")
+        held = _process(other)
+        timer = threading.Timer(IMPATIENCE, give_up)
+        timer.start()
+        after = _process(connection)
+        timer.cancel()
+        if gave_up.is_set() or held == before or after != before:
+            return True
+        other.execute("ROLLBACK")
+    return False
+
+
+def examine_encryption(side: Side) -> Iterator[Finding]:
+    """Whether others can read along, or pose as the server."""
+    endpoint = side.endpoint
+    assert side.connection is not None
+    prefix = "LOCAL_DB" if endpoint.side == "desktop" else "SUPABASE_DB"
+    if not endpoint.is_local and endpoint.effective_sslmode != "verify-full":
+        encrypted = "encrypted" if side.connection.pgconn.ssl_in_use else "not encrypted"
+        yield warning(
+            side.name,
+            f"The connection to {endpoint} is {encrypted}, and nobody makes sure that it is the right server "
+            f"(sslmode is {endpoint.effective_sslmode}).",
+            why="Whoever sits in between can read the clients' data and the password, or pose as the server.",
+            do=f"Set `{prefix}_SSLMODE=verify-full`, and name the certificate that the server's dashboard offers in "
+            f"`{prefix}_SSLROOTCERT`.",
+        )
+    if endpoint.sslrootcert and endpoint.effective_sslmode in ("verify-ca", "verify-full"):
+        yield from _examine_certificate(side.name, Path(endpoint.sslrootcert))
+
+
+def _examine_certificate(side: str, file: Path) -> Iterator[Finding]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(cafile=file)
+    except (OSError, ssl.SSLError) as exc:
+        yield warning(
+            side,
+            f"The certificate file `{file}` could not be examined: {exc}.",
+            why="When the certificate runs out is not known.",
+            do="Download the certificate again.",
+        )
+        return
+    ends = [ssl.cert_time_to_seconds(str(each["notAfter"])) for each in context.get_ca_certs()]
+    if not ends:
+        return
+    left = (datetime.fromtimestamp(max(ends), UTC) - datetime.now(UTC)).days
+    if left < EXPIRES_SOON:
+        yield warning(
+            side,
+            f"The certificate in `{file}` runs out in {counted(left, 'day')}.",
+            why="From then on no connection is made: the server can no longer prove who it is.",
+            do="Download the new certificate from the server's dashboard.",
+        )
+
+
+def unreachable(side: Side) -> Finding:
+    """That there is no connection, in the database's words, with what is known of such an address."""
+    return wrong(
+        side.name,
+        f"The {side.name} database cannot be reached: {side.failure}",
+        why="Nothing can be synced, and nothing on that side could be examined.",
+        do=_advice(side.endpoint, str(side.failure), answered=isinstance(side.failure, ConfigurationError)),
+    )
+
+
+def _advice(endpoint: Endpoint, words: str, *, answered: bool) -> str:
+    prefix = "LOCAL_DB" if endpoint.side == "desktop" else "SUPABASE_DB"
+    if "certificate" in words:
+        return f"Download the certificate that the server's dashboard offers; name its file in `{prefix}_SSLROOTCERT`."
+    if endpoint.host.endswith(CLOUD_POOLER):
+        return (
+            "Copy host and user from Supabase's dashboard (*Connect*, session pooler): the number in `aws-N-` counts, "
+            "and the user is `postgres.` and the project's reference. A paused project has to be resumed there."
+        )
+    if endpoint.host.endswith(CLOUD_DIRECT):
+        return (
+            "Supabase's direct host answers over IPv6 only, which many networks lack: use host and user of the session "
+            "pooler (*Connect* in its dashboard). A paused project has to be resumed there."
+        )
+    if answered:
+        return f"Correct `{prefix}_USER`, `{prefix}_PASSWORD` and `{prefix}_NAME`: the server answers, and says no."
+    if endpoint.is_local:
+        return f"See that PostgreSQL runs on this machine and listens on port {endpoint.port}; then run this again."
+    return f"See that {endpoint.host} is the right machine, is on, and lets port {endpoint.port} through its firewall."

@@ -1,0 +1,54 @@
+"""Sequences that would give out numbers which are taken already."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+
+from psycopg import sql
+
+from powerca_sync.engine.catalog import Table
+from powerca_sync.engine.database import Cursor, one_row
+from powerca_sync.engine.doctor.findings import Finding, Severity
+from powerca_sync.engine.doctor.rights import SequenceUse
+from powerca_sync.engine.doctor.side import Side
+from powerca_sync.engine.statements import examination as statements
+
+
+def examine_sequences(side: Side, tables: Mapping[str, Table], uses: Iterable[SequenceUse]) -> Iterator[Finding]:
+    """Hold each sequence against the highest value of its column, in tables that are by the side's own names.
+
+    Those that the role may not ask are left out: that it lacks the right is said elsewhere.
+    """
+    by_name = {(table.schema, table.name): (name, table) for name, table in tables.items()}
+    for use in uses:
+        name, table = by_name.get((use.schema, use.name), (None, None))
+        if table is None or use.next is None:
+            continue
+        highest = side.look(
+            f"the highest `{use.column}` of `{use.name}`", partial(_highest, table=table, column=use.column)
+        )
+        if highest is not None and highest >= use.next:
+            yield _behind(side.name, name, use, highest)
+
+
+def _highest(cursor: Cursor, table: Table, column: str) -> int | None:
+    (highest,) = one_row(cursor, statements.highest(table, column))
+    return None if highest is None else int(highest)
+
+
+def _behind(side: str, table: str | None, use: SequenceUse, highest: int) -> Finding:
+    setval = sql.SQL("SELECT setval({}::regclass, {})").format(
+        sql.Literal(use.identifier.as_string()), sql.Literal(highest)
+    )
+    if use.is_unique:
+        severity, why = Severity.WRONG, "Who adds a row there, such as a phone, is refused: the number is taken."
+    else:
+        severity, why = Severity.WARNING, "New rows get numbers that other rows have already."
+    return Finding(
+        severity=severity,
+        side=side,
+        table=table,
+        what=f"{use.name}: the next {use.column} would be {use.next}, but the highest there is {highest}.",
+        why=why,
+        do=f"Move the sequence forward, as its owner or an administrator of the {side} database:",
+        statements=(setval.as_string() + ";",),
+    )

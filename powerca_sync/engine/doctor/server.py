@@ -1,0 +1,148 @@
+"""What answers on either side: version, user, encoding, and whether it can be written to."""
+
+import dataclasses
+from collections.abc import Iterator
+
+from powerca_sync.engine.database import Cursor
+from powerca_sync.engine.doctor.findings import Finding, fine, warning, wrong
+from powerca_sync.engine.doctor.route import Route
+from powerca_sync.engine.doctor.side import Side, read_as
+from powerca_sync.engine.sql import load
+from powerca_sync.engine.staging import python_codec
+from powerca_sync.errors import ConfigurationError
+
+#: Major versions of PostgreSQL: the oldest that can work, and those that the tests run on.
+OLDEST, TESTED = 13, (15, 16, 18)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Server:
+    """What a database says of itself."""
+
+    #: As `server_version_num` has it.
+    version: int
+    version_name: str
+    encoding: str
+    user: str
+    timezone: str
+    #: New transactions may not write.
+    read_only: bool
+    #: It follows another server, and cannot be written to at all.
+    standby: bool
+    #: Of the server's own connection, which behind a pooler is not ours. None: not encrypted.
+    tls: str | None
+
+
+def read_server(cursor: Cursor) -> Server:
+    """Ask it."""
+    (server,) = read_as(Server, cursor, load("doctor_server.sql"), {})
+    return server
+
+
+def describe(side: Side, server: Server, route: Route | None) -> Finding:
+    """The one line that says what was reached, and how."""
+    assert side.connection is not None
+    endpoint = side.endpoint
+    if endpoint.is_local and route is Route.DIRECT:
+        way = "on this machine"
+    else:
+        verified = ", server verified" if endpoint.effective_sslmode == "verify-full" else ""
+        tls = f" ({server.tls})" if route is Route.DIRECT and server.tls else ""
+        encrypted = f"encrypted{tls}{verified}" if side.connection.pgconn.ssl_in_use else "not encrypted"
+        way = f"{route or 'over an unknown route'}, {encrypted}"
+    advice = "; the session pooler (port 5432) is the better way" if route is Route.TRANSACTION else ""
+    return fine(side.name, f"PostgreSQL {server.version_name} at {endpoint} answers user {server.user}, {way}{advice}.")
+
+
+def examine_version(side: str, server: Server) -> Iterator[Finding]:
+    """Whether the sync can work with such a server, and whether anybody ever tried."""
+    major = server.version // 10000
+    tested = ", ".join(map(str, TESTED))
+    if major < OLDEST:
+        yield wrong(
+            side,
+            f"The server is PostgreSQL {server.version_name}, which is too old.",
+            why="The sync asks for what older servers do not have.",
+            do=f"Upgrade it to {OLDEST} or newer; tested are {tested}.",
+        )
+    elif major < min(TESTED) or major > max(TESTED):
+        yield warning(
+            side,
+            f"The sync was never tested with PostgreSQL {server.version_name} (tested are {tested}).",
+            why="It should work; if it does not, this is the first thing to suspect.",
+            do="Upgrade the server when you can."
+            if major < OLDEST + 2
+            else "Look for a newer version of powerca-sync.",
+        )
+
+
+def examine_writable(side: str, server: Server) -> Iterator[Finding]:
+    """Whether anything can be written there."""
+    if not (server.read_only or server.standby):
+        return
+    state = "follows another server (standby)" if server.standby else "is in read-only mode"
+    if side == "mobile":
+        yield wrong(
+            side,
+            f"The mobile database {state}.",
+            why="Every sync fails, and so does every entry on a phone.",
+            do="Supabase's dashboard shows which quota, or the disk, is used up: free space or upgrade, and it ends."
+            if server.read_only
+            else "Name the leading server in `SUPABASE_DB_HOST`.",
+        )
+    else:
+        yield warning(
+            side,
+            f"The desktop database {state}.",
+            why="Phones get the office's rows, but nothing that phones enter can be brought back.",
+            do="Name a server that can be written to in `LOCAL_DB_HOST`, or end the read-only mode.",
+        )
+
+
+def examine_encoding(side: str, server: Server, configured: str | None) -> Iterator[Finding]:
+    """Whether text can be read, and whether all text of the other side fits."""
+    if side == "mobile":
+        if server.encoding != "UTF8":
+            yield warning(
+                side,
+                f"The mobile database stores text as {server.encoding}, not as UTF8.",
+                why="Rows with other characters (rupee signs, Devanagari) do not fit and wait in quarantine.",
+                do="Move the project to a database in UTF8, which is what Supabase makes.",
+            )
+        return
+    if configured and not _is_known(configured):
+        yield wrong(
+            side,
+            f"`LOCAL_DB_ENCODING` is `{configured}`, which is not a known encoding.",
+            why="No table can be read.",
+            do="Use a name such as WIN1252, LATIN1 or UTF8, or leave it out.",
+        )
+    elif server.encoding == "SQL_ASCII" and not configured:
+        yield warning(
+            side,
+            "The desktop database does not say how its text is encoded (SQL_ASCII).",
+            why="It is read as UTF-8; rows with letters in another encoding wait in quarantine.",
+            do="Set `LOCAL_DB_ENCODING` to what the office's program writes, most often WIN1252.",
+        )
+    elif configured and server.encoding != "SQL_ASCII" and python_codec(configured) != python_codec(server.encoding):
+        yield warning(
+            side,
+            f"`LOCAL_DB_ENCODING` is `{configured}`, but the desktop says that its text is {server.encoding}.",
+            why="Letters beyond plain English arrive as others.",
+            do="Leave `LOCAL_DB_ENCODING` out: it is for databases that do not know.",
+        )
+    if server.encoding not in ("UTF8", "SQL_ASCII"):
+        yield warning(
+            side,
+            f"The desktop database stores text as {server.encoding}.",
+            why="What phones enter beyond its letters (Devanagari, emoji) waits in quarantine, not brought back.",
+            do="Nothing, if nobody types such letters on a phone.",
+        )
+
+
+def _is_known(encoding: str) -> bool:
+    try:
+        python_codec(encoding)
+    except ConfigurationError:
+        return False
+    return True

@@ -1,0 +1,145 @@
+"""`powerca-sync doctor` as an administrator runs it: what it prints, where, and with which exit status."""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from powerca_sync import cli
+from powerca_sync.cli import main
+from powerca_sync.tables import TABLES
+from powerca_sync_tests.acceptance.conftest import GeneratedOffice
+from powerca_sync_tests.engine.clinic import SPECS, settle
+from powerca_sync_tests.helpers import Pair
+
+SECRETS = ("horse-battery-desktop", "horse-battery-mobile")
+
+
+def configure(pair: Pair, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """A new folder, and no variables but those that name the pair."""
+    for name in [name for name in os.environ if name.startswith(("LOCAL_DB_", "SUPABASE_DB_", "POWERCA_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(folder)
+    prefixes = ("LOCAL_DB", "SUPABASE_DB")
+    sides = (pair.settings.desktop, pair.settings.mobile)
+    for prefix, endpoint, secret in zip(prefixes, sides, SECRETS, strict=True):
+        for name, value in (
+            *(("HOST", endpoint.host), ("PORT", str(endpoint.port)), ("NAME", endpoint.name)),
+            *(("USER", endpoint.user), ("PASSWORD", secret)),
+        ):
+            monkeypatch.setenv(f"{prefix}_{name}", value)
+
+
+@pytest.fixture
+def office(pair: Pair, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pair:
+    """The small healthy office, which the command examines."""
+    configure(settle(pair), monkeypatch, tmp_path)
+    monkeypatch.setattr(cli, "TABLES", SPECS)
+    return pair
+
+
+def run(*arguments: str) -> Result:
+    result = CliRunner().invoke(main, ["doctor", *arguments])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
+    assert result.output.isascii()
+    for secret in SECRETS:
+        assert secret not in result.output
+    return result
+
+
+def document(*arguments: str) -> Any:
+    return json.loads(run(*arguments, "--json").stdout)
+
+
+def test_a_healthy_office_gets_a_few_good_lines(office: Pair) -> None:
+    result = run()
+    assert result.exit_code == 0
+    *lines, _, last = result.stdout.splitlines()
+    assert last == "[OK] Both databases are ready for a sync."
+    assert all(line.startswith(("[OK] desktop: ", "[OK] mobile: ", "[OK] both: ")) for line in lines)
+    assert 8 <= len(lines) <= 15
+    assert result.stderr == ""
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_a_warning_says_why_and_what_to_do_and_is_no_failure(office: Pair) -> None:
+    office.target.execute("ALTER TABLE notes ALTER COLUMN source SET DEFAULT 'D'")
+    result = run()
+    assert result.exit_code == 0
+    _, _, paragraph = result.stdout.partition("\n\n")
+    lines = paragraph.splitlines()
+    assert lines[0] == "[WARN] mobile: `source` is 'D' by default where phones add rows: notes."
+    assert lines[1].startswith("     Why: ")
+    assert any(line.startswith("     Do:  ") for line in lines)
+    assert """          ALTER TABLE "public"."notes" ALTER COLUMN "source" SET DEFAULT 'M';""" in lines
+    assert lines[-1] == "[WARN] A sync can run; 1 warning above."
+
+
+def test_a_problem_is_a_failure_and_stands_last(office: Pair) -> None:
+    office.target.execute("DROP TRIGGER stamp ON notes; DROP TABLE clients CASCADE")
+    result = run()
+    assert result.exit_code == 1
+    marks = [line.split()[0] for line in result.stdout.splitlines() if line.startswith("[")]
+    assert marks[-3:] == ["[WARN]", "[X]", "[X]"]
+    assert result.stdout.splitlines()[-1] == "[X] 1 problem to solve before a sync can succeed, and 1 warning."
+
+
+def test_findings_with_one_cure_share_it(office: Pair) -> None:
+    office.source.execute(
+        "UPDATE notes SET client_id = 99 WHERE client_id = 3; UPDATE clients SET org_id = 9 WHERE client_id = 4"
+    )
+    result = run()
+    assert result.stdout.count("[WARN] desktop: ") == 2
+    assert result.stdout.count("Why: ") == 1
+
+
+def test_the_document_has_every_finding_in_full(office: Pair) -> None:
+    office.source.execute("ALTER TABLE clients DROP COLUMN client_id")
+    content = document()
+    assert (content["exit_status"], content["problems"], content["warnings"]) == (1, 1, 0)
+    assert set(content["findings"][0]) == {"severity", "side", "what", "why", "do", "table", "statements"}
+    (problem,) = [finding for finding in content["findings"] if finding["severity"] == "X"]
+    assert problem["table"] == "clients"
+    assert "has no column `client_id`" in problem["what"]
+
+
+def test_a_side_that_is_away_is_the_first_thing_to_mend(office: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUPABASE_DB_PORT", "1")
+    result = run()
+    assert result.exit_code == 1
+    assert "[X] mobile: The mobile database cannot be reached" in result.stdout
+    assert "[OK] desktop: User postgres may read" in result.stdout
+
+
+def test_without_configuration_nothing_is_examined(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [name for name in os.environ if name.startswith(("LOCAL_DB_", "SUPABASE_DB_", "POWERCA_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    result = run()
+    assert result.exit_code == 2
+    assert "SUPABASE_DB_PASSWORD" in result.stderr
+
+
+def test_an_office_of_real_size_has_only_true_findings_within_seconds(
+    generated_office: GeneratedOffice, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    configure(generated_office.pair, monkeypatch, tmp_path)
+    began = time.monotonic()
+    content = document()
+    assert time.monotonic() - began < 20
+    found = {finding["what"] for finding in content["findings"] if finding["severity"] != "OK"}
+    assert len(TABLES) == 15
+    assert found == {
+        "climaster: 3 rows whose loc_id is not in locmaster.",
+        "jobshead: 3 rows whose org_id is not in orgmaster.",
+        "jobshead: 3 rows whose loc_id is not in locmaster.",
+        "jobtasks: 158 rows whose job_id is not in jobshead.",
+        "`source` is 'D' by default where phones add rows: learequest, remdetail, reminder and workdiary.",
+        "workdiary: 2 phone rows would not fit the desktop's columns: tasknotes does not fit character varying(50) (1) "
+        "and doc_ref does not fit character varying(15) (1).",
+    }
+    assert content["problems"] == 0

@@ -1,0 +1,220 @@
+"""What the examination says of tables, columns, keys, references and rows that would not fit."""
+
+import time
+
+import pytest
+
+from powerca_sync.engine.database import Connection
+from powerca_sync.engine.doctor import Severity
+from powerca_sync.settings import Limits
+from powerca_sync.tables import Reference
+from powerca_sync_tests.engine.clinic import CLIENTS, NOTES, SPECS, change, examined, settle, the_trouble, troubles
+from powerca_sync_tests.helpers import Pair, fates, spec
+
+
+@pytest.fixture
+def office(pair: Pair) -> Pair:
+    return settle(pair)
+
+
+def run(connection: Connection, statement: str) -> None:
+    connection.execute(statement)  # type: ignore[call-overload]
+
+
+def test_databases_without_any_of_the_tables_are_taken_for_the_wrong_ones(pair: Pair) -> None:
+    desktop, mobile, orgs = troubles(examined(pair))
+    assert (desktop.side, mobile.side) == ("desktop", "mobile")
+    assert desktop.what.startswith("There are no tables orgs, clients and notes on the desktop")
+    assert "`LOCAL_DB_NAME` lead to the right database" in desktop.do
+    assert "`SUPABASE_DB_HOST` lead to the right database" in mobile.do
+    assert "Table `orgs` does not exist at the source" in orgs.what
+
+
+def test_a_missing_table_is_named_with_its_side(office: Pair) -> None:
+    office.target.execute("DROP TABLE notes")
+    finding = the_trouble(office)
+    assert (finding.severity, finding.side) == (Severity.WRONG, "mobile")
+    assert finding.what.startswith("There is no table notes on the mobile")
+
+
+def test_a_missing_column_that_the_spec_needs_blocks_its_table(office: Pair) -> None:
+    office.source.execute("ALTER TABLE clients DROP COLUMN client_id")
+    finding = the_trouble(office)
+    assert (finding.severity, finding.table) == (Severity.WRONG, "clients")
+    assert "has no column `client_id`, which its spec needs" in finding.what
+
+
+def test_types_without_a_faithful_way_block_their_table(office: Pair) -> None:
+    office.source.execute("ALTER TABLE notes ADD COLUMN begun timestamp")
+    office.target.execute("ALTER TABLE notes ADD COLUMN begun time")
+    finding = the_trouble(office)
+    assert (finding.severity, finding.table) == (Severity.WRONG, "notes")
+    assert "`begun` is `timestamp without time zone` at the source" in finding.what
+
+
+def test_a_column_that_only_the_desktop_has_stays_behind(office: Pair) -> None:
+    office.source.execute("ALTER TABLE clients ADD COLUMN vat text, ADD COLUMN grade text")
+    finding = the_trouble(office)
+    assert (finding.severity, finding.side, finding.table) == (Severity.WARNING, "mobile", "clients")
+    assert finding.what == "clients: only the desktop has vat and grade."
+    assert troubles(examined(office, *change(CLIENTS, skip=frozenset({"vat", "grade"})))) == []
+
+
+def test_a_mobile_column_that_nobody_fills_refuses_every_row(office: Pair) -> None:
+    office.target.execute("ALTER TABLE clients ADD COLUMN rank int NOT NULL")
+    finding = the_trouble(office)
+    assert (finding.severity, finding.table) == (Severity.WRONG, "clients")
+    assert "rank may not be empty on mobile" in finding.what
+    office.target.execute("ALTER TABLE clients ALTER COLUMN rank SET DEFAULT 0")
+    assert troubles(examined(office)) == []
+
+
+def test_a_table_without_an_owner_brings_nothing_back(office: Pair) -> None:
+    office.target.execute("ALTER TABLE clients DROP COLUMN source")
+    finding = the_trouble(office)
+    assert finding.what == "clients has no column `source` on mobile."
+    assert troubles(examined(office, *change(CLIENTS, reverse=False))) == []
+
+
+def test_a_protected_column_that_does_not_exist_is_a_misspelled_one(office: Pair) -> None:
+    finding = the_trouble(office, *change(NOTES, sensitive=frozenset({"secrt"})))
+    assert "calls secrt `sensitive`, but neither side has such a column" in finding.what
+
+
+@pytest.mark.parametrize(
+    ("at_source", "at_target", "values", "words"),
+    [
+        ("varchar(60)", "varchar(5)", "('123456'), ('12345')", "extra does not fit character varying(5) (1)"),
+        ("text", "char(3)", "('abcd'), ('abc  ')", "extra does not fit character(3) (1)"),
+        ("numeric", "numeric(4,1)", "(1000), (999.9), (1.25)", "extra does not fit numeric(4,1) (2)"),
+        ("numeric(10)", "int", "(9999999999), (5)", "extra does not fit integer (1)"),
+        ("numeric", "smallint", "(5.5), (5.0)", "extra does not fit smallint (1)"),
+        ("text", "date", "('2025-02-30'), ('2025-02-28')", "extra does not fit date (1)"),
+        ("text", "text NOT NULL DEFAULT ''", "('a'), (NULL)", "extra is empty (1)"),
+    ],
+)
+def test_rows_that_would_wait_in_quarantine_are_counted_as_the_run_counts_them(
+    pair: Pair, at_source: str, at_target: str, values: str, words: str
+) -> None:
+    fitting = spec("fitting", "id", reverse=False)
+    run(pair.source, f"CREATE TABLE fitting (id serial, extra {at_source})")
+    run(pair.source, f"INSERT INTO fitting (extra) VALUES {values}")  # noqa: S608
+    run(pair.target, f"CREATE TABLE fitting (id int PRIMARY KEY, extra {at_target})")
+    finding = the_trouble(pair, fitting)
+    assert (finding.severity, finding.side, finding.table) == (Severity.WARNING, "desktop", "fitting")
+    assert words in finding.what
+    counted = int(finding.what.removeprefix("fitting: ").split()[0])
+    assert fates(pair.sync(fitting))["quarantined"] == counted
+
+
+def test_columns_of_other_types_that_hold_every_value_are_no_trouble(pair: Pair) -> None:
+    wide = spec("wide", "id", reverse=False)
+    pair.source.execute("CREATE TABLE wide (id int, a varchar(5), b numeric(4,1), c smallint, d char(4), e numeric)")
+    pair.source.execute("INSERT INTO wide VALUES (1, '12345', 999.9, 5, 'ab', 10.5), (2, NULL, NULL, NULL, NULL, NULL)")
+    pair.target.execute(
+        "CREATE TABLE wide (id int PRIMARY KEY, a text, b numeric(6,2), c int, d varchar(2), e numeric(3,1))"
+    )
+    assert troubles(examined(pair, wide)) == []
+
+
+def test_an_empty_key_column_that_mobile_forbids_is_a_row_that_does_not_fit(office: Pair) -> None:
+    office.source.execute("UPDATE notes SET org_id = NULL WHERE client_id = 4")
+    finding = the_trouble(office)
+    assert finding.what == "notes: 1 desktop row would not fit mobile's columns: org_id is empty (1)."
+
+
+def test_rows_that_came_from_phones_are_not_the_desktops_trouble(office: Pair) -> None:
+    office.source.execute("ALTER TABLE notes ADD COLUMN source char(1); ALTER TABLE notes ALTER COLUMN body TYPE text")
+    office.source.execute("INSERT INTO notes (org_id, client_id, body, source) VALUES (1, 99, repeat('x', 90), 'M')")
+    assert troubles(examined(office)) == []
+    office.source.execute("UPDATE notes SET source = 'D'")
+    assert len(troubles(examined(office))) == 2
+
+
+def test_so_many_unfit_rows_that_the_run_is_rolled_back_are_an_error(office: Pair) -> None:
+    office.source.execute("ALTER TABLE clients ALTER COLUMN client_name TYPE varchar(60)")
+    office.source.execute("UPDATE clients SET client_name = repeat('x', 30) WHERE client_id <= 30")
+    finding = the_trouble(office)
+    assert finding.severity is Severity.WRONG
+    assert "clients: 30 desktop rows would not fit" in finding.what
+    generous = Limits(quarantine_share=0.9)
+    assert the_trouble(office, limits=generous).severity is Severity.WARNING, "the settings allow more"
+
+
+def test_phone_rows_that_the_desktop_does_not_take_are_counted(office: Pair) -> None:
+    office.target.execute("ALTER TABLE notes ALTER COLUMN body TYPE varchar(200)")
+    office.target.execute(
+        "INSERT INTO notes (org_id, body, source) VALUES (1, repeat('x', 50), 'M'), (1, 'short', 'M')"
+    )
+    office.target.execute("INSERT INTO notes (org_id, body, source) VALUES (1, repeat('x', 60), 'D')")
+    finding = the_trouble(office)
+    assert (finding.severity, finding.side, finding.table) == (Severity.WARNING, "mobile", "notes")
+    assert (
+        "1 phone row would not fit the desktop's columns: body does not fit character varying(40) (1)" in finding.what
+    )
+
+
+def test_rows_without_a_key_and_rows_that_share_one_are_told_apart(office: Pair) -> None:
+    office.source.execute("INSERT INTO clients VALUES (NULL, 1, 'nobody'), (7, 1, 'another 7'), (8, 1, 'Client 8')")
+    findings = examined(office)
+    keyless, sharing = troubles(findings)
+    assert keyless.what == "clients: 1 row without a value in the key (client_id)."
+    assert sharing.what == "clients: 2 rows share their client_id with a row of other content."
+    assert {finding.severity for finding in (keyless, sharing)} == {Severity.WARNING}
+    copies = next(finding for finding in findings if "exact cop" in finding.what)
+    assert copies.what == "clients: 1 row is an exact copy of another with the same client_id; one is synced."
+    office.sync_all(*SPECS[:1])
+    assert fates(office.sync(CLIENTS, *SPECS[:1])) == {"inserted": 39, "quarantined": 3, "superseded": 1}
+
+
+def test_a_unique_index_of_mobile_counts_as_a_key(office: Pair) -> None:
+    office.target.execute("CREATE UNIQUE INDEX ON notes (org_id, client_id)")
+    office.source.execute("INSERT INTO notes VALUES (1, 7, 'another 7')")
+    finding = the_trouble(office)
+    assert finding.what == "notes: 2 rows share their org_id and client_id with a row of other content."
+
+
+def test_exact_copies_where_mobile_makes_the_key_are_well(office: Pair) -> None:
+    office.source.execute("INSERT INTO notes SELECT * FROM notes WHERE client_id < 4")
+    findings = examined(office)
+    assert troubles(findings) == []
+    assert "notes: 3 rows are exact copies of another; each of them is synced." in {each.what for each in findings}
+
+
+def test_references_that_lead_nowhere_are_counted_as_the_run_counts_them(office: Pair) -> None:
+    office.source.execute("UPDATE notes SET client_id = 99 WHERE client_id = 3")
+    office.source.execute("ALTER TABLE notes ALTER COLUMN client_id TYPE numeric")
+    office.source.execute("UPDATE notes SET client_id = 98.00 WHERE client_id = 4")
+    office.source.execute("UPDATE notes SET client_id = 0 WHERE client_id = 5")
+    office.source.execute("UPDATE notes SET client_id = NULL WHERE client_id = 6")
+    finding = the_trouble(office)
+    assert (finding.severity, finding.side, finding.table) == (Severity.WARNING, "desktop", "notes")
+    assert finding.what == "notes: 2 rows whose client_id is not in clients."
+    assert office.sync_all(*SPECS)["notes"].filtered == 2
+
+
+def test_a_row_that_only_mobile_has_may_be_named(office: Pair) -> None:
+    office.target.execute(
+        "INSERT INTO orgs VALUES (1, 'Rao & Co', 'D'); INSERT INTO clients VALUES (99, 1, 'none', 'S')"
+    )
+    office.source.execute("UPDATE notes SET client_id = 99 WHERE client_id = 3")
+    findings = examined(office)
+    assert troubles(findings) == []
+    assert "clients: 1 row of an administrator ('S'), left as it is." in {each.what for each in findings}
+
+
+def test_a_reference_that_only_mobile_enforces_is_followed_too(office: Pair) -> None:
+    office.target.execute("ALTER TABLE notes ADD FOREIGN KEY (client_id) REFERENCES clients")
+    office.source.execute("UPDATE notes SET client_id = 99 WHERE client_id = 3")
+    only_order = change(NOTES, references=(Reference(column="client_id", parent="clients", order_only=True),))
+    assert the_trouble(office, *only_order).what == "notes: 1 row whose client_id is not in clients."
+    office.target.execute("ALTER TABLE notes DROP CONSTRAINT notes_client_id_fkey")
+    assert troubles(examined(office, *only_order)) == []
+
+
+def test_a_large_table_takes_seconds(office: Pair) -> None:
+    office.source.execute("INSERT INTO clients SELECT n, 1, 'Client ' || n FROM generate_series(41, 20000) AS n")
+    office.source.execute("INSERT INTO notes SELECT 1, n % 20000 + 1, 'Note', n FROM generate_series(1, 60000) AS n")
+    began = time.monotonic()
+    assert troubles(examined(office)) == []
+    assert time.monotonic() - began < 15, "looking for each row's client anew takes minutes"
