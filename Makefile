@@ -7,7 +7,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 DAGSTER_FOLDER := .powerca/dagster
 
-.PHONY: help demo dev test lint bench clean
+.PHONY: help demo dev test lint bench soak faults clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
@@ -24,8 +24,8 @@ dev: $(INSTALLED) $(DAGSTER_FOLDER)/dagster.yaml ## Open Dagster's UI with the d
 	echo "Dagster's history and its copy of dagster.yaml are in $(DAGSTER_FOLDER); the warning about that is harmless."; \
 	exec $(BIN)/python -W 'ignore:Function `dev_command`' -m dagster dev
 
-test: $(INSTALLED) ## Run the tests
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(INSTALLED) ## Run the tests, on all processors
+	@$(BIN)/python -m pytest -n logical --dist loadfile $(ARGS)
 
 lint: $(INSTALLED) ## Check style, formatting, types and the direction of imports
 	$(BIN)/ruff check .
@@ -35,6 +35,12 @@ lint: $(INSTALLED) ## Check style, formatting, types and the direction of import
 
 bench: $(INSTALLED) ## Measure against plain psql pipes and the guide's algorithm (some ten minutes)
 	@$(BIN)/python -m benchmarks.run $(ARGS)
+
+soak: $(INSTALLED) ## Play random histories of offices and phones against a model (ten minutes; ARGS="--minutes 60")
+	@$(BIN)/python -m powerca_sync_tests.histories.soak $(ARGS)
+
+faults: $(INSTALLED) ## Hit runs with faults at random moments and count the rows (an hour at most; ARGS="--faults 100")
+	@$(BIN)/python -m powerca_sync_tests.histories.faults $(ARGS)
 
 clean: ## Remove .venv, builds and caches; keeps .powerca (Dagster's history, the demo's data)
 	rm -rf .venv build *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -7,20 +7,33 @@ configuration.
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from powerca_sync.console import Console
+from powerca_sync.consultation import report_consultation
 from powerca_sync.engine.database import Connection, connect
-from powerca_sync.engine.extract import Mode
-from powerca_sync.engine.setup import identify_office, introduce
-from powerca_sync.engine.status import read_status
+from powerca_sync.engine.doctor import examine, reach
+from powerca_sync.engine.extract import Mode, TableExtract, TablePull
+from powerca_sync.engine.overview import read_overview
+from powerca_sync.engine.plan import TablePlan, plan_forward
+from powerca_sync.engine.plan_reverse import PullPlan, plan_reverse
+from powerca_sync.engine.result import Options
+from powerca_sync.engine.setup import introduce
+from powerca_sync.engine.verify import verify as compare
 from powerca_sync.environment import DEMO, FOLDER, current_settings, is_demo
 from powerca_sync.errors import ConfigurationError, SyncError
+from powerca_sync.plan_report import exit_status, report_plan, report_pull_plan
 from powerca_sync.reports import report_introduction, report_run, report_status
 from powerca_sync.settings import Settings
 from powerca_sync.tables import TABLES, spec_named
+from powerca_sync.verification_report import report_verification
+
+if TYPE_CHECKING:
+    from powerca_sync.defs.past_runs import PastRun
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout; progress on stderr.")
 
@@ -65,6 +78,58 @@ def forward(mode: str, tables: tuple[str, ...], allow_mass_delete: bool, as_json
 
 
 @main.command()
+@click.option("--table", "tables", multiple=True, metavar="TABLE", help="Only this mobile table; may be repeated.")
+@click.option("--again", is_flag=True, help="Bring back once more what is no longer on the desktop.")
+@json_option
+def reverse(tables: tuple[str, ...], again: bool, as_json: bool) -> None:
+    """Bring the phones' rows back to the desktop."""
+    with _reporting(as_json) as console:
+        only = [spec_named(TABLES, name) for name in tables] or [spec for spec in TABLES if spec.reverse]
+        _settings(console)
+        from powerca_sync.defs.running import open_instance, run_reverse
+
+        with open_instance(FOLDER / "dagster") as instance:
+            outcome = run_reverse(
+                TABLES, only=only, again=again, instance=instance, say=console.say, moving=console.moving
+            )
+        report_run(console, outcome)
+    sys.exit(outcome.exit_status)
+
+
+@main.command()
+@click.argument("direction", type=click.Choice(["forward", "reverse"]), default="forward")
+@click.option(
+    "--mode",
+    type=click.Choice([mode.value for mode in Mode]),
+    help="Plan a forward run that reads every row (as it is without this), or what changed since the last run.",
+)
+@click.option("--table", "tables", multiple=True, metavar="TABLE", help="Only this mobile table; may be repeated.")
+@click.option("--allow-mass-delete", is_flag=True, help="Plan a run that may delete more rows than the guard allows.")
+@json_option
+def plan(direction: str, mode: str | None, tables: tuple[str, ...], allow_mass_delete: bool, as_json: bool) -> None:
+    """Show what a run would do, row by row, without changing anything."""
+    with _reporting(as_json) as console:
+        only = [spec_named(TABLES, name) for name in tables] or TABLES
+        if direction == "reverse" and (mode or allow_mass_delete):
+            raise ConfigurationError("`--mode` and `--allow-mass-delete` are for forward runs only. Leave them out.")
+        settings = _settings(console)
+        options = Options(timezone=settings.timezone, encoding=settings.encoding, limits=settings.limits)
+        began = time.monotonic()
+        plans: Sequence[TablePlan | PullPlan]
+        with _connections(settings) as (desktop, mobile):
+            if direction == "forward":
+                how = Mode(mode or Mode.FULL)
+                extracts = [TableExtract(spec=spec, mode=how, allow_mass_delete=allow_mass_delete) for spec in only]
+                plans = forwards = plan_forward(extracts, source=desktop, target=mobile, specs=TABLES, options=options)
+                report_plan(console, forwards, mode=how, seconds=time.monotonic() - began)
+            else:
+                pulls = [TablePull(spec=spec) for spec in only if spec.reverse]
+                plans = pulled = plan_reverse(pulls, source=mobile, target=desktop, specs=TABLES, options=options)
+                report_pull_plan(console, pulled, seconds=time.monotonic() - began)
+    sys.exit(exit_status(plans))
+
+
+@main.command()
 @click.option("--accept-source", is_flag=True, help="Take the place of another desktop that has these organisations.")
 @json_option
 def init(accept_source: bool, as_json: bool) -> None:
@@ -79,19 +144,54 @@ def init(accept_source: bool, as_json: bool) -> None:
 @main.command()
 @json_option
 def status(as_json: bool) -> None:
-    """Say where each table stands: last sync, rows, quarantine, dangling references."""
+    """Say where each table stands: last sync, rows, phone rows, quarantine, dangling references, the last runs."""
     with _reporting(as_json) as console:
         settings = _settings(console)
-        with contextlib.closing(connect(settings.mobile)) as target:
-            office = None
-            try:
-                with contextlib.closing(connect(settings.desktop)) as source:
-                    office = identify_office(source, target, TABLES)
-            except SyncError as exc:
-                console.say(f"[WARN] {exc} What follows counts the rows of all offices.")
-            tables = read_status(target, TABLES, office)
-        report_status(console, tables)
-    sys.exit(1 if any(table.error for table in tables or ()) else 0)
+        overview = read_overview(settings, TABLES)
+        if overview.problem:
+            console.say(f"[WARN] {overview.problem}")
+        report_status(console, overview, _past_runs(console))
+    sys.exit(1 if overview.has_errors else 0)
+
+
+@main.command()
+@click.option("--table", "tables", multiple=True, metavar="TABLE", help="Only this mobile table; may be repeated.")
+@json_option
+def verify(tables: tuple[str, ...], as_json: bool) -> None:
+    """Prove that both sides hold the same, or show which rows differ; changes nothing."""
+    with _reporting(as_json) as console:
+        only = [spec_named(TABLES, name) for name in tables] or TABLES
+        settings = _settings(console)
+        began = time.monotonic()
+        with _connections(settings) as (source, target):
+            found = compare(
+                source=source,
+                target=target,
+                specs=TABLES,
+                only=only,
+                options=Options(timezone=settings.timezone, encoding=settings.encoding),
+            )
+        report_verification(console, found, seconds=time.monotonic() - began)
+    sys.exit(0 if all(one.agrees for one in found) else 1)
+
+
+@main.command()
+@json_option
+def doctor(as_json: bool) -> None:
+    """Examine both databases, and say what is wrong and what to do; changes nothing."""
+    with _reporting(as_json) as console:
+        settings = _settings(console, examined=True)
+        with reach(settings.desktop) as source, reach(settings.mobile) as target:
+            findings = examine(
+                source,
+                target,
+                TABLES,
+                timezone=settings.timezone,
+                encoding=settings.encoding,
+                limits=settings.limits,
+            )
+        status = report_consultation(console, findings)
+    sys.exit(status)
 
 
 @main.command()
@@ -123,18 +223,33 @@ def _reporting(as_json: bool) -> Iterator[Console]:
         sys.exit(2 if isinstance(exc, ConfigurationError) else 1)
 
 
-def _settings(console: Console) -> Settings:
-    """The settings of this process; says what a person should know of them before anything else."""
+def _settings(console: Console, *, examined: bool = False) -> Settings:
+    """The settings of this process; says what a person should know of them, unless the connections are examined."""
     if is_demo():
         console.say(f"Demo: working on the embedded databases in {FOLDER} (POWERCA_DEMO is set).")
     settings = current_settings()
     for endpoint in (settings.desktop, settings.mobile):
-        if not endpoint.is_local and endpoint.effective_sslmode != "verify-full":
+        if not examined and not endpoint.is_local and endpoint.effective_sslmode != "verify-full":
             console.say(
                 f"[WARN] The connection to {endpoint.side} ({endpoint}) has sslmode {endpoint.effective_sslmode}: "
                 "nobody makes sure that it is the right server. Use verify-full."
             )
     return settings
+
+
+def _past_runs(console: Console) -> "tuple[PastRun, ...]":
+    """The last runs in Dagster's history; none, and nothing made, where there has been no run yet."""
+    if not os.environ.get("DAGSTER_HOME") and not (FOLDER / "dagster").exists():
+        return ()
+    from powerca_sync.defs.past_runs import read_past_runs
+    from powerca_sync.defs.running import open_instance
+
+    try:
+        with open_instance(FOLDER / "dagster") as instance:
+            return read_past_runs(instance)
+    except SyncError as exc:
+        console.say(f"[WARN] {exc} The last runs are not known.")
+        return ()
 
 
 @contextlib.contextmanager

@@ -1,26 +1,47 @@
 """What came of a command, as a table for a person or as one document for a program: the same figures in both."""
 
 import dataclasses
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 from powerca_sync.console import Console, text_table
+from powerca_sync.engine.overview import Overview
+from powerca_sync.engine.result import Conflict
+from powerca_sync.engine.reverse_status import ReverseStatus
 from powerca_sync.engine.setup import Introduction
 from powerca_sync.engine.status import TableStatus
 from powerca_sync.environment import is_demo
 from powerca_sync.settings import Settings
 
 if TYPE_CHECKING:
-    from powerca_sync.defs.running import RunOutcome
+    from powerca_sync.defs.outcomes import RunOutcome, TableOutcome
+    from powerca_sync.defs.past_runs import PastRun
 
-#: Heading of a column in the table of a run, and the figure in it.
-FIGURES = {
+#: Heading of a column in the table of a forward run, and the figure in it.
+FORWARD = {
+    "mode": "mode_effective",
     "read": "extracted",
     "inserted": "inserted",
     "updated": "updated",
     "deleted": "deleted",
     "unchanged": "unchanged",
     "kept": "kept_mobile",
+    "echo": "echo",
     "quarantined": "quarantined",
+}
+#: The same for a run that brings phone rows back.
+REVERSE = {
+    "seen": "seen",
+    "pulled": "pulled",
+    "already": "already_there",
+    "adopted": "adopted",
+    "conflicts": "conflicts",
+    "quarantined": "quarantined",
+    "changed": "changed_after_pull",
+    "missing": "missing_after_pull",
+    "unassigned": "unassigned",
 }
 
 
@@ -28,12 +49,14 @@ def report_introduction(console: Console, settings: Settings, done: Introduction
     """What `init` did."""
     organisations = ", ".join(done.office.orgs or ()) or "(not split by organisation)"
     console.show(
-        f"[OK] The sync's own tables {'were made' if done.created else 'are there'} at {settings.mobile}.\n"
+        f"[OK] The sync's own tables {_made(done.created)} at {settings.mobile}.\n"
+        f"[OK] The ledger of phone rows {_made(done.ledger_created)} at {settings.desktop}.\n"
         f"[OK] Organisations {organisations} belong to the desktop at {settings.desktop}."
     )
     console.document(
         {
             "created": done.created,
+            "ledger_created": done.ledger_created,
             "office": done.office.identity,
             "organisations": done.office.orgs,
             "desktop": str(settings.desktop),
@@ -43,37 +66,41 @@ def report_introduction(console: Console, settings: Settings, done: Introduction
     )
 
 
+def _made(created: bool | None) -> str:
+    return "was not asked for" if created is None else "were made" if created else "are there"
+
+
 def report_run(console: Console, outcome: "RunOutcome") -> None:
     """Each table and the total; then what needs attention; the last line names what failed."""
+    columns = FORWARD if outcome.mode else REVERSE
     synced = [table for table in outcome.tables if table.figures]
-    totals = {figure: sum(int(table.figures[figure]) for table in synced) for figure in FIGURES.values()}
+    totals = {
+        figure: sum(int(table.figures[figure]) for table in synced)
+        for figure in columns.values()
+        if figure != "mode_effective"
+    }
     rows: list[tuple[Any, ...]] = [
-        (
-            table.table,
-            table.figures["mode_effective"],
-            *(table.figures[figure] for figure in FIGURES.values()),
-            table.figures["seconds"],
-        )
+        (table.table, *(table.figures[figure] for figure in columns.values()), table.figures["seconds"])
         for table in synced
     ]
     if synced:
-        rows.append(("total", "", *totals.values(), outcome.seconds))
-        console.show(text_table(("table", "mode", *FIGURES, "seconds"), rows))
+        rows.append(("total", *(totals.get(figure, "") for figure in columns.values()), outcome.seconds))
+        console.show(text_table(("table", *columns, "seconds"), rows))
     for table in outcome.tables:
-        for entry in table.quarantine:
-            console.show(f"[WARN] {table.table}: {entry}.")
-        if table.error:
-            console.show(f"[X] {table.table} {table.verdict.value}: {table.error}")
+        _report_attention(console, table)
     if outcome.error:
         console.show(f"[X] The run ended early: {outcome.error}")
     elif outcome.failed:
         console.show(f"[X] Failed: {', '.join(table.table for table in outcome.failed)}. The other tables went on.")
-    else:
+    elif outcome.mode:
         console.show(f"[OK] {len(synced)} tables synced in {outcome.seconds:.1f} s.")
+    else:
+        console.show(f"[OK] {totals['pulled']} phone rows brought back in {outcome.seconds:.1f} s.")
     console.document(
         {
             "run_id": outcome.run_id,
-            "mode": outcome.mode.value,
+            "job": outcome.job,
+            "mode": outcome.mode and outcome.mode.value,
             "demo": is_demo(),
             "exit_status": outcome.exit_status,
             "seconds": outcome.seconds,
@@ -84,8 +111,32 @@ def report_run(console: Console, outcome: "RunOutcome") -> None:
     )
 
 
-def report_status(console: Console, tables: tuple[TableStatus, ...] | None) -> None:
-    """Each table; then quarantine, dangling references and errors."""
+def _report_attention(console: Console, table: "TableOutcome") -> None:
+    for entry in table.quarantine:
+        # Conflicts are told below, with both contents.
+        if entry.reason != "conflict":
+            console.show(f"[WARN] {table.table}: {entry}.")
+    for warning in table.warnings:
+        console.show(f"[WARN] {table.table}: {warning}.")
+    for conflict in table.conflicts:
+        key = ", ".join(f"{name}={value}" for name, value in conflict.key.items())
+        console.show(f"[WARN] {table.table}: {key} is one row on the phone and another on the desktop:")
+        console.show(indent(text_table(("column", "phone", "desktop", ""), _both(conflict)), " " * 7))
+    if table.error:
+        console.show(f"[X] {table.table} {table.verdict.value}: {table.error}")
+
+
+def _both(conflict: Conflict) -> Iterator[tuple[str, ...]]:
+    """Both contents of a conflict, column by column."""
+    for name, phone in conflict.phone.items():
+        desktop = conflict.desktop.get(name)
+        shown = ("(empty)" if value is None else value for value in (phone, desktop))
+        yield name, *shown, "" if phone == desktop else "differs"
+
+
+def report_status(console: Console, overview: Overview, runs: "tuple[PastRun, ...]") -> None:
+    """Each table, its phone rows unless they are not known; quarantine, dangling references, errors; the last runs."""
+    tables, phones = overview.tables, overview.phones
     if tables is None:
         console.show("Nothing has been synced to this mobile database yet. Run `powerca-sync forward --mode full`.")
     else:
@@ -100,20 +151,75 @@ def report_status(console: Console, tables: tuple[TableStatus, ...] | None) -> N
             )
         if table.error:
             console.show(f"[X] {table.table}: {table.error}")
+    if phones is not None:
+        _report_phones(console, phones)
+    if runs:
+        console.show("")
+        console.show(text_table(("last runs", "job", *PAST, "run"), map(_run_row, runs[:SHOWN])))
     console.document(
         {
             "prepared": tables is not None,
             "demo": is_demo(),
             "tables": [dataclasses.asdict(table) for table in tables or ()],
+            "phone_rows": None if phones is None else [dataclasses.asdict(table) for table in phones],
+            "runs": [dataclasses.asdict(run) for run in runs],
         }
     )
+
+
+#: How many of the last runs a person is shown, and what of them; a program gets all.
+SHOWN = 5
+PAST = ("status", "seconds", "tables", "inserted", "updated", "deleted", "pulled", "quarantined")
+#: Heading of a column in the table of phone rows, and the figure in it.
+PHONES = {
+    "on mobile": "phone_rows",
+    "waiting": "waiting",
+    "pulled": "pulled",
+    "conflicting": "conflicting",
+    "unassigned": "unassigned",
+    "changed": "changed_after_pull",
+    "missing": "missing_after_pull",
+}
+
+
+def _report_phones(console: Console, phones: tuple[ReverseStatus, ...]) -> None:
+    """The tables in which phones made rows, or of which something is to be said."""
+    told = [table for table in phones if table.quarantine or any(getattr(table, name) for name in PHONES.values())]
+    console.show("")
+    if not told:
+        console.show("No phone has made a row yet.")
+    else:
+        rows = (
+            (
+                table.table,
+                _moment(table.last_pull),
+                *(getattr(table, name) for name in PHONES.values()),
+                sum(entry.rows for entry in table.quarantine),
+            )
+            for table in told
+        )
+        console.show(text_table(("phone rows", "last pull", *PHONES, "quarantined"), rows))
+    for table in phones:
+        for entry in table.quarantine:
+            console.show(f"[WARN] {table.table}: {entry}.")
+        if table.error:
+            console.show(f"[X] {table.table}: {table.error}")
+
+
+def _run_row(run: "PastRun") -> tuple[Any, ...]:
+    figures = (getattr(run, name) for name in PAST)
+    return (_moment(run.started), run.job, *("" if figure is None else figure for figure in figures), run.run_id[:8])
+
+
+def _moment(moment: datetime | None) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if moment else "never"
 
 
 def _status_row(table: TableStatus) -> tuple[Any, ...]:
     contents = table.contents
     return (
         table.table,
-        table.last_sync.strftime("%Y-%m-%d %H:%M:%S UTC") if table.last_sync else "never",
+        _moment(table.last_sync),
         table.mode or "",
         "" if table.records is None else table.records,
         "" if table.seconds is None else table.seconds,

@@ -1,17 +1,22 @@
-"""What `powerca-sync demo` tells: a day of an office and its phones, with the real job on two embedded databases."""
+"""What `powerca-sync demo` tells: a day of an office and its phones, with the real jobs on two embedded databases."""
+
+from collections.abc import Sequence
 
 from powerca_sync.console import Console
-from powerca_sync.defs.running import RunOutcome, open_instance, run_forward
-from powerca_sync.demo import create_phone_rows, edit_office
+from powerca_sync.defs.running import open_instance, run_forward, run_reverse
+from powerca_sync.defs.sensors import look
+from powerca_sync.demo import count_without_organisation, create_phone_rows, edit_office
 from powerca_sync.demo.edits import OfficeEdits
 from powerca_sync.demo.proof import Digest, digests
 from powerca_sync.engine.database import connect
 from powerca_sync.engine.extract import Mode
 from powerca_sync.environment import FOLDER, current_settings
 from powerca_sync.reports import report_run
-from powerca_sync.tables import PHONE, TABLES
+from powerca_sync.tables import PHONE, TABLES, spec_named
 
 MOBILE_TABLES = tuple(spec.mobile for spec in TABLES)
+DESKTOP_TABLES = tuple(spec.desktop for spec in TABLES)
+Digests = dict[str, Digest]
 
 
 def tell(console: Console) -> int:
@@ -21,52 +26,90 @@ def tell(console: Console) -> int:
     """
     settings = current_settings()
     with connect(settings.desktop) as desktop, connect(settings.mobile) as mobile:
-        console.show("\n1. The first full run: every row of the desktop, to mobile.\n")
-        if _forward(console, Mode.FULL).exit_status:
+        console.show("\n1. Morning. The first full run: every row of the desktop, to mobile.\n")
+        # The pull is the first ever, so that the sensor has something to compare the phones' rows with.
+        if _forward(console, Mode.FULL) or _pull(console, MOBILE_TABLES, report=False):
             return 1
 
         phone_rows = digests(mobile, MOBILE_TABLES, owner=PHONE)
         if not _count(phone_rows):
             create_phone_rows(mobile)
             phone_rows = digests(mobile, MOBILE_TABLES, owner=PHONE)
-        console.show(f"\n2. Phones write to mobile: {_per_table(phone_rows)}.")
+        console.show(f"\n2. During the day phones write to mobile: {_per_table(phone_rows)}.")
+        console.show(
+            f"   {count_without_organisation(mobile)} of them name no organisation; it is that of the staff who wrote "
+            "them."
+        )
 
-        console.show("\n3. A day at the office:\n")
+        found = look(TABLES)
+        if found.pending:
+            tables = ", ".join(f"{table} ({found.rows[table]})" for table in found.pending)
+            console.show(
+                f"\n3. The sensor looks every half minute. It sees new phone rows in {tables}; they are pulled.\n"
+            )
+            if _pull(console, found.pending):
+                return 1
+        else:
+            console.show(
+                "\n3. The sensor looks every half minute. It sees nothing new: all of them were pulled before."
+            )
+
+        console.show("\n4. A day at the office:\n")
         console.show(_edits(edit_office(desktop)))
 
-        console.show("\n4. An incremental run carries that day over.\n")
-        if _forward(console, Mode.INCREMENTAL).exit_status:
+        console.show(
+            "\n5. An incremental run carries that day over. What came from phones is not sent back (`echo`).\n"
+        )
+        if _forward(console, Mode.INCREMENTAL):
             return 1
 
-        console.show("\n5. Nothing has changed since. A full run reads everything and writes nothing.\n")
-        before = digests(mobile, MOBILE_TABLES)
-        if _forward(console, Mode.FULL).exit_status:
+        console.show(
+            "\n6. Night. Nothing has changed since: a pull and a full run read everything and write nothing.\n"
+        )
+        before = digests(mobile, MOBILE_TABLES), digests(desktop, DESKTOP_TABLES)
+        if _pull(console, [table for table, rows in phone_rows.items() if rows.rows]):
             return 1
-        written = [table for table, digest in digests(mobile, MOBILE_TABLES).items() if digest != before[table]]
-        touched = [
-            table
-            for table, digest in digests(mobile, MOBILE_TABLES, owner=PHONE).items()
-            if digest != phone_rows[table]
-        ]
-    console.show("")
+        console.show("")
+        if _forward(console, Mode.FULL):
+            return 1
+        after = digests(mobile, MOBILE_TABLES), digests(desktop, DESKTOP_TABLES)
+        status = _prove(console, before, after, phone_rows, digests(mobile, MOBILE_TABLES, owner=PHONE))
     console.show(
-        f"[X] Rows were written in {', '.join(written)}."
-        if written
-        else f"[OK] Not one of the {_count(before):,} rows on mobile was written again."
+        f"\nThe databases stay in {FOLDER}. `make dev` opens Dagster's UI on them, with the runs above in its "
+        "history; `powerca-sync demo --reset` starts over."
     )
+    return status
+
+
+def _prove(
+    console: Console,
+    before: tuple[Digests, Digests],
+    after: tuple[Digests, Digests],
+    phone_rows: Digests,
+    phone_rows_now: Digests,
+) -> int:
+    """Say what was written although nothing had changed; answers the exit status."""
+    faults = 0
+    console.show("")
+    for side, then, now in zip(("mobile", "the desktop"), before, after, strict=True):
+        written = _differing(then, now)
+        faults += len(written)
+        console.show(
+            f"[X] Rows were written on {side} in {', '.join(written)}."
+            if written
+            else f"[OK] Not one of the {_count(then):,} rows on {side} was written again."
+        )
+    touched = _differing(phone_rows, phone_rows_now)
     console.show(
         f"[X] Phone rows were touched in {', '.join(touched)}."
         if touched
         else f"[OK] The {_count(phone_rows)} phone rows are as the phones left them, byte for byte."
     )
-    console.show(
-        f"\nThe databases stay in {FOLDER}. `make dev` opens Dagster's UI on them, with the runs above in its "
-        "history; `powerca-sync demo --reset` starts over."
-    )
-    return 1 if written or touched else 0
+    return 1 if faults or touched else 0
 
 
-def _forward(console: Console, mode: Mode) -> RunOutcome:
+def _forward(console: Console, mode: Mode) -> int:
+    """Run all tables forward and report it; answers the exit status."""
     with open_instance(FOLDER / "dagster") as instance:
         outcome = run_forward(
             TABLES,
@@ -78,14 +121,34 @@ def _forward(console: Console, mode: Mode) -> RunOutcome:
             moving=console.moving,
         )
     report_run(console, outcome)
-    return outcome
+    return outcome.exit_status
 
 
-def _count(digests: dict[str, Digest]) -> int:
+def _pull(console: Console, tables: Sequence[str], *, report: bool = True) -> int:
+    """Bring the phone rows of these tables back; answers the exit status."""
+    with open_instance(FOLDER / "dagster") as instance:
+        outcome = run_reverse(
+            TABLES,
+            only=[spec_named(TABLES, table) for table in tables],
+            again=False,
+            instance=instance,
+            say=lambda _: None,
+            moving=console.moving,
+        )
+    if report or outcome.exit_status:
+        report_run(console, outcome)
+    return outcome.exit_status
+
+
+def _differing(before: Digests, after: Digests) -> list[str]:
+    return [table for table, digest in after.items() if digest != before[table]]
+
+
+def _count(digests: Digests) -> int:
     return sum(digest.rows for digest in digests.values())
 
 
-def _per_table(digests: dict[str, Digest]) -> str:
+def _per_table(digests: Digests) -> str:
     return ", ".join(f"{digest.rows} rows of {table}" for table, digest in digests.items() if digest.rows)
 
 

@@ -4,11 +4,22 @@ from collections.abc import Iterable, Iterator
 
 import dagster as dg
 
-from powerca_sync.defs.checks import FOREIGN_KEYS, check_foreign_keys
+from powerca_sync.defs.checks import (
+    FOREIGN_KEYS,
+    PHONE_ROWS_PRESERVED,
+    QUARANTINE,
+    STALE_ROWS,
+    check_fit,
+    check_foreign_keys,
+    check_phone_rows,
+    check_stale_rows,
+)
 from powerca_sync.defs.delivery import Delivery
+from powerca_sync.defs.freshness import DAILY
 from powerca_sync.defs.keys import DESKTOP, desktop_key, full_name, mobile_key
 from powerca_sync.defs.resources import SyncMode
 from powerca_sync.engine.extract import Mode, TableExtract
+from powerca_sync.engine.result import ForwardResult
 from powerca_sync.tables import TableSpec
 
 #: Where the instance limits pools by run, a second forward run waits in the queue instead of at the database's lock.
@@ -51,18 +62,36 @@ def _build_asset(spec: TableSpec) -> dg.AssetsDefinition:
             "key": ", ".join(spec.key),
         },
         pool=POOL,
+        freshness_policy=DAILY,
         check_specs=[
             dg.AssetCheckSpec(
                 FOREIGN_KEYS,
                 asset=key,
                 description=f"No more than {spec.warn_share:.0%} of the rows lead to a row that is not there.",
-            )
+            ),
+            dg.AssetCheckSpec(
+                QUARANTINE, asset=key, description=f"No more than {spec.warn_share:.0%} of the rows wait in quarantine."
+            ),
+            dg.AssetCheckSpec(
+                PHONE_ROWS_PRESERVED, asset=key, description="The run has written none of the rows that phones made."
+            ),
+            dg.AssetCheckSpec(
+                STALE_ROWS,
+                asset=key,
+                description=f"No more than {spec.warn_share:.0%} of the rows on mobile are gone from the desktop.",
+            ),
         ],
     )
-    def table(sync: SyncMode) -> Iterator[dg.MaterializeResult[Delivery] | dg.AssetCheckResult]:
+    def table(
+        sync: SyncMode,
+    ) -> Iterator[dg.MaterializeResult[Delivery[TableExtract, ForwardResult]] | dg.AssetCheckResult]:
         """Say what to read; the IO manager reads and lands it, within the first `yield`."""
-        delivery = Delivery(TableExtract(spec=spec, mode=Mode(sync.mode), allow_mass_delete=sync.allow_mass_delete))
+        extract = TableExtract(spec=spec, mode=Mode(sync.mode), allow_mass_delete=sync.allow_mass_delete)
+        delivery: Delivery[TableExtract, ForwardResult] = Delivery(extract)
         yield dg.MaterializeResult(value=delivery)
         yield check_foreign_keys(spec, delivery.result)
+        yield check_fit(spec, delivery.result)
+        yield check_phone_rows(delivery.result)
+        yield check_stale_rows(spec, delivery.result)
 
     return table

@@ -44,14 +44,20 @@ class PostgresIOManager(dg.IOManager):
         self._specs = {mobile_key(spec.mobile): spec for spec in specs}
         self._settings = settings
         self._sync = sync
-        self._options = Options(timezone=settings.timezone, encoding=settings.encoding, timeouts=timeouts)
+        self._options = Options(
+            timezone=settings.timezone,
+            encoding=settings.encoding,
+            timeouts=timeouts,
+            limits=settings.limits,
+            verify_on_commit=sync.verify_on_commit,
+        )
         self._retries = retries
 
     def handle_output(self, context: dg.OutputContext, obj: object) -> None:
         """Land what the asset handed over, commit, and describe what came of it."""
         with retried_if_worthwhile(self._retries):
             spec = self._spec(context.asset_key)
-            what = obj.extract if isinstance(obj, Delivery) else _as_rows(obj, spec, self._sync)
+            what = obj.what if isinstance(obj, Delivery) else _as_rows(obj, spec, self._sync)
             result = self._land(what)
         context.add_output_metadata(describe(spec, result))
         if isinstance(obj, Delivery):

@@ -1,15 +1,18 @@
-"""The jobs: all tables forward, in either mode."""
+"""The jobs: all tables forward, in either mode, and all phone rows back."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import dagster as dg
 
-from powerca_sync.defs.keys import mobile_key
+from powerca_sync.defs.keys import mobile_key, reverse_key
+from powerca_sync.defs.reverse import pulled_tables
 from powerca_sync.engine.extract import Mode
 from powerca_sync.tables import TableSpec
 
 #: Seconds after which Dagster's run monitoring ends a run whose process is gone, so that the next one can start.
 MAX_RUNTIME = 2 * 60 * 60
+#: Phone rows are few, and while a run counts as active no other brings them back.
+REVERSE_MAX_RUNTIME = 30 * 60
 DESCRIPTIONS = {
     Mode.FULL: "Every row of every table, from the desktop to mobile; what is equal there already is not written.",
     Mode.INCREMENTAL: (
@@ -17,6 +20,8 @@ DESCRIPTIONS = {
         "full all the same."
     ),
 }
+#: The job that brings all phone rows back.
+REVERSE_JOB = "reverse"
 
 
 def forward_job_name(mode: Mode) -> str:
@@ -24,16 +29,18 @@ def forward_job_name(mode: Mode) -> str:
     return f"forward_{mode.value}"
 
 
-def build_jobs(specs: Iterable[TableSpec]) -> dg.Definitions:
-    """One job for each mode.
+def build_jobs(specs: Sequence[TableSpec], *, by_hand: Sequence[dg.AssetCheckKey]) -> dg.Definitions:
+    """One job for each mode forward, and one for the way back if any table goes it.
 
-    Steps run in one process: a process for each table would cost more than most tables take.
+    Checks in the step of a load are part of it; those `by_hand` are not. Steps run in one process: a process for each
+    table would cost more than most tables take.
     """
-    selection = [mobile_key(spec.mobile) for spec in specs]
+    keys = [mobile_key(spec.mobile) for spec in specs]
+    tables = dg.AssetSelection.assets(*keys) - dg.AssetSelection.checks(*by_hand)
     jobs = [
         dg.define_asset_job(
             forward_job_name(mode),
-            selection=selection,
+            selection=tables,
             description=DESCRIPTIONS[mode],
             config={"resources": {"sync": {"config": {"mode": mode.value}}}},
             executor_def=dg.in_process_executor,
@@ -41,4 +48,15 @@ def build_jobs(specs: Iterable[TableSpec]) -> dg.Definitions:
         )
         for mode in Mode
     ]
+    if pulled := pulled_tables(specs):
+        jobs.append(
+            dg.define_asset_job(
+                REVERSE_JOB,
+                selection=[reverse_key(spec.mobile) for spec in pulled],
+                description="Every row that phones made and the desktop does not have yet, and those in quarantine.",
+                config={"resources": {"pull": {"config": {"again": False}}}},
+                executor_def=dg.in_process_executor,
+                tags={"dagster/max_runtime": str(REVERSE_MAX_RUNTIME), "direction": "reverse"},
+            )
+        )
     return dg.Definitions(jobs=jobs)

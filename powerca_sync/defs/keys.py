@@ -7,6 +7,8 @@ from powerca_sync.tables import TableSpec
 
 #: Prefix and group of the office's own tables.
 DESKTOP = "desktop"
+#: Prefix and group of the way back: what phones make, in the office's own tables.
+REVERSE = "reverse"
 
 
 def mobile_key(mobile: str) -> dg.AssetKey:
@@ -17,6 +19,11 @@ def mobile_key(mobile: str) -> dg.AssetKey:
 def desktop_key(spec: TableSpec) -> dg.AssetKey:
     """The desktop's table, which Dagster knows but does not make."""
     return dg.AssetKey([DESKTOP, *spec.desktop.split(".")])
+
+
+def reverse_key(mobile: str) -> dg.AssetKey:
+    """What phones make in a mobile table, as it is brought back to the desktop."""
+    return dg.AssetKey([REVERSE, *mobile.split(".")])
 
 
 def full_name(name: str) -> str:

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 import dagster as dg
 
@@ -11,12 +11,12 @@ import dagster as dg
 Say = Callable[[str], None]
 
 
-def build_progress_logger(say: Say) -> dg.LoggerDefinition:
-    """A Dagster logger that says how each table ended, and nothing else."""
+def build_progress_logger(say: Say, tables: Mapping[str, str]) -> dg.LoggerDefinition:
+    """A Dagster logger that says how each table ended, and nothing else; `tables` gives its name for each step."""
 
     def progress(context: dg.InitLoggerContext) -> logging.Logger:
         logger = logging.Logger("powerca_sync.progress", logging.DEBUG)
-        logger.addHandler(_EventHandler(say))
+        logger.addHandler(_EventHandler(say, tables))
         return logger
 
     return dg.LoggerDefinition(progress, description="How each table ended, for the terminal.")
@@ -65,20 +65,28 @@ def words_of(event: dg.DagsterEvent) -> str:
     return str(error.message).partition(": ")[2].strip() or str(error.message).strip()
 
 
+#: What happened to a table's rows, in either direction.
+FATES: Final = ("inserted", "updated", "deleted", "unchanged", "kept_mobile", "echo", "quarantined")
+PULL_FATES: Final = (
+    *("pulled", "already_there", "adopted", "conflicts", "quarantined"),
+    *("changed_after_pull", "missing_after_pull", "unassigned"),
+)
+
+
 def summary(table: str, figures: Mapping[str, int | float | str]) -> str:
-    """One line about a table that was synced."""
-    counts = ("inserted", "updated", "deleted", "unchanged", "kept_mobile", "quarantined")
+    """One line about a table that was synced, or whose phone rows were brought back."""
+    counts, rows, doing = (PULL_FATES, "seen", "phone rows") if "seen" in figures else (FATES, "extracted", "rows read")
     fates = ", ".join(f"{figures[name]} {name.replace('_', ' ')}" for name in counts if figures.get(name))
     mark = "[WARN]" if needs_attention(figures) else "[OK]"
     return (
-        f"{mark} {table}: {figures.get('extracted', 0)} rows read, {fates or 'nothing to do'} "
+        f"{mark} {table}: {figures.get(rows, 0)} {doing}, {fates or 'nothing to do'} "
         f"({figures.get('seconds', 0):.2f} s)"
     )
 
 
 def needs_attention(figures: Mapping[str, int | float | str]) -> bool:
     """Whether a table that was synced has something that a person should look at."""
-    return bool(figures.get("quarantined") or figures.get("warnings"))
+    return any(figures.get(name) for name in ("quarantined", "conflicts", "unassigned", "warnings"))
 
 
 class _LineHandler(logging.Handler):
@@ -93,15 +101,16 @@ class _LineHandler(logging.Handler):
 
 
 class _EventHandler(logging.Handler):
-    def __init__(self, say: Say) -> None:
+    def __init__(self, say: Say, tables: Mapping[str, str]) -> None:
         super().__init__(logging.DEBUG)
         self._say = say
+        self._tables = tables
 
     def emit(self, record: logging.LogRecord) -> None:
         event: dg.DagsterEvent | None = getattr(record, "dagster_meta", {}).get("dagster_event")
         if event is None:
             return
-        table = event.asset_key.to_user_string() if event.asset_key else event.step_key
+        table = self._tables.get(event.step_key or "")
         match event.event_type:
             case dg.DagsterEventType.ASSET_MATERIALIZATION:
                 materialization = event.step_materialization_data.materialization

@@ -34,3 +34,22 @@ class SyncMode(dg.ConfigurableResource):  # type: ignore[type-arg]  # its value 
         default=False,
         description="Lets this one run delete more rows on mobile than the guard against mistakes allows.",
     )
+    verify_on_commit: bool = Field(
+        default=False,
+        description=(
+            "Looks at the rows on mobile after they were written, and rolls the table back if a trigger there has "
+            "altered them. Costs about as much again as the merge."
+        ),
+    )
+
+
+class PullMode(dg.ConfigurableResource):  # type: ignore[type-arg]  # its value is itself
+    """How this run brings phone rows back; the same for all of its tables."""
+
+    again: bool = Field(
+        default=False,
+        description=(
+            "Brings back once more what was pulled before and is no longer on the desktop; what is still there is left "
+            "alone."
+        ),
+    )

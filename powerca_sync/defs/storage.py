@@ -33,13 +33,16 @@ class PostgresOrSqliteStorage(DagsterSqliteStorage):
         if not host:
             home = Path(os.environ.get("DAGSTER_HOME") or DEFAULT_HOME)
             return DagsterSqliteStorage.from_local(str(home.resolve()), inst_data=inst_data)
+        # A folder is that of a Unix socket, which has no place in the front of a URL.
+        socket = host.startswith("/")
         return DagsterPostgresStorage.from_config_value(
             inst_data,
             {
                 "postgres_db": {
                     # Since SQLAlchemy 2.1 a plain `postgresql` means psycopg 3, on which Dagster's NOTIFY fails.
                     "scheme": "postgresql+psycopg2",
-                    "hostname": host,
+                    "hostname": "" if socket else host,
+                    "params": {"host": host} if socket else {},
                     "port": int(os.environ.get("DAGSTER_POSTGRES_PORT") or 5432),
                     "db_name": os.environ.get("DAGSTER_POSTGRES_DB") or "dagster",
                     "username": os.environ.get("DAGSTER_POSTGRES_USER") or "dagster",

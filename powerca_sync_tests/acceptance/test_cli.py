@@ -8,54 +8,27 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
-from click.testing import CliRunner, Result
 
-from powerca_sync import cli
-from powerca_sync.cli import main
 from powerca_sync.engine import staging
-from powerca_sync_tests.defs.office import SECRETS, SPECS, Office
+from powerca_sync_tests.acceptance import shell
+from powerca_sync_tests.acceptance.shell import document, run
+from powerca_sync_tests.defs.office import Office
 from powerca_sync_tests.helpers import Pair
-
-CONFIGURATION = ("LOCAL_DB_", "SUPABASE_DB_", "POWERCA_", "DAGSTER_")
 
 
 @pytest.fixture(autouse=True)
 def empty_shell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A new folder and no variable of ours."""
-    for name in [name for name in os.environ if name.startswith(CONFIGURATION)]:
-        monkeypatch.delenv(name)
-    # Empty, so that what a command sets is taken back after the test.
-    monkeypatch.setenv("DAGSTER_HOME", "")
-    monkeypatch.chdir(tmp_path)
+    shell.empty(monkeypatch, tmp_path)
 
 
 @pytest.fixture
 def office(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> Office:
     """A small office whose tables the command syncs."""
-    with dg.DagsterInstance.ephemeral() as instance:
-        made = Office(pair, instance)
-    made.create()
-    for name, value in made.environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(cli, "TABLES", SPECS)
-    return made
-
-
-def run(*arguments: str) -> Result:
-    result = CliRunner().invoke(main, arguments)
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
-    assert result.output.isascii()
-    for secret in SECRETS:
-        assert secret not in result.output
-    return result
-
-
-def document(result: Result) -> Any:
-    return json.loads(result.stdout)
+    return shell.configured(pair, monkeypatch)
 
 
 def test_a_run_shows_each_table_as_it_ends_and_a_table_of_all_at_the_end(office: Office) -> None:
@@ -67,8 +40,8 @@ def test_a_run_shows_each_table_as_it_ends_and_a_table_of_all_at_the_end(office:
     lines = result.stdout.splitlines()
     assert lines[0].split() == ["table", "mode", "read", *lines[0].split()[3:]]
     by_table = {line.split()[0]: line.split()[1:] for line in lines[2:-1]}
-    assert by_table["staff"][:-1] == ["full", "40", "40", "0", "0", "0", "0", "0"]
-    assert by_table["total"][:-1] == ["44", "44", "0", "0", "0", "0", "0"]
+    assert by_table["staff"][:-1] == ["full", "40", "40", "0", "0", "0", "0", "0", "0"]
+    assert by_table["total"][:-1] == ["44", "44", "0", "0", "0", "0", "0", "0"]
     assert lines[-1].startswith("[OK] 4 tables synced in ")
 
 
@@ -90,7 +63,9 @@ def test_the_document_has_the_figures_and_nothing_else_is_on_stdout(office: Offi
     staff = next(table for table in content["tables"] if table["table"] == "staff")
     assert staff["verdict"] == "warning"
     assert (staff["figures"]["inserted"], staff["figures"]["quarantined"]) == (39, 1)
-    assert staff["quarantine"] == [{"reason": "reference", "column": "dept_id", "parent": "departments", "rows": 1}]
+    assert staff["quarantine"] == [
+        {"reason": "reference", "column": "dept_id", "parent": "departments", "rows": 1, "message": None}
+    ]
 
 
 def test_rows_in_quarantine_are_a_warning_and_no_failure(office: Office) -> None:
@@ -208,7 +183,8 @@ def test_status_before_any_sync_says_what_to_do(office: Office) -> None:
     result = run("status")
     assert result.exit_code == 0
     assert "Run `powerca-sync forward --mode full`" in result.stdout
-    assert document(run("status", "--json")) == {"prepared": False, "demo": False, "tables": []}
+    content = document(run("status", "--json"))
+    assert (content["prepared"], content["tables"]) == (False, [])
 
 
 def test_status_says_where_each_table_stands(office: Office) -> None:
@@ -225,6 +201,23 @@ def test_status_says_where_each_table_stands(office: Office) -> None:
     (entry,) = (table for table in content["tables"] if table["table"] == "staff")
     assert entry["contents"]["phone"] == 1
     assert entry["records"] == 39
+
+
+def test_status_lists_the_last_runs_and_makes_no_history_where_there_is_none(office: Office) -> None:
+    assert document(run("status", "--json"))["runs"] == []
+    assert not Path(".powerca").exists()
+    run("forward")
+    run("forward", "--mode", "incremental")
+    shown = run("status").stdout
+    assert [line.split()[3] for line in shown[shown.index("last runs") :].splitlines()[2:]] == [
+        "forward_incremental",
+        "forward_full",
+    ]
+    runs = document(run("status", "--json"))["runs"]
+    assert [(past["job"], past["inserted"], past["status"]) for past in runs] == [
+        ("forward_incremental", 0, "SUCCESS"),
+        ("forward_full", 44, "SUCCESS"),
+    ]
 
 
 def test_status_shows_the_error_of_the_last_run(office: Office) -> None:
@@ -329,3 +322,40 @@ def test_a_large_table_shows_how_far_its_rows_have_moved(office: Office, monkeyp
     moved = [line for line in result.stderr.splitlines() if "moved so far" in line]
     assert moved
     assert all(re.fullmatch(r"  staff: \d+ rows, 0\.0 MB moved so far\.", line) for line in moved)
+
+
+def test_verify_shows_that_both_sides_agree_and_then_which_rows_do_not(office: Office) -> None:
+    run("forward")
+    result = run("verify")
+    assert (result.exit_code, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
+    assert lines[0].split() == [
+        *("table", "desktop", "mobile", "agree", "missing", "extra", "different", "known", "seconds")
+    ]
+    assert next(line for line in lines if line.startswith("staff")).split()[1:8] == ["40", "40", "40", *"0000"]
+    assert lines[-1].startswith("[OK] 4 tables agree, known differences aside (")
+    office.pair.target.execute("UPDATE staff SET full_name = 'P', login = '' WHERE staff_no = 7")
+    office.pair.target.execute("DELETE FROM staff WHERE staff_no = 8")
+    result = run("verify", "--table", "staff")
+    assert result.exit_code == 1
+    assert "[X] staff: 1 rows missing on mobile." in result.stdout
+    assert '       org_id="1", staff_no="8"' in result.stdout
+    assert "[X] staff: 1 rows different in full_name (1), login (1)." in result.stdout
+    assert '"7": full_name: "Person 7" on the desktop, "P" on mobile; login: "***" on the desktop' in result.stdout
+    assert "pw-7" not in result.output
+    assert result.stdout.splitlines()[-1].startswith("[X] The two sides differ: staff. ")
+
+
+def test_verify_gives_one_document_and_names_unknown_tables(office: Office) -> None:
+    run("forward")
+    office.pair.target.execute("UPDATE notices SET body = NULL")
+    result = run("verify", "--json", "--table", "notices", "--table", "orgs")
+    assert result.exit_code == 1
+    content = document(result)
+    assert (content["agrees"], [table["table"] for table in content["tables"]]) == (False, ["notices", "orgs"])
+    notices, orgs = content["tables"]
+    assert (notices["agrees"], orgs["agrees"]) == (False, True)
+    assert notices["outcome"]["differences"] == {"missing": 0, "extra": 0, "different": 1}
+    (sample,) = notices["outcome"]["samples"]
+    assert (sample["columns"], sample["mobile"]["body"]) == (["body"], None)
+    assert run("verify", "--table", "nonsense").exit_code == 2

@@ -88,10 +88,28 @@ class Office:
         job = definitions.resolve_job_def(f"forward_{mode}")
         return job.execute_in_process(instance=self.instance, raise_on_error=False)
 
+    def pull(self, *only: str, again: bool = False) -> dg.ExecuteInProcessResult:
+        """Bring phone rows back as Dagster would, of all tables or of those named, with short waits."""
+        definitions = build_definitions(SPECS, timeouts=QUICK, retries=ONE_RETRY)
+        return definitions.resolve_job_def("reverse").execute_in_process(
+            instance=self.instance,
+            run_config={"resources": {"pull": {"config": {"again": again}}}},
+            asset_selection=[dg.AssetKey(["reverse", name]) for name in only],
+            raise_on_error=False,
+        )
+
+    def phone_writes(self, *bodies: str) -> None:
+        """A phone makes notices, numbered from 100 on; the table has no note of what is on the desktop."""
+        for number, body in enumerate(bodies, start=100):
+            self.pair.target.execute(
+                "INSERT INTO notices (notice_id, org_id, body, source) VALUES (%s, 1, %s, 'M')", [number, body]
+            )
+
 
 def figures(result: dg.ExecuteInProcessResult, table: str) -> dict[str, object]:
-    """The metadata of a table's materialization, as plain values."""
-    (event,) = (event for event in result.get_asset_materialization_events() if event.asset_key == dg.AssetKey(table))
+    """The metadata of a materialization, as plain values; a table on its way back is `reverse/` and its name."""
+    key = dg.AssetKey(table.split("/"))
+    (event,) = (event for event in result.get_asset_materialization_events() if event.asset_key == key)
     metadata = event.step_materialization_data.materialization.metadata
     return {name: value.value for name, value in metadata.items()}
 

@@ -1,5 +1,6 @@
 """The definitions as Dagster sees them, before anything runs."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -36,6 +37,25 @@ locmaster (masters): desktop/locmaster, orgmaster
 mbstaff (masters): conmaster, desktop/mbstaff, locmaster, orgmaster
 orgmaster (masters): desktop/orgmaster
 taskmaster (masters): conmaster, desktop/taskmaster, locmaster, orgmaster
+status_report (reports)
+reverse/climaster (reverse): reverse/conmaster, reverse/locmaster, reverse/orgmaster
+reverse/cliunimaster (reverse): reverse/climaster, reverse/conmaster, reverse/locmaster, reverse/orgmaster
+reverse/conmaster (reverse): reverse/orgmaster
+reverse/jobmaster (reverse): reverse/conmaster, reverse/locmaster, reverse/orgmaster
+reverse/jobshead (reverse): reverse/climaster, reverse/conmaster, reverse/jobmaster, reverse/locmaster, \
+reverse/mbstaff, reverse/orgmaster
+reverse/jobtasks (reverse): reverse/conmaster, reverse/jobshead, reverse/locmaster, reverse/orgmaster, \
+reverse/taskmaster
+reverse/learequest (reverse): reverse/conmaster, reverse/locmaster, reverse/mbstaff, reverse/orgmaster
+reverse/locmaster (reverse): reverse/orgmaster
+reverse/mbstaff (reverse): reverse/conmaster, reverse/locmaster, reverse/orgmaster
+reverse/orgmaster (reverse)
+reverse/remdetail (reverse): reverse/mbstaff, reverse/reminder
+reverse/reminder (reverse): reverse/climaster, reverse/locmaster, reverse/mbstaff, reverse/orgmaster
+reverse/taskchecklist (reverse): reverse/jobshead, reverse/locmaster, reverse/orgmaster, reverse/taskmaster
+reverse/taskmaster (reverse): reverse/conmaster, reverse/locmaster, reverse/orgmaster
+reverse/workdiary (reverse): reverse/climaster, reverse/conmaster, reverse/jobshead, reverse/locmaster, \
+reverse/mbstaff, reverse/orgmaster, reverse/taskmaster
 jobshead (transactional): climaster, conmaster, desktop/jobshead, jobmaster, locmaster, mbstaff, orgmaster
 jobtasks (transactional): conmaster, desktop/jobtasks, jobshead, locmaster, orgmaster, taskmaster
 learequest (transactional): conmaster, desktop/learequest, locmaster, mbstaff, orgmaster
@@ -71,24 +91,68 @@ def test_each_mode_has_a_job_over_all_mobile_tables_in_one_process(mode: str) ->
     assert job.tags["dagster/max_runtime"] == "7200"
 
 
-def test_the_launchpad_has_one_field_for_the_mode_and_one_for_the_guard() -> None:
+def test_the_way_back_has_a_job_over_all_reverse_assets_in_one_process() -> None:
+    job = defs.resolve_job_def("reverse")
+    assert job.asset_layer.executable_asset_keys == {dg.AssetKey(["reverse", spec.mobile]) for spec in TABLES}
+    assert job.executor_def is dg.in_process_executor
+    assert job.tags["dagster/max_runtime"] == "1800"
+    assert job.tags["direction"] == "reverse"
+
+
+def test_the_way_back_has_one_field_in_the_launchpad() -> None:
+    job = defs.resolve_job_def("reverse")
+    fields = job.resource_defs["pull"].config_schema.config_type.fields
+    assert {name: field.default_value for name, field in fields.items()} == {"again": False}
+    assert fields["again"].description
+    assert job.run_config == {"resources": {"pull": {"config": {"again": False}}}}
+
+
+def test_the_sensor_looks_by_itself_and_says_what_it_does() -> None:
+    sensor = defs.get_repository_def().get_sensor_def("mobile_rows")
+    assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
+    assert sensor.minimum_interval_seconds == 30
+    assert sensor.job_name == "reverse"
+    assert "phones have made rows" in sensor.description
+
+
+def test_a_table_that_is_switched_off_does_not_come_back() -> None:
+    one_way = [dataclasses.replace(spec, reverse=False) if spec.mobile == "orgs" else spec for spec in SPECS]
+    graph = build_definitions(one_way).resolve_asset_graph()
+    assert not graph.has(dg.AssetKey(["reverse", "orgs"]))
+    assert graph.get(dg.AssetKey(["reverse", "staff"])).parent_keys == {dg.AssetKey(["reverse", "departments"])}
+
+
+def test_where_no_table_comes_back_there_is_neither_job_nor_sensor() -> None:
+    one_way = [dataclasses.replace(spec, reverse=False) for spec in SPECS]
+    repository = build_definitions(one_way).get_repository_def()
+    assert not repository.has_job("reverse")
+    assert not repository.has_sensor_def("mobile_rows")
+
+
+def test_the_launchpad_has_fields_for_the_mode_the_guard_and_a_look_before_the_commit() -> None:
     schema = defs.resolve_job_def("forward_full").resource_defs["sync"].config_schema.config_type
     fields = {name: field.default_value for name, field in schema.fields.items()}
-    assert fields == {"mode": "full", "allow_mass_delete": False}
+    assert fields == {"mode": "full", "allow_mass_delete": False, "verify_on_commit": False}
     assert all(field.description for field in schema.fields.values())
 
 
-def test_each_mobile_table_is_described_for_the_catalog() -> None:
+def test_each_table_is_described_for_the_catalog() -> None:
+    desktop_names = {spec.mobile: spec.desktop for spec in TABLES}
     for node in defs.resolve_asset_graph().asset_nodes:
+        if node.group_name == "reports":
+            continue
+        name = node.key.path[-1]
         assert node.description
-        assert node.metadata["dagster/table_name"] == f"public.{node.key.path[-1]}"
-        wanted = {"postgres"} if node.group_name == "desktop" else {"postgres", "supabase"}
-        assert node.kinds == wanted
+        wanted = desktop_names[name] if node.group_name == "reverse" else name
+        assert node.metadata["dagster/table_name"] == f"public.{wanted}"
+        assert node.kinds == ({"postgres"} if node.group_name in ("desktop", "reverse") else {"postgres", "supabase"})
 
 
 def test_any_tuple_of_specs_makes_definitions() -> None:
     graph = build_definitions(SPECS).resolve_asset_graph()
-    assert graph.materializable_asset_keys == {dg.AssetKey(spec.mobile) for spec in SPECS}
+    names = [spec.mobile for spec in SPECS]
+    tables = {dg.AssetKey([*way, name]) for name in names for way in ([], ["reverse"])}
+    assert graph.materializable_asset_keys == tables | {dg.AssetKey("status_report")}
     assert graph.get(dg.AssetKey("staff")).parent_keys == {
         dg.AssetKey("departments"),
         dg.AssetKey("orgs"),

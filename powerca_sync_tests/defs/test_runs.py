@@ -36,8 +36,11 @@ def table_lock(office: Office) -> Iterator[psycopg.Connection]:
         yield other
 
 
-def checks(result: dg.ExecuteInProcessResult, table: str) -> dg.AssetCheckEvaluation:
-    (check,) = (check for check in result.get_asset_check_evaluations() if check.asset_key == dg.AssetKey(table))
+def checks(result: dg.ExecuteInProcessResult, table: str, name: str = "foreign_keys") -> dg.AssetCheckEvaluation:
+    wanted = (dg.AssetKey(table), name)
+    (check,) = (
+        check for check in result.get_asset_check_evaluations() if (check.asset_key, check.check_name) == wanted
+    )
     return check
 
 
@@ -106,11 +109,15 @@ def test_rows_in_quarantine_are_listed_with_reason_and_key(office: Office) -> No
     office.pair.source.execute("UPDATE staff SET dept_id = 99 WHERE staff_no = 7")
     shown = figures(office.run(), "staff")
     assert (shown["quarantined"], shown["filtered"]) == (1, 1)
-    assert "| dept_id=99 has no matching departments | 1 | 7 |" in str(shown["quarantine_samples"])
+    samples = shown["quarantine_samples"]
+    assert isinstance(samples, dg.TableMetadataValue)
+    assert [record.data for record in samples.records] == [
+        {"reason": "reference", "why": "dept_id=99 has no matching departments", "org_id": "1", "staff_no": "7"}
+    ]
     reasons = shown["quarantine_reasons"]
     assert isinstance(reasons, dg.TableMetadataValue)
     assert [record.data for record in reasons.records] == [
-        {"reason": "reference", "column": "dept_id", "parent": "departments", "rows": 1}
+        {"reason": "reference", "column": "dept_id", "parent": "departments", "message": "", "rows": 1}
     ]
 
 

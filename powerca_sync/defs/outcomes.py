@@ -1,0 +1,128 @@
+"""What a run in this process did, table by table, from the events that Dagster keeps of it."""
+
+import dataclasses
+import enum
+from collections.abc import Callable, Mapping, Sequence
+
+import dagster as dg
+
+from powerca_sync.defs.failures import ERROR
+from powerca_sync.defs.metadata import conflicts_of, rejections_of
+from powerca_sync.defs.progress import figures_of, needs_attention, words_of
+from powerca_sync.engine.extract import Mode
+from powerca_sync.engine.result import Conflict
+from powerca_sync.engine.validation import Rejections
+from powerca_sync.errors import ConfigurationError
+from powerca_sync.tables import TableSpec
+
+
+class Verdict(enum.StrEnum):
+    """How a table ended."""
+
+    OK = "ok"
+    #: Synced, but something should be looked at: rows in quarantine, conflicts, lookups without answer.
+    WARNING = "warning"
+    FAILED = "failed"
+    #: Not tried, because a table that it depends on failed.
+    SKIPPED = "skipped"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class TableOutcome:
+    """What a run did to one table; the figures are those in Dagster's metadata."""
+
+    table: str
+    verdict: Verdict
+    figures: Mapping[str, int | float | str] = dataclasses.field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    #: Rows in quarantine by reason, column and parent.
+    quarantine: tuple[Rejections, ...] = ()
+    #: The first rows born on either side under one key, with both contents.
+    conflicts: tuple[Conflict, ...] = ()
+    #: Why it failed or was skipped.
+    error: str | None = None
+    #: Class of what it failed with.
+    kind: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class RunOutcome:
+    """What a run did, tables in the order of their dependencies."""
+
+    run_id: str
+    #: The job that ran.
+    job: str
+    #: Of a forward run; None for the way back.
+    mode: Mode | None
+    seconds: float
+    tables: tuple[TableOutcome, ...]
+    #: Why the run ended before its tables; None if it did not.
+    error: str | None
+
+    @property
+    def failed(self) -> tuple[TableOutcome, ...]:
+        """Tables that failed themselves."""
+        return tuple(table for table in self.tables if table.verdict is Verdict.FAILED)
+
+    @property
+    def exit_status(self) -> int:
+        """0 all well, 1 something failed, 2 only the configuration is at fault."""
+        if self.error is None and not any(table.error for table in self.tables):
+            return 0
+        kinds = {table.kind for table in self.failed}
+        return 2 if self.error is None and kinds == {ConfigurationError.__name__} else 1
+
+
+def table_outcomes(
+    specs: Sequence[TableSpec], key: Callable[[str], dg.AssetKey], result: dg.ExecuteInProcessResult
+) -> tuple[TableOutcome, ...]:
+    """What became of each of these tables (parents first), whose asset is `key` of its mobile name."""
+    outcomes: dict[str, TableOutcome] = {}
+    landed = {event.asset_key: event for event in result.get_asset_materialization_events()}
+    failed = {event.step_key: event for event in result.get_step_failure_events()}
+    for spec in specs:
+        asset = key(spec.mobile)
+        if (step := asset.to_python_identifier()) in failed:
+            outcomes[spec.mobile] = _failed(spec, failed[step])
+        elif asset in landed:
+            outcomes[spec.mobile] = _landed(spec, landed[asset])
+        else:
+            missing = [name for name in spec.depends_on if name in outcomes and outcomes[name].error]
+            outcomes[spec.mobile] = TableOutcome(
+                table=spec.mobile,
+                verdict=Verdict.SKIPPED,
+                error=f"it comes after {', '.join(missing)}" if missing else "the run ended before it",
+            )
+    return tuple(outcomes.values())
+
+
+def _landed(spec: TableSpec, event: dg.DagsterEvent) -> TableOutcome:
+    metadata = event.step_materialization_data.materialization.metadata
+    figures = figures_of(metadata)
+    return TableOutcome(
+        table=spec.mobile,
+        verdict=Verdict.WARNING if needs_attention(figures) else Verdict.OK,
+        warnings=tuple(str(figures.pop("warnings", "")).splitlines()),
+        figures=figures,
+        quarantine=rejections_of(metadata),
+        conflicts=conflicts_of(metadata),
+    )
+
+
+def _failed(spec: TableSpec, event: dg.DagsterEvent) -> TableOutcome:
+    failure = event.step_failure_data.user_failure_data
+    kind = figures_of(failure.metadata).get(ERROR) if failure else None
+    return TableOutcome(
+        table=spec.mobile, verdict=Verdict.FAILED, error=words_of(event), kind=None if kind is None else str(kind)
+    )
+
+
+def run_error(result: dg.ExecuteInProcessResult) -> str | None:
+    """Why the run ended before its tables; None if it did not, whatever became of them."""
+    for event in result.all_events:
+        if event.event_type is not dg.DagsterEventType.RUN_FAILURE:
+            continue
+        reason = event.job_failure_data.failure_reason
+        if reason is None or reason.value != "STEP_FAILURE":
+            return words_of(event)
+    return None

@@ -1,0 +1,72 @@
+"""The way back: one asset for each table whose phone rows are brought to the desktop, made by one factory."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import dagster as dg
+
+from powerca_sync.defs.checks import CONFLICTS, QUARANTINE, check_conflicts, check_quarantine
+from powerca_sync.defs.delivery import Delivery
+from powerca_sync.defs.freshness import DAILY
+from powerca_sync.defs.keys import REVERSE, full_name, reverse_key
+from powerca_sync.defs.resources import PullMode
+from powerca_sync.engine.extract import TablePull
+from powerca_sync.engine.result import ReverseResult
+from powerca_sync.tables import TableSpec
+
+#: Name of the resource that lands the rows.
+IO_MANAGER = "desktop_io_manager"
+#: As for the forward assets: where the instance limits pools by run, a second pull waits in the queue.
+POOL = "reverse"
+
+
+def pulled_tables(specs: Iterable[TableSpec]) -> list[TableSpec]:
+    """The tables whose phone rows are brought back."""
+    return [spec for spec in specs if spec.reverse]
+
+
+def build_reverse_assets(specs: Iterable[TableSpec]) -> list[dg.AssetsDefinition]:
+    """The tables that are brought back as assets, each after those that its spec speaks of.
+
+    They depend on each other only. That the rows come from the mobile tables, which come from the desktop's, is no
+    dependency that Dagster may know: it would be a circle.
+    """
+    pulled = pulled_tables(specs)
+    return [_build_asset(spec, pulled) for spec in pulled]
+
+
+def _build_asset(spec: TableSpec, pulled: Sequence[TableSpec]) -> dg.AssetsDefinition:
+    key = reverse_key(spec.mobile)
+    parents = {other.mobile for other in pulled}
+
+    @dg.asset(
+        key=key,
+        group_name=REVERSE,
+        description=f"{spec.description} What phones made of them, brought back to the office's own table.",
+        kinds={"postgres"},
+        tags={"direction": "reverse"},
+        deps=[reverse_key(name) for name in spec.depends_on if name in parents],
+        metadata={
+            "dagster/table_name": full_name(spec.desktop),
+            "mobile_table": full_name(spec.mobile),
+            "key": ", ".join(spec.key),
+        },
+        io_manager_key=IO_MANAGER,
+        pool=POOL,
+        freshness_policy=DAILY,
+        check_specs=[
+            dg.AssetCheckSpec(
+                CONFLICTS, asset=key, description="No phone row has the key of another row on the desktop."
+            ),
+            dg.AssetCheckSpec(QUARANTINE, asset=key, description="The desktop took every phone row."),
+        ],
+    )
+    def table(
+        pull: PullMode,
+    ) -> Iterator[dg.MaterializeResult[Delivery[TablePull, ReverseResult]] | dg.AssetCheckResult]:
+        """Say what to bring back; the IO manager reads and lands it, within the first `yield`."""
+        delivery: Delivery[TablePull, ReverseResult] = Delivery(TablePull(spec=spec, again=pull.again))
+        yield dg.MaterializeResult(value=delivery)
+        yield check_conflicts(delivery.result)
+        yield check_quarantine(delivery.result)
+
+    return table

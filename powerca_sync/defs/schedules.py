@@ -1,0 +1,100 @@
+"""When the jobs start by themselves, in the office's time zone.
+
+A machine that was off catches up with one run: of the ticks that a schedule missed, Dagster takes only the latest.
+"""
+
+from collections.abc import Collection, Sequence
+
+import dagster as dg
+
+from powerca_sync.defs.history import active_run
+from powerca_sync.defs.jobs import MAX_RUNTIME, REVERSE_JOB, REVERSE_MAX_RUNTIME, forward_job_name
+from powerca_sync.defs.keys import mobile_key, reverse_key
+from powerca_sync.defs.reverse import pulled_tables
+from powerca_sync.engine.extract import Mode
+from powerca_sync.errors import ConfigurationError
+from powerca_sync.operations import FULL_CRON, INCREMENTAL_CRON, REVERSE_CRON, Schedules
+from powerca_sync.tables import TableSpec
+
+FULL, INCREMENTAL = forward_job_name(Mode.FULL), forward_job_name(Mode.INCREMENTAL)
+
+
+def build_schedules(specs: Sequence[TableSpec], schedules: Schedules) -> list[dg.ScheduleDefinition]:
+    """The schedules that are not switched off; raises `ConfigurationError` for a cron string that is none."""
+    made = [
+        # Waits in the queue behind an incremental run, instead of being left out for a night because of it.
+        build_schedule(
+            FULL,
+            schedules,
+            FULL_CRON,
+            "Every night: all rows of the desktop, as the backstop for what incremental runs cannot see.",
+            not_beside=[FULL],
+        ),
+        build_schedule(
+            INCREMENTAL,
+            schedules,
+            INCREMENTAL_CRON,
+            "Through business hours: what changed at the desktop, to mobile.",
+            not_beside=[FULL, INCREMENTAL],
+            or_by_hand={mobile_key(spec.mobile) for spec in specs},
+        ),
+    ]
+    if pulled := pulled_tables(specs):
+        made.append(
+            build_schedule(
+                REVERSE_JOB,
+                schedules,
+                REVERSE_CRON,
+                "Every hour: all phone rows that the desktop does not have, also those in quarantine. It makes up for "
+                "the sensor where that was off or could not look.",
+                not_beside=[REVERSE_JOB],
+                or_by_hand={reverse_key(spec.mobile) for spec in pulled},
+                max_runtime=REVERSE_MAX_RUNTIME,
+            )
+        )
+    return [schedule for schedule in made if schedule is not None]
+
+
+def build_schedule(
+    job: str,
+    schedules: Schedules,
+    variable: str,
+    description: str,
+    *,
+    not_beside: Sequence[str] = (),
+    or_by_hand: Collection[dg.AssetKey] = (),
+    max_runtime: float = MAX_RUNTIME,
+) -> dg.ScheduleDefinition | None:
+    """A schedule for a job by the cron string of that variable; None if that is empty.
+
+    A tick is skipped, with the reason, while a run of the jobs `not_beside`, or one by hand of those assets, is under
+    way; a run that began longer ago than `max_runtime` seconds is none.
+    """
+    cron = schedules.crons[variable]
+    if not cron:
+        return None
+
+    def start(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        for other in not_beside:
+            if run := active_run(context.instance, other, or_by_hand, max_runtime=max_runtime):
+                return dg.SkipReason(
+                    f"Run {run.run_id} of `{run.job_name}` is under way ({run.status.value.lower()}); the next tick "
+                    "makes up for this one."
+                )
+        return dg.RunRequest()
+
+    try:
+        return dg.ScheduleDefinition(
+            name=f"{job}_schedule",
+            job_name=job,
+            cron_schedule=cron,
+            execution_timezone=schedules.timezone,
+            execution_fn=start,
+            default_status=dg.DefaultScheduleStatus.RUNNING,
+            description=f"{description} When exactly is set by {variable}.",
+        )
+    except dg.DagsterInvalidDefinitionError as exc:
+        raise ConfigurationError(
+            f"{variable} is `{cron}`, which is no cron string. Use five fields (minute, hour, day, month, weekday), "
+            "such as `0 2 * * *` for every night at two, or leave it empty to switch the schedule off."
+        ) from exc

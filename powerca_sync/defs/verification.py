@@ -1,0 +1,93 @@
+"""Checks that both sides hold the same, each by itself: run by hand from the UI, or by a job that names them."""
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+
+from powerca_sync.defs.failures import Retries, retried_if_worthwhile
+from powerca_sync.defs.keys import mobile_key
+from powerca_sync.defs.metadata import markdown_table
+from powerca_sync.engine.database import Timeouts, connect
+from powerca_sync.engine.result import Options
+from powerca_sync.engine.verification import Verification
+from powerca_sync.engine.verify import verify
+from powerca_sync.settings import Settings
+from powerca_sync.tables import TableSpec
+
+PARITY = "parity"
+
+
+def parity_key(spec: TableSpec) -> dg.AssetCheckKey:
+    """The check of a mobile table."""
+    return dg.AssetCheckKey(mobile_key(spec.mobile), PARITY)
+
+
+def build_parity_checks(
+    specs: Sequence[TableSpec], *, copied: Sequence[TableSpec], timeouts: Timeouts, retries: Retries
+) -> list[dg.AssetChecksDefinition]:
+    """A check for each table of `copied`, which are those of `specs` whose rows come from the desktop."""
+    return [_build_check(spec, specs, timeouts=timeouts, retries=retries) for spec in copied]
+
+
+def _build_check(
+    spec: TableSpec, specs: Sequence[TableSpec], *, timeouts: Timeouts, retries: Retries
+) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=mobile_key(spec.mobile),
+        name=PARITY,
+        description=(
+            "Both sides hold the same rows: each hashes its own, digests are compared, and rows that differ are shown."
+        ),
+    )
+    def parity(databases: dg.ResourceParam[Settings]) -> dg.AssetCheckResult:
+        options = Options(timezone=databases.timezone, encoding=databases.encoding, timeouts=timeouts)
+        with (
+            retried_if_worthwhile(retries),
+            contextlib.closing(connect(databases.mobile)) as target,
+            contextlib.closing(connect(databases.desktop)) as source,
+        ):
+            (found,) = verify(source=source, target=target, specs=specs, only=[spec], options=options)
+        return describe_verification(spec, found)
+
+    return parity
+
+
+def describe_verification(spec: TableSpec, found: Verification) -> dg.AssetCheckResult:
+    """What a comparison found, as the result of a check: an error if the two sides really differ."""
+    outcome = found.outcome
+    metadata: dict[str, Any] = {"seconds": found.seconds}
+    if outcome is None:
+        description = found.error or "It could not be compared."
+    else:
+        metadata |= {"desktop": outcome.desktop, "mobile": outcome.mobile, "agreeing": outcome.agreeing}
+        metadata |= {kind.value: rows for kind, rows in outcome.differences.items()}
+        metadata |= {kind.value: rows for kind, rows in outcome.known.items()}
+        description = "Both sides agree." if found.agrees else "The two sides differ; a full run mends what it can."
+        if outcome.samples:
+            header = (*spec.key, "difference", "column", "desktop", "mobile")
+            metadata["samples"] = markdown_table(header, _sample_rows(spec, found))
+    if found.moved:
+        metadata["moved"] = found.moved
+    if found.notes:
+        metadata["notes"] = "\n".join(found.notes)
+    return dg.AssetCheckResult(
+        check_name=PARITY,
+        passed=found.agrees,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=description,
+        metadata=metadata,
+    )
+
+
+def _sample_rows(spec: TableSpec, found: Verification) -> list[tuple[str | None, ...]]:
+    rows: list[tuple[str | None, ...]] = []
+    for sample in found.outcome.samples if found.outcome else ():
+        key = tuple(sample.key.get(name) for name in spec.key)
+        if not sample.columns:
+            rows.append((*key, sample.kind.value, "", "", ""))
+        for column in sample.columns:
+            here, there = (side[column] if side else None for side in (sample.desktop, sample.mobile))
+            rows.append((*key, sample.kind.value, column, here, there))
+    return rows

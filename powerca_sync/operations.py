@@ -1,0 +1,98 @@
+"""When the sync runs by itself, and whom it tells: environment variables and the `.env` file, read once.
+
+All of it is optional. Whether a cron string means anything is left to those who make schedules of it.
+"""
+
+import dataclasses
+import os
+import zoneinfo
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from dotenv import dotenv_values
+
+from powerca_sync.errors import ConfigurationError
+
+TIMEZONE: Final = "POWERCA_TZ"
+FULL_CRON: Final = "POWERCA_FULL_CRON"
+INCREMENTAL_CRON: Final = "POWERCA_INCREMENTAL_CRON"
+REVERSE_CRON: Final = "POWERCA_REVERSE_CRON"
+STATUS_CRON: Final = "POWERCA_STATUS_CRON"
+ALERT_URLS: Final = "POWERCA_ALERT_URLS"
+UI_URL: Final = "POWERCA_UI_URL"
+OFFICE: Final = "POWERCA_OFFICE"
+
+#: Every variable that is read here, and what it is if nobody sets it.
+DEFAULTS: Final[Mapping[str, str]] = {
+    TIMEZONE: "Asia/Kolkata",
+    FULL_CRON: "0 2 * * *",
+    # Business hours, Monday to Saturday.
+    INCREMENTAL_CRON: "*/15 8-20 * * 1-6",
+    REVERSE_CRON: "5 * * * *",
+    STATUS_CRON: "10 * * * *",
+    ALERT_URLS: "",
+    UI_URL: "http://localhost:3000",
+    OFFICE: "",
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Schedules:
+    """When the jobs start by themselves; an empty cron string switches one off."""
+
+    #: The office's time zone, in which the cron strings are meant.
+    timezone: str = DEFAULTS[TIMEZONE]
+    #: Cron string by the name of its variable.
+    crons: Mapping[str, str] = dataclasses.field(
+        default_factory=lambda: {name: text for name, text in DEFAULTS.items() if name.endswith("_CRON")}
+    )
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None, *, env_file: Path | None = Path(".env")) -> "Schedules":
+        """Read them from `environ` (default: the process's), over those of `env_file` if it exists.
+
+        Raises `ConfigurationError` for a time zone that nobody knows.
+        """
+        values = _read(environ, env_file)
+        timezone = values[TIMEZONE] or DEFAULTS[TIMEZONE]
+        try:
+            zoneinfo.ZoneInfo(timezone)
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as exc:
+            raise ConfigurationError(
+                f"{TIMEZONE} is `{timezone}`, which is no time zone. Use a name such as Asia/Kolkata or UTC."
+            ) from exc
+        return cls(timezone=timezone, crons={name: values[name].strip() for name in DEFAULTS if name.endswith("_CRON")})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Alerting:
+    """Whom to tell when a run fails, and what a message says about where it comes from."""
+
+    #: As apprise has them; most hold a secret.
+    urls: tuple[str, ...] = dataclasses.field(default=(), repr=False)
+    #: Where Dagster's UI is found, without a slash at the end.
+    ui_url: str = DEFAULTS[UI_URL]
+    #: The office's name, for those who look after several.
+    office: str = ""
+    timezone: str = DEFAULTS[TIMEZONE]
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None, *, env_file: Path | None = Path(".env")) -> "Alerting":
+        """Read them from `environ` (default: the process's), over those of `env_file` if it exists."""
+        values = _read(environ, env_file)
+        return cls(
+            urls=tuple(dict.fromkeys(values[ALERT_URLS].split())),
+            ui_url=(values[UI_URL] or DEFAULTS[UI_URL]).rstrip("/"),
+            office=values[OFFICE].strip(),
+            timezone=Schedules.from_env(environ, env_file=env_file).timezone,
+        )
+
+
+def _read(environ: Mapping[str, str] | None, env_file: Path | None) -> dict[str, str]:
+    """Each of the variables; unlike those of the databases, an empty one is an answer and not a missing one."""
+    # Editors of Windows begin a file with a byte order mark.
+    read = dotenv_values(env_file, encoding="utf-8-sig") if env_file else {}
+    file = {name: value or "" for name, value in read.items()}
+    values = {**DEFAULTS, **file, **(os.environ if environ is None else environ)}
+    return {name: values[name] for name in DEFAULTS}

@@ -1,0 +1,13 @@
+"""The small office's definitions, for a daemon that tells of runs sooner than an office needs and starts none."""
+
+import dataclasses
+
+from powerca_sync.defs import alerts, build_definitions
+from powerca_sync.operations import Schedules
+from powerca_sync_tests.defs.office import ONE_RETRY, QUICK, SPECS
+
+alerts.INTERVAL = 2
+
+specs = [dataclasses.replace(spec, reverse=False) for spec in SPECS]
+never = Schedules(crons=dict.fromkeys(Schedules().crons, ""))
+defs = build_definitions(specs, timeouts=QUICK, retries=ONE_RETRY, schedules=never)

@@ -1,0 +1,51 @@
+"""A shell in which the command line is tried: nothing configured, or a small office, and what a command printed."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from click.testing import CliRunner, Result
+
+from powerca_sync import cli
+from powerca_sync_tests.defs.office import SECRETS, SPECS, Office
+from powerca_sync_tests.helpers import Pair
+
+CONFIGURATION = ("LOCAL_DB_", "SUPABASE_DB_", "POWERCA_", "DAGSTER_")
+
+
+def empty(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Go to a folder, with no variable of ours."""
+    for name in [name for name in os.environ if name.startswith(CONFIGURATION)]:
+        monkeypatch.delenv(name)
+    # Empty, so that what a command sets is taken back after the test.
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    monkeypatch.chdir(folder)
+
+
+def configured(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> Office:
+    """A small office whose tables the command syncs."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        made = Office(pair, instance)
+    made.create()
+    for name, value in made.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(cli, "TABLES", SPECS)
+    return made
+
+
+def run(*arguments: str) -> Result:
+    """The command in this process; it may exit, but not fail, and it may print neither a password nor beyond ASCII."""
+    result = CliRunner().invoke(cli.main, arguments)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
+    assert result.output.isascii()
+    for secret in SECRETS:
+        assert secret not in result.output
+    return result
+
+
+def document(result: Result) -> Any:
+    """What it wrote to stdout, which is one JSON document."""
+    return json.loads(result.stdout)

@@ -1,0 +1,100 @@
+"""Under Dagster's own daemon, people are told by web hook and by mail, whoever started the run."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from powerca_sync_tests.acceptance.shell import configured, empty
+from powerca_sync_tests.defs.mailbox import SECRET, MailServer, WebHook
+from powerca_sync_tests.defs.office import Office
+from powerca_sync_tests.helpers import Pair
+
+DEFINITIONS = "powerca_sync_tests.acceptance.alert_definitions"
+#: The command line, for the small office.
+COMMAND = (
+    "import sys\nfrom powerca_sync import cli\nfrom powerca_sync_tests.defs.office import SPECS\n"
+    "cli.TABLES = SPECS\ncli.main(sys.argv[1:])"
+)
+
+
+@pytest.fixture
+def office(pair: Pair, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Office:
+    """A small office with a history of its own, which each process is told of by its environment."""
+    empty(monkeypatch, tmp_path)
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n", encoding="utf-8")
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, sys.path)]))
+    return configured(pair, monkeypatch)
+
+
+@contextmanager
+def daemon(log: Path) -> Iterator[None]:
+    """Dagster's daemon, which looks at ended runs and starts those that are asked for."""
+    with log.open("a", encoding="utf-8") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dagster._daemon", "run", "-m", DEFINITIONS], stdout=output, stderr=output
+        )
+    try:
+        yield
+        assert process.poll() is None, log.read_text(encoding="utf-8")
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+
+
+def wait_until(condition: Callable[[], bool], log: Path, *, seconds: float = 180) -> None:
+    give_up = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < give_up, log.read_text(encoding="utf-8")
+        time.sleep(0.1)
+
+
+def powerca_sync(*arguments: str) -> str:
+    """The command, as a process; what it says of its progress."""
+    done = subprocess.run([sys.executable, "-c", COMMAND, *arguments], capture_output=True, timeout=120, text=True)
+    return done.stderr
+
+
+def start_as_the_ui_does(job: str) -> None:
+    """Put a run into the queue, from which the daemon starts it."""
+    command = [sys.executable, "-m", "dagster", "job", "launch", "-m", DEFINITIONS, "-j", job]
+    subprocess.run(command, capture_output=True, timeout=120, check=True)
+
+
+def test_a_failure_is_told_once_to_all_and_so_is_its_end(
+    office: Office, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    with WebHook() as hook, MailServer() as mail:
+        monkeypatch.setenv("POWERCA_ALERT_URLS", f"{hook.url}\n{mail.url}")
+        monkeypatch.setenv("POWERCA_OFFICE", "Rao & Co")
+        office.pair.target.execute("ALTER TABLE notices RENAME TO notices_away")
+        hook.refuses = 1
+        with daemon(log):
+            assert "[X] notices: Table `notices` does not exist" in powerca_sync("forward")
+            wait_until(lambda: bool(hook.messages and mail.messages), log)
+        # Another process, which looks at the same runs, does not tell it again.
+        with daemon(log):
+            office.pair.target.execute("ALTER TABLE notices_away RENAME TO notices")
+            start_as_the_ui_does("forward_full")
+            wait_until(lambda: len(hook.messages) > 1 and len(mail.messages) > 1, log)
+
+    expected = ["[X] Rao & Co: forward_full: 1 problem", "[OK] Rao & Co: forward_full is well again"]
+    assert hook.titles == expected, hook.messages
+    assert [message["subject"] for message in mail.messages] == hook.titles
+    told, over = (message["message"] for message in hook.messages)
+    assert "[X] notices failed: Table `notices` does not exist at the target." in told
+    assert "http://localhost:3000/runs/" in told
+    assert "[OK] Well again: notices." in over
+    assert [message.get_content().splitlines() for message in mail.messages] == [told.splitlines(), over.splitlines()]
+    for file in (file for file in tmp_path.rglob("*") if file.is_file()):
+        assert SECRET.encode() not in file.read_bytes(), file

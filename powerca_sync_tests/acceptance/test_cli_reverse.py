@@ -1,0 +1,142 @@
+"""`powerca-sync reverse`: what it prints of phone rows, where, and with which exit status."""
+
+import dataclasses
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from powerca_sync import cli
+from powerca_sync.tables import TableSpec
+from powerca_sync_tests.acceptance import shell
+from powerca_sync_tests.acceptance.shell import document, run
+from powerca_sync_tests.defs.office import SPECS, Office
+from powerca_sync_tests.helpers import Pair
+
+
+@pytest.fixture
+def office(pair: Pair, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Office:
+    """A small office that has been synced forward."""
+    shell.empty(monkeypatch, tmp_path)
+    made = shell.configured(pair, monkeypatch)
+    assert run("forward").exit_code == 0
+    return made
+
+
+def test_a_pull_shows_each_table_as_it_ends_and_a_table_of_all_at_the_end(office: Office) -> None:
+    office.phone_writes("Rain", "Sun")
+    result = run("reverse")
+    assert result.exit_code == 0
+    ended = {line.split(":")[0] for line in result.stderr.splitlines() if line.startswith("[")}
+    assert ended == {"[OK] orgs", "[OK] departments", "[OK] notices", "[OK] staff"}
+    assert "[OK] notices: 2 phone rows, 2 pulled" in result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0].split()[:4] == ["table", "seen", "pulled", "already"]
+    by_table = {line.split()[0]: line.split()[1:] for line in lines[2:-1]}
+    assert by_table["notices"][:-1] == ["2", "2", "0", "0", "0", "0", "0", "0", "0"]
+    assert by_table["total"][:2] == ["2", "2"]
+    assert lines[-1].startswith("[OK] 2 phone rows brought back in ")
+
+
+def test_a_second_pull_does_nothing(office: Office) -> None:
+    office.phone_writes("Rain")
+    run("reverse")
+    before = office.pair.text("notices", on=office.pair.source)
+    totals = document(run("reverse", "--json"))["totals"]
+    assert {name: count for name, count in totals.items() if count} == {"seen": 1, "already_there": 1}
+    assert office.pair.text("notices", on=office.pair.source) == before
+
+
+def test_a_row_that_does_not_fit_is_a_warning_with_the_databases_words(office: Office) -> None:
+    office.pair.source.execute("ALTER TABLE notices ALTER body TYPE varchar(20)")
+    office.phone_writes("Rain and wind in the afternoon")
+    result = run("reverse")
+    assert result.exit_code == 0
+    assert "[WARN] notices: 1 phone rows, 1 quarantined" in result.stderr
+    assert (
+        "[WARN] notices: 1 rows wait in quarantine: value too long for type character varying(20)" in result.stdout
+    )
+    (notices,) = document(run("reverse", "--table", "notices", "--json"))["tables"]
+    assert (notices["verdict"], notices["figures"]["quarantined"]) == ("warning", 1)
+    assert "too long" in notices["quarantine"][0]["message"]
+
+
+def test_a_conflict_shows_both_contents(office: Office) -> None:
+    office.phone_writes("The phone's")
+    office.pair.source.execute("INSERT INTO notices VALUES (100, 1, 'The office''s')")
+    result = run("reverse")
+    assert result.exit_code == 0
+    assert "[WARN] notices: notice_id=100 is one row on the phone and another on the desktop:" in result.stdout
+    (line,) = (line.split() for line in result.stdout.splitlines() if "The phone's" in line)
+    assert line == ["body", "The", "phone's", "The", "office's", "differs"]
+    assert result.stdout.count("another row") == 1, "told once"
+    (notices,) = document(run("reverse", "--table", "notices", "--json"))["tables"]
+    assert notices["conflicts"] == [
+        {
+            "key": {"notice_id": "100"},
+            "phone": {"notice_id": "100", "org_id": "1", "body": "The phone's"},
+            "desktop": {"notice_id": "100", "org_id": "1", "body": "The office's"},
+        }
+    ]
+
+
+def test_again_brings_back_what_the_desktop_has_lost(office: Office) -> None:
+    office.phone_writes("Rain")
+    run("reverse")
+    office.pair.source.execute("DELETE FROM notices WHERE notice_id = 100")
+    missing = run("reverse")
+    assert missing.exit_code == 0
+    assert "powerca-sync reverse --again" in missing.stdout
+    assert document(run("reverse", "--again", "--json"))["totals"]["pulled"] == 1
+    assert office.pair.one("SELECT count(*) FROM notices WHERE notice_id = 100", office.pair.source) == 1
+
+
+def test_only_the_named_tables_are_pulled(office: Office) -> None:
+    office.phone_writes("Rain")
+    content = document(run("reverse", "--table", "staff", "--table", "orgs", "--json"))
+    assert [table["table"] for table in content["tables"]] == ["orgs", "staff"]
+    assert office.pair.one("SELECT count(*) FROM notices", office.pair.source) == 1
+
+
+def test_a_table_that_is_switched_off_is_wrong_usage_by_name_and_left_out_otherwise(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def one_way(spec: TableSpec) -> TableSpec:
+        return dataclasses.replace(spec, reverse=spec.mobile != "staff")
+
+    monkeypatch.setattr(cli, "TABLES", tuple(map(one_way, SPECS)))
+    refused = run("reverse", "--table", "staff")
+    assert refused.exit_code == 2
+    assert "Phone rows of staff are not brought back" in refused.stderr
+    assert [table["table"] for table in document(run("reverse", "--json"))["tables"]] == [
+        *("orgs", "departments", "notices")
+    ]
+
+
+def test_a_table_that_fails_is_named_in_the_last_line_and_the_others_go_on(office: Office) -> None:
+    office.phone_writes("Rain")
+    office.pair.source.execute("DROP TABLE departments")
+    result = run("reverse")
+    assert result.exit_code == 1
+    assert "[X] departments: Table `departments` does not exist at the " in result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[-1] == "[X] Failed: departments. The other tables went on."
+    assert "[X] staff skipped: it comes after departments" in lines
+    assert office.pair.one("SELECT count(*) FROM notices", office.pair.source) == 2
+
+
+def test_a_login_that_is_refused_is_a_matter_of_configuration(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_DB_USER", "nobody")
+    result = run("reverse", "--table", "notices", "--json")
+    assert result.exit_code == 2
+    assert document(result)["tables"][0]["kind"] == "ConfigurationError"
+
+
+def test_a_pull_is_in_the_history_that_the_ui_shows(office: Office) -> None:
+    content = document(run("reverse", "--json"))
+    assert (content["job"], content["mode"]) == ("reverse", None)
+    with dg.DagsterInstance.get() as instance:
+        record = instance.get_run_by_id(content["run_id"])
+        assert record is not None
+        assert (record.job_name, record.status) == ("reverse", dg.DagsterRunStatus.SUCCESS)
+        assert instance.get_latest_materialization_event(dg.AssetKey(["reverse", "notices"])) is not None

@@ -1,0 +1,210 @@
+"""The sensor `mobile_rows`: what a tick decides, and once the whole way under Dagster's own daemon."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+# Private, but a run waits in the queue only if it says which code server is to carry it out.
+from dagster._core.code_pointer import ModuleCodePointer
+from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+
+from powerca_sync.defs import build_definitions
+from powerca_sync.errors import DatabaseUnavailableError, SyncError
+from powerca_sync_tests.defs.office import ONE_RETRY, QUICK, SPECS, Office
+from powerca_sync_tests.helpers import wait_until
+
+DEFINITIONS = build_definitions(SPECS, timeouts=QUICK, retries=ONE_RETRY)
+SENSOR = DEFINITIONS.get_repository_def().get_sensor_def("mobile_rows")
+NOT_STARTED, QUEUED = dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.QUEUED
+STARTED = dg.DagsterRunStatus.STARTED
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    """A history of its own for each test."""
+    with dg.DagsterInstance.ephemeral() as ephemeral:
+        yield ephemeral
+
+
+@pytest.fixture
+def pulled(office: Office) -> Office:
+    """The office after a first run each way."""
+    assert office.run().success
+    assert office.pull().success
+    return office
+
+
+def tick(office: Office) -> set[str] | str:
+    """The tables that a tick asks for, or why it asks for nothing."""
+    with dg.build_sensor_context(instance=office.instance, definitions=DEFINITIONS) as context:
+        data = SENSOR.evaluate_tick(context)
+    if not data.run_requests:
+        assert data.skip_message
+        return data.skip_message
+    (request,) = data.run_requests
+    assert request.run_key is None
+    assert request.run_config == {}
+    return {key.to_user_string().removeprefix("reverse/") for key in request.asset_selection or ()}
+
+
+def make_run(office: Office, status: dg.DagsterRunStatus, job: str = "reverse", *, table: str = "") -> str:
+    """A run in the history that nobody carries out."""
+    place = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("office"), "__repository__")
+    definition = DEFINITIONS.resolve_job_def(job)
+    run = office.instance.create_run_for_job(
+        definition,
+        status=status,
+        asset_selection=frozenset({dg.AssetKey(table.split("/"))}) if table else None,
+        remote_job_origin=RemoteJobOrigin(place, job),
+        job_code_origin=JobPythonOrigin(job, RepositoryPythonOrigin(sys.executable, ModuleCodePointer("x", "defs"))),
+    )
+    return run.run_id
+
+
+def test_a_tick_with_nothing_new_says_so(pulled: Office) -> None:
+    assert tick(pulled) == "Nothing new: all 0 phone rows were there at the last pull."
+    pulled.phone_writes("Rain")
+    pulled.pull()
+    assert tick(pulled) == "Nothing new: all 1 phone rows were there at the last pull."
+
+
+def test_before_the_first_pull_every_table_is_asked_for(office: Office) -> None:
+    assert tick(office) == {spec.mobile for spec in SPECS}
+
+
+def test_only_the_tables_with_new_phone_rows_are_asked_for(pulled: Office) -> None:
+    pulled.phone_writes("Rain")
+    assert tick(pulled) == {"notices"}
+    assert tick(pulled) == {"notices"}, "a tick remembers nothing: a request that got lost is made again"
+    pulled.pair.target.execute("INSERT INTO staff (org_id, staff_no, source) VALUES (1, 900, 'M')")
+    assert tick(pulled) == {"staff", "notices"}
+    pulled.pull("notices")
+    assert tick(pulled) == {"staff"}
+
+
+def test_rows_in_quarantine_are_left_to_the_schedule(pulled: Office) -> None:
+    pulled.pair.source.execute("ALTER TABLE notices ALTER body TYPE varchar(20)")
+    pulled.phone_writes("Rain and wind in the afternoon")
+    pulled.pull()
+    assert tick(pulled) == "Nothing new: all 1 phone rows were there at the last pull."
+
+
+@pytest.mark.parametrize("status", [NOT_STARTED, QUEUED, STARTED])
+def test_while_a_run_is_under_way_nothing_is_looked_at(
+    pulled: Office, status: dg.DagsterRunStatus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pulled.phone_writes("Rain")
+    run_id = make_run(pulled, status)
+    monkeypatch.setenv("SUPABASE_DB_PORT", "1")
+    assert tick(pulled) == f"Run {run_id} is bringing phone rows back ({status.value.lower()})."
+
+
+def test_a_run_that_somebody_started_for_one_table_counts_too(pulled: Office) -> None:
+    pulled.phone_writes("Rain")
+    make_run(pulled, STARTED, table="reverse/notices")
+    assert "is bringing phone rows back" in tick(pulled)
+
+
+def test_a_forward_run_does_not_keep_phone_rows_waiting(pulled: Office) -> None:
+    pulled.phone_writes("Rain")
+    make_run(pulled, STARTED, "forward_full")
+    assert tick(pulled) == {"notices"}
+
+
+def test_a_run_whose_process_was_killed_long_ago_keeps_nobody_waiting(
+    pulled: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pulled.phone_writes("Rain")
+    make_run(pulled, STARTED)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 29 * 60)
+    assert "is bringing phone rows back" in tick(pulled)
+    monkeypatch.setattr(time, "time", lambda: now + 31 * 60)
+    assert tick(pulled) == {"notices"}
+
+
+def test_a_table_that_failed_rests_and_then_nothing_is_lost(pulled: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    pulled.pair.source.execute("ALTER TABLE notices RENAME TO notices_away")
+    pulled.phone_writes("Rain")
+    now = time.time()
+    for minutes in (2, 4):
+        assert not pulled.pull("notices").success
+        assert tick(pulled) == (
+            f"Phone rows wait, but the last attempts failed; they are tried again: `notices` in {minutes} min."
+        )
+    monkeypatch.setattr(time, "time", lambda: now + 5 * 60)
+    assert tick(pulled) == {"notices"}
+
+    pulled.pair.source.execute("ALTER TABLE notices_away RENAME TO notices")
+    assert pulled.pull("notices").success
+    assert "Nothing new" in tick(pulled)
+    assert pulled.pair.one("SELECT body FROM notices WHERE notice_id = 100", pulled.pair.source) == "Rain"
+
+
+def test_a_table_that_rests_does_not_keep_others_waiting(pulled: Office) -> None:
+    pulled.pair.source.execute("ALTER TABLE departments RENAME TO departments_away")
+    pulled.pair.target.execute("INSERT INTO departments (dept_id, org_id, source) VALUES (90, 1, 'M')")
+    pulled.pair.target.execute("INSERT INTO staff (org_id, staff_no, source) VALUES (1, 900, 'M')")
+    assert not pulled.pull("departments", "staff").success
+    assert tick(pulled) == {"staff"}, "it was skipped because of its parent, which may never be mended"
+
+
+@pytest.mark.parametrize("port", ["LOCAL_DB_PORT", "SUPABASE_DB_PORT"])
+def test_a_database_that_does_not_answer_turns_the_tick_red_and_loses_nothing(
+    pulled: Office, port: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pulled.phone_writes("Rain")
+    with monkeypatch.context() as broken:
+        broken.setenv(port, "1")
+        with pytest.raises(DatabaseUnavailableError, match=r"^connecting to .+ check host, port and network"):
+            tick(pulled)
+    assert tick(pulled) == {"notices"}
+
+
+def test_a_table_that_is_locked_turns_the_tick_red_within_seconds(pulled: Office) -> None:
+    began = time.monotonic()
+    with pulled.pair.target.transaction():
+        pulled.pair.target.execute("LOCK TABLE notices IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(SyncError, match=r"^looking for new phone rows failed"):
+            tick(pulled)
+    assert 4 < time.monotonic() - began < 20
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A folder for Dagster's own files."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    (folder / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    return folder
+
+
+def test_under_the_daemon_a_phone_row_arrives_on_the_desktop_by_itself(pulled: Office, home: Path) -> None:
+    environment = {
+        **os.environ,
+        "DAGSTER_HOME": str(home),
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, sys.path)]),
+    }
+    pulled.phone_writes("Rain")
+    command = [sys.executable, "-m", "dagster._daemon", "run", "-m", "powerca_sync_tests.defs.daemon_definitions"]
+    with (home / "log").open("w") as log:
+        daemon = subprocess.Popen(command, env=environment, cwd=home, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        wait_until(
+            pulled.pair.source,
+            "EXISTS (SELECT FROM notices WHERE notice_id = 100 AND body = 'Rain')",
+            unless=lambda: daemon.poll() is not None,
+            seconds=120,
+        )
+        assert daemon.poll() is None, (home / "log").read_text()
+    finally:
+        daemon.send_signal(signal.SIGINT)
+        daemon.wait(60)

@@ -1,0 +1,125 @@
+"""The report says what both sides and the history say, as numbers that plot and as tables to read."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+import pytest
+
+from powerca_sync.definitions import defs
+from powerca_sync.defs import build_definitions
+from powerca_sync.defs.past_runs import REPORT, direction_of, read_past_runs
+from powerca_sync.operations import Schedules
+from powerca_sync_tests.defs.office import SECRETS, SPECS, Office
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    """A history of its own for each test: the report lists the last runs."""
+    with dg.DagsterInstance.ephemeral() as made:
+        yield made
+
+
+def report(office: Office) -> dict[str, object]:
+    """The metadata of a new report, as plain values."""
+    job = build_definitions(SPECS).resolve_job_def("report")
+    result = job.execute_in_process(instance=office.instance)
+    (event,) = result.get_asset_materialization_events()
+    return {name: value.value for name, value in event.step_materialization_data.materialization.metadata.items()}
+
+
+def lines(table: object) -> list[list[str]]:
+    """The cells of a table in Markdown, without header and rule."""
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in str(table).splitlines()[2:]]
+
+
+def test_it_is_part_of_no_sync_and_has_a_job_and_a_schedule_of_its_own() -> None:
+    for name in ("forward_full", "forward_incremental", "reverse"):
+        assert REPORT not in defs.resolve_job_def(name).asset_layer.executable_asset_keys
+    assert defs.resolve_job_def("report").asset_layer.executable_asset_keys == {REPORT}
+    schedule = defs.resolve_schedule_def("report_schedule")
+    assert (schedule.cron_schedule, schedule.execution_timezone) == ("10 * * * *", "Asia/Kolkata")
+    off = Schedules(crons={**Schedules().crons, "POWERCA_STATUS_CRON": ""})
+    assert not build_definitions(SPECS, schedules=off).get_repository_def().has_schedule_def("report_schedule")
+
+
+def test_before_any_sync_it_says_so_in_numbers(office: Office) -> None:
+    shown = report(office)
+    assert (shown["tables"], shown["desktop_rows"], shown["runs_failed"]) == (0, 0, 0)
+    assert "last_runs" not in shown
+
+
+def test_it_has_the_rows_the_freshness_and_the_quarantine_of_each_table(office: Office) -> None:
+    office.pair.source.execute("UPDATE staff SET dept_id = 99 WHERE staff_no = 7")
+    office.run()
+    office.pair.target.execute("INSERT INTO staff (org_id, staff_no, dept_id, source) VALUES (1, 500, 10, 'M')")
+    shown = report(office)
+    counts = ("tables", "tables_with_errors", "tables_never_synced", "desktop_rows", "phone_rows", "quarantined")
+    assert [shown[name] for name in counts] == [4, 0, 0, 43, 1, 1]
+    assert 0 <= float(str(shown["hours_since_oldest_sync"])) < 0.1
+    (staff,) = (line for line in lines(shown["by_table"]) if line[0] == "staff")
+    assert staff[4:] == ["39", "1", "0", "1", "0", ""]
+    assert ["staff", "to mobile", "1", "1 rows wait in quarantine: dept_id has no matching departments"] in lines(
+        shown["quarantine_by_reason"]
+    )
+
+
+def test_it_counts_the_phone_rows_that_wait_and_those_that_came_back(office: Office) -> None:
+    office.run()
+    office.pair.target.execute("INSERT INTO staff (org_id, staff_no, dept_id, source) VALUES (1, 500, 10, 'M')")
+    assert (report(office)["phone_rows_waiting"], report(office)["phone_rows_pulled"]) == (1, 0)
+    job = build_definitions(SPECS).resolve_job_def("reverse")
+    assert job.execute_in_process(instance=office.instance).success
+    shown = report(office)
+    assert (shown["phone_rows_waiting"], shown["phone_rows_pulled"]) == (0, 1)
+    (staff,) = (line for line in lines(shown["phone_rows_by_table"]) if line[0] == "staff")
+    assert staff[1:4] == ["1", "0", "1"]
+
+
+def test_it_lists_the_last_runs_the_latest_first_and_not_itself(office: Office) -> None:
+    office.run()
+    office.pair.source.execute("UPDATE departments SET title = 'Taxes' WHERE dept_id = 20")
+    report(office)
+    office.run("incremental")
+    office.pair.target.execute("DROP TABLE notices")
+    failed = office.run()
+    shown = report(office)
+    listed = lines(shown["last_runs"])
+    assert [(line[1], line[2]) for line in listed] == [
+        ("forward_full", "FAILURE"),
+        ("forward_incremental", "SUCCESS"),
+        ("forward_full", "SUCCESS"),
+    ]
+    assert listed[0][-1] == failed.run_id
+    assert listed[-1][5] == "44"
+    assert (shown["runs_failed"], shown["tables_with_errors"]) == (1, 1)
+    assert float(str(shown["seconds_per_forward_run"])) > 0
+
+
+def test_a_desktop_that_is_off_leaves_what_mobile_knows(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    office.run()
+    monkeypatch.setenv("LOCAL_DB_PORT", "1")
+    shown = report(office)
+    assert "connecting to desktop" in str(shown["problem"])
+    assert shown["desktop_rows"] == 44
+    assert "phone_rows_by_table" not in shown
+
+
+def test_no_password_and_no_sensitive_value_is_in_it(office: Office) -> None:
+    office.pair.target.execute("ALTER TABLE staff ADD CHECK (login <> 'pw-9')")
+    office.run()
+    shown = str(report(office))
+    for secret in (*SECRETS, "pw-9"):
+        assert secret not in shown
+
+
+def test_a_run_by_hand_of_single_tables_has_a_direction(office: Office) -> None:
+    definitions = build_definitions(SPECS)
+    for key in (dg.AssetKey("orgs"), dg.AssetKey(["reverse", "orgs"]), REPORT):
+        by_hand = definitions.resolve_implicit_job_def_def_for_assets([key])
+        assert by_hand is not None
+        run = office.instance.create_run_for_job(by_hand, asset_selection=frozenset({key}))
+        assert direction_of(run) == {"orgs": "forward", "reverse": "reverse", "status_report": None}[key.path[0]]
+    assert [(run.job, run.direction, run.seconds) for run in read_past_runs(office.instance)] == [
+        ("by hand", "reverse", None),
+        ("by hand", "forward", None),
+    ]

@@ -1,0 +1,60 @@
+"""The checks `parity`: by themselves, never in a run that only loads."""
+
+import dagster as dg
+import pytest
+
+from powerca_sync.defs import build_definitions
+from powerca_sync.defs.verification import PARITY, parity_key
+from powerca_sync_tests.defs.office import ONE_RETRY, QUICK, SPECS, STAFF, Office, failure, figures
+
+
+def check_by_hand(office: Office, *tables: str) -> dict[str, dg.AssetCheckEvaluation]:
+    """Run the checks of these tables as the UI does; the evaluations by table."""
+    definitions = build_definitions(SPECS, timeouts=QUICK, retries=ONE_RETRY)
+    wanted = {parity_key(spec) for spec in SPECS if spec.mobile in tables}
+    job = definitions.resolve_implicit_global_asset_job_def()
+    result = job.get_subset(asset_selection=set(), asset_check_selection=wanted).execute_in_process(
+        instance=office.instance
+    )
+    assert not result.get_asset_materialization_events()
+    return {found.asset_key.to_user_string(): found for found in result.get_asset_check_evaluations()}
+
+
+def test_the_check_passes_after_a_run_and_says_how_many_rows_agree(office: Office) -> None:
+    office.run()
+    found = check_by_hand(office, "staff", "orgs")
+    assert set(found) == {"staff", "orgs"}
+    assert found["staff"].passed
+    counts = {name: found["staff"].metadata[name].value for name in ("desktop", "mobile", "agreeing", "different")}
+    assert counts == {"desktop": 40, "mobile": 40, "agreeing": 40, "different": 0}
+
+
+def test_the_check_fails_and_shows_the_rows_that_differ_without_secrets(office: Office) -> None:
+    office.run()
+    office.pair.target.execute("UPDATE staff SET full_name = 'P', login = 'x' WHERE staff_no = 7")
+    found = check_by_hand(office, "staff")["staff"]
+    assert (found.passed, found.severity, found.blocking) == (False, dg.AssetCheckSeverity.ERROR, False)
+    shown = str(found.metadata["samples"].value)
+    assert "| 1 | 7 | different | full_name | Person 7 | P |" in shown
+    assert "| 1 | 7 | different | login | *** | *** |" in shown
+    assert "pw-7" not in str(found)
+
+
+@pytest.mark.parametrize("mode", ["full", "incremental"])
+def test_a_run_that_loads_does_not_compare(office: Office, mode: str) -> None:
+    names = {found.check_name for found in office.run(mode).get_asset_check_evaluations()}
+    assert PARITY not in names
+    assert "foreign_keys" in names
+
+
+def test_a_run_may_look_before_it_commits(office: Office) -> None:
+    office.pair.target.execute("""
+        CREATE FUNCTION shorten() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN NEW.full_name := left(NEW.full_name, 8); RETURN NEW; END $$;
+        CREATE TRIGGER shorten BEFORE INSERT ON staff FOR EACH ROW EXECUTE FUNCTION shorten()""")
+    job = build_definitions(SPECS, timeouts=QUICK, retries=ONE_RETRY).resolve_job_def("forward_full")
+    config = {"resources": {"sync": {"config": {"mode": "full", "verify_on_commit": True}}}}
+    result = job.execute_in_process(instance=office.instance, run_config=config, raise_on_error=False)
+    assert "31 rows are not at the target as they were written" in failure(result, STAFF.mobile)
+    assert office.pair.one("SELECT count(*) FROM staff") == 0
+    assert figures(result, "departments")["inserted"] == 2
