@@ -20,6 +20,7 @@ from rich.table import Table
 
 from benchmarks import pipe, tables
 from benchmarks.office import measure_office
+from benchmarks.reverse import measure_pull
 from powerca_sync.demo import start_server
 from powerca_sync.engine.database import Connection, connect
 from powerca_sync.settings import Endpoint
@@ -51,6 +52,12 @@ def main() -> None:
                         rows=rows,
                         rounds=arguments.rounds,
                     )
+            measure_pull(
+                console,
+                source.endpoint("desktop", "postgres"),
+                target.endpoint("mobile", "postgres"),
+                sizes=(10, 1_000, 10_000),
+            )
         finally:
             source.stop()
             target.stop()

@@ -1,0 +1,115 @@
+"""A line between two machines, on this one: a proxy that delays what passes and lets through only so much a second.
+
+Run as a process of its own, so that what it costs is not counted as the sync's: `python -m benchmarks.link HOST PORT`
+prints the port at which it listens on the loopback address. It ends with its standard input.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import dataclasses
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+
+from powerca_sync.settings import Endpoint
+
+#: Bytes taken at a time: at 20 Mbit/s, 6 ms of the line.
+BLOCK = 16 * 1024
+
+
+class Link:
+    """What all connections share: the line's speed, and how much went over it."""
+
+    def __init__(self, host: str, port: int, *, seconds: float, bits: float) -> None:
+        self.host, self.port = host, port
+        self.delay = seconds / 2
+        self.bytes_a_second = bits / 8
+        #: When the line is free again, by direction.
+        self.free = {"up": 0.0, "down": 0.0}
+        self.passed = {"up": 0, "down": 0}
+
+    async def connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Join one client with the server until either leaves; or, asked for a report, give it."""
+        if self.host.startswith("/"):
+            to_server = await asyncio.open_unix_connection(f"{self.host}/.s.PGSQL.{self.port}")
+        else:
+            to_server = await asyncio.open_connection(self.host, self.port)
+        with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+            await asyncio.gather(self._pass(reader, to_server[1], "up"), self._pass(to_server[0], writer, "down"))
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: str) -> None:
+        loop = asyncio.get_running_loop()
+        waiting: asyncio.Queue[tuple[float, bytes] | None] = asyncio.Queue(maxsize=64)
+
+        async def deliver() -> None:
+            while (item := await waiting.get()) is not None:
+                due, block = item
+                await asyncio.sleep(max(0.0, due - loop.time()))
+                writer.write(block)
+                await writer.drain()
+            writer.close()
+
+        delivery = asyncio.create_task(deliver())
+        while block := await reader.read(BLOCK):
+            self.passed[way] += len(block)
+            self.free[way] = max(self.free[way], loop.time()) + len(block) / self.bytes_a_second
+            await waiting.put((self.free[way] + self.delay, block))
+        await waiting.put(None)
+        await delivery
+
+
+@contextlib.contextmanager
+def through_a_link(endpoint: Endpoint, *, seconds: float = 0.03, bits: float = 20e6) -> Iterator["Line"]:
+    """The endpoint at the far end of a line with that round trip and that many bits a second in either direction."""
+    command = [sys.executable, "-m", "benchmarks.link", endpoint.host, str(endpoint.port), str(seconds), str(bits)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        line = Line(process, endpoint)
+        try:
+            yield line
+        finally:
+            process.stdin.close()
+            process.wait(10)
+
+
+class Line:
+    """The near end of a link."""
+
+    def __init__(self, process: "subprocess.Popen[str]", endpoint: Endpoint) -> None:
+        self._process = process
+        assert process.stdout is not None
+        self.endpoint = dataclasses.replace(endpoint, host="127.0.0.1", port=int(process.stdout.readline()))
+
+    def passed(self) -> int:
+        """Bytes that went over the line so far, both ways."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        return sum(json.loads(self._process.stdout.readline()).values())
+
+
+async def main() -> None:
+    """Serve until standard input ends; each line read there is answered with the bytes passed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("host")
+    parser.add_argument("port", type=int)
+    parser.add_argument("seconds", type=float, nargs="?", default=0.03)
+    parser.add_argument("bits", type=float, nargs="?", default=20e6)
+    arguments = parser.parse_args()
+    link = Link(arguments.host, arguments.port, seconds=arguments.seconds, bits=arguments.bits)
+    server = await asyncio.start_server(link.connect, "127.0.0.1", 0)
+    sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
+    sys.stdout.flush()
+    loop = asyncio.get_running_loop()
+    while await loop.run_in_executor(None, sys.stdin.readline):
+        sys.stdout.write(json.dumps(link.passed) + "\n")
+        sys.stdout.flush()
+    server.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
