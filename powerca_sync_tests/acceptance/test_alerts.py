@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from powerca_sync_tests.acceptance.shell import configured, empty
@@ -74,6 +75,9 @@ def test_a_failure_is_told_once_to_all_and_so_is_its_end(
     office: Office, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
+    # Made before anybody uses it: Dagster's own two processes would both do so at once.
+    with dg.DagsterInstance.get():
+        pass
     with WebHook() as hook, MailServer() as mail:
         monkeypatch.setenv("POWERCA_ALERT_URLS", f"{hook.url}\n{mail.url}")
         monkeypatch.setenv("POWERCA_OFFICE", "Rao & Co")

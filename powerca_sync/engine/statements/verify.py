@@ -8,6 +8,7 @@ from psycopg import sql
 from powerca_sync.engine.canonical import Encoder, at_source, at_target, packed
 from powerca_sync.engine.catalog import ForeignKey
 from powerca_sync.engine.mapping import TableMapping
+from powerca_sync.engine.office import array_literal
 from powerca_sync.engine.statements.fragments import ACTIONS, AND, COMMA, REJECTED, is_ours
 from powerca_sync.engine.statements.rules import answers
 from powerca_sync.tables import Lookup
@@ -279,4 +280,8 @@ def rejected_keys() -> sql.Composed:
 def among(key: sql.Composable, keys: Collection[bytes]) -> sql.Composed:
     """The key (bytes) if it is one of those, else NULL."""
     # An array, because PostgreSQL hashes it; a join would have to be on a text that it makes for every row.
-    return sql.SQL("CASE WHEN {key} = ANY ({keys}::bytea[]) THEN {key} END").format(key=key, keys=list(keys))
+    return sql.SQL("CASE WHEN {key} = ANY ({keys}::bytea[]) THEN {key} END").format(
+        # As hexadecimal digits: how the driver escapes bytes depends on the connections that there were before.
+        key=key,
+        keys=array_literal([rf"\x{one.hex()}" for one in keys]),
+    )
