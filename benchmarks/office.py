@@ -9,6 +9,7 @@ import time
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.line import measure_line
 from powerca_sync.defs.running import open_instance, run_forward
 from powerca_sync.demo import reset
 from powerca_sync.engine.database import Connection, connect
@@ -35,6 +36,7 @@ def measure_office(console: Console, *, rounds: int) -> None:
             table.add_row(f"{first:.2f}", f"{engine:.2f}", f"{whole:.2f}", f"{whole - engine:.2f}")
             console.print(table)
             console.print(_unchanged_jobshead(settings))
+            measure_line(console, settings)
         finally:
             reset(FOLDER)
 

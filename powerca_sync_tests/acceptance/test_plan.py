@@ -2,42 +2,22 @@
 
 import dataclasses
 import json
-import os
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import pytest
-from click.testing import CliRunner, Result
 
-from powerca_sync import cli
-from powerca_sync.cli import main
 from powerca_sync_tests.acceptance.conftest import GeneratedOffice
-from powerca_sync_tests.defs.office import SPECS, Office
+from powerca_sync_tests.acceptance.shell import configured, empty, run
+from powerca_sync_tests.defs.office import Office
 from powerca_sync_tests.helpers import Pair, everything, fates
 
 
 @pytest.fixture
 def office(pair: Pair, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Office:
     """A small office whose tables the command plans, in a shell that names nothing else."""
-    for name in [name for name in os.environ if name.startswith(("LOCAL_DB_", "SUPABASE_DB_", "POWERCA_"))]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("DAGSTER_HOME", "")
-    monkeypatch.chdir(tmp_path)
-    with dg.DagsterInstance.ephemeral() as instance:
-        made = Office(pair, instance)
-    made.create()
-    for name, value in made.environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(cli, "TABLES", SPECS)
-    return made
-
-
-def run(*arguments: str) -> Result:
-    result = CliRunner().invoke(main, arguments)
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
-    assert result.output.isascii()
-    return result
+    empty(monkeypatch, tmp_path)
+    return configured(pair, monkeypatch)
 
 
 def by_table(content: Any) -> dict[str, Any]:

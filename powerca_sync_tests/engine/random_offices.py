@@ -11,8 +11,13 @@ from typing import NamedTuple
 from hypothesis import note
 from hypothesis import strategies as st
 
-from powerca_sync.tables import TableSpec
-from powerca_sync_tests.helpers import ORGS, Pair, fates
+from powerca_sync.tables import Deletes, TableSpec
+from powerca_sync_tests.helpers import ORGS, Pair, delete_insert, fates, spec
+
+LINES = delete_insert("lines", "org_id", "k", office="org_id", mobile_owned=frozenset({"ticked"}))
+KEYLESS = delete_insert("lines", office="org_id", mobile_owned=frozenset({"ticked"}))
+ITEMS = spec("items", "k", office="org_id", mobile_owned=frozenset({"ticked"}))
+FOLLOWED = spec("items", "k", office="org_id", mobile_owned=frozenset({"ticked"}), deletes=Deletes.PROPAGATE)
 
 
 class Row(NamedTuple):

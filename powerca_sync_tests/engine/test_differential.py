@@ -11,8 +11,19 @@ from powerca_sync.engine.database import connect
 from powerca_sync.engine.extract import TableExtract
 from powerca_sync.engine.plan import plan_forward
 from powerca_sync.engine.result import ForwardResult, Transfer
-from powerca_sync.tables import Deletes, Lookup, Reference, TableSpec
-from powerca_sync_tests.engine.random_offices import SEEDS, create_tables, draw, fill, sides, target_rows
+from powerca_sync.tables import Lookup, Reference, TableSpec
+from powerca_sync_tests.engine.random_offices import (
+    FOLLOWED,
+    ITEMS,
+    KEYLESS,
+    LINES,
+    SEEDS,
+    create_tables,
+    draw,
+    fill,
+    sides,
+    target_rows,
+)
 from powerca_sync_tests.helpers import ORGS, QUICK, Pair, delete_insert, fates, spec
 
 APART = dataclasses.replace(QUICK, transfer=Transfer.DIFFERENCES)
@@ -131,12 +142,6 @@ def test_a_mass_delete_is_refused_as_ever(jobs: Pair) -> None:
     jobs.source.execute("DELETE FROM jobs WHERE job_id < 500")
     with pytest.raises(Exception, match="would be deleted"):
         sync(jobs)
-
-
-LINES = delete_insert("lines", "org_id", "k", office="org_id", mobile_owned=frozenset({"ticked"}))
-KEYLESS = delete_insert("lines", office="org_id", mobile_owned=frozenset({"ticked"}))
-ITEMS = spec("items", "k", office="org_id", mobile_owned=frozenset({"ticked"}))
-FOLLOWED = spec("items", "k", office="org_id", mobile_owned=frozenset({"ticked"}), deletes=Deletes.PROPAGATE)
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,10 @@ from hypothesis import given
 
 from powerca_sync.tables import Deletes, TableSpec
 from powerca_sync_tests.engine.random_offices import (
+    FOLLOWED,
+    ITEMS,
+    KEYLESS,
+    LINES,
     SEEDS,
     Existing,
     Row,
@@ -22,12 +26,7 @@ from powerca_sync_tests.engine.random_offices import (
     sides,
     target_rows,
 )
-from powerca_sync_tests.helpers import Pair, delete_insert, spec
-
-LINES = delete_insert("lines", "org_id", "k", office="org_id", mobile_owned=frozenset({"ticked"}))
-KEYLESS = delete_insert("lines", office="org_id", mobile_owned=frozenset({"ticked"}))
-ITEMS = spec("items", "k", office="org_id", mobile_owned=frozenset({"ticked"}))
-FOLLOWED = spec("items", "k", office="org_id", mobile_owned=frozenset({"ticked"}), deletes=Deletes.PROPAGATE)
+from powerca_sync_tests.helpers import Pair
 
 
 @pytest.fixture(scope="module")

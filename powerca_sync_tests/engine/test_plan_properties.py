@@ -6,14 +6,20 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given, settings
 
-from powerca_sync.tables import Deletes, Lookup, Reference, TableSpec, in_order
-from powerca_sync_tests.engine.random_offices import SEEDS, create_tables, draw, fill, sides
-from powerca_sync_tests.helpers import ORGS, QUICK, Pair, delete_insert, spec
+from powerca_sync.tables import Lookup, Reference, TableSpec, in_order
+from powerca_sync_tests.engine.random_offices import (
+    FOLLOWED,
+    ITEMS,
+    KEYLESS,
+    LINES,
+    SEEDS,
+    create_tables,
+    draw,
+    fill,
+    sides,
+)
+from powerca_sync_tests.helpers import ORGS, QUICK, Pair, delete_insert
 
-LINES = delete_insert("lines", "org_id", "k", office="org_id", mobile_owned=frozenset({"ticked"}))
-KEYLESS = delete_insert("lines", office="org_id", mobile_owned=frozenset({"ticked"}))
-ITEMS = spec("items", "k", office="org_id", mobile_owned=frozenset({"ticked"}))
-FOLLOWED = spec("items", "k", office="org_id", mobile_owned=frozenset({"ticked"}), deletes=Deletes.PROPAGATE)
 #: Its office, a reference and a value come from the items, as they are after those have been synced.
 PARTS = delete_insert(
     *("parts", "part_id"),
