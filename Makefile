@@ -19,6 +19,7 @@ dev: $(INSTALLED) $(DAGSTER_FOLDER)/dagster.yaml ## Open Dagster's UI with the d
 	@if [ ! -f .env ]; then \
 	    echo "There is no .env here, so this is the demo: two PostgreSQL servers of its own; yours are not touched."; \
 	    POWERCA_DEMO=1; export POWERCA_DEMO; \
+	    $(BIN)/python -m powerca_sync.demo & \
 	fi; \
 	DAGSTER_HOME="$(CURDIR)/$(DAGSTER_FOLDER)"; export DAGSTER_HOME; \
 	echo "Dagster's history and its copy of dagster.yaml are in $(DAGSTER_FOLDER); the warning about that is harmless."; \

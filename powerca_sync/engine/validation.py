@@ -40,7 +40,7 @@ class Rejections:
 
     def __str__(self) -> str:
         """How many, and why."""
-        return f"{self.rows} rows wait in quarantine: {self.why}"
+        return f"{self.rows} {'row waits' if self.rows == 1 else 'rows wait'} in quarantine: {self.why}"
 
     @property
     def why(self) -> str:
