@@ -16,7 +16,7 @@ from powerca_sync.defs.checks import (
 )
 from powerca_sync.defs.delivery import Delivery
 from powerca_sync.defs.freshness import DAILY
-from powerca_sync.defs.keys import DESKTOP, desktop_key, full_name, mobile_key
+from powerca_sync.defs.keys import DESKTOP, OWNERS, desktop_key, full_name, mobile_key
 from powerca_sync.defs.resources import SyncMode
 from powerca_sync.engine.extract import Mode, TableExtract
 from powerca_sync.engine.result import ForwardResult
@@ -38,6 +38,7 @@ def build_desktop_tables(specs: Iterable[TableSpec]) -> list[dg.AssetSpec]:
             key=desktop_key(spec),
             group_name=DESKTOP,
             kinds={"postgres"},
+            owners=OWNERS,
             description=f"{spec.description} The office's own table.",
             metadata={"dagster/table_name": full_name(spec.desktop)},
         )
@@ -54,6 +55,7 @@ def _build_asset(spec: TableSpec) -> dg.AssetsDefinition:
         group_name=spec.category.value,
         description=spec.description,
         kinds={"postgres", "supabase"},
+        owners=OWNERS,
         tags={"strategy": spec.strategy.value.lower(), "direction": "forward"},
         deps=[desktop_key(spec), *map(mobile_key, spec.depends_on)],
         metadata={

@@ -5,6 +5,8 @@ import dagster as dg
 from powerca_sync.engine.catalog import schema_and_name
 from powerca_sync.tables import TableSpec
 
+#: Who looks after the tables; a firm of accountants has no other team.
+OWNERS = ("team:office",)
 #: Prefix and group of the office's own tables.
 DESKTOP = "desktop"
 #: Prefix and group of the way back: what phones make, in the office's own tables.

@@ -7,7 +7,7 @@ import dagster as dg
 from powerca_sync.defs.checks import CONFLICTS, QUARANTINE, check_conflicts, check_quarantine
 from powerca_sync.defs.delivery import Delivery
 from powerca_sync.defs.freshness import DAILY
-from powerca_sync.defs.keys import REVERSE, full_name, reverse_key
+from powerca_sync.defs.keys import OWNERS, REVERSE, full_name, reverse_key
 from powerca_sync.defs.resources import PullMode
 from powerca_sync.engine.extract import TablePull
 from powerca_sync.engine.result import ReverseResult
@@ -43,6 +43,7 @@ def _build_asset(spec: TableSpec, pulled: Sequence[TableSpec]) -> dg.AssetsDefin
         group_name=REVERSE,
         description=f"{spec.description} What phones made of them, brought back to the office's own table.",
         kinds={"postgres"},
+        owners=OWNERS,
         tags={"direction": "reverse"},
         deps=[reverse_key(name) for name in spec.depends_on if name in parents],
         metadata={

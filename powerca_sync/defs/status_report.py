@@ -7,6 +7,7 @@ from typing import Any, Final
 import dagster as dg
 import pandas as pd
 
+from powerca_sync.defs.keys import OWNERS
 from powerca_sync.defs.metadata import markdown_table
 from powerca_sync.defs.past_runs import REPORT, REPORT_JOB, PastRun, read_past_runs
 from powerca_sync.defs.resources import SyncDatabases
@@ -29,6 +30,7 @@ def build_status_report(specs: Sequence[TableSpec], schedules: Schedules) -> dg.
         key=REPORT,
         group_name="reports",
         kinds={"pandas"},
+        owners=OWNERS,
         description=(
             "How the sync stands: when each table was last synced, its rows, what waits in quarantine and why, which "
             "phone rows have not come back, and the last runs. The same as `powerca-sync status`. It changes nothing."

@@ -17,6 +17,8 @@ SHORTEST = 10
 def test_every_asset_says_what_it_is(asset: dg.AssetKey) -> None:
     node = GRAPH.get(asset)
     assert len(node.description or "") > SHORTEST
+    assert list(node.owners) == ["team:office"]
+    assert node.kinds
     assert node.group_name not in ("", "default")
     assert node.kinds
 
