@@ -16,7 +16,7 @@ from psycopg import sql
 
 from powerca_sync.engine import sides
 from powerca_sync.engine.canonical import encoder
-from powerca_sync.engine.database import Cursor, is_refusal
+from powerca_sync.engine.database import Cursor, is_refusal, one_row
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.statements import differential as statements
 from powerca_sync.engine.statements.verify import Side
@@ -66,6 +66,10 @@ def find_differences(
     if any(column.raw is not None and column.name in mapping.spec.key for column in mapping.synced):
         # A row that goes to quarantine is known by the source's own text of its key.
         return None
+    with reading():
+        if has_ledger and one_row(source, statements.has_pulled_rows(), [mapping.spec.desktop])[0]:
+            # Which of equal rows is the copy of a phone's is told by more than the digests are made of.
+            return None
     at_source = encoder(stored=_encoding(source), declared=encoding)
     at_target = encoder(stored=_encoding(target))
     if at_source is None or at_target is None:
@@ -78,20 +82,15 @@ def find_differences(
         dataclasses.replace(side, summed=sql.SQL("({}) AND NOT {}").format(side.summed, keys))
         for side, keys in zip((here, there), waiting, strict=True)
     )
-    images = None
-    if has_ledger:
-        images = dataclasses.replace(sides.ledger_side(mapping, at_source), summed=here.summed)
     digits = 0
     while 16**digits * COARSE < rows:
         digits += 1
-    coarse = _compare(source, target, here, there, digits, without=images, reading=reading)
+    coarse = _compare(source, target, here, there, digits, reading=reading)
     if coarse is None:
         return None
     total, own, prefixes = coarse
     if prefixes and rows > COARSE:
-        fine = _compare(
-            source, target, here, there, digits + 1, within=prefixes, before=digits, without=images, reading=reading
-        )
+        fine = _compare(source, target, here, there, digits + 1, within=prefixes, before=digits, reading=reading)
         if fine is None:
             return None
         *_, prefixes = fine
@@ -119,7 +118,6 @@ def _compare(
     reading: Callable[[], contextlib.AbstractContextManager[None]],
     within: Sequence[str] | None = None,
     before: int = 0,
-    without: Side | None = None,
 ) -> tuple[int, int, tuple[str, ...]] | None:
     """How many of the source's rows were looked at, of them the desktop's own, and the prefixes that differ."""
     with ThreadPoolExecutor(max_workers=1) as thread:
@@ -129,7 +127,7 @@ def _compare(
         with reading():
             try:
                 with source.connection.transaction():
-                    at_source = _ask(source, statements.digests(here, digits, within, before, without=without))
+                    at_source = _ask(source, statements.digests(here, digits, within, before))
             except psycopg.Error as exc:
                 if not is_refusal(exc) and exc.sqlstate not in _UNKNOWN:
                     raise

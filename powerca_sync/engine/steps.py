@@ -181,7 +181,7 @@ class TableRun:
                     allowed=self.what.allow_mass_delete,
                 )
         with self.phase("check"):
-            echo, edited, edited_keys = self._set_aside_echo(mapping, snapshot, differences)
+            echo, edited, edited_keys = self._set_aside_echo(mapping, snapshot)
             with self.reading():
                 # A long merge is no reason to hold the source's snapshot, nor to depend on its connection.
                 all_is_read()
@@ -310,13 +310,10 @@ class TableRun:
         )
         return staged
 
-    def _set_aside_echo(
-        self, mapping: TableMapping, snapshot: Snapshot, differences: Differences | None
-    ) -> tuple[int, int, tuple[str, ...]]:
+    def _set_aside_echo(self, mapping: TableMapping, snapshot: Snapshot) -> tuple[int, int, tuple[str, ...]]:
         pulled = 0
         if snapshot.has_ledger and isinstance(self.what, TableExtract):
-            where = None if differences is None else differences.at_source
-            with contextlib.closing(self._read(extract_statements.copy_out_ledger(mapping, where))) as images:
+            with contextlib.closing(self._read(extract_statements.copy_out_ledger(mapping))) as images:
                 pulled = stage_rows(self.target, mapping, images, into=LEDGER).accepted
         if not pulled and not mapping.source_has_owner:
             return 0, 0, ()

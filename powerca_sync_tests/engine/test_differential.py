@@ -132,6 +132,16 @@ def test_pulled_phone_rows_are_no_difference_whether_the_desktop_marks_them_or_n
     assert sync(jobs).bytes == 0
 
 
+def test_a_table_with_pulled_rows_is_sent_whole(jobs: Pair) -> None:
+    jobs.source.execute("ALTER TABLE jobs DROP source")
+    jobs.sync(JOBS, CLIENTS)
+    jobs.target.execute("INSERT INTO jobs (job_id, client_id, note, source) VALUES (1, 1, 'by phone', 'M')")
+    jobs.pull(JOBS, CLIENTS)
+    result = sync(jobs)
+    assert fates(result) == {"echo": 1, "unchanged": 6000}
+    assert result.bytes > 50_000
+
+
 def test_an_empty_source_is_refused_as_ever(jobs: Pair) -> None:
     jobs.source.execute("TRUNCATE jobs")
     with pytest.raises(Exception, match="is empty at the source"):

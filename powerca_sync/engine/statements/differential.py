@@ -16,51 +16,43 @@ from powerca_sync.tables import spec_named
 _HALF = 16
 
 
-def digests(
-    side: Side, digits: int, within: Sequence[str] | None, before: int, *, without: Side | None = None
-) -> sql.Composed:
+def has_pulled_rows() -> sql.SQL:
+    """Whether the ledger at the source has any entry of the table `%s`."""
+    return sql.SQL("SELECT EXISTS (SELECT FROM powerca_sync.pulled AS l WHERE l.table_name = %s)")
+
+
+def digests(side: Side, digits: int, within: Sequence[str] | None, before: int) -> sql.Composed:
     """Answers (prefix, rows, the desktop's own rows and their digest); prefixes are the key's digest's first digits.
 
     `within` limits them to those that begin with given prefixes of `before` digits. Sums, because two equal rows would
-    cancel out in an exclusive or; hashed once more, because a sum has more digits than it takes to tell two apart. What
-    `without` has is taken off again: images of pulled rows, each of which has its row in the table.
+    cancel out in an exclusive or; hashed once more, because a sum has more digits than it takes to tell two apart. Each
+    row's digests are made once.
     """
     limits: sql.Composable = sql.SQL("TRUE")
     if within is not None:
         limits = sql.SQL("left(k.key, {}) = ANY ({}::text[])").format(before, list(within))
-    parts = [_signed(side, 1, limits)]
-    if without is not None:
-        parts.append(_signed(without, -1, limits))
     first, second = (
-        sql.SQL("coalesce(sum(d.sign * ('x' || substr(d.content, {}, {}))::bit(64)::bigint::numeric), 0)").format(
+        sql.SQL("coalesce(sum(('x' || substr(d.content, {}, {}))::bit(64)::bigint) FILTER (WHERE d.own), 0)").format(
             start, _HALF
         )
         for start in (1, _HALF + 1)
     )
     return sql.SQL("""\
-SELECT left(d.key, {digits}), count(*) FILTER (WHERE d.is_row), coalesce(sum(d.sign), 0),
-    left(md5(concat_ws(' ', coalesce(sum(d.sign), 0), {first}, {second})), 16)
+SELECT left(d.key, {digits}), count(*), count(*) FILTER (WHERE d.own),
+    left(md5(concat_ws(' ', count(*) FILTER (WHERE d.own), {first}, {second})), 16)
 FROM (
-{parts}
-) AS d
-GROUP BY 1""").format(digits=digits, first=first, second=second, parts=sql.SQL("\nUNION ALL\n").join(parts))
-
-
-def _signed(side: Side, sign: int, limits: sql.Composable) -> sql.Composed:
-    """Rows as (key's digest, content's digest, sign, is_row); sign 0 is not summed. Each digest is made once."""
-    return sql.SQL("""\
-(
-    SELECT k.key, CASE WHEN {own} THEN {content} ELSE '' END AS content, CASE WHEN {own} THEN {sign} ELSE 0 END AS sign,
-        {is_row} AS is_row
+    SELECT k.key, CASE WHEN {own} THEN {content} END AS content, {own} AS own
     FROM {rows}
     CROSS JOIN LATERAL (SELECT {key} AS key OFFSET 0) AS k
     WHERE {where} AND {limits}
     OFFSET 0
-)""").format(
+) AS d
+GROUP BY 1""").format(
+        digits=digits,
+        first=first,
+        second=second,
         own=side.summed,
         content=side.digest(side.content()),
-        sign=sign,
-        is_row=sign > 0,
         rows=side.rows,
         key=side.key_digest(),
         where=side.where,
