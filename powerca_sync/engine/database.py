@@ -155,6 +155,17 @@ def configure(cursor: Cursor, settings: dict[str, str]) -> None:
     cursor.execute(sql.SQL("SELECT {}; SET CONSTRAINTS ALL IMMEDIATE").format(sql.SQL(", ").join(calls)))
 
 
+def timezone_of(connection: Connection) -> str:
+    """The time zone that the server reports. Asked, because what the driver remembers may be of another session."""
+    with connection.cursor() as cursor:
+        return str(one_row(cursor, "SHOW TimeZone")[0])
+
+
+def encoding_of(cursor: Cursor) -> str:
+    """In what the server stores its text, by PostgreSQL's name."""
+    return cursor.connection.info.parameter_status("server_encoding") or "UTF8"
+
+
 def one_row(cursor: Cursor, statement: Statement | bytes, parameters: Any = None) -> tuple[Any, ...]:
     """Execute a statement that answers exactly one row; that row."""
     cursor.execute(statement, parameters)

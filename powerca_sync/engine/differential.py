@@ -16,7 +16,7 @@ from psycopg import sql
 
 from powerca_sync.engine import sides
 from powerca_sync.engine.canonical import encoder
-from powerca_sync.engine.database import Cursor, is_refusal, one_row
+from powerca_sync.engine.database import Cursor, encoding_of, is_refusal, one_row
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.statements import differential as statements
 from powerca_sync.engine.statements.verify import Side
@@ -37,8 +37,6 @@ class Differences:
     #: Rows of the source, those that phones made included; and without them.
     rows: int
     own: int
-    #: Of the key's digest, all of one length; none where the sides are equal.
-    prefixes: tuple[str, ...]
     #: Conditions on the source's row `s` and on the target's row `t`: what it is has to come from the source.
     at_source: sql.Composable
     at_target: sql.Composable
@@ -70,8 +68,8 @@ def find_differences(
         if has_ledger and one_row(source, statements.has_pulled_rows(), [mapping.spec.desktop])[0]:
             # Which of equal rows is the copy of a phone's is told by more than the digests are made of.
             return None
-    at_source = encoder(stored=_encoding(source), declared=encoding)
-    at_target = encoder(stored=_encoding(target))
+    at_source = encoder(stored=encoding_of(source), declared=encoding)
+    at_target = encoder(stored=encoding_of(target))
     if at_source is None or at_target is None:
         return None
     here = sides.source_side(mapping, at_source, sql.SQL("FALSE"))
@@ -101,7 +99,6 @@ def find_differences(
     return Differences(
         rows=total,
         own=own,
-        prefixes=prefixes,
         at_source=next(conditions),
         at_target=next(conditions),
         any=bool(prefixes or quarantined),
@@ -152,7 +149,3 @@ _NOTHING = hashlib.md5(b"0 0 0", usedforsecurity=False).hexdigest()[:16]
 
 def _own(digests: Digests, prefix: str) -> str:
     return digests[prefix][2] if prefix in digests else _NOTHING
-
-
-def _encoding(cursor: Cursor) -> str:
-    return cursor.connection.info.parameter_status("server_encoding") or "UTF8"

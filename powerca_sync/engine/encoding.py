@@ -7,7 +7,7 @@ from typing import Any
 
 from psycopg.types.json import set_json_dumps, set_json_loads
 
-from powerca_sync.engine.database import Cursor, configure
+from powerca_sync.engine.database import Cursor, configure, encoding_of
 from powerca_sync.engine.staging import python_codec
 
 
@@ -16,7 +16,7 @@ def speak_as_stored(cursor: Cursor, encoding: str | None) -> None:
 
     Does nothing where the database converts by itself.
     """
-    if cursor.connection.info.parameter_status("server_encoding") != "SQL_ASCII":
+    if encoding_of(cursor) != "SQL_ASCII":
         return
     encoding = encoding or "UTF8"
     configure(cursor, {"client_encoding": encoding})

@@ -15,12 +15,12 @@ from collections.abc import Callable, Sequence
 
 from powerca_sync.engine import state
 from powerca_sync.engine.accounting import account
-from powerca_sync.engine.database import Connection, Cursor, explained, transaction
+from powerca_sync.engine.database import Connection, explained, timezone_of, transaction
 from powerca_sync.engine.extract import TableExtract, TextRows
 from powerca_sync.engine.landed import check_landed
 from powerca_sync.engine.merge import MergePlan, MergeResult, OvertakenError, apply_merge
 from powerca_sync.engine.result import ForwardResult, Options
-from powerca_sync.engine.steps import Ready, TableRun, source_timezone
+from powerca_sync.engine.steps import Ready, TableRun
 from powerca_sync.errors import ContentionError, DatabaseUnavailableError, SyncError
 from powerca_sync.tables import TableSpec
 
@@ -49,12 +49,14 @@ def sync_forward(
         with explained(doing):
             state.prepare_target(target)
             with explained(f"{doing}: reading the source"):
-                timezone = options.timezone or source_timezone(source)
+                timezone = options.timezone or timezone_of(source)
             with (
                 transaction(target, timezone=timezone, timeouts=options.timeouts) as target_cursor,
                 contextlib.ExitStack() as snapshot,
             ):
-                _lock(target_cursor, spec, wait=options.timeouts.table)
+                state.lock(
+                    target_cursor, spec.mobile, f"Table `{spec.mobile}` is being synced", wait=options.timeouts.table
+                )
                 with explained(f"{doing}: reading the source"):
                     source_cursor = snapshot.enter_context(
                         transaction(source, timezone=timezone, timeouts=options.timeouts, snapshot=True)
@@ -122,15 +124,3 @@ def _record(run: TableRun, ready: Ready, result: ForwardResult) -> None:
         records=result.extracted - result.quarantined,
         milliseconds=round((time.monotonic() - run.started) * 1000),
     )
-
-
-def _lock(cursor: Cursor, spec: TableSpec, *, wait: float) -> None:
-    """Wait until no other run syncs the table."""
-    give_up = time.monotonic() + wait
-    while not state.try_lock(cursor, spec.mobile):
-        if time.monotonic() > give_up:
-            raise ContentionError(
-                f"Table `{spec.mobile}` is being synced by another run, which did not end within {wait:.0f} s. "
-                "Nothing was read. It is tried again."
-            )
-        time.sleep(0.2)

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 import psycopg
 from psycopg import sql
 
+from powerca_sync.engine import state
 from powerca_sync.engine.database import Connection, Cursor, Timeouts, explained, one_row, transaction
 from powerca_sync.engine.office import Office
 from powerca_sync.engine.sql import load
-from powerca_sync.errors import ConfigurationError, UnsafeTargetError
+from powerca_sync.errors import ConfigurationError
 
 #: What the guide's log calls the two ways.
 REVERSE = "reverse"
@@ -76,25 +77,13 @@ def check_claim(cursor: Cursor, office: Office) -> bool:
 
     Only reads: a mobile database that no forward run has prepared yet is nobody's. Raises `UnsafeTargetError`.
     """
-    if office.orgs is not None and not office.orgs:
-        raise UnsafeTargetError(
-            "The desktop's table of organisations is empty, so that no phone row can be told to be this office's. "
-            "Nothing was read. Check that the settings name the right database."
-        )
+    state.check_organisations(office)
     cursor.execute("SELECT to_regclass('powerca_sync.office') IS NOT NULL")
     if office.orgs is None or cursor.fetchone() != (True,):
         return True
-    cursor.execute("SELECT org_id, office FROM powerca_sync.office ORDER BY org_id")
-    holders: dict[str, str] = dict(cursor.fetchall())
-    others = [org for org in office.orgs if holders.get(org, office.identity) != office.identity]
-    if others:
-        raise UnsafeTargetError(
-            f"Organisation {', '.join(others)} belongs to another desktop (`{holders[others[0]]}`; this one is "
-            f"`{office.identity}`), so that its phone rows are not this desktop's. Nothing was read. If this desktop "
-            "has taken the other's place, for example after it was moved to a new machine, run "
-            "`powerca-sync init --accept-source`."
-        )
-    return set(holders.values()) <= {office.identity}
+    state.check_claim(cursor, office)
+    cursor.execute("SELECT NOT EXISTS (SELECT FROM powerca_sync.office AS o WHERE o.office <> %s)", [office.identity])
+    return cursor.fetchone() == (True,)
 
 
 def read_last_pull(cursor: Cursor, table: str) -> LastPull:

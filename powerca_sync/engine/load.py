@@ -16,7 +16,7 @@ from psycopg.types.datetime import DateLoader, TimeLoader, TimestampLoader, Time
 from psycopg.types.string import TextLoader
 
 from powerca_sync.engine.catalog import Column, read_tables
-from powerca_sync.engine.database import Connection, Cursor, explained, transaction
+from powerca_sync.engine.database import Connection, Cursor, explained, timezone_of, transaction
 from powerca_sync.engine.mapping import tables_needed
 from powerca_sync.engine.office import Scope
 from powerca_sync.engine.result import Options
@@ -53,7 +53,7 @@ def load_rows(
     """
     options = options or Options()
     with explained(f"loading table `{spec.mobile}`"):
-        timezone = options.timezone or source.info.parameter_status("TimeZone") or "UTC"
+        timezone = options.timezone or timezone_of(source)
         office = identify_office(source, target, specs)
         with transaction(target, timezone=timezone, timeouts=options.timeouts, snapshot=True) as cursor:
             scope = Scope(office=office, specs=specs, tables=read_tables(cursor, tables_needed(spec, specs)))

@@ -17,7 +17,7 @@ from psycopg import sql
 from powerca_sync.engine import state
 from powerca_sync.engine.accounting import account
 from powerca_sync.engine.catalog import Column, Table, read_tables
-from powerca_sync.engine.database import Connection, Cursor, explained, one_row, transaction
+from powerca_sync.engine.database import Connection, Cursor, explained, one_row, timezone_of, transaction
 from powerca_sync.engine.extract import TableExtract
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.merge import MergePlan, MergeResult
@@ -25,7 +25,7 @@ from powerca_sync.engine.office import Office, Scope
 from powerca_sync.engine.planned import PlannedTables
 from powerca_sync.engine.result import ForwardResult, Options
 from powerca_sync.engine.statements import preview as statements
-from powerca_sync.engine.steps import Counted, Ready, TableRun, source_timezone
+from powerca_sync.engine.steps import Counted, Ready, TableRun
 from powerca_sync.errors import SyncError, UnsafeTargetError
 from powerca_sync.tables import TableSpec, in_order
 
@@ -111,7 +111,7 @@ def plan_forward(
     options = options or Options()
     plans: tuple[TablePlan, ...] = ()
     with explained("planning the run"):
-        timezone = options.timezone or source_timezone(source)
+        timezone = options.timezone or timezone_of(source)
         with transaction(target, timezone=timezone, timeouts=options.timeouts, stable=True) as target_cursor:
             with transaction(source, timezone=timezone, timeouts=options.timeouts, snapshot=True) as source_cursor:
                 plans = tuple(_Planner(wanted, source_cursor, target_cursor, in_order(specs), options).plans())

@@ -14,7 +14,7 @@ import psycopg
 from psycopg import sql
 
 from powerca_sync.engine import ledger
-from powerca_sync.engine.database import Connection, Cursor, configure, explained, one_row, transaction
+from powerca_sync.engine.database import Connection, Cursor, configure, explained, one_row, timezone_of, transaction
 from powerca_sync.engine.encoding import speak_as_stored
 from powerca_sync.engine.extract import TablePull
 from powerca_sync.engine.mapping import TableMapping
@@ -73,7 +73,7 @@ def plan_reverse(
     plans: list[PullPlan] = []
     with explained("planning the pull"):
         is_new = not ledger.is_prepared(target)
-        timezone = options.timezone or target.info.parameter_status("TimeZone") or "UTC"
+        timezone = options.timezone or timezone_of(target)
         with transaction(target, timezone=timezone, timeouts=options.timeouts) as target_cursor:
             with transaction(source, timezone="UTC", timeouts=options.timeouts, snapshot=True) as source_cursor:
                 if is_new:

@@ -29,6 +29,7 @@ from powerca_sync.engine.database import (
     explained,
     is_refusal,
     one_row,
+    timezone_of,
     transaction,
 )
 from powerca_sync.engine.encoding import speak_as_stored
@@ -48,7 +49,7 @@ from powerca_sync.engine.statements import quarantine
 from powerca_sync.engine.statements import staging as staging_statements
 from powerca_sync.engine.statements.fragments import STAGING
 from powerca_sync.engine.steps import WORTH_ANALYZING
-from powerca_sync.errors import ContentionError, DatabaseUnavailableError
+from powerca_sync.errors import DatabaseUnavailableError
 from powerca_sync.tables import Strategy, TableSpec
 
 logger = logging.getLogger(__name__)
@@ -75,12 +76,13 @@ def sync_reverse(
     try:
         with explained(doing):
             ledger.prepare_ledger(target)
-            timezone = options.timezone or target.info.parameter_status("TimeZone") or "UTC"
+            timezone = options.timezone or timezone_of(target)
             with (
                 transaction(target, timezone=timezone, timeouts=options.timeouts) as target_cursor,
                 contextlib.ExitStack() as snapshot,
             ):
-                _lock(target_cursor, what.spec, wait=options.timeouts.table)
+                held = f"Table `{what.spec.mobile}` is being pulled"
+                state.lock(target_cursor, f"pull {what.spec.desktop}", held, wait=options.timeouts.table)
                 with explained(f"{doing}: reading the source"):
                     # In UTC, in which a digest is the same whoever asks; rows are then read in the office's zone.
                     source_cursor = snapshot.enter_context(
@@ -340,15 +342,3 @@ def _most(column: Column) -> float:
         precision, scale = (column.typmod - 4) >> 16, (((column.typmod - 4) & 0x7FF) ^ 1024) - 1024
         return float(10 ** (precision - scale) - 1)
     return {"int2": 2**15 - 1, "int4": 2**31 - 1}.get(column.base, 2**63 - 1)
-
-
-def _lock(cursor: Cursor, spec: TableSpec, *, wait: float) -> None:
-    """Wait until no other run pulls the table."""
-    give_up = time.monotonic() + wait
-    while not state.try_lock(cursor, f"pull {spec.desktop}"):
-        if time.monotonic() > give_up:
-            raise ContentionError(
-                f"Table `{spec.mobile}` is being pulled by another run, which did not end within {wait:.0f} s. "
-                "Nothing was read. It is tried again."
-            )
-        time.sleep(0.2)

@@ -8,7 +8,7 @@ from psycopg import sql
 
 from powerca_sync.engine import ledger
 from powerca_sync.engine.catalog import schema_and_name
-from powerca_sync.engine.database import Connection, explained, one_row, transaction
+from powerca_sync.engine.database import Connection, explained, one_row, timezone_of, transaction
 from powerca_sync.engine.encoding import speak_as_stored
 from powerca_sync.engine.extract import TablePull, read_snapshot
 from powerca_sync.engine.office import belongs, read_office
@@ -75,7 +75,7 @@ def read_reverse_status(
 def _look(
     spec: TableSpec, source: Connection, target: Connection, specs: Sequence[TableSpec], options: Options
 ) -> ReverseStatus:
-    timezone = options.timezone or target.info.parameter_status("TimeZone") or "UTC"
+    timezone = options.timezone or timezone_of(target)
     with (
         explained(f"looking at the phone rows of `{spec.mobile}`"),
         transaction(source, timezone="UTC", timeouts=options.timeouts, snapshot=True) as source_cursor,

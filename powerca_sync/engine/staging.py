@@ -14,7 +14,7 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from powerca_sync.engine.database import Cursor, configure, is_refusal
+from powerca_sync.engine.database import Cursor, configure, encoding_of, is_refusal
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.statements import quarantine
 from powerca_sync.engine.statements import staging as statements
@@ -52,7 +52,7 @@ def read_rows(cursor: Cursor, copy_out: sql.Composed, *, encoding: str | None) -
     A database in another encoding is read as it is stored: the server's own conversion would fail the whole table for
     one impossible byte. `encoding` says how to read it where the database does not (SQL_ASCII).
     """
-    stored = cursor.connection.info.parameter_status("server_encoding") or "UTF8"
+    stored = encoding_of(cursor)
     if stored == "UTF8":
         with cursor.copy(copy_out) as copy:
             yield from map(bytes, copy)
@@ -229,7 +229,7 @@ def _refuse(
     cursor: Cursor, mapping: TableMapping, row: bytes, exc: psycopg.Error | UnicodeEncodeError, codec: str
 ) -> None:
     """Set a row aside with its key, its image and the database's words; its last good version is to be kept."""
-    stored = cursor.connection.info.parameter_status("server_encoding") or "UTF8"
+    stored = encoding_of(cursor)
     possible = codec if stored == "SQL_ASCII" else python_codec(stored)
     parsed = (value and _storable(value, possible) for value in parse_row(row))
     values = dict(zip(staged_names(mapping), parsed, strict=False))

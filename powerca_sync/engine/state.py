@@ -1,6 +1,7 @@
 """What the engine remembers, at the target: whose organisations these are, marks, quarantine, the guide's metadata."""
 
 import dataclasses
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from psycopg.types.json import Jsonb
 from powerca_sync.engine.database import Connection, Cursor, Timeouts, explained, one_row, transaction
 from powerca_sync.engine.office import Office
 from powerca_sync.engine.sql import load
-from powerca_sync.errors import ConfigurationError, UnsafeTargetError
+from powerca_sync.errors import ConfigurationError, ContentionError, UnsafeTargetError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,10 +55,20 @@ def prepare_target(connection: Connection) -> bool:
     return True
 
 
-def try_lock(cursor: Cursor, table: str) -> bool:
-    """Whether this transaction now is the only one that syncs the table."""
-    cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended('powerca_sync:' || %s, 0))", [table])
-    return cursor.fetchone() == (True,)
+def lock(cursor: Cursor, name: str, held: str, *, wait: float) -> None:
+    """Have this transaction be the only one with that lock; `ContentionError` if another has it for `wait` seconds.
+
+    `held` begins its message: what the other one is doing.
+    """
+    give_up = time.monotonic() + wait
+    while one_row(cursor, "SELECT pg_try_advisory_xact_lock(hashtextextended('powerca_sync:' || %s, 0))", [name]) != (
+        True,
+    ):
+        if time.monotonic() > give_up:
+            raise ContentionError(
+                f"{held} by another run, which did not end within {wait:.0f} s. Nothing was read. It is tried again."
+            )
+        time.sleep(0.2)
 
 
 def claim_office(cursor: Cursor, office: Office, *, accept: bool = False) -> None:

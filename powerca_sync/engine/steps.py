@@ -15,7 +15,7 @@ from psycopg import sql
 
 from powerca_sync.engine import guards, state, validation
 from powerca_sync.engine.catalog import Table, read_tables
-from powerca_sync.engine.database import Connection, Cursor, explained, one_row
+from powerca_sync.engine.database import Cursor, explained, one_row
 from powerca_sync.engine.differential import Differences, find_differences
 from powerca_sync.engine.extract import (
     ChangeSet,
@@ -335,9 +335,3 @@ class TableRun:
             yield
         finally:
             self.seconds[name] += time.monotonic() - began
-
-
-def source_timezone(source: Connection) -> str:
-    """The time zone that the source reports."""
-    with source.cursor() as cursor:
-        return str(one_row(cursor, "SHOW TimeZone")[0])

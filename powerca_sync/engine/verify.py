@@ -20,7 +20,16 @@ from powerca_sync.engine import sides, state
 from powerca_sync.engine.canonical import Encoder, encoder, pack
 from powerca_sync.engine.catalog import Table, read_tables
 from powerca_sync.engine.comparison import Comparison, End, NotHashedError, Unfit
-from powerca_sync.engine.database import Connection, Cursor, configure, explained, one_row, transaction
+from powerca_sync.engine.database import (
+    Connection,
+    Cursor,
+    configure,
+    encoding_of,
+    explained,
+    one_row,
+    timezone_of,
+    transaction,
+)
 from powerca_sync.engine.extract import Snapshot, read_snapshot
 from powerca_sync.engine.mapping import TableMapping, map_table, tables_needed
 from powerca_sync.engine.office import Office, Scope, as_the_target_has_it, read_office
@@ -80,7 +89,7 @@ def _looking(
 ) -> Iterator["_Look"]:
     """One snapshot on each side; with `moving` temporary tables can be made at the target."""
     with explained("verifying: reading the source"):
-        timezone = options.timezone or source.info.parameter_status("TimeZone") or "UTC"
+        timezone = options.timezone or timezone_of(source)
     with (
         explained("verifying"),
         transaction(target, timezone=timezone, timeouts=options.timeouts, snapshot=not moving, stable=moving) as there,
@@ -157,10 +166,10 @@ class _Look:
         changed = sides.changed_since(mapping, before, self.snapshot)
         if changed is None:
             notes.append("which rows changed since the last run cannot be told, so that they count as different")
-        utf8 = encoder(stored=_encoding(self.target))
+        utf8 = encoder(stored=encoding_of(self.target))
         if utf8 is None:
             raise SyncError(
-                f"Table `{spec.mobile}`: the target stores text as {_encoding(self.target)}, of which it cannot make "
+                f"Table `{spec.mobile}`: the target stores text as {encoding_of(self.target)}, of which it cannot make "
                 "digests that another server makes too. Use a database in UTF8."
             )
         there = End(cursor=self.target, side=sides.target_side(mapping, utf8), name="target")
@@ -176,7 +185,7 @@ class _Look:
         self, mapping: TableMapping, there: End, quarantined: Mapping[bytes, int], changed: sql.Composable
     ) -> Comparison:
         """Each server hashes its own rows."""
-        stored = _encoding(self.source)
+        stored = encoding_of(self.source)
         utf8 = encoder(stored=stored, declared=self.options.encoding)
         if utf8 is None:
             raise NotHashedError(f"the desktop's text is in {self.options.encoding or stored}")
@@ -251,7 +260,3 @@ class _Look:
             contextlib.closing(read_rows(self.source, copy_out, encoding=self.options.encoding)) as rows,
         ):
             return stage_rows(self.target, mapping, rows, into=into).refused
-
-
-def _encoding(cursor: Cursor) -> str:
-    return cursor.connection.info.parameter_status("server_encoding") or "UTF8"
