@@ -25,7 +25,7 @@ UPDATE jobtasks SET taskorder = taskorder + 1 WHERE job_id % 1000 = 8;
 def measure_line(console: Console, settings: Settings) -> None:
     """Print full runs of the fifteen tables, by the engine, on databases that have been synced."""
     table = Table(title="The office of the demo over 30 ms and 20 Mbit/s, full runs", title_justify="left")
-    for heading in ("situation", "transfer", "rows read", "rows written", "seconds", "MB on the line"):
+    for heading in ("situation", "transfer", "rows read", "rows written", "seconds", "MB on the line", "round trips"):
         table.add_column(heading, justify="left" if heading in ("situation", "transfer") else "right")
     with connect(settings.desktop) as desktop, through_a_link(settings.mobile) as line:
         edit_office(desktop)
@@ -38,7 +38,7 @@ def measure_line(console: Console, settings: Settings) -> None:
     console.print(table)
 
 
-def _run(desktop: Connection, line: Line, transfer: Transfer) -> tuple[str, str, str, str]:
+def _run(desktop: Connection, line: Line, transfer: Transfer) -> tuple[str, ...]:
     options = dataclasses.replace(Options(), transfer=transfer)
     before, began, read, written = line.passed(), time.monotonic(), 0, 0
     with connect(line.endpoint) as mobile:
@@ -46,4 +46,5 @@ def _run(desktop: Connection, line: Line, transfer: Transfer) -> tuple[str, str,
             result = sync_forward(TableExtract(spec=spec), source=desktop, target=mobile, specs=TABLES, options=options)
             read, written = read + result.extracted, written + result.written
     seconds = time.monotonic() - began
-    return f"{read:,}", f"{written:,}", f"{seconds:.1f}", f"{(line.passed() - before) / 1e6:.2f}"
+    octets, round_trips = (after - then for after, then in zip(line.passed(), before, strict=True))
+    return f"{read:,}", f"{written:,}", f"{seconds:.1f}", f"{octets / 1e6:.2f}", f"{round_trips}"

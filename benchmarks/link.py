@@ -29,6 +29,8 @@ class Link:
         #: When the line is free again, by direction.
         self.free = {"up": 0.0, "down": 0.0}
         self.passed = {"up": 0, "down": 0}
+        #: How often the server answered a client.
+        self.round_trips = 0
 
     async def connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Join one client with the server until either leaves; or, asked for a report, give it."""
@@ -36,10 +38,15 @@ class Link:
             to_server = await asyncio.open_unix_connection(f"{self.host}/.s.PGSQL.{self.port}")
         else:
             to_server = await asyncio.open_connection(self.host, self.port)
+        asked = asyncio.Event()
         with contextlib.suppress(ConnectionError, asyncio.CancelledError):
-            await asyncio.gather(self._pass(reader, to_server[1], "up"), self._pass(to_server[0], writer, "down"))
+            await asyncio.gather(
+                self._pass(reader, to_server[1], "up", asked), self._pass(to_server[0], writer, "down", asked)
+            )
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: str) -> None:
+    async def _pass(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: str, asked: asyncio.Event
+    ) -> None:
         loop = asyncio.get_running_loop()
         waiting: asyncio.Queue[tuple[float, bytes] | None] = asyncio.Queue(maxsize=64)
 
@@ -54,6 +61,11 @@ class Link:
         delivery = asyncio.create_task(deliver())
         while block := await reader.read(BLOCK):
             self.passed[way] += len(block)
+            if way == "up":
+                asked.set()
+            elif asked.is_set():
+                asked.clear()
+                self.round_trips += 1
             self.free[way] = max(self.free[way], loop.time()) + len(block) / self.bytes_a_second
             await waiting.put((self.free[way] + self.delay, block))
         await waiting.put(None)
@@ -83,13 +95,14 @@ class Line:
         assert process.stdout is not None
         self.endpoint = dataclasses.replace(endpoint, host="127.0.0.1", port=int(process.stdout.readline()))
 
-    def passed(self) -> int:
-        """Bytes that went over the line so far, both ways."""
+    def passed(self) -> tuple[int, int]:
+        """Bytes that went over the line so far, both ways; and round trips."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write("\n")
         self._process.stdin.flush()
-        return sum(json.loads(self._process.stdout.readline()).values())
+        octets, round_trips = json.loads(self._process.stdout.readline())
+        return octets, round_trips
 
 
 async def main() -> None:
@@ -106,7 +119,7 @@ async def main() -> None:
     sys.stdout.flush()
     loop = asyncio.get_running_loop()
     while await loop.run_in_executor(None, sys.stdin.readline):
-        sys.stdout.write(json.dumps(link.passed) + "\n")
+        sys.stdout.write(json.dumps([sum(link.passed.values()), link.round_trips]) + "\n")
         sys.stdout.flush()
     server.close()
 

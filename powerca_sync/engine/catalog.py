@@ -1,11 +1,12 @@
 """Ask a live database what a table is: columns, keys, references, rules. The only source of such facts."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from psycopg import sql
 
-from powerca_sync.engine.database import Cursor
+from powerca_sync.engine.database import Cursor, Question
 from powerca_sync.engine.sql import load
 from powerca_sync.errors import SchemaMismatchError
 
@@ -117,16 +118,25 @@ def schema_and_name(name: str) -> tuple[str, str]:
 
 def read_tables(cursor: Cursor, names: Iterable[str]) -> dict[str, Table]:
     """The tables of those names that exist and that this role may look up, in one round trip."""
-    wanted = {name: schema_and_name(name) for name in names}
-    cursor.execute(
-        load("catalog.sql"),
-        {
-            "schemas": [schema for schema, _ in wanted.values()],
-            "names": [table for _, table in wanted.values()],
-        },
-    )
+    wanted = tuple(names)
+    cursor.execute(*asked_tables(wanted))
+    return answered_tables(wanted, cursor.fetchall())
+
+
+def asked_tables(names: Sequence[str]) -> Question:
+    """What `answered_tables` needs to be answered."""
+    wanted = [schema_and_name(name) for name in names]
+    return load("catalog.sql"), {
+        "schemas": [schema for schema, _ in wanted],
+        "names": [table for _, table in wanted],
+    }
+
+
+def answered_tables(names: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> dict[str, Table]:
+    """The tables of those names that exist and that this role may look up."""
     found = {}
-    for (name, (schema, table)), row in zip(wanted.items(), cursor.fetchall(), strict=True):
+    for name, row in zip(names, rows, strict=True):
+        schema, table = schema_and_name(name)
         oid, kind, has_children, columns, unique_keys, foreign_keys, checks = row
         if oid is None:
             continue

@@ -7,11 +7,11 @@ connection and behind a pooler in transaction mode.
 import contextlib
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, LiteralString
 
 import psycopg
-from psycopg import IsolationLevel, sql
+from psycopg import sql
 
 from powerca_sync.errors import (
     ConfigurationError,
@@ -24,6 +24,8 @@ from powerca_sync.settings import Endpoint
 Connection = psycopg.Connection[tuple[Any, ...]]
 Cursor = psycopg.Cursor[tuple[Any, ...]]
 Statement = LiteralString | sql.SQL | sql.Composed
+#: A statement and its parameters.
+Question = tuple[Statement | bytes, Mapping[str, Any] | Sequence[Any] | None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,18 +123,23 @@ def connect(endpoint: Endpoint) -> Connection:
 
 @contextlib.contextmanager
 def transaction(
-    connection: Connection, *, timezone: str, timeouts: Timeouts, snapshot: bool = False, stable: bool = False
+    connection: Connection,
+    *,
+    timezone: str,
+    timeouts: Timeouts,
+    snapshot: bool = False,
+    stable: bool = False,
+    first: Sequence[Question] = (),
 ) -> Iterator[Cursor]:
     """One transaction in which values have their canonical text form; commits, or rolls back on an exception.
 
     With `snapshot` it is READ ONLY and REPEATABLE READ, so that all it reads is of one instant; `stable` is the same
     for one that makes temporary tables. Otherwise it is READ COMMITTED, so that each statement sees what others
-    committed before it.
+    committed before it. What is asked `first` travels with its begin: read the `answers` of the cursor.
     """
-    isolation = IsolationLevel.REPEATABLE_READ if snapshot or stable else IsolationLevel.READ_COMMITTED
-    connection.isolation_level = isolation
+    level = sql.SQL("REPEATABLE READ" if snapshot or stable else "READ COMMITTED")
     # Never READ WRITE: that would override a server that went read-only because its disk is full.
-    connection.read_only = True if snapshot else None
+    begin = sql.SQL("BEGIN ISOLATION LEVEL {}{}").format(level, sql.SQL(" READ ONLY" if snapshot else ""))
     settings = TEXT_FORM | {
         "TimeZone": timezone,
         # A role without BYPASSRLS must fail rather than see, or delete, only some rows.
@@ -144,15 +151,62 @@ def transaction(
         # For a million hashed contents, which otherwise go to disk.
         "hash_mem_multiplier": "3",
     }
-    with connection.transaction(), connection.cursor() as cursor:
-        configure(cursor, settings)
+    with _ending(connection), connection.cursor() as cursor:
+        # In one message, because over a slow line it is the round trips that cost.
+        opening: list[Question] = [(begin, None), (_settings(settings), None), (_CHECKED_AT_ONCE, None)]
+        cursor.execute(_together(connection, [*opening, *first]))
+        for _ in opening if first else ():
+            cursor.nextset()
         yield cursor
 
 
+@contextlib.contextmanager
+def _ending(connection: Connection) -> Iterator[None]:
+    """Commit what was begun inside, or roll it back."""
+    try:
+        yield
+    except psycopg.Rollback:
+        connection.rollback()
+    except BaseException:
+        # What went wrong is known; that the connection is lost as well is no news.
+        with contextlib.suppress(psycopg.Error):
+            connection.rollback()
+        raise
+    else:
+        connection.commit()
+
+
+def ask(cursor: Cursor, *questions: Question) -> tuple[list[tuple[Any, ...]], ...]:
+    """Execute statements that answer rows, all in one round trip; the rows of each."""
+    cursor.execute(_together(cursor.connection, questions))
+    return answers(cursor)
+
+
+def answers(cursor: Cursor) -> tuple[list[tuple[Any, ...]], ...]:
+    """The rows of each of the statements that were executed together."""
+    found = [cursor.fetchall()]
+    while cursor.nextset():
+        found.append(cursor.fetchall())
+    return tuple(found)
+
+
+def _together(connection: Connection, questions: Sequence[Question]) -> bytes:
+    # Several statements can be one message only in the simple protocol, which knows no parameters.
+    literal = psycopg.ClientCursor(connection).mogrify
+    return ";\n".join(literal(statement, parameters) for statement, parameters in questions).encode()
+
+
+_CHECKED_AT_ONCE = sql.SQL("SET CONSTRAINTS ALL IMMEDIATE")
+
+
 def configure(cursor: Cursor, settings: dict[str, str]) -> None:
-    """Set run-time parameters until the transaction ends, and have deferred constraints speak at once."""
+    """Set run-time parameters until the transaction ends."""
+    cursor.execute(_settings(settings))
+
+
+def _settings(settings: dict[str, str]) -> sql.Composed:
     calls = (sql.SQL("set_config({}, {}, true)").format(name, value) for name, value in settings.items())
-    cursor.execute(sql.SQL("SELECT {}; SET CONSTRAINTS ALL IMMEDIATE").format(sql.SQL(", ").join(calls)))
+    return sql.SQL("SELECT {}").format(sql.SQL(", ").join(calls))
 
 
 def timezone_of(connection: Connection) -> str:

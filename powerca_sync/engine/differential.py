@@ -8,15 +8,16 @@ column, and are put into staging there. So the merge finds in staging what it wo
 import contextlib
 import dataclasses
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import psycopg
 from psycopg import sql
 
 from powerca_sync.engine import sides
 from powerca_sync.engine.canonical import encoder
-from powerca_sync.engine.database import Cursor, encoding_of, is_refusal, one_row
+from powerca_sync.engine.database import Cursor, Question, ask, encoding_of, is_refusal, one_row
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.statements import differential as statements
 from powerca_sync.engine.statements.verify import Side
@@ -37,11 +38,14 @@ class Differences:
     #: Rows of the source, those that phones made included; and without them.
     rows: int
     own: int
-    #: Conditions on the source's row `s` and on the target's row `t`: what it is has to come from the source.
+    #: Conditions on the source's row (or image of a pulled one) `s` and on the target's row `t`: what it is has to come
+    #: from the source.
     at_source: sql.Composable
     at_target: sql.Composable
     #: Whether any row has to come.
     any: bool
+    #: What the target answered to `standing`.
+    standing: tuple[int, ...] | None
 
 
 def find_differences(
@@ -54,20 +58,18 @@ def find_differences(
     has_ledger: bool,
     encoding: str | None,
     reading: Callable[[], contextlib.AbstractContextManager[None]],
+    standing: bool,
 ) -> Differences | None:
     """Compare the sides by digests; None where they cannot make the same ones, so that every row has to travel.
 
     `rows` is how many there are, roughly; rows of the `quarantined` keys travel in any case; `encoding` is what the
-    source's text is said to be in where it does not know; errors inside `reading` are the source's. Only reads. The
-    source is left in the same snapshot.
+    source's text is said to be in where it does not know; errors inside `reading` are the source's. With `standing` the
+    target is asked in the same breath what `statements.count_standing` answers. Only reads. The source is left in the
+    same snapshot.
     """
     if any(column.raw is not None and column.name in mapping.spec.key for column in mapping.synced):
         # A row that goes to quarantine is known by the source's own text of its key.
         return None
-    with reading():
-        if has_ledger and one_row(source, statements.has_pulled_rows(), [mapping.spec.desktop])[0]:
-            # Which of equal rows is the copy of a phone's is told by more than the digests are made of.
-            return None
     at_source = encoder(stored=encoding_of(source), declared=encoding)
     at_target = encoder(stored=encoding_of(target))
     if at_source is None or at_target is None:
@@ -80,18 +82,27 @@ def find_differences(
         dataclasses.replace(side, summed=sql.SQL("({}) AND NOT {}").format(side.summed, keys))
         for side, keys in zip((here, there), waiting, strict=True)
     )
+    images = None
+    with reading():
+        if has_ledger and one_row(source, statements.has_pulled_rows(), [mapping.spec.desktop])[0]:
+            images = dataclasses.replace(
+                sides.ledger_side(mapping, at_source), summed=sql.SQL("NOT {}").format(waiting[0])
+            )
     digits = 0
     while 16**digits * COARSE < rows:
         digits += 1
-    coarse = _compare(source, target, here, there, digits, reading=reading)
+    also = ((statements.count_standing(mapping), None),) if standing else ()
+    coarse = _compare(source, target, here, there, digits, images=images, reading=reading, also=also)
     if coarse is None:
         return None
-    total, own, prefixes = coarse
+    total, own, prefixes, counts = coarse
     if prefixes and rows > COARSE:
-        fine = _compare(source, target, here, there, digits + 1, within=prefixes, before=digits, reading=reading)
+        fine = _compare(
+            source, target, here, there, digits + 1, images=images, within=prefixes, before=digits, reading=reading
+        )
         if fine is None:
             return None
-        *_, prefixes = fine
+        *_, prefixes, _ = fine
     conditions = (
         sql.SQL("({} OR {})").format(statements.having_prefixes(side, prefixes), keys)
         for side, keys in zip((here, there), waiting, strict=True)
@@ -102,6 +113,7 @@ def find_differences(
         at_source=next(conditions),
         at_target=next(conditions),
         any=bool(prefixes or quarantined),
+        standing=counts,
     )
 
 
@@ -112,35 +124,41 @@ def _compare(
     there: Side,
     digits: int,
     *,
+    images: Side | None,
     reading: Callable[[], contextlib.AbstractContextManager[None]],
     within: Sequence[str] | None = None,
     before: int = 0,
-) -> tuple[int, int, tuple[str, ...]] | None:
-    """How many of the source's rows were looked at, of them the desktop's own, and the prefixes that differ."""
+    also: Sequence[Question] = (),
+) -> tuple[int, int, tuple[str, ...], tuple[int, ...] | None] | None:
+    """How many of the source's rows were looked at, of them the desktop's own, the prefixes that differ, and the row
+    that answers what is asked of the target `also`.
+    """
     with ThreadPoolExecutor(max_workers=1) as thread:
         # Each server has its own work.
-        answer = thread.submit(_ask, target, statements.digests(there, digits, within, before))
+        answer = thread.submit(ask, target, (statements.digests(there, digits, within, before), None), *also)
         at_source: Digests | None = None
         with reading():
             try:
                 with source.connection.transaction():
-                    at_source = _ask(source, statements.digests(here, digits, within, before))
+                    source.execute(statements.digests(here, digits, within, before, images=images))
+                    at_source = _by_prefix(source.fetchall())
             except psycopg.Error as exc:
                 if not is_refusal(exc) and exc.sqlstate not in _UNKNOWN:
                     raise
-        at_target = answer.result()
+        found, *answers = answer.result()
+        at_target = _by_prefix(found)
     if at_source is None:
         return None
     different = (
         prefix for prefix in at_source.keys() | at_target.keys() if _own(at_source, prefix) != _own(at_target, prefix)
     )
     rows = sum(rows for rows, _, _ in at_source.values())
-    return rows, sum(own for _, own, _ in at_source.values()), tuple(sorted(different))
+    own = sum(own for _, own, _ in at_source.values())
+    return rows, own, tuple(sorted(different)), answers[0][0] if answers else None
 
 
-def _ask(cursor: Cursor, statement: sql.Composed) -> Digests:
-    cursor.execute(statement)
-    return {prefix: (rows, int(own), digest) for prefix, rows, own, digest in cursor.fetchall()}
+def _by_prefix(rows: Iterable[tuple[Any, ...]]) -> Digests:
+    return {prefix: (rows, own, digest) for prefix, rows, own, digest in rows}
 
 
 #: The digest of no row: that of three zeros.

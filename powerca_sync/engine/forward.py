@@ -15,12 +15,13 @@ from collections.abc import Callable, Sequence
 
 from powerca_sync.engine import state
 from powerca_sync.engine.accounting import account
-from powerca_sync.engine.database import Connection, explained, timezone_of, transaction
+from powerca_sync.engine.catalog import answered_tables, asked_tables
+from powerca_sync.engine.database import Connection, answers, explained, timezone_of, transaction
 from powerca_sync.engine.extract import TableExtract, TextRows
 from powerca_sync.engine.landed import check_landed
 from powerca_sync.engine.merge import MergePlan, MergeResult, OvertakenError, apply_merge
 from powerca_sync.engine.result import ForwardResult, Options
-from powerca_sync.engine.steps import Ready, TableRun
+from powerca_sync.engine.steps import Ready, TableRun, tables_wanted
 from powerca_sync.errors import ContentionError, DatabaseUnavailableError, SyncError
 from powerca_sync.tables import TableSpec
 
@@ -47,22 +48,11 @@ def sync_forward(
     doing = f"syncing table `{spec.mobile}`"
     try:
         with explained(doing):
-            state.prepare_target(target)
             with explained(f"{doing}: reading the source"):
                 timezone = options.timezone or timezone_of(source)
-            with (
-                transaction(target, timezone=timezone, timeouts=options.timeouts) as target_cursor,
-                contextlib.ExitStack() as snapshot,
-            ):
-                state.lock(
-                    target_cursor, spec.mobile, f"Table `{spec.mobile}` is being synced", wait=options.timeouts.table
-                )
-                with explained(f"{doing}: reading the source"):
-                    source_cursor = snapshot.enter_context(
-                        transaction(source, timezone=timezone, timeouts=options.timeouts, snapshot=True)
-                    )
-                run = TableRun(what, source=source_cursor, target=target_cursor, specs=specs, options=options)
-                return _carry_out(run, all_is_read=snapshot.close)
+            while (result := _in_one_transaction(what, source, target, specs, options, timezone)) is None:
+                state.prepare_target(target)
+            return result
     except SyncError as exc:
         if not target.closed:
             state.record_failure(target, spec.mobile, str(exc))
@@ -74,6 +64,36 @@ def sync_forward(
         raise DatabaseUnavailableError(
             f"{doing} failed: the connection was lost ({exc}). Nothing was written; it is tried again."
         ) from exc
+
+
+def _in_one_transaction(
+    what: TableExtract | TextRows,
+    source: Connection,
+    target: Connection,
+    specs: Sequence[TableSpec],
+    options: Options,
+    timezone: str,
+) -> ForwardResult | None:
+    """None where the target has yet to be prepared; nothing was done then."""
+    name = what.spec.mobile
+    wanted = tables_wanted(what.spec, specs)
+    first = (state.try_lock(name), state.is_prepared(), asked_tables(wanted))
+    with (
+        transaction(target, timezone=timezone, timeouts=options.timeouts, first=first) as target_cursor,
+        contextlib.ExitStack() as snapshot,
+    ):
+        [(locked,)], [(prepared,)], found = answers(target_cursor)
+        if not prepared:
+            return None
+        if not locked:
+            state.lock(target_cursor, name, f"Table `{name}` is being synced", wait=options.timeouts.table)
+        with explained(f"syncing table `{name}`: reading the source"):
+            source_cursor = snapshot.enter_context(
+                transaction(source, timezone=timezone, timeouts=options.timeouts, snapshot=True)
+            )
+        tables = answered_tables(wanted, found)
+        run = TableRun(what, source=source_cursor, target=target_cursor, specs=specs, options=options, tables=tables)
+        return _carry_out(run, all_is_read=snapshot.close)
 
 
 def _carry_out(run: TableRun, *, all_is_read: Callable[[], None]) -> ForwardResult:

@@ -1,7 +1,8 @@
 """Which rows are this office's: the organisations of the desktop, and the way from a row to its organisation."""
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import psycopg
 from psycopg import sql
@@ -74,7 +75,7 @@ class Scope:
 
 def read_office(source: Cursor, specs: Sequence[TableSpec], identity: str) -> Office:
     """Whose organisations the source (known by `identity`) has; None where no spec says what an office is."""
-    spec = next((spec for spec in specs if spec.defines_offices), None)
+    spec = _defining_offices(specs)
     if spec is None:
         return Office(identity=identity, orgs=None)
     tables = read_tables(source, [spec.desktop])
@@ -97,25 +98,45 @@ def read_office(source: Cursor, specs: Sequence[TableSpec], identity: str) -> Of
 def as_the_target_has_it(
     cursor: Cursor, office: Office, specs: Sequence[TableSpec], tables: Mapping[str, Table]
 ) -> Office:
-    """The same office with its organisations in the target's text form: `01` and `1` are one if they are numbers there.
+    """The same office with its organisations in the target's text form.
 
     Raises `SchemaMismatchError` for an organisation that cannot be a key there.
     """
-    spec = next((spec for spec in specs if spec.defines_offices), None)
-    if spec is None or office.orgs is None:
+    if office.orgs is None:
         return office
+    with fitting_there(specs):
+        cursor.execute(organisations_there(office, specs, tables))
+    return dataclasses.replace(office, orgs=tuple(org for (org,) in cursor.fetchall()))
+
+
+def organisations_there(office: Office, specs: Sequence[TableSpec], tables: Mapping[str, Table]) -> sql.Composed:
+    """A query for the organisations in the target's text form: `01` and `1` are one if they are numbers there."""
+    spec = _defining_offices(specs)
+    if spec is None or office.orgs is None:
+        return sql.SQL("SELECT NULL::text WHERE {}").format(False)
     column = Scope(office=office, specs=specs, tables=tables).table(spec.mobile).required(spec.key[0])
-    values = sql.SQL("SELECT DISTINCT o::{}::text FROM unnest(%s::text[]) AS o ORDER BY 1").format(
-        sql.SQL(column.type)  # format_type() quotes it
+    return sql.SQL("SELECT DISTINCT o::{}::text FROM unnest({}::text[]) AS o ORDER BY 1").format(
+        sql.SQL(column.type),  # format_type() quotes it
+        list(office.orgs),
     )
+
+
+@contextlib.contextmanager
+def fitting_there(specs: Sequence[TableSpec]) -> Iterator[None]:
+    """Raises `SchemaMismatchError` where `organisations_there` finds one that cannot be a key at the target."""
     try:
-        cursor.execute(values, [list(office.orgs)])
+        yield
     except psycopg.DataError as exc:
+        spec = _defining_offices(specs)
+        where = spec and f"{spec.mobile}.{spec.key[0]}"
         raise SchemaMismatchError(
-            f"An organisation of the source does not fit `{spec.mobile}.{column.name}` at the target: "
+            f"An organisation of the source does not fit `{where}` at the target: "
             f"{exc.diag.message_primary}. Nothing was read. Correct it at the source, or the column's type."
         ) from exc
-    return dataclasses.replace(office, orgs=tuple(org for (org,) in cursor.fetchall()))
+
+
+def _defining_offices(specs: Sequence[TableSpec]) -> TableSpec | None:
+    return next((spec for spec in specs if spec.defines_offices), None)
 
 
 def office_reference(spec: TableSpec, specs: Sequence[TableSpec]) -> Reference | None:

@@ -21,11 +21,11 @@ from powerca_sync.engine.database import Connection, Cursor, explained, one_row,
 from powerca_sync.engine.extract import TableExtract
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.merge import MergePlan, MergeResult
-from powerca_sync.engine.office import Office, Scope
+from powerca_sync.engine.office import Office, Scope, as_the_target_has_it
 from powerca_sync.engine.planned import PlannedTables
 from powerca_sync.engine.result import ForwardResult, Options
 from powerca_sync.engine.statements import preview as statements
-from powerca_sync.engine.steps import Counted, Ready, TableRun
+from powerca_sync.engine.steps import Counted, Ready, TableRun, tables_wanted
 from powerca_sync.errors import SyncError, UnsafeTargetError
 from powerca_sync.tables import TableSpec, in_order
 
@@ -170,7 +170,14 @@ class _Planner:
 
     def _plan(self, what: TableExtract) -> TablePlan:
         self.earlier.check_foreseeable(what.spec)
-        run = _PlannedRun(what, source=self.source, target=self.target, specs=self.specs, options=self.options)
+        run = _PlannedRun(
+            what,
+            source=self.source,
+            target=self.target,
+            specs=self.specs,
+            options=self.options,
+            tables=read_tables(self.target, tables_wanted(what.spec, self.specs)),
+        )
         run.earlier = self.earlier
         ready = run.prepare(all_is_read=lambda: None)
         plan = run.plan(ready)
@@ -226,22 +233,30 @@ class _PlannedRun(TableRun):
     earlier: PlannedTables
 
     def __init__(
-        self, what: TableExtract, *, source: Cursor, target: Cursor, specs: Sequence[TableSpec], options: Options
+        self,
+        what: TableExtract,
+        *,
+        source: Cursor,
+        target: Cursor,
+        specs: Sequence[TableSpec],
+        options: Options,
+        tables: Mapping[str, Table],
     ) -> None:
-        super().__init__(what, source=source, target=target, specs=specs, options=options)
+        super().__init__(what, source=source, target=target, specs=specs, options=options, tables=tables)
         self.refusals: list[str] = []
 
-    def scope(self, office: Office, tables: Mapping[str, Table]) -> Scope:
-        return dataclasses.replace(super().scope(office, tables), planned=self.earlier.rows)
+    def scope(self, office: Office) -> Scope:
+        return dataclasses.replace(super().scope(office), planned=self.earlier.rows)
 
-    def recall(self, office: Office) -> state.TableState:
+    def recall(self, office: Office) -> tuple[Office, state.TableState]:
         state.check_organisations(office)
+        office = as_the_target_has_it(self.target, office, self.specs, self.tables)
         if not state.is_remembered(self.target):
-            return state.TableState()
+            return office, state.TableState()
         state.check_claim(self.target, office)
         lookups = [lookup.table for lookup in self.spec.lookups]
         before = state.read_state(self.target, office, self.spec.mobile, lookups)
-        return self.earlier.as_remembered_then(before, lookups)
+        return office, self.earlier.as_remembered_then(before, lookups)
 
     @contextlib.contextmanager
     def guarded(self) -> Iterator[None]:

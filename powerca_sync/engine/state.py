@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import psycopg
+from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from powerca_sync.engine.database import Connection, Cursor, Timeouts, explained, one_row, transaction
+from powerca_sync.engine.database import Connection, Cursor, Question, Timeouts, ask, explained, one_row, transaction
 from powerca_sync.engine.office import Office
 from powerca_sync.engine.sql import load
 from powerca_sync.errors import ConfigurationError, ContentionError, UnsafeTargetError
@@ -39,7 +40,7 @@ def prepare_target(connection: Connection) -> bool:
     administrator, if the role may not.
     """
     with explained("looking for the sync's own tables at the target"):
-        if connection.execute(load("state_exists.sql")).fetchone() == (True,):
+        if connection.execute(*is_prepared()).fetchone() == (True,):
             return False
     script = load("target_state.sql")
     try:
@@ -55,15 +56,23 @@ def prepare_target(connection: Connection) -> bool:
     return True
 
 
+def is_prepared() -> Question:
+    """Whether all is there that the engine keeps at the target."""
+    return load("state_exists.sql"), None
+
+
+def try_lock(name: str) -> Question:
+    """Have this transaction be the only one with that lock; answers whether it is."""
+    return "SELECT pg_try_advisory_xact_lock(hashtextextended('powerca_sync:' || %s, 0))", [name]
+
+
 def lock(cursor: Cursor, name: str, held: str, *, wait: float) -> None:
     """Have this transaction be the only one with that lock; `ContentionError` if another has it for `wait` seconds.
 
     `held` begins its message: what the other one is doing.
     """
     give_up = time.monotonic() + wait
-    while one_row(cursor, "SELECT pg_try_advisory_xact_lock(hashtextextended('powerca_sync:' || %s, 0))", [name]) != (
-        True,
-    ):
+    while one_row(cursor, *try_lock(name)) != (True,):
         if time.monotonic() > give_up:
             raise ContentionError(
                 f"{held} by another run, which did not end within {wait:.0f} s. Nothing was read. It is tried again."
@@ -100,7 +109,10 @@ def check_organisations(office: Office) -> None:
 def check_claim(cursor: Cursor, office: Office) -> bool:
     """Whether all of the organisations are claimed; raises `UnsafeTargetError` if another desktop has one of them."""
     cursor.execute("SELECT org_id, office FROM powerca_sync.office WHERE org_id = ANY (%s)", [list(office.orgs or ())])
-    holders: dict[str, str] = dict(cursor.fetchall())
+    return _holds_all(office, dict(cursor.fetchall()))
+
+
+def _holds_all(office: Office, holders: Mapping[str, str]) -> bool:
     others = sorted(org for org, holder in holders.items() if holder != office.identity)
     if others:
         raise UnsafeTargetError(
@@ -109,6 +121,25 @@ def check_claim(cursor: Cursor, office: Office) -> bool:
             "it was moved to a new machine, run `powerca-sync init --accept-source`."
         )
     return holders.keys() >= set(office.orgs or ())
+
+
+def recall(
+    cursor: Cursor, office: Office, table: str, lookups: Sequence[str], *, orgs: sql.Composed
+) -> tuple[Office, TableState]:
+    """Claim the organisations, and read what is remembered of a table (its mobile name): in one round trip, if all are
+    claimed.
+
+    `orgs` is a query for them as the target spells them, as the office then has them too. Raises `UnsafeTargetError`
+    if another desktop has one of them.
+    """
+    check_organisations(office)
+    claimed = sql.SQL("SELECT o.org_id, o.office FROM powerca_sync.office AS o WHERE o.org_id IN ({})").format(orgs)
+    spelled, holders, [remembered] = ask(cursor, (orgs, None), (claimed, None), _remembered(office, table, lookups))
+    if office.orgs is not None:
+        office = dataclasses.replace(office, orgs=tuple(org for (org,) in spelled))
+        if not _holds_all(office, dict(holders)):
+            claim_office(cursor, office)
+    return office, _table_state(remembered)
 
 
 def is_remembered(cursor: Cursor) -> bool:
@@ -122,9 +153,15 @@ def is_remembered(cursor: Cursor) -> bool:
 
 def read_state(cursor: Cursor, office: Office, table: str, lookups: Sequence[str]) -> TableState:
     """What is remembered of a table (its mobile name)."""
-    mark, fingerprint, rows_read, used, versions, quarantined = one_row(
-        cursor, load("table_state.sql"), {"office": office.identity, "table": table, "lookups": list(lookups)}
-    )
+    return _table_state(one_row(cursor, *_remembered(office, table, lookups)))
+
+
+def _remembered(office: Office, table: str, lookups: Sequence[str]) -> Question:
+    return load("table_state.sql"), {"office": office.identity, "table": table, "lookups": list(lookups)}
+
+
+def _table_state(row: tuple[Any, ...]) -> TableState:
+    mark, fingerprint, rows_read, used, versions, quarantined = row
     return TableState(
         mark=mark,
         fingerprint=fingerprint,

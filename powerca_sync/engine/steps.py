@@ -29,7 +29,7 @@ from powerca_sync.engine.extract import (
 )
 from powerca_sync.engine.mapping import TableMapping, map_table, tables_needed
 from powerca_sync.engine.merge import MergePlan, plan_merge
-from powerca_sync.engine.office import Office, Scope, as_the_target_has_it, read_office
+from powerca_sync.engine.office import Office, Scope, fitting_there, organisations_there, read_office
 from powerca_sync.engine.result import Options, Transfer
 from powerca_sync.engine.staging import Staged, read_rows, stage_rows
 from powerca_sync.engine.statements import differential as differential_statements
@@ -94,6 +94,12 @@ class Ready:
         return self.changes.mode is Mode.FULL
 
 
+def tables_wanted(spec: TableSpec, specs: Sequence[TableSpec]) -> tuple[str, ...]:
+    """Mobile names of the target's tables of which a run of that table has to know."""
+    offices = (one.mobile for one in specs if one.defines_offices)
+    return tuple(dict.fromkeys((*tables_needed(spec, specs), *offices)))
+
+
 class TableRun:
     """The steps of one table, between the begin and the end of its two transactions."""
 
@@ -108,29 +114,34 @@ class TableRun:
         target: Cursor,
         specs: Sequence[TableSpec],
         options: Options,
+        tables: Mapping[str, Table],
     ) -> None:
+        """`tables` are the target's, those of `tables_wanted`."""
         self.what = what
         self.spec = guards.with_limits(what.spec, options.limits)
         self.source = source
         self.target = target
         self.specs = specs
         self.options = options
+        self.tables = tables
         self.started = time.monotonic()
         self.seconds: dict[str, float] = defaultdict(float)
         #: Seconds that the target took for next to no work.
         self.answered_in = 0.0
 
-    def scope(self, office: Office, tables: Mapping[str, Table]) -> Scope:
+    def scope(self, office: Office) -> Scope:
         """What is this office's; other tables are as they stand at the target."""
-        return Scope(office=office, specs=self.specs, tables=tables)
+        return Scope(office=office, specs=self.specs, tables=self.tables)
 
-    def recall(self, office: Office) -> state.TableState:
-        """Claim the office's organisations and read what is remembered of the table."""
-        state.claim_office(self.target, office)
+    def recall(self, office: Office) -> tuple[Office, state.TableState]:
+        """Claim the office's organisations, as the target spells them, and read what is remembered of the table."""
+        orgs = organisations_there(office, self.specs, self.tables)
+        lookups = [one.table for one in self.spec.lookups]
         began = time.monotonic()
-        before = state.read_state(self.target, office, self.spec.mobile, [one.table for one in self.spec.lookups])
+        with fitting_there(self.specs):
+            recalled = state.recall(self.target, office, self.spec.mobile, lookups, orgs=orgs)
         self.answered_in = time.monotonic() - began
-        return before
+        return recalled
 
     def guarded(self) -> contextlib.AbstractContextManager[None]:
         """A guard inside that refuses ends the run."""
@@ -146,30 +157,27 @@ class TableRun:
             with self.reading():
                 snapshot = read_snapshot(self.source)
                 office = read_office(self.source, self.specs, snapshot.identity)
-            tables = self._target_tables()
-            office = as_the_target_has_it(self.target, office, self.specs, tables)
-            before = self.recall(office)
-            mapping = self._map(office, tables)
+            office, before = self.recall(office)
+            mapping = self._map(office)
             changes = self._change_set(mapping, before, snapshot)
         with self.phase("compare"):
-            differences = self._differences(mapping, changes, before, snapshot)
-            if may_be_quiet and differences is not None and not differences.any:
-                counted = self._count_if_quiet(mapping, before, differences)
-                if counted is not None:
-                    return Ready(
-                        office=office,
-                        mapping=mapping,
-                        snapshot=snapshot,
-                        before=before,
-                        changes=changes,
-                        staged=Staged(read=differences.rows),
-                        echo=differences.rows - differences.own,
-                        edited=0,
-                        edited_keys=(),
-                        superseded=0,
-                        lookups=(),
-                        quiet=counted,
-                    )
+            differences = self._differences(mapping, changes, before, snapshot, standing=may_be_quiet)
+            quiet = differences and _if_quiet(differences, before)
+            if differences and quiet:
+                return Ready(
+                    office=office,
+                    mapping=mapping,
+                    snapshot=snapshot,
+                    before=before,
+                    changes=changes,
+                    staged=Staged(read=differences.rows),
+                    echo=differences.rows - differences.own,
+                    edited=0,
+                    edited_keys=(),
+                    superseded=0,
+                    lookups=(),
+                    quiet=quiet,
+                )
         with self.phase("stage"):
             staged = self._stage(mapping, changes, differences)
         if changes.mode is Mode.FULL:
@@ -181,7 +189,7 @@ class TableRun:
                     allowed=self.what.allow_mass_delete,
                 )
         with self.phase("check"):
-            echo, edited, edited_keys = self._set_aside_echo(mapping, snapshot)
+            echo, edited, edited_keys = self._set_aside_echo(mapping, snapshot, differences)
             with self.reading():
                 # A long merge is no reason to hold the source's snapshot, nor to depend on its connection.
                 all_is_read()
@@ -224,12 +232,8 @@ class TableRun:
         """The mode that was asked for."""
         return self.what.mode if isinstance(self.what, TableExtract) else Mode.FULL
 
-    def _target_tables(self) -> Mapping[str, Table]:
-        offices = (spec.mobile for spec in self.specs if spec.defines_offices)
-        return read_tables(self.target, dict.fromkeys((*tables_needed(self.spec, self.specs), *offices)))
-
-    def _map(self, office: Office, tables: Mapping[str, Table]) -> TableMapping:
-        scope = self.scope(office, tables)
+    def _map(self, office: Office) -> TableMapping:
+        scope = self.scope(office)
         if isinstance(self.what, TableExtract):
             with self.reading():
                 sources = read_tables(self.source, [self.spec.desktop])
@@ -250,7 +254,13 @@ class TableRun:
         return changes
 
     def _differences(
-        self, mapping: TableMapping, changes: ChangeSet, before: state.TableState, snapshot: Snapshot
+        self,
+        mapping: TableMapping,
+        changes: ChangeSet,
+        before: state.TableState,
+        snapshot: Snapshot,
+        *,
+        standing: bool,
     ) -> Differences | None:
         """What has to travel of a table that was synced before in the same form; None: all that is to be read."""
         settled = before.mark is not None and before.fingerprint == mapping.fingerprint
@@ -268,16 +278,8 @@ class TableRun:
             has_ledger=snapshot.has_ledger,
             encoding=self.options.encoding,
             reading=self.reading,
+            standing=standing,
         )
-
-    def _count_if_quiet(
-        self, mapping: TableMapping, before: state.TableState, differences: Differences
-    ) -> Counted | None:
-        """The target's rows, unless something else than the rows themselves may have changed for them."""
-        if before.lookups != before.versions or (before.rows_read and not differences.rows):
-            return None
-        *counts, lost = one_row(self.target, differential_statements.count_standing(mapping))
-        return None if lost else Counted(*counts)
 
     def _stage(self, mapping: TableMapping, changes: ChangeSet, differences: Differences | None) -> Staged:
         tables = [staging_statements.create_staging(mapping), plan_statements.create_actions()]
@@ -310,10 +312,14 @@ class TableRun:
         )
         return staged
 
-    def _set_aside_echo(self, mapping: TableMapping, snapshot: Snapshot) -> tuple[int, int, tuple[str, ...]]:
+    def _set_aside_echo(
+        self, mapping: TableMapping, snapshot: Snapshot, differences: Differences | None
+    ) -> tuple[int, int, tuple[str, ...]]:
         pulled = 0
         if snapshot.has_ledger and isinstance(self.what, TableExtract):
-            with contextlib.closing(self._read(extract_statements.copy_out_ledger(mapping))) as images:
+            # Of the images too only those have to come whose rows do.
+            where = sql.SQL("TRUE") if differences is None else differences.at_source
+            with contextlib.closing(self._read(extract_statements.copy_out_ledger(mapping, where))) as images:
                 pulled = stage_rows(self.target, mapping, images, into=LEDGER).accepted
         if not pulled and not mapping.source_has_owner:
             return 0, 0, ()
@@ -335,3 +341,13 @@ class TableRun:
             yield
         finally:
             self.seconds[name] += time.monotonic() - began
+
+
+def _if_quiet(differences: Differences, before: state.TableState) -> Counted | None:
+    """The target's rows, if no row has to come and nothing else may have changed for those that are there."""
+    if differences.any or differences.standing is None:
+        return None
+    if before.lookups != before.versions or (before.rows_read and not differences.rows):
+        return None
+    *counts, lost = differences.standing
+    return None if lost else Counted(*counts)

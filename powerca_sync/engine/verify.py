@@ -220,7 +220,7 @@ class _Look:
         ledger = None
         if self.snapshot.has_ledger:
             self.target.execute(staging_statements.create_ledger())
-            self._stage(mapping, extract_statements.copy_out_ledger(mapping), into=LEDGER)
+            self._stage(mapping, extract_statements.copy_out_ledger(mapping, sql.SQL("TRUE")), into=LEDGER)
             ledger = dataclasses.replace(here, side=sides.moved_ledger_side(mapping, utf8))
         unfit = self._unfit(mapping, refused, quarantined, utf8, changed=changed_too)
         return Comparison(extended, here, there, ledger=ledger, quarantined=quarantined, unfit=unfit)

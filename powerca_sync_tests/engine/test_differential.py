@@ -132,14 +132,40 @@ def test_pulled_phone_rows_are_no_difference_whether_the_desktop_marks_them_or_n
     assert sync(jobs).bytes == 0
 
 
-def test_a_table_with_pulled_rows_is_sent_whole(jobs: Pair) -> None:
+def test_rows_that_a_pull_brought_need_not_travel_again(jobs: Pair) -> None:
+    jobs.source.execute("ALTER TABLE jobs DROP source")
+    jobs.sync(JOBS, CLIENTS)
+    jobs.target.execute(
+        "INSERT INTO jobs (job_id, client_id, note, source) SELECT n, 1, 'by phone', 'M' FROM generate_series(1, 500) n"
+    )
+    jobs.pull(JOBS, CLIENTS)
+    result = sync(jobs)
+    assert (fates(result), result.bytes) == ({"echo": 500, "unchanged": 6000}, 0)
+
+
+def test_of_equal_rows_the_one_that_the_office_added_is_sent_and_the_copy_of_the_phones_is_not(jobs: Pair) -> None:
     jobs.source.execute("ALTER TABLE jobs DROP source")
     jobs.sync(JOBS, CLIENTS)
     jobs.target.execute("INSERT INTO jobs (job_id, client_id, note, source) VALUES (1, 1, 'by phone', 'M')")
     jobs.pull(JOBS, CLIENTS)
-    result = sync(jobs)
-    assert fates(result) == {"echo": 1, "unchanged": 6000}
-    assert result.bytes > 50_000
+    jobs.source.execute("INSERT INTO jobs VALUES (1, 1, 'by phone')")
+    assert fates(sync(jobs)) == {"echo": 1, "inserted": 1, "unchanged": 6000}
+    assert sync(jobs).bytes == 0
+    assert jobs.one("SELECT count(*) FROM jobs WHERE note = 'by phone' AND source = 'D'") == 1
+
+
+def test_what_the_office_did_to_a_pulled_row_is_kept_back_and_reported_whatever_is_sent(jobs: Pair) -> None:
+    jobs.source.execute("ALTER TABLE jobs DROP source")
+    jobs.sync(JOBS, CLIENTS)
+    jobs.target.execute(
+        "INSERT INTO jobs (job_id, client_id, note, source) VALUES (9001, 1, 'by phone', 'M'), (9002, 1, 'also', 'M')"
+    )
+    jobs.pull(JOBS, CLIENTS)
+    jobs.source.execute("UPDATE jobs SET note = 'edited' WHERE job_id = 9001; DELETE FROM jobs WHERE job_id = 9002")
+    for _ in range(2):
+        result = sync(jobs)
+        assert fates(result) == {"kept_mobile": 1, "unchanged": 6000}
+        assert result.bytes < 4000
 
 
 def test_an_empty_source_is_refused_as_ever(jobs: Pair) -> None:

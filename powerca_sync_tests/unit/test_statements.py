@@ -121,7 +121,7 @@ def test_what_is_read_from_the_source(golden: Callable[[str, str], None]) -> Non
     )
     statements = {
         "everything": extract.copy_out(jobs, sql.SQL("TRUE")),
-        "the ledger": extract.copy_out_ledger(jobs),
+        "the ledger": extract.copy_out_ledger(jobs, sql.SQL("TRUE")),
         "by row version": extract.changed_since_xid(2**32 + 5),
         "by stamp": extract.changed_since_time(stamped, datetime(2025, 11, 30, tzinfo=UTC)),
         "with all of a key": extract.sharing_a_key(jobs, sql.SQL("TRUE")),

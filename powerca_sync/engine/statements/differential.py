@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from psycopg import sql
 
-from powerca_sync.engine import canonical
+from powerca_sync.engine.canonical import pack, packed, source_text
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.statements.fragments import COMMA, STAGING, is_ours
 from powerca_sync.engine.statements.plan import counts_by_owner
@@ -21,38 +21,83 @@ def has_pulled_rows() -> sql.SQL:
     return sql.SQL("SELECT EXISTS (SELECT FROM powerca_sync.pulled AS l WHERE l.table_name = %s)")
 
 
-def digests(side: Side, digits: int, within: Sequence[str] | None, before: int) -> sql.Composed:
+def digests(
+    side: Side, digits: int, within: Sequence[str] | None, before: int, *, images: Side | None = None
+) -> sql.Composed:
     """Answers (prefix, rows, the desktop's own rows and their digest); prefixes are the key's digest's first digits.
 
     `within` limits them to those that begin with given prefixes of `before` digits. Sums, because two equal rows would
     cancel out in an exclusive or; hashed once more, because a sum has more digits than it takes to tell two apart. Each
-    row's digests are made once.
+    row's digests are made once. With `images` of pulled rows, a row that pairs with one is not the desktop's own.
     """
     limits: sql.Composable = sql.SQL("TRUE")
     if within is not None:
         limits = sql.SQL("left(k.key, {}) = ANY ({}::text[])").format(before, list(within))
-    first, second = (
-        sql.SQL("coalesce(sum(('x' || substr(d.content, {}, {}))::bit(64)::bigint) FILTER (WHERE d.own), 0)").format(
-            start, _HALF
+    rows = _one_by_one(side, limits) if images is None else _without_echo(side, images, limits)
+    # A product of two numbers of 64 bits may be longer; that with 0 or 1 is not, and is made faster.
+    times = sql.SQL("d.own" if images is None else "d.own::numeric")
+    sums = (
+        sql.SQL("coalesce(sum({} * ('x' || substr(d.content, {}, {}))::bit(64)::bigint), 0)").format(
+            times, start, _HALF
         )
         for start in (1, _HALF + 1)
     )
     return sql.SQL("""\
-SELECT left(d.key, {digits}), count(*), count(*) FILTER (WHERE d.own),
-    left(md5(concat_ws(' ', count(*) FILTER (WHERE d.own), {first}, {second})), 16)
+SELECT left(d.key, {digits}), sum(d.rows)::bigint, sum(d.own)::bigint,
+    left(md5(concat_ws(' ', sum(d.own), {sums})), 16)
 FROM (
-    SELECT k.key, CASE WHEN {own} THEN {content} END AS content, {own} AS own
+{rows}
+) AS d
+GROUP BY 1""").format(digits=digits, sums=COMMA.join(sums), rows=rows)
+
+
+def _one_by_one(side: Side, limits: sql.Composable) -> sql.Composed:
+    return sql.SQL("""\
+    SELECT k.key, CASE WHEN {own} THEN {content} END AS content, 1 AS rows, ({own})::int AS own
     FROM {rows}
     CROSS JOIN LATERAL (SELECT {key} AS key OFFSET 0) AS k
     WHERE {where} AND {limits}
-    OFFSET 0
-) AS d
-GROUP BY 1""").format(
-        digits=digits,
-        first=first,
-        second=second,
+    OFFSET 0""").format(
         own=side.summed,
         content=side.digest(side.content()),
+        rows=side.rows,
+        key=side.key_digest(),
+        where=side.where,
+        limits=limits,
+    )
+
+
+def _without_echo(side: Side, images: Side, limits: sql.Composable) -> sql.Composed:
+    """Rows and images pair as multisets, as in `staging.set_aside_echo`: first the rows that are marked as phones'."""
+    return sql.SQL("""\
+    SELECT e.key, e.content, count(*) FILTER (WHERE e.is_row) AS rows, greatest(
+        count(*) FILTER (WHERE e.is_row AND e.own) - greatest(
+            count(*) FILTER (WHERE e.own AND NOT e.is_row) - count(*) FILTER (WHERE e.is_row AND NOT e.own), 0
+        ), 0
+    ) AS own
+    FROM (
+{rows}
+    UNION ALL
+{images}
+    ) AS e
+    GROUP BY e.key, e.content, e.owned""").format(
+        rows=_whole(side, limits, is_row=True), images=_whole(images, limits, is_row=False)
+    )
+
+
+def _whole(side: Side, limits: sql.Composable, *, is_row: bool) -> sql.Composed:
+    """Rows with all that is told of them, also what phones own."""
+    return sql.SQL("""\
+    (
+        SELECT k.key, {content} AS content, {owned} AS owned, {own} AS own, {is_row} AS is_row
+        FROM {rows}
+        CROSS JOIN LATERAL (SELECT {key} AS key OFFSET 0) AS k
+        WHERE {where} AND {limits}
+    )""").format(
+        content=side.digest(side.content()),
+        owned=side.digest(packed(side.owned.values())) if side.owned else sql.SQL("NULL"),
+        own=side.summed,
+        is_row=is_row,
         rows=side.rows,
         key=side.key_digest(),
         where=side.where,
@@ -65,8 +110,8 @@ def having_keys(alias: str, key: Sequence[str], keys: Sequence[Mapping[str, str 
     if not (key and keys):
         return sql.SQL("FALSE")
     # An array, because PostgreSQL hashes it.
-    texts = [canonical.pack(one.get(name) for name in key).decode() for one in keys]
-    own = canonical.packed(canonical.source_text(sql.Identifier(alias, name)) for name in key)
+    texts = [pack(one.get(name) for name in key).decode() for one in keys]
+    own = packed(source_text(sql.Identifier(alias, name)) for name in key)
     return sql.SQL("{} = ANY ({}::text[])").format(own, texts)
 
 

@@ -31,9 +31,9 @@ def copy_out(mapping: TableMapping, where: sql.Composable) -> sql.Composed:
     return _copy_out(mapping, mapping.source.identifier, where)
 
 
-def copy_out_ledger(mapping: TableMapping) -> sql.Composed:
-    """COPY the images of pulled phone rows, in the same form as the source's own rows."""
-    return _copy_out(mapping, pulled_images(mapping), sql.SQL("TRUE"))
+def copy_out_ledger(mapping: TableMapping, where: sql.Composable) -> sql.Composed:
+    """COPY the images of pulled phone rows for which `where` holds, in the same form as the source's own rows."""
+    return _copy_out(mapping, pulled_images(mapping), where)
 
 
 def pulled_images(mapping: TableMapping) -> sql.Composed:
