@@ -24,7 +24,7 @@ def account(run: TableRun, ready: Ready, plan: MergePlan, merged: MergeResult, c
     fates = {
         "inserted": merged.inserted,
         "updated": merged.updated,
-        "unchanged": plan.unchanged,
+        "unchanged": plan.unchanged + ready.staged.alike,
         "kept_mobile": plan.keep + plan.conflict + ready.edited,
         "echo": ready.echo,
         "quarantined": quarantined,

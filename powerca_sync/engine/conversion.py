@@ -139,6 +139,11 @@ def tells_apart(source: Column, target: Column) -> bool:
     return source.category != "S" or source.base in (target.base, "bpchar") or target.base in _TEXT
 
 
+def is_compared_as_text(column: Column) -> bool:
+    """Whether two values of a column that are equal have one text, in the form in which they are compared."""
+    return column.base in _EXACT | _TEXT | {"numeric"}
+
+
 def comparable(value: sql.Composable, column: Column) -> sql.Composable:
     """An expression over `value` whose equality is equality of the text form in collation "C", as cheap as it can be.
 

@@ -2,7 +2,8 @@
 
 Both servers make digests of their rows by prefixes of the key's digest, coarse ones first, then finer ones of those
 that differ. Only rows of the last that differ are sent; the others are at the target already, equal in every synced
-column, and are put into staging there. So the merge finds in staging what it would find if every row had been sent.
+column. The merge is the same: it looks at no row of the target but those of the keys that were sent, or, where what
+becomes of a row may depend on rows of other keys, finds the others in staging too, filled in at the target.
 """
 
 import contextlib
@@ -17,6 +18,7 @@ from psycopg import sql
 
 from powerca_sync.engine import sides
 from powerca_sync.engine.canonical import encoder
+from powerca_sync.engine.conversion import is_compared_as_text
 from powerca_sync.engine.database import Cursor, Question, ask, encoding_of, is_refusal, one_row
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.statements import differential as statements
@@ -35,9 +37,10 @@ Digests = dict[str, tuple[int, int, str]]
 class Differences:
     """Where the two sides differ."""
 
-    #: Rows of the source, those that phones made included; and without them.
+    #: Rows of the source, those that phones made included.
     rows: int
-    own: int
+    #: Of them, the desktop's own that are at the target, equal in every column.
+    alike: int
     #: Conditions on the source's row (or image of a pulled one) `s` and on the target's row `t`: what it is has to come
     #: from the source.
     at_source: sql.Composable
@@ -92,29 +95,53 @@ def find_differences(
     while 16**digits * COARSE < rows:
         digits += 1
     also = ((statements.count_standing(mapping), None),) if standing else ()
-    coarse = _compare(source, target, here, there, digits, images=images, reading=reading, also=also)
-    if coarse is None:
+    found = _compare(source, target, here, there, digits, images=images, reading=reading, also=also)
+    finer = None
+    if found and found.different and rows > COARSE:
+        finer = _compare(source, target, here, there, digits + 1, images=images, reading=reading, within=found)
+    if found is None or (finer is None and rows > COARSE and found.different):
         return None
-    total, own, prefixes, counts = coarse
-    if prefixes and rows > COARSE:
-        fine = _compare(
-            source, target, here, there, digits + 1, images=images, within=prefixes, before=digits, reading=reading
-        )
-        if fine is None:
-            return None
-        *_, prefixes, _ = fine
+    different = (finer or found).different
     conditions = (
-        sql.SQL("({} OR {})").format(statements.having_prefixes(side, prefixes), keys)
+        sql.SQL("({} OR {})").format(statements.having_prefixes(side, different), keys)
         for side, keys in zip((here, there), waiting, strict=True)
     )
     return Differences(
-        rows=total,
-        own=own,
+        rows=found.rows,
+        alike=found.alike + (finer.alike if finer else 0),
         at_source=next(conditions),
         at_target=next(conditions),
-        any=bool(prefixes or quarantined),
-        standing=counts,
+        any=bool(different or quarantined),
+        standing=found.standing,
     )
+
+
+def stands_alone(mapping: TableMapping) -> bool:
+    """Whether what becomes of a row depends on no other row of its table but those of its key."""
+    of_other_rows = any(key.parent == (mapping.target.schema, mapping.target.name) for key in mapping.target.references)
+    of_other_rows |= any(reference.parent == mapping.spec.mobile for reference in mapping.checked_references())
+    staged = {column.name for column in mapping.staged}
+    key = set(mapping.spec.key)
+    of_other_rows |= any(
+        staged.issuperset(unique.columns) and not (key and key <= set(unique.columns))
+        for unique in mapping.target.unique_keys
+    )
+    # Keys that are equal, but not as text, may be found far from each other.
+    return not of_other_rows and all(is_compared_as_text(column) for column in mapping.key)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class _Compared:
+    """What digests say of some rows."""
+
+    #: Of the source.
+    rows: int
+    #: Of them, the desktop's own under prefixes that do not differ.
+    alike: int
+    #: Prefixes that do, and how long they are.
+    different: tuple[str, ...]
+    digits: int
+    standing: tuple[int, ...] | None
 
 
 def _compare(
@@ -126,21 +153,19 @@ def _compare(
     *,
     images: Side | None,
     reading: Callable[[], contextlib.AbstractContextManager[None]],
-    within: Sequence[str] | None = None,
-    before: int = 0,
+    within: _Compared | None = None,
     also: Sequence[Question] = (),
-) -> tuple[int, int, tuple[str, ...], tuple[int, ...] | None] | None:
-    """How many of the source's rows were looked at, of them the desktop's own, the prefixes that differ, and the row
-    that answers what is asked of the target `also`.
-    """
+) -> _Compared | None:
+    """Compare prefixes of so many digits; where that was done with fewer, only `within` what differed."""
+    limits = (within.different, within.digits) if within else (None, 0)
     with ThreadPoolExecutor(max_workers=1) as thread:
         # Each server has its own work.
-        answer = thread.submit(ask, target, (statements.digests(there, digits, within, before), None), *also)
+        answer = thread.submit(ask, target, (statements.digests(there, digits, *limits), None), *also)
         at_source: Digests | None = None
         with reading():
             try:
                 with source.connection.transaction():
-                    source.execute(statements.digests(here, digits, within, before, images=images))
+                    source.execute(statements.digests(here, digits, *limits, images=images))
                     at_source = _by_prefix(source.fetchall())
             except psycopg.Error as exc:
                 if not is_refusal(exc) and exc.sqlstate not in _UNKNOWN:
@@ -149,12 +174,15 @@ def _compare(
         at_target = _by_prefix(found)
     if at_source is None:
         return None
-    different = (
-        prefix for prefix in at_source.keys() | at_target.keys() if _own(at_source, prefix) != _own(at_target, prefix)
+    prefixes = at_source.keys() | at_target.keys()
+    different = {prefix for prefix in prefixes if _own(at_source, prefix) != _own(at_target, prefix)}
+    return _Compared(
+        rows=sum(rows for rows, _, _ in at_source.values()),
+        alike=sum(own for prefix, (_, own, _) in at_source.items() if prefix not in different),
+        different=tuple(sorted(different)),
+        digits=digits,
+        standing=answers[0][0] if answers else None,
     )
-    rows = sum(rows for rows, _, _ in at_source.values())
-    own = sum(own for _, own, _ in at_source.values())
-    return rows, own, tuple(sorted(different)), answers[0][0] if answers else None
 
 
 def _by_prefix(rows: Iterable[tuple[Any, ...]]) -> Digests:

@@ -99,7 +99,7 @@ def _in_one_transaction(
 def _carry_out(run: TableRun, *, all_is_read: Callable[[], None]) -> ForwardResult:
     """All steps between the begin and the commit."""
     ready = run.prepare(all_is_read=all_is_read, may_be_quiet=True)
-    plan, merged = _merge(run, ready) if ready.quiet is None else (MergePlan(unchanged=ready.unchanged), MergeResult())
+    plan, merged = _merge(run, ready) if ready.quiet is None else (MergePlan(), MergeResult())
     if run.options.verify_on_commit and ready.quiet is None:
         with run.phase("verify"):
             check_landed(run.target, ready.mapping)

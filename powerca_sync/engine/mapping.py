@@ -65,6 +65,8 @@ class TableMapping:
     #: Source columns that stay behind because the target has no such column.
     ignored: tuple[str, ...] = ()
     asides: tuple[Aside, ...] = ()
+    #: A condition on the target's row `t`: which of them a merge looks at, the others being known to be as they should.
+    looked_at: sql.Composable = dataclasses.field(default_factory=lambda: sql.SQL("TRUE"))
 
     @property
     def has_owner(self) -> bool:

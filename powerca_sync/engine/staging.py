@@ -41,8 +41,10 @@ class Staged:
     read: int = 0
     accepted: int = 0
     refused: int = 0
-    #: Read from no one: rows that came from phones, which digests have shown to be there.
+    #: Counted as read, though digests have shown that they need not be: rows that came from phones, and the desktop's
+    #: own that are at the target already.
     echo: int = 0
+    alike: int = 0
     bytes: int = 0
 
 

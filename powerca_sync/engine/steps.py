@@ -16,7 +16,7 @@ from psycopg import sql
 from powerca_sync.engine import guards, state, validation
 from powerca_sync.engine.catalog import Table, read_tables
 from powerca_sync.engine.database import Cursor, explained, one_row
-from powerca_sync.engine.differential import Differences, find_differences
+from powerca_sync.engine.differential import Differences, find_differences, stands_alone
 from powerca_sync.engine.extract import (
     ChangeSet,
     Mode,
@@ -80,13 +80,8 @@ class Ready:
     edited_keys: tuple[str, ...]
     superseded: int
     lookups: tuple[LookupResult, ...]
-    #: Where digests have shown that there is nothing to do, and nothing is in staging: the target's rows.
+    #: Where there is nothing to do, and no staging: the target's rows.
     quiet: Counted | None = None
-
-    @property
-    def unchanged(self) -> int:
-        """Where all is quiet: the rows that are the desktop's own, on both sides."""
-        return self.staged.read - self.echo
 
     @property
     def complete(self) -> bool:
@@ -170,8 +165,8 @@ class TableRun:
                     snapshot=snapshot,
                     before=before,
                     changes=changes,
-                    staged=Staged(read=differences.rows),
-                    echo=differences.rows - differences.own,
+                    staged=Staged(read=differences.rows, alike=differences.alike),
+                    echo=differences.rows - differences.alike,
                     edited=0,
                     edited_keys=(),
                     superseded=0,
@@ -179,6 +174,8 @@ class TableRun:
                     quiet=quiet,
                 )
         with self.phase("stage"):
+            if differences and _may_be_scoped(mapping, differences, before):
+                mapping = dataclasses.replace(mapping, looked_at=differences.at_target)
             staged = self._stage(mapping, changes, differences)
         if changes.mode is Mode.FULL:
             with self.guarded():
@@ -293,13 +290,15 @@ class TableRun:
             with contextlib.closing(self._read(extract_statements.copy_out(mapping, where))) as rows:
                 staged = stage_rows(self.target, mapping, rows)
         if differences is not None:
-            sent = staged.read
-            self.target.execute(differential_statements.fill_staging(mapping, differences.at_target))
-            staged.accepted += self.target.rowcount
-            staged.read = differences.rows
+            logger.info("%s: %d of %d rows had to be sent.", self.spec.mobile, staged.read, differences.rows)
             # What is neither sent nor there as the desktop's own came from phones.
-            staged.echo = differences.rows - sent - self.target.rowcount
-            logger.info("%s: %d of %d rows had to be sent.", self.spec.mobile, sent, staged.read)
+            staged.echo = differences.rows - differences.alike - staged.read
+            staged.read = differences.rows
+            if mapping.looked_at is differences.at_target:
+                staged.alike = differences.alike
+            else:
+                self.target.execute(differential_statements.fill_staging(mapping, differences.at_target))
+                staged.accepted += self.target.rowcount
         if staged.accepted >= WORTH_ANALYZING:
             self.target.execute(sql.SQL("ANALYZE {}").format(STAGING))
         logger.info(
@@ -341,6 +340,14 @@ class TableRun:
             yield
         finally:
             self.seconds[name] += time.monotonic() - began
+
+
+def _may_be_scoped(mapping: TableMapping, differences: Differences, before: state.TableState) -> bool:
+    """Whether a merge need look at no other rows than those that have to come."""
+    if differences.standing is None or before.lookups != before.versions:
+        return False
+    *_, lost = differences.standing
+    return not lost and stands_alone(mapping)
 
 
 def _if_quiet(differences: Differences, before: state.TableState) -> Counted | None:

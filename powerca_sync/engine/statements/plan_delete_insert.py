@@ -19,9 +19,9 @@ from powerca_sync.tables import PHONE
 
 
 def has_rows(mapping: TableMapping) -> sql.Composed:
-    """Whether the office has any row in the target table, whoever wrote it."""
-    return sql.SQL("SELECT EXISTS (SELECT FROM {} AS t WHERE {})").format(
-        mapping.target.identifier, mapping.in_office("t")
+    """Whether the office has any row in the target table that is looked at, whoever wrote it."""
+    return sql.SQL("SELECT EXISTS (SELECT FROM {} AS t WHERE {} AND {})").format(
+        mapping.target.identifier, mapping.in_office("t"), mapping.looked_at
     )
 
 
@@ -52,9 +52,7 @@ INSERT INTO {unsettled} (h1, staged, existing, place)
 SELECT h1, (count(*) + sum(side)) / 2, (count(*) - sum(side)) / 2, min(place)
 FROM sides GROUP BY h1 HAVING sum(side) <> 0 OR bit_xor(h2) <> 0""").format(
         staged=_hashed(mapping, "s", sql.SQL("{} AS s").format(STAGING)),
-        owned=_hashed(
-            mapping, "t", sql.SQL("{} AS t WHERE {}").format(mapping.target.identifier, is_ours(mapping, "t"))
-        ),
+        owned=_hashed(mapping, "t", _owned(mapping)),
         unsettled=UNSETTLED,
     )
 
@@ -175,14 +173,14 @@ WHERE (SELECT count(*) FROM existing WHERE rank = 0)
         owned=_hashed(
             mapping,
             "t",
-            sql.SQL("{} AS t WHERE {}").format(mapping.target.identifier, is_ours(mapping, "t")),
+            _owned(mapping),
             sql.SQL("t.tableoid AS relation"),
         ),
         not_owned=_hashed(
             mapping,
             "t",
-            sql.SQL("{} AS t WHERE {} IS DISTINCT FROM 'D' AND {}").format(
-                mapping.target.identifier, mapping.owner("t"), mapping.in_office("t")
+            sql.SQL("{} AS t WHERE {} IS DISTINCT FROM 'D' AND {} AND {}").format(
+                mapping.target.identifier, mapping.owner("t"), mapping.in_office("t"), mapping.looked_at
             ),
             sql.SQL(
                 "t.tableoid AS relation, {owner} IS NULL AS unowned, {owner} IS NOT DISTINCT FROM {phone} AS phone"
@@ -198,6 +196,13 @@ WHERE (SELECT count(*) FROM existing WHERE rank = 0)
         echoed=ECHOED,
         gone=sql.Literal("delete" if complete else "other"),
         actions=ACTIONS,
+    )
+
+
+def _owned(mapping: TableMapping) -> sql.Composed:
+    """The desktop's own rows on the target that are looked at."""
+    return sql.SQL("{} AS t WHERE {} AND {}").format(
+        mapping.target.identifier, is_ours(mapping, "t"), mapping.looked_at
     )
 
 

@@ -10,7 +10,8 @@ from powerca_sync.tables import Deletes
 def plan_upsert(mapping: TableMapping, *, complete: bool) -> sql.Composed:
     """Pair staged and target rows by key and judge each pair. Answers (action, count).
 
-    With `complete` (the staged rows are all that the source has) target rows without a staged row are judged too.
+    With `complete` (the staged rows are all that the source has of those looked at) target rows without a staged row
+    are judged too.
     Recorded: `insert`, `update`, `delete`, `collision`, `conflict`; only counted: `unchanged`, `keep`, `stale`, `held`,
     `other`.
     """
@@ -60,17 +61,19 @@ SELECT action, count(*) FROM paired GROUP BY action""").format(
 def _one_row_a_key(mapping: TableMapping) -> sql.Composed:
     """The target's rows; where its key may repeat, only the one of each key that a desktop row speaks of."""
     if mapping.target.is_unique(mapping.spec.key):
-        return sql.SQL('(SELECT t.tableoid AS "t:relation", t.ctid AS "t:place", t.* FROM {} AS t)').format(
-            mapping.target.identifier
+        return sql.SQL('(SELECT t.tableoid AS "t:relation", t.ctid AS "t:place", t.* FROM {} AS t WHERE {})').format(
+            mapping.target.identifier, mapping.looked_at
         )
     return sql.SQL("""\
 (
         SELECT DISTINCT ON ({key}) t.tableoid AS "t:relation", t.ctid AS "t:place", t.*
         FROM {target} AS t
+        WHERE {looked_at}
         ORDER BY {key}, ({in_office}) IS NOT TRUE, ({owner} = 'D') IS NOT TRUE, {owner} IS NOT NULL, t.ctid
     )""").format(
         key=COMMA.join(sql.Identifier("t", name) for name in mapping.spec.key),
         target=mapping.target.identifier,
+        looked_at=mapping.looked_at,
         in_office=mapping.in_office("t"),
         owner=mapping.owner("t"),
     )

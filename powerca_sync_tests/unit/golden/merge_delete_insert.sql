@@ -4,7 +4,7 @@ WITH sides AS (
         FROM (SELECT "s"."ctid" AS place, ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."client", "s"."secret" COLLATE "C")::text COLLATE "C" AS content FROM "pg_temp"."powerca_staging" AS s OFFSET 0) AS c) AS s
     UNION ALL
     SELECT t.h1, t.h2, t.place, -1 FROM (SELECT c.*, hashtextextended(c.content, 0) AS h1, hashtextextended(c.content, 1) AS h2
-        FROM (SELECT "t"."ctid" AS place, ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text COLLATE "C" AS content FROM "public"."jobs" AS t WHERE "t"."source"::text = 'D' AND "t"."org_id" = ANY ('{"1","2"}') OFFSET 0) AS c) AS t
+        FROM (SELECT "t"."ctid" AS place, ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text COLLATE "C" AS content FROM "public"."jobs" AS t WHERE "t"."source"::text = 'D' AND "t"."org_id" = ANY ('{"1","2"}') AND TRUE OFFSET 0) AS c) AS t
 )
 INSERT INTO "pg_temp"."powerca_unsettled" (h1, staged, existing, place)
 SELECT h1, (count(*) + sum(side)) / 2, (count(*) - sum(side)) / 2, min(place)
@@ -25,14 +25,14 @@ WITH staged AS MATERIALIZED (
     SELECT 2::oid AS relation, u.place FROM "pg_temp"."powerca_unsettled" AS u WHERE u.existing = 1 AND u.staged + u.existing = 1
     UNION ALL
     SELECT c.relation, c.place FROM (SELECT c.*, hashtextextended(c.content, 0) AS h1, hashtextextended(c.content, 1) AS h2
-        FROM (SELECT "t"."ctid" AS place, t.tableoid AS relation, ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text COLLATE "C" AS content FROM "public"."jobs" AS t WHERE "t"."source"::text = 'D' AND "t"."org_id" = ANY ('{"1","2"}') OFFSET 0) AS c) AS c JOIN "pg_temp"."powerca_unsettled" AS u USING (h1)
+        FROM (SELECT "t"."ctid" AS place, t.tableoid AS relation, ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text COLLATE "C" AS content FROM "public"."jobs" AS t WHERE "t"."source"::text = 'D' AND "t"."org_id" = ANY ('{"1","2"}') AND TRUE OFFSET 0) AS c) AS c JOIN "pg_temp"."powerca_unsettled" AS u USING (h1)
     WHERE u.existing > 0 AND NOT (u.staged + u.existing = 1)
     UNION ALL
     SELECT c.relation, c.place
     FROM (
         SELECT c.*, row_number() OVER (PARTITION BY c.phone, c.content ORDER BY c.place) AS copy
         FROM (SELECT c.*, hashtextextended(c.content, 0) AS h1, hashtextextended(c.content, 1) AS h2
-        FROM (SELECT "t"."ctid" AS place, t.tableoid AS relation, "t"."source"::text IS NULL AS unowned, "t"."source"::text IS NOT DISTINCT FROM 'M' AS phone, ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text COLLATE "C" AS content FROM "public"."jobs" AS t WHERE "t"."source"::text IS DISTINCT FROM 'D' AND "t"."org_id" = ANY ('{"1","2"}') OFFSET 0) AS c) AS c
+        FROM (SELECT "t"."ctid" AS place, t.tableoid AS relation, "t"."source"::text IS NULL AS unowned, "t"."source"::text IS NOT DISTINCT FROM 'M' AS phone, ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text COLLATE "C" AS content FROM "public"."jobs" AS t WHERE "t"."source"::text IS DISTINCT FROM 'D' AND "t"."org_id" = ANY ('{"1","2"}') AND TRUE OFFSET 0) AS c) AS c
         WHERE c.unowned OR c.h1 IN (SELECT u.h1 FROM "pg_temp"."powerca_unsettled" AS u WHERE u.staged > 0)
     ) AS c
     -- A phone row whose copy was set aside as echo stands for that copy, and for no other row.

@@ -15,7 +15,7 @@ WITH paired AS MATERIALIZED (
             ELSE CASE "t"."source"::text WHEN 'D' THEN 'unchanged' ELSE 'keep' END
         END AS action
     FROM "pg_temp"."powerca_staging" AS s
-    FULL JOIN (SELECT t.tableoid AS "t:relation", t.ctid AS "t:place", t.* FROM "public"."jobs" AS t) AS t ON "s"."org_id" = "t"."org_id" AND "s"."job_id" = "t"."job_id"
+    FULL JOIN (SELECT t.tableoid AS "t:relation", t.ctid AS "t:place", t.* FROM "public"."jobs" AS t WHERE TRUE) AS t ON "s"."org_id" = "t"."org_id" AND "s"."job_id" = "t"."job_id"
 ), recorded AS (
     INSERT INTO "pg_temp"."powerca_actions" (action, n, staged, relation, existing, before)
     SELECT p.action, row_number() OVER (PARTITION BY p.action), p.staged, p.relation, p.existing, (SELECT ROW("t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text COLLATE "C" FROM "public"."jobs" AS t WHERE t.ctid = "p"."existing" AND t.tableoid = "p"."relation")
