@@ -10,8 +10,7 @@ from powerca_sync.engine.steps import Counted, Ready, TableRun
 
 def account(run: TableRun, ready: Ready, plan: MergePlan, merged: MergeResult, counted: Counted) -> ForwardResult:
     """What became of every row, once the guards have looked at it; `counted` is what the target has after it."""
-    rejections = validation.rejections(run.target) if ready.quiet is None else ()
-    samples = validation.samples(run.target) if rejections else ()
+    rejections, samples = validation.rejections(run.target) if ready.quiet is None else ((), ())
     conflicts = merge.conflicts(run.target, ready.mapping) if plan.conflict else ()
     quarantined = sum(rejection.rows for rejection in rejections)
     with run.guarded():

@@ -153,7 +153,7 @@ def transaction(
     }
     with _ending(connection), connection.cursor() as cursor:
         # In one message, because over a slow line it is the round trips that cost.
-        opening: list[Question] = [(begin, None), (_settings(settings), None), (_CHECKED_AT_ONCE, None)]
+        opening: list[Question] = [(begin, None), setting(settings), (_CHECKED_AT_ONCE, None)]
         cursor.execute(_together(connection, [*opening, *first]))
         for _ in opening if first else ():
             cursor.nextset()
@@ -177,17 +177,21 @@ def _ending(connection: Connection) -> Iterator[None]:
 
 
 def ask(cursor: Cursor, *questions: Question) -> tuple[list[tuple[Any, ...]], ...]:
-    """Execute statements that answer rows, all in one round trip; the rows of each."""
+    """Execute statements in one round trip; the rows of each, none for one that answers none."""
     cursor.execute(_together(cursor.connection, questions))
     return answers(cursor)
 
 
 def answers(cursor: Cursor) -> tuple[list[tuple[Any, ...]], ...]:
     """The rows of each of the statements that were executed together."""
-    found = [cursor.fetchall()]
+    found = [_rows(cursor)]
     while cursor.nextset():
-        found.append(cursor.fetchall())
+        found.append(_rows(cursor))
     return tuple(found)
+
+
+def _rows(cursor: Cursor) -> list[tuple[Any, ...]]:
+    return cursor.fetchall() if cursor.description else []
 
 
 def _together(connection: Connection, questions: Sequence[Question]) -> bytes:
@@ -201,12 +205,13 @@ _CHECKED_AT_ONCE = sql.SQL("SET CONSTRAINTS ALL IMMEDIATE")
 
 def configure(cursor: Cursor, settings: dict[str, str]) -> None:
     """Set run-time parameters until the transaction ends."""
-    cursor.execute(_settings(settings))
+    cursor.execute(*setting(settings))
 
 
-def _settings(settings: dict[str, str]) -> sql.Composed:
+def setting(settings: dict[str, str]) -> Question:
+    """Set run-time parameters until the transaction ends."""
     calls = (sql.SQL("set_config({}, {}, true)").format(name, value) for name, value in settings.items())
-    return sql.SQL("SELECT {}").format(sql.SQL(", ").join(calls))
+    return sql.SQL("SELECT {}").format(sql.SQL(", ").join(calls)), None
 
 
 def timezone_of(connection: Connection) -> str:

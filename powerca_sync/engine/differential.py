@@ -21,6 +21,7 @@ from powerca_sync.engine.canonical import encoder
 from powerca_sync.engine.conversion import is_compared_as_text
 from powerca_sync.engine.database import Cursor, Question, ask, encoding_of, is_refusal, one_row
 from powerca_sync.engine.mapping import TableMapping
+from powerca_sync.engine.state import TableState
 from powerca_sync.engine.statements import differential as statements
 from powerca_sync.engine.statements.verify import Side
 
@@ -47,8 +48,10 @@ class Differences:
     at_target: sql.Composable
     #: Whether any row has to come.
     any: bool
-    #: What the target answered to `standing`.
+    #: Counts of the target's rows, if they were asked for, as `plan.count_rows` answers.
     standing: tuple[int, ...] | None
+    #: The desktop's own rows there of which a reference leads nowhere now.
+    lost: int
 
 
 def find_differences(
@@ -112,11 +115,28 @@ def find_differences(
         at_source=next(conditions),
         at_target=next(conditions),
         any=bool(different or quarantined),
-        standing=found.standing,
+        standing=found.standing[:-1] if found.standing else None,
+        lost=found.standing[-1] if found.standing else 0,
     )
 
 
-def stands_alone(mapping: TableMapping) -> bool:
+def is_quiet(differences: Differences, before: TableState) -> bool:
+    """Whether no row has to come, and nothing else may have changed for those that are there."""
+    emptied = before.rows_read and not differences.rows
+    return not (differences.any or emptied or _is_shaken(differences, before))
+
+
+def may_be_scoped(differences: Differences, mapping: TableMapping, before: TableState) -> bool:
+    """Whether a merge need look at no other rows than those that have to come."""
+    return _stands_alone(mapping) and not _is_shaken(differences, before)
+
+
+def _is_shaken(differences: Differences, before: TableState) -> bool:
+    """Whether what rows look up or refer to may have changed since the last run."""
+    return not differences.standing or differences.lost > 0 or before.lookups != before.versions
+
+
+def _stands_alone(mapping: TableMapping) -> bool:
     """Whether what becomes of a row depends on no other row of its table but those of its key."""
     of_other_rows = any(key.parent == (mapping.target.schema, mapping.target.name) for key in mapping.target.references)
     of_other_rows |= any(reference.parent == mapping.spec.mobile for reference in mapping.checked_references())

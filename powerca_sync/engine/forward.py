@@ -11,12 +11,12 @@ import contextlib
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from powerca_sync.engine import state
 from powerca_sync.engine.accounting import account
 from powerca_sync.engine.catalog import answered_tables, asked_tables
-from powerca_sync.engine.database import Connection, answers, explained, timezone_of, transaction
+from powerca_sync.engine.database import Connection, Question, answers, ask, explained, timezone_of, transaction
 from powerca_sync.engine.extract import TableExtract, TextRows
 from powerca_sync.engine.landed import check_landed
 from powerca_sync.engine.merge import MergePlan, MergeResult, OvertakenError, apply_merge
@@ -105,7 +105,7 @@ def _carry_out(run: TableRun, *, all_is_read: Callable[[], None]) -> ForwardResu
             check_landed(run.target, ready.mapping)
     with run.phase("record"):
         result = account(run, ready, plan, merged, ready.quiet or run.count(ready))
-        _record(run, ready, result)
+        ask(run.target, *_records(run, ready, result))
     for sentence in result.warnings:
         logger.warning("[WARN] %s: %s.", run.spec.mobile, sentence)
     return dataclasses.replace(result, seconds=dict(run.seconds))
@@ -127,12 +127,11 @@ def _merge(run: TableRun, ready: Ready) -> tuple[MergePlan, MergeResult]:
     )
 
 
-def _record(run: TableRun, ready: Ready, result: ForwardResult) -> None:
-    """Store quarantine, mark and the guide's line about the run."""
+def _records(run: TableRun, ready: Ready, result: ForwardResult) -> Iterator[Question]:
+    """What stores quarantine, mark and the guide's line about the run."""
     if result.quarantined or ready.before.quarantined:
-        state.record_quarantine(run.target, ready.office, run.spec.mobile)
-    state.record_run(
-        run.target,
+        yield state.quarantine_record(ready.office, run.spec.mobile)
+    yield state.run_record(
         ready.office,
         run.spec.mobile,
         mark=ready.snapshot.mark(ready.mapping) if isinstance(run.what, TableExtract) else None,

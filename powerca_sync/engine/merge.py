@@ -6,12 +6,12 @@ plan was made: a row that somebody changed in between is not hit, and the whole 
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import psycopg
 from psycopg import sql
 
-from powerca_sync.engine.database import Cursor, configure, is_refusal, one_row
+from powerca_sync.engine.database import Cursor, ask, is_refusal, setting
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.statements import apply as apply_statements
 from powerca_sync.engine.statements import plan as plan_statements
@@ -99,16 +99,21 @@ def _plan_delete_insert(cursor: Cursor, mapping: TableMapping, counts: dict[str,
     if cursor.fetchone() == (False,):
         _count(cursor, delete_insert.plan_inserts(), counts)
         return
-    cursor.execute(delete_insert.plan_contents(mapping))
     # Without a look at how few they are, both tables would be sorted to find them.
-    cursor.execute(sql.SQL("ANALYZE {}").format(UNSETTLED))
-    settled, unsettled, with_copies = one_row(cursor, delete_insert.count_settled())
+    analyze = sql.SQL("ANALYZE {}").format(UNSETTLED)
+    contents, settled_counts = delete_insert.plan_contents(mapping), delete_insert.count_settled()
+    *_, [(settled, unsettled, with_copies)] = ask(cursor, (contents, None), (analyze, None), (settled_counts, None))
     if unsettled:
         # Thousands of copies of few contents: the planner expects a handful, and would compare each with each.
         allowed = "off" if with_copies else "on"
-        configure(cursor, {"enable_nestloop": allowed, "enable_mergejoin": allowed})
-        _count(cursor, delete_insert.plan_pairs(mapping, complete=complete, copies=with_copies > 0), counts)
-        configure(cursor, {"enable_nestloop": "on", "enable_mergejoin": "on"})
+        pairs = delete_insert.plan_pairs(mapping, complete=complete, copies=with_copies > 0)
+        _, found, _ = ask(
+            cursor,
+            setting({"enable_nestloop": allowed, "enable_mergejoin": allowed}),
+            (pairs, None),
+            setting({"enable_nestloop": "on", "enable_mergejoin": "on"}),
+        )
+        _add(found, counts)
         if counts.get("overtaken"):
             raise OvertakenError("rows changed while the merge was planned")
     counts["unchanged"] = counts.get("unchanged", 0) + settled
@@ -116,7 +121,11 @@ def _plan_delete_insert(cursor: Cursor, mapping: TableMapping, counts: dict[str,
 
 def _count(cursor: Cursor, statement: sql.Composed, counts: dict[str, int]) -> None:
     cursor.execute(statement)
-    for action, count in cursor.fetchall():
+    _add(cursor.fetchall(), counts)
+
+
+def _add(found: Iterable[tuple[str, int]], counts: dict[str, int]) -> None:
+    for action, count in found:
         counts[action] = counts.get(action, 0) + count
 
 

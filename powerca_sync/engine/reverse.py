@@ -159,7 +159,7 @@ class Pull(Recognition):
 
     def account(self, found: Found, staged: Staged, *, adopted: int, pulled: int, altered: int) -> ReverseResult:
         """What became of every phone row."""
-        rejections = validation.rejections(self.target)
+        rejections, samples = validation.rejections(self.target)
         conflicts = sum(entry.rows for entry in rejections if entry.reason == "conflict")
         fates = {
             "pulled": pulled,
@@ -180,7 +180,7 @@ class Pull(Recognition):
             gone=found.gone,
             altered=altered,
             rejections=rejections,
-            samples=validation.samples(self.target) if rejections else (),
+            samples=samples,
             conflict_samples=self._conflicts() if conflicts else (),
             changed_keys=found.changed_keys,
             missing_keys=found.missing_keys,

@@ -172,8 +172,7 @@ def _table_state(row: tuple[Any, ...]) -> TableState:
     )
 
 
-def record_run(
-    cursor: Cursor,
+def run_record(
     office: Office,
     table: str,
     *,
@@ -185,28 +184,25 @@ def record_run(
     changed: bool,
     records: int,
     milliseconds: int,
-) -> None:
+) -> Question:
     """Store where this run stood, in the transaction of its data. `rows_read` is None for an incremental run."""
-    cursor.execute(
-        load("record_run.sql"),
-        {
-            "office": office.identity,
-            "table": table,
-            "mark": None if mark is None else Jsonb(mark),
-            "fingerprint": fingerprint,
-            "rows_read": rows_read,
-            "mode": mode,
-            "lookups": Jsonb(lookups),
-            "changed": changed,
-            "records": records,
-            "milliseconds": milliseconds,
-        },
-    )
+    return load("record_run.sql"), {
+        "office": office.identity,
+        "table": table,
+        "mark": None if mark is None else Jsonb(mark),
+        "fingerprint": fingerprint,
+        "rows_read": rows_read,
+        "mode": mode,
+        "lookups": Jsonb(lookups),
+        "changed": changed,
+        "records": records,
+        "milliseconds": milliseconds,
+    }
 
 
-def record_quarantine(cursor: Cursor, office: Office, table: str) -> int:
-    """Make the table's quarantine what this run rejected; answers how many entries are new."""
-    return int(one_row(cursor, load("record_quarantine.sql"), {"office": office.identity, "table": table})[0])
+def quarantine_record(office: Office, table: str) -> Question:
+    """Make the table's quarantine what this run rejected."""
+    return load("record_quarantine.sql"), {"office": office.identity, "table": table}
 
 
 def record_failure(connection: Connection, table: str, message: str) -> None:

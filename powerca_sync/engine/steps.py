@@ -6,17 +6,18 @@ written at the target, remembered and committed is theirs; what became of each r
 
 import contextlib
 import dataclasses
+import itertools
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
 from psycopg import sql
 
 from powerca_sync.engine import guards, state, validation
 from powerca_sync.engine.catalog import Table, read_tables
 from powerca_sync.engine.database import Cursor, explained, one_row
-from powerca_sync.engine.differential import Differences, find_differences, stands_alone
+from powerca_sync.engine.differential import Differences, find_differences, is_quiet, may_be_scoped
 from powerca_sync.engine.extract import (
     ChangeSet,
     Mode,
@@ -73,13 +74,13 @@ class Ready:
     #: What the last runs left for this one.
     before: state.TableState
     changes: ChangeSet
-    staged: Staged
-    echo: int
+    staged: Staged = dataclasses.field(default_factory=Staged)
+    echo: int = 0
     #: Rows that came from phones and that the office has edited since, and the keys of the first.
-    edited: int
-    edited_keys: tuple[str, ...]
-    superseded: int
-    lookups: tuple[LookupResult, ...]
+    edited: int = 0
+    edited_keys: tuple[str, ...] = ()
+    superseded: int = 0
+    lookups: tuple[LookupResult, ...] = ()
     #: Where there is nothing to do, and no staging: the target's rows.
     quiet: Counted | None = None
 
@@ -155,28 +156,23 @@ class TableRun:
             office, before = self.recall(office)
             mapping = self._map(office)
             changes = self._change_set(mapping, before, snapshot)
+        ready = Ready(office=office, mapping=mapping, snapshot=snapshot, before=before, changes=changes)
         with self.phase("compare"):
-            differences = self._differences(mapping, changes, before, snapshot, standing=may_be_quiet)
-            quiet = differences and _if_quiet(differences, before)
-            if differences and quiet:
-                return Ready(
-                    office=office,
-                    mapping=mapping,
-                    snapshot=snapshot,
-                    before=before,
-                    changes=changes,
-                    staged=Staged(read=differences.rows, alike=differences.alike),
-                    echo=differences.rows - differences.alike,
-                    edited=0,
-                    edited_keys=(),
-                    superseded=0,
-                    lookups=(),
-                    quiet=quiet,
-                )
+            differences = self._differences(ready, standing=may_be_quiet)
+        if differences and may_be_quiet and is_quiet(differences, before):
+            staged = Staged(read=differences.rows, alike=differences.alike)
+            ready = dataclasses.replace(ready, staged=staged, echo=staged.read - staged.alike)
+            return self._quiet(ready, differences.standing, all_is_read)
         with self.phase("stage"):
-            if differences and _may_be_scoped(mapping, differences, before):
+            if differences and may_be_scoped(differences, mapping, before):
                 mapping = dataclasses.replace(mapping, looked_at=differences.at_target)
-            staged = self._stage(mapping, changes, differences)
+            where = changes.where if differences is None else differences.at_source
+            with contextlib.closing(self._rows(mapping, where)) as rows:
+                first = next(rows, None)
+                if first is None and may_be_quiet and changes.mode is Mode.INCREMENTAL and not before.quarantined:
+                    return self._quiet(ready, None, all_is_read)
+                given = itertools.chain(() if first is None else (first,), rows)
+                staged = self._stage(ready, mapping, given, differences)
         if changes.mode is Mode.FULL:
             with self.guarded():
                 guards.check_not_emptied(
@@ -192,12 +188,9 @@ class TableRun:
                 all_is_read()
             superseded = validation.settle_duplicates(self.target, mapping, refused=staged.refused)
             lookups = validation.check_rows(self.target, mapping)
-        return Ready(
-            office=office,
+        return dataclasses.replace(
+            ready,
             mapping=mapping,
-            snapshot=snapshot,
-            before=before,
-            changes=changes,
             staged=staged,
             echo=echo + staged.echo,
             edited=edited,
@@ -205,6 +198,13 @@ class TableRun:
             superseded=superseded,
             lookups=lookups,
         )
+
+    def _quiet(self, ready: Ready, standing: tuple[int, ...] | None, all_is_read: Callable[[], None]) -> Ready:
+        """There is nothing to merge, and no staging."""
+        with self.reading():
+            all_is_read()
+        counted = Counted(*standing) if standing else self.count(ready)
+        return dataclasses.replace(ready, quiet=counted)
 
     def plan(self, ready: Ready) -> MergePlan:
         """Plan the merge and have the guard look at its deletes."""
@@ -250,18 +250,11 @@ class TableRun:
             logger.info("%s%s ran in full: %s.", mark, self.spec.mobile, changes.reason)
         return changes
 
-    def _differences(
-        self,
-        mapping: TableMapping,
-        changes: ChangeSet,
-        before: state.TableState,
-        snapshot: Snapshot,
-        *,
-        standing: bool,
-    ) -> Differences | None:
+    def _differences(self, ready: Ready, *, standing: bool) -> Differences | None:
         """What has to travel of a table that was synced before in the same form; None: all that is to be read."""
-        settled = before.mark is not None and before.fingerprint == mapping.fingerprint
-        if changes.mode is not Mode.FULL or not settled or not isinstance(self.what, TableExtract):
+        before = ready.before
+        settled = before.mark is not None and before.fingerprint == ready.mapping.fingerprint
+        if ready.changes.mode is not Mode.FULL or not settled or not isinstance(self.what, TableExtract):
             return None
         wanted = self.options.transfer
         if wanted is Transfer.EVERYTHING or (wanted is Transfer.AUTO and self.answered_in < FAR):
@@ -269,26 +262,29 @@ class TableRun:
         return find_differences(
             self.source,
             self.target,
-            mapping,
+            ready.mapping,
             rows=before.rows_read or 0,
             quarantined=before.quarantined,
-            has_ledger=snapshot.has_ledger,
+            has_ledger=ready.snapshot.has_ledger,
             encoding=self.options.encoding,
             reading=self.reading,
             standing=standing,
         )
 
-    def _stage(self, mapping: TableMapping, changes: ChangeSet, differences: Differences | None) -> Staged:
+    def _rows(self, mapping: TableMapping, where: sql.Composable) -> Generator[bytes, None, None]:
+        """The source's rows. To be closed before anything else is asked of it, also when the target fails halfway."""
+        if isinstance(self.what, TextRows):
+            yield from self.what.rows(extract_statements.asked_names(mapping))
+        else:
+            yield from self._read(extract_statements.copy_out(mapping, where))
+
+    def _stage(
+        self, ready: Ready, mapping: TableMapping, rows: Iterable[bytes], differences: Differences | None
+    ) -> Staged:
         tables = [staging_statements.create_staging(mapping), plan_statements.create_actions()]
         tables += [staging_statements.create_ledger()]
         self.target.execute(sql.SQL(";\n").join(tables))
-        if isinstance(self.what, TextRows):
-            staged = stage_rows(self.target, mapping, self.what.rows(extract_statements.asked_names(mapping)))
-        else:
-            where = changes.where if differences is None else differences.at_source
-            # Closed before anything else is asked of the source, also when the target fails halfway.
-            with contextlib.closing(self._read(extract_statements.copy_out(mapping, where))) as rows:
-                staged = stage_rows(self.target, mapping, rows)
+        staged = stage_rows(self.target, mapping, rows)
         if differences is not None:
             logger.info("%s: %d of %d rows had to be sent.", self.spec.mobile, staged.read, differences.rows)
             # What is neither sent nor there as the desktop's own came from phones.
@@ -306,7 +302,7 @@ class TableRun:
             self.spec.mobile,
             staged.accepted,
             staged.read,
-            changes.mode.value,
+            ready.changes.mode.value,
             staged.bytes / 1e6,
         )
         return staged
@@ -340,21 +336,3 @@ class TableRun:
             yield
         finally:
             self.seconds[name] += time.monotonic() - began
-
-
-def _may_be_scoped(mapping: TableMapping, differences: Differences, before: state.TableState) -> bool:
-    """Whether a merge need look at no other rows than those that have to come."""
-    if differences.standing is None or before.lookups != before.versions:
-        return False
-    *_, lost = differences.standing
-    return not lost and stands_alone(mapping)
-
-
-def _if_quiet(differences: Differences, before: state.TableState) -> Counted | None:
-    """The target's rows, if no row has to come and nothing else may have changed for those that are there."""
-    if differences.any or differences.standing is None:
-        return None
-    if before.lookups != before.versions or (before.rows_read and not differences.rows):
-        return None
-    *counts, lost = differences.standing
-    return None if lost else Counted(*counts)

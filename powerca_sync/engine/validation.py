@@ -6,7 +6,7 @@ import dataclasses
 import psycopg
 
 from powerca_sync.engine.catalog import UniqueKey
-from powerca_sync.engine.database import Cursor, is_refusal, one_row
+from powerca_sync.engine.database import Cursor, ask, is_refusal, one_row
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.statements import quarantine
 from powerca_sync.engine.statements import rules as rule_statements
@@ -114,12 +114,13 @@ def settle_duplicates(cursor: Cursor, mapping: TableMapping, *, refused: int) ->
         implied = any(set(key.columns) <= set(unique.columns) for key in keys)
         if staged.issuperset(unique.columns) and not implied:
             keys.append(unique)
+    keys = [key for key in keys if refused or not _told_apart_by_the_source(mapping, key)]
+    if not keys:
+        return 0
+    repeated = ask(cursor, *((staging_statements.has_duplicates(key), None) for key in keys))
     superseded = 0
-    for key in keys:
-        if not refused and _told_apart_by_the_source(mapping, key):
-            continue
-        cursor.execute(staging_statements.has_duplicates(key))
-        if cursor.fetchone() == (True,):
+    for key, [(repeats,)] in zip(keys, repeated, strict=True):
+        if repeats:
             superseded += one_row(cursor, staging_statements.drop_duplicates(mapping, key))[0]
             cursor.execute(staging_statements.reject_duplicates(mapping, key))
         elif refused and key.columns == mapping.spec.key:
@@ -200,19 +201,16 @@ def reject_faulty(cursor: Cursor, mapping: TableMapping) -> None:
             return
 
 
-def rejections(cursor: Cursor) -> tuple[Rejections, ...]:
-    """What was rejected, most first."""
-    cursor.execute(quarantine.summarize_rejected())
-    return tuple(
-        Rejections(reason=reason, column=column, parent=parent, message=message, rows=rows)
-        for reason, column, parent, message, rows in cursor.fetchall()
-    )
-
-
-def samples(cursor: Cursor, *, each: int = 5) -> tuple[Quarantined, ...]:
-    """The first rejected rows of each reason."""
-    cursor.execute(quarantine.sample_rejected(), [each])
-    return tuple(
-        Quarantined(reason=reason, column=column, value=value, parent=parent, message=message, key=key)
-        for reason, column, value, parent, message, key in cursor.fetchall()
+def rejections(cursor: Cursor, *, each: int = 5) -> tuple[tuple[Rejections, ...], tuple[Quarantined, ...]]:
+    """What was rejected, most first; and the first rows of each reason."""
+    summary, samples = ask(cursor, (quarantine.summarize_rejected(), None), (quarantine.sample_rejected(), [each]))
+    return (
+        tuple(
+            Rejections(reason=reason, column=column, parent=parent, message=message, rows=rows)
+            for reason, column, parent, message, rows in summary
+        ),
+        tuple(
+            Quarantined(reason=reason, column=column, value=value, parent=parent, message=message, key=key)
+            for reason, column, value, parent, message, key in samples
+        ),
     )
