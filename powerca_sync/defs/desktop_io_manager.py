@@ -1,15 +1,16 @@
 """How phone rows land on the desktop: by way of the engine, in one transaction there."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
+from powerca_sync.defs.connections import KeptConnection
 from powerca_sync.defs.delivery import Delivery
 from powerca_sync.defs.failures import Retries, retried_if_worthwhile
 from powerca_sync.defs.keys import reverse_key
 from powerca_sync.defs.metadata import describe_pull
-from powerca_sync.engine.database import Timeouts, connect
+from powerca_sync.engine.database import Timeouts
 from powerca_sync.engine.extract import TablePull
 from powerca_sync.engine.result import Options, ReverseResult
 from powerca_sync.engine.reverse import sync_reverse
@@ -22,12 +23,13 @@ class DesktopIOManager(dg.IOManager):
     """Lands the phone rows of a mobile table in the office's own table.
 
     An asset hands over a `Delivery` or a `TablePull`, and nothing else: rows that no phone made have no place here.
-    Both connections are opened for one table and closed after it.
+    Both connections are kept from one table to the next, until `close`.
     """
 
     def __init__(self, specs: Sequence[TableSpec], settings: Settings, *, timeouts: Timeouts, retries: Retries) -> None:
         self._specs = specs
-        self._settings = settings
+        self._mobile = KeptConnection(settings.mobile)
+        self._desktop = KeptConnection(settings.desktop)
         self._options = Options(
             timezone=settings.timezone, encoding=settings.encoding, timeouts=timeouts, limits=settings.limits
         )
@@ -56,11 +58,13 @@ class DesktopIOManager(dg.IOManager):
                 "mobile table's asset, or name this one in `deps` if only the order matters."
             )
 
+    def close(self) -> None:
+        """End the connections."""
+        self._desktop.close()
+        self._mobile.close()
+
     def _pull(self, what: TablePull, run_id: str) -> ReverseResult:
-        with (
-            contextlib.closing(connect(self._settings.desktop)) as target,
-            contextlib.closing(connect(self._settings.mobile)) as source,
-        ):
+        with self._desktop.taken() as target, self._mobile.taken() as source:
             return sync_reverse(
                 what, source=source, target=target, specs=self._specs, options=self._options, run_id=run_id
             )
@@ -71,11 +75,14 @@ def build_desktop_io_manager(
 ) -> dg.IOManagerDefinition:
     """The IO manager for phone rows of the tables of `specs`; needs the resource `databases`."""
 
-    @dg.io_manager(
+    @dg.io_manager(  # type: ignore[arg-type]  # which does not say that it takes a context manager too
         required_resource_keys={"databases"},
         description="Lands phone rows on the desktop, each once, with a ledger of what was brought.",
     )
-    def desktop_io_manager(context: dg.InitResourceContext) -> DesktopIOManager:
-        return DesktopIOManager(specs, context.resources.databases, timeouts=timeouts, retries=retries)
+    @contextlib.contextmanager
+    def desktop_io_manager(context: dg.InitResourceContext) -> Iterator[DesktopIOManager]:
+        databases = context.resources.databases
+        with contextlib.closing(DesktopIOManager(specs, databases, timeouts=timeouts, retries=retries)) as manager:
+            yield manager
 
     return desktop_io_manager

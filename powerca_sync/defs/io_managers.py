@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
+from powerca_sync.defs.connections import KeptConnection
 from powerca_sync.defs.delivery import Delivery
 from powerca_sync.defs.failures import Retries, retried_if_worthwhile
 from powerca_sync.defs.frames import copy_rows, to_frame, types_of
@@ -14,7 +15,7 @@ from powerca_sync.defs.keys import mobile_key
 from powerca_sync.defs.metadata import describe
 from powerca_sync.defs.resources import SyncMode
 from powerca_sync.engine import state
-from powerca_sync.engine.database import Connection, Timeouts, connect
+from powerca_sync.engine.database import Connection, Timeouts
 from powerca_sync.engine.extract import TableExtract, TextRows
 from powerca_sync.engine.forward import sync_forward
 from powerca_sync.engine.load import load_rows
@@ -28,8 +29,7 @@ class PostgresIOManager(dg.IOManager):
     """Lands the rows of an asset in the mobile table of its key, and loads them from there.
 
     A generated asset hands over a `Delivery`; one written in Python may return a `TableExtract`, `TextRows` or a
-    DataFrame with all that the table should hold. Both connections are opened for one table and closed after it, so
-    that a run of an hour depends on no connection of an hour.
+    DataFrame with all that the table should hold. Both connections are kept from one table to the next, until `close`.
     """
 
     def __init__(
@@ -42,7 +42,8 @@ class PostgresIOManager(dg.IOManager):
         retries: Retries,
     ) -> None:
         self._specs = {mobile_key(spec.mobile): spec for spec in specs}
-        self._settings = settings
+        self._mobile = KeptConnection(settings.mobile)
+        self._desktop = KeptConnection(settings.desktop)
         self._sync = sync
         self._options = Options(
             timezone=settings.timezone,
@@ -75,6 +76,11 @@ class PostgresIOManager(dg.IOManager):
             )
         return to_frame(loaded)
 
+    def close(self) -> None:
+        """End the connections."""
+        self._desktop.close()
+        self._mobile.close()
+
     def _land(self, what: TableExtract | TextRows) -> ForwardResult:
         with self._connections(failing=what.spec.mobile) as (source, target):
             return sync_forward(
@@ -84,15 +90,14 @@ class PostgresIOManager(dg.IOManager):
     @contextlib.contextmanager
     def _connections(self, *, failing: str | None = None) -> Iterator[tuple[Connection, Connection]]:
         """Both connections; if the desktop does not answer, that is written down for the table `failing`."""
-        with contextlib.closing(connect(self._settings.mobile)) as target:
+        with self._mobile.taken() as target, contextlib.ExitStack() as stack:
             try:
-                source = connect(self._settings.desktop)
+                source = stack.enter_context(self._desktop.taken())
             except SyncError as exc:
                 if failing:
                     state.record_failure(target, failing, str(exc))
                 raise
-            with contextlib.closing(source):
-                yield source, target
+            yield source, target
 
     def _spec(self, key: dg.AssetKey) -> TableSpec:
         if key not in self._specs:
@@ -107,13 +112,17 @@ class PostgresIOManager(dg.IOManager):
 def build_io_manager(specs: Sequence[TableSpec], *, timeouts: Timeouts, retries: Retries) -> dg.IOManagerDefinition:
     """The IO manager for the tables of `specs`; needs the resources `databases` and `sync`."""
 
-    @dg.io_manager(
+    @dg.io_manager(  # type: ignore[arg-type]  # which does not say that it takes a context manager too
         required_resource_keys={"databases", "sync"},
         description="Lands rows on mobile through staging and merge, and loads them as a DataFrame.",
     )
-    def postgres_io_manager(context: dg.InitResourceContext) -> PostgresIOManager:
+    @contextlib.contextmanager
+    def postgres_io_manager(context: dg.InitResourceContext) -> Iterator[PostgresIOManager]:
         databases, sync = context.resources.databases, context.resources.sync
-        return PostgresIOManager(specs, databases, sync, timeouts=timeouts, retries=retries)
+        with contextlib.closing(
+            PostgresIOManager(specs, databases, sync, timeouts=timeouts, retries=retries)
+        ) as manager:
+            yield manager
 
     return postgres_io_manager
 

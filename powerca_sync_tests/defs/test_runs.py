@@ -62,6 +62,16 @@ def test_a_second_run_writes_nothing(office: Office) -> None:
     assert figures(result, "staff")["unchanged"] == 40
 
 
+def test_a_run_leaves_no_connection_behind(office: Office) -> None:
+    def connected() -> list[tuple[object, ...]]:
+        query = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'"
+        return [*office.pair.rows(query), *office.pair.rows(query, office.pair.source)]
+
+    before = connected()
+    office.run()
+    assert connected() == before
+
+
 def test_an_incremental_run_reads_what_changed_and_says_which_tables_it_read_in_full(office: Office) -> None:
     office.run()
     office.pair.source.execute("UPDATE departments SET title = 'Taxes' WHERE dept_id = 20")
