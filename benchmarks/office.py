@@ -9,7 +9,7 @@ import time
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.line import measure_line
+from benchmarks.line import measure_line, sync_all
 from powerca_sync.defs.running import open_instance, run_forward
 from powerca_sync.demo import reset
 from powerca_sync.engine.database import Connection, connect
@@ -68,8 +68,7 @@ def _seconds(settings: Settings, rounds: int) -> tuple[float, float, float]:
 
 def _engine(settings: Settings) -> None:
     with connect(settings.desktop) as source, connect(settings.mobile) as target:
-        for spec in TABLES:
-            sync_forward(TableExtract(spec=spec), source=source, target=target, specs=TABLES)
+        sync_all(source, target)
 
 
 def _unchanged_jobshead(settings: Settings) -> str:

@@ -24,10 +24,10 @@ class Column:
     type: str
     #: Name of the type under any domains, as `pg_type` has it; with its schema outside `pg_catalog`.
     base: str
-    #: The type's modifier (length, precision) as stored; -1 for none.
-    typmod: int
     #: `pg_type.typcategory`: N numeric, S string, D date and time ...
     category: str
+    #: The type's modifier (length, precision) as stored; -1 for none.
+    typmod: int = -1
     nullable: bool = True
     has_default: bool = False
     #: `a` always, `d` by default, empty for no identity column.

@@ -64,7 +64,9 @@ def test_a_second_run_writes_nothing(office: Office) -> None:
 
 def test_a_run_leaves_no_connection_behind(office: Office) -> None:
     def connected() -> list[tuple[object, ...]]:
-        query = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'"
+        query = (
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'"
+        )
         return [*office.pair.rows(query), *office.pair.rows(query, office.pair.source)]
 
     before = connected()

@@ -179,7 +179,7 @@ def test_a_row_that_the_app_writes_while_the_merge_is_planned_is_not_doubled(pai
     class Overtaken(psycopg.Cursor[tuple[Any, ...]]):
         def execute(self, query: Any, *args: Any, **rest: Any) -> Self:
             if (
-                "loose_existing" in str(getattr(query, "as_string", str)())
+                "loose_existing" in (query.as_string() if hasattr(query, "as_string") else str(query))
                 and pair.one("SELECT count(ticked) FROM lines") == 0
             ):
                 pair.target.execute("UPDATE lines SET ticked = 1")

@@ -5,19 +5,20 @@ SELECT
     c.relkind::text AS kind,
     c.relkind = 'r' AND c.relhassubclass AS has_children,
     (
-        SELECT coalesce(jsonb_agg(jsonb_build_object(
+        -- What is as it mostly is stays away, because all of this goes over the line for every table.
+        SELECT coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
             'name', a.attname,
             'type', format_type(a.atttypid, a.atttypmod),
             'base', base.name,
-            'typmod', base.typmod,
+            'typmod', nullif(base.typmod, -1),
             'category', base.category,
-            'nullable', NOT (a.attnotnull OR base.not_null),
-            'has_default', a.atthasdef OR a.attidentity <> '',
-            'identity', a.attidentity,
-            'generated', a.attgenerated <> '',
+            'nullable', nullif(NOT (a.attnotnull OR base.not_null), true),
+            'has_default', nullif(a.atthasdef OR a.attidentity <> '', false),
+            'identity', nullif(a.attidentity, ''),
+            'generated', nullif(a.attgenerated <> '', false),
             'number', a.attnum,
             'missing', CASE WHEN a.atthasmissing THEN (a.attmissingval::text::text[])[1] END
-        ) ORDER BY a.attnum), '[]')
+        )) ORDER BY a.attnum), '[]')
         FROM pg_attribute AS a
         CROSS JOIN LATERAL (
             -- Down through domains to the type that the values really have.

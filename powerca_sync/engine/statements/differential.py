@@ -14,6 +14,8 @@ from powerca_sync.tables import spec_named
 
 #: Hexadecimal digits of a digest that are added up, as one 64-bit number.
 _HALF = 16
+#: Of a prefix' digest; in base64 they are twelve characters.
+DIGEST_OCTETS = 9
 
 
 def has_pulled_rows() -> sql.SQL:
@@ -43,12 +45,17 @@ def digests(
         for start in (1, _HALF + 1)
     )
     return sql.SQL("""\
-SELECT left(d.key, {digits}), sum(d.rows)::bigint, sum(d.own)::bigint,
-    left(md5(concat_ws(' ', sum(d.own), {sums})), 16)
+SELECT left(d.key, {digits}) AS prefix, sum(d.rows)::bigint, sum(d.own)::bigint,
+    encode(substr(decode(md5(concat_ws(' ', sum(d.own), {sums})), 'hex'), 1, {octets}), 'base64') AS digest
 FROM (
 {rows}
 ) AS d
-GROUP BY 1""").format(digits=digits, sums=COMMA.join(sums), rows=rows)
+GROUP BY 1""").format(digits=digits, sums=COMMA.join(sums), octets=DIGEST_OCTETS, rows=rows)
+
+
+def in_one_text(digests: sql.Composed) -> sql.Composed:
+    """The prefixes and digests one after the other: rows of their own would be three times as long on the line."""
+    return sql.SQL("SELECT coalesce(string_agg(c.prefix || c.digest, ''), '') FROM (\n{}\n) AS c").format(digests)
 
 
 def _one_by_one(side: Side, limits: sql.Composable) -> sql.Composed:
