@@ -35,6 +35,8 @@ class KeptConnection:
         except BaseException:
             connection.close()
             raise
+        # Another one, if two were wanted at a time.
+        self.close()
         self._kept, self._used = connection, time.monotonic()
 
     def close(self) -> None:
