@@ -6,7 +6,8 @@ Asks no database. What it is given are all rows, on both sides, of some buckets 
 import dataclasses
 import enum
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 
 class Difference(enum.StrEnum):
@@ -81,6 +82,16 @@ class MobileRow:
     owner: Owner
 
 
+class Image(NamedTuple):
+    """A row that came from a phone, as the ledger knows it."""
+
+    key: str
+    content: str
+
+
+Row = TypeVar("Row", DesktopRow, MobileRow)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Rules:
     """What a sync of the table would do."""
@@ -116,11 +127,11 @@ class Findings:
 def compare(
     desktop: Sequence[DesktopRow],
     mobile: Sequence[MobileRow],
-    images: Iterable[tuple[str, str]],
+    images: Iterable[Image],
     rules: Rules,
     unfit: Collection[str] = (),
 ) -> Findings:
-    """Judge all rows of some buckets; `images` are the (key, content) of pulled rows in the ledger.
+    """Judge all rows of some buckets; `images` are the pulled rows in the ledger.
 
     `unfit` are keys of desktop rows in quarantine that are not among the rows, because mobile cannot even hold them.
 
@@ -128,18 +139,19 @@ def compare(
     rows of one key. Each row explains one other row at most.
     """
     found = Findings()
-    loose, gone, echoes = _set_echo_aside(desktop, images, found)
     on_mobile: dict[Owner, list[MobileRow]] = {owner: [] for owner in Owner}
     for row in mobile:
         on_mobile[row.owner].append(row)
+    images, handed = _hand_over(desktop, on_mobile, list(images), _key if rules.by_key else _content)
+    loose, gone, echoes = _set_echo_aside(desktop, images, handed, found)
     keys = {row.key for row in loose}
     copies = Counter(row.content for row in loose)
     loose, own = _pair_equal(loose, on_mobile[Owner.DESKTOP], found)
     loose, unowned = _pair_equal(loose, on_mobile[Owner.NOBODY], found)
     loose = _collapse(loose, copies, found)
     loose, waiting = _set_quarantine_aside(loose, found)
-    # A phone row whose copy is echo stands for that copy, and for no other row.
-    others = [*_without(on_mobile[Owner.PHONE], echoes), *on_mobile[Owner.OTHER]]
+    # A row whose copy is echo stands for that copy, and for no other row.
+    others = _without([*on_mobile[Owner.PHONE], *on_mobile[Owner.OTHER]], echoes)
     if not rules.by_key:
         loose, _ = _pair(loose, others, _content, lambda row, there: found.known.update([Known.KEPT]))
     loose, own = _pair(loose, own, _key, lambda row, there: _differ(row, there, found))
@@ -166,11 +178,11 @@ def compare(
     return found
 
 
-def _key(row: DesktopRow | MobileRow) -> str:
+def _key(row: DesktopRow | MobileRow | Image) -> str:
     return row.key
 
 
-def _content(row: DesktopRow | MobileRow) -> str:
+def _content(row: DesktopRow | MobileRow | Image) -> str:
     return row.content
 
 
@@ -181,8 +193,33 @@ def _differ(row: DesktopRow, there: MobileRow, found: Findings) -> None:
         found.different.append((row, there))
 
 
+def _hand_over(
+    desktop: Sequence[DesktopRow],
+    mobile: Mapping[Owner, Sequence[MobileRow]],
+    images: Sequence[Image],
+    by: Callable[[DesktopRow | MobileRow | Image], str],
+) -> tuple[list[Image], list[Image]]:
+    """The images that are some still, and those whose phone row somebody has handed over to the desktop on mobile."""
+    here = Counter(row.content for row in desktop)
+    # Beyond the images, a row's own word has the weight of one.
+    by_their_word = Counter(row.content for row in desktop if row.from_phone) - Counter(map(_content, images))
+    words = [Image(row.key, row.content) for row in _without(desktop, here - by_their_word)]
+    pulled = Counter(map(by, [*images, *words]))
+    spare = pulled - Counter(map(by, mobile[Owner.PHONE]))
+    besides = Counter(by(row) for row in desktop if by(row) in pulled) - pulled
+    spare &= Counter(map(by, (*mobile[Owner.DESKTOP], *mobile[Owner.NOBODY]))) - besides
+    kept, handed = list[Image](), list[Image]()
+    for n, image in sorted(enumerate([*images, *words]), key=lambda one: not here[one[1].content]):
+        if spare[by(image)]:
+            spare[by(image)] -= 1
+            handed.append(image)
+        elif n < len(images):
+            kept.append(image)
+    return kept, handed
+
+
 def _set_echo_aside(
-    desktop: Sequence[DesktopRow], images: Iterable[tuple[str, str]], found: Findings
+    desktop: Sequence[DesktopRow], images: Iterable[Image], handed: Iterable[Image], found: Findings
 ) -> tuple[list[DesktopRow], Counter[str], Counter[str]]:
     """The rows that are no echo; by key, the images that no row is the copy of; by content, the echoes."""
     keys = dict[str, str]()
@@ -190,13 +227,24 @@ def _set_echo_aside(
     for key, content in images:
         keys[content] = key
         left[content] += 1
+    here = {row.content for row in desktop}
+    given_back = Counter(image.content for image in handed)
+    given_back_edited = Counter(image.key for image in handed if image.content not in here)
     loose: list[DesktopRow] = []
     echoes = Counter[str]()
     # Rows that say themselves where they came from are the copies of the images before any other is.
-    for row in sorted(desktop, key=lambda row: not row.from_phone) if left else desktop:
+    for row in sorted(desktop, key=lambda row: not row.from_phone) if left or given_back else desktop:
         if left[row.content]:
             left[row.content] -= 1
+        elif given_back[row.content]:
+            given_back[row.content] -= 1
+            loose.append(row)
+            continue
         elif not row.from_phone:
+            loose.append(row)
+            continue
+        elif given_back_edited[row.key]:
+            given_back_edited[row.key] -= 1
             loose.append(row)
             continue
         echoes[row.content] += 1
@@ -273,7 +321,7 @@ def _set_quarantine_aside(loose: Sequence[DesktopRow], found: Findings) -> tuple
     return left, waiting
 
 
-def _without(rows: Sequence[MobileRow], contents: Counter[str]) -> list[MobileRow]:
+def _without(rows: Sequence[Row], contents: Counter[str]) -> list[Row]:
     left = []
     remaining = contents.copy()
     for row in rows:

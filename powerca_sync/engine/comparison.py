@@ -9,7 +9,17 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg import sql
 
-from powerca_sync.engine.agreement import DesktopRow, Difference, Findings, Known, MobileRow, Owner, Rules, compare
+from powerca_sync.engine.agreement import (
+    DesktopRow,
+    Difference,
+    Findings,
+    Image,
+    Known,
+    MobileRow,
+    Owner,
+    Rules,
+    compare,
+)
 from powerca_sync.engine.database import Cursor, configure, explained, is_refusal
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.statements import verify as statements
@@ -155,12 +165,12 @@ class Comparison:
         entries = 0 if waiting is None else self.quarantined[bytes(waiting)]
         return DesktopRow(key, content, owned, from_phone, changed, collapses, entries)
 
-    def _images(self) -> defaultdict[str, list[tuple[str, str]]]:
-        """The ledger's images as (key, content), by bucket."""
-        images = defaultdict[str, list[tuple[str, str]]](list)
+    def _images(self) -> defaultdict[str, list[Image]]:
+        """The ledger's images, by bucket."""
+        images = defaultdict[str, list[Image]](list)
         if self.ledger is not None:
             for key, content in self._ask(self.ledger, statements.all_digests(self.ledger.side)):
-                images[key[:BUCKET_DIGITS]].append((key, content))
+                images[key[:BUCKET_DIGITS]].append(Image(key, content))
         return images
 
     def _set_quarantine_aside(self, found: Findings) -> None:

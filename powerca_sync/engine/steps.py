@@ -314,8 +314,9 @@ class TableRun:
         if snapshot.has_ledger and isinstance(self.what, TableExtract):
             # Of the images too only those have to come whose rows do.
             where = sql.SQL("TRUE") if differences is None else differences.at_source
-            with contextlib.closing(self._read(extract_statements.copy_out_ledger(mapping, where))) as images:
-                pulled = stage_rows(self.target, mapping, images, into=LEDGER).accepted
+            entries = extract_statements.of_entries(mapping)
+            with contextlib.closing(self._read(extract_statements.copy_out_ledger(entries, where))) as images:
+                pulled = stage_rows(self.target, entries, images, into=LEDGER).accepted
         if not pulled and not mapping.source_has_owner:
             return 0, 0, ()
         return validation.set_aside_echo(self.target, mapping)

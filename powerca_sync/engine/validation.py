@@ -8,6 +8,7 @@ import psycopg
 from powerca_sync.engine.catalog import UniqueKey
 from powerca_sync.engine.database import Cursor, ask, is_refusal, one_row
 from powerca_sync.engine.mapping import TableMapping
+from powerca_sync.engine.statements import echo as echo_statements
 from powerca_sync.engine.statements import quarantine
 from powerca_sync.engine.statements import rules as rule_statements
 from powerca_sync.engine.statements import staging as staging_statements
@@ -99,7 +100,7 @@ def _sentence(reason: str, column: str | None, parent: str | None, *, value: str
 
 def set_aside_echo(cursor: Cursor, mapping: TableMapping) -> tuple[int, int, tuple[str, ...]]:
     """Take what came from phones out of staging; answers (echo, edited by the office, first edited keys)."""
-    echo, edited, keys = one_row(cursor, staging_statements.set_aside_echo(mapping))
+    echo, edited, keys = one_row(cursor, echo_statements.set_aside_echo(mapping))
     return echo, edited, tuple(keys or ())
 
 

@@ -1,5 +1,9 @@
-"""Echo against a model of it: whatever was pulled, the desktop's own rows arrive, once, and the phones' stay."""
+"""Echo against a model of it: whatever was pulled, the desktop's own rows arrive, once, and the phones' stay.
 
+Somebody may hand pulled rows over to the desktop on mobile, by their `source`, and back to the phones.
+"""
+
+import enum
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -11,9 +15,11 @@ from hypothesis import strategies as st
 
 from powerca_sync.engine.sql import load
 from powerca_sync.engine.state import prepare_target
+from powerca_sync.tables import TableSpec
 from powerca_sync_tests.helpers import Pair, delete_insert
 
-DIARY = delete_insert("diary", "staff_id")
+#: With and without a key, with and without a primary key on mobile.
+TABLES = (delete_insert("diary", "staff_id"), delete_insert("notes"), delete_insert("bare", "staff_id"))
 
 
 class Entry(NamedTuple):
@@ -21,63 +27,131 @@ class Entry(NamedTuple):
     note: str | None
 
 
+class Fate(enum.StrEnum):
+    """What became on mobile of a row that a phone has made."""
+
+    KEPT = "M"
+    HANDED_OVER = "D"
+    DELETED = ""
+
+
 class PhoneEntry(NamedTuple):
     entry: Entry
     pulled: bool
-    deleted: bool
+    fate: Fate
 
 
 ENTRIES = st.builds(Entry, staff_id=st.sampled_from((1, 1, 2, None)), note=st.sampled_from(("a", "b", None)))
-PHONE_ENTRIES = st.builds(PhoneEntry, entry=ENTRIES, pulled=st.booleans(), deleted=st.booleans())
+PHONE_ENTRIES = st.builds(PhoneEntry, entry=ENTRIES, pulled=st.booleans(), fate=st.sampled_from(Fate))
 
 
 @pytest.fixture(scope="module")
 def office(shared_pair: Pair) -> Iterator[Pair]:
-    """An office with a diary, and a ledger of what it pulled."""
-    shared_pair.both("CREATE TABLE diary (staff_id int, note text)")
-    shared_pair.target.execute("ALTER TABLE diary ADD id bigserial PRIMARY KEY, ADD source char(1) DEFAULT 'D'")
+    """An office with its tables, and a ledger of what it pulled."""
+    for table in TABLES:
+        # The desktop says of its rows who made them, or does not.
+        owner = ", source char(1)" if table.mobile == "bare" else ""
+        shared_pair.source.execute(f"CREATE TABLE {table.mobile} (staff_id int, note text{owner})")
+        key = "" if table.mobile == "bare" else "PRIMARY KEY"
+        shared_pair.target.execute(
+            f"CREATE TABLE {table.mobile} (staff_id int, note text, id bigserial {key}, source char(1) DEFAULT 'D')"
+        )
     shared_pair.source.execute(load("source_state.sql"))
     prepare_target(shared_pair.target)
     return shared_pair
 
 
-def fill(pair: Pair, own: list[Entry], before: list[Entry], phones: list[PhoneEntry]) -> None:
-    pair.source.execute("TRUNCATE diary, powerca_sync.pulled")
-    pair.target.execute("TRUNCATE diary, powerca_sync.table_state RESTART IDENTITY")
-    pulled = [entry for entry, pulled, _ in phones if pulled]
+def fill(pair: Pair, table: str, own: list[Entry], before: list[Entry], phones: list[PhoneEntry]) -> None:
+    pair.source.execute(f"TRUNCATE {table}, powerca_sync.pulled")
+    pair.target.execute(f"TRUNCATE {table}, powerca_sync.table_state RESTART IDENTITY")
+    # On mobile the phones' rows have the numbers after those of the office's.
+    pulled = [(str(len(before) + n), entry) for n, (entry, pulled, _) in enumerate(phones, 1) if pulled]
     with pair.source.cursor() as source, pair.target.cursor() as target:
-        source.executemany("INSERT INTO diary VALUES (%s, %s)", [*own, *pulled])
+        source.executemany(f"INSERT INTO {table} (staff_id, note) VALUES (%s, %s)", own)  # noqa: S608
+        phone = ", 'M'" if table == "bare" else ""
+        source.executemany(f"INSERT INTO {table} VALUES (%s, %s{phone})", [entry for _, entry in pulled])  # noqa: S608
         source.executemany(
-            "INSERT INTO powerca_sync.pulled (table_name, mobile_key, image, content_hash)"
-            " VALUES ('diary', %s, %s, 'hash')",
-            [(str(n), json.dumps(entry._asdict())) for n, entry in enumerate(pulled)],
+            "INSERT INTO powerca_sync.pulled (table_name, mobile_key, image, content_hash) VALUES (%s, %s, %s, 'hash')",
+            [(table, key, json.dumps(entry._asdict())) for key, entry in pulled],
         )
         target.executemany(
-            "INSERT INTO diary (staff_id, note, source) VALUES (%s, %s, %s)",
-            [(*entry, "D") for entry in before] + [(*entry, "M") for entry, _, deleted in phones if not deleted],
+            f"INSERT INTO {table} (staff_id, note, source) VALUES (%s, %s, %s)",  # noqa: S608
+            [(*entry, "D") for entry in before] + [(*entry, fate) for entry, _, fate in phones],
         )
+        target.execute(f"DELETE FROM {table} WHERE source = ''")  # noqa: S608
 
 
-def owned(pair: Pair) -> Counter[Entry]:
-    return Counter(Entry(*row) for row in pair.rows("SELECT staff_id, note FROM diary WHERE source = 'D'"))
+def counted(pair: Pair, table: str, owner: str) -> Counter[Entry]:
+    rows = pair.rows(f"SELECT staff_id, note FROM {table} WHERE source = '{owner}'")  # noqa: S608
+    return Counter(Entry(*row) for row in rows)
 
 
 @given(
-    own=st.lists(ENTRIES, max_size=6), before=st.lists(ENTRIES, max_size=6), phones=st.lists(PHONE_ENTRIES, max_size=6)
+    table=st.sampled_from(TABLES),
+    own=st.lists(ENTRIES, max_size=6),
+    before=st.lists(ENTRIES, max_size=6),
+    phones=st.lists(PHONE_ENTRIES, max_size=6),
 )
 def test_own_rows_arrive_once_and_phone_rows_neither_change_nor_come_back(
-    office: Pair, own: list[Entry], before: list[Entry], phones: list[PhoneEntry]
+    office: Pair, table: TableSpec, own: list[Entry], before: list[Entry], phones: list[PhoneEntry]
 ) -> None:
-    fill(office, own, before, phones)
-    on_phones = office.text("diary", where="source = 'M'")
+    name = table.mobile
+    fill(office, name, own, before, phones)
     pulled = Counter(entry for entry, pulled, _ in phones if pulled)
-    not_pulled = Counter(entry for entry, _, deleted in phones if not deleted) - pulled
-    stand_ins = (Counter(own) - Counter(before)) & not_pulled
-    result = office.sync(DIARY, allow_mass_delete=True)
+    handed = _check_run(office, table, Counter(own), pulled)
+    everything = office.text(name)
+    assert office.sync(table).written == 0
+    assert office.text(name) == everything
+    for entry, was_pulled, fate in phones:
+        if was_pulled and fate is Fate.HANDED_OVER:
+            # Without a primary key, an equal row may have been there before it.
+            assert handed[entry] or (name == "bare" and _anyones(office, name)[entry])
+
+    # Somebody changes their mind.
+    office.target.execute(f"UPDATE {name} SET source = 'M' WHERE source = 'D' AND note = 'a'")  # noqa: S608
+    _check_run(office, table, Counter(own), pulled)
+    everything = office.text(name)
+    assert office.sync(table).written == 0
+    assert office.text(name) == everything
+
+
+def _check_run(pair: Pair, table: TableSpec, own: Counter[Entry], pulled: Counter[Entry]) -> Counter[Entry]:
+    """Sync, and see what came of it; answers which of the pulled rows are the desktop's now."""
+    name = table.mobile
+    on_phones, before = counted(pair, name, "M"), counted(pair, name, "D")
+    phones_text = pair.text(name, where="source = 'M'")
+    # Those that have no phone row, and a row of the desktop's that is not another's.
+    handed = (pulled - on_phones) & (before - own)
+    if name != "bare":
+        # A primary key tells.
+        same, changed, left = _by_primary_key(pair, name)
+        handed = changed + (same | ((pulled - left) & (before - own) & (pulled - changed)))
+    stand_ins = (own + handed - before) & (on_phones - (pulled - handed))
+    result = pair.sync(table, allow_mass_delete=True)
     if own or pulled:
-        assert (result.echo, result.kept_mobile) == (pulled.total(), stand_ins.total())
-        assert owned(office) == Counter(own) - stand_ins
-    assert office.text("diary", where="source = 'M'") == on_phones
-    everything = office.text("diary")
-    assert office.sync(DIARY).written == 0
-    assert office.text("diary") == everything
+        assert (result.echo, result.kept_mobile) == ((pulled - handed).total(), stand_ins.total())
+        assert counted(pair, name, "D") == own + handed - stand_ins
+    assert pair.text(name, where="source = 'M'") == phones_text
+    return handed
+
+
+def _anyones(pair: Pair, table: str) -> Counter[Entry]:
+    return counted(pair, table, "D") + counted(pair, table, "M")
+
+
+def _by_primary_key(pair: Pair, table: str) -> tuple[Counter[Entry], Counter[Entry], Counter[Entry]]:
+    """Of the pulled rows, those that are the desktop's on mobile now, as they were and with another content; and, as
+    they are now, those that are a phone's still.
+    """
+    there = {
+        str(n): (owner, Entry(*row))
+        for n, owner, *row in pair.rows(f"SELECT id, source, staff_id, note FROM {table}")  # noqa: S608
+    }
+    same, changed, left = Counter[Entry](), Counter[Entry](), Counter[Entry]()
+    for key, image in pair.rows("SELECT mobile_key, image FROM powerca_sync.pulled", pair.source):
+        owner, entry = there.get(key, ("", None))
+        if owner == "M":
+            left[entry] += 1
+        elif owner == "D":
+            (same if entry == Entry(**image) else changed)[Entry(**image)] += 1
+    return same, changed, left

@@ -255,7 +255,10 @@ def test_desktop_rows_that_say_that_a_phone_wrote_them_are_echo(pair: Pair) -> N
     )
     pair.sync(DIARY)
     assert counts(look(pair, DIARY)) == {"echo": 1}
+    # Unless somebody has made the phone's row the desktop's.
     pair.target.execute("INSERT INTO diary (staff_id, note) VALUES (1, 'phone')")
+    assert counts(look(pair, DIARY)) == {}
+    pair.target.execute("INSERT INTO diary (staff_id, note, source) VALUES (1, 'phone', 'M')")
     assert counts(look(pair, DIARY)) == {"echo": 1, "extra": 1}
 
 

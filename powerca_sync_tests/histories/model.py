@@ -177,24 +177,57 @@ def complaints(sides: Sides) -> list[str]:
 
 def _own_rows(sides: Sides) -> tuple[list[Row], Counter[tuple[Any, ...]]]:
     """The desktop's rows that no pull has brought; and, by key, how many of them may be edits of such that one has."""
-    images = sides.images.copy()
+    handed = _handed_over(sides)
+    images, handed_edits = (
+        sides.images - handed,
+        total_by_key(handed - counted(sides.desktop, sides.columns), sides.table),
+    )
     own = []
     edits: Counter[tuple[Any, ...]] = Counter()
     # A row that a pull has brought says so itself, where the desktop knows owners.
     for row in sorted(sides.desktop, key=lambda row: row.get("source") != "M"):
-        there = content(row, sides.columns)
+        there, key = content(row, sides.columns), key_of(row, sides.table)
         if images[there]:
             images[there] -= 1
+        elif handed[there]:
+            handed[there] -= 1
+            own.append(row)
         elif row.get("source") != "M":
             own.append(row)
-        elif "refused" in faults_forward(row, sides.table, set()):
-            # It does not even get as far as to be recognised.
+        elif handed_edits[key] or "refused" in faults_forward(row, sides.table, set()):
+            # It was handed over before it was edited; or it does not even get as far as to be recognised.
+            handed_edits[key] -= 1
             own.append(row)
-            edits[key_of(row, sides.table)] += 1
+            edits[key] += 1
     if sides.table.key:
         left = total_by_key(+images, sides.table)
         edits += Counter({key: count for key, count in left.items() if None not in key})
     return own, edits
+
+
+def _handed_over(sides: Sides) -> Counter[Content]:
+    """Of the images, and of rows that say themselves that a pull has brought them: those that have no phone row, and
+    for which a row of the office's stands on mobile that is not another's.
+    """
+
+    def same(row: Row) -> Any:
+        return key_of(row, sides.table) if by_key(sides.table) else content(row, sides.compared)
+
+    here = counted(sides.desktop, sides.columns)
+    words = counted((row for row in sides.desktop if row.get("source") == "M"), sides.columns) - sides.images
+    images = sides.images + words
+    pulled = Counter(same(dict(one)) for one in images.elements())
+    ours = [row for row in sides.mobile if row["org_id"] == OURS]
+    phones = Counter(same(row) for row in ours if row["source"] == "M")
+    others = Counter(same(row) for row in ours if row["source"] in ("D", None))
+    own = Counter(map(same, sides.desktop)) - pulled
+    spare = (pulled - phones) & (others - own)
+    handed: Counter[Content] = Counter()
+    for one in sorted(images.elements(), key=lambda one: not here[one]):
+        if spare[same(dict(one))]:
+            spare[same(dict(one))] -= 1
+            handed[one] += 1
+    return handed
 
 
 def _complaints_by_key(sides: Sides, own: Sequence[Row], edits: Counter[tuple[Any, ...]]) -> list[str]:
@@ -279,11 +312,11 @@ def _complaints_by_content(sides: Sides, own: Sequence[Row], edits: Counter[tupl
     )
     missing, extra = fit - here, here - fit
     # The images that stand on the desktop still: the phone rows they came from stand for nothing else.
-    echo = sides.images & counted(sides.desktop, sides.columns)
+    echo = (sides.images - _handed_over(sides)) & counted(sides.desktop, sides.columns)
     echoed = Counter[Content]()
     for one, count in echo.items():
         echoed[tuple((name, value) for name, value in one if name != "ticked")] += count
-    may_stand = {one: max(0, phones[one] - echoed[one]) + nobodys[one] for one in missing}
+    may_stand = {one: max(0, phones[one] + nobodys[one] - echoed[one]) for one in missing}
     unexplained = Counter({one: max(0, count - may_stand[one]) for one, count in missing.items()})
     lost = total_by_key(+unexplained, table)
     waiting: Counter[tuple[Any, ...]] = Counter()

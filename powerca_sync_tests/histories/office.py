@@ -181,7 +181,9 @@ class Office:
         after = self.look()
         assert after[0] == before[0], "a forward run has written to the desktop"
         for name in self.names:
-            self._check_forward(name, before[1][name], after[1][name], done.get(name), ran=name in done)
+            self._check_forward(
+                name, before[0][name], before[1][name], after[1][name], done.get(name), ran=name in done
+            )
         return len(done) == len(self.names if only is None else [only])
 
     def reverse(self, only: str | None = None, fault: Any = None) -> bool:
@@ -211,7 +213,7 @@ class Office:
             assert after[0] == before[0], "a forward run has written to the desktop"
             for name in self.names:
                 ran = after[1][name] != before[1][name]
-                self._check_forward(name, before[1][name], after[1][name], None, ran=ran)
+                self._check_forward(name, before[0][name], before[1][name], after[1][name], None, ran=ran)
             return
         assert after[1] == before[1], "a pull has written to mobile"
         committed = self._pulls()
@@ -271,6 +273,7 @@ class Office:
     def _check_forward(
         self,
         name: str,
+        desktop: dict[int, tuple[Row, str]],
         before: dict[int, tuple[Row, str]],
         after: dict[int, tuple[Row, str]],
         result: ForwardResult | None,
@@ -294,6 +297,7 @@ class Office:
             assert uid in before or row["source"] == "D", f"{name}: a row was inserted as somebody else's: {row}"
             if uid in before:
                 assert row["ticked"] == before[uid][0]["ticked"], f"{name}: a tick was overwritten: {row}"
+        self._check_resurrected(name, desktop, before, after)
         gone = before.keys() - after.keys()
         # Which rows make way for one that a trigger refuses is settled before it does.
         held = {key for key, _ in self._waiting(name, "message IS NULL OR message !~ '^not '")}
@@ -303,6 +307,25 @@ class Office:
             assert not row_key or row_key not in held, f"{name}: a last good version was deleted: {row}"
         counts = (len(after.keys() - before.keys()), len(gone))
         assert result is None or counts == (result.inserted, result.deleted), f"{name}: {counts} are not {result}"
+
+    def _check_resurrected(
+        self,
+        name: str,
+        desktop: dict[int, tuple[Row, str]],
+        before: dict[int, tuple[Row, str]],
+        after: dict[int, tuple[Row, str]],
+    ) -> None:
+        """What a pull has brought has not come back: at most the row that stood there for it stands there still."""
+        compared = [column for column in self.columns[name] if column != "ticked"]
+        images = self.ledgers[name].images(compared)
+        own = counted((row for row, _ in desktop.values()), compared)
+        there = counted((row for row, _ in before.values() if row["source"] in ("D", None)), compared)
+        keys = {key_of(row, self.specs[name]) for row, _ in before.values()}
+        for one, count in _owned(after, compared).items():
+            # Under a key of its own a row stands for whatever the desktop has by that key.
+            if images[one] and not (by_key(self.specs[name]) and key_of(dict(one), self.specs[name]) in keys):
+                most = max(there[one], own[one] - images[one])
+                assert count <= most, f"{name}: {count} rows of the office's, not {most}: {dict(one)}"
 
     def _check_reverse(
         self,

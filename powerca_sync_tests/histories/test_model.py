@@ -39,6 +39,7 @@ def test_what_is_right_is_left_alone(table: str) -> None:
     assert complaints(sides(table, [UNFIT], [OURS], waiting=["check"])) == []
     assert complaints(sides(table, [row()], [PHONES], images=[row()])) == []
     assert complaints(sides(table, [row()], [], images=[row()])) == []
+    assert complaints(sides(table, [row()], [OURS], images=[row()])) == []
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -52,7 +53,7 @@ def test_what_is_right_is_left_alone(table: str) -> None:
         pytest.param([UNFIT], [], {"waiting": ["reference"]}, id="the reason is not true"),
         pytest.param([row()], [OURS], {"waiting": ["check"]}, id="a row that fits waits"),
         pytest.param(
-            [row(), OTHER], [OURS, {**OTHER, "source": "D"}], {"images": [row()]}, id="a pulled row came back"
+            [row(), OTHER], [PHONES, OURS, {**OTHER, "source": "D"}], {"images": [row()]}, id="a pulled row came back"
         ),
     ],
 )

@@ -14,6 +14,7 @@ from powerca_sync.engine.mapping import TableMapping, map_back, map_table
 from powerca_sync.engine.office import Office, Scope, belongs
 from powerca_sync.engine.statements import (
     apply,
+    echo,
     extract,
     ledger,
     phones,
@@ -156,7 +157,7 @@ def test_what_happens_in_staging(golden: Callable[[str, str], None]) -> None:
         "create": staging.create_staging(jobs),
         "land": staging.copy_in(jobs),
         "hold": staging.copy_in_held(jobs),
-        "set aside what came from phones": staging.set_aside_echo(jobs),
+        "set aside what came from phones": echo.set_aside_echo(jobs),
         "look up": rules.fill_lookup(jobs, JOBS.lookups[0]),
         "set aside what does not fit": quarantine.reject_faulty(jobs, rules.rules(jobs)),
         "collapse copies": staging.drop_duplicates(jobs, UniqueKey(columns=JOBS.key)),

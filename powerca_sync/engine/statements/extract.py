@@ -1,13 +1,22 @@
 """Statements for the source: which rows to read, and as what."""
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from psycopg import sql
 
-from powerca_sync.engine.mapping import TableMapping
+from powerca_sync.engine.mapping import Aside, TableMapping
 from powerca_sync.engine.statements.fragments import from_image
 from powerca_sync.tables import STAMPS
+
+#: Staging columns of a ledger image: which phone row it is of, when that was made, and the number of the entry.
+MOBILE_KEY, MADE, NUMBER = "ledger:mobile_key", "ledger:born", "ledger:id"
+ENTRY = (
+    Aside(name=MOBILE_KEY, type="text", read=sql.Identifier("s", MOBILE_KEY)),
+    Aside(name=MADE, type="text", read=sql.Identifier("s", MADE)),
+    Aside(name=NUMBER, type="bigint", read=sql.Identifier("s", NUMBER)),
+)
 
 
 def staged_names(mapping: TableMapping) -> tuple[str, ...]:
@@ -31,17 +40,29 @@ def copy_out(mapping: TableMapping, where: sql.Composable) -> sql.Composed:
     return _copy_out(mapping, mapping.source.identifier, where)
 
 
+def of_entries(mapping: TableMapping) -> TableMapping:
+    """The same mapping for the images of pulled phone rows, which bring along what the ledger knows of them."""
+    return dataclasses.replace(mapping, asides=(*mapping.asides, *ENTRY))
+
+
 def copy_out_ledger(mapping: TableMapping, where: sql.Composable) -> sql.Composed:
-    """COPY the images of pulled phone rows for which `where` holds, in the same form as the source's own rows."""
+    """COPY the images of pulled phone rows for which `where` holds (alias `s`), in the form of the source's own rows.
+
+    The mapping is `of_entries`.
+    """
     return _copy_out(mapping, pulled_images(mapping), where)
 
 
 def pulled_images(mapping: TableMapping) -> sql.Composed:
-    """The images of pulled phone rows as a FROM item with the source's columns, without an alias."""
-    columns = (
+    """The images of pulled phone rows as a FROM item with the source's columns and `ENTRY`, without an alias."""
+    columns = [
         sql.SQL("{} AS {}").format(from_image("p", column), sql.Identifier(column.name))
         for column in mapping.source.columns
-    )
+    ]
+    columns += [
+        sql.SQL("{} AS {}").format(sql.Identifier("p", aside.name.removeprefix("ledger:")), sql.Identifier(aside.name))
+        for aside in ENTRY
+    ]
     return sql.SQL("(SELECT {columns} FROM powerca_sync.pulled AS p WHERE p.table_name = {table})").format(
         columns=sql.SQL(", ").join(columns), table=mapping.spec.desktop
     )

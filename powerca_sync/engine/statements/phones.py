@@ -38,9 +38,12 @@ def content_hash(source: Table, columns: Sequence[str]) -> sql.Composed:
 
 def identity(source: Table, columns: Sequence[str]) -> sql.Composable:
     """By what a phone row `s` is known: its primary key as text, or the hash of its content."""
-    if not source.primary_key:
-        return content_hash(source, columns)
-    values = COMMA.join(sql.Identifier("s", name) for name in source.primary_key)
+    return primary_key(source, "s") if source.primary_key else content_hash(source, columns)
+
+
+def primary_key(source: Table, alias: str) -> sql.Composable:
+    """The primary key of a mobile row as text, as the ledger has it."""
+    values = COMMA.join(sql.Identifier(alias, name) for name in source.primary_key)
     text = sql.SQL("{}::text" if len(source.primary_key) == 1 else "ROW({})::text").format(values)
     if all(source.required(name).category == "N" for name in source.primary_key):
         return text
@@ -72,17 +75,18 @@ def asides(source: Table, columns: Sequence[str]) -> tuple[Aside, ...]:
     return (
         Aside(name=KEY, type="text", read=key, identifies=True),
         Aside(name=HASH, type="text", read=content_hash(source, columns), identifies=True),
-        Aside(name=BORN, type="text", read=_born(source)),
+        Aside(name=BORN, type="text", read=born(source, "s")),
         Aside(name=OCCURRENCE, type="bigint", read=occurrence, identifies=True),
     )
 
 
-def _born(source: Table) -> sql.Composable:
+def born(source: Table, alias: str) -> sql.Composable:
+    """When a mobile row was made, as it says itself, as the ledger has it."""
     created = source.column(CREATED)
     if created is None:
         return sql.SQL("NULL::text")
     zone = " AT TIME ZONE 'UTC'" if created.base == "timestamptz" else ""
-    return sql.SQL("({}{})::text").format(sql.Identifier("s", CREATED), sql.SQL(zone))
+    return sql.SQL("({}{})::text").format(sql.Identifier(alias, CREATED), sql.SQL(zone))
 
 
 def is_phones(belongs: sql.Composable) -> sql.Composed:
@@ -122,7 +126,7 @@ COPY (
         key=identity(source, columns),
         hash=hash_now,
         was=sql.SQL("NULL") if before is None else was,
-        born=_born(source),
+        born=born(source, "s"),
         table=source.identifier,
         is_phones=is_phones(belongs),
     )

@@ -1,10 +1,10 @@
-"""Statements that bring rows into staging, and take echoes and duplicates out of it."""
+"""Statements that bring rows into staging, and take duplicates out of it; `echo` takes out what came from phones."""
 
 from psycopg import sql
 
 from powerca_sync.engine.catalog import UniqueKey
-from powerca_sync.engine.mapping import FROM_PHONE, TableMapping
-from powerca_sync.engine.statements.extract import staged_names
+from powerca_sync.engine.mapping import TableMapping
+from powerca_sync.engine.statements.extract import ENTRY, staged_names
 from powerca_sync.engine.statements.fragments import (
     AND,
     COMMA,
@@ -13,7 +13,6 @@ from powerca_sync.engine.statements.fragments import (
     LEDGER,
     REJECTED,
     STAGING,
-    key_text,
     row_text,
 )
 from powerca_sync.engine.statements.quarantine import reject
@@ -48,8 +47,12 @@ CREATE TEMP TABLE {echoed} (content text COLLATE "C") ON COMMIT DROP""").format(
 
 
 def create_ledger() -> sql.Composed:
-    """A table like staging."""
-    return sql.SQL("CREATE TEMP TABLE {} ON COMMIT DROP AS SELECT * FROM {} WITH NO DATA").format(LEDGER, STAGING)
+    """A table like staging, with what the ledger knows of each row besides."""
+    return sql.SQL("CREATE TEMP TABLE {} ON COMMIT DROP AS SELECT *, {} FROM {} WITH NO DATA").format(
+        LEDGER,
+        COMMA.join(sql.SQL("NULL::{} AS {}").format(sql.SQL(one.type), sql.Identifier(one.name)) for one in ENTRY),
+        STAGING,
+    )
 
 
 def copy_in(mapping: TableMapping, into: sql.Identifier = STAGING) -> sql.Composed:
@@ -62,89 +65,6 @@ def copy_in_held(mapping: TableMapping) -> sql.Composed:
     """COPY the key of a row that does not fit, so that its last good version is kept."""
     names = COMMA.join(sql.Identifier(name) for name in mapping.spec.key)
     return sql.SQL("COPY {} ({}) FROM STDIN").format(HELD, names)
-
-
-def set_aside_echo(mapping: TableMapping) -> sql.Composed:
-    """Remove what came from phones: rows equal to a ledger image, then the office's edits of pulled rows, then rows
-    whose own `source` names the phones.
-
-    Answers (echo, edited, first edited keys). Images and rows pair as multisets: a second equal row is the office's
-    own. A row is an edit if it has the key of an image whose copy is not there any more, as long as the office's own
-    rows of that key on the target do not explain it: unchanged ones and edits of those come first. The contents of
-    echo are remembered, for the phone rows that they stand for.
-    """
-    pulled = tuple(c.column for c in mapping.synced if c.name not in STAMPS)
-    own = tuple(column for column in pulled if column.name not in mapping.spec.mobile_owned)
-    nothing: sql.Composable = sql.SQL("FALSE")
-    whole = [sql.SQL("{} IS NOT NULL").format(sql.Identifier("l", name)) for name in mapping.spec.key]
-    return sql.SQL("""\
-WITH image AS MATERIALIZED (
-    SELECT {ledger_content} AS content, {ledger_key} AS key, {ledger_key_whole} AS whole,
-        row_number() OVER (PARTITION BY {ledger_content}) AS copy
-    FROM {ledger} AS l
-), staged AS MATERIALIZED (
-    SELECT s.ctid AS place, {content} AS content, {own} AS own, {key} AS key, {from_phone} AS from_phone,
-        row_number() OVER (PARTITION BY {content} ORDER BY {from_phone} DESC, s.ctid) AS copy
-    FROM {staging} AS s
-    WHERE {content} IN (SELECT i.content FROM image AS i) OR {key} IN (SELECT i.key FROM image AS i) OR {from_phone}
-), echo AS (
-    SELECT s.place FROM staged AS s JOIN image AS i USING (content, copy)
-), gone AS (
-    SELECT i.key, row_number() OVER (PARTITION BY i.key) AS ordinal
-    FROM image AS i
-    WHERE i.whole AND NOT EXISTS (SELECT FROM staged AS s WHERE (s.content, s.copy) = (i.content, i.copy))
-), left_over AS (
-    SELECT s.place, s.key, s.own, row_number() OVER (PARTITION BY s.own ORDER BY s.from_phone, s.place) AS copy
-    FROM staged AS s
-    WHERE s.place NOT IN (SELECT e.place FROM echo AS e)
-), owned AS (
-    SELECT {target_key} AS key, {target_own} AS own, row_number() OVER (PARTITION BY {target_own}) AS copy
-    FROM {target} AS t
-    WHERE {owner} = 'D' AND {in_office} AND {target_key} IN (SELECT g.key FROM gone AS g)
-), changed AS (
-    SELECT l.place, l.key, row_number() OVER (PARTITION BY l.key ORDER BY l.own, l.place) AS ordinal
-    FROM left_over AS l
-    WHERE NOT EXISTS (SELECT FROM owned AS o WHERE (o.own, o.copy) = (l.own, l.copy))
-), own_changes AS (
-    SELECT o.key, count(*) AS rows
-    FROM owned AS o
-    WHERE NOT EXISTS (SELECT FROM left_over AS l WHERE (o.own, o.copy) = (l.own, l.copy))
-    GROUP BY o.key
-), edited AS (
-    SELECT c.place, c.key
-    FROM changed AS c
-    LEFT JOIN own_changes AS o USING (key)
-    JOIN gone AS g ON g.key = c.key AND g.ordinal = c.ordinal - coalesce(o.rows, 0)
-), removed AS (
-    DELETE FROM {staging} AS s
-    WHERE s.ctid IN (SELECT e.place FROM echo AS e UNION ALL SELECT e.place FROM edited AS e) OR {from_phone}
-    RETURNING s.ctid AS place, {compared} AS content
-), echoed AS (
-    INSERT INTO {echoed} (content)
-    SELECT r.content FROM removed AS r WHERE r.place NOT IN (SELECT e.place FROM edited AS e)
-    RETURNING 1
-)
-SELECT
-    (SELECT count(*) FROM echoed),
-    (SELECT count(*) FROM edited),
-    (SELECT array_agg(few.key) FROM (SELECT e.key FROM edited AS e ORDER BY e.key LIMIT 20) AS few)""").format(
-        ledger=LEDGER,
-        staging=STAGING,
-        echoed=ECHOED,
-        target=mapping.target.identifier,
-        content=row_text(mapping, "s", pulled),
-        compared=row_text(mapping, "s", mapping.content),
-        ledger_content=row_text(mapping, "l", pulled),
-        own=row_text(mapping, "s", own),
-        target_own=row_text(mapping, "t", own),
-        key=key_text(mapping, "s"),
-        ledger_key=key_text(mapping, "l"),
-        target_key=key_text(mapping, "t"),
-        ledger_key_whole=AND.join(whole) if whole else nothing,
-        owner=mapping.owner("t"),
-        in_office=mapping.in_office("t"),
-        from_phone=sql.Identifier("s", FROM_PHONE) if mapping.source_has_owner else nothing,
-    )
 
 
 def has_duplicates(key: UniqueKey) -> sql.Composed:

@@ -8,7 +8,7 @@ COPY (
 -- the ledger
 COPY (
     SELECT "s"."org_id", trim_scale("s"."job_id"), "s"."name", "s"."boss", "s"."secret", "s"."job_id"::text, "s"."name"::text, coalesce("s"."source"::text = 'M', false)
-    FROM (SELECT ("p".image ->> 'org_id')::int4 AS "org_id", ("p".image ->> 'job_id')::numeric AS "job_id", ("p".image ->> 'name')::text AS "name", ("p".image ->> 'boss')::int4 AS "boss", ("p".image ->> 'secret')::text AS "secret", ("p".image ->> 'source')::bpchar AS "source" FROM powerca_sync.pulled AS p WHERE p.table_name = 'jobs') AS s
+    FROM (SELECT ("p".image ->> 'org_id')::int4 AS "org_id", ("p".image ->> 'job_id')::numeric AS "job_id", ("p".image ->> 'name')::text AS "name", ("p".image ->> 'boss')::int4 AS "boss", ("p".image ->> 'secret')::text AS "secret", ("p".image ->> 'source')::bpchar AS "source", "p"."mobile_key" AS "ledger:mobile_key", "p"."born" AS "ledger:born", "p"."id" AS "ledger:id" FROM powerca_sync.pulled AS p WHERE p.table_name = 'jobs') AS s
     WHERE TRUE
 ) TO STDOUT;
 

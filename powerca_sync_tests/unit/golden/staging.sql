@@ -15,23 +15,65 @@ COPY "pg_temp"."powerca_staging" ("org_id", "job_id", "name", "boss", "secret", 
 COPY "pg_temp"."powerca_held" ("org_id", "job_id") FROM STDIN;
 
 -- set aside what came from phones
-WITH image AS MATERIALIZED (
-    SELECT ROW("l"."org_id", "l"."job_id", "l"."name" COLLATE "C", "l"."boss", "l"."secret" COLLATE "C")::text COLLATE "C" AS content, ROW("l"."org_id", "l"."job_id")::text COLLATE "C" AS key, "l"."org_id" IS NOT NULL AND "l"."job_id" IS NOT NULL AS whole,
-        row_number() OVER (PARTITION BY ROW("l"."org_id", "l"."job_id", "l"."name" COLLATE "C", "l"."boss", "l"."secret" COLLATE "C")::text COLLATE "C") AS copy
+WITH pulled AS MATERIALIZED (
+    SELECT l."ledger:id" AS number, l."ledger:mobile_key" AS mobile_key, l."ledger:born" AS born, ROW("l"."org_id", "l"."job_id", "l"."name" COLLATE "C", "l"."boss", "l"."secret" COLLATE "C")::text COLLATE "C" AS content,
+        ROW("l"."org_id", "l"."job_id")::text COLLATE "C" AS same, ROW("l"."org_id", "l"."job_id")::text COLLATE "C" AS key, "l"."org_id" IS NOT NULL AND "l"."job_id" IS NOT NULL AS whole
     FROM "pg_temp"."powerca_ledger" AS l
 ), staged AS MATERIALIZED (
-    SELECT s.ctid AS place, ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."secret" COLLATE "C")::text COLLATE "C" AS content, ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."secret" COLLATE "C")::text COLLATE "C" AS own, ROW("s"."org_id", "s"."job_id")::text COLLATE "C" AS key, "s"."from:phone" AS from_phone,
+    SELECT s.ctid AS place, ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."secret" COLLATE "C")::text COLLATE "C" AS content, ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."secret" COLLATE "C")::text COLLATE "C" AS own, ROW("s"."org_id", "s"."job_id")::text COLLATE "C" AS same, ROW("s"."org_id", "s"."job_id")::text COLLATE "C" AS key,
+        "s"."from:phone" AS from_phone,
         row_number() OVER (PARTITION BY ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."secret" COLLATE "C")::text COLLATE "C" ORDER BY "s"."from:phone" DESC, s.ctid) AS copy
     FROM "pg_temp"."powerca_staging" AS s
-    WHERE ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."secret" COLLATE "C")::text COLLATE "C" IN (SELECT i.content FROM image AS i) OR ROW("s"."org_id", "s"."job_id")::text COLLATE "C" IN (SELECT i.key FROM image AS i) OR "s"."from:phone"
+    WHERE ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."secret" COLLATE "C")::text COLLATE "C" IN (SELECT p.content FROM pulled AS p) OR ROW("s"."org_id", "s"."job_id")::text COLLATE "C" IN (SELECT p.key FROM pulled AS p) OR "s"."from:phone"
+), entry AS MATERIALIZED (
+    SELECT p.* FROM pulled AS p
+    UNION ALL
+    -- Beyond the images, a row's own word has the weight of one.
+    SELECT NULL, NULL, NULL, s.content, s.same, s.key, FALSE
+    FROM staged AS s LEFT JOIN (SELECT p.content, count(*) AS rows FROM pulled AS p GROUP BY 1) AS p USING (content)
+    WHERE s.from_phone AND s.copy > coalesce(p.rows, 0)
+), spare AS (
+    SELECT same, least(e.images - t.phones, t.others - greatest(coalesce(s.rows, 0) - e.images, 0)) AS rows
+    FROM (SELECT e.same, count(*) AS images FROM entry AS e GROUP BY e.same) AS e
+    JOIN (
+        SELECT ROW("t"."org_id", "t"."job_id")::text COLLATE "C" AS same, count(*) FILTER (WHERE "t"."source"::text = 'M' AND "t"."id"::text IN (SELECT p.mobile_key FROM pulled AS p)) AS phones,
+            count(*) FILTER (WHERE "t"."source"::text = 'D' OR "t"."source"::text IS NULL) AS others
+        FROM "public"."jobs" AS t
+        WHERE EXISTS (SELECT FROM entry) AND "t"."org_id" = ANY ('{"1","2"}') AND ROW("t"."org_id", "t"."job_id")::text COLLATE "C" IN (SELECT e.same FROM entry AS e)
+        GROUP BY 1
+    ) AS t USING (same)
+    LEFT JOIN (SELECT s.same, count(*) AS rows FROM staged AS s GROUP BY s.same) AS s USING (same)
+), turned AS (
+    SELECT DISTINCT ON (p.mobile_key) p.number, p.same <> ROW("t"."org_id", "t"."job_id")::text COLLATE "C" AS changed
+    FROM "public"."jobs" AS t
+    JOIN pulled AS p ON p.mobile_key = "t"."id"::text
+    -- Made at another time, it is another row.
+    WHERE "t"."source"::text = 'D' AND "t"."org_id" = ANY ('{"1","2"}') AND coalesce(p.born = ("t"."created_at" AT TIME ZONE 'UTC')::text, TRUE)
+    ORDER BY p.mobile_key, p.number DESC
+), image AS MATERIALIZED (
+    SELECT e.content, e.key, e.whole, e.handed,
+        row_number() OVER (PARTITION BY e.content ORDER BY e.handed, e.number) AS copy
+    FROM (
+        SELECT e.*, r.number IS NOT NULL OR coalesce(p.rows, 0) >= row_number() OVER (
+            PARTITION BY e.same
+            ORDER BY r.changed IS TRUE, h.content IS NULL, r.number IS NULL,
+                e.number DESC NULLS LAST
+        ) AS handed
+        FROM entry AS e
+        LEFT JOIN spare AS p USING (same)
+        LEFT JOIN turned AS r ON r.number = e.number
+        LEFT JOIN (SELECT DISTINCT s.content FROM staged AS s) AS h USING (content)
+    ) AS e
+    WHERE e.handed OR e.number IS NOT NULL
 ), echo AS (
-    SELECT s.place FROM staged AS s JOIN image AS i USING (content, copy)
+    SELECT s.place FROM staged AS s JOIN image AS i USING (content, copy) WHERE NOT i.handed
 ), gone AS (
-    SELECT i.key, row_number() OVER (PARTITION BY i.key) AS ordinal
+    SELECT i.key, i.handed, row_number() OVER (PARTITION BY i.key, i.handed) AS ordinal
     FROM image AS i
     WHERE i.whole AND NOT EXISTS (SELECT FROM staged AS s WHERE (s.content, s.copy) = (i.content, i.copy))
 ), left_over AS (
-    SELECT s.place, s.key, s.own, row_number() OVER (PARTITION BY s.own ORDER BY s.from_phone, s.place) AS copy
+    SELECT s.place, s.key, s.own, s.from_phone,
+        row_number() OVER (PARTITION BY s.own ORDER BY s.from_phone, s.place) AS copy
     FROM staged AS s
     WHERE s.place NOT IN (SELECT e.place FROM echo AS e)
 ), owned AS (
@@ -39,7 +81,7 @@ WITH image AS MATERIALIZED (
     FROM "public"."jobs" AS t
     WHERE "t"."source"::text = 'D' AND "t"."org_id" = ANY ('{"1","2"}') AND ROW("t"."org_id", "t"."job_id")::text COLLATE "C" IN (SELECT g.key FROM gone AS g)
 ), changed AS (
-    SELECT l.place, l.key, row_number() OVER (PARTITION BY l.key ORDER BY l.own, l.place) AS ordinal
+    SELECT l.place, l.key, l.from_phone, row_number() OVER (PARTITION BY l.key ORDER BY l.own, l.place) AS ordinal
     FROM left_over AS l
     WHERE NOT EXISTS (SELECT FROM owned AS o WHERE (o.own, o.copy) = (l.own, l.copy))
 ), own_changes AS (
@@ -51,10 +93,22 @@ WITH image AS MATERIALIZED (
     SELECT c.place, c.key
     FROM changed AS c
     LEFT JOIN own_changes AS o USING (key)
-    JOIN gone AS g ON g.key = c.key AND g.ordinal = c.ordinal - coalesce(o.rows, 0)
+    JOIN gone AS g ON NOT g.handed AND g.key = c.key AND g.ordinal = c.ordinal - coalesce(o.rows, 0)
+), given_back AS (
+    SELECT s.place FROM staged AS s JOIN image AS i USING (content, copy) WHERE i.handed
+    UNION ALL
+    SELECT c.place
+    FROM (
+        SELECT c.place, c.key, row_number() OVER (PARTITION BY c.key ORDER BY c.ordinal) AS ordinal
+        FROM changed AS c
+        WHERE c.from_phone AND c.place NOT IN (SELECT e.place FROM edited AS e)
+            AND c.place NOT IN (SELECT s.place FROM staged AS s JOIN image AS i USING (content, copy) WHERE i.handed)
+    ) AS c
+    JOIN gone AS g ON g.handed AND (g.key, g.ordinal) = (c.key, c.ordinal)
 ), removed AS (
     DELETE FROM "pg_temp"."powerca_staging" AS s
-    WHERE s.ctid IN (SELECT e.place FROM echo AS e UNION ALL SELECT e.place FROM edited AS e) OR "s"."from:phone"
+    WHERE s.ctid IN (SELECT e.place FROM echo AS e UNION ALL SELECT e.place FROM edited AS e)
+        OR ("s"."from:phone" AND s.ctid NOT IN (SELECT b.place FROM given_back AS b))
     RETURNING s.ctid AS place, ROW("s"."name" COLLATE "C", "s"."boss", "s"."client", "s"."secret" COLLATE "C")::text COLLATE "C" AS content
 ), echoed AS (
     INSERT INTO "pg_temp"."powerca_echoed" (content)

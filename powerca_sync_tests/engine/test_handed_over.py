@@ -1,0 +1,181 @@
+"""A pulled phone row that somebody makes the desktop's on mobile, by its `source`, is the desktop's from then on."""
+
+import dataclasses
+
+import pytest
+
+from powerca_sync.tables import Deletes, TableSpec
+from powerca_sync_tests.engine.test_verify import counts, look
+from powerca_sync_tests.helpers import Pair, delete_insert, fates, pulled, spec
+
+DIARY = delete_insert("diary", "staff_id", "day")
+KEYLESS = delete_insert("diary")
+LEAVE = spec("leave", "leave_id", deletes=Deletes.PROPAGATE)
+DESKTOP = {"diary": "staff_id int, day date, note text", "leave": "leave_id int, days int, note text"}
+
+every_table = pytest.mark.parametrize(
+    ("table", "mobile_key", "owner"),
+    [
+        (DIARY, "id bigserial PRIMARY KEY,", ""),
+        (DIARY, "id bigserial PRIMARY KEY,", ", source char(1)"),
+        (DIARY, "", ""),
+        (DIARY, "", ", source char(1)"),
+        (KEYLESS, "id bigserial PRIMARY KEY,", ""),
+        (KEYLESS, "", ", source char(1)"),
+        (LEAVE, "PRIMARY KEY (leave_id),", ""),
+        (LEAVE, "PRIMARY KEY (leave_id),", ", source char(1)"),
+    ],
+)
+
+
+def make(pair: Pair, table: TableSpec, mobile_key: str, owner: str) -> None:
+    """Two rows of a phone's, pulled, and one of the office's."""
+    columns = DESKTOP[table.mobile]
+    pair.source.execute(f"CREATE TABLE {table.mobile} ({columns}{owner})")
+    pair.target.execute(
+        f"CREATE TABLE {table.mobile} ({mobile_key} {columns}, source char(1) DEFAULT 'M',"
+        " created_at timestamptz DEFAULT clock_timestamp())"
+    )
+    first, second = columns.split()[0], columns.split(", ")[1].split()[0]
+    value = "'2025-10-01'" if table.mobile == "diary" else "1"
+    for connection, one, note in ((pair.target, 5, "a"), (pair.target, 6, "b"), (pair.source, 7, "own")):
+        connection.execute(
+            f"INSERT INTO {table.mobile} ({first}, {second}, note) VALUES ({one}, {value}, '{note}')"  # type: ignore[call-overload]  # noqa: S608
+        )
+    assert pair.pull(table).pulled == 2
+    assert fates(pair.sync(table)) == {"inserted": 1, "echo": 2}
+
+
+def hand_over(pair: Pair, table: TableSpec, source: str | None = "D", also: str = "") -> None:
+    pair.target.execute(f"UPDATE {table.mobile} SET source = %s{also} WHERE note = 'a'", [source])  # noqa: S608
+
+
+def on_mobile(pair: Pair, table: TableSpec) -> dict[str, str | None]:
+    return dict(pair.rows(f"SELECT note, source FROM {table.mobile} ORDER BY 1"))  # noqa: S608
+
+
+@every_table
+def test_it_stays_on_both_sides_until_it_is_the_phones_again(
+    pair: Pair, table: TableSpec, mobile_key: str, owner: str
+) -> None:
+    make(pair, table, mobile_key, owner)
+    hand_over(pair, table)
+    before = pair.text(table.mobile), pair.text(table.mobile, on=pair.source)
+    assert counts(look(pair, table)) == {"echo": 1}
+    foreseen = pair.plan(table)[table.mobile].foreseen
+    for _ in range(2):
+        result = pair.sync(table)
+        assert foreseen is not None
+        assert fates(result) == {"unchanged": 2, "echo": 1} == fates(foreseen)
+    pair.sync(table, mode="incremental")
+    assert pulled(pair.pull(table)) == {"already_there": 1, "gone": 1}
+    assert pulled(pair.pull(table)) == {"already_there": 1}
+    assert fates(pair.sync(table)) == {"unchanged": 2, "echo": 1}
+
+    assert (pair.text(table.mobile), pair.text(table.mobile, on=pair.source)) == before
+    hand_over(pair, table, "M")
+    assert pulled(pair.pull(table)) == {"already_there": 2}
+    assert fates(pair.sync(table)) == {"unchanged": 1, "echo": 2}
+    assert counts(look(pair, table)) == {"echo": 2}
+    assert on_mobile(pair, table) == {"a": "M", "b": "M", "own": "D"}
+
+
+@every_table
+@pytest.mark.parametrize("mode", ["full", "incremental"])
+def test_what_the_office_does_to_its_copy_is_done_to_it(
+    pair: Pair, table: TableSpec, mobile_key: str, owner: str, mode: str
+) -> None:
+    make(pair, table, mobile_key, owner)
+    hand_over(pair, table)
+    pair.source.execute(f"UPDATE {table.mobile} SET note = 'edited' WHERE note = 'a'")  # noqa: S608
+    if table.key:
+        # The row's own word that a phone made it is held against its key; without one nothing says whose edit it is.
+        assert pair.sync(table, mode=mode).updated == 1
+        assert on_mobile(pair, table) == {"b": "M", "edited": "D", "own": "D"}
+        assert look(pair, table).agrees
+        assert pair.sync(table, mode=mode).written == 0
+    pair.source.execute(f"DELETE FROM {table.mobile} WHERE note IN ('edited', 'own')")  # noqa: S608
+    pair.sync(table)
+    assert on_mobile(pair, table) == {"b": "M"}
+    assert pulled(pair.pull(table)) == {"already_there": 1, "gone": 1}
+
+
+@every_table
+def test_a_change_of_its_content_on_mobile_gives_way_to_the_desktops(
+    pair: Pair, table: TableSpec, mobile_key: str, owner: str
+) -> None:
+    if not mobile_key:
+        pytest.skip("nothing says that it is the same row")
+    make(pair, table, mobile_key, owner)
+    hand_over(pair, table, also=", note = 'corrected'")
+    for _ in range(3):
+        pair.sync(table)
+        assert on_mobile(pair, table) == {"a": "D", "b": "M", "own": "D"}
+        assert look(pair, table).agrees
+
+
+@every_table
+def test_one_that_becomes_nobodys_is_taken_over_where_its_owner_is_empty_and_kept_otherwise(
+    pair: Pair, table: TableSpec, mobile_key: str, owner: str
+) -> None:
+    make(pair, table, mobile_key, owner)
+    hand_over(pair, table, "S")
+    before = pair.text(table.mobile)
+    assert fates(pair.sync(table)) == {"unchanged": 1, "echo": 2, "kept_other": 1}
+    assert pair.text(table.mobile) == before
+    hand_over(pair, table, None)
+    assert fates(pair.sync(table)) == {"unchanged": 1, "updated": 1, "echo": 1}
+    assert on_mobile(pair, table) == {"a": "D", "b": "M", "own": "D"}
+    assert look(pair, table).agrees
+
+
+def test_a_row_of_nobodys_whose_copy_is_echo_stands_for_no_other_row(pair: Pair) -> None:
+    make(pair, DIARY, "", "")
+    hand_over(pair, DIARY, "S")
+    pair.source.execute("INSERT INTO diary VALUES (5, '2025-10-01', 'a')")
+    assert fates(pair.sync(DIARY)) == {"unchanged": 1, "inserted": 1, "echo": 2, "kept_other": 1}
+    assert counts(look(pair, DIARY)) == {"echo": 2, "kept_other": 1}
+
+
+@every_table
+def test_one_that_is_then_deleted_on_mobile_does_not_come_back(
+    pair: Pair, table: TableSpec, mobile_key: str, owner: str
+) -> None:
+    make(pair, table, mobile_key, owner)
+    hand_over(pair, table)
+    pair.sync(table)
+    pair.target.execute(f"DELETE FROM {table.mobile} WHERE note = 'a'")  # noqa: S608
+    assert fates(pair.sync(table)) == {"unchanged": 1, "echo": 2}
+    assert on_mobile(pair, table) == {"b": "M", "own": "D"}
+
+
+@pytest.mark.parametrize("mobile_key", ["id bigserial PRIMARY KEY,", ""])
+def test_of_equal_rows_as_many_stay_as_there_were(pair: Pair, mobile_key: str) -> None:
+    make(pair, DIARY, mobile_key, "")
+    pair.target.execute(
+        "INSERT INTO diary (staff_id, day, note) SELECT 5, '2025-10-01', 'a' FROM generate_series(1, 2)"
+    )
+    pair.source.execute("INSERT INTO diary VALUES (5, '2025-10-01', 'a')")
+    pair.pull(DIARY)
+    pair.sync(DIARY)
+    assert pair.one("SELECT string_agg(source, '' ORDER BY source) FROM diary WHERE note = 'a'") == "DMMM"
+    pair.target.execute("UPDATE diary SET source = 'D' WHERE ctid = (SELECT min(ctid) FROM diary WHERE note = 'a')")
+    pair.target.execute(
+        "DELETE FROM diary WHERE ctid = (SELECT max(ctid) FROM diary WHERE note = 'a' AND source = 'M')"
+    )
+    for _ in range(2):
+        assert fates(pair.sync(DIARY)) == {"unchanged": 3, "echo": 3}
+    assert pair.one("SELECT string_agg(source, '' ORDER BY source) FROM diary WHERE note = 'a'") == "DDM"
+    pair.source.execute("DELETE FROM diary WHERE note = 'a'")
+    pair.sync(dataclasses.replace(DIARY))
+    assert on_mobile(pair, DIARY) == {"a": "M", "b": "M", "own": "D"}
+
+
+def test_an_id_of_a_phones_that_is_another_rows_by_now_brings_nothing_back(pair: Pair) -> None:
+    make(pair, DIARY, "id bigint PRIMARY KEY DEFAULT (random() * 1e15)::bigint,", "")
+    pair.target.execute("UPDATE diary SET id = 0 WHERE note = 'own'")
+    pair.pull(DIARY)
+    taken = pair.one("DELETE FROM diary WHERE note = 'a' RETURNING id")
+    pair.target.execute("UPDATE diary SET id = %s WHERE note = 'own'", [taken])
+    assert fates(pair.sync(DIARY)) == {"unchanged": 1, "echo": 2}
+    assert on_mobile(pair, DIARY) == {"b": "M", "own": "D"}
