@@ -278,6 +278,8 @@ class Pull(Recognition):
                 ranges, progress = [(n, n) for n in sorted(orphans)], False
                 refused = {n: words for n, words in refused.items() if n not in orphans}
                 orphans = set()
+        if pulled:
+            altered += one_row(self.target, statements.follow(mapping))[0]
         for n, message in refused.items():
             self.target.execute(apply_statements.mark_refused("insert", n, message))
         if refused:

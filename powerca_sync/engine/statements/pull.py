@@ -230,9 +230,13 @@ WITH landed AS (
     FROM {actions} AS a JOIN {staging} AS s ON s.ctid = a.staged
     WHERE a.action = 'insert' AND a.n BETWEEN {first} AND {last}
     ORDER BY a.n
-    RETURNING {image} AS image, {key} AS desktop_key, {content} AS content
+    RETURNING t.tableoid AS relation, t.ctid AS place, {image} AS image, {key} AS desktop_key, {content} AS content
 ), numbered AS (
     SELECT l.*, row_number() OVER () + {first} - 1 AS n FROM landed AS l
+), placed AS (
+    UPDATE {actions} AS a SET relation = l.relation, existing = l.place
+    FROM numbered AS l
+    WHERE a.action = 'insert' AND a.n = l.n
 ), known AS (
     SELECT l.*, {phone_key} AS mobile_key, {hash} AS hash, {born} AS born, {occurrence} AS occurrence,
         {staged_content} AS staged_content
@@ -263,6 +267,42 @@ SELECT (SELECT count(*) FROM entered), (SELECT count(*) FROM known AS k WHERE k.
         staged_content=row_text(mapping, "s", columns),
         table=mapping.spec.mobile,
         run=sql.Literal(run_id),
+    )
+
+
+def follow(mapping: TableMapping) -> sql.Composed:
+    """Bring the ledger's entries up to date of rows that triggers changed once they had landed.
+
+    Answers how many of them are not as they were sent.
+    """
+    columns = compared(mapping)
+    return sql.SQL("""WITH moved AS MATERIALIZED (
+    -- The row's last version, through however many updates: the insert itself does not see what follows it.
+    SELECT a.staged, a.relation, currtid2(a.relation::regclass::text, a.existing) AS place
+    FROM {actions} AS a
+    WHERE a.action = 'insert' AND a.existing IS NOT NULL
+        AND NOT EXISTS (SELECT FROM {target} AS t WHERE (t.tableoid, t.ctid) = (a.relation, a.existing))
+), changed AS (
+    UPDATE powerca_sync.pulled AS l SET image = {image}, desktop_key = {key}
+    FROM moved AS m
+    JOIN {staging} AS s ON s.ctid = m.staged
+    JOIN {target} AS t ON (t.tableoid, t.ctid) = (m.relation, m.place)
+    WHERE l.table_name = {table} AND l.gone_at IS NULL
+        AND (l.mobile_key, l.content_hash, l.occurrence) = ({phone_key}, {hash}, {occurrence})
+    RETURNING {content} <> {staged_content} AS is_altered
+)
+SELECT count(*) FILTER (WHERE c.is_altered) FROM changed AS c""").format(
+        actions=ACTIONS,
+        staging=STAGING,
+        target=mapping.target.identifier,
+        table=mapping.spec.mobile,
+        image=image_of(mapping.target.columns, "t"),
+        key=_key_of(mapping, "t"),
+        phone_key=sql.Identifier("s", KEY),
+        hash=sql.Identifier("s", HASH),
+        occurrence=sql.Identifier("s", OCCURRENCE),
+        content=row_text(mapping, "t", columns),
+        staged_content=row_text(mapping, "s", columns),
     )
 
 

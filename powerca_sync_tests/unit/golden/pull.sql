@@ -281,9 +281,13 @@ WITH landed AS (
     FROM "pg_temp"."powerca_actions" AS a JOIN "pg_temp"."powerca_staging" AS s ON s.ctid = a.staged
     WHERE a.action = 'insert' AND a.n BETWEEN 1 AND 500
     ORDER BY a.n
-    RETURNING jsonb_object('{org_id,job_id,name,boss,secret,source}'::text[], ARRAY["t"."org_id"::text, "t"."job_id"::text, "t"."name"::text, "t"."boss"::text, "t"."secret"::text, "t"."source"::text]::text[]) AS image, jsonb_object('{org_id,job_id}'::text[], ARRAY["t"."org_id"::text, "t"."job_id"::text]::text[]) AS desktop_key, ROW("t"."org_id", "t"."job_id"::text COLLATE "C", "t"."name" COLLATE "C", "t"."boss", "t"."secret" COLLATE "C")::text COLLATE "C" AS content
+    RETURNING t.tableoid AS relation, t.ctid AS place, jsonb_object('{org_id,job_id,name,boss,secret,source}'::text[], ARRAY["t"."org_id"::text, "t"."job_id"::text, "t"."name"::text, "t"."boss"::text, "t"."secret"::text, "t"."source"::text]::text[]) AS image, jsonb_object('{org_id,job_id}'::text[], ARRAY["t"."org_id"::text, "t"."job_id"::text]::text[]) AS desktop_key, ROW("t"."org_id", "t"."job_id"::text COLLATE "C", "t"."name" COLLATE "C", "t"."boss", "t"."secret" COLLATE "C")::text COLLATE "C" AS content
 ), numbered AS (
     SELECT l.*, row_number() OVER () + 1 - 1 AS n FROM landed AS l
+), placed AS (
+    UPDATE "pg_temp"."powerca_actions" AS a SET relation = l.relation, existing = l.place
+    FROM numbered AS l
+    WHERE a.action = 'insert' AND a.n = l.n
 ), known AS (
     SELECT l.*, "s"."phone:key" AS mobile_key, "s"."phone:hash" AS hash, "s"."phone:born" AS born, "s"."phone:occurrence" AS occurrence,
         ROW("s"."org_id", "s"."job_id"::text COLLATE "C", "s"."name" COLLATE "C", "s"."boss", "s"."secret" COLLATE "C")::text COLLATE "C" AS staged_content
