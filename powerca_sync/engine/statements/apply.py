@@ -98,6 +98,34 @@ WHERE {planned} AND ({owner} = 'D' OR {owner} IS NULL) AND {in_office}""").forma
     )
 
 
+def follow_updates(mapping: TableMapping) -> sql.Composed:
+    """Find the planned rows again that somebody has written meanwhile without touching what is compared.
+
+    A tick, for example. The rows affected are the updates that have not been carried out yet and now can be.
+    """
+    return sql.SQL("""WITH moved AS MATERIALIZED (
+    SELECT a.ctid AS action, a.staged, a.before, a.relation,
+        currtid2(a.relation::regclass::text, a.existing) AS place
+    FROM {actions} AS a
+    WHERE a.action = 'update'
+        AND NOT EXISTS (SELECT FROM {target} AS t WHERE t.ctid = a.existing AND t.tableoid = a.relation)
+), found AS MATERIALIZED (
+    SELECT m.action, m.place
+    FROM moved AS m
+    JOIN {target} AS t ON t.ctid = m.place AND t.tableoid = m.relation
+    JOIN {staging} AS s ON s.ctid = m.staged
+    WHERE {content} = m.before AND NOT ({owner} IS NOT DISTINCT FROM 'D' AND {content} = {staged_content})
+)
+UPDATE {actions} AS a SET existing = f.place FROM found AS f WHERE a.ctid = f.action""").format(
+        actions=ACTIONS,
+        target=mapping.target.identifier,
+        staging=STAGING,
+        content=content_text(mapping, "t"),
+        staged_content=content_text(mapping, "s"),
+        owner=mapping.owner("t"),
+    )
+
+
 def insert(mapping: TableMapping, first: int, last: int) -> sql.Composed:
     """Carry out inserts `first` to `last`, filling owner, stamps and constants."""
     values = inserted_values(mapping)
