@@ -92,7 +92,9 @@ WITH staged AS MATERIALIZED (
     ) AS f
     JOIN {staging} AS s ON s.ctid = f.place
 ), found AS MATERIALIZED (
-    SELECT {oid}::oid AS relation, u.place FROM {unsettled} AS u WHERE u.existing = 1 AND {alone}
+    -- Where the row is by now: somebody may have written it since, most often a tick.
+    SELECT {oid}::oid AS relation, currtid2({oid}::oid::regclass::text, u.place) AS place
+    FROM {unsettled} AS u WHERE u.existing = 1 AND {alone}
     UNION ALL
     SELECT c.relation, c.place FROM {owned} AS c JOIN {unsettled} AS u USING (h1)
     WHERE u.existing > 0 AND NOT ({alone})

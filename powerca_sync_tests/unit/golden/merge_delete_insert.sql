@@ -22,7 +22,9 @@ WITH staged AS MATERIALIZED (
     ) AS f
     JOIN "pg_temp"."powerca_staging" AS s ON s.ctid = f.place
 ), found AS MATERIALIZED (
-    SELECT 2::oid AS relation, u.place FROM "pg_temp"."powerca_unsettled" AS u WHERE u.existing = 1 AND u.staged + u.existing = 1
+    -- Where the row is by now: somebody may have written it since, most often a tick.
+    SELECT 2::oid AS relation, currtid2(2::oid::regclass::text, u.place) AS place
+    FROM "pg_temp"."powerca_unsettled" AS u WHERE u.existing = 1 AND u.staged + u.existing = 1
     UNION ALL
     SELECT c.relation, c.place FROM (SELECT c.*, hashtextextended(c.content, 0) AS h1, hashtextextended(c.content, 1) AS h2
         FROM (SELECT "t"."ctid" AS place, t.tableoid AS relation, ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text COLLATE "C" AS content FROM "public"."jobs" AS t WHERE "t"."source"::text = 'D' AND "t"."org_id" = ANY ('{"1","2"}') AND TRUE OFFSET 0) AS c) AS c JOIN "pg_temp"."powerca_unsettled" AS u USING (h1)
