@@ -7,10 +7,10 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 DAGSTER_FOLDER := .powerca/dagster
 
-.PHONY: help demo dev test lint bench soak faults clean
+.PHONY: help demo dev test lint bench soak faults traffic clean
 
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
 
 demo: $(INSTALLED) ## See it work: two PostgreSQL servers of its own and a made-up office
 	@$(BIN)/powerca-sync demo
@@ -42,6 +42,9 @@ soak: $(INSTALLED) ## Play random histories of offices and phones against a mode
 
 faults: $(INSTALLED) ## Hit runs with faults at random moments and count the rows (an hour at most; ARGS="--faults 100")
 	@$(BIN)/python -m powerca_sync_tests.histories.faults $(ARGS)
+
+traffic: $(INSTALLED) ## Sync while an office and its phones write, and measure who waits (five minutes; ARGS="--minutes 1")
+	@$(BIN)/python -m powerca_sync_tests.histories.traffic $(ARGS)
 
 clean: ## Remove .venv, builds and caches; keeps .powerca (Dagster's history, the demo's data)
 	rm -rf .venv build *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
