@@ -4,9 +4,10 @@ import dataclasses
 
 import pytest
 
+from powerca_sync.engine.result import Transfer
 from powerca_sync.tables import Deletes, TableSpec
 from powerca_sync_tests.engine.test_verify import counts, look
-from powerca_sync_tests.helpers import Pair, delete_insert, fates, pulled, spec
+from powerca_sync_tests.helpers import QUICK, Pair, delete_insert, fates, pulled, spec
 
 DIARY = delete_insert("diary", "staff_id", "day")
 KEYLESS = delete_insert("diary")
@@ -63,8 +64,8 @@ def test_it_stays_on_both_sides_until_it_is_the_phones_again(
     before = pair.text(table.mobile), pair.text(table.mobile, on=pair.source)
     assert counts(look(pair, table)) == {"echo": 1}
     foreseen = pair.plan(table)[table.mobile].foreseen
-    for _ in range(2):
-        result = pair.sync(table)
+    for transfer in (Transfer.EVERYTHING, Transfer.DIFFERENCES):
+        result = pair.sync(table, options=dataclasses.replace(QUICK, transfer=transfer))
         assert foreseen is not None
         assert fates(result) == {"unchanged": 2, "echo": 1} == fates(foreseen)
     pair.sync(table, mode="incremental")
@@ -167,7 +168,7 @@ def test_of_equal_rows_as_many_stay_as_there_were(pair: Pair, mobile_key: str) -
         assert fates(pair.sync(DIARY)) == {"unchanged": 3, "echo": 3}
     assert pair.one("SELECT string_agg(source, '' ORDER BY source) FROM diary WHERE note = 'a'") == "DDM"
     pair.source.execute("DELETE FROM diary WHERE note = 'a'")
-    pair.sync(dataclasses.replace(DIARY))
+    pair.sync(DIARY)
     assert on_mobile(pair, DIARY) == {"a": "M", "b": "M", "own": "D"}
 
 
