@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 from powerca_sync.engine import guards, merge, validation
 from powerca_sync.engine.merge import MergePlan, MergeResult
+from powerca_sync.engine.ready import Counted, Ready
 from powerca_sync.engine.result import ForwardResult
-from powerca_sync.engine.steps import Counted, Ready, TableRun
+from powerca_sync.engine.steps import TableRun
 
 
 def account(run: TableRun, ready: Ready, plan: MergePlan, merged: MergeResult, counted: Counted) -> ForwardResult:

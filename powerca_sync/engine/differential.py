@@ -31,6 +31,10 @@ COARSE = 256
 _UNKNOWN = ("42704", "42883", "42846", "42703", "0A000")
 
 
+class NarrowScopeError(Exception):
+    """What differs cannot be judged without rows that do not; everything has to be sent."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Differences:
     """Where the two sides differ."""
@@ -45,6 +49,8 @@ class Differences:
     at_target: sql.Composable
     #: Whether any row has to come.
     any: bool
+    #: Whether phone rows have been pulled from the table.
+    pulled: bool
     #: Counts of the target's rows, if they were asked for, as `plan.count_rows` answers.
     standing: tuple[int, ...] | None
     #: The desktop's own rows there of which a reference leads nowhere now.
@@ -112,6 +118,7 @@ def find_differences(
         at_source=next(conditions),
         at_target=next(conditions),
         any=bool(different or quarantined),
+        pulled=images is not None,
         standing=found.standing[:-1] if found.standing else None,
         lost=found.standing[-1] if found.standing else 0,
     )
@@ -126,6 +133,20 @@ def is_quiet(differences: Differences, before: TableState) -> bool:
 def may_be_scoped(differences: Differences, mapping: TableMapping, before: TableState) -> bool:
     """Whether a merge need look at no other rows than those that have to come."""
     return _stands_alone(mapping) and not _is_shaken(differences, before)
+
+
+def check_scope(source: Cursor, target: Cursor, mapping: TableMapping) -> None:
+    """Raises `NarrowScopeError` if a row that is to be updated or deleted at the target was a phone's, and pulled.
+
+    Somebody has handed it over to the desktop since. If he changed its key as well, the copy is found among other rows
+    than those that were sent.
+    """
+    if not mapping.target.primary_key:
+        return
+    target.execute(statements.planned_keys(mapping))
+    keys = [key for (key,) in target.fetchall()]
+    if keys and one_row(source, statements.has_pulled(), [mapping.spec.desktop, keys])[0]:
+        raise NarrowScopeError
 
 
 def _is_shaken(differences: Differences, before: TableState) -> bool:

@@ -17,11 +17,13 @@ from powerca_sync.engine import state
 from powerca_sync.engine.accounting import account
 from powerca_sync.engine.catalog import answered_tables, asked_tables
 from powerca_sync.engine.database import Connection, Question, answers, ask, explained, timezone_of, transaction
+from powerca_sync.engine.differential import NarrowScopeError
 from powerca_sync.engine.extract import TableExtract, TextRows
 from powerca_sync.engine.landed import check_landed
 from powerca_sync.engine.merge import MergePlan, MergeResult, OvertakenError, apply_merge
-from powerca_sync.engine.result import ForwardResult, Options
-from powerca_sync.engine.steps import Ready, TableRun, tables_wanted
+from powerca_sync.engine.ready import Ready
+from powerca_sync.engine.result import ForwardResult, Options, Transfer
+from powerca_sync.engine.steps import TableRun, tables_wanted
 from powerca_sync.errors import ContentionError, DatabaseUnavailableError, SyncError
 from powerca_sync.tables import TableSpec
 
@@ -50,9 +52,15 @@ def sync_forward(
         with explained(doing):
             with explained(f"{doing}: reading the source"):
                 timezone = options.timezone or timezone_of(source)
-            while (result := _in_one_transaction(what, source, target, specs, options, timezone)) is None:
-                state.prepare_target(target)
-            return result
+            while True:
+                try:
+                    result = _in_one_transaction(what, source, target, specs, options, timezone)
+                except NarrowScopeError:
+                    options = dataclasses.replace(options, transfer=Transfer.EVERYTHING)
+                else:
+                    if result is not None:
+                        return result
+                    state.prepare_target(target)
     except SyncError as exc:
         if not target.closed:
             state.record_failure(target, spec.mobile, str(exc))

@@ -23,9 +23,10 @@ from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.merge import MergePlan, MergeResult
 from powerca_sync.engine.office import Office, Scope, as_the_target_has_it
 from powerca_sync.engine.planned import PlannedTables
+from powerca_sync.engine.ready import Counted, Ready
 from powerca_sync.engine.result import ForwardResult, Options
 from powerca_sync.engine.statements import preview as statements
-from powerca_sync.engine.steps import Counted, Ready, TableRun, tables_wanted
+from powerca_sync.engine.steps import TableRun, tables_wanted
 from powerca_sync.errors import SyncError, UnsafeTargetError
 from powerca_sync.tables import TableSpec, in_order
 

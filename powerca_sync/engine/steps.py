@@ -17,7 +17,7 @@ from psycopg import sql
 from powerca_sync.engine import guards, state, validation
 from powerca_sync.engine.catalog import Table, read_tables
 from powerca_sync.engine.database import Cursor, explained, one_row
-from powerca_sync.engine.differential import Differences, find_differences, is_quiet, may_be_scoped
+from powerca_sync.engine.differential import Differences, check_scope, find_differences, is_quiet, may_be_scoped
 from powerca_sync.engine.extract import (
     ChangeSet,
     Mode,
@@ -31,6 +31,7 @@ from powerca_sync.engine.extract import (
 from powerca_sync.engine.mapping import TableMapping, map_table, tables_needed
 from powerca_sync.engine.merge import MergePlan, plan_merge
 from powerca_sync.engine.office import Office, Scope, fitting_there, organisations_there, read_office
+from powerca_sync.engine.ready import Counted, Ready
 from powerca_sync.engine.result import Options, Transfer
 from powerca_sync.engine.staging import Staged, read_rows, stage_rows
 from powerca_sync.engine.statements import differential as differential_statements
@@ -38,7 +39,6 @@ from powerca_sync.engine.statements import extract as extract_statements
 from powerca_sync.engine.statements import plan as plan_statements
 from powerca_sync.engine.statements import staging as staging_statements
 from powerca_sync.engine.statements.fragments import LEDGER, STAGING
-from powerca_sync.engine.validation import LookupResult
 from powerca_sync.tables import Category, TableSpec
 
 logger = logging.getLogger(__name__)
@@ -47,47 +47,6 @@ logger = logging.getLogger(__name__)
 WORTH_ANALYZING = 1_000
 #: A target that takes longer to answer, in seconds, is so far away that digests are worth their making.
 FAR = 0.01
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Counted:
-    """How many rows of the office the target table has, as `plan.count_rows` answers."""
-
-    rows: int
-    #: Of them, the desktop's.
-    owned: int
-    #: Of them, nobody's.
-    other: int
-    #: Of them, the phones'.
-    phones: int
-    #: Of those, written in this transaction: none, unless a trigger of the target does.
-    phones_written: int
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Ready:
-    """A table whose rows are in staging, fit to be merged."""
-
-    office: Office
-    mapping: TableMapping
-    snapshot: Snapshot
-    #: What the last runs left for this one.
-    before: state.TableState
-    changes: ChangeSet
-    staged: Staged = dataclasses.field(default_factory=Staged)
-    echo: int = 0
-    #: Rows that came from phones and that the office has edited since, and the keys of the first.
-    edited: int = 0
-    edited_keys: tuple[str, ...] = ()
-    superseded: int = 0
-    lookups: tuple[LookupResult, ...] = ()
-    #: Where there is nothing to do, and no staging: the target's rows.
-    quiet: Counted | None = None
-
-    @property
-    def complete(self) -> bool:
-        """Whether all of the source's rows were read."""
-        return self.changes.mode is Mode.FULL
 
 
 def tables_wanted(spec: TableSpec, specs: Sequence[TableSpec]) -> tuple[str, ...]:
@@ -183,9 +142,13 @@ class TableRun:
                 )
         with self.phase("check"):
             echo, edited, edited_keys = self._set_aside_echo(mapping, snapshot, differences)
-            with self.reading():
-                # A long merge is no reason to hold the source's snapshot, nor to depend on its connection.
-                all_is_read()
+            scope_in_doubt = (
+                differences is not None and differences.pulled and mapping.looked_at is differences.at_target
+            )
+            if not scope_in_doubt:
+                with self.reading():
+                    # A long merge is no reason to hold the source's snapshot, nor to depend on its connection.
+                    all_is_read()
             superseded = validation.settle_duplicates(self.target, mapping, refused=staged.refused)
             lookups = validation.check_rows(self.target, mapping)
         return dataclasses.replace(
@@ -197,6 +160,7 @@ class TableRun:
             edited_keys=edited_keys,
             superseded=superseded,
             lookups=lookups,
+            scope_in_doubt=scope_in_doubt,
         )
 
     def _quiet(self, ready: Ready, standing: tuple[int, ...] | None, all_is_read: Callable[[], None]) -> Ready:
@@ -207,7 +171,10 @@ class TableRun:
         return dataclasses.replace(ready, quiet=counted)
 
     def plan(self, ready: Ready) -> MergePlan:
-        """Plan the merge and have the guard look at its deletes."""
+        """Plan the merge and have the guard look at its deletes.
+
+        Raises `NarrowScopeError` where that takes rows that were not sent.
+        """
         with self.phase("plan"):
             plan = plan_merge(self.target, ready.mapping, complete=ready.complete and ready.staged.read > 0)
             if plan.delete > self.spec.mass_delete_rows:
@@ -218,6 +185,8 @@ class TableRun:
                         owned=self.count(ready).owned,
                         allowed=self.what.allow_mass_delete,
                     )
+            if ready.scope_in_doubt and (plan.update or plan.delete):
+                check_scope(self.source, self.target, ready.mapping)
         return plan
 
     def count(self, ready: Ready) -> Counted:

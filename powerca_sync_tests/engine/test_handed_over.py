@@ -14,19 +14,18 @@ KEYLESS = delete_insert("diary")
 LEAVE = spec("leave", "leave_id", deletes=Deletes.PROPAGATE)
 DESKTOP = {"diary": "staff_id int, day date, note text", "leave": "leave_id int, days int, note text"}
 
-every_table = pytest.mark.parametrize(
-    ("table", "mobile_key", "owner"),
-    [
-        (DIARY, "id bigserial PRIMARY KEY,", ""),
-        (DIARY, "id bigserial PRIMARY KEY,", ", source char(1)"),
-        (DIARY, "", ""),
-        (DIARY, "", ", source char(1)"),
-        (KEYLESS, "id bigserial PRIMARY KEY,", ""),
-        (KEYLESS, "", ", source char(1)"),
-        (LEAVE, "PRIMARY KEY (leave_id),", ""),
-        (LEAVE, "PRIMARY KEY (leave_id),", ", source char(1)"),
-    ],
-)
+WITH_A_MOBILE_KEY = [
+    (DIARY, "id bigserial PRIMARY KEY,", ""),
+    (DIARY, "id bigserial PRIMARY KEY,", ", source char(1)"),
+    (KEYLESS, "id bigserial PRIMARY KEY,", ""),
+    (LEAVE, "PRIMARY KEY (leave_id),", ""),
+    (LEAVE, "PRIMARY KEY (leave_id),", ", source char(1)"),
+]
+#: Where nothing but its content says which row is which.
+WITHOUT = [(DIARY, "", ""), (DIARY, "", ", source char(1)"), (KEYLESS, "", ", source char(1)")]
+
+every_table = pytest.mark.parametrize(("table", "mobile_key", "owner"), [*WITH_A_MOBILE_KEY, *WITHOUT])
+every_table_with_a_mobile_key = pytest.mark.parametrize(("table", "mobile_key", "owner"), WITH_A_MOBILE_KEY)
 
 
 def make(pair: Pair, table: TableSpec, mobile_key: str, owner: str) -> None:
@@ -101,16 +100,16 @@ def test_what_the_office_does_to_its_copy_is_done_to_it(
     assert pulled(pair.pull(table)) == {"already_there": 1, "gone": 1}
 
 
-@every_table
+@every_table_with_a_mobile_key
+@pytest.mark.parametrize("transfer", [Transfer.EVERYTHING, Transfer.DIFFERENCES])
+@pytest.mark.parametrize("also", [", note = 'corrected'", ", note = 'corrected', staff_id = 55"])
 def test_a_change_of_its_content_on_mobile_gives_way_to_the_desktops(
-    pair: Pair, table: TableSpec, mobile_key: str, owner: str
+    pair: Pair, table: TableSpec, mobile_key: str, owner: str, transfer: Transfer, also: str
 ) -> None:
-    if not mobile_key:
-        pytest.skip("nothing says that it is the same row")
     make(pair, table, mobile_key, owner)
-    hand_over(pair, table, also=", note = 'corrected'")
+    hand_over(pair, table, also=also if table.mobile == "diary" else also.replace("staff_id", "days"))
     for _ in range(3):
-        pair.sync(table)
+        pair.sync(table, options=dataclasses.replace(QUICK, transfer=transfer))
         assert on_mobile(pair, table) == {"a": "D", "b": "M", "own": "D"}
         assert look(pair, table).agrees
 

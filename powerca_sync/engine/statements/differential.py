@@ -6,7 +6,8 @@ from psycopg import sql
 
 from powerca_sync.engine.canonical import pack, packed, source_text
 from powerca_sync.engine.mapping import TableMapping
-from powerca_sync.engine.statements.fragments import COMMA, STAGING, is_ours
+from powerca_sync.engine.statements import phones
+from powerca_sync.engine.statements.fragments import ACTIONS, COMMA, STAGING, is_ours
 from powerca_sync.engine.statements.plan import counts_by_owner
 from powerca_sync.engine.statements.references import leads_nowhere
 from powerca_sync.engine.statements.verify import Side
@@ -21,6 +22,23 @@ DIGEST_OCTETS = 9
 def has_pulled_rows() -> sql.SQL:
     """Whether the ledger at the source has any entry of the table `%s`."""
     return sql.SQL("SELECT EXISTS (SELECT FROM powerca_sync.pulled AS l WHERE l.table_name = %s)")
+
+
+def has_pulled() -> sql.SQL:
+    """Whether the ledger at the source has an entry of the table `%s` with one of the mobile primary keys `%s`."""
+    return sql.SQL("""\
+SELECT EXISTS (SELECT FROM powerca_sync.pulled AS l WHERE l.table_name = %s AND l.mobile_key = ANY (%s::text[]))""")
+
+
+def planned_keys(mapping: TableMapping) -> sql.Composed:
+    """The primary keys, as the ledger has them, of the target's rows that are to be updated or deleted."""
+    return sql.SQL("""\
+SELECT {key}
+FROM {actions} AS a
+JOIN {target} AS t ON t.ctid = a.existing AND t.tableoid = a.relation
+WHERE a.action IN ('update', 'delete')""").format(
+        key=phones.primary_key(mapping.target, "t"), actions=ACTIONS, target=mapping.target.identifier
+    )
 
 
 def digests(

@@ -1,0 +1,53 @@
+"""What the steps of a run hand on: a table whose rows are in staging, and the counts of those at the target."""
+
+import dataclasses
+
+from powerca_sync.engine import state
+from powerca_sync.engine.extract import ChangeSet, Mode, Snapshot
+from powerca_sync.engine.mapping import TableMapping
+from powerca_sync.engine.office import Office
+from powerca_sync.engine.staging import Staged
+from powerca_sync.engine.validation import LookupResult
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Counted:
+    """How many rows of the office the target table has, as `plan.count_rows` answers."""
+
+    rows: int
+    #: Of them, the desktop's.
+    owned: int
+    #: Of them, nobody's.
+    other: int
+    #: Of them, the phones'.
+    phones: int
+    #: Of those, written in this transaction: none, unless a trigger of the target does.
+    phones_written: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Ready:
+    """A table whose rows are in staging, fit to be merged."""
+
+    office: Office
+    mapping: TableMapping
+    snapshot: Snapshot
+    #: What the last runs left for this one.
+    before: state.TableState
+    changes: ChangeSet
+    staged: Staged = dataclasses.field(default_factory=Staged)
+    echo: int = 0
+    #: Rows that came from phones and that the office has edited since, and the keys of the first.
+    edited: int = 0
+    edited_keys: tuple[str, ...] = ()
+    superseded: int = 0
+    lookups: tuple[LookupResult, ...] = ()
+    #: Whether only rows that differ are looked at, in a table from which phone rows have been pulled.
+    scope_in_doubt: bool = False
+    #: Where there is nothing to do, and no staging: the target's rows.
+    quiet: Counted | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of the source's rows were read."""
+        return self.changes.mode is Mode.FULL
