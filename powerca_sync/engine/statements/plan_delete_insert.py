@@ -92,8 +92,12 @@ WITH staged AS MATERIALIZED (
     ) AS f
     JOIN {staging} AS s ON s.ctid = f.place
 ), found AS MATERIALIZED (
-    -- Where the row is by now: somebody may have written it since, most often a tick.
-    SELECT {oid}::oid AS relation, currtid2({oid}::oid::regclass::text, u.place) AS place
+    -- Where the row is that this statement sees: somebody may have written it since the last, most often a tick.
+    SELECT {oid}::oid AS relation,
+        CASE
+            WHEN EXISTS (SELECT FROM {target} AS t WHERE t.ctid = u.place) THEN u.place
+            ELSE currtid2({oid}::oid::regclass::text, u.place)
+        END AS place
     FROM {unsettled} AS u WHERE u.existing = 1 AND {alone}
     UNION ALL
     SELECT c.relation, c.place FROM {owned} AS c JOIN {unsettled} AS u USING (h1)

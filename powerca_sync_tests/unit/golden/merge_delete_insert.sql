@@ -22,8 +22,12 @@ WITH staged AS MATERIALIZED (
     ) AS f
     JOIN "pg_temp"."powerca_staging" AS s ON s.ctid = f.place
 ), found AS MATERIALIZED (
-    -- Where the row is by now: somebody may have written it since, most often a tick.
-    SELECT 2::oid AS relation, currtid2(2::oid::regclass::text, u.place) AS place
+    -- Where the row is that this statement sees: somebody may have written it since the last, most often a tick.
+    SELECT 2::oid AS relation,
+        CASE
+            WHEN EXISTS (SELECT FROM "public"."jobs" AS t WHERE t.ctid = u.place) THEN u.place
+            ELSE currtid2(2::oid::regclass::text, u.place)
+        END AS place
     FROM "pg_temp"."powerca_unsettled" AS u WHERE u.existing = 1 AND u.staged + u.existing = 1
     UNION ALL
     SELECT c.relation, c.place FROM (SELECT c.*, hashtextextended(c.content, 0) AS h1, hashtextextended(c.content, 1) AS h2
