@@ -41,7 +41,7 @@ soak: $(INSTALLED) ## Play random histories of offices and phones against a mode
 	@$(BIN)/python -m powerca_sync_tests.histories.soak $(ARGS)
 
 faults: $(INSTALLED) ## Hit runs with faults at random moments and count the rows (an hour at most; ARGS="--faults 100")
-	@$(BIN)/python -m powerca_sync_tests.histories.faults $(ARGS)
+	@$(BIN)/python -m powerca_sync_tests.histories.campaign $(ARGS)
 
 traffic: $(INSTALLED) ## Sync while an office and its phones write, and measure who waits (five minutes; ARGS="--minutes 1")
 	@$(BIN)/python -m powerca_sync_tests.histories.traffic $(ARGS)

@@ -527,6 +527,18 @@ class _Side:
         self.people.close()
         self._engine.close()
 
+    @property
+    def connections(self) -> tuple[Connection, ...]:
+        """All that are open, or were when they were last used."""
+        return (self.people, self._engine, *([self._late] if self._late else ()))
+
+    def reconnect(self) -> None:
+        """Everybody connects anew, because the server was away."""
+        self.people.close()
+        self._engine.close()
+        self.people, self._engine = connect(self.endpoint), connect(self.endpoint)
+        self.people.execute("SET lock_timeout = 50")
+
     def mend(self) -> None:
         """Take everything away that made runs fail."""
         self._engine.cursor_factory = psycopg.Cursor

@@ -1,0 +1,107 @@
+"""A run in a process of its own, which can be killed, and which says at its end what the databases refused."""
+
+import dataclasses
+import logging
+import multiprocessing
+import os
+import signal
+from collections.abc import Sequence
+from multiprocessing.connection import Connection as Pipe
+
+import psycopg
+
+from powerca_sync.engine.database import Connection, Timeouts, connect
+from powerca_sync.engine.extract import Mode, TableExtract, TablePull
+from powerca_sync.engine.forward import sync_forward
+from powerca_sync.engine.result import Options, Transfer
+from powerca_sync.engine.reverse import sync_reverse
+from powerca_sync.errors import SyncError
+from powerca_sync.settings import Endpoint
+from powerca_sync.tables import TableSpec
+from powerca_sync_tests.helpers import ORGS
+from powerca_sync_tests.histories.tables import SHARED
+
+#: Not forks of this process, which has threads and connections of its own.
+_PROCESSES = multiprocessing.get_context("forkserver")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """All tables in one direction. Called, it carries itself out."""
+
+    direction: str
+    mode: Mode
+    transfer: Transfer
+    desktop: Endpoint
+    mobile: Endpoint
+    tables: Sequence[TableSpec]
+    statement_timeout: float = 30
+    lock_timeout: float = 5
+
+    def __call__(self, report: Pipe) -> None:
+        """Sends the SQLSTATEs of all failures; whatever is no `SyncError` ends the process with status 1."""
+        logging.disable()
+        states: set[str] = set()
+        try:
+            with connect(self.desktop) as desktop, connect(self.mobile) as mobile:
+                for table in self.tables:
+                    try:
+                        self._sync(table, desktop, mobile)
+                    except SyncError as exc:
+                        states.add(_state(exc))
+        except SyncError as exc:
+            states.add(_state(exc))
+        report.send(states)
+
+    def _sync(self, table: TableSpec, desktop: Connection, mobile: Connection) -> None:
+        specs = (ORGS, *self.tables)
+        timeouts = Timeouts(statement=self.statement_timeout, lock=self.lock_timeout, table=5)
+        options = Options(timeouts=timeouts, transfer=self.transfer)
+        if self.direction == "forward":
+            what = TableExtract(spec=table, mode=self.mode, allow_mass_delete=True)
+            sync_forward(what, source=desktop, target=mobile, specs=specs, options=options)
+        elif table.mobile in SHARED:
+            sync_reverse(TablePull(spec=table), source=mobile, target=desktop, specs=specs, options=options)
+
+
+def _state(exc: BaseException) -> str:
+    """What the database called the failure; empty if it was not the database's."""
+    cause: BaseException | None = exc
+    while cause is not None and not isinstance(cause, psycopg.Error):
+        cause = cause.__cause__
+    return (cause.sqlstate or "") if cause is not None else ""
+
+
+class Started:
+    """A run that has been started."""
+
+    def __init__(self, run: Run) -> None:
+        self._reports, sender = _PROCESSES.Pipe(duplex=False)
+        self._process = _PROCESSES.Process(target=run, args=(sender,))
+        self._process.start()
+        sender.close()
+        #: Of a run that has ended: the SQLSTATEs of its failures; none if it was killed.
+        self.failures: frozenset[str] = frozenset()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.is_alive()
+
+    def join(self, seconds: float) -> None:
+        """Wait until it ends, or until the time is up."""
+        self._process.join(seconds)
+
+    def kill(self) -> None:
+        """End it as the operating system does, if it has not ended."""
+        if self._process.pid and self.alive:
+            os.kill(self._process.pid, signal.SIGKILL)
+        self._process.join()
+
+    def check(self) -> None:
+        """Read what the run has to say, now that it has ended; an assertion fails if it died by itself."""
+        status = self._process.exitcode
+        with self._reports:
+            if status == 0:
+                self.failures = frozenset(self._reports.recv())
+        assert status in (0, -signal.SIGKILL), f"a run ended with an error that is no SyncError (status {status})"

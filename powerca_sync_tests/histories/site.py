@@ -1,0 +1,290 @@
+"""Where a campaign takes place: two servers, the ways to them, an office, and runs that are hit by faults.
+
+It knows how to let people work, start runs and connect anew; which faults there are is for `faults` and `disasters`.
+"""
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+
+from powerca_sync.engine.database import Connection, connect
+from powerca_sync.engine.extract import Mode
+from powerca_sync.engine.result import Transfer
+from powerca_sync.errors import SyncError
+from powerca_sync.tables import Cursor, TableSpec
+from powerca_sync_tests.helpers import Pair
+from powerca_sync_tests.histories.machine import Disk, Machine
+from powerca_sync_tests.histories.office import Office
+from powerca_sync_tests.histories.proxy import Proxy
+from powerca_sync_tests.histories.runs import Run, Started
+from powerca_sync_tests.histories.tables import SHARED
+
+DIRECTIONS = ("forward", "reverse")
+WHERE = ("desktop", "mobile")
+#: A run that hangs is killed after so many seconds, as somebody would do.
+PATIENCE = 1.5
+#: For a run that nothing keeps from ending.
+LONG = 30
+#: So many seconds a run of either direction takes from its first connection on, at first; later it is measured.
+USUAL = 0.25
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Kind:
+    """A fault that may happen to a run."""
+
+    name: str
+    #: Lets it happen; answers whether it came before the run had ended, or was met by it.
+    strike: Callable[["Site", Run, Random], bool]
+    #: How often it happens, compared with others.
+    share: int = 6
+    #: Whether the office's rules for what an interrupted run may have written can be held against it. Not where the
+    #: fault itself takes rows away.
+    watched: bool = True
+    #: Whether incremental runs must mend what an incremental run left; otherwise a full one does, as each night.
+    by_increments: bool = True
+    directions: tuple[str, ...] = DIRECTIONS
+    #: Why it cannot happen at this site; empty if it can.
+    missing: Callable[["Site"], str] = lambda site: ""
+
+
+class Site:
+    """Two servers that nobody else uses, with an office in them."""
+
+    office: Office
+
+    def __init__(
+        self, machines: dict[str, Machine], pair: Pair, proxies: dict[str, Proxy], disks: dict[str, Disk]
+    ) -> None:
+        self.machines = machines
+        self.pair = pair
+        self.proxies = proxies
+        #: By side, where disks may be mounted.
+        self.disks = disks
+        #: Seconds that a run takes, by direction.
+        self.usual = dict.fromkeys(DIRECTIONS, USUAL)
+        #: The table in which the office has changed all its rows.
+        self.changed = ""
+        #: Whether the office's stamps decide what an incremental run reads.
+        self.stamped = False
+        #: Numbers of rows that a restored side has lost for good, by table.
+        self.forgotten: set[tuple[str, int]] = set()
+        #: Connections that are not the run's, by side.
+        self._others: dict[str, set[int]] = {}
+        self._serial = 0
+        #: Where all is thrown away afterwards.
+        self.folder = machines["desktop"].folder.parent
+
+    # The office and its people.
+
+    def open_office(self, dice: Random, *names: str) -> None:
+        """A new office, in place of the last one; `names` are those of its tables."""
+        self.close_office()
+        self._serial, self.forgotten = 0, set()
+        self.stamped = dice.random() < 0.5
+        self.office = Office(
+            self.pair,
+            *names,
+            notes_key=dice.random() < 0.5,
+            alone=dice.random() < 0.5,
+            desktop_owner=dice.random() < 0.5,
+        )
+        if self.stamped:
+            self.pair.source.execute(_STAMPS)
+            self.office.specs = stamped_specs(self.office.specs)
+
+    def close_office(self) -> None:
+        """Let go of the office, if there is one."""
+        if hasattr(self, "office"):
+            self.office.close()
+            del self.office
+
+    def work(self, dice: Random) -> None:
+        """The office and its phones write some rows that fit, each with a number of its own."""
+        office = self.office
+        for _ in range(dice.randint(3, 8)):
+            # Twice as often the one table of which an incremental run does not read everything.
+            table = dice.choice((*office.names, "leave"))
+            where = dice.choice(WHERE) if table in SHARED else "desktop"
+            self._serial += 1
+            values = {"org_id": 1, "job_id": self._serial, "k": self._serial, "name": "a", "days": 1, "ticked": 0}
+            if table == "tasks":
+                # Without a job, so that its number is not a reference.
+                values |= {"job_id": None}
+            source = {"source": "M"} if where == "mobile" else {}
+            office.insert(where, table, **values, **source)
+        self.changed = dice.choice((*office.names, "leave"))
+        phones = {row["k"] for row, _ in office.mobile.look()[self.changed].values() if row["source"] == "M"}
+        uids = [
+            uid
+            for uid, (row, _) in office.desktop.look()[self.changed].items()
+            if row["k"] not in phones and row.get("source") != "M"
+        ]
+        self.pair.source.execute(
+            f"UPDATE {self.changed} SET days = 1 - days WHERE desktop_uid = ANY (%s)",  # type: ignore[call-overload]  # noqa: S608
+            [uids],
+        )
+
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """The tables in which phones make rows too."""
+        return tuple(name for name in self.office.names if name in SHARED)
+
+    # Runs.
+
+    def run(self, *, direction: str, mode: Mode, transfer: Transfer) -> Run:
+        """A run of all tables, not started."""
+        return Run(
+            direction=direction,
+            mode=mode,
+            transfer=transfer,
+            desktop=self.pair.settings.desktop,
+            mobile=self.pair.settings.mobile,
+            tables=tuple(self.office.specs.values()),
+        )
+
+    @contextlib.contextmanager
+    def started(self, run: Run) -> Iterator[Started]:
+        """Start the run; at the end it is over, killed if need be, and both servers have noticed."""
+        with self.watching():
+            started = Started(run)
+            try:
+                yield started
+            finally:
+                started.join(PATIENCE)
+                started.kill()
+        started.check()
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """Whoever connects inside is of the run; at the end the run is over, and both servers notice."""
+        self._others = {where: self.connections(where) for where in WHERE}
+        try:
+            yield
+        finally:
+            for where in WHERE:
+                self._wait_until_gone(where)
+
+    def finish(self, run: Run) -> frozenset[str]:
+        """Let the run go to its end; the SQLSTATEs of its failures."""
+        with self.started(run) as started:
+            self.wait_until_connected(started)
+            began = time.monotonic()
+            started.join(LONG)
+            # A running mean, so that random moments fall into the run.
+            self.usual[run.direction] += 0.2 * (time.monotonic() - began - self.usual[run.direction])
+        return started.failures
+
+    def wait_until_connected(self, started: Started) -> None:
+        """Until the run has a connection, or has ended."""
+        give_up = time.monotonic() + PATIENCE
+        while started.alive and time.monotonic() < give_up and not any(map(self.of_run, WHERE)):
+            time.sleep(0.005)
+
+    def wait(self, started: Started, run: Run, share: float) -> None:
+        """Until that share of the run is over, as far as one can tell."""
+        self.wait_until_connected(started)
+        started.join(share * self.usual[run.direction])
+
+    # Connections.
+
+    def side(self, where: str) -> Connection:
+        """The campaign's own connection."""
+        return {"desktop": self.pair.source, "mobile": self.pair.target}[where]
+
+    def receiver(self, run: Run) -> str:
+        """Where the run writes."""
+        return "mobile" if run.direction == "forward" else "desktop"
+
+    def of_run(self, where: str) -> set[int]:
+        """The process ids of the run's connections to that side."""
+        return self.connections(where) - self._others[where]
+
+    def connections(self, where: str) -> set[int]:
+        """The process ids of all connections to that side, but for the campaign's and the office's own."""
+        query = "SELECT pid FROM pg_stat_activity WHERE datname = 'history' AND backend_type = 'client backend'"
+        return {pid for (pid,) in self.side(where).execute(query)} - self._own(where)
+
+    def reconnect(self) -> None:
+        """Everybody connects anew, because a server was away."""
+        self.pair.source.close()
+        self.pair.target.close()
+        self.pair.source, self.pair.target = map(self._reach, WHERE)
+        self.office.desktop.reconnect()
+        self.office.mobile.reconnect()
+
+    def _reach(self, where: str) -> Connection:
+        """A connection, once the server takes them again."""
+        give_up = time.monotonic() + LONG
+        while True:
+            try:
+                return connect(getattr(self.pair.settings, where))
+            except SyncError:
+                if time.monotonic() > give_up:
+                    raise
+            time.sleep(0.01)
+
+    def _own(self, where: str) -> set[int]:
+        side = self.office.desktop if where == "desktop" else self.office.mobile
+        return {one.info.backend_pid for one in (self.side(where), *side.connections) if not one.closed}
+
+    def _wait_until_gone(self, where: str) -> None:
+        """Until the server has noticed that a run is gone; at last it is told."""
+        give_up = time.monotonic() + 1
+        while more := self.of_run(where):
+            if time.monotonic() > give_up:
+                query = "SELECT pg_terminate_backend(pid, 5000) FROM unnest(%s::int[]) AS pid"
+                self.side(where).execute(query, [list(more)])
+            time.sleep(0.005)
+
+
+def stamped_specs(tables: dict[str, TableSpec]) -> dict[str, TableSpec]:
+    """The same, with stamps to tell what has changed in the table that has them."""
+    return tables | {"leave": dataclasses.replace(tables["leave"], cursor=Cursor.TIMESTAMP)}
+
+
+@contextlib.contextmanager
+def make_site(folder: Path) -> Iterator[Site]:
+    """Two servers in that folder."""
+    machines = {
+        "desktop": Machine("desktop", folder, version=16),
+        "mobile": Machine("mobile", folder, version=18),
+    }
+    with contextlib.ExitStack() as stack:
+        ends, disks = {}, {}
+        for where, machine in machines.items():
+            # First in, last out: the disk goes after the server.
+            disk = stack.enter_context(Disk.mounted(machine))
+            stack.callback(machine.stop_at_last)
+            ends[where] = end = machine.start()
+            with connect(dataclasses.replace(end, name="postgres")) as connection:
+                connection.execute("CREATE DATABASE history TEMPLATE template0")
+                if disk:
+                    disks[where] = disk
+                    connection.execute(f"CREATE TABLESPACE small LOCATION '{disk.location}'")  # type: ignore[call-overload]
+                # So that a deadlock costs less of the campaign's time.
+                connection.execute("ALTER DATABASE history SET deadlock_timeout = '50ms'")
+        pair = stack.enter_context(Pair(ends["desktop"], ends["mobile"]))
+        proxies = {where: stack.enter_context(Proxy(end)) for where, end in ends.items()}
+        site = Site(machines, pair, proxies, disks)
+        stack.callback(site.close_office)
+        yield site
+
+
+#: What the desktop's triggers keep; `lag` is how far a clock is off that cannot be set.
+_STAMPS = """
+CREATE FUNCTION lag() RETURNS interval LANGUAGE sql AS $$ SELECT interval '0' $$;
+ALTER TABLE leave ADD created_at timestamp DEFAULT localtimestamp, ADD updated_at timestamp;
+CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        NEW.created_at = localtimestamp + lag();
+    ELSE
+        NEW.updated_at = localtimestamp + lag();
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER stamp BEFORE INSERT OR UPDATE ON leave FOR EACH ROW EXECUTE FUNCTION stamp()"""
