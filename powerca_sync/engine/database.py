@@ -64,6 +64,7 @@ _EXPLANATIONS: dict[str, tuple[type[SyncError], str]] = {
     "55P03": (ContentionError, "Somebody else holds a lock; nothing was written. It is tried again."),
     "57014": (SyncError, "It took longer than its timeout allows, or somebody cancelled it; nothing was written."),
     "53100": (SyncError, "The server's disk is full. Free space there, then run again."),
+    "53400": (SyncError, "The server allows no more than that; nothing was written. Raise the limit, then run again."),
     "25006": (
         SyncError,
         "The database is in read-only mode (quota or disk may be used up). Lift that on the server, then run again.",

@@ -58,6 +58,7 @@ def test_a_connection_that_is_closed_is_a_lost_one() -> None:
         # These are the driver's OperationalError too, and yet no reason to try again.
         (errors.QueryCanceled, SyncError),
         (errors.DiskFull, SyncError),
+        (errors.ConfigurationLimitExceeded, SyncError),
         (errors.OutOfMemory, SyncError),
         (errors.ReadOnlySqlTransaction, SyncError),
         (errors.InsufficientPrivilege, ConfigurationError),
@@ -70,6 +71,13 @@ def test_an_error_of_the_database_is_sorted_by_its_state(cause: type[psycopg.Err
     assert type(error) is kind
     assert str(error).startswith("syncing table `jobs` failed: the database's words. ")
     assert error.retryable is (kind in (DatabaseUnavailableError, ContentionError))
+
+
+@pytest.mark.parametrize(
+    ("cause", "advice"), [(errors.DiskFull, "Free space there"), (errors.ConfigurationLimitExceeded, "Raise the limit")]
+)
+def test_what_only_the_server_s_keeper_can_mend_is_said(cause: type[psycopg.Error], advice: str) -> None:
+    assert f"{advice}, then run again." in str(explain(cause("the database's words."), "syncing table `jobs`"))
 
 
 @pytest.mark.parametrize(
