@@ -40,7 +40,7 @@ bench: $(INSTALLED) ## Measure against plain psql pipes and the guide's algorith
 soak: $(INSTALLED) ## Play random histories of offices and phones against a model (ten minutes; ARGS="--minutes 60")
 	@$(BIN)/python -m powerca_sync_tests.histories.soak $(ARGS)
 
-faults: $(INSTALLED) ## Hit runs with faults at random moments and count the rows (an hour at most; ARGS="--faults 100")
+faults: $(INSTALLED) ## Hit 1000 runs with faults at random moments and count the rows (an hour at most; ARGS="--faults 100")
 	@$(BIN)/python -m powerca_sync_tests.histories.campaign $(ARGS)
 
 traffic: $(INSTALLED) ## Sync while an office and its phones write, and measure who waits (five minutes; ARGS="--minutes 1")

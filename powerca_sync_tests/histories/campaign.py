@@ -12,6 +12,7 @@ import itertools
 import logging
 import math
 import multiprocessing
+import signal
 import sys
 import tempfile
 import time
@@ -229,6 +230,8 @@ def campaign(seed: str, faults: int, seconds: float, kinds: tuple[str, ...]) -> 
     """One site's share of a campaign, in a process of its own."""
     # What goes wrong on purpose is not worth a word.
     logging.disable()
+    # Whoever ends it this way wants its servers to end too, and the table.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     multiprocessing.set_forkserver_preload([__name__])
     with (
         tempfile.TemporaryDirectory(prefix="powerca-faults-", ignore_cleanup_errors=True) as folder,
@@ -247,6 +250,7 @@ def main() -> int:
     parser.add_argument("--kind", choices=KINDS, nargs="+", default=list(KINDS), help="only these kinds of faults")
     asked = parser.parse_args()
     tally = Tally()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     # Not a `Pool`, whose processes may have none of their own.
     with ProcessPoolExecutor(asked.jobs, mp_context=multiprocessing.get_context("spawn")) as jobs:
         share = math.ceil(asked.faults / asked.jobs)
