@@ -139,12 +139,14 @@ def code_server_killed(site: Site, run: Run, dice: Random) -> bool:
 
 
 def clock_jumped(site: Site, run: Run, dice: Random) -> bool:
-    """The clock of one side jumps by hours in the middle of a run, and stays so until it jumps again."""
+    """One side's machine starts anew in the middle of a run; its clock is hours off until that happens again."""
     where, share, hours = dice.choice(WHERE), dice.uniform(0, 1), dice.randint(-12, 12)
-    with site.started(run) as started:
-        site.wait(started, run, share)
+    with _away(site, run, share):
+        there = site.of_run(where)
+        site.machines[where].stop("immediate")
         site.machines[where].set_clock(f"{hours:+}h")
-        return started.alive
+        site.machines[where].start()
+    return bool(there)
 
 
 def stamps_jumped(site: Site, run: Run, dice: Random) -> bool:
@@ -218,7 +220,7 @@ KINDS = (
     Kind(name="server restored", strike=restored, share=2, watched=False),
     Kind(name="pooler restarted", strike=pooler_restarted, missing=_without_pooler),
     Kind(name="code server killed", strike=code_server_killed, share=1),
-    Kind(name="clock jumped", strike=clock_jumped, by_increments=False, missing=_without_clock),
+    Kind(name="clock jumped", strike=clock_jumped, share=4, by_increments=False, missing=_without_clock),
     Kind(name="stamps jumped", strike=stamps_jumped, share=4, watched=False, by_increments=False),
     Kind(name="time zone changed", strike=zone_changed, share=3, watched=False, by_increments=False),
 )
