@@ -41,12 +41,13 @@ def disk_full(site: Site, run: Run, dice: Random) -> bool:
 
 
 def server_crashed(site: Site, run: Run, dice: Random) -> bool:
-    """A process of a server is killed; the server throws everybody out and recovers."""
+    """The server's process of a run's connection is killed; the server throws everybody out and recovers."""
     where, share = dice.choice(WHERE), dice.uniform(0, 1)
     with _away(site, run, share):
         there = site.of_run(where)
-        os.kill(min(there or {site.side(where).info.backend_pid}), signal.SIGKILL)
-        _wait_until_gone(site, where)
+        if there:
+            os.kill(min(there), signal.SIGKILL)
+            _wait_until_gone(site, where)
     return bool(there)
 
 
