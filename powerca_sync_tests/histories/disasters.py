@@ -15,7 +15,7 @@ from psycopg import sql
 from powerca_sync_tests.histories.faults import DISK_FULL, killed
 from powerca_sync_tests.histories.machine import faketime
 from powerca_sync_tests.histories.restarts import PATIENCE, CodeServer, Pooler, pgbouncer
-from powerca_sync_tests.histories.runs import Run
+from powerca_sync_tests.histories.runs import Run, Started
 from powerca_sync_tests.histories.site import WHERE, Kind, Site
 
 #: Seconds from the first connection of a run of Dagster's to its end, or less.
@@ -76,8 +76,10 @@ def restored(site: Site, run: Run, dice: Random) -> bool:
     site.office.reverse()
     site.work(dice)
     phones, before = _numbers(site, "mobile", source="M"), _numbers(site, where)
-    with _away(site, run, share):
+    with _away(site, run, share) as started:
         machine.stop("immediate")
+        # Lest it has not even connected yet, and does so now.
+        started.kill()
         machine.restore()
         machine.start()
     gone = before - _numbers(site, where)
@@ -184,11 +186,11 @@ def zone_changed(site: Site, run: Run, dice: Random) -> bool:
 
 
 @contextlib.contextmanager
-def _away(site: Site, run: Run, share: float) -> Iterator[None]:
+def _away(site: Site, run: Run, share: float) -> Iterator[Started]:
     """Inside, that share of the run is over, and a server goes away and comes back."""
     with site.started(run) as started:
         site.wait(started, run, share)
-        yield
+        yield started
         site.reconnect()
 
 
