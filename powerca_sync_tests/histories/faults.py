@@ -5,6 +5,7 @@ Those that befall a whole server, or a program in between, are in `disasters`.
 
 import contextlib
 import dataclasses
+import time
 from random import Random
 
 import psycopg
@@ -59,6 +60,9 @@ def _over_a_line(site: Site, run: Run, dice: Random, kind: str) -> bool:
     through = dataclasses.replace(run, **{where: proxy.through})
     trouble = Trouble(kind=kind, after=int(10 ** dice.uniform(2, 5.1)))
     with proxy.troubled(trouble), site.started(through) as started:
+        give_up = time.monotonic() + LONG
+        while started.alive and not proxy.struck and time.monotonic() < give_up:
+            started.join(0.01)
         started.join(PATIENCE if kind == "stalled" else LONG)
         started.kill()
         return proxy.struck

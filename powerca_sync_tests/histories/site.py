@@ -179,9 +179,9 @@ class Site:
         return started.failures
 
     def wait_until_connected(self, started: Started) -> None:
-        """Until the run has a connection, or has ended."""
-        give_up = time.monotonic() + PATIENCE
-        while started.alive and time.monotonic() < give_up and not any(map(self.of_run, WHERE)):
+        """Until the run has its connections to both sides, or has ended."""
+        give_up = time.monotonic() + LONG
+        while started.alive and time.monotonic() < give_up and not all(map(self.of_run, WHERE)):
             time.sleep(0.005)
 
     def wait(self, started: Started, run: Run, share: float) -> None:
