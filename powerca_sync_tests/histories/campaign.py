@@ -137,16 +137,13 @@ class Campaign:
         self.tally = Tally(missing={kind.name: why for kind in kinds if (why := kind.missing(site))})
         self.kinds = tuple(kind for kind in kinds if kind.name not in self.tally.missing)
         self._in_office = 0
+        self._give_up = 0.0
 
     def go(self, *, faults: int, seconds: float) -> Tally:
-        """Hit runs until there were enough faults, the time is up, or somebody interrupts."""
-        with contextlib.suppress(KeyboardInterrupt):
-            self._go(faults, give_up=time.monotonic() + seconds)
-        return self.tally
-
-    def _go(self, faults: int, *, give_up: float) -> None:
+        """Hit runs until there were enough faults, the time is up, or somebody says so."""
+        self._give_up = time.monotonic() + seconds
         for planned in plan(self.seed, self.kinds):
-            if self.tally.times.total() >= faults or time.monotonic() > give_up:
+            if self.tally.times.total() >= faults or time.monotonic() > self._give_up:
                 break
             if self._in_office % FAULTS_PER_OFFICE == 0:
                 self._open_office(self._dice(planned, "office"))
@@ -157,6 +154,11 @@ class Campaign:
                 _tell(self.tally.complaints[-1])
             elif planned.number % PROGRESS == PROGRESS - 1:
                 _tell(f"{self.seed}: {self.tally.times.total()} faults")
+        return self.tally
+
+    def stop(self, *signal_and_frame: object) -> None:
+        """No more faults after the one that happens now."""
+        self._give_up = 0.0
 
     def _open_office(self, dice: Random) -> None:
         # Few tables, or all.
@@ -230,14 +232,16 @@ def campaign(seed: str, faults: int, seconds: float, kinds: tuple[str, ...]) -> 
     """One site's share of a campaign, in a process of its own."""
     # What goes wrong on purpose is not worth a word.
     logging.disable()
-    # Whoever ends it this way wants its servers to end too, and the table.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     multiprocessing.set_forkserver_preload([__name__])
     with (
         tempfile.TemporaryDirectory(prefix="powerca-faults-", ignore_cleanup_errors=True) as folder,
         make_site(Path(folder)) as site,
     ):
-        return Campaign(site, seed, tuple(KINDS[name] for name in kinds)).go(faults=faults, seconds=seconds)
+        one = Campaign(site, seed, tuple(KINDS[name] for name in kinds))
+        # Whoever ends it wants its servers to end too, and the table.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, one.stop)
+        return one.go(faults=faults, seconds=seconds)
 
 
 def main() -> int:
