@@ -6,7 +6,6 @@ status is 1 if a row was lost or doubled.
 """
 
 import argparse
-import contextlib
 import dataclasses
 import itertools
 import logging
@@ -137,13 +136,13 @@ class Campaign:
         self.tally = Tally(missing={kind.name: why for kind in kinds if (why := kind.missing(site))})
         self.kinds = tuple(kind for kind in kinds if kind.name not in self.tally.missing)
         self._in_office = 0
-        self._give_up = 0.0
+        self._told_to_stop = False
 
     def go(self, *, faults: int, seconds: float) -> Tally:
         """Hit runs until there were enough faults, the time is up, or somebody says so."""
-        self._give_up = time.monotonic() + seconds
+        give_up = time.monotonic() + seconds
         for planned in plan(self.seed, self.kinds):
-            if self.tally.times.total() >= faults or time.monotonic() > self._give_up:
+            if self.tally.times.total() >= faults or time.monotonic() > give_up or self._told_to_stop:
                 break
             if self._in_office % FAULTS_PER_OFFICE == 0:
                 self._open_office(self._dice(planned, "office"))
@@ -157,8 +156,8 @@ class Campaign:
         return self.tally
 
     def stop(self, *signal_and_frame: object) -> None:
-        """No more faults after the one that happens now."""
-        self._give_up = 0.0
+        """No more faults after the one that happens now, which does not count: whoever says so may have hit it too."""
+        self._told_to_stop = True
 
     def _open_office(self, dice: Random) -> None:
         # Few tables, or all.
@@ -196,6 +195,8 @@ class Campaign:
             complaint = f"{planned}: {traceback.format_exc()}{logs}"
             # Whatever it was, rows can be counted.
             site.reconnect()
+        if self._told_to_stop:
+            return True
         lost, doubled = count(site.office, site.forgotten)
         if (lost or doubled) and not complaint:
             complaint = f"{planned}: {lost} rows are missing, {doubled} are there twice"
@@ -262,9 +263,12 @@ def main() -> int:
             jobs.submit(campaign, f"{asked.seed}/{n}", share, asked.minutes * 60, tuple(asked.kind))
             for n in range(asked.jobs)
         ]
-        # The sites are told too, and say what they have.
-        with contextlib.suppress(KeyboardInterrupt):
+        try:
             wait(parts)
+        except KeyboardInterrupt:
+            # The sites then say what they have.
+            for site in multiprocessing.active_children():
+                site.terminate()
         for part in parts:
             tally.add(part.result())
     sys.stdout.write(f"{tally}\nseed {asked.seed}\n")
