@@ -135,7 +135,7 @@ def stage_rows(
                 for block in chunk.fill(source):
                     copy.write(_encoded(block, codec))
         except (psycopg.Error, UnicodeEncodeError) as exc:
-            if isinstance(exc, psycopg.Error) and not is_refusal(exc):
+            if not _is_the_rows(exc):
                 raise
             for row, reason in _isolate(cursor, copy_in, chunk.rows(), staged, codec):
                 staged.refused += 1
@@ -205,6 +205,17 @@ def _encoded(rows: bytes, codec: str) -> bytes:
     return rows if codec == UTF8 else rows.decode().encode(codec)
 
 
+def _is_the_rows(exc: psycopg.Error | UnicodeEncodeError) -> bool:
+    """Whether the rows are at fault, rather than the COPY.
+
+    A type may also refuse a text as the name of an object that does not exist (42), or any text at all (0A): then
+    PostgreSQL says at which row of the COPY it was.
+    """
+    if isinstance(exc, UnicodeEncodeError) or is_refusal(exc):
+        return True
+    return (exc.sqlstate or "")[:2] in ("42", "0A") and (exc.diag.context or "").startswith("COPY ")
+
+
 def _isolate(
     cursor: Cursor, copy_in: sql.Composed, rows: Sequence[bytes], staged: Staged, codec: str
 ) -> Iterator[tuple[bytes, psycopg.Error | UnicodeEncodeError]]:
@@ -216,7 +227,7 @@ def _isolate(
             with cursor.connection.transaction(), cursor.copy(copy_in) as copy:
                 copy.write(_encoded(b"\n".join(part) + b"\n", codec))
         except (psycopg.Error, UnicodeEncodeError) as exc:
-            if isinstance(exc, psycopg.Error) and not is_refusal(exc):
+            if not _is_the_rows(exc):
                 raise
             if len(part) == 1:
                 yield part[0], exc
@@ -253,7 +264,7 @@ def _refuse(
             copy.write(_encoded(b"\t".join(fields.get(name, rb"\N") for name in mapping.spec.key) + b"\n", codec))
     except (psycopg.Error, UnicodeEncodeError) as not_a_key:
         # A key that the target cannot even read has no row there that would have to be held.
-        if isinstance(not_a_key, psycopg.Error) and not is_refusal(not_a_key):
+        if not _is_the_rows(not_a_key):
             raise
 
 

@@ -1,0 +1,72 @@
+"""Look at both sides of a case without the engine: rows as the server's own COPY gives them."""
+
+import dataclasses
+
+from psycopg import sql
+
+from powerca_sync.engine.catalog import schema_and_name
+from powerca_sync.engine.database import Connection
+from powerca_sync_tests.corpus.case import Case
+
+#: The same text of a value on any server. No search path: names of objects are then written whole.
+SETTINGS = """
+SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'postgres'; SET extra_float_digits = 3;
+SET bytea_output = 'hex'; SET lc_monetary = 'C'; SET search_path = ''"""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Line:
+    """A row: its key as text, and all that is compared in COPY's text form."""
+
+    key: str
+    row: bytes
+
+
+def named(name: str) -> sql.Identifier:
+    """A spec's name for a table."""
+    return sql.Identifier(*schema_and_name(name))
+
+
+def columns(connection: Connection, name: str) -> list[str]:
+    """The columns of a table."""
+    found = connection.execute(
+        "SELECT attname FROM pg_catalog.pg_attribute JOIN pg_catalog.pg_class AS c ON c.oid = attrelid"
+        " WHERE c.relnamespace = to_regnamespace(quote_ident(%s)) AND relname = %s AND attnum > 0 AND NOT attisdropped"
+        " ORDER BY attname COLLATE \"C\"",
+        schema_and_name(name),
+    )
+    return [column for (column,) in found]
+
+
+def lines(pair_side: Connection, case: Case, *, desktop: bool, other: Connection, codec: str = "utf-8") -> list[Line]:
+    """All rows of one side, in the order of their text; `other` is the other side."""
+    spec = case.table
+    name = spec.desktop if desktop else spec.mobile
+    if case.compared is None:
+        both = columns(pair_side, name)
+        theirs = set(columns(other, spec.mobile if desktop else spec.desktop))
+        left_out = {*spec.skip, *case.not_compared, "source", "created_at", "updated_at"}
+        values = [sql.Identifier(column) for column in both if column in theirs and column not in left_out]
+        shown: sql.Composable = sql.SQL(", ").join(values)
+    else:
+        shown = sql.SQL(case.compared[0 if desktop else 1])  # type: ignore[arg-type]
+    keys = [sql.SQL("{}::text").format(sql.Identifier(column)) for column in spec.key]
+    query = sql.SQL("COPY (SELECT {} FROM {} AS t) TO STDOUT").format(
+        sql.SQL(", ").join([*keys, shown]), named(name)
+    )
+    with pair_side.cursor() as cursor, cursor.copy(query) as copy:
+        rows = [_utf8(bytes(row), codec).rstrip(b"\n").split(b"\t") for row in copy]
+    found = [
+        Line(", ".join(part.decode() for part in row[: len(keys)]), b"\t".join(row[len(keys) :])) for row in rows
+    ]
+    return sorted(found, key=lambda line: (line.row, line.key))
+
+
+def _utf8(row: bytes, codec: str) -> bytes:
+    return row if codec == "utf-8" else row.decode(codec, "surrogateescape").encode(errors="surrogateescape")
+
+
+def written(connection: Connection, name: str) -> list[str]:
+    """Every row with its place and its transaction, so that any write to it shows."""
+    query = sql.SQL("SELECT ROW(t.tableoid, t.ctid, t.xmin)::text FROM {} AS t ORDER BY 1").format(named(name))
+    return [text for (text,) in connection.execute(query)]

@@ -1,0 +1,203 @@
+"""Play a case through every run of the engine: plan, full, again, by differences, incremental, verify, and back."""
+
+import dataclasses
+import re
+from collections.abc import Mapping
+
+import pytest
+from psycopg import sql
+
+from powerca_sync.engine.database import connect
+from powerca_sync.engine.extract import TablePull
+from powerca_sync.engine.plan_reverse import plan_reverse
+from powerca_sync.engine.result import ForwardResult, ReverseResult, Transfer
+from powerca_sync.engine.staging import python_codec
+from powerca_sync.engine.verify import verify
+from powerca_sync.errors import SyncError
+from powerca_sync_tests.conftest import EMPTY
+from powerca_sync_tests.corpus.case import Arrives, Case, Refused
+from powerca_sync_tests.corpus.look import SETTINGS, Line, columns, lines, named, written
+from powerca_sync_tests.helpers import Pair, fates, pulled, spec
+
+#: The rest of the office, which no case may hurt.
+NEIGHBOURS = spec("neighbours", "id")
+_NEIGHBOURS = "CREATE TABLE public.neighbours (id int PRIMARY KEY, name text)"
+
+
+def play(pair: Pair, case: Case) -> None:
+    """Make both sides of the case in empty databases, and hold every run to what is expected."""
+    for side, statements in ((pair.source, case.desktop), (pair.target, case.mobile)):
+        side.execute("RESET ALL")
+        side.execute(EMPTY)  # type: ignore[call-overload]
+        side.execute(_NEIGHBOURS)
+        side.execute(statements)  # type: ignore[call-overload]
+        side.execute(SETTINGS)
+    pair.source.execute("INSERT INTO public.neighbours VALUES (1, 'well')")
+    if isinstance(case.expected, Refused):
+        _is_refused(pair, case, case.expected)
+        return
+    _arrives(pair, case, case.expected)
+    _comes_to_rest(pair, case, case.expected)
+    if case.mendable:
+        _is_mended(pair, case, case.expected)
+    if case.back is not None:
+        _comes_back(pair, case, case.back)
+
+
+def _is_refused(pair: Pair, case: Case, expected: Refused) -> None:
+    plans = pair.plan(case.table, NEIGHBOURS, options=case.options)
+    if expected.foreseen:
+        told = plans[case.table.mobile].error or " ".join(plans[case.table.mobile].refusals)
+        _is_clear(told, expected.sentence)
+    assert fates(_foreseen(plans, NEIGHBOURS.mobile)) == {"inserted": 1}
+    for _ in range(2):
+        with pytest.raises(SyncError) as caught:
+            pair.sync(case.table, NEIGHBOURS, options=case.options)
+        _is_clear(str(caught.value), expected.sentence)
+    assert fates(pair.sync(NEIGHBOURS, case.table)) == {"inserted": 1}
+
+
+def _is_clear(sentence: str, pattern: str) -> None:
+    assert re.search(pattern, sentence), sentence
+    assert sentence.endswith("."), sentence
+    assert "\n" not in sentence, sentence
+
+
+def _arrives(pair: Pair, case: Case, expected: Arrives) -> None:
+    foreseen = _foreseen(pair.plan(case.table, NEIGHBOURS, options=case.options), case.table.mobile)
+    result = pair.sync(case.table, NEIGHBOURS, options=case.options)
+    assert fates(result) == fates(foreseen)
+    _hold_against(result, expected)
+    assert result.superseded == expected.superseded
+    assert result.inserted + result.quarantined + result.superseded == result.extracted
+    assert fates(pair.sync(NEIGHBOURS, case.table)) == {"inserted": 1}
+    _is_the_same(pair, case, expected)
+
+
+def _comes_to_rest(pair: Pair, case: Case, expected: Arrives) -> None:
+    """Nothing more is written, nor foreseen, and both sides are seen to agree."""
+    before = written(pair.target, case.table.mobile)
+    by_differences = dataclasses.replace(case.options, transfer=Transfer.DIFFERENCES)
+    for run in ({"options": case.options}, {"options": by_differences}, {"options": case.options, "mode": "incremental"}):
+        result = pair.sync(case.table, NEIGHBOURS, **run)  # type: ignore[arg-type]
+        assert result.written == 0, (run, fates(result))
+        _hold_against(result, expected)
+    for options in (case.options, by_differences):
+        foreseen = _foreseen(pair.plan(case.table, NEIGHBOURS, options=options, watched=False), case.table.mobile)
+        assert foreseen.written == 0, fates(foreseen)
+        assert foreseen.quarantined == len(expected.waiting)
+    assert written(pair.target, case.table.mobile) == before
+    _agrees(pair, case)
+
+
+def _is_mended(pair: Pair, case: Case, expected: Arrives) -> None:
+    """Rows that were spoiled on mobile, and then lost there, come again, whole and by differences alone."""
+    by_differences = dataclasses.replace(case.options, transfer=Transfer.DIFFERENCES)
+    rows = len(written(pair.target, case.table.mobile))
+    empty = _nullable(pair, case)
+    if empty:
+        for options in (case.options, by_differences):
+            values = sql.SQL(", ").join(sql.SQL("{} = NULL").format(sql.Identifier(name)) for name in empty)
+            pair.target.execute(sql.SQL("UPDATE {} SET {}").format(named(case.table.mobile), values))
+            result = pair.sync(case.table, NEIGHBOURS, options=options)
+            assert (result.deleted, result.inserted) == (0, 0), fates(result)
+            _is_the_same(pair, case, expected)
+    pair.target.execute(sql.SQL("DELETE FROM {}").format(named(case.table.mobile)))
+    foreseen = _foreseen(pair.plan(case.table, NEIGHBOURS, options=by_differences, watched=False), case.table.mobile)
+    result = pair.sync(case.table, NEIGHBOURS, options=by_differences)
+    assert fates(result) == fates(foreseen)
+    assert result.inserted == rows
+    _is_the_same(pair, case, expected)
+
+
+def _nullable(pair: Pair, case: Case) -> list[str]:
+    """The columns that may be emptied: no key, and nothing that the target forbids or makes itself."""
+    found = pair.target.execute(
+        "SELECT attname FROM pg_catalog.pg_attribute AS a WHERE attrelid = %s::regclass AND attnum > 0"
+        " AND NOT (attisdropped OR attnotnull OR attidentity <> '' OR attgenerated <> '')",
+        [named(case.table.mobile).as_string(None)],
+    )
+    travel = set(columns(pair.source, case.table.desktop)) - {*case.table.key, *case.table.skip, "source"}
+    return [name for (name,) in found if name in travel - case.not_compared]
+
+
+def _comes_back(pair: Pair, case: Case, expected: Arrives | Refused) -> None:
+    """The same rows, made by phones and unknown to the desktop, are pulled once and then stay where they are."""
+    rows = len(written(pair.target, case.table.mobile))
+    pair.target.execute(sql.SQL("UPDATE {} SET source = 'M'").format(named(case.table.mobile)))
+    pair.source.execute(sql.SQL("TRUNCATE {}").format(named(case.table.desktop)))
+    before = written(pair.target, case.table.mobile)
+    if isinstance(expected, Refused):
+        with pytest.raises(SyncError) as caught:
+            pair.pull(case.table, NEIGHBOURS, options=case.options)
+        _is_clear(str(caught.value), expected.sentence)
+        assert written(pair.source, case.table.desktop) == []
+        return
+    foreseen = _foreseen_back(pair, case)
+    result = pair.pull(case.table, NEIGHBOURS, options=case.options)
+    assert pulled(result) == pulled(foreseen)
+    _hold_against(result, expected)
+    assert result.pulled + result.quarantined == rows, pulled(result)
+    _is_the_same(pair, case, expected, back=True)
+    after = written(pair.source, case.table.desktop)
+    again = pair.pull(case.table, NEIGHBOURS, options=case.options)
+    assert (again.pulled, again.already_there, again.quarantined) == (0, result.pulled, result.quarantined)
+    assert written(pair.source, case.table.desktop) == after
+    echo = pair.sync(case.table, NEIGHBOURS, options=case.options, allow_mass_delete=True)
+    assert (echo.written, echo.echo) == (0, result.pulled), fates(echo)
+    assert written(pair.target, case.table.mobile) == before
+    _agrees(pair, case)
+
+
+def _foreseen_back(pair: Pair, case: Case) -> ReverseResult:
+    with connect(pair.settings.mobile) as source, connect(pair.settings.desktop) as target:
+        (plan,) = plan_reverse(
+            [TablePull(spec=case.table)],
+            source=source,
+            target=target,
+            specs=[case.table, NEIGHBOURS],
+            options=case.options,
+        )
+    assert plan.foreseen is not None, plan
+    return plan.foreseen
+
+
+def _foreseen(plans: Mapping[str, object], table: str) -> ForwardResult:
+    foreseen = getattr(plans[table], "foreseen", None)
+    assert isinstance(foreseen, ForwardResult), plans[table]
+    return foreseen
+
+
+def _hold_against(result: ForwardResult | ReverseResult, expected: Arrives) -> None:
+    """Just the rows wait that are expected to, with those reasons."""
+    told = {", ".join(str(part) for part in sample.key.values()): str(sample) for sample in result.samples}
+    assert result.quarantined == len(expected.waiting), told
+    assert len(told) <= len(expected.waiting)
+    for key, reason in told.items():
+        assert re.search(expected.waiting[key], reason), (key, reason)
+
+
+def _is_the_same(pair: Pair, case: Case, expected: Arrives, *, back: bool = False) -> None:
+    """Both sides have the same rows in COPY's own text, but for those that wait (once, where copies collapse)."""
+    declared = python_codec(case.options.encoding) if case.options.encoding else "utf-8"
+    here = lines(pair.source, case, desktop=True, other=pair.target, codec=declared)
+    there = lines(pair.target, case, desktop=False, other=pair.source)
+    come, gone = (there, here) if back else (here, there)
+    come = [line for line in come if line.key not in expected.waiting]
+    if expected.superseded:
+        come, gone = (sorted(set(side), key=lambda line: line.row) for side in (come, gone))
+    assert _rows(come) == _rows(gone)
+
+
+def _rows(found: list[Line]) -> list[bytes]:
+    return [line.row for line in found]
+
+
+def _agrees(pair: Pair, case: Case) -> None:
+    """`verify` finds no difference, neither here nor in the rest of the office."""
+    with connect(pair.settings.desktop) as source, connect(pair.settings.mobile) as target:
+        for found in verify(
+            source=source, target=target, specs=[case.table, NEIGHBOURS], options=case.options
+        ):
+            assert found.error is None, found.error
+            assert found.agrees, found
