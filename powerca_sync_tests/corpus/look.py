@@ -32,7 +32,7 @@ def columns(connection: Connection, name: str) -> list[str]:
     found = connection.execute(
         "SELECT attname FROM pg_catalog.pg_attribute JOIN pg_catalog.pg_class AS c ON c.oid = attrelid"
         " WHERE c.relnamespace = to_regnamespace(quote_ident(%s)) AND relname = %s AND attnum > 0 AND NOT attisdropped"
-        " ORDER BY attname COLLATE \"C\"",
+        ' ORDER BY attname COLLATE "C"',
         schema_and_name(name),
     )
     return [column for (column,) in found]
@@ -51,14 +51,10 @@ def lines(pair_side: Connection, case: Case, *, desktop: bool, other: Connection
     else:
         shown = sql.SQL(case.compared[0 if desktop else 1])  # type: ignore[arg-type]
     keys = [sql.SQL("{}::text").format(sql.Identifier(column)) for column in spec.key]
-    query = sql.SQL("COPY (SELECT {} FROM {} AS t) TO STDOUT").format(
-        sql.SQL(", ").join([*keys, shown]), named(name)
-    )
+    query = sql.SQL("COPY (SELECT {} FROM {} AS t) TO STDOUT").format(sql.SQL(", ").join([*keys, shown]), named(name))
     with pair_side.cursor() as cursor, cursor.copy(query) as copy:
         rows = [_utf8(bytes(row), codec).rstrip(b"\n").split(b"\t") for row in copy]
-    found = [
-        Line(", ".join(part.decode() for part in row[: len(keys)]), b"\t".join(row[len(keys) :])) for row in rows
-    ]
+    found = [Line(", ".join(part.decode() for part in row[: len(keys)]), b"\t".join(row[len(keys) :])) for row in rows]
     return sorted(found, key=lambda line: (line.row, line.key))
 
 

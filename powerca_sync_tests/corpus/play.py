@@ -78,7 +78,11 @@ def _comes_to_rest(pair: Pair, case: Case, expected: Arrives) -> None:
     """Nothing more is written, nor foreseen, and both sides are seen to agree."""
     before = written(pair.target, case.table.mobile)
     by_differences = dataclasses.replace(case.options, transfer=Transfer.DIFFERENCES)
-    for run in ({"options": case.options}, {"options": by_differences}, {"options": case.options, "mode": "incremental"}):
+    for run in (
+        {"options": case.options},
+        {"options": by_differences},
+        {"options": case.options, "mode": "incremental"},
+    ):
         result = pair.sync(case.table, NEIGHBOURS, **run)  # type: ignore[arg-type]
         assert result.written == 0, (run, fates(result))
         _hold_against(result, expected)
@@ -196,8 +200,6 @@ def _rows(found: list[Line]) -> list[bytes]:
 def _agrees(pair: Pair, case: Case) -> None:
     """`verify` finds no difference, neither here nor in the rest of the office."""
     with connect(pair.settings.desktop) as source, connect(pair.settings.mobile) as target:
-        for found in verify(
-            source=source, target=target, specs=[case.table, NEIGHBOURS], options=case.options
-        ):
+        for found in verify(source=source, target=target, specs=[case.table, NEIGHBOURS], options=case.options):
             assert found.error is None, found.error
             assert found.agrees, found

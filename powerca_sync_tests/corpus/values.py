@@ -21,7 +21,19 @@ FAMILIES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "money": ("-92233720368547758.08", "0", "92233720368547758.07", "1234.50"),
     },
     "texts": {
-        "text": ("", " ", "\\.", "\\N", "NULL", "null", "a\tb\r\nc\\d\x01\x1f\x7f", "{}", "%s %% {0}", "'\"$$;--", "🙂 é"),
+        "text": (
+            "",
+            " ",
+            "\\.",
+            "\\N",
+            "NULL",
+            "null",
+            "a\tb\r\nc\\d\x01\x1f\x7f",
+            "{}",
+            "%s %% {0}",
+            "'\"$$;--",
+            "🙂 é",
+        ),
         "varchar": ("", "  ", "\\N", "x" * 70_000),
         "bpchar": ("", "a", "a\t", "\\N"),
         "name": ("", "n" * 63, "ÄÖÜ {%s}"),
@@ -153,7 +165,9 @@ def family(name: str, types: Mapping[str, tuple[str, ...]]) -> Case:
     return Case(
         name=f"{name} at their limits",
         desktop=f"{table}); INSERT INTO things (id) VALUES (0);"
-        + "".join(f"INSERT INTO things (id, {column}) VALUES ({n}, {value});" for n, (column, value) in enumerate(rows, 1)),
+        + "".join(
+            f"INSERT INTO things (id, {column}) VALUES ({n}, {value});" for n, (column, value) in enumerate(rows, 1)
+        ),
         mobile=f"{table}, source text)",
         table=THINGS,
     )
@@ -169,7 +183,9 @@ def _arrays(kind: str, values: tuple[str, ...]) -> Iterator[str]:
 
 def _made_by_the_server() -> Case:
     kinds = [*UNWRITABLE, *MADE_BY_THE_SERVER]
-    table = "CREATE TABLE things (id int PRIMARY KEY, {}".format(", ".join(f'"one {kind}" {_type(kind)}' for kind in kinds))
+    table = "CREATE TABLE things (id int PRIMARY KEY, {}".format(
+        ", ".join(f'"one {kind}" {_type(kind)}' for kind in kinds)
+    )
     rows = "".join(
         f'INSERT INTO things (id, "one {kind}") VALUES ({n}, ({query}));'
         for n, (kind, query) in enumerate(MADE_BY_THE_SERVER.items(), 1)
