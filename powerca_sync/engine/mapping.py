@@ -49,6 +49,8 @@ class Aside:
     identifies: bool = False
 
 
+#: Of a table.
+MOST_COLUMNS = 1600
 #: What the engine calls columns of its own beside those of a table: all of them have a colon.
 _WORKING_NAMES = re.compile("(raw|from|phone|t|e|f|ref|note|value|verify):[a-z0-9]+")
 #: Says whether the row's own `source` names the phones.
@@ -70,6 +72,16 @@ class TableMapping:
     asides: tuple[Aside, ...] = ()
     #: A condition on the target's row `t`: which of them a merge looks at, the others being known to be as they should.
     looked_at: sql.Composable = dataclasses.field(default_factory=lambda: sql.SQL("TRUE"))
+
+    def __post_init__(self) -> None:
+        raw = sum(column.raw is not None for column in self.synced)
+        width = len(self.staged) + raw + len(self.asides)
+        if width > MOST_COLUMNS:
+            raise SchemaMismatchError(
+                f"Table `{self.spec.mobile}` needs a working table of {width} columns, and PostgreSQL's limit is "
+                f"{MOST_COLUMNS}: {len(self.staged)} columns travel, and {raw} of them need their text beside them, because "
+                "their types or lengths are not the same on both sides. Make them the same, or skip some in the spec."
+            )
 
     @property
     def has_owner(self) -> bool:

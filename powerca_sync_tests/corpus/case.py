@@ -16,6 +16,8 @@ class Arrives:
     waiting: Mapping[str, str] = dataclasses.field(default_factory=dict)
     #: How many exact copies of other rows collapse.
     superseded: int = 0
+    #: Whether `plan` foresees it; what only writing shows it cannot.
+    foreseen: bool = True
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
