@@ -70,6 +70,8 @@ class DesktopRow:
     collapses: bool
     #: How many rows of its key are in quarantine.
     entries: int
+    #: The source's own text of the key, if any is: `1.0` and `1.00` are one key, and two texts.
+    known_by: bytes | None = None
 
 
 @dataclasses.dataclass(slots=True)
@@ -306,14 +308,12 @@ def _collapse(loose: Sequence[DesktopRow], copies: Counter[str], found: Findings
 
 def _set_quarantine_aside(loose: Sequence[DesktopRow], found: Findings) -> tuple[list[DesktopRow], set[str]]:
     """The rows that do not wait in quarantine, and the keys of those that do."""
-    entries: dict[str, int] = {}
-    for row in loose:
-        entries[row.key] = max(entries.get(row.key, 0), row.entries)
+    entries = {(row.key, row.known_by): row.entries for row in loose}
     waiting, left = set(), []
     # A row that has changed since may be another by now.
     for row in sorted(loose, key=lambda row: row.changed):
-        if entries[row.key]:
-            entries[row.key] -= 1
+        if entries[row.key, row.known_by]:
+            entries[row.key, row.known_by] -= 1
             waiting.add(row.key)
             found.known[Known.QUARANTINED] += 1
         else:

@@ -162,8 +162,9 @@ class Comparison:
 
     def _desktop_row(self, row: tuple[Any, ...]) -> DesktopRow:
         key, content, owned, from_phone, changed, collapses, waiting = row
-        entries = 0 if waiting is None else self.quarantined[bytes(waiting)]
-        return DesktopRow(key, content, owned, from_phone, changed, collapses, entries)
+        known_by = None if waiting is None else bytes(waiting)
+        entries = 0 if known_by is None else self.quarantined[known_by]
+        return DesktopRow(key, content, owned, from_phone, changed, collapses, entries, known_by)
 
     def _images(self) -> defaultdict[str, list[Image]]:
         """The ledger's images, by bucket."""
