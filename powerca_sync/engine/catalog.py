@@ -67,6 +67,16 @@ class Check:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class RewriteRule:
+    """A rule (CREATE RULE) that does something else as well, or instead, when rows are written."""
+
+    name: str
+    #: `INSERT`, `UPDATE` or `DELETE`.
+    event: str
+    instead: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Table:
     """What a database says of one of its tables."""
 
@@ -84,6 +94,7 @@ class Table:
     references: tuple[ForeignKey, ...] = ()
     referenced_by: tuple[ForeignKey, ...] = ()
     checks: tuple[Check, ...] = ()
+    rules: tuple[RewriteRule, ...] = ()
 
     @property
     def identifier(self) -> sql.Identifier:
@@ -137,7 +148,7 @@ def answered_tables(names: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> di
     found = {}
     for name, row in zip(names, rows, strict=True):
         schema, table = schema_and_name(name)
-        oid, kind, has_children, columns, unique_keys, foreign_keys, checks = row
+        oid, kind, has_children, columns, unique_keys, foreign_keys, checks, rules = row
         if oid is None:
             continue
         found[name] = Table(
@@ -157,6 +168,7 @@ def answered_tables(names: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> di
                 Check(name=check["name"], expression=check["expression"], columns=frozenset(check["columns"]))
                 for check in checks
             ),
+            rules=tuple(RewriteRule(**rule) for rule in rules),
         )
     return found
 

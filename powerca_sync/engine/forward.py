@@ -24,7 +24,7 @@ from powerca_sync.engine.merge import MergePlan, MergeResult, OvertakenError, ap
 from powerca_sync.engine.ready import Ready
 from powerca_sync.engine.result import ForwardResult, Options, Transfer
 from powerca_sync.engine.steps import TableRun, tables_wanted
-from powerca_sync.errors import ContentionError, DatabaseUnavailableError, SyncError
+from powerca_sync.errors import ContentionError, DatabaseUnavailableError, SchemaMismatchError, SyncError
 from powerca_sync.tables import TableSpec
 
 logger = logging.getLogger(__name__)
@@ -129,6 +129,13 @@ def _merge(run: TableRun, ready: Ready) -> tuple[MergePlan, MergeResult]:
                     return plan, apply_merge(run.target, ready.mapping, plan)
         except OvertakenError as exc:
             logger.info("%s: somebody else wrote meanwhile (%s); planning anew.", run.spec.mobile, exc)
+    instead = [rule for rule in ready.mapping.target.rules if rule.instead]
+    if instead:
+        raise SchemaMismatchError(
+            f"Table `{run.spec.mobile}`: fewer rows were written than planned, and the target has a rule (CREATE RULE) "
+            f"that does something else instead: {', '.join(f'`{rule.name}` on {rule.event}' for rule in instead)}. "
+            "Nothing was written. Drop the rule, or make it a trigger that raises for the rows it does not want."
+        )
     raise ContentionError(
         f"Table `{run.spec.mobile}`: other writers changed the same rows {ATTEMPTS} times in a row, or a trigger "
         "of the target swallows writes. Nothing was written. It is tried again."

@@ -99,7 +99,16 @@ SELECT
         ) ORDER BY k.conname), '[]')
         FROM pg_constraint AS k
         WHERE k.contype = 'c' AND k.conrelid = c.oid AND coalesce((to_jsonb(k) ->> 'conenforced')::boolean, true)
-    ) AS checks
+    ) AS checks,
+    (
+        SELECT coalesce(jsonb_agg(jsonb_build_object(
+            'name', r.rulename,
+            'event', (ARRAY['UPDATE', 'INSERT', 'DELETE'])[r.ev_type::text::int - 1],
+            'instead', r.is_instead
+        ) ORDER BY r.rulename), '[]')
+        FROM pg_rewrite AS r
+        WHERE r.ev_class = c.oid AND r.ev_type <> '1' AND r.ev_enabled IN ('O', 'A')
+    ) AS rules
 FROM unnest(%(schemas)s::text[], %(names)s::text[]) WITH ORDINALITY AS wanted (schema, name, place)
 LEFT JOIN (pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace)
     ON n.nspname = wanted.schema AND c.relname = wanted.name AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
