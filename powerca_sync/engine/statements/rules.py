@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from psycopg import sql
 
-from powerca_sync.engine.catalog import ForeignKey, schema_and_name
+from powerca_sync.engine.catalog import Column, ForeignKey, schema_and_name
 from powerca_sync.engine.conversion import equal
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.statements.fragments import (
@@ -113,14 +113,17 @@ def count_missed(lookup: Lookup) -> sql.Composed:
     )
 
 
+def _is_null(column: Column) -> sql.Composed:
+    # A composite value is NULL to IS NULL if all of its fields are; this asks for the value itself.
+    is_null = "{} IS NOT DISTINCT FROM NULL" if column.category == "C" else "{} IS NULL"
+    return sql.SQL(is_null).format(sql.Identifier("s", column.name))
+
+
 def rules(mapping: TableMapping) -> list[Rule]:
     """What makes a staged row unfit for the target, the first reason that holds first."""
     found = []
     if mapping.spec.strategy is Strategy.UPSERT:
-        found += [
-            Rule(reason="null_key", column=name, faulty=sql.SQL("{} IS NULL").format(sql.Identifier("s", name)))
-            for name in mapping.spec.key
-        ]
+        found += [Rule(reason="null_key", column=column.name, faulty=_is_null(column)) for column in mapping.key]
     for column in mapping.synced:
         if column.faithful is not None and column.raw is not None:
             unchanged = sql.SQL(column.faithful).format(
@@ -135,7 +138,7 @@ def rules(mapping: TableMapping) -> list[Rule]:
             reason="lookup" if column.name in looked_up else "not_null",
             column=column.name,
             parent=looked_up.get(column.name),
-            faulty=sql.SQL("{} IS NULL").format(sql.Identifier("s", column.name)),
+            faulty=_is_null(column),
         )
         for column in mapping.staged
         if not column.nullable and column.name not in left_to_the_target
