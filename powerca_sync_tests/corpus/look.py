@@ -54,7 +54,13 @@ def lines(pair_side: Connection, case: Case, *, desktop: bool, other: Connection
     query = sql.SQL("COPY (SELECT {} FROM {} AS t) TO STDOUT").format(sql.SQL(", ").join([*keys, shown]), named(name))
     with pair_side.cursor() as cursor, cursor.copy(query) as copy:
         rows = [_utf8(bytes(row), codec).rstrip(b"\n").split(b"\t") for row in copy]
-    found = [Line(", ".join(part.decode() for part in row[: len(keys)]), b"\t".join(row[len(keys) :])) for row in rows]
+    found = [
+        Line(
+            ", ".join("None" if part == rb"\N" else part.decode() for part in row[: len(keys)]),
+            b"\t".join(row[len(keys) :]),
+        )
+        for row in rows
+    ]
     return sorted(found, key=lambda line: (line.row, line.key))
 
 

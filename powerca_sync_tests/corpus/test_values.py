@@ -4,14 +4,8 @@ import pytest
 
 from powerca_sync_tests.corpus.case import Case
 from powerca_sync_tests.corpus.play import play
-from powerca_sync_tests.corpus.values import CASES, FAMILIES, MADE_BY_THE_SERVER, ONLY_FULL, UNWRITABLE
+from powerca_sync_tests.corpus.values import CASES, FAMILIES, MADE_BY_THE_SERVER, ONLY_FULL, TYPES, UNWRITABLE
 from powerca_sync_tests.helpers import Pair
-
-#: What a column can be of, and is not made by the user: base types other than arrays, ranges and multiranges.
-TYPES = """
-SELECT typname FROM pg_type
-WHERE typnamespace = 'pg_catalog'::regnamespace AND typtype IN ('b', 'r', 'm') AND typcategory <> 'A'
-    OR typname IN ('int2vector', 'oidvector')"""
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -8,6 +8,11 @@ from collections.abc import Iterator, Mapping
 from powerca_sync_tests.corpus.case import Arrives, Case
 from powerca_sync_tests.helpers import delete_insert
 
+#: What a column can be of, and is not made by the user: base types other than arrays, ranges and multiranges.
+TYPES = """
+SELECT typname FROM pg_type
+WHERE typnamespace = 'pg_catalog'::regnamespace AND typtype IN ('b', 'r', 'm') AND typcategory <> 'A'
+    OR typname IN ('int2vector', 'oidvector')"""
 #: By family and type: values as the type's own input reads them.
 FAMILIES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "numbers": {

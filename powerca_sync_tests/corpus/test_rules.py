@@ -1,0 +1,13 @@
+"""Whatever a mobile table does to what is written to it, the others' rows land, or one sentence says what to change."""
+
+import pytest
+
+from powerca_sync_tests.corpus.case import Case
+from powerca_sync_tests.corpus.play import play
+from powerca_sync_tests.corpus.rules import CASES
+from powerca_sync_tests.helpers import Pair
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_rules(shared_pair: Pair, case: Case) -> None:
+    play(shared_pair, case)
