@@ -57,6 +57,8 @@ def computed(expression: sql.Composable, target: Column) -> sql.Composable:
 
 def _is_read(source: Column, target: Column) -> bool:
     """Whether the source's text becomes a value of a type that has many texts for one value."""
+    if target.base == "bool" and source.base != "bool":
+        return True
     return source.base in _TEXT and target.category not in ("S", "E")
 
 
@@ -71,9 +73,14 @@ def _text(value: sql.Composable, own: Column, other: Column) -> sql.Composable:
         return _number(value, own, other)
     if {own.base, other.base} <= _MOMENTS:
         return _moment(value, own, other)
+    if own.base == "bool" and other.base in _NUMBERS:
+        return sql.SQL("{}::int::text").format(value)
     if own.base == "bool" and other.base != "bool":
         # As COPY has it; the cast says `true`.
         return sql.SQL("CASE WHEN {value} THEN 't' WHEN NOT {value} THEN 'f' END").format(value=value)
+    if own.base == "inet" and other.base != "inet":
+        # As COPY has it; the cast says `/32` of a single address.
+        return sql.SQL("abbrev({})").format(value)
     if own.base == "json" and other.base == "jsonb":
         return sql.SQL("{}::jsonb::text").format(value)
     if own.base == "money":

@@ -50,6 +50,11 @@ def conversion(source: Column, target: Column) -> Conversion:
         # No other type's input knows of padding.
         trimmed = dataclasses.replace(source, base="text", typmod=-1)
         return dataclasses.replace(conversion(trimmed, target), read="{value}::text")
+    if source.base == "bool" and target.base in _NUMBERS:
+        # `t` and `f` are no numbers; 1 and 0 are what a boolean reads as these.
+        return Conversion(read="{value}::int")
+    if target.base == "jsonb" and source.base in _TEXT | {"json"}:
+        return Conversion(faithful=_EACH_KEY_ONCE)
     if _widens(source, target):
         return Conversion()
     if {source.base, target.base} <= _DAYTIME and source.base != target.base:
@@ -74,6 +79,27 @@ def conversion(source: Column, target: Column) -> Conversion:
         # Its padding means nothing, so it may be cut; the cast to text, which gives `raw`, cuts all of it.
         return Conversion(faithful="rtrim({value}::text, ' ') = {raw}")
     return Conversion(faithful="{value}::text = {raw}")
+
+
+#: Of a key that an object has twice, jsonb keeps the last value alone.
+_EACH_KEY_ONCE: LiteralString = """(
+    WITH RECURSIVE part (document) AS (
+        SELECT {raw}::json
+        UNION ALL
+        SELECT inside.value
+        FROM part AS p
+        CROSS JOIN LATERAL (
+            SELECT e.value
+            FROM json_each(CASE json_typeof(p.document) WHEN 'object' THEN p.document ELSE '{{}}' END) AS e
+            UNION ALL
+            SELECT e.value
+            FROM json_array_elements(CASE json_typeof(p.document) WHEN 'array' THEN p.document ELSE '[]' END) AS e
+        ) AS inside
+    )
+    SELECT coalesce(bool_and((SELECT count(*) = count(DISTINCT k) FROM json_object_keys(p.document) AS k)), TRUE)
+    FROM part AS p
+    WHERE json_typeof(p.document) = 'object'
+)"""
 
 
 def _from_money(target: Column) -> Conversion:
