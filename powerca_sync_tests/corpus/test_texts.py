@@ -1,0 +1,13 @@
+"""What an old program left in its columns arrives as it was meant, or waits with a true reason."""
+
+import pytest
+
+from powerca_sync_tests.corpus.case import Case
+from powerca_sync_tests.corpus.play import play
+from powerca_sync_tests.corpus.texts import CASES
+from powerca_sync_tests.helpers import Pair
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_texts(shared_pair: Pair, case: Case) -> None:
+    play(shared_pair, case)
