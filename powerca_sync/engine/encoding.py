@@ -25,6 +25,15 @@ def speak_as_stored(cursor: Cursor, encoding: str | None) -> None:
     set_json_loads(loads, cursor)
 
 
+def document_as_stored(cursor: Cursor, document: bytes, encoding: str | None) -> Any:
+    """The document in bytes as the database has them; those that mean nothing in its encoding are shown as marks.
+
+    `encoding` says how to read it where the database does not.
+    """
+    stored = encoding_of(cursor)
+    return _load(document, codec=python_codec((encoding or "UTF8") if stored == "SQL_ASCII" else stored))
+
+
 @functools.cache
 def _documents_in(codec: str) -> tuple[Callable[[Any], bytes], Callable[[str | bytes], Any]]:
     # One of each for all cursors: the driver keeps what it is given.

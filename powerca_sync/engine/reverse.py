@@ -32,7 +32,7 @@ from powerca_sync.engine.database import (
     timezone_of,
     transaction,
 )
-from powerca_sync.engine.encoding import speak_as_stored
+from powerca_sync.engine.encoding import document_as_stored, speak_as_stored
 from powerca_sync.engine.extract import TablePull
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.recognition import Found, Recognition
@@ -304,7 +304,12 @@ class Pull(Recognition):
     def _conflicts(self) -> tuple[Conflict, ...]:
         self.target.execute(statements.sample_conflicts())
         return tuple(
-            Conflict(key=key, phone=phone, desktop=desktop or {}) for key, phone, desktop in self.target.fetchall()
+            Conflict(
+                key=key,
+                phone=phone,
+                desktop=document_as_stored(self.target, theirs, self.options.encoding) if theirs else {},
+            )
+            for key, phone, theirs in self.target.fetchall()
         )
 
     def _warn_of(self, found: Found, *, conflicts: int, altered: int) -> None:

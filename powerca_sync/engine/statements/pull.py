@@ -335,9 +335,9 @@ WHERE coalesce(s.last, {before}) < {value}""").format(
 
 
 def sample_conflicts() -> sql.Composed:
-    """The first conflicts: (key, the phone's row, the target's row)."""
+    """The first conflicts: (key, the phone's row, the bytes of the target's row, which may mean nothing)."""
     return sql.SQL("""\
-SELECT r.key - ARRAY[{key}, {hash}, {occurrence}], r.image, r.theirs
+SELECT r.key - ARRAY[{key}, {hash}, {occurrence}], r.image, convert_to(r.theirs::text, getdatabaseencoding())
 FROM {rejected} AS r WHERE r.reason = 'conflict' ORDER BY r.key ->> {key} LIMIT 20""").format(
         key=KEY, hash=HASH, occurrence=OCCURRENCE, rejected=REJECTED
     )
