@@ -83,6 +83,9 @@ def _text(value: sql.Composable, own: Column, other: Column) -> sql.Composable:
         return sql.SQL("abbrev({})").format(value)
     if own.base == "json" and other.base == "jsonb":
         return sql.SQL("{}::jsonb::text").format(value)
+    if own.base == "xml":
+        # As COPY has it; the cast keeps a declaration (`<?xml version="1.0"?>`) that does not travel.
+        return sql.SQL("CASE WHEN {value} IS NOT NULL THEN format('%s', {value}) END").format(value=value)
     if own.base == "money":
         # In a text every digit counts, but there is no sign of a currency.
         return sql.SQL("{}::numeric::text").format(value)

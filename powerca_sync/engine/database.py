@@ -255,7 +255,7 @@ def explain(exc: psycopg.Error, doing: str) -> SyncError:
         state = "powerca:rows"
     # The detail of a row that violates NOT NULL or CHECK is the whole row, passwords and all.
     if exc.diag.message_detail and state not in ("23502", "23514"):
-        words += f" ({exc.diag.message_detail})"
+        words += f" ({' '.join(exc.diag.message_detail.split())})"
     for prefix in sorted(_EXPLANATIONS, key=len, reverse=True):
         if state.startswith(prefix):
             kind, advice = _EXPLANATIONS[prefix]
