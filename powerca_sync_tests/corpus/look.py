@@ -52,11 +52,15 @@ def lines(pair_side: Connection, case: Case, *, desktop: bool, other: Connection
         shown = sql.SQL(case.compared[0 if desktop else 1])  # type: ignore[arg-type]
     keys = [sql.SQL("{}::text").format(sql.Identifier(column)) for column in spec.key]
     query = sql.SQL("COPY (SELECT {} FROM {} AS t) TO STDOUT").format(sql.SQL(", ").join([*keys, shown]), named(name))
-    with pair_side.cursor() as cursor, cursor.copy(query) as copy:
+    # As it is stored: the server itself converts no byte that means nothing.
+    statement = query.as_string(pair_side).encode(codec)
+    pair_side.execute("SET client_encoding = 'SQL_ASCII'")
+    with pair_side.cursor() as cursor, cursor.copy(statement) as copy:
         rows = [_utf8(bytes(row), codec).rstrip(b"\n").split(b"\t") for row in copy]
+    pair_side.execute("SET client_encoding = 'UTF8'")
     found = [
         Line(
-            ", ".join("None" if part == rb"\N" else part.decode() for part in row[: len(keys)]),
+            ", ".join("None" if part == rb"\N" else part.decode(errors="replace") for part in row[: len(keys)]),
             b"\t".join(row[len(keys) :]),
         )
         for row in rows

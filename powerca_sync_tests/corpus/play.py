@@ -180,8 +180,9 @@ def _hold_against(case: Case, result: ForwardResult | ReverseResult, expected: A
 
 def _is_the_same(pair: Pair, case: Case, expected: Arrives, *, back: bool = False) -> None:
     """Both sides have the same rows in COPY's own text, but for those that wait (once, where copies collapse)."""
-    declared = python_codec(case.options.encoding) if case.options.encoding else "utf-8"
-    here = lines(pair.source, case, desktop=True, other=pair.target, codec=declared)
+    stored = pair.source.info.parameter_status("server_encoding") or ""
+    codec = python_codec((case.options.encoding or "UTF8") if stored == "SQL_ASCII" else stored)
+    here = lines(pair.source, case, desktop=True, other=pair.target, codec=codec)
     there = lines(pair.target, case, desktop=False, other=pair.source)
     come, gone = (there, here) if back else (here, there)
     come = [line for line in come if line.key not in expected.waiting]
