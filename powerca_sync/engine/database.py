@@ -48,6 +48,9 @@ TEXT_FORM = {
     "extra_float_digits": "3",
     "bytea_output": "hex",
     "lc_monetary": "C",
+    # Off, it reads NULL in an array as the word; `document` refuses the fragments that XML may be as well.
+    "array_nulls": "on",
+    "xmloption": "content",
 }
 
 #: What a state says of the cause and the cure: the longest prefix wins. Whatever is not here is passed on in the
