@@ -84,8 +84,9 @@ class TableMapping:
         if width > MOST_COLUMNS:
             raise SchemaMismatchError(
                 f"Table `{self.spec.mobile}` needs a working table of {width} columns, and PostgreSQL's limit is "
-                f"{MOST_COLUMNS}: {len(self.staged)} columns travel, and {raw} of them need their text beside them, because "
-                "their types or lengths are not the same on both sides. Make them the same, or skip some in the spec."
+                f"{MOST_COLUMNS}: {len(self.staged)} columns travel, and {raw} of them need their text beside them, "
+                "because their types or lengths are not the same on both sides. Make them the same, or skip some in the "
+                "spec."
             )
 
     @property
@@ -252,8 +253,8 @@ def map_back(
     for rule in target.rules:
         if rule.event == "INSERT":
             raise SchemaMismatchError(
-                f"`{spec.desktop}` has the rule `{rule.name}` (CREATE RULE) for INSERT, behind which it does not show what "
-                "became of a row. Make it a trigger."
+                f"`{spec.desktop}` has the rule `{rule.name}` (CREATE RULE) for INSERT, behind which it does not show "
+                "what became of a row. Make it a trigger."
             )
     source.required(OWNER)
     _check_names(target)
@@ -334,7 +335,8 @@ def _check_equality(spec: TableSpec, target: Table) -> None:
         if base.removeprefix("_") in WITHOUT_EQUALITY:
             raise SchemaMismatchError(
                 f"Table `{spec.mobile}`: column `{name}` cannot be a key: PostgreSQL does not say when two values of "
-                f"`{target.required(name).type}` are equal. Name other columns in `key`, or use the strategy DELETE_INSERT."
+                f"`{target.required(name).type}` are equal. Name other columns in `key`, or use the strategy "
+                "DELETE_INSERT."
             )
 
 
@@ -343,8 +345,8 @@ def _check_stamps(target: Table) -> None:
         column = target.column(name)
         if column is not None and column.base not in ("timestamptz", "timestamp", "date"):
             raise SchemaMismatchError(
-                f"Column `{name}` of `{target.schema}.{target.name}` is `{column.type}`, which cannot hold the moment at "
-                "which a row is written. Make it `timestamp with time zone`, or give it another name."
+                f"Column `{name}` of `{target.schema}.{target.name}` is `{column.type}`, which cannot hold the moment "
+                "at which a row is written. Make it `timestamp with time zone`, or give it another name."
             )
 
 
@@ -352,8 +354,8 @@ def _check_names(target: Table) -> None:
     for column in target.columns:
         if _WORKING_NAMES.fullmatch(column.name):
             raise SchemaMismatchError(
-                f"Column `{column.name}` of `{target.schema}.{target.name}` has a name that the sync gives to columns of "
-                "its own. Rename it."
+                f"Column `{column.name}` of `{target.schema}.{target.name}` has a name that the sync gives to columns "
+                "of its own. Rename it."
             )
 
 

@@ -100,7 +100,8 @@ CASES = (
         encoding="WIN1252",
         case=Case(
             name="names and keys of its own",
-            desktop="""CREATE SCHEMA "größe"; CREATE TABLE "größe"."maße {0}" ("schlüssel %s" text PRIMARY KEY, "€" text);
+            desktop="""CREATE SCHEMA "größe"; CREATE TABLE "größe"."maße {0}"
+                    ("schlüssel %s" text PRIMARY KEY, "€" text);
                 INSERT INTO "größe"."maße {0}" VALUES ('ä', '€'), ('ö', 'riesengroß'), ('%s', '')""",
             mobile="""CREATE SCHEMA "größe"; CREATE TABLE "größe"."maße {0}"
                 ("schlüssel %s" text PRIMARY KEY, "€" varchar(5), source text)""",

@@ -32,11 +32,13 @@ BOTH = (
         desktop="""CREATE EXTENSION hstore; CREATE EXTENSION cube; CREATE EXTENSION ltree; CREATE EXTENSION isn;
             CREATE EXTENSION intarray; CREATE EXTENSION seg;
             CREATE TABLE items (id int PRIMARY KEY, h hstore, c cube, t ltree, i isbn, s seg, q query_int);
-            INSERT INTO items VALUES (1, 'a=>1, "b c"=>NULL', '(1,2),(3,4)', 'a.b.c', '0-306-40615-2', '1.00 .. 2', '1&2');
+            INSERT INTO items VALUES (1, 'a=>1, "b c"=>NULL', '(1,2),(3,4)', 'a.b.c',
+                '0-306-40615-2', '1.00 .. 2', '1&2');
             INSERT INTO items VALUES (2)""",
         mobile="""CREATE EXTENSION hstore; CREATE EXTENSION cube; CREATE EXTENSION ltree; CREATE EXTENSION isn;
             CREATE EXTENSION intarray; CREATE EXTENSION seg;
-            CREATE TABLE items (id int PRIMARY KEY, h hstore, c cube, t ltree, i isbn, s seg, q query_int, source text)""",
+            CREATE TABLE items (id int PRIMARY KEY, h hstore, c cube, t ltree, i isbn, s seg, q query_int,
+                source text)""",
         table=delete_insert("items", "id"),
     ),
 )

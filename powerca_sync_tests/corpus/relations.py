@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from powerca_sync.tables import Cursor
 from powerca_sync_tests.corpus.case import Arrives, Case, Refused
 from powerca_sync_tests.helpers import delete_insert, spec
 
@@ -72,7 +73,8 @@ CASES = (
         _case(
             f"rows without any key, {types} columns",
             f"CREATE TABLE items (a int, b {types});"
-            " INSERT INTO items VALUES (1, NULL), (1, NULL), (NULL, NULL), (NULL, NULL), (NULL, '1'), (2, '1'), (2, '1')",
+            " INSERT INTO items VALUES (1, NULL), (1, NULL), (NULL, NULL), (NULL, NULL), (NULL, '1'),"
+            " (2, '1'), (2, '1')",
             f"CREATE TABLE items (a int, b {types}, source text)",
             table=delete_insert("items"),
         )
@@ -168,6 +170,21 @@ CASES = (
         compared=("name", "name"),
     ),
     _case(
+        "a column of the desktop's own that is called source",
+        "CREATE TABLE items (id int PRIMARY KEY, name text, source int);"
+        " INSERT INTO items VALUES (1, 'one', 7), (2, NULL, NULL)",
+        back=Arrives(waiting=dict.fromkeys("12", 'invalid input syntax for type integer: "M" .column source')),
+    ),
+    _case(
+        "stamps without an end",
+        """CREATE TABLE items (id int PRIMARY KEY, name text, created_at timestamp, updated_at timestamp);
+        INSERT INTO items VALUES (1, 'one', 'infinity', '-infinity'), (2, 'two', '0044-03-15 BC', '294276-12-31'),
+            (3, NULL, NULL, NULL)""",
+        """CREATE TABLE items (id int PRIMARY KEY, name text, source text, created_at timestamptz,
+            updated_at timestamptz)""",
+        table=spec("items", "id", cursor=Cursor.TIMESTAMP),
+    ),
+    _case(
         "types that mobile does not have",
         """CREATE TYPE mood AS ENUM ('so so'); CREATE TYPE pair AS (a mood, b int[]); CREATE DOMAIN short AS varchar(3);
         CREATE TABLE items (id int PRIMARY KEY, mood mood, moods mood[], pair pair, short short, shorts short[]);
@@ -179,10 +196,12 @@ CASES = (
     _case(
         "types of the user on both sides",
         *(
-            f"""CREATE SCHEMA "In %s"; CREATE TYPE "In %s"."the ""odd mood" AS ENUM ('so so', '', 'it''s {{0}}', '\\', 'ä');
+            f"""CREATE SCHEMA "In %s"; CREATE TYPE "In %s"."the ""odd mood" AS ENUM
+                ('so so', '', 'it''s {{0}}', '\\', 'ä');
             CREATE TYPE "In %s".pair AS (a "In %s"."the ""odd mood", b text, "c d" int[]);
             CREATE DOMAIN "In %s".pairs AS "In %s".pair[] CHECK (cardinality(VALUE) < 9);
-            CREATE DOMAIN "In %s".one AS "In %s".pair; CREATE TYPE "In %s".span AS RANGE (subtype = text, multirange_type_name = "In %s".multispan);
+            CREATE DOMAIN "In %s".one AS "In %s".pair; CREATE TYPE "In %s".span AS RANGE
+                (subtype = text, multirange_type_name = "In %s".multispan);
             CREATE TABLE items (id int PRIMARY KEY, mood "In %s"."the ""odd mood", moods "In %s"."the ""odd mood"[],
                 pair "In %s".pair, pairs "In %s".pairs, one "In %s".one, span "In %s".span, spans "In %s".multispan
                 {owner});
@@ -200,12 +219,16 @@ CASES = (
     ),
     _case(
         "a search path of the office's own, with tables, functions and casts in it",
-        """DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = hostile, public', current_database()); END $$;
-        CREATE SCHEMA hostile; CREATE TABLE hostile.items (id int, name text); INSERT INTO hostile.items VALUES (9, 'x');
+        """DO $$ BEGIN
+            EXECUTE format('ALTER DATABASE %I SET search_path = hostile, public', current_database());
+        END $$;
+        CREATE SCHEMA hostile; CREATE TABLE hostile.items (id int, name text);
+        INSERT INTO hostile.items VALUES (9, 'x');
         CREATE FUNCTION hostile.left(varchar, int) RETURNS text LANGUAGE sql AS $$ SELECT 'wrong' $$;
         CREATE FUNCTION hostile.md5(anyelement) RETURNS text LANGUAGE sql AS $$ SELECT 'wrong' $$;
         CREATE FUNCTION hostile.replace(text, text) RETURNS text LANGUAGE sql AS $$ SELECT 'wrong' $$;
-        CREATE TABLE public.items (id int PRIMARY KEY, name text); INSERT INTO public.items VALUES (1, 'one'), (2, NULL)""",
+        CREATE TABLE public.items (id int PRIMARY KEY, name text);
+        INSERT INTO public.items VALUES (1, 'one'), (2, NULL)""",
     ),
     _case(
         "casts to text that PostgreSQL 8.2 had",

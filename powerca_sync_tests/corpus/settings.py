@@ -1,4 +1,4 @@
-"""Databases and roles whose settings are not what PostgreSQL comes with: of old programs, and of careful administrators."""
+"""Databases whose settings are not what PostgreSQL comes with: of old programs, and of careful administrators."""
 
 from collections.abc import Mapping
 

@@ -238,7 +238,8 @@ CASES = (
     Case(
         name="names that are templates",
         desktop="""CREATE TABLE items (id text PRIMARY KEY, v text);
-            INSERT INTO items VALUES ('%s', '%(x)s'), ('{0}', '{name}'), ('$1', '$$'), (E'\\\\x41', ''';--'), ('%%', E'\\x01v')""",
+            INSERT INTO items VALUES ('%s', '%(x)s'), ('{0}', '{name}'), ('$1', '$$'),
+                (E'\\\\x41', ''';--'), ('%%', E'\\x01v')""",
         mobile="CREATE TABLE items (id text PRIMARY KEY, v varchar(4), source text)",
         table=spec("items", "id"),
         expected=Arrives(waiting={"%s": "value too long", "{0}": "value too long"}),
