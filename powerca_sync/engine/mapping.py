@@ -85,8 +85,8 @@ class TableMapping:
             raise SchemaMismatchError(
                 f"Table `{self.spec.mobile}` needs a working table of {width} columns, and PostgreSQL's limit is "
                 f"{MOST_COLUMNS}: {len(self.staged)} columns travel, and {raw} of them need their text beside them, "
-                "because their types or lengths are not the same on both sides. Make them the same, or skip some in the "
-                "spec."
+                "because their types or lengths are not the same on both sides. Make them the same, or skip some in "
+                "the spec."
             )
 
     @property

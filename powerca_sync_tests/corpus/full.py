@@ -45,7 +45,7 @@ BOTH = (
 
 #: These need a full installation as the desktop.
 DESKTOP = (
-    *(family(name, types) for name, types in FAMILIES.items() if name in ("numbers", "texts", "days and times")),
+    *(family(name, types) for name, types in FAMILIES.items() if name in ("texts", "days and times")),
     Case(
         name="a foreign table of a file",
         desktop="""CREATE EXTENSION file_fdw; CREATE SERVER files FOREIGN DATA WRAPPER file_fdw;

@@ -1,0 +1,87 @@
+"""Every run of the engine for one case, over the same two connections: each has to leave them usable."""
+
+import contextlib
+from collections.abc import Sequence
+
+from powerca_sync.engine.database import connect
+from powerca_sync.engine.extract import Mode, TableExtract, TablePull
+from powerca_sync.engine.forward import sync_forward
+from powerca_sync.engine.plan import TablePlan, plan_forward
+from powerca_sync.engine.plan_reverse import plan_reverse
+from powerca_sync.engine.result import ForwardResult, Options, ReverseResult
+from powerca_sync.engine.reverse import sync_reverse
+from powerca_sync.engine.verification import Verification
+from powerca_sync.engine.verify import verify
+from powerca_sync.tables import TableSpec
+from powerca_sync_tests.corpus.case import Case
+from powerca_sync_tests.helpers import Pair, everything, spec
+
+#: The rest of the office, which no case may hurt.
+NEIGHBOURS = spec("neighbours", "id")
+
+
+class Runs:
+    """The engine's connections, beside those of the test itself."""
+
+    def __init__(self, pair: Pair, case: Case, closing: contextlib.ExitStack) -> None:
+        self.case = case
+        self.source, self.target = pair.source, pair.target
+        self.specs = [case.table, NEIGHBOURS]
+        self.desktop = closing.enter_context(connect(pair.settings.desktop))
+        self.mobile = closing.enter_context(connect(pair.settings.mobile))
+
+    def sync(
+        self,
+        table: TableSpec,
+        options: Options,
+        *,
+        mode: Mode = Mode.FULL,
+        allow_mass_delete: bool = False,
+    ) -> ForwardResult:
+        """Sync a table forward."""
+        return sync_forward(
+            TableExtract(spec=table, mode=mode, allow_mass_delete=allow_mass_delete),
+            source=self.desktop,
+            target=self.mobile,
+            specs=self.specs,
+            options=options,
+        )
+
+    def plan(self, options: Options) -> dict[str, TablePlan]:
+        """Plan both tables, and see that nothing is changed."""
+        before = everything(self.source), everything(self.target)
+        plans = plan_forward(
+            [TableExtract(spec=table) for table in self.specs],
+            source=self.desktop,
+            target=self.mobile,
+            specs=self.specs,
+            options=options,
+        )
+        assert (everything(self.source), everything(self.target)) == before
+        return {plan.table: plan for plan in plans}
+
+    def pull(self) -> ReverseResult:
+        """Pull the phones' rows."""
+        return sync_reverse(
+            TablePull(spec=self.case.table),
+            source=self.mobile,
+            target=self.desktop,
+            specs=self.specs,
+            options=self.case.options,
+        )
+
+    def plan_back(self) -> ReverseResult:
+        """What a pull would do."""
+        (plan,) = plan_reverse(
+            [TablePull(spec=self.case.table)],
+            source=self.mobile,
+            target=self.desktop,
+            specs=self.specs,
+            options=self.case.options,
+        )
+        assert plan.foreseen is not None, plan
+        return plan.foreseen
+
+    def verify(self, *tables: TableSpec) -> Sequence[Verification]:
+        """Compare both sides."""
+        return verify(source=self.desktop, target=self.mobile, specs=tables, options=self.case.options)
