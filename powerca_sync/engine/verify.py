@@ -42,7 +42,7 @@ from powerca_sync.engine.statements import staging as staging_statements
 from powerca_sync.engine.statements import verify as statements
 from powerca_sync.engine.statements.fragments import LEDGER, STAGING
 from powerca_sync.engine.verification import Outcome, Verification
-from powerca_sync.errors import ConfigurationError, SyncError, UnsafeTargetError
+from powerca_sync.errors import ConfigurationError, DatabaseUnavailableError, SyncError, UnsafeTargetError
 from powerca_sync.tables import TableSpec
 
 
@@ -142,7 +142,9 @@ class _Look:
         except (ConfigurationError, UnsafeTargetError):
             raise
         except SyncError as exc:
-            if exc.retryable:
+            lost = self.source.connection.closed or self.target.connection.closed
+            # A foreign server that is gone is the trouble of its table alone.
+            if exc.retryable and (lost or not isinstance(exc, DatabaseUnavailableError)):
                 raise
             return Verification(table=spec.mobile, outcome=None, error=str(exc), seconds=time.monotonic() - began)
         return Verification(
