@@ -24,7 +24,7 @@ from powerca_sync_tests.histories.history import SETS, History, make_history, sh
 
 #: For one history that fails.
 SECONDS_TO_SHRINK = 120.0
-LENGTH = 24
+LENGTH = 36
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ from powerca_sync_tests.helpers import Pair
 from powerca_sync_tests.histories.history import SETS, make_history
 
 HISTORIES = 4
-LENGTH = 16
+LENGTH = 20
 
 
 @pytest.mark.parametrize("names", SETS, ids=", ".join)

@@ -1,11 +1,14 @@
 """The model of the histories complains when it should: each complaint once, on rows made up for it."""
 
+import dataclasses
 from collections import Counter
 from typing import Any
 
 import pytest
 
-from powerca_sync_tests.histories.model import Sides, complaints, content
+from powerca_sync_tests.histories.judge import complaints
+from powerca_sync_tests.histories.ledger import Ledger, Pulled
+from powerca_sync_tests.histories.model import Sides, content
 from powerca_sync_tests.histories.tables import COLUMNS, Variant, specs
 
 TABLES = specs(("leave", "diary"), Variant(propagate=True))
@@ -13,12 +16,13 @@ KEYS: dict[str, tuple[Any, ...]] = {"leave": (2,), "diary": (1, 2)}
 
 
 def row(**rest: Any) -> dict[str, Any]:
-    return {"org_id": 1, "job_id": None, "k": 2, "name": "a", "days": 0, "ticked": 0, **rest}
+    return {"org_id": 1, "job_id": None, "k": 2, "name": "a", "days": 0, "badge": None, "ticked": 0, **rest}
 
 
 def sides(table: str, desktop: list[Any], mobile: list[Any], *, waiting: Any = (), images: Any = ()) -> Sides:
     return Sides(
         table=TABLES[table],
+        variant=Variant(propagate=True),
         columns=COLUMNS,
         desktop=desktop,
         mobile=mobile,
@@ -39,7 +43,6 @@ def test_what_is_right_is_left_alone(table: str) -> None:
     assert complaints(sides(table, [UNFIT], [OURS], waiting=["check"])) == []
     assert complaints(sides(table, [row()], [PHONES], images=[row()])) == []
     assert complaints(sides(table, [row()], [], images=[row()])) == []
-    assert complaints(sides(table, [row()], [OURS], images=[row()])) == []
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -53,9 +56,53 @@ def test_what_is_right_is_left_alone(table: str) -> None:
         pytest.param([UNFIT], [], {"waiting": ["reference"]}, id="the reason is not true"),
         pytest.param([row()], [OURS], {"waiting": ["check"]}, id="a row that fits waits"),
         pytest.param(
-            [row(), OTHER], [PHONES, OURS, {**OTHER, "source": "D"}], {"images": [row()]}, id="a pulled row came back"
+            [row(), OTHER], [OURS, {**OTHER, "source": "D"}], {"images": [row()]}, id="a pulled row came back"
         ),
     ],
 )
 def test_what_is_wrong_is_found(table: str, desktop: list[Any], mobile: list[Any], more: dict[str, Any]) -> None:
     assert len(complaints(sides(table, desktop, mobile, **more))) >= 1
+
+
+def with_badges(desktop: list[Any], mobile: list[Any], *reasons: str) -> list[str]:
+    few = sides("leave", desktop, mobile, waiting=reasons)
+    return complaints(dataclasses.replace(few, variant=Variant(propagate=True, unique=True)))
+
+
+def test_a_badge_may_be_on_mobile_once_only() -> None:
+    held_by_another = [row(source="M", k=3, badge=1)]
+    assert with_badges([row(badge=1)], held_by_another, "refused") == []
+    assert with_badges([row(badge=1)], [], "refused") != []
+    assert with_badges([row(badge=1)], held_by_another) != []
+    assert with_badges([row(badge=1)], [], "duplicate_key") != []
+    twice = [row(badge=1), row(k=3, badge=1)]
+    (about_the_other,) = with_badges(twice, [], "duplicate_key")
+    assert about_the_other.startswith("0 rows of (3,)")
+    assert len(with_badges(twice, [])) == 2
+
+
+def test_after_incremental_runs_alone_only_what_was_written_on_mobile_may_differ() -> None:
+    def judged(**rest: Any) -> list[str]:
+        return complaints(
+            dataclasses.replace(sides("leave", [row(name="b")], [OURS, {**OTHER, "source": "D"}]), **rest)
+        )
+
+    assert len(judged()) == 2
+    assert len(judged(written_there=set())) == 1
+    assert judged(written_there={2}) == []
+
+
+def test_a_pulled_row_that_the_desktop_lost_comes_once_more_if_it_is_asked_for() -> None:
+    ledger = Ledger(TABLES["leave"])
+    phones = [row(created_at=1), row(k=3, created_at=2), row(k=4, created_at=3)]
+    assert ledger.judge(phones, COLUMNS) == phones
+    ledger.entries = [
+        Pulled(key=one["k"], phone=as_known(one), born=one["created_at"], image=as_known(one)) for one in phones
+    ]
+    edited_and_kept = [row(name="b"), row(k=4)]
+    assert ledger.judge(phones, COLUMNS) == []
+    assert ledger.judge(phones, COLUMNS, edited_and_kept) == [phones[1]]
+
+
+def as_known(one: dict[str, Any]) -> dict[str, Any]:
+    return dict(content(one, COLUMNS))

@@ -1,0 +1,117 @@
+"""One of the two databases of a history: for the people in it, and for the engine."""
+
+import contextlib
+from collections.abc import Sequence
+
+import psycopg
+from psycopg import sql
+
+from powerca_sync.engine.database import Connection, connect
+from powerca_sync.settings import Endpoint
+from powerca_sync_tests.histories.model import Row
+
+#: By table, then by the row's own number: the row, and a text in which any write to it shows.
+State = dict[str, dict[int, tuple[Row, str]]]
+
+
+class Side:
+    """A database, the connection of the people in it, and that of the engine."""
+
+    def __init__(self, endpoint: Endpoint, tables: Sequence[str], uid: str) -> None:
+        """`uid` is the column that has a row's own number."""
+        self.endpoint = endpoint
+        self.tables = tables
+        self.uid = uid
+        self.people = connect(endpoint)
+        self.people.execute("SET lock_timeout = 50")
+        self._late: Connection | None = None
+        self._engine = connect(endpoint)
+
+    @property
+    def late(self) -> bool:
+        """Whether a transaction was left open."""
+        return self._late is not None
+
+    @property
+    def engine(self) -> Connection:
+        """The engine's connection; a new one if it was lost."""
+        if self._engine.closed:
+            self._engine = connect(self.endpoint)
+        return self._engine
+
+    def close(self) -> None:
+        self.finish(commit=False)
+        self.people.close()
+        self._engine.close()
+
+    @property
+    def connections(self) -> tuple[Connection, ...]:
+        """All that are open, or were when they were last used."""
+        return (self.people, self._engine, *([self._late] if self._late else ()))
+
+    def reconnect(self) -> None:
+        """Everybody connects anew, because the server was away."""
+        self.people.close()
+        self._engine.close()
+        self.people, self._engine = connect(self.endpoint), connect(self.endpoint)
+        self.people.execute("SET lock_timeout = 50")
+
+    def mend(self) -> None:
+        """Take everything away that made runs fail."""
+        self._engine.cursor_factory = psycopg.Cursor
+
+    def do(self, statement: sql.Composed, *, late: bool = False) -> bool:
+        """Execute statements in one transaction, now, or in the one that is left open; answers whether they went well.
+
+        Nothing happens if they are refused.
+        """
+        if late and self._late is None:
+            self._late = connect(self.endpoint)
+            self._late.execute("SET lock_timeout = 50; BEGIN")
+        connection = self._late if late and self._late else self.people
+        with (
+            contextlib.suppress(
+                *(psycopg.IntegrityError, psycopg.DataError, psycopg.OperationalError, psycopg.errors.RaiseException)
+            ),
+            connection.transaction(),
+        ):
+            connection.execute(statement)
+            return True
+        return False
+
+    def finish(self, *, commit: bool) -> None:
+        """End the transaction that was left open."""
+        if self._late is not None:
+            self._late.execute("COMMIT" if commit else "ROLLBACK")
+            self._late.close()
+            self._late = None
+
+    def names(self, table: str) -> list[str]:
+        """The table's columns."""
+        return [
+            column.name
+            for column in self.people.execute(
+                sql.SQL("SELECT * FROM {} LIMIT 0").format(sql.Identifier(table))
+            ).description
+            or ()
+        ]
+
+    def look(self) -> State:
+        """All rows."""
+        state: State = {}
+        for table in self.tables:
+            cursor = self.people.execute(
+                sql.SQL("SELECT ROW(t.ctid, t.xmin, t.*)::text, t.* FROM {} AS t").format(sql.Identifier(table))
+            )
+            names = [column.name for column in cursor.description or ()][1:]
+            rows = [(dict(zip(names, values, strict=True)), text) for text, *values in cursor]
+            state[table] = {row[self.uid]: (row, text) for row, text in rows}
+        return state
+
+    def pick(self, table: str, pick: int, *, whose: str | None = None) -> tuple[int, Row]:
+        """The number of a row, and the row, among those of an owner; 0, which no row has, where there is none."""
+        rows = {uid: row for uid, (row, _) in self.look()[table].items() if whose is None or row["source"] == whose}
+        if not rows:
+            return 0, {}
+        uid = sorted(rows)[pick % len(rows)]
+        return uid, rows[uid]
