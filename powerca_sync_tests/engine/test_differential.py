@@ -168,6 +168,16 @@ def test_what_the_office_did_to_a_pulled_row_is_kept_back_and_reported_whatever_
         assert result.bytes < 4000
 
 
+def test_what_the_office_did_to_a_pulled_row_is_reported_also_where_the_row_says_that_it_is_the_phones(
+    jobs: Pair,
+) -> None:
+    jobs.target.execute("INSERT INTO jobs (job_id, client_id, note, source) VALUES (9001, 1, 'by phone', 'M')")
+    jobs.pull(JOBS, CLIENTS)
+    jobs.source.execute("UPDATE jobs SET note = 'edited' WHERE job_id = 9001")
+    for _ in range(2):
+        assert fates(sync(jobs)) == fates(jobs.sync(JOBS, CLIENTS)) == {"kept_mobile": 1, "unchanged": 6000}
+
+
 def test_an_empty_source_is_refused_as_ever(jobs: Pair) -> None:
     jobs.source.execute("TRUNCATE jobs")
     with pytest.raises(Exception, match="is empty at the source"):

@@ -93,21 +93,26 @@ def _one_by_one(side: Side, limits: sql.Composable) -> sql.Composed:
 
 
 def _without_echo(side: Side, images: Side, limits: sql.Composable) -> sql.Composed:
-    """Rows and images pair as multisets, as in `staging.set_aside_echo`: first the rows that are marked as phones'."""
+    """Rows and images pair as multisets, as in `staging.set_aside_echo`: first the rows that are marked as phones'.
+
+    One of those that pairs with none, where its key has an image that pairs with none, is the office's edit of a pulled
+    row. It counts as -1, which is a difference whatever the target has, so that it travels and is reported.
+    """
     return sql.SQL("""\
-    SELECT e.key, e.content, count(*) FILTER (WHERE e.is_row) AS rows, greatest(
-        count(*) FILTER (WHERE e.is_row AND e.own) - greatest(
-            count(*) FILTER (WHERE e.own AND NOT e.is_row) - count(*) FILTER (WHERE e.is_row AND NOT e.own), 0
-        ), 0
-    ) AS own
+    SELECT n.key, n.content, n.own + n.marked AS rows, greatest(n.own - greatest(n.images - n.marked, 0), 0)
+        - CASE WHEN sum(greatest(n.images - n.own - n.marked, 0)) OVER (PARTITION BY n.key) > 0
+            THEN greatest(n.marked - n.images, 0) ELSE 0 END AS own
     FROM (
+        SELECT e.key, e.content, count(*) FILTER (WHERE e.is_row AND e.own) AS own,
+            count(*) FILTER (WHERE e.is_row AND NOT e.own) AS marked,
+            count(*) FILTER (WHERE e.own AND NOT e.is_row) AS images
+        FROM (
 {rows}
     UNION ALL
 {images}
-    ) AS e
-    GROUP BY e.key, e.content, e.owned""").format(
-        rows=_whole(side, limits, is_row=True), images=_whole(images, limits, is_row=False)
-    )
+        ) AS e
+        GROUP BY e.key, e.content, e.owned
+    ) AS n""").format(rows=_whole(side, limits, is_row=True), images=_whole(images, limits, is_row=False))
 
 
 def _whole(side: Side, limits: sql.Composable, *, is_row: bool) -> sql.Composed:
