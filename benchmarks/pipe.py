@@ -8,10 +8,12 @@ from powerca_sync.settings import Endpoint
 from powerca_sync.tables import Strategy, TableSpec
 
 
-def pipe(psql: Path, source: Endpoint, target: Endpoint, spec: TableSpec, *, by_difference: bool) -> None:
-    """Copy the whole table over and merge it, blindly as the guide does or writing only what differs."""
+def pipe(
+    psql: Path, source: Endpoint, target: Endpoint, spec: TableSpec, *, by_difference: bool, where: str = "TRUE"
+) -> None:
+    """Copy the table over and merge it, blindly as the guide does or writing only what differs."""
     columns = ", ".join(NAMES)
-    copy_out = f"COPY {spec.desktop} ({columns}) TO STDOUT"
+    copy_out = f"COPY (SELECT {columns} FROM {spec.desktop} WHERE {where}) TO STDOUT"
     script = [
         "BEGIN",
         "SET LOCAL work_mem = '64MB'",

@@ -198,6 +198,22 @@ def _rows(cursor: Cursor) -> list[tuple[Any, ...]]:
     return cursor.fetchall() if cursor.description else []
 
 
+def attempt(cursor: Cursor, statement: sql.Composed) -> int:
+    """Execute a statement under a savepoint, in one round trip; answers the rows affected.
+
+    After an exception the transaction is as it was before.
+    """
+    savepoint, release = sql.SQL("SAVEPOINT powerca_attempt"), sql.SQL("RELEASE SAVEPOINT powerca_attempt")
+    try:
+        cursor.execute(_together(cursor.connection, [(savepoint, None), (statement, None), (release, None)]))
+    except psycopg.Error:
+        if cursor.connection.info.transaction_status == psycopg.pq.TransactionStatus.INERROR:
+            cursor.execute("ROLLBACK TO SAVEPOINT powerca_attempt; RELEASE SAVEPOINT powerca_attempt")
+        raise
+    cursor.nextset()
+    return cursor.rowcount
+
+
 def _together(connection: Connection, questions: Sequence[Question]) -> bytes:
     # Several statements can be one message only in the simple protocol, which knows no parameters.
     literal = psycopg.ClientCursor(connection).mogrify

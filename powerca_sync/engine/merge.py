@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 import psycopg
 from psycopg import sql
 
-from powerca_sync.engine.database import Cursor, ask, is_refusal, setting
+from powerca_sync.engine.database import Cursor, ask, attempt, is_refusal, setting
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.statements import apply as apply_statements
 from powerca_sync.engine.statements import plan as plan_statements
@@ -193,8 +193,7 @@ def _carry_out(
     while ranges:
         first, last = ranges.pop()
         try:
-            with cursor.connection.transaction():
-                cursor.execute(statement(mapping, first, last))
+            hit = attempt(cursor, statement(mapping, first, last))
         except psycopg.Error as exc:
             if not is_refusal(exc):
                 raise
@@ -208,8 +207,8 @@ def _carry_out(
                 if exc.sqlstate in _IN_THE_WAY:
                     in_the_way.add(first)
         else:
-            written += cursor.rowcount
-            landed |= cursor.rowcount > 0
+            written += hit
+            landed |= hit > 0
         if len(refused) > MOST_REFUSED:
             words = "(not shown, the table has sensitive columns)" if mapping.spec.sensitive else refused.popitem()[1]
             raise MergeError(
@@ -227,9 +226,7 @@ def _carry_out(
         cursor.execute(apply_statements.mark_refused(action, n, message))
     # Among thousands of rows somebody ticks one at any moment. Those that follow one are few, and soon carried out.
     while action == "update" and written + len(refused) < planned and _follow(cursor, mapping):
-        with cursor.connection.transaction():
-            cursor.execute(statement(mapping, *everything))
-        written += cursor.rowcount
+        written += attempt(cursor, statement(mapping, *everything))
     if written + len(refused) != planned:
         raise OvertakenError(f"{planned} rows were to be {action}d, {written} were")
     return written, len(refused)

@@ -1,12 +1,11 @@
 """Decide which staged rows are fit to be merged: what came from phones, duplicates, lookups, rules and references."""
 
-import contextlib
 import dataclasses
 
 import psycopg
 
 from powerca_sync.engine.catalog import UniqueKey
-from powerca_sync.engine.database import Cursor, ask, is_refusal, one_row
+from powerca_sync.engine.database import Cursor, ask, attempt, is_refusal, one_row
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.statements import echo as echo_statements
 from powerca_sync.engine.statements import quarantine
@@ -190,15 +189,14 @@ def reject_faulty(cursor: Cursor, mapping: TableMapping) -> None:
     while True:
         may_raise = any(rule.reason == "check" for rule in rules)
         try:
-            with cursor.connection.transaction() if may_raise else contextlib.nullcontext():
-                cursor.execute(quarantine.reject_faulty(mapping, rules))
+            rejected = attempt(cursor, quarantine.reject_faulty(mapping, rules))
         except psycopg.Error as exc:
             if not is_refusal(exc) or not may_raise:
                 raise
             # A CHECK that raises for some row: leave all of them to the merge, which isolates that row.
             rules = [rule for rule in rules if rule.reason != "check"]
             continue
-        if not (names_itself and cursor.rowcount):
+        if not (names_itself and rejected):
             return
 
 
