@@ -11,6 +11,7 @@ from powerca_sync_tests.histories.model import (
     Sides,
     content,
     counted,
+    handed_over,
     key_of,
     own_rows,
     total_by_key,
@@ -131,11 +132,11 @@ def _complaints_by_content(sides: Sides, own: Sequence[Row], edits: Counter[tupl
     )
     missing, extra = fit - here, here - fit
     # The images that stand on the desktop still: the phone rows they came from stand for nothing else.
-    echo = sides.images & counted(sides.desktop, sides.columns)
+    echo = (sides.images - handed_over(sides)) & counted(sides.desktop, sides.columns)
     echoed = Counter[Content]()
     for one, count in echo.items():
         echoed[tuple((name, value) for name, value in one if name != "ticked")] += count
-    may_stand = {one: max(0, phones[one] - echoed[one]) + nobodys[one] for one in missing}
+    may_stand = {one: max(0, phones[one] + nobodys[one] - echoed[one]) for one in missing}
     unexplained = Counter({one: max(0, count - may_stand[one]) for one, count in missing.items()})
     lost = total_by_key(+unexplained, table)
     in_the_way = Counter[tuple[Any, ...]]()

@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from powerca_sync.tables import TableSpec
+from powerca_sync.tables import DESKTOP, TableSpec
 from powerca_sync_tests.histories.model import Content, Row, content, counted, key_of, total_by_key
-from powerca_sync_tests.histories.tables import MOBILE_KEYS
+from powerca_sync_tests.histories.tables import MOBILE_KEYS, OURS
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -37,6 +37,21 @@ class Ledger:
 
     def images(self, columns: Sequence[str]) -> Counter[Content]:
         return counted((entry.image for entry in self.entries), columns)
+
+    def turned(self, mobile: Sequence[Row]) -> list[tuple[Pulled, Row]]:
+        """What a pull has brought and is the desktop's on mobile by now, as its primary key says, with that row."""
+        if self.mobile_key is None:
+            return []
+        last = {entry.key: entry for entry in self.entries}
+        rows = [row for row in mobile if row["source"] == DESKTOP and row["org_id"] == OURS]
+        both = [(last[row[self.mobile_key]], row) for row in rows if row[self.mobile_key] in last]
+        # Made at another time, it is another row.
+        return [(entry, row) for entry, row in both if entry.born == row["created_at"]]
+
+    @property
+    def pulled(self) -> set[Any] | None:
+        """The primary keys, on mobile, of the rows that have been pulled; None where they have none."""
+        return None if self.mobile_key is None else {entry.key for entry in self.entries}
 
     def add_column(self, name: str, default: Any) -> None:
         """The desktop has a new column, in which the rows that are there, and new ones, have a default."""

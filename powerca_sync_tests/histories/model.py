@@ -13,6 +13,7 @@ from powerca_sync_tests.histories.tables import (
     HIGHEST_DAYS,
     HIGHEST_KEY,
     LONGEST_NAME,
+    MOBILE_KEYS,
     OURS,
     REFUSED,
     REFUSED_BY_DESKTOP,
@@ -109,6 +110,10 @@ class Sides:
     jobs: Mapping[Any, Row]
     #: `id`s of the mobile side's rows on which others depend.
     depended_upon: set[Any]
+    #: Of the images: those whose phone row is the desktop's by now, as its primary key says.
+    turned: Counter[Content] = dataclasses.field(default_factory=Counter)
+    #: The primary keys, on mobile, of rows that pulls have brought; None where nothing can tell.
+    pulled: set[Any] | None = None
     #: Where only incremental runs came by: the keys whose rows somebody has written on mobile, which those do not see.
     written_there: set[Any] | None = None
 
@@ -132,24 +137,64 @@ class Sides:
 
 def own_rows(sides: Sides) -> tuple[list[Row], Counter[tuple[Any, ...]]]:
     """The desktop's rows that no pull has brought; and, by key, how many of them may be edits of such that one has."""
-    images = sides.images.copy()
+    handed = handed_over(sides)
+    images = sides.images - handed
+    handed_edits = total_by_key(handed - counted(sides.desktop, sides.columns), sides.table)
     own = []
     edits: Counter[tuple[Any, ...]] = Counter()
     # A row that a pull has brought says so itself, where the desktop knows owners.
     for row in sorted(sides.desktop, key=lambda row: row.get("source") != "M"):
-        there = content(row, sides.columns)
+        there, key = content(row, sides.columns), key_of(row, sides.table)
         if images[there]:
             images[there] -= 1
+        elif handed[there]:
+            handed[there] -= 1
+            own.append(row)
         elif row.get("source") != "M":
             own.append(row)
-        elif unreadable(row, sides.table, sides.variant):
-            # It does not even get as far as to be recognised.
+        elif handed_edits[key] or unreadable(row, sides.table, sides.variant):
+            # It was handed over before it was edited; or it does not even get as far as to be recognised.
+            handed_edits[key] -= 1
             own.append(row)
-            edits[key_of(row, sides.table)] += 1
+            edits[key] += 1
     if sides.table.key:
         left = total_by_key(+images, sides.table)
         edits += Counter({key: count for key, count in left.items() if None not in key})
     return own, edits
+
+
+def handed_over(sides: Sides) -> Counter[Content]:
+    """Of the images, and of rows that say themselves that a pull has brought them: those that are the desktop's own.
+
+    Their phone row is the desktop's by now; or they have no phone row, and a row of the office's stands on mobile that
+    is not another's.
+    """
+
+    def same(row: Row) -> Any:
+        return key_of(row, sides.table) if by_key(sides.table) else content(row, sides.compared)
+
+    here = counted(sides.desktop, sides.columns)
+    words = counted((row for row in sides.desktop if row.get("source") == "M"), sides.columns) - sides.images
+    images = sides.images + words
+    brought = Counter(same(dict(one)) for one in images.elements())
+    ours = [row for row in sides.mobile if row["org_id"] == OURS]
+    phones = Counter(same(row) for row in ours if row["source"] == "M" and _is_pulled(row, sides))
+    others = Counter(same(row) for row in ours if row["source"] in ("D", None))
+    own = Counter(map(same, sides.desktop)) - brought
+    spare, turned = (brought - phones) & (others - own), sides.turned.copy()
+    handed: Counter[Content] = Counter()
+    for one in sorted(images.elements(), key=lambda one: (not here[one], not sides.turned[one])):
+        if spare[same(dict(one))] or turned[one]:
+            spare[same(dict(one))] -= bool(spare[same(dict(one))])
+            turned[one] -= bool(turned[one])
+            handed[one] += 1
+    return handed
+
+
+def _is_pulled(row: Row, sides: Sides) -> bool:
+    """Whether a phone's row has been pulled, or nothing can tell."""
+    name = MOBILE_KEYS[sides.table.mobile]
+    return name is None or sides.pulled is None or row[name] in sides.pulled
 
 
 def with_equal_badge(

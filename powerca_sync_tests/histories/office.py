@@ -67,7 +67,7 @@ class Office(Witness):
         after = self.look()
         assert after[0] == before[0], "a forward run has written to the desktop"
         for name in self.names:
-            self.check_forward(name, before[1][name], after[1][name], done.get(name), ran=name in done)
+            self.check_forward(name, before, after[1][name], done.get(name), ran=name in done)
         self.results = done
         fine = len(done) == len(names)
         if fine and only is None and fault is None and not self.in_the_way:
@@ -104,7 +104,7 @@ class Office(Witness):
             assert after[0] == before[0], "a forward run has written to the desktop"
             for name in self.names:
                 ran = after[1][name] != before[1][name]
-                self.check_forward(name, before[1][name], after[1][name], None, ran=ran)
+                self.check_forward(name, before, after[1][name], None, ran=ran)
             return
         assert after[1] == before[1], "a pull has written to mobile"
         committed = self.pulls()
@@ -159,15 +159,18 @@ class Office(Witness):
         )
         wrong = []
         for name, table in self.specs.items():
+            on_mobile, ledger = [row for row, _ in mobile[name].values()], self.ledgers[name]
             read_in_part = incremental and by_key(table) and table.category is not Category.MASTERS
             sides = Sides(
                 table=table,
                 variant=self.variant,
                 columns=self.columns[name],
                 desktop=[row for row, _ in desktop[name].values()],
-                mobile=[row for row, _ in mobile[name].values()],
+                mobile=on_mobile,
                 waiting=self.waiting(name),
-                images=self.ledgers[name].images(self.columns[name]),
+                images=ledger.images(self.columns[name]),
+                turned=counted((entry.image for entry, _ in ledger.turned(on_mobile)), self.columns[name]),
+                pulled=ledger.pulled,
                 jobs=jobs,
                 depended_upon=depended_upon,
                 written_there=self.written_there[name] if read_in_part else None,

@@ -43,6 +43,7 @@ def test_what_is_right_is_left_alone(table: str) -> None:
     assert complaints(sides(table, [UNFIT], [OURS], waiting=["check"])) == []
     assert complaints(sides(table, [row()], [PHONES], images=[row()])) == []
     assert complaints(sides(table, [row()], [], images=[row()])) == []
+    assert complaints(sides(table, [row()], [OURS], images=[row()])) == []
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -56,12 +57,32 @@ def test_what_is_right_is_left_alone(table: str) -> None:
         pytest.param([UNFIT], [], {"waiting": ["reference"]}, id="the reason is not true"),
         pytest.param([row()], [OURS], {"waiting": ["check"]}, id="a row that fits waits"),
         pytest.param(
-            [row(), OTHER], [OURS, {**OTHER, "source": "D"}], {"images": [row()]}, id="a pulled row came back"
+            [row(), OTHER], [PHONES, OURS, {**OTHER, "source": "D"}], {"images": [row()]}, id="a pulled row came back"
         ),
     ],
 )
 def test_what_is_wrong_is_found(table: str, desktop: list[Any], mobile: list[Any], more: dict[str, Any]) -> None:
     assert len(complaints(sides(table, desktop, mobile, **more))) >= 1
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_pulled_row_that_is_the_offices_on_mobile_by_now_is_the_desktops_own(table: str) -> None:
+    def judged(desktop: list[Any], mobile: list[Any], *images: Any) -> list[str]:
+        these = sides(table, desktop, [{"id": n, **one} for n, one in enumerate(mobile)], images=images)
+        # Of the rows on mobile the first has been pulled; it is the desktop's.
+        return complaints(
+            dataclasses.replace(
+                these,
+                turned=Counter([content(images[0], COLUMNS)]),
+                pulled={row["k"] if table == "leave" else row["id"] for row in these.mobile[:1]},
+            )
+        )
+
+    assert judged([row()], [OURS], row()) == []
+    assert judged([row(name="b")], [{**OURS, "name": "b"}], row()) == []
+    assert judged([row(), OTHER], [{**OURS, "k": 5}], row()) != []
+    assert judged([row()], [], row()) != []
+    assert judged([OTHER], [OURS, {**OTHER, "source": "D"}], row()) != []
 
 
 def with_badges(desktop: list[Any], mobile: list[Any], *reasons: str) -> list[str]:

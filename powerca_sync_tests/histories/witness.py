@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from powerca_sync.engine.result import ForwardResult, ReverseResult
-from powerca_sync.tables import PHONE
+from powerca_sync.tables import DESKTOP, PHONE
 from powerca_sync_tests.histories.ledger import Ledger, Pulled
 from powerca_sync_tests.histories.model import Content, Row, content, counted, faults_reverse, key_of
 from powerca_sync_tests.histories.people import People
@@ -19,13 +19,14 @@ class Witness(People):
     def check_forward(
         self,
         name: str,
-        before: dict[int, tuple[Row, str]],
+        sides: tuple[State, State],
         after: dict[int, tuple[Row, str]],
         result: ForwardResult | None,
         *,
         ran: bool,
     ) -> None:
         """Only the office's rows were written, and of those only what had to be."""
+        desktop, before = (side[name] for side in sides)
         if not ran:
             assert after == before, f"{name}: a run that failed, or did not look at the table, has written"
             return
@@ -42,6 +43,7 @@ class Witness(People):
             assert uid in before or row["source"] == "D", f"{name}: a row was inserted as somebody else's: {row}"
             if uid in before:
                 assert row["ticked"] == before[uid][0]["ticked"], f"{name}: a tick was overwritten: {row}"
+        self._check_resurrected(name, desktop, before, after)
         gone = before.keys() - after.keys()
         # Which rows make way for one that a trigger or a unique index refuses is settled before it does.
         held = {key for key, _ in self.waiting(name, "message IS NULL OR message !~ '^(not |duplicate )'")}
@@ -51,6 +53,32 @@ class Witness(People):
             assert not row_key or row_key not in held, f"{name}: a last good version was deleted: {row}"
         counts = (len(after.keys() - before.keys()), len(gone))
         assert result is None or counts == (result.inserted, result.deleted), f"{name}: {counts} are not {result}"
+
+    def _check_resurrected(
+        self,
+        name: str,
+        desktop: dict[int, tuple[Row, str]],
+        before: dict[int, tuple[Row, str]],
+        after: dict[int, tuple[Row, str]],
+    ) -> None:
+        """What a pull has brought has not come back: at most the row that stood there for it stands there still."""
+        ledger, table = self.ledgers[name], self.specs[name]
+        compared = [column for column in self.columns[name] if column != "ticked"]
+        images = ledger.images(compared)
+        own = counted((row for row, _ in desktop.values()), compared)
+        rows = [row for row, _ in before.values()]
+        there = counted((row for row in rows if row["source"] in (DESKTOP, None)), compared)
+        # Somebody has made its row the desktop's on mobile, and changed it there, where it gives way to the desktop's.
+        given_way = counted(
+            (e.image for e, row in ledger.turned(rows) if content(e.image, compared) != content(row, compared)),
+            compared,
+        )
+        keys = {key_of(row, table) for row in rows}
+        for one, count in _owned(after, compared).items():
+            # Under a key of its own a row stands for whatever the desktop has by that key.
+            if images[one] and not (by_key(table) and key_of(dict(one), table) in keys):
+                most = max(there[one], own[one] - images[one]) + given_way[one]
+                assert count <= most, f"{name}: {count} rows of the office's, not {most}: {dict(one)}"
 
     def check_reverse(
         self,
