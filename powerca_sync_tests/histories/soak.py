@@ -9,6 +9,7 @@ import itertools
 import logging
 import multiprocessing
 import re
+import signal
 import sys
 import tempfile
 import time
@@ -36,6 +37,8 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2, help="how many at a time (default: 2)")
     parser.add_argument("--most", type=int, default=5, help="stop after this many failures (default: 5)")
     asked = parser.parse_args()
+    # Whoever ends it wants its servers to end too: leaving the pool ends its processes.
+    signal.signal(signal.SIGTERM, _leave)
     with multiprocessing.get_context("spawn").Pool(asked.jobs) as pool:
         outcomes = pool.starmap(
             soak,
@@ -53,6 +56,7 @@ def soak(job: int, seconds: float, seed: str, tables: int | None, most: int) -> 
     """Answers (histories played, failures)."""
     # What goes wrong on purpose is not worth a word.
     logging.disable()
+    signal.signal(signal.SIGTERM, _leave)
     give_up = time.monotonic() + seconds
     played = failures = 0
     with databases() as pair:
@@ -70,6 +74,12 @@ def soak(job: int, seconds: float, seed: str, tables: int | None, most: int) -> 
                 sys.stdout.write(f"\nHistory {name} failed:\n\n{history}\n\n{report}\n")
                 sys.stdout.flush()
     raise AssertionError("never reached")
+
+
+def _leave(*_: object) -> None:
+    """End, once, and clean up."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(1)
 
 
 def complaint(history: History, pair: Pair) -> str | None:
