@@ -68,16 +68,15 @@ class Witness(People):
         own = counted((row for row, _ in desktop.values()), compared)
         rows = [row for row, _ in before.values()]
         there = counted((row for row in rows if row["source"] in (DESKTOP, None)), compared)
-        # Somebody has made its row the desktop's on mobile, and changed it there, where it gives way to the desktop's.
-        given_way = counted(
-            (e.image for e, row in ledger.turned(rows) if content(e.image, compared) != content(row, compared)),
-            compared,
-        )
+        turned = [(content(entry.image, compared), content(row, compared)) for entry, row in ledger.turned(rows)]
+        images -= Counter(image for image, _ in turned)
+        # What was changed on mobile as well gives way to what the desktop has of it.
+        there += Counter(image for image, row in turned if row != image)
         keys = {key_of(row, table) for row in rows}
         for one, count in _owned(after, compared).items():
             # Under a key of its own a row stands for whatever the desktop has by that key.
             if images[one] and not (by_key(table) and key_of(dict(one), table) in keys):
-                most = max(there[one], own[one] - images[one]) + given_way[one]
+                most = max(there[one], own[one] - images[one])
                 assert count <= most, f"{name}: {count} rows of the office's, not {most}: {dict(one)}"
 
     def check_reverse(
