@@ -91,20 +91,25 @@ def find_differences(
         dataclasses.replace(side, summed=sql.SQL("({}) AND NOT {}").format(side.summed, keys))
         for side, keys in zip((here, there), waiting, strict=True)
     )
-    images = None
+    images = doubtful = None
     with reading():
         if has_ledger and one_row(source, statements.has_pulled_rows(), [mapping.spec.desktop])[0]:
             images = dataclasses.replace(
                 sides.ledger_side(mapping, at_source), summed=sql.SQL("NOT {}").format(waiting[0])
             )
+    if images:
+        # A pulled row that somebody has made nobody's is taken over, though its copy does not show it.
+        doubtful = sql.SQL("{} IS NULL").format(mapping.owner("t"))
     digits = 0
     while 16**digits * COARSE < rows:
         digits += 1
     also = ((statements.count_standing(mapping), None),) if standing else ()
-    found = _compare(source, target, here, there, digits, images=images, reading=reading, also=also)
+    found = _compare(source, target, here, there, digits, images=images, doubtful=doubtful, reading=reading, also=also)
     finer = None
     if found and found.different and rows > COARSE:
-        finer = _compare(source, target, here, there, digits + 1, images=images, reading=reading, within=found)
+        finer = _compare(
+            *(source, target, here, there, digits + 1), images=images, doubtful=doubtful, reading=reading, within=found
+        )
     if found is None or (finer is None and rows > COARSE and found.different):
         return None
     different = (finer or found).different
@@ -190,6 +195,7 @@ def _compare(
     digits: int,
     *,
     images: Side | None,
+    doubtful: sql.Composable | None,
     reading: Callable[[], contextlib.AbstractContextManager[None]],
     within: _Compared | None = None,
     also: Sequence[Question] = (),
@@ -198,7 +204,7 @@ def _compare(
     limits = (within.different, within.digits) if within else (None, 0)
     with ThreadPoolExecutor(max_workers=1) as thread:
         # Each server has its own work.
-        digests = statements.in_one_text(statements.digests(there, digits, *limits))
+        digests = statements.in_one_text(statements.digests(there, digits, *limits, doubtful=doubtful))
         answer = thread.submit(ask, target, (digests, None), *also)
         #: By prefix: rows, of them the desktop's own, and their digest.
         at_source: dict[str, tuple[int, int, str]] | None = None

@@ -115,16 +115,18 @@ def test_a_change_of_its_content_on_mobile_gives_way_to_the_desktops(
 
 
 @every_table
+@pytest.mark.parametrize("transfer", [Transfer.EVERYTHING, Transfer.DIFFERENCES])
 def test_one_that_becomes_nobodys_is_taken_over_where_its_owner_is_empty_and_kept_otherwise(
-    pair: Pair, table: TableSpec, mobile_key: str, owner: str
+    pair: Pair, table: TableSpec, mobile_key: str, owner: str, transfer: Transfer
 ) -> None:
+    options = dataclasses.replace(QUICK, transfer=transfer)
     make(pair, table, mobile_key, owner)
     hand_over(pair, table, "S")
     before = pair.text(table.mobile)
-    assert fates(pair.sync(table)) == {"unchanged": 1, "echo": 2, "kept_other": 1}
+    assert fates(pair.sync(table, options=options)) == {"unchanged": 1, "echo": 2, "kept_other": 1}
     assert pair.text(table.mobile) == before
     hand_over(pair, table, None)
-    assert fates(pair.sync(table)) == {"unchanged": 1, "updated": 1, "echo": 1}
+    assert fates(pair.sync(table, options=options)) == {"unchanged": 1, "updated": 1, "echo": 1}
     assert on_mobile(pair, table) == {"a": "D", "b": "M", "own": "D"}
     assert look(pair, table).agrees
 

@@ -42,18 +42,25 @@ WHERE a.action IN ('update', 'delete')""").format(
 
 
 def digests(
-    side: Side, digits: int, within: Sequence[str] | None, before: int, *, images: Side | None = None
+    side: Side,
+    digits: int,
+    within: Sequence[str] | None,
+    before: int,
+    *,
+    images: Side | None = None,
+    doubtful: sql.Composable | None = None,
 ) -> sql.Composed:
     """Answers (prefix, rows, the desktop's own rows and their digest); prefixes are the key's digest's first digits.
 
     `within` limits them to those that begin with given prefixes of `before` digits. Sums, because two equal rows would
     cancel out in an exclusive or; hashed once more, because a sum has more digits than it takes to tell two apart. Each
-    row's digests are made once. With `images` of pulled rows, a row that pairs with one is not the desktop's own.
+    row's digests are made once. With `images` of pulled rows, a row that pairs with one is not the desktop's own. A
+    `doubtful` row that is not the desktop's own is a difference whatever the other side has.
     """
     limits: sql.Composable = sql.SQL("TRUE")
     if within is not None:
         limits = sql.SQL("left(k.key, {}) = ANY ({}::text[])").format(before, list(within))
-    rows = _one_by_one(side, limits) if images is None else _without_echo(side, images, limits)
+    rows = _one_by_one(side, limits, doubtful) if images is None else _without_echo(side, images, limits)
     # A product of two numbers of 64 bits may be longer; that with 0 or 1 is not, and is made faster.
     times = sql.SQL("d.own" if images is None else "d.own::numeric")
     sums = (
@@ -76,14 +83,18 @@ def in_one_text(digests: sql.Composed) -> sql.Composed:
     return sql.SQL("SELECT coalesce(string_agg(c.prefix || c.digest, ''), '') FROM (\n{}\n) AS c").format(digests)
 
 
-def _one_by_one(side: Side, limits: sql.Composable) -> sql.Composed:
+def _one_by_one(side: Side, limits: sql.Composable, doubtful: sql.Composable | None) -> sql.Composed:
+    own = sql.SQL("({})::int").format(side.summed)
+    if doubtful is not None:
+        own = sql.SQL("CASE WHEN {} THEN 1 WHEN {} THEN -1 ELSE 0 END").format(side.summed, doubtful)
     return sql.SQL("""\
-    SELECT k.key, CASE WHEN {own} THEN {content} END AS content, 1 AS rows, ({own})::int AS own
+    SELECT k.key, CASE WHEN {own} THEN {content} END AS content, 1 AS rows, {counted} AS own
     FROM {rows}
     CROSS JOIN LATERAL (SELECT {key} AS key OFFSET 0) AS k
     WHERE {where} AND {limits}
     OFFSET 0""").format(
         own=side.summed,
+        counted=own,
         content=side.digest(side.content()),
         rows=side.rows,
         key=side.key_digest(),
