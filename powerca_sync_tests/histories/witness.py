@@ -43,7 +43,7 @@ class Witness(People):
             assert uid in before or row["source"] == "D", f"{name}: a row was inserted as somebody else's: {row}"
             if uid in before:
                 assert row["ticked"] == before[uid][0]["ticked"], f"{name}: a tick was overwritten: {row}"
-        self._check_resurrected(name, desktop, before, after)
+        self._check_pulled(name, desktop, before, after)
         gone = before.keys() - after.keys()
         # Which rows make way for one that a trigger or a unique index refuses is settled before it does.
         held = {key for key, _ in self.waiting(name, "message IS NULL OR message !~ '^(not |duplicate )'")}
@@ -54,14 +54,17 @@ class Witness(People):
         counts = (len(after.keys() - before.keys()), len(gone))
         assert result is None or counts == (result.inserted, result.deleted), f"{name}: {counts} are not {result}"
 
-    def _check_resurrected(
+    def _check_pulled(
         self,
         name: str,
         desktop: dict[int, tuple[Row, str]],
         before: dict[int, tuple[Row, str]],
         after: dict[int, tuple[Row, str]],
     ) -> None:
-        """What a pull has brought has not come back: at most the row that stood there for it stands there still."""
+        """What a pull has brought has not come back: at most the row that stood there for it stands there still.
+
+        What somebody has made the desktop's on mobile has stayed, as long as the desktop has its copy.
+        """
         ledger, table = self.ledgers[name], self.specs[name]
         compared = [column for column in self.columns[name] if column != "ticked"]
         images = ledger.images(compared)
@@ -72,8 +75,12 @@ class Witness(People):
         images -= Counter(image for image, _ in turned)
         # What was changed on mobile as well gives way to what the desktop has of it.
         there += Counter(image for image, row in turned if row != image)
+        owned = _owned(after, compared)
+        for one, count in Counter(image for image, row in turned if row == image).items():
+            least = min(count, own[one] - images[one])
+            assert owned[one] >= least, f"{name}: {owned[one]} rows that were handed over, not {least}: {dict(one)}"
         keys = {key_of(row, table) for row in rows}
-        for one, count in _owned(after, compared).items():
+        for one, count in owned.items():
             # Under a key of its own a row stands for whatever the desktop has by that key.
             if images[one] and not (by_key(table) and key_of(dict(one), table) in keys):
                 most = max(there[one], own[one] - images[one])
