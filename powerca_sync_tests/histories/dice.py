@@ -29,9 +29,8 @@ ODD_VALUES: dict[str, tuple[Any, ...]] = {
 }
 #: How many new rows, and how many edits, have such a value.
 ODD, ODD_EDITS = 0.25, 0.4
-#: Whose a phone's row, or one of the office's, is made on mobile. Not the office's: such a row, if it was pulled,
-#: is taken for one that the office has deleted.
-PHONES_BECOME: tuple[str | None, ...] = ("S", None)
+#: Whose a phone's row, or one of the office's, is made on mobile.
+PHONES_BECOME: tuple[str | None, ...] = ("D", "D", "S", None)
 OFFICES_BECOME: tuple[str | None, ...] = ("M", "S", None)
 
 
