@@ -56,10 +56,13 @@ def soak(job: int, seconds: float, seed: str, tables: int | None, most: int) -> 
     """Answers (histories played, failures)."""
     # What goes wrong on purpose is not worth a word.
     logging.disable()
-    signal.signal(signal.SIGTERM, _leave)
     give_up = time.monotonic() + seconds
     played = failures = 0
-    with databases() as pair:
+    with contextlib.ExitStack() as stack:
+        signal.signal(signal.SIGTERM, _leave)
+        # Without servers there is nothing to clean up.
+        stack.callback(signal.signal, signal.SIGTERM, signal.SIG_DFL)
+        pair = stack.enter_context(databases())
         for n in itertools.count():
             if time.monotonic() > give_up or failures >= most:
                 return played, failures
