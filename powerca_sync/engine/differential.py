@@ -9,6 +9,7 @@ becomes of a row may depend on rows of other keys, finds the others in staging t
 import base64
 import contextlib
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -104,12 +105,11 @@ def find_differences(
     while 16**digits * COARSE < rows:
         digits += 1
     also = ((statements.count_standing(mapping), None),) if standing else ()
-    found = _compare(source, target, here, there, digits, images=images, doubtful=doubtful, reading=reading, also=also)
-    finer = None
-    if found and found.different and rows > COARSE:
-        finer = _compare(
-            *(source, target, here, there, digits + 1), images=images, doubtful=doubtful, reading=reading, within=found
-        )
+    compare = functools.partial(
+        _compare, source, target, here, there, images=images, doubtful=doubtful, reading=reading
+    )
+    found = compare(digits, also=also)
+    finer = compare(digits + 1, within=found) if found and found.different and rows > COARSE else None
     if found is None or (finer is None and rows > COARSE and found.different):
         return None
     different = (finer or found).different
