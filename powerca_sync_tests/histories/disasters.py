@@ -76,12 +76,20 @@ def restored(site: Site, run: Run, dice: Random) -> bool:
     site.office.reverse()
     site.work(dice)
     phones, before = _numbers(site, "mobile", source="M"), _numbers(site, where)
-    with _away(site, run, share) as started:
-        machine.stop("immediate")
-        # Lest it has not even connected yet, and does so now.
-        started.kill()
-        machine.restore()
-        machine.start()
+
+    def crash() -> None:
+        with _away(site, run, share) as started:
+            machine.stop("immediate")
+            # Lest it has not even connected yet, and does so now.
+            started.kill()
+            machine.start()
+
+    # What the run got done is seen before what it was done with is gone.
+    site.office.disturbed(run.direction, crash)
+    machine.stop("fast")
+    machine.restore()
+    machine.start()
+    site.reconnect()
     gone = before - _numbers(site, where)
     if where == "desktop":
         # It knows nothing of what was pulled since; that comes again, and only that.
