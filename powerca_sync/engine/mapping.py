@@ -57,7 +57,7 @@ WITHOUT_EQUALITY = frozenset(
 #: Of a table.
 MOST_COLUMNS = 1600
 #: What the engine calls columns of its own beside those of a table: all of them have a colon.
-_WORKING_NAMES = re.compile("(raw|from|phone|t|e|f|ref|note|value|verify):[a-z0-9]+")
+_WORKING_NAMES = re.compile("(raw|from|phone|t|e|f|note|value|verify|ledger):[a-z0-9_]+")
 #: Says whether the row's own `source` names the phones.
 FROM_PHONE = "from:phone"
 

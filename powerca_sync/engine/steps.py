@@ -251,7 +251,6 @@ class TableRun:
         self, ready: Ready, mapping: TableMapping, rows: Iterable[bytes], differences: Differences | None
     ) -> Staged:
         tables = [staging_statements.create_staging(mapping), plan_statements.create_actions()]
-        tables += [staging_statements.create_ledger()]
         self.target.execute(sql.SQL(";\n").join(tables))
         staged = stage_rows(self.target, mapping, rows)
         if differences is not None:
@@ -279,16 +278,21 @@ class TableRun:
     def _set_aside_echo(
         self, mapping: TableMapping, snapshot: Snapshot, differences: Differences | None
     ) -> tuple[int, int, tuple[str, ...]]:
-        pulled = 0
-        if snapshot.has_ledger and isinstance(self.what, TableExtract):
-            # Of the images too only those have to come whose rows do.
-            where = sql.SQL("TRUE") if differences is None else differences.at_source
-            entries = extract_statements.of_entries(mapping)
-            with contextlib.closing(self._read(extract_statements.copy_out_ledger(entries, where))) as images:
-                pulled = stage_rows(self.target, entries, images, into=LEDGER).accepted
+        pulled = snapshot.has_ledger and isinstance(self.what, TableExtract) and self._has_pulled()
         if not pulled and not mapping.source_has_owner:
             return 0, 0, ()
+        entries = extract_statements.of_entries(mapping)
+        self.target.execute(staging_statements.create_ledger())
+        if pulled:
+            # Of the images too only those have to come whose rows do.
+            where = sql.SQL("TRUE") if differences is None else differences.at_source
+            with contextlib.closing(self._read(extract_statements.copy_out_ledger(entries, where))) as images:
+                stage_rows(self.target, entries, images, into=LEDGER)
         return validation.set_aside_echo(self.target, mapping)
+
+    def _has_pulled(self) -> bool:
+        with self.reading():
+            return bool(one_row(self.source, differential_statements.has_pulled_rows(), [self.spec.desktop])[0])
 
     def _read(self, copy_out: sql.Composed) -> Generator[bytes, None, None]:
         with self.reading():
