@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import pytest
 
 from powerca_sync.engine import staging
+from powerca_sync.engine.ledger import prepare_ledger
 from powerca_sync.errors import StagingError
 from powerca_sync_tests.helpers import Pair, fates, spec
 
@@ -90,11 +91,10 @@ def test_an_image_in_the_ledger_that_fits_no_more_is_nobodys_row(pair: Pair) -> 
     pair.both("CREATE TABLE lines (id int PRIMARY KEY, text text)")
     pair.target.execute("ALTER TABLE lines ALTER text TYPE varchar(5)")
     pair.source.execute("INSERT INTO lines VALUES (1, 'one'), (2, 'two')")
+    prepare_ledger(pair.source)
     pair.source.execute("""
-        CREATE SCHEMA powerca_sync;
-        CREATE TABLE powerca_sync.pulled (table_name text, image jsonb);
-        INSERT INTO powerca_sync.pulled VALUES ('lines', '{"id": 9, "text": "far too long"}');
-        INSERT INTO powerca_sync.pulled VALUES ('lines', '{"id": 2, "text": "two"}');
+        INSERT INTO powerca_sync.pulled (table_name, mobile_key, image, content_hash)
+        VALUES ('lines', '9', '{"id": 9, "text": "far too long"}', '9'), ('lines', '2', '{"id": 2, "text": "two"}', '2')
     """)
     assert fates(pair.sync(LINES)) == {"inserted": 1, "echo": 1}
 
