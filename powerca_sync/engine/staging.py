@@ -135,7 +135,7 @@ def stage_rows(
                 for block in chunk.fill(source):
                     copy.write(_encoded(block, codec))
         except (psycopg.Error, UnicodeEncodeError) as exc:
-            if not _is_the_rows(exc):
+            if not (_is_the_rows(exc) and chunk.count):
                 raise
             for row, reason in _isolate(cursor, copy_in, chunk.rows(), staged, codec):
                 staged.refused += 1

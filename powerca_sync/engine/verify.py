@@ -12,7 +12,7 @@ is compared at the target, in a temporary table, after the others.
 import contextlib
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 
 from psycopg import sql
 
@@ -257,8 +257,10 @@ class _Look:
 
     def _stage(self, mapping: TableMapping, copy_out: sql.Composed, *, into: sql.Identifier = STAGING) -> int:
         """Bring rows into a temporary table; answers how many it refused."""
-        with (
-            explained(f"verifying table `{mapping.spec.mobile}`: reading the source"),
-            contextlib.closing(read_rows(self.source, copy_out, encoding=self.options.encoding)) as rows,
-        ):
+        with contextlib.closing(self._read(mapping, copy_out)) as rows:
             return stage_rows(self.target, mapping, rows, into=into).refused
+
+    def _read(self, mapping: TableMapping, copy_out: sql.Composed) -> Generator[bytes, None, None]:
+        # Around the reading alone: what the source says of a row is not the target's refusal of it.
+        with explained(f"verifying table `{mapping.spec.mobile}`: reading the source"):
+            yield from read_rows(self.source, copy_out, encoding=self.options.encoding)
