@@ -41,20 +41,26 @@ def servers() -> Iterator[tuple[Server, Server]]:
 
 
 @pytest.fixture(scope="session")
-def databases(servers: tuple[Server, Server]) -> Iterator[tuple[Endpoint, Endpoint]]:
-    """Two databases that each test in turn finds empty; making and dropping them costs ten times as much."""
+def _kept_databases(servers: tuple[Server, Server]) -> Iterator[tuple[Endpoint, Endpoint]]:
+    """Two databases for all tests of the session; making and dropping them costs ten times as much as emptying."""
     with _new_databases(servers) as endpoints:
         yield endpoints
 
 
 @pytest.fixture
-def pair(databases: tuple[Endpoint, Endpoint]) -> Iterator[Pair]:
-    """Two empty databases."""
-    with Pair(*databases) as both:
-        yield both
-    for endpoint in databases:
+def databases(_kept_databases: tuple[Endpoint, Endpoint]) -> Iterator[tuple[Endpoint, Endpoint]]:
+    """Two empty databases, and empty again after the test."""
+    yield _kept_databases
+    for endpoint in _kept_databases:
         with _connect(endpoint, endpoint.name) as connection:
             connection.execute(EMPTY)
+
+
+@pytest.fixture
+def pair(databases: tuple[Endpoint, Endpoint]) -> Iterator[Pair]:
+    """Both with an autocommit connection for the test."""
+    with Pair(*databases) as both:
+        yield both
 
 
 @pytest.fixture(scope="module")
