@@ -225,17 +225,25 @@ def _carry_out(
     for n, message in refused.items():
         cursor.execute(apply_statements.mark_refused(action, n, message))
     # Among thousands of rows somebody ticks one at any moment. Those that follow one are few, and soon carried out.
-    while action == "update" and written + len(refused) < planned and _follow(cursor, mapping):
-        written += attempt(cursor, statement(mapping, *everything))
+    while action == "update" and written + len(refused) < planned:
+        moved = _update_moved(cursor, mapping)
+        if not moved:
+            break
+        written += moved
     if written + len(refused) != planned:
         raise OvertakenError(f"{planned} rows were to be {action}d, {written} were")
     return written, len(refused)
 
 
-def _follow(cursor: Cursor, mapping: TableMapping) -> bool:
-    """Whether planned updates that missed their row have found it again, as it was planned."""
-    cursor.execute(apply_statements.follow_updates(mapping))
-    return cursor.rowcount > 0
+def _update_moved(cursor: Cursor, mapping: TableMapping) -> int:
+    """How many updates whose row was written meanwhile could be carried out after all."""
+    try:
+        return attempt(cursor, apply_statements.update_moved(mapping))
+    except psycopg.Error as exc:
+        if not is_refusal(exc):
+            raise
+        # A rule about what was written meanwhile: a new plan has the row in its place, so that it alone is refused.
+        raise OvertakenError("a row that was written while the merge was planned is refused") from exc
 
 
 def conflicts(cursor: Cursor, mapping: TableMapping) -> tuple[str, ...]:

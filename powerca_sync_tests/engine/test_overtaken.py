@@ -86,3 +86,11 @@ def test_a_row_without_an_owner_that_is_ticked_while_it_is_taken_over_is_taken_o
         assert fates(run.result()) == {"updated": 3}
     assert "planning anew" not in caplog.text
     assert lines.rows("SELECT source, ticked FROM lines ORDER BY id") == [("D", 0), ("D", 5), ("D", 0)]
+
+
+@either_strategy
+def test_one_that_the_target_refuses_because_of_the_tick_waits_alone(lines: Pair, table: TableSpec) -> None:
+    lines.target.execute("ALTER TABLE lines ADD CHECK (coalesce(ticked, 0) = 0 OR note LIKE 'old%')")
+    came_of_it = overtake(lines, table, "UPDATE lines SET ticked = 1 WHERE id = 2")
+    assert came_of_it == {"updated": 2, "quarantined": 1, "held": 1}
+    assert lines.rows("SELECT note, ticked FROM lines WHERE id = 2") == [("old 2", 1)]

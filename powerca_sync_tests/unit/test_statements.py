@@ -181,7 +181,7 @@ def test_how_the_merge_is_planned_and_carried_out(golden: Callable[[str, str], N
         "keep what others depend on": apply.keep_referenced(jobs, TARGET.referenced_by[0]),
         "delete": apply.delete(jobs, 1, 500),
         "update": apply.update(jobs, 1, 500),
-        "find rows again that were ticked meanwhile": apply.follow_updates(jobs),
+        "update what was ticked meanwhile": apply.update_moved(jobs),
         "insert": apply.insert(jobs, 1, 500),
     }
     golden(f"merge_{strategy.lower()}.sql", text(planned | carry_out))

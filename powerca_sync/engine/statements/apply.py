@@ -83,46 +83,45 @@ def inserted_values(mapping: TableMapping) -> dict[str, sql.Composable]:
 
 def update(mapping: TableMapping, first: int, last: int) -> sql.Composed:
     """Carry out updates `first` to `last`; a row without an owner becomes the desktop's."""
-    values = updated_values(mapping)
-    return sql.SQL("""\
-UPDATE {target} AS t SET {values}
-FROM {actions} AS a JOIN {staging} AS s ON s.ctid = a.staged
-WHERE {planned} AND ({owner} = 'D' OR {owner} IS NULL) AND {in_office}""").format(
-        target=mapping.target.identifier,
-        values=COMMA.join(sql.SQL("{} = {}").format(sql.Identifier(name), value) for name, value in values.items()),
-        actions=ACTIONS,
-        staging=STAGING,
-        planned=_as_planned(mapping, "update", first, last),
-        owner=mapping.owner("t"),
-        in_office=mapping.in_office("t"),
-    )
+    return _update(mapping, among=ACTIONS, where=_as_planned(mapping, "update", first, last))
 
 
-def follow_updates(mapping: TableMapping) -> sql.Composed:
-    """Find the planned rows again that somebody has written meanwhile without touching what is compared.
+def update_moved(mapping: TableMapping) -> sql.Composed:
+    """Carry out the updates whose row somebody has written since the plan without touching what is compared.
 
-    A tick, for example. The rows affected are the updates that have not been carried out yet and now can be.
+    A tick, for example. Rows that have been updated already are no longer what they were, or not yet the desktop's.
     """
-    return sql.SQL("""WITH moved AS MATERIALIZED (
-    SELECT a.ctid AS action, a.staged, a.before, a.relation,
-        currtid2(a.relation::regclass::text, a.existing) AS place
+    moved = sql.SQL("""\
+WITH moved AS MATERIALIZED (
+    SELECT a.staged, a.before, a.relation, currtid2(a.relation::regclass::text, a.existing) AS existing
     FROM {actions} AS a
     WHERE a.action = 'update'
         AND NOT EXISTS (SELECT FROM {target} AS t WHERE t.ctid = a.existing AND t.tableoid = a.relation)
-), found AS MATERIALIZED (
-    SELECT m.action, m.place
-    FROM moved AS m
-    JOIN {target} AS t ON t.ctid = m.place AND t.tableoid = m.relation
-    JOIN {staging} AS s ON s.ctid = m.staged
-    WHERE {content} = m.before AND NOT ({owner} IS NOT DISTINCT FROM 'D' AND {content} = {staged_content})
 )
-UPDATE {actions} AS a SET existing = f.place FROM found AS f WHERE a.ctid = f.action""").format(
-        actions=ACTIONS,
-        target=mapping.target.identifier,
-        staging=STAGING,
-        content=content_text(mapping, "t"),
-        staged_content=content_text(mapping, "s"),
+""").format(actions=ACTIONS, target=mapping.target.identifier)
+    still_to_do = sql.SQL("{in_place} AND NOT ({owner} IS NOT DISTINCT FROM 'D' AND {content} = {staged})").format(
+        in_place=_in_its_place(mapping),
         owner=mapping.owner("t"),
+        content=content_text(mapping, "t"),
+        staged=content_text(mapping, "s"),
+    )
+    return moved + _update(mapping, among=sql.Identifier("moved"), where=still_to_do)
+
+
+def _update(mapping: TableMapping, *, among: sql.Identifier, where: sql.Composed) -> sql.Composed:
+    return sql.SQL("""\
+UPDATE {target} AS t SET {values}
+FROM {among} AS a JOIN {staging} AS s ON s.ctid = a.staged
+WHERE {where} AND ({owner} = 'D' OR {owner} IS NULL) AND {in_office}""").format(
+        target=mapping.target.identifier,
+        values=COMMA.join(
+            sql.SQL("{} = {}").format(sql.Identifier(name), value) for name, value in updated_values(mapping).items()
+        ),
+        among=among,
+        staging=STAGING,
+        where=where,
+        owner=mapping.owner("t"),
+        in_office=mapping.in_office("t"),
     )
 
 
@@ -149,8 +148,12 @@ def _range(action: str, first: int, last: int) -> sql.Composed:
 
 def _as_planned(mapping: TableMapping, action: str, first: int, last: int) -> sql.Composed:
     """The planned row, still in its place and with the content that it had then."""
-    return sql.SQL("{range} AND t.ctid = a.existing AND t.tableoid = a.relation AND {content} = a.before").format(
-        range=_range(action, first, last), content=content_text(mapping, "t")
+    return AND.join([_range(action, first, last), _in_its_place(mapping)])
+
+
+def _in_its_place(mapping: TableMapping) -> sql.Composed:
+    return sql.SQL("t.ctid = a.existing AND t.tableoid = a.relation AND {content} = a.before").format(
+        content=content_text(mapping, "t")
     )
 
 

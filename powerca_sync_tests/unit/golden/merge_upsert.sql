@@ -42,21 +42,16 @@ UPDATE "public"."jobs" AS t SET "name" = "s"."name", "boss" = "s"."boss", "clien
 FROM "pg_temp"."powerca_actions" AS a JOIN "pg_temp"."powerca_staging" AS s ON s.ctid = a.staged
 WHERE a.action = 'update' AND a.n BETWEEN 1 AND 500 AND t.ctid = a.existing AND t.tableoid = a.relation AND ROW("t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text COLLATE "C" = a.before AND ("t"."source"::text = 'D' OR "t"."source"::text IS NULL) AND "t"."org_id" = ANY ('{"1","2"}');
 
--- find rows again that were ticked meanwhile
+-- update what was ticked meanwhile
 WITH moved AS MATERIALIZED (
-    SELECT a.ctid AS action, a.staged, a.before, a.relation,
-        currtid2(a.relation::regclass::text, a.existing) AS place
+    SELECT a.staged, a.before, a.relation, currtid2(a.relation::regclass::text, a.existing) AS existing
     FROM "pg_temp"."powerca_actions" AS a
     WHERE a.action = 'update'
         AND NOT EXISTS (SELECT FROM "public"."jobs" AS t WHERE t.ctid = a.existing AND t.tableoid = a.relation)
-), found AS MATERIALIZED (
-    SELECT m.action, m.place
-    FROM moved AS m
-    JOIN "public"."jobs" AS t ON t.ctid = m.place AND t.tableoid = m.relation
-    JOIN "pg_temp"."powerca_staging" AS s ON s.ctid = m.staged
-    WHERE ROW("t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text COLLATE "C" = m.before AND NOT ("t"."source"::text IS NOT DISTINCT FROM 'D' AND ROW("t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text COLLATE "C" = ROW("s"."name" COLLATE "C", "s"."boss", "s"."client", "s"."secret" COLLATE "C")::text COLLATE "C")
 )
-UPDATE "pg_temp"."powerca_actions" AS a SET existing = f.place FROM found AS f WHERE a.ctid = f.action;
+UPDATE "public"."jobs" AS t SET "name" = "s"."name", "boss" = "s"."boss", "client" = "s"."client", "secret" = "s"."secret", "source" = 'D', "updated_at" = now()
+FROM "moved" AS a JOIN "pg_temp"."powerca_staging" AS s ON s.ctid = a.staged
+WHERE t.ctid = a.existing AND t.tableoid = a.relation AND ROW("t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text COLLATE "C" = a.before AND NOT ("t"."source"::text IS NOT DISTINCT FROM 'D' AND ROW("t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text COLLATE "C" = ROW("s"."name" COLLATE "C", "s"."boss", "s"."client", "s"."secret" COLLATE "C")::text COLLATE "C") AND ("t"."source"::text = 'D' OR "t"."source"::text IS NULL) AND "t"."org_id" = ANY ('{"1","2"}');
 
 -- insert
 INSERT INTO "public"."jobs" ("org_id", "job_id", "name", "boss", "client", "secret", "source", "created_at", "updated_at", "origin")
