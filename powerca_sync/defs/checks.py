@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from powerca_sync.defs.metadata import conflict_table, quarantine_table, sample_table
+from powerca_sync.defs.metadata import conflict_table, quarantine_table, sample_table, where_counted
 from powerca_sync.engine.extract import Mode
 from powerca_sync.engine.result import ForwardResult, ReverseResult
 from powerca_sync.tables import TableSpec
@@ -20,7 +20,7 @@ def check_foreign_keys(spec: TableSpec, result: ForwardResult) -> dg.AssetCheckR
     It never blocks: above the spec's `limit_share` the engine has rolled back and there is no result to look at. The
     share is that of the table, since an incremental run reads little else but the rows in quarantine.
     """
-    rows = max(result.extracted, result.rows_at_target)
+    rows = result.rows_at_source
     share = result.filtered / rows if rows else 0.0
     missing = {
         f"{rejection.column} without {rejection.parent}": rejection.rows
@@ -41,7 +41,7 @@ def check_foreign_keys(spec: TableSpec, result: ForwardResult) -> dg.AssetCheckR
 
 def check_fit(spec: TableSpec, result: ForwardResult) -> dg.AssetCheckResult:
     """Whether few enough rows wait in quarantine, for whatever reason; a warning, with the reasons, if not."""
-    rows = max(result.extracted, result.rows_at_target)
+    rows = result.rows_at_source
     share = result.quarantined / rows if rows else 0.0
     return dg.AssetCheckResult(
         check_name=QUARANTINE,
@@ -70,9 +70,11 @@ def check_phone_rows(result: ForwardResult) -> dg.AssetCheckResult:
             f"{result.phone_rows_written} of {result.phone_rows} phone rows were written in this run's transaction. "
             "The sync itself never does so: look for a trigger on the mobile table."
             if result.phone_rows_written
+            else "No row was written but those that the run brought."
+            if result.phone_rows is None
             else f"None of the {result.phone_rows} phone rows was written."
         ),
-        metadata={"phone_rows": result.phone_rows, "phone_rows_written": result.phone_rows_written},
+        metadata=where_counted(phone_rows=result.phone_rows, phone_rows_written=result.phone_rows_written),
     )
 
 

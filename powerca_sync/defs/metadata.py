@@ -55,13 +55,16 @@ PULL_COUNTS: Final = (
 
 
 def describe(spec: TableSpec, result: ForwardResult) -> Mapping[str, Any]:
-    """Metadata for the materialization: the same keys at every run, lists only where there is something to list."""
+    """Metadata for the materialization: the same keys at every run, lists only where there is something to list.
+
+    An incremental run lacks the counts of rows at which it does not look.
+    """
     described: dict[str, Any] = {
         "mode_requested": result.mode_requested.value,
         "mode_effective": result.mode_effective.value,
-        **{name: getattr(result, name) for name in COUNTS},
+        **where_counted(**{name: getattr(result, name) for name in COUNTS}),
         **_seconds(result.seconds),
-        "dagster/row_count": result.rows_at_target,
+        **where_counted(**{"dagster/row_count": result.rows_at_target}),
         "dagster/column_schema": _column_schema(result.columns),
         "dagster/column_lineage": _column_lineage(spec, result),
         **_warnings(result.warnings),
@@ -97,6 +100,11 @@ def describe_pull(spec: TableSpec, result: ReverseResult) -> Mapping[str, Any]:
     if result.missing_keys:
         described["missing_after_pull_keys"] = _keys_table(result.missing_keys)
     return described
+
+
+def where_counted(**counts: int | None) -> Mapping[str, int]:
+    """Those counts that are known."""
+    return {name: count for name, count in counts.items() if count is not None}
 
 
 def quarantine_table(rejections: Sequence[Rejections]) -> Mapping[str, dg.TableMetadataValue]:

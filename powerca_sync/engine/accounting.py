@@ -2,16 +2,22 @@
 
 from collections.abc import Iterator
 
-from powerca_sync.engine import guards, merge, validation
+from powerca_sync.engine import guards, merge
 from powerca_sync.engine.merge import MergePlan, MergeResult
 from powerca_sync.engine.ready import Counted, Ready
 from powerca_sync.engine.result import ForwardResult
 from powerca_sync.engine.steps import TableRun
+from powerca_sync.engine.validation import Rejected
 
 
-def account(run: TableRun, ready: Ready, plan: MergePlan, merged: MergeResult, counted: Counted) -> ForwardResult:
-    """What became of every row, once the guards have looked at it; `counted` is what the target has after it."""
-    rejections, samples = validation.rejections(run.target) if ready.quiet is None else ((), ())
+def account(
+    run: TableRun, ready: Ready, plan: MergePlan, merged: MergeResult, *, rejected: Rejected, counted: Counted | None
+) -> ForwardResult:
+    """What became of every row, once the guards have looked at it.
+
+    `counted` is what the target has after it; None where only the merge has written, in a run that counts no rows.
+    """
+    rejections, samples = rejected
     conflicts = merge.conflicts(run.target, ready.mapping) if plan.conflict else ()
     quarantined = sum(rejection.rows for rejection in rejections)
     with run.guarded():
@@ -43,17 +49,20 @@ def account(run: TableRun, ready: Ready, plan: MergePlan, merged: MergeResult, c
         stale=plan.stale,
         held=plan.held + merged.held,
         kept_referenced=merged.kept_referenced + merged.undeletable,
-        kept_other=counted.other,
-        phone_rows=counted.phones,
-        phone_rows_written=counted.phones_written,
+        kept_other=counted.other if counted else None,
+        phone_rows=counted.phones if counted else None,
+        phone_rows_written=counted.phones_written if counted else 0,
         filtered=sum(rejection.rows for rejection in rejections if rejection.reason == "reference"),
-        rows_at_target=counted.rows,
+        rows_at_source=ready.rows_at_source,
+        rows_at_target=counted.rows if counted else None,
         rejections=rejections,
         samples=samples,
         conflicts=(*conflicts, *ready.edited_keys),
         conflicting=plan.conflict + ready.edited,
         lookups=ready.lookups,
-        warnings=tuple(_warnings(ready, conflicting=plan.conflict + ready.edited, owned=counted.owned)),
+        warnings=tuple(
+            _warnings(ready, conflicting=plan.conflict + ready.edited, owned=counted.owned if counted else 0)
+        ),
         columns=ready.mapping.staged,
         bytes=ready.staged.bytes,
         seconds=dict(run.seconds),

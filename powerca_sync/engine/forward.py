@@ -21,9 +21,11 @@ from powerca_sync.engine.differential import NarrowScopeError
 from powerca_sync.engine.extract import TableExtract, TextRows
 from powerca_sync.engine.landed import check_landed
 from powerca_sync.engine.merge import MergePlan, MergeResult, OvertakenError, apply_merge
-from powerca_sync.engine.ready import Ready
+from powerca_sync.engine.ready import Counted, Ready
 from powerca_sync.engine.result import ForwardResult, Options, Transfer
+from powerca_sync.engine.statements import plan as plan_statements
 from powerca_sync.engine.steps import TableRun, tables_wanted
+from powerca_sync.engine.validation import NONE_REJECTED, Rejected, answered_rejected, asked_rejected
 from powerca_sync.errors import ContentionError, DatabaseUnavailableError, SchemaMismatchError, SyncError
 from powerca_sync.tables import TableSpec
 
@@ -31,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 #: How often a merge is planned anew because the app wrote in between.
 ATTEMPTS = 5
+#: What such a merge goes back to.
+_SAVEPOINT: Question = ("SAVEPOINT powerca_merge", None)
 
 
 def sync_forward(
@@ -107,12 +111,17 @@ def _in_one_transaction(
 def _carry_out(run: TableRun, *, all_is_read: Callable[[], None]) -> ForwardResult:
     """All steps between the begin and the commit."""
     ready = run.prepare(all_is_read=all_is_read, may_be_quiet=True)
-    plan, merged = _merge(run, ready) if ready.quiet is None else (MergePlan(), MergeResult())
-    if run.options.verify_on_commit and ready.quiet is None:
-        with run.phase("verify"):
-            check_landed(run.target, ready.mapping)
+    plan, merged, rejected, counted = MergePlan(), MergeResult(), NONE_REJECTED, ready.counted
+    if not ready.quiet:
+        _, [(writes,)] = ask(run.target, _SAVEPOINT, (plan_statements.count_writes(ready.mapping), None))
+        plan, merged = _merge(run, ready)
+        if run.options.verify_on_commit:
+            with run.phase("verify"):
+                check_landed(run.target, ready.mapping)
+        with run.phase("record"):
+            rejected, counted = _look_back(run, ready, merged, writes)
     with run.phase("record"):
-        result = account(run, ready, plan, merged, ready.quiet or run.count(ready))
+        result = account(run, ready, plan, merged, rejected=rejected, counted=counted)
         ask(run.target, *_records(run, ready, result))
     for sentence in result.warnings:
         logger.warning("[WARN] %s: %s.", run.spec.mobile, sentence)
@@ -123,11 +132,11 @@ def _merge(run: TableRun, ready: Ready) -> tuple[MergePlan, MergeResult]:
     """Plan and apply, again while the app writes to the very rows."""
     for _ in range(ATTEMPTS):
         try:
-            with run.target.connection.transaction():
-                plan = run.plan(ready)
-                with run.phase("apply"):
-                    return plan, apply_merge(run.target, ready.mapping, plan)
+            plan = run.plan(ready)
+            with run.phase("apply"):
+                return plan, apply_merge(run.target, ready.mapping, plan)
         except OvertakenError as exc:
+            run.target.execute("ROLLBACK TO SAVEPOINT powerca_merge")
             logger.info("%s: somebody else wrote meanwhile (%s); planning anew.", run.spec.mobile, exc)
     instead = [rule for rule in ready.mapping.target.rules if rule.instead]
     if instead:
@@ -140,6 +149,20 @@ def _merge(run: TableRun, ready: Ready) -> tuple[MergePlan, MergeResult]:
         f"Table `{run.spec.mobile}`: other writers changed the same rows {ATTEMPTS} times in a row, or a trigger "
         "of the target swallows writes. Nothing was written. It is tried again."
     )
+
+
+def _look_back(run: TableRun, ready: Ready, merged: MergeResult, writes: int) -> tuple[Rejected, Counted | None]:
+    """What was rejected; and the target's rows, of which an incremental run looks at none that it did not merge.
+
+    Unless more was written since there had been so many `writes` than the merge says that it wrote.
+    """
+    if ready.complete:
+        count = plan_statements.count_rows(ready.mapping)
+        summary, samples, [rows] = ask(run.target, *asked_rejected(), (count, None))
+        return answered_rejected(summary, samples), Counted(*rows)
+    summary, samples, [(now,)] = ask(run.target, *asked_rejected(), (plan_statements.count_writes(ready.mapping), None))
+    only_ours = now - writes == merged.inserted + merged.updated + merged.deleted
+    return answered_rejected(summary, samples), None if only_ours else run.count(ready)
 
 
 def _records(run: TableRun, ready: Ready, result: ForwardResult) -> Iterator[Question]:

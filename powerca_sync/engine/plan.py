@@ -27,6 +27,7 @@ from powerca_sync.engine.ready import Counted, Ready
 from powerca_sync.engine.result import ForwardResult, Options
 from powerca_sync.engine.statements import preview as statements
 from powerca_sync.engine.steps import TableRun, tables_wanted
+from powerca_sync.engine.validation import rejections
 from powerca_sync.errors import SyncError, UnsafeTargetError
 from powerca_sync.tables import TableSpec, in_order
 
@@ -189,7 +190,14 @@ class _Planner:
             kept_referenced=plan.referenced,
             held=plan.ambiguous,
         )
-        foreseen = account(run, ready, plan, merged, self._count_afterwards(run, ready, plan))
+        foreseen = account(
+            run,
+            ready,
+            plan,
+            merged,
+            rejected=rejections(self.target),
+            counted=self._count_afterwards(run, ready, plan) if ready.complete else None,
+        )
         shown = TablePlan(
             table=what.spec.mobile,
             prospect=Prospect.REFUSED if run.refusals else Prospect.READY,

@@ -66,7 +66,7 @@ class PlannedTables:
             return
         self._target.execute(statements.create_planned(mapping, place, [column.name for column in columns]))
         self.rows[name] = statements.planned(place)
-        if foreseen.rows_at_target >= WORTH_ANALYZING:
+        if self._target.rowcount >= WORTH_ANALYZING:
             self._target.execute(sql.SQL("ANALYZE {}").format(self.rows[name]))
         filled = inserted_values(mapping)
         self._unknown[name] = frozenset(

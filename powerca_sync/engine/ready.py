@@ -44,10 +44,16 @@ class Ready:
     lookups: tuple[LookupResult, ...] = ()
     #: Whether only rows that differ are looked at, in a table from which phone rows have been pulled.
     scope_in_doubt: bool = False
-    #: Where there is nothing to do, and no staging: the target's rows.
-    quiet: Counted | None = None
+    #: Whether there is nothing to merge, and no staging; and the target's rows, where that was seen by counting them.
+    quiet: bool = False
+    counted: Counted | None = None
 
     @property
     def complete(self) -> bool:
         """Whether all of the source's rows were read."""
         return self.changes.mode is Mode.FULL
+
+    @property
+    def rows_at_source(self) -> int:
+        """How many rows the source's table has, or had when all of them were read."""
+        return self.staged.read if self.complete else max(self.staged.read, self.before.rows_read or 0)

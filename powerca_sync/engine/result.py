@@ -71,16 +71,19 @@ class ForwardResult:
     held: int
     #: Kept because other rows depend on them, or because the target refused to delete them.
     kept_referenced: int
-    #: Rows of this office on the target that are neither the desktop's nor a phone's; never touched.
-    kept_other: int
-    #: Rows of this office on the target that phones made.
-    phone_rows: int
-    #: Of them, written by this run all the same: by a trigger of the target.
+    #: Rows of this office on the target that are neither the desktop's nor a phone's; never touched. None where they
+    #: were not counted: an incremental run looks at no rows but those that changed.
+    kept_other: int | None
+    #: Rows of this office on the target that phones made; None where they were not counted.
+    phone_rows: int | None
+    #: Phone rows written by this run all the same: by a trigger of the target.
     phone_rows_written: int
     #: Of the quarantined, those whose reference leads nowhere.
     filtered: int
-    #: Rows of this office on the target afterwards.
-    rows_at_target: int
+    #: Rows of the source's table, now or when all of them were read.
+    rows_at_source: int
+    #: Rows of this office on the target afterwards; None where they were not counted.
+    rows_at_target: int | None
     rejections: tuple[Rejections, ...]
     #: The first quarantined rows of each reason.
     samples: tuple[Quarantined, ...]

@@ -167,8 +167,7 @@ class TableRun:
         """There is nothing to merge, and no staging."""
         with self.reading():
             all_is_read()
-        counted = Counted(*standing) if standing else self.count(ready)
-        return dataclasses.replace(ready, quiet=counted)
+        return dataclasses.replace(ready, quiet=True, counted=Counted(*standing) if standing else None)
 
     def plan(self, ready: Ready) -> MergePlan:
         """Plan the merge and have the guard look at its deletes.

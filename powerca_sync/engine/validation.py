@@ -1,11 +1,13 @@
 """Decide which staged rows are fit to be merged: what came from phones, duplicates, lookups, rules and references."""
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import psycopg
 
 from powerca_sync.engine.catalog import UniqueKey
-from powerca_sync.engine.database import Cursor, ask, attempt, is_refusal, one_row
+from powerca_sync.engine.database import Cursor, Question, ask, attempt, is_refusal, one_row
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.statements import echo as echo_statements
 from powerca_sync.engine.statements import quarantine
@@ -200,9 +202,25 @@ def reject_faulty(cursor: Cursor, mapping: TableMapping) -> None:
             return
 
 
-def rejections(cursor: Cursor, *, each: int = 5) -> tuple[tuple[Rejections, ...], tuple[Quarantined, ...]]:
-    """What was rejected, most first; and the first rows of each reason."""
-    summary, samples = ask(cursor, (quarantine.summarize_rejected(), None), (quarantine.sample_rejected(), [each]))
+#: Rejected rows of each reason that are shown.
+SAMPLES = 5
+#: What was rejected, most first; and the first rows of each reason.
+Rejected = tuple[tuple[Rejections, ...], tuple[Quarantined, ...]]
+NONE_REJECTED: Rejected = ((), ())
+
+
+def asked_rejected() -> tuple[Question, Question]:
+    """What to ask for the answers that `answered_rejected` takes."""
+    return (quarantine.summarize_rejected(), None), (quarantine.sample_rejected(), [SAMPLES])
+
+
+def rejections(cursor: Cursor) -> Rejected:
+    """What was rejected."""
+    return answered_rejected(*ask(cursor, *asked_rejected()))
+
+
+def answered_rejected(summary: Sequence[tuple[Any, ...]], samples: Sequence[tuple[Any, ...]]) -> Rejected:
+    """What was rejected, from the answers to `asked_rejected`."""
     return (
         tuple(
             Rejections(reason=reason, column=column, parent=parent, message=message, rows=rows)

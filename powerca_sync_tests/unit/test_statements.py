@@ -18,6 +18,7 @@ from powerca_sync.engine.statements import (
     extract,
     ledger,
     phones,
+    plan,
     plan_delete_insert,
     plan_upsert,
     preview,
@@ -183,6 +184,7 @@ def test_how_the_merge_is_planned_and_carried_out(golden: Callable[[str, str], N
         "update": apply.update(jobs, 1, 500),
         "update what was ticked meanwhile": apply.update_moved(jobs),
         "insert": apply.insert(jobs, 1, 500),
+        "count what was written": plan.count_writes(jobs),
     }
     golden(f"merge_{strategy.lower()}.sql", text(planned | carry_out))
 

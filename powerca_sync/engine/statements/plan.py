@@ -52,6 +52,26 @@ def counts_by_owner(mapping: TableMapping) -> tuple[sql.Composed, ...]:
     )
 
 
+def count_writes(mapping: TableMapping) -> sql.Composed:
+    """How many rows of the target table, its partitions and its children this session has written, by whatever means.
+
+    Counted by the server as it writes, undone writes as well, so that nothing has to be read. It grows until the
+    session is idle: only the difference within one transaction means something.
+    """
+    return sql.SQL("""\
+WITH RECURSIVE parts AS (
+    SELECT {oid}::oid AS part
+    UNION
+    SELECT i.inhrelid FROM pg_inherits AS i JOIN parts AS p ON p.part = i.inhparent
+)
+SELECT sum(
+    pg_stat_get_xact_tuples_inserted(p.part)
+    + pg_stat_get_xact_tuples_updated(p.part)
+    + pg_stat_get_xact_tuples_deleted(p.part)
+)::bigint
+FROM parts AS p""").format(oid=mapping.target.oid)
+
+
 def conflicts(mapping: TableMapping) -> sql.Composed:
     """The keys, as text, of the first twenty phone rows whose desktop row has other content."""
     return sql.SQL("""\
