@@ -295,7 +295,7 @@ def test_a_real_process_keeps_stdout_for_the_document(office: Office) -> None:
 WAITING = """
 SELECT count(*) > 0 FROM pg_stat_activity
 WHERE datname = current_database() AND application_name = 'powerca_sync' AND pid <> pg_backend_pid()
-    AND state = 'idle in transaction' AND query LIKE '%pg_try_advisory_xact_lock%'"""
+    AND state = 'idle in transaction' AND query LIKE 'SELECT pg_try_advisory_xact_lock%'"""
 
 
 def test_an_interrupted_run_ends_and_says_so(office: Office) -> None:

@@ -263,11 +263,11 @@ def _create_database(connection: psycopg.Connection, environment: dict[str, str]
     connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(name, role))
 
 
-#: Whether a run is at the lock of the last table of the staff's.
+#: Whether a run waits for the lock of a table: asks for it again, in a statement that is nothing else.
 AT_THE_LOCK = """EXISTS (
     SELECT FROM pg_stat_activity
     WHERE datname = current_database() AND application_name = 'powerca_sync' AND pid <> pg_backend_pid()
-        AND state = 'idle in transaction' AND query LIKE '%%pg_try_advisory_xact_lock%%'
+        AND state = 'idle in transaction' AND query LIKE 'SELECT pg_try_advisory_xact_lock%%'
 )"""
 HOLD = "SELECT pg_advisory_lock(hashtextextended('powerca_sync:mbstaff', 0))"
 LET_GO = "SELECT pg_advisory_unlock_all()"

@@ -97,7 +97,8 @@ def test_once_all_is_read_the_source_may_go(jobs: Pair, stop: str) -> None:
 #: Whether a second run keeps asking for the lock that the first one has.
 QUEUED = """EXISTS (
     SELECT FROM pg_stat_activity
-    WHERE datname = current_database() AND state = 'idle in transaction' AND query LIKE '%pg_try_advisory_xact_lock%'
+    WHERE datname = current_database() AND state = 'idle in transaction'
+        AND query LIKE 'SELECT pg_try_advisory_xact_lock%'
 )"""
 
 
