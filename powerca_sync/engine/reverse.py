@@ -17,29 +17,25 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 
-import psycopg
 from psycopg import sql
 
 from powerca_sync.engine import guards, ledger, state, validation
-from powerca_sync.engine.catalog import Column
 from powerca_sync.engine.database import (
     Connection,
     Cursor,
     configure,
     explained,
-    is_refusal,
     one_row,
     timezone_of,
     transaction,
 )
 from powerca_sync.engine.encoding import document_as_stored, speak_as_stored
 from powerca_sync.engine.extract import TablePull
+from powerca_sync.engine.insertion import insert_staged, move_sequences
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.recognition import Found, Recognition
 from powerca_sync.engine.result import Conflict, Options, ReverseResult
-from powerca_sync.engine.sql import load
 from powerca_sync.engine.staging import Staged, stage_rows
-from powerca_sync.engine.statements import apply as apply_statements
 from powerca_sync.engine.statements import extract as extract_statements
 from powerca_sync.engine.statements import ledger as ledger_statements
 from powerca_sync.engine.statements import phones as phone_statements
@@ -47,15 +43,10 @@ from powerca_sync.engine.statements import plan as plan_statements
 from powerca_sync.engine.statements import pull as statements
 from powerca_sync.engine.statements import quarantine
 from powerca_sync.engine.statements import staging as staging_statements
-from powerca_sync.engine.statements.fragments import STAGING
-from powerca_sync.engine.steps import WORTH_ANALYZING
 from powerca_sync.errors import DatabaseUnavailableError
 from powerca_sync.tables import Strategy, TableSpec
 
 logger = logging.getLogger(__name__)
-
-#: A sequence is not moved past this share of what its column can hold.
-HIGHEST_SHARE = 0.9
 
 
 def sync_reverse(
@@ -124,9 +115,10 @@ class Pull(Recognition):
         found, staged, adopted = self.prepare(all_is_read=all_is_read)
         mapping = found.mapping
         with self._phase("insert"):
-            pulled, altered = self._insert(mapping)
+            pulled, altered = insert_staged(self.target, mapping, self.run_id)
             if pulled:
-                self._move_sequences(mapping)
+                for warning in move_sequences(self.target, mapping):
+                    self.warn(warning)
         with self._phase("record"):
             result = self.account(found, staged, adopted=adopted, pulled=pulled, altered=altered)
             ledger.record_held_back(self.target, mapping.spec.mobile)
@@ -242,65 +234,6 @@ class Pull(Recognition):
         self.target.execute(statements.adopt(mapping, keys, self.run_id))
         return self.target.rowcount
 
-    def _insert(self, mapping: TableMapping) -> tuple[int, int]:
-        """Insert what is staged, isolating what the target refuses; answers (rows inserted, rows it altered)."""
-        (planned,) = one_row(self.target, statements.number_inserts())
-        if planned >= WORTH_ANALYZING:
-            self.target.execute(apply_statements.index_actions())
-            self.target.execute(sql.SQL("ANALYZE {}").format(STAGING))
-        pulled = altered = 0
-        refused: dict[int, str] = {}
-        orphans: set[int] = set()
-        ranges, progress = [(1, planned)] if planned else [], False
-        while ranges:
-            first, last = ranges.pop()
-            try:
-                with self.target.connection.transaction():
-                    landed, changed = one_row(self.target, statements.insert(mapping, first, last, self.run_id))
-                    if landed <= last - first or (changed and first < last):
-                        raise _NotAsSentError
-            except (psycopg.Error, _NotAsSentError) as exc:
-                if isinstance(exc, psycopg.Error) and not is_refusal(exc):
-                    raise
-                if first < last:
-                    middle = (first + last) // 2
-                    ranges += [(middle + 1, last), (first, middle)]
-                else:
-                    refused[first] = (
-                        exc.diag.message_primary or str(exc) if isinstance(exc, psycopg.Error) else SWALLOWED
-                    )
-                    if isinstance(exc, psycopg.errors.ForeignKeyViolation):
-                        orphans.add(first)
-            else:
-                pulled, altered, progress = pulled + landed, altered + changed, True
-            if not ranges and orphans and progress:
-                # A row may name another of its own table, which has landed after it.
-                ranges, progress = [(n, n) for n in sorted(orphans)], False
-                refused = {n: words for n, words in refused.items() if n not in orphans}
-                orphans = set()
-        if pulled:
-            altered += one_row(self.target, statements.follow(mapping))[0]
-        for n, message in refused.items():
-            self.target.execute(apply_statements.mark_refused("insert", n, message))
-        if refused:
-            faulty = apply_statements.faulty_actions("refused", reason="refused", mapping=mapping)
-            self.target.execute(quarantine.reject(mapping, faulty))
-        return pulled, altered
-
-    def _move_sequences(self, mapping: TableMapping) -> None:
-        """Move the sequences of the target past the keys that were inserted, so that its own next rows get others."""
-        self.target.execute(load("sequences.sql"), {"table": mapping.target.oid})
-        for name, schema, sequence, start, most in self.target.fetchall():
-            column = next((column for column in mapping.staged if column.name == name), None)
-            if column is None or column.category != "N":
-                continue
-            limit = int(HIGHEST_SHARE * min(most, _most(column)))
-            highest, beyond = one_row(self.target, statements.highest(name, limit))
-            if highest is not None:
-                self.target.execute(statements.advance(sql.Identifier(schema, sequence), int(highest), start))
-            if beyond is not None:
-                self.warn(f"{name}={beyond} is close to the end of its range; its sequence does not move past it")
-
     def _conflicts(self) -> tuple[Conflict, ...]:
         self.target.execute(statements.sample_conflicts())
         return tuple(
@@ -333,19 +266,3 @@ class Pull(Recognition):
             yield
         finally:
             self.seconds[name] += time.monotonic() - began
-
-
-class _NotAsSentError(Exception):
-    """The target inserted fewer rows than it was given, or others: which ones, only single rows can tell."""
-
-
-#: Why a row is in quarantine that no error kept out.
-SWALLOWED = "a trigger or a rule of the target swallowed the row"
-
-
-def _most(column: Column) -> float:
-    """The highest number that a column can hold."""
-    if column.base == "numeric" and column.typmod >= 0:
-        precision, scale = (column.typmod - 4) >> 16, (((column.typmod - 4) & 0x7FF) ^ 1024) - 1024
-        return float(10 ** (precision - scale) - 1)
-    return {"int2": 2**15 - 1, "int4": 2**31 - 1}.get(column.base, 2**63 - 1)
