@@ -34,7 +34,7 @@ lint: $(INSTALLED) ## Check style, formatting, types and the direction of import
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-bench: $(INSTALLED) ## Measure against plain psql pipes and the guide's algorithm (some ten minutes)
+bench: $(INSTALLED) ## Measure against plain psql pipes and the guide's algorithm (some twenty minutes)
 	@$(BIN)/python -m benchmarks.run $(ARGS)
 
 soak: $(INSTALLED) ## Play random histories of offices and phones against a model (ten minutes; ARGS="--minutes 60")
