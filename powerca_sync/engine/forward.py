@@ -113,19 +113,32 @@ def _carry_out(run: TableRun, *, all_is_read: Callable[[], None]) -> ForwardResu
     ready = run.prepare(all_is_read=all_is_read, may_be_quiet=True)
     plan, merged, rejected, counted = MergePlan(), MergeResult(), NONE_REJECTED, ready.counted
     if not ready.quiet:
-        _, [(writes,)] = ask(run.target, _SAVEPOINT, (plan_statements.count_writes(ready.mapping), None))
+        writes, before = _begin_merge(run, ready)
         plan, merged = _merge(run, ready)
         if run.options.verify_on_commit:
             with run.phase("verify"):
                 check_landed(run.target, ready.mapping)
         with run.phase("record"):
-            rejected, counted = _look_back(run, ready, merged, writes)
+            rejected, counted = _look_back(run, ready, merged, writes=writes, before=before)
     with run.phase("record"):
         result = account(run, ready, plan, merged, rejected=rejected, counted=counted)
         ask(run.target, *_records(run, ready, result))
     for sentence in result.warnings:
         logger.warning("[WARN] %s: %s.", run.spec.mobile, sentence)
     return dataclasses.replace(result, seconds=dict(run.seconds))
+
+
+def _begin_merge(run: TableRun, ready: Ready) -> tuple[int, Counted | None]:
+    """How many rows have been written so far, and how many there are; an incremental run does not count the latter.
+
+    Asked now, because nobody waits yet for a row that the merge has written.
+    """
+    questions: list[Question] = [_SAVEPOINT, (plan_statements.count_writes(ready.mapping), None)]
+    if ready.complete:
+        questions.append((plan_statements.count_rows(ready.mapping), None))
+    with run.phase("plan"):
+        _, [(writes,)], *counts = ask(run.target, *questions)
+    return writes, Counted(*counts[0][0]) if counts else None
 
 
 def _merge(run: TableRun, ready: Ready) -> tuple[MergePlan, MergeResult]:
@@ -151,18 +164,20 @@ def _merge(run: TableRun, ready: Ready) -> tuple[MergePlan, MergeResult]:
     )
 
 
-def _look_back(run: TableRun, ready: Ready, merged: MergeResult, writes: int) -> tuple[Rejected, Counted | None]:
-    """What was rejected; and the target's rows, of which an incremental run looks at none that it did not merge.
+def _look_back(
+    run: TableRun, ready: Ready, merged: MergeResult, *, writes: int, before: Counted | None
+) -> tuple[Rejected, Counted | None]:
+    """What was rejected, and how many rows there are now, where they were counted `before`.
 
-    Unless more was written since there had been so many `writes` than the merge says that it wrote.
+    They are counted anew if more was written since there had been so many `writes` than the merge says that it wrote,
+    or if it may have taken over rows that were nobody's.
     """
-    if ready.complete:
-        count = plan_statements.count_rows(ready.mapping)
-        summary, samples, [rows] = ask(run.target, *asked_rejected(), (count, None))
-        return answered_rejected(summary, samples), Counted(*rows)
     summary, samples, [(now,)] = ask(run.target, *asked_rejected(), (plan_statements.count_writes(ready.mapping), None))
-    only_ours = now - writes == merged.inserted + merged.updated + merged.deleted
-    return answered_rejected(summary, samples), None if only_ours else run.count(ready)
+    rejected = answered_rejected(summary, samples)
+    if now - writes != merged.written or (before and before.other and merged.updated):
+        return rejected, run.count(ready)
+    added = merged.inserted - merged.deleted
+    return rejected, before and dataclasses.replace(before, rows=before.rows + added, owned=before.owned + added)
 
 
 def _records(run: TableRun, ready: Ready, result: ForwardResult) -> Iterator[Question]:

@@ -71,6 +71,11 @@ class MergeResult:
     #: Rows whose update the target refused: the last good version stays.
     held: int = 0
 
+    @property
+    def written(self) -> int:
+        """Rows of the target table that were written in any way."""
+        return self.inserted + self.updated + self.deleted
+
 
 def plan_merge(cursor: Cursor, mapping: TableMapping, *, complete: bool) -> MergePlan:
     """Fill the table of actions; staged rows that have no certain place go to the rejected.
