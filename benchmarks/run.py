@@ -87,12 +87,17 @@ def measure(source: Endpoint, target: Endpoint, spec: TableSpec, *, rows: int, r
             to_target.execute(sql.SQL("TRUNCATE {}").format(sql.Identifier(spec.mobile)))
             to_target.execute("CHECKPOINT")
 
+        def settle(_: int) -> None:
+            # Or each pays for what the last one left: dead rows, and pages that are not yet marked as settled.
+            to_target.execute(sql.SQL("VACUUM {}").format(sql.Identifier(spec.mobile)))
+
         def edit(seed: int) -> None:
             tables.change(from_source, spec, 0.001, seed=seed)
+            settle(seed)
 
         _situation(table, "first load", to_target, contenders, empty, "psql pipe", rounds)
         _situation(table, "0.1 % changed", to_target, contenders, edit, "psql pipe, by difference", rounds)
-        _situation(table, "unchanged", to_target, contenders, lambda _: None, "psql pipe, by difference", rounds)
+        _situation(table, "unchanged", to_target, contenders, settle, "psql pipe, by difference", rounds)
         if spec.strategy is Strategy.UPSERT:
             changed = ""
 
@@ -103,6 +108,7 @@ def measure(source: Endpoint, target: Endpoint, spec: TableSpec, *, rows: int, r
                 )
                 changed = f"age(xmin) <= age('{xid}'::xid)"
                 tables.change(from_source, spec, 100 / rows, seed=seed)
+                settle(seed)
 
             few: dict[str, Callable[[], dict[str, float]]] = {
                 "powerca_sync": lambda: _child("powerca_sync", source, target, spec, mode="incremental"),
@@ -130,8 +136,6 @@ def _situation(
         for contender, run in contenders.items():
             seed += 1
             prepare(seed)
-            # Or this one pays for what the last one left: dead rows, and pages that are not yet marked as settled.
-            target.execute("VACUUM")
             before = _log_position(target)
             measured = run()
             found[contender].append({**measured, "log": _log_position(target) - before})
