@@ -89,7 +89,7 @@ def update(mapping: TableMapping, first: int, last: int) -> sql.Composed:
 def update_moved(mapping: TableMapping) -> sql.Composed:
     """Carry out the updates whose row somebody has written since the plan without touching what is compared.
 
-    A tick, for example. Rows that have been updated already are no longer what they were, or not yet the desktop's.
+    A tick, for example. Rows that the merge has updated already are of other content, or the desktop's by now.
     """
     moved = sql.SQL("""\
 WITH moved AS MATERIALIZED (
