@@ -85,6 +85,11 @@ _EXPLANATIONS: dict[str, tuple[type[SyncError], str]] = {
     ),
     "powerca:tls": (ConfigurationError, "Name the certificate authority's file in the settings (`..._SSLROOTCERT`)."),
     "powerca:settings": (ConfigurationError, "Check the settings."),
+    "powerca:commit": (
+        DatabaseUnavailableError,
+        "The server had been told to commit; whether it did is not known. It is tried again, and what has arrived is "
+        "not written twice.",
+    ),
 }
 
 #: An error of the connection itself has no state: a pattern in libpq's words stands for one; the first that occurs.
@@ -155,7 +160,7 @@ def transaction(
         # For a million hashed contents, which otherwise go to disk.
         "hash_mem_multiplier": "3",
     }
-    with _ending(connection), connection.cursor() as cursor:
+    with _ending(connection, writes=not snapshot), connection.cursor() as cursor:
         # In one message, because over a slow line it is the round trips that cost.
         opening: list[Question] = [(begin, None), setting(settings), (_CHECKED_AT_ONCE, None)]
         cursor.execute(_together(connection, [*opening, *first]))
@@ -165,7 +170,7 @@ def transaction(
 
 
 @contextlib.contextmanager
-def _ending(connection: Connection) -> Iterator[None]:
+def _ending(connection: Connection, *, writes: bool) -> Iterator[None]:
     """Commit what was begun inside, or roll it back."""
     try:
         yield
@@ -177,7 +182,18 @@ def _ending(connection: Connection) -> Iterator[None]:
             connection.rollback()
         raise
     else:
-        connection.commit()
+        try:
+            connection.commit()
+        except psycopg.OperationalError as exc:
+            if exc.sqlstate or not writes:
+                raise
+            raise _CommitLostError(*exc.args) from exc
+
+
+class _CommitLostError(psycopg.OperationalError):
+    """The connection was lost before the server could say whether it has committed."""
+
+    sqlstate = "powerca:commit"
 
 
 def ask(cursor: Cursor, *questions: Question) -> tuple[list[tuple[Any, ...]], ...]:

@@ -1,7 +1,10 @@
 """A run that is cut short at any point: the target is as it was, and the next run is right."""
 
+import contextlib
 import dataclasses
 import multiprocessing
+import select
+import socket
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,6 +16,7 @@ from powerca_sync.engine.extract import TextRows
 from powerca_sync.engine.forward import sync_forward
 from powerca_sync.engine.result import ForwardResult, Options
 from powerca_sync.errors import ContentionError, DatabaseUnavailableError
+from powerca_sync.settings import Endpoint
 from powerca_sync_tests.engine.mishaps import JOBS, ROWS, STOPS, assert_right, failing, image, make_jobs, stopped
 from powerca_sync_tests.helpers import LOCK_AWAITED, QUICK, Pair, fates, wait_until
 
@@ -112,6 +116,38 @@ def test_two_runs_at_once_take_turns_or_the_second_gives_up(jobs: Pair) -> None:
         go_on()
     assert fates(first.result()) == {"inserted": 50, "updated": ROWS // 2, "unchanged": ROWS // 2}
     assert fates(second.result()) == {"unchanged": ROWS + 50}
+
+
+@contextlib.contextmanager
+def deaf_after(words: bytes, endpoint: Endpoint) -> Iterator[Endpoint]:
+    """The same database over a line that breaks as soon as these words have reached it, before any answer."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor() as threads:
+
+        def carry() -> None:
+            client, server = listener.accept()[0], socket.socket(socket.AF_UNIX)
+            server.connect(f"{endpoint.host}/.s.PGSQL.{endpoint.port}")
+            with client, server:
+                both = {client: server, server: client}
+                while ready := select.select(list(both), [], [])[0]:
+                    for one in ready:
+                        data = one.recv(65536)
+                        both[one].sendall(data)
+                        if not data or (one is client and words in data):
+                            return
+
+        carrying = threads.submit(carry)
+        yield dataclasses.replace(endpoint, host="127.0.0.1", port=listener.getsockname()[1], sslmode="disable")
+        carrying.result(timeout=10)
+
+
+def test_a_commit_whose_answer_is_lost_is_not_said_to_have_failed(jobs: Pair) -> None:
+    with deaf_after(b"COMMIT\0", jobs.settings.mobile) as mobile:
+        deaf = Elsewhere(jobs)
+        deaf.settings = dataclasses.replace(jobs.settings, mobile=mobile)
+        with pytest.raises(DatabaseUnavailableError, match="whether it did is not known"):
+            deaf.sync(JOBS)
+    alone(jobs.target)
+    assert fates(jobs.sync(JOBS)) == {"unchanged": ROWS + 50}
 
 
 def test_a_connection_that_a_pooler_cuts_is_worth_another_try_though_the_driver_says_otherwise(jobs: Pair) -> None:
