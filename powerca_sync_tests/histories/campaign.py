@@ -194,6 +194,8 @@ class Campaign:
             logs = "".join(f"\nserver of {where}: {machine.last_words()}" for where, machine in site.machines.items())
             complaint = f"{planned}: {traceback.format_exc()}{logs}"
             # Whatever it was, rows can be counted.
+            for machine in site.machines.values():
+                machine.start_again()
             site.reconnect()
         if self._told_to_stop:
             return True

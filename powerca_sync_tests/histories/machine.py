@@ -46,6 +46,11 @@ class Machine:
             postmaster = cluster.start(self.folder, version=self.version)
         return Endpoint(side=self.side, host=postmaster.host, port=postmaster.port, name="history", user="postgres")
 
+    def start_again(self) -> None:
+        """Start it if it does not run."""
+        if cluster.find(self.folder) is None:
+            self.start()
+
     def stop(self, how: str) -> None:
         """Stop it as `pg_ctl` does: `fast`, or `immediate`, which is a crash."""
         pgexec(

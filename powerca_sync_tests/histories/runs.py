@@ -1,5 +1,6 @@
 """A run in a process of its own, which can be killed, and which says at its end what the databases refused."""
 
+import contextlib
 import dataclasses
 import logging
 import multiprocessing
@@ -94,8 +95,10 @@ class Started:
 
     def kill(self) -> None:
         """End it as the operating system does, if it has not ended."""
+        # It may end between the question and the signal.
         if self._process.pid and self.alive:
-            os.kill(self._process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGKILL)
         self._process.join()
 
     def check(self) -> None:

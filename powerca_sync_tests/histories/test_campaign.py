@@ -1,5 +1,6 @@
 """The campaign of faults: it notices what it is there to notice, and a few faults, always the same, are survived."""
 
+import dataclasses
 import multiprocessing
 import os
 import sys
@@ -121,3 +122,22 @@ def test_a_fault_that_is_not_survived_is_noticed(site: Site, monkeypatch: pytest
     assert campaign.tally.lost.total() >= 1
     assert campaign.tally.doubled.total() >= 1
     assert not campaign.tally.all_well
+
+
+def leave_stopped(site: Site, run: Run, dice: Random) -> bool:
+    """Fails between the stop and the start of a server."""
+    site.machines["mobile"].stop("immediate")
+    raise AssertionError("the campaign itself is at fault")
+
+
+def test_after_a_fault_that_leaves_a_server_stopped_the_campaign_goes_on(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = Kind(name="broken", strike=leave_stopped, watched=False)
+    monkeypatch.setitem(KINDS, "broken", broken)
+    campaign = Campaign(site, "always the same", (broken,))
+    (planned,) = islice(plan("always the same", (broken,)), 1)
+    assert not campaign.hit(planned)
+    assert "the campaign itself is at fault" in campaign.tally.complaints[-1]
+    site.open_office(Random("always the same"), "leave", "notes")
+    assert campaign.hit(dataclasses.replace(planned, kind="killed"))
