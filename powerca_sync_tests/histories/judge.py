@@ -110,6 +110,9 @@ def _complaints_by_content(sides: Sides, own: Sequence[Row], edits: Counter[tupl
         if content(row, sides.columns) in same_badge | perhaps:
             its |= {"duplicate_key"}
             edits[key] += its == {"duplicate_key"} and content(row, sides.columns) in perhaps
+            if content(row, sides.columns) in perhaps and sides.holders(row["badge"]):
+                # Where it is the only one with its badge after all, another row may have that on mobile.
+                reasons[key].add("refused")
         if its:
             faulty[key] += 1
             reasons[key] |= its

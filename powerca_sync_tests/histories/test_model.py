@@ -9,7 +9,7 @@ import pytest
 from powerca_sync_tests.histories.judge import complaints
 from powerca_sync_tests.histories.ledger import Ledger, Pulled
 from powerca_sync_tests.histories.model import Sides, content
-from powerca_sync_tests.histories.tables import COLUMNS, Variant, specs
+from powerca_sync_tests.histories.tables import COLUMNS, REFUSED, Variant, specs
 
 TABLES = specs(("leave", "diary"), Variant(propagate=True))
 KEYS: dict[str, tuple[Any, ...]] = {"leave": (2,), "diary": (1, 2)}
@@ -100,6 +100,20 @@ def test_a_badge_may_be_on_mobile_once_only() -> None:
     (about_the_other,) = with_badges(twice, [], "duplicate_key")
     assert about_the_other.startswith("0 rows of (3,)")
     assert len(with_badges(twice, [])) == 2
+
+
+def test_a_row_that_shares_its_badge_with_an_edit_of_a_pulled_one_may_find_it_taken_on_mobile() -> None:
+    edited, alone, refused = row(name="b", badge=1), row(k=None, badge=1), row(name=REFUSED)
+    these = dataclasses.replace(
+        sides("diary", [edited, alone, refused], [PHONES, {**OURS, "badge": 1}], images=[row()]),
+        variant=Variant(propagate=True, unique=True),
+    )
+
+    def judged(reason: str) -> list[str]:
+        return complaints(dataclasses.replace(these, waiting=Counter({((1, None), reason): 1, ((1, 2), "refused"): 1})))
+
+    assert judged("refused") == judged("duplicate_key") == []
+    assert judged("check") != []
 
 
 def test_after_incremental_runs_alone_only_what_was_written_on_mobile_may_differ() -> None:
