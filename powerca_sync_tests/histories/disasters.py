@@ -150,14 +150,30 @@ def code_server_killed(site: Site, run: Run, dice: Random) -> bool:
 
 
 def clock_jumped(site: Site, run: Run, dice: Random) -> bool:
-    """One side's machine starts anew in the middle of a run; its clock is hours off until that happens again."""
+    """One side's machine starts anew in the middle of a run, with a clock that is hours off; later with a right one."""
     where, share, hours = dice.choice(WHERE), dice.uniform(0, 1), dice.randint(-12, 12)
-    with _away(site, run, share):
-        there = site.of_run(where)
-        site.machines[where].stop("immediate")
-        site.machines[where].set_clock(f"{hours:+}h")
-        site.machines[where].start()
-    return bool(there)
+    machine = site.machines[where]
+    struck = False
+
+    def jump() -> None:
+        nonlocal struck
+        with _away(site, run, share):
+            struck = bool(site.of_run(where))
+            machine.stop("immediate")
+            machine.set_clock(hours)
+            machine.start()
+
+    site.office.disturbed(run.direction, jump)
+    # Time goes by.
+    site.work(dice)
+    site.office.forward(run.mode.value, allow=True)
+    site.office.reverse()
+    site.work(dice)
+    machine.stop("fast")
+    machine.set_clock(0)
+    machine.start()
+    site.reconnect()
+    return struck
 
 
 def stamps_jumped(site: Site, run: Run, dice: Random) -> bool:
@@ -231,7 +247,7 @@ KINDS = (
     Kind(name="server restored", strike=restored, share=2, watched=False),
     Kind(name="pooler restarted", strike=pooler_restarted, missing=_without_pooler),
     Kind(name="code server killed", strike=code_server_killed, share=1),
-    Kind(name="clock jumped", strike=clock_jumped, share=4, by_increments=False, missing=_without_clock),
+    Kind(name="clock jumped", strike=clock_jumped, share=4, watched=False, by_increments=False, missing=_without_clock),
     Kind(name="stamps jumped", strike=stamps_jumped, share=4, watched=False, by_increments=False),
     Kind(name="time zone changed", strike=zone_changed, share=3, watched=False, by_increments=False),
 )

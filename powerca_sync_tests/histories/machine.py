@@ -35,7 +35,7 @@ class Machine:
         self.side = side
         self.folder = folder / side
         self.version = version
-        self._clock = "+0h"
+        self._hours_off = 0
         self._copy = folder / f"{side}.copy"
         cluster.create(self.folder, version=version, settings=SETTINGS)
         self._programs = get_server(self.folder, start=False, postgres_version=version)
@@ -79,12 +79,13 @@ class Machine:
         shutil.rmtree(self.folder)
         self._copy.rename(self.folder)
 
-    def set_clock(self, offset: str) -> None:
-        """From its next start on, the server's clock is off as `+3h` says.
+    def set_clock(self, hours_off: int) -> None:
+        """From its next start on, the server's clock is so many hours off.
 
         Not while it runs: the library would read its file in signal handlers, which breaks the memory of a session.
+        Nor for long: a server that is shown a wrong clock does not find deadlocks, since its alarm does not go off.
         """
-        self._clock = offset
+        self._hours_off = hours_off
 
     def own(self, path: Path) -> None:
         """Give the path to the user as whom the server runs."""
@@ -93,11 +94,11 @@ class Machine:
 
     def _faked(self) -> dict[str, str]:
         library = faketime()
-        if library is None:
+        if library is None or not self._hours_off:
             return {}
         return {
             "LD_PRELOAD": str(library),
-            "FAKETIME": self._clock,
+            "FAKETIME": f"{self._hours_off:+}h",
             # A real jump does not touch the clock that measures how long things take.
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "FAKETIME_DISABLE_SHM": "1",
