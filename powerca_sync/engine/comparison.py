@@ -20,7 +20,8 @@ from powerca_sync.engine.agreement import (
     Rules,
     compare,
 )
-from powerca_sync.engine.database import Cursor, configure, explained, is_refusal
+from powerca_sync.engine.database import Cursor, configure
+from powerca_sync.engine.failures import explained, is_refusal
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.statements import verify as statements
 from powerca_sync.engine.statements.verify import BUCKET_DIGITS, Side, Wanted

@@ -20,7 +20,8 @@ from psycopg import sql
 from powerca_sync.engine import sides
 from powerca_sync.engine.canonical import encoder
 from powerca_sync.engine.conversion import is_compared_as_text
-from powerca_sync.engine.database import Cursor, Question, ask, encoding_of, is_refusal, one_row
+from powerca_sync.engine.database import Cursor, Question, ask, encoding_of, one_row
+from powerca_sync.engine.failures import is_refusal
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.state import TableState
 from powerca_sync.engine.statements import differential as statements

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 from powerca_sync.engine.catalog import read_tables
-from powerca_sync.engine.database import Connection, Timeouts, explained, transaction
+from powerca_sync.engine.database import Connection, Timeouts, transaction
 from powerca_sync.engine.doctor.columns import examine_columns, examine_presence, hold_together
 from powerca_sync.engine.doctor.findings import Finding, Severity
 from powerca_sync.engine.extract import read_snapshot
+from powerca_sync.engine.failures import explained
 from powerca_sync.engine.mapping import tables_needed
 from powerca_sync.engine.office import Scope, as_the_target_has_it, read_office
 from powerca_sync.tables import TableSpec

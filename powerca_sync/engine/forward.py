@@ -16,9 +16,10 @@ from collections.abc import Callable, Iterator, Sequence
 from powerca_sync.engine import state
 from powerca_sync.engine.accounting import account
 from powerca_sync.engine.catalog import answered_tables, asked_tables
-from powerca_sync.engine.database import Connection, Question, answers, ask, explained, timezone_of, transaction
+from powerca_sync.engine.database import Connection, Question, answers, ask, timezone_of, transaction
 from powerca_sync.engine.differential import NarrowScopeError
 from powerca_sync.engine.extract import TableExtract, TextRows
+from powerca_sync.engine.failures import explained
 from powerca_sync.engine.landed import check_landed
 from powerca_sync.engine.merge import MergePlan, MergeResult, OvertakenError, apply_merge
 from powerca_sync.engine.ready import Counted, Ready

@@ -6,7 +6,8 @@ import psycopg
 from psycopg import sql
 
 from powerca_sync.engine.catalog import Column
-from powerca_sync.engine.database import Cursor, is_refusal, one_row
+from powerca_sync.engine.database import Cursor, one_row
+from powerca_sync.engine.failures import is_refusal
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.sql import load
 from powerca_sync.engine.statements import apply as apply_statements

@@ -7,7 +7,8 @@ import psycopg
 from psycopg import sql
 
 from powerca_sync.engine import state
-from powerca_sync.engine.database import Connection, Cursor, Timeouts, explained, one_row, transaction
+from powerca_sync.engine.database import Connection, Cursor, Timeouts, one_row, transaction
+from powerca_sync.engine.failures import explained
 from powerca_sync.engine.office import Office
 from powerca_sync.engine.sql import load
 from powerca_sync.errors import ConfigurationError

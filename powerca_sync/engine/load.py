@@ -16,7 +16,8 @@ from psycopg.types.datetime import DateLoader, TimeLoader, TimestampLoader, Time
 from psycopg.types.string import TextLoader
 
 from powerca_sync.engine.catalog import Column, read_tables
-from powerca_sync.engine.database import Connection, Cursor, explained, timezone_of, transaction
+from powerca_sync.engine.database import Connection, Cursor, timezone_of, transaction
+from powerca_sync.engine.failures import explained
 from powerca_sync.engine.mapping import tables_needed
 from powerca_sync.engine.office import Scope
 from powerca_sync.engine.result import Options

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable
 import psycopg
 from psycopg import sql
 
-from powerca_sync.engine.database import Cursor, ask, attempt, is_refusal, setting
+from powerca_sync.engine.database import Cursor, ask, attempt, setting
+from powerca_sync.engine.failures import is_refusal
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.statements import apply as apply_statements
 from powerca_sync.engine.statements import plan as plan_statements

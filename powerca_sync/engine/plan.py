@@ -17,8 +17,9 @@ from psycopg import sql
 from powerca_sync.engine import state
 from powerca_sync.engine.accounting import account
 from powerca_sync.engine.catalog import Column, Table, read_tables
-from powerca_sync.engine.database import Connection, Cursor, explained, one_row, timezone_of, transaction
+from powerca_sync.engine.database import Connection, Cursor, one_row, timezone_of, transaction
 from powerca_sync.engine.extract import TableExtract
+from powerca_sync.engine.failures import explained
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.merge import MergePlan, MergeResult
 from powerca_sync.engine.office import Office, Scope, as_the_target_has_it

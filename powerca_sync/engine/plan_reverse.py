@@ -14,9 +14,10 @@ import psycopg
 from psycopg import sql
 
 from powerca_sync.engine import ledger
-from powerca_sync.engine.database import Connection, Cursor, configure, explained, one_row, timezone_of, transaction
+from powerca_sync.engine.database import Connection, Cursor, configure, one_row, timezone_of, transaction
 from powerca_sync.engine.encoding import speak_as_stored
 from powerca_sync.engine.extract import TablePull
+from powerca_sync.engine.failures import explained
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.office import Office
 from powerca_sync.engine.plan import SAMPLES, Change, Prospect

@@ -7,8 +7,9 @@ from psycopg import sql
 
 from powerca_sync.engine import ledger
 from powerca_sync.engine.catalog import schema_and_name
-from powerca_sync.engine.database import Connection, Timeouts, explained, transaction
+from powerca_sync.engine.database import Connection, Timeouts, transaction
 from powerca_sync.engine.extract import read_snapshot
+from powerca_sync.engine.failures import explained
 from powerca_sync.engine.office import belongs, read_office
 from powerca_sync.engine.sql import load
 from powerca_sync.engine.statements import phones as phone_statements

@@ -9,8 +9,9 @@ from psycopg import sql
 
 from powerca_sync.engine import ledger
 from powerca_sync.engine.catalog import Table, read_tables
-from powerca_sync.engine.database import Cursor, explained, one_row
+from powerca_sync.engine.database import Cursor, one_row
 from powerca_sync.engine.extract import TablePull, read_snapshot
+from powerca_sync.engine.failures import explained
 from powerca_sync.engine.mapping import TableMapping, map_back
 from powerca_sync.engine.office import Office, Scope, as_the_target_has_it, belongs, read_office
 from powerca_sync.engine.staging import read_rows

@@ -20,17 +20,10 @@ from collections.abc import Callable, Iterator, Sequence
 from psycopg import sql
 
 from powerca_sync.engine import guards, ledger, state, validation
-from powerca_sync.engine.database import (
-    Connection,
-    Cursor,
-    configure,
-    explained,
-    one_row,
-    timezone_of,
-    transaction,
-)
+from powerca_sync.engine.database import Connection, Cursor, configure, one_row, timezone_of, transaction
 from powerca_sync.engine.encoding import document_as_stored, speak_as_stored
 from powerca_sync.engine.extract import TablePull
+from powerca_sync.engine.failures import explained
 from powerca_sync.engine.insertion import insert_staged, move_sequences
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.recognition import Found, Recognition

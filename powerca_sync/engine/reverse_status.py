@@ -8,9 +8,10 @@ from psycopg import sql
 
 from powerca_sync.engine import ledger
 from powerca_sync.engine.catalog import schema_and_name
-from powerca_sync.engine.database import Connection, explained, one_row, timezone_of, transaction
+from powerca_sync.engine.database import Connection, one_row, timezone_of, transaction
 from powerca_sync.engine.encoding import speak_as_stored
 from powerca_sync.engine.extract import TablePull, read_snapshot
+from powerca_sync.engine.failures import explained
 from powerca_sync.engine.office import belongs, read_office
 from powerca_sync.engine.recognition import Recognition
 from powerca_sync.engine.result import Options

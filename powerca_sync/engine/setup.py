@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 from powerca_sync.engine import ledger, state
 from powerca_sync.engine.catalog import read_tables
-from powerca_sync.engine.database import Connection, Timeouts, explained, transaction
+from powerca_sync.engine.database import Connection, Timeouts, transaction
 from powerca_sync.engine.extract import read_snapshot
+from powerca_sync.engine.failures import explained
 from powerca_sync.engine.office import Office, as_the_target_has_it, read_office
 from powerca_sync.tables import TableSpec
 

@@ -14,7 +14,8 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from powerca_sync.engine.database import Cursor, configure, encoding_of, is_refusal
+from powerca_sync.engine.database import Cursor, configure, encoding_of
+from powerca_sync.engine.failures import is_refusal
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.statements import quarantine
 from powerca_sync.engine.statements import staging as statements

@@ -9,7 +9,8 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from powerca_sync.engine.database import Connection, Cursor, Question, Timeouts, ask, explained, one_row, transaction
+from powerca_sync.engine.database import Connection, Cursor, Question, Timeouts, ask, one_row, transaction
+from powerca_sync.engine.failures import explained
 from powerca_sync.engine.office import Office
 from powerca_sync.engine.sql import load
 from powerca_sync.errors import ConfigurationError, ContentionError, UnsafeTargetError

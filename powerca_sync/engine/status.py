@@ -7,7 +7,8 @@ from datetime import datetime
 from psycopg import sql
 
 from powerca_sync.engine.catalog import Table, read_tables
-from powerca_sync.engine.database import Connection, Cursor, Timeouts, explained, one_row, transaction
+from powerca_sync.engine.database import Connection, Cursor, Timeouts, one_row, transaction
+from powerca_sync.engine.failures import explained
 from powerca_sync.engine.office import Office, Scope
 from powerca_sync.engine.sql import load
 from powerca_sync.engine.statements.references import leads_nowhere

@@ -16,7 +16,7 @@ from psycopg import sql
 
 from powerca_sync.engine import guards, state, validation
 from powerca_sync.engine.catalog import Table, read_tables
-from powerca_sync.engine.database import Cursor, explained, one_row
+from powerca_sync.engine.database import Cursor, one_row
 from powerca_sync.engine.differential import Differences, check_scope, find_differences, is_quiet, may_be_scoped
 from powerca_sync.engine.extract import (
     ChangeSet,
@@ -28,6 +28,7 @@ from powerca_sync.engine.extract import (
     change_set,
     read_snapshot,
 )
+from powerca_sync.engine.failures import explained
 from powerca_sync.engine.mapping import TableMapping, map_table, tables_needed
 from powerca_sync.engine.merge import MergePlan, plan_merge
 from powerca_sync.engine.office import Office, Scope, fitting_there, organisations_there, read_office

@@ -7,7 +7,8 @@ from typing import Any
 import psycopg
 
 from powerca_sync.engine.catalog import UniqueKey
-from powerca_sync.engine.database import Cursor, Question, ask, attempt, is_refusal, one_row
+from powerca_sync.engine.database import Cursor, Question, ask, attempt, one_row
+from powerca_sync.engine.failures import is_refusal
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.statements import echo as echo_statements
 from powerca_sync.engine.statements import quarantine

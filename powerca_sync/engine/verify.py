@@ -20,17 +20,9 @@ from powerca_sync.engine import sides, state
 from powerca_sync.engine.canonical import Encoder, encoder, pack
 from powerca_sync.engine.catalog import Table, read_tables
 from powerca_sync.engine.comparison import Comparison, End, NotHashedError, Unfit
-from powerca_sync.engine.database import (
-    Connection,
-    Cursor,
-    configure,
-    encoding_of,
-    explained,
-    one_row,
-    timezone_of,
-    transaction,
-)
+from powerca_sync.engine.database import Connection, Cursor, configure, encoding_of, one_row, timezone_of, transaction
 from powerca_sync.engine.extract import Snapshot, read_snapshot
+from powerca_sync.engine.failures import explained
 from powerca_sync.engine.mapping import TableMapping, map_table, tables_needed
 from powerca_sync.engine.office import Office, Scope, as_the_target_has_it, read_office
 from powerca_sync.engine.result import Options
