@@ -184,9 +184,13 @@ def test_how_the_merge_is_planned_and_carried_out(golden: Callable[[str, str], N
         "update": apply.update(jobs, 1, 500),
         "update what was ticked meanwhile": apply.update_moved(jobs),
         "insert": apply.insert(jobs, 1, 500),
-        "count what was written": plan.count_writes(jobs),
     }
     golden(f"merge_{strategy.lower()}.sql", text(planned | carry_out))
+
+
+def test_how_rows_and_writes_are_counted(golden: Callable[[str, str], None]) -> None:
+    jobs = mapping(Strategy.UPSERT)
+    golden("counts.sql", text({"count rows": plan.count_rows(jobs), "count writes": plan.count_writes(jobs)}))
 
 
 def test_how_a_plan_is_shown_and_what_later_tables_see_of_it(golden: Callable[[str, str], None]) -> None:

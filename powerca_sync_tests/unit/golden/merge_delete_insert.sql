@@ -137,16 +137,3 @@ SELECT "s"."org_id", "s"."job_id", "s"."name", "s"."boss", "s"."client", "s"."se
 FROM "pg_temp"."powerca_actions" AS a JOIN "pg_temp"."powerca_staging" AS s ON s.ctid = a.staged
 WHERE a.action = 'insert' AND a.n BETWEEN 1 AND 500;
 
--- count what was written
-WITH RECURSIVE parts AS (
-    SELECT 2::oid AS part
-    UNION
-    SELECT i.inhrelid FROM pg_inherits AS i JOIN parts AS p ON p.part = i.inhparent
-)
-SELECT sum(
-    pg_stat_get_xact_tuples_inserted(p.part)
-    + pg_stat_get_xact_tuples_updated(p.part)
-    + pg_stat_get_xact_tuples_deleted(p.part)
-)::bigint
-FROM parts AS p;
-

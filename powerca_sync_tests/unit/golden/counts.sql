@@ -1,0 +1,18 @@
+-- count rows
+SELECT count(*) FILTER (WHERE TRUE), count(*) FILTER (WHERE "t"."source"::text = 'D'), count(*) FILTER (WHERE "t"."source"::text IS NULL OR "t"."source"::text NOT IN ('D', 'M')), count(*) FILTER (WHERE "t"."source"::text = 'M'), count(*) FILTER (WHERE CASE WHEN "t"."source"::text = 'M' AND age(t.xmin) <= age(pg_current_xact_id_if_assigned()::xid) THEN pg_xact_status((pg_current_xact_id_if_assigned()::text::numeric + mod(t.xmin::text::numeric - mod(pg_current_xact_id_if_assigned()::text::numeric, 4294967296) + 4294967296, 4294967296))::text::xid8) = 'in progress' END)
+FROM "public"."jobs" AS t
+WHERE "t"."org_id" = ANY ('{"1","2"}');
+
+-- count writes
+WITH RECURSIVE parts AS (
+    SELECT 2::oid AS part
+    UNION
+    SELECT i.inhrelid FROM pg_inherits AS i JOIN parts AS p ON p.part = i.inhparent
+)
+SELECT sum(
+    pg_stat_get_xact_tuples_inserted(p.part)
+    + pg_stat_get_xact_tuples_updated(p.part)
+    + pg_stat_get_xact_tuples_deleted(p.part)
+)::bigint
+FROM parts AS p;
+
