@@ -165,6 +165,13 @@ class TableSpec:
         return tuple(dict.fromkeys(name for name in names if name != self.mobile))
 
 
+def needed_tables(spec: TableSpec) -> tuple[str, ...]:
+    """Mobile names of the tables whose rows `spec` needs: those of checked references and lookups, each once."""
+    names = [reference.parent for reference in spec.references if not reference.order_only]
+    names += [lookup.table for lookup in spec.lookups]
+    return tuple(dict.fromkeys(name for name in names if name != spec.mobile))
+
+
 def in_order(specs: Iterable[TableSpec]) -> tuple[TableSpec, ...]:
     """The same specs, checked and ordered so that every table comes after those it depends on.
 

@@ -8,10 +8,10 @@ import dagster as dg
 from powerca_sync.defs.failures import Retries, retried_if_worthwhile
 from powerca_sync.defs.keys import mobile_key
 from powerca_sync.defs.metadata import markdown_table
+from powerca_sync.engine.context import open_context
 from powerca_sync.engine.database import Connection, Timeouts, connect
 from powerca_sync.engine.doctor.findings import Finding, Severity
 from powerca_sync.engine.drift import find_drift
-from powerca_sync.engine.setup import identify_office
 from powerca_sync.engine.status import TableStatus, read_status
 from powerca_sync.settings import Settings
 from powerca_sync.tables import TableSpec
@@ -74,7 +74,7 @@ def _build_unowned_rows(spec: TableSpec, specs: Sequence[TableSpec], *, retries:
     )
     def unowned_rows(databases: dg.ResourceParam[Settings]) -> dg.AssetCheckResult:
         with retried_if_worthwhile(retries), _connections(databases) as (source, target):
-            status = read_status(target, specs, identify_office(source, target, specs), only=[spec])
+            status = read_status(target, specs, open_context(source, target, specs), only=[spec])
         return describe_unowned(status[0] if status else None)
 
     return unowned_rows

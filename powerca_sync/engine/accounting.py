@@ -60,11 +60,24 @@ def account(
         conflicts=(*conflicts, *ready.edited_keys),
         conflicting=plan.conflict + ready.edited,
         lookups=ready.lookups,
+        notes=run.resolved.notes,
         warnings=tuple(
             _warnings(ready, conflicting=plan.conflict + ready.edited, owned=counted.owned if counted else 0)
         ),
         columns=ready.mapping.staged,
         bytes=ready.staged.bytes,
+        seconds=dict(run.seconds),
+    )
+
+
+def nothing_to_sync(run: TableRun) -> ForwardResult:
+    """The result for a table that neither database has."""
+    return ForwardResult(
+        table=run.spec.mobile,
+        mode_requested=run.requested,
+        mode_effective=run.requested,
+        rows_at_target=0,
+        notes=run.resolved.notes,
         seconds=dict(run.seconds),
     )
 

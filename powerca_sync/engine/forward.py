@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from powerca_sync.engine import state
-from powerca_sync.engine.accounting import account
+from powerca_sync.engine.accounting import account, nothing_to_sync
 from powerca_sync.engine.catalog import answered_tables, asked_tables
 from powerca_sync.engine.database import Connection, Question, answers, ask, timezone_of, transaction
 from powerca_sync.engine.differential import NarrowScopeError
@@ -23,9 +23,10 @@ from powerca_sync.engine.failures import explained
 from powerca_sync.engine.landed import check_landed
 from powerca_sync.engine.merge import MergePlan, MergeResult, OvertakenError, apply_merge
 from powerca_sync.engine.ready import Counted, Ready
+from powerca_sync.engine.resolve import Route, tables_needed
 from powerca_sync.engine.result import ForwardResult, Options, Transfer
 from powerca_sync.engine.statements import plan as plan_statements
-from powerca_sync.engine.steps import TableRun, tables_wanted
+from powerca_sync.engine.steps import TableRun
 from powerca_sync.engine.validation import NONE_REJECTED, Rejected, answered_rejected, asked_rejected
 from powerca_sync.errors import ContentionError, DatabaseUnavailableError, SchemaMismatchError, SyncError
 from powerca_sync.tables import TableSpec
@@ -89,7 +90,7 @@ def _in_one_transaction(
 ) -> ForwardResult | None:
     """None where the target has yet to be prepared; nothing was done then."""
     name = what.spec.mobile
-    wanted = tables_wanted(what.spec, specs)
+    wanted = tables_needed(what.spec, specs)
     first = (state.try_lock(name), state.is_prepared(), asked_tables(wanted))
     with (
         transaction(target, timezone=timezone, timeouts=options.timeouts, first=first) as target_cursor,
@@ -111,6 +112,8 @@ def _in_one_transaction(
 
 def _carry_out(run: TableRun, *, all_is_read: Callable[[], None]) -> ForwardResult:
     """All steps between the begin and the commit."""
+    if run.look().absent:
+        return nothing_to_sync(run)
     ready = run.prepare(all_is_read=all_is_read, may_be_quiet=True)
     plan, merged, rejected, counted = MergePlan(), MergeResult(), NONE_REJECTED, ready.counted
     if not ready.quiet:
@@ -194,6 +197,7 @@ def _records(run: TableRun, ready: Ready, result: ForwardResult) -> Iterator[Que
         mode=result.mode_effective.value,
         lookups=ready.before.versions,
         changed=result.written > 0,
+        unscoped=run.resolved.route is Route.UNSCOPED,
         records=result.extracted - result.quarantined,
         milliseconds=round((time.monotonic() - run.started) * 1000),
     )

@@ -6,10 +6,8 @@ from collections.abc import Sequence
 import psycopg
 from psycopg import sql
 
-from powerca_sync.engine import state
 from powerca_sync.engine.database import Connection, Cursor, Timeouts, one_row, transaction
 from powerca_sync.engine.failures import explained
-from powerca_sync.engine.office import Office
 from powerca_sync.engine.sql import load
 from powerca_sync.errors import ConfigurationError
 
@@ -71,20 +69,6 @@ def is_prepared(connection: Connection) -> bool:
     except psycopg.errors.InsufficientPrivilege:
         # The schema is there, and is somebody else's.
         return False
-
-
-def check_claim(cursor: Cursor, office: Office) -> bool:
-    """Make sure, at mobile, that no other desktop has the office's organisations; answers whether it is the only one.
-
-    Only reads: a mobile database that no forward run has prepared yet is nobody's. Raises `UnsafeTargetError`.
-    """
-    state.check_organisations(office)
-    cursor.execute("SELECT to_regclass('powerca_sync.office') IS NOT NULL")
-    if office.orgs is None or cursor.fetchone() != (True,):
-        return True
-    state.check_claim(cursor, office)
-    cursor.execute("SELECT NOT EXISTS (SELECT FROM powerca_sync.office AS o WHERE o.office <> %s)", [office.identity])
-    return cursor.fetchone() == (True,)
 
 
 def read_last_pull(cursor: Cursor, table: str) -> LastPull:

@@ -15,13 +15,12 @@ from psycopg.abc import Buffer
 from psycopg.types.datetime import DateLoader, TimeLoader, TimestampLoader, TimestamptzLoader
 from psycopg.types.string import TextLoader
 
-from powerca_sync.engine.catalog import Column, read_tables
+from powerca_sync.engine.catalog import Column
+from powerca_sync.engine.context import open_context
 from powerca_sync.engine.database import Connection, Cursor, timezone_of, transaction
 from powerca_sync.engine.failures import explained
-from powerca_sync.engine.mapping import tables_needed
 from powerca_sync.engine.office import Scope
 from powerca_sync.engine.result import Options
-from powerca_sync.engine.setup import identify_office
 from powerca_sync.tables import TableSpec
 
 #: Types for which the driver's own loader gives a Python value that says exactly the same.
@@ -55,12 +54,12 @@ def load_rows(
     options = options or Options()
     with explained(f"loading table `{spec.mobile}`"):
         timezone = options.timezone or timezone_of(source)
-        office = identify_office(source, target, specs)
+        context = open_context(source, target, specs)
         with transaction(target, timezone=timezone, timeouts=options.timeouts, snapshot=True) as cursor:
-            scope = Scope(office=office, specs=specs, tables=read_tables(cursor, tables_needed(spec, specs)))
-            table = scope.table(spec.mobile)
+            resolved = context.catalogs.resolution[spec.mobile]
+            table = context.scope.table(spec.mobile)
             _use_loaders(cursor)
-            cursor.execute(_select(spec, scope))
+            cursor.execute(_select(resolved.spec, context.scope))
             return LoadedRows(columns=table.columns, rows=cursor.fetchall(), timezone=cursor.connection.info.timezone)
 
 

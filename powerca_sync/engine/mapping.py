@@ -10,7 +10,8 @@ from psycopg import sql
 from powerca_sync.engine.catalog import PARTITIONED, PLAIN, Column, ForeignKey, Table
 from powerca_sync.engine.conversion import Conversion, comparable, conversion, tells_apart
 from powerca_sync.engine.fitness import check_columns, check_equality, check_names, check_stamps
-from powerca_sync.engine.office import Scope, ancestors
+from powerca_sync.engine.office import Scope
+from powerca_sync.engine.resolve import unreadable_columns
 from powerca_sync.errors import SchemaMismatchError
 from powerca_sync.tables import OWNER, PHONE, STAMPS, Reference, Strategy, TableSpec
 
@@ -168,12 +169,13 @@ class TableMapping:
 
 
 def map_table(spec: TableSpec, *, sources: Mapping[str, Table], scope: Scope) -> TableMapping:
-    """The mapping of one table, or a `SchemaMismatchError` that says what the two sides and the spec disagree on.
+    """Returns the mapping of one table.
 
-    `sources` has the source's tables by desktop name; the target's are in `scope`.
+    `spec` and the specs of `scope` are resolved; `sources` has the source's tables by desktop name, `scope` the
+    target's. Raises `SchemaMismatchError`, which says what the two databases and the spec disagree on.
     """
     if spec.desktop not in sources:
-        raise SchemaMismatchError(f"Table `{spec.desktop}` does not exist at the source, or its user may not see it.")
+        raise SchemaMismatchError(f"Table `{spec.desktop}` does not exist on the desktop, or its user may not see it.")
     source, target = sources[spec.desktop], scope.table(spec.mobile)
     if target.kind not in (PLAIN, PARTITIONED):
         raise SchemaMismatchError(f"`{spec.mobile}` is not a table at the target, which rows could be merged into.")
@@ -261,6 +263,12 @@ def map_back(
         if from_source is None or column.name in spec.skip or column.generated or column.identity == "a":
             continue
         synced.append(_synced(back, from_source, column, place=len(synced)))
+    for expression in back.expressions:
+        if lacking := unreadable_columns(expression.forward, source):
+            raise SchemaMismatchError(
+                f"Table `{spec.mobile}`: the spec computes `{expression.column}` for the desktop from "
+                f"{', '.join(lacking)}, which mobile lacks. Add the column on mobile, or change the expression."
+            )
     if not {column.name for column in synced}.issuperset(spec.key):
         # A key that the target makes itself says nothing of the phone's row.
         back = dataclasses.replace(back, key=())
@@ -275,17 +283,6 @@ def _from_phone(source: Table) -> Aside:
         type="boolean",
         read=sql.SQL("coalesce({}::text = {}, false)").format(sql.Identifier("s", source.required(OWNER).name), PHONE),
     )
-
-
-def tables_needed(spec: TableSpec, specs: Sequence[TableSpec]) -> tuple[str, ...]:
-    """Mobile names of every target table that syncing `spec` has to know about, itself first."""
-    checked = (reference.parent for reference in spec.references if not reference.order_only)
-    looked_up = (lookup.table for lookup in spec.lookups)
-    direct = dict.fromkeys((spec.mobile, *checked, *looked_up, *ancestors(spec, specs)))
-    by_name = {one.mobile: one for one in specs}
-    for name in tuple(direct):
-        direct |= dict.fromkeys(ancestors(by_name.get(name, spec), specs))
-    return tuple(direct)
 
 
 #: Types whose text in COPY is that of a cast to text (`char(n)` aside from its padding).

@@ -24,6 +24,19 @@ class Office:
     orgs: tuple[str, ...] | None
     #: The desktop's table that has them.
     table: str = ""
+    #: Whether specs say what an office is, and the desktop has no such table: its organisations are not known.
+    unlisted: bool = False
+    #: Whether no other desktop is registered in the mobile database.
+    alone: bool = True
+
+    @property
+    def claims(self) -> tuple[str, ...]:
+        """What this desktop is registered by: its organisations, or `WITHOUT_ORGANISATIONS`; nothing if not split."""
+        return (WITHOUT_ORGANISATIONS,) if self.unlisted else self.orgs or ()
+
+
+#: Registers a desktop that has no table of organisations; no organisation has this key.
+WITHOUT_ORGANISATIONS = "*"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +51,10 @@ class Scope:
     planned: Mapping[tuple[str, str], sql.Identifier] = dataclasses.field(default_factory=dict)
 
     def holds(self, spec: TableSpec, alias: str) -> sql.Composable:
-        """A condition on `alias`, a row of the table of `spec`; NULL where the row leads to no office."""
+        """A condition on `alias`, a row of the table of `spec`: it belongs to this office.
+
+        A row whose reference names no row of known office belongs to the only registered desktop; to none of several.
+        """
         if self.office.orgs is None or spec.office is None:
             return sql.SQL("TRUE")
         upward = office_reference(spec, self.specs)
@@ -48,7 +64,10 @@ class Scope:
         above = f"{alias}_up"
         parent = spec_named(self.specs, upward.parent)
         table = self.table(upward.parent)
-        return sql.SQL("EXISTS (SELECT FROM {parent} AS {above} WHERE {link} AND {holds})").format(
+        condition = "EXISTS (SELECT FROM {parent} AS {above} WHERE {link} AND {holds})"
+        if self.office.alone:
+            condition = "NOT EXISTS (SELECT FROM {parent} AS {above} WHERE {link} AND NOT {holds})"
+        return sql.SQL(condition).format(
             parent=self.rows(table.schema, table.name),
             above=sql.Identifier(above),
             link=equal(
@@ -68,22 +87,22 @@ class Scope:
         """Facts about a target table; `SchemaMismatchError` if it does not exist."""
         if mobile not in self.tables:
             raise SchemaMismatchError(
-                f"Table `{mobile}` does not exist at the target. Create it there, or take its spec out."
+                f"Table `{mobile}` does not exist on mobile. Create it there, or take its spec out."
             )
         return self.tables[mobile]
 
 
 def read_office(source: Cursor, specs: Sequence[TableSpec], identity: str) -> Office:
-    """Whose organisations the source (known by `identity`) has; None where no spec says what an office is."""
+    """Returns whose organisations the source (known by `identity`) has; None where no spec says what an office is.
+
+    `specs` are resolved. Raises `SchemaMismatchError` if the table of organisations has no usable key.
+    """
     spec = _defining_offices(specs)
     if spec is None:
         return Office(identity=identity, orgs=None)
     tables = read_tables(source, [spec.desktop])
     if spec.desktop not in tables:
-        raise SchemaMismatchError(
-            f"Table `{spec.desktop}` does not exist at the source ({identity}), so that its organisations are "
-            "unknown. Nothing was read. Check that the settings name the right database."
-        )
+        return Office(identity=identity, orgs=None, table=spec.desktop, unlisted=True)
     table = tables[spec.desktop]
     key = sql.Identifier(spec.key[0])
     number = table.required(spec.key[0]).base == "numeric"
@@ -112,8 +131,8 @@ def as_the_target_has_it(
 def organisations_there(office: Office, specs: Sequence[TableSpec], tables: Mapping[str, Table]) -> sql.Composed:
     """A query for the organisations in the target's text form: `01` and `1` are one if they are numbers there."""
     spec = _defining_offices(specs)
-    if spec is None or office.orgs is None:
-        return sql.SQL("SELECT NULL::text WHERE {}").format(False)
+    if spec is None or office.orgs is None or spec.mobile not in tables:
+        return sql.SQL("SELECT o FROM unnest({}::text[]) AS o ORDER BY 1").format(list(office.claims))
     column = Scope(office=office, specs=specs, tables=tables).table(spec.mobile).required(spec.key[0])
     return sql.SQL("SELECT DISTINCT o::{}::text FROM unnest({}::text[]) AS o ORDER BY 1").format(
         sql.SQL(column.type),  # format_type() quotes it
@@ -149,18 +168,11 @@ def office_reference(spec: TableSpec, specs: Sequence[TableSpec]) -> Reference |
     return None
 
 
-def ancestors(spec: TableSpec, specs: Sequence[TableSpec]) -> tuple[str, ...]:
-    """Mobile names of the tables between `spec` and its office."""
-    upward = office_reference(spec, specs)
-    return () if upward is None else (upward.parent, *ancestors(spec_named(specs, upward.parent), specs))
-
-
-def belongs(spec: TableSpec, specs: Sequence[TableSpec], office: Office, alias: str, *, alone: bool) -> sql.Composable:
+def belongs(spec: TableSpec, specs: Sequence[TableSpec], office: Office, alias: str) -> sql.Composable:
     """A condition on `alias`, a phone's row: true where it is this office's, false where another's, else NULL.
 
-    A row that leads to no organisation is of the office of whoever made it; if that is not known either, and this
-    office is `alone`, of this one. Needs no facts about the tables: links are compared as text, and phones' rows are
-    few.
+    A row that leads to no organisation belongs to the office of whoever made it; if that is not known either, to the
+    only registered desktop. `spec` and `specs` are resolved. Links are compared as text, because phones' rows are few.
     """
     if office.orgs is None or spec.office is None:
         return sql.SQL("TRUE")
@@ -172,7 +184,7 @@ def belongs(spec: TableSpec, specs: Sequence[TableSpec], office: Office, alias: 
                 f"Table `{spec.mobile}`: `made_by` names `{spec.made_by}`, for which there is no reference. Add one."
             )
         verdicts.append(_above(maker, specs, office, alias))
-    if alone:
+    if office.alone:
         verdicts.append(sql.SQL("TRUE"))
     return sql.SQL("coalesce({})").format(sql.SQL(", ").join(verdicts))
 

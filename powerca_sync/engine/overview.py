@@ -4,10 +4,10 @@ import contextlib
 import dataclasses
 from collections.abc import Sequence
 
+from powerca_sync.engine.context import open_context
 from powerca_sync.engine.database import connect
 from powerca_sync.engine.result import Options
 from powerca_sync.engine.reverse_status import ReverseStatus, read_reverse_status
-from powerca_sync.engine.setup import identify_office
 from powerca_sync.engine.status import TableStatus, read_status
 from powerca_sync.errors import SyncError
 from powerca_sync.settings import Settings
@@ -37,13 +37,13 @@ def read_overview(settings: Settings, specs: Sequence[TableSpec]) -> Overview:
     A desktop that does not answer is no error: mobile knows most of it. Raises a `SyncError` if mobile does not answer.
     """
     with contextlib.closing(connect(settings.mobile)) as mobile:
-        office, phones, problem = None, None, None
+        context, phones, problem = None, None, None
         try:
             with contextlib.closing(connect(settings.desktop)) as desktop:
-                office = identify_office(desktop, mobile, specs)
+                context = open_context(desktop, mobile, specs)
                 phones = read_reverse_status(
                     source=mobile, target=desktop, specs=specs, options=Options(timezone=settings.timezone)
                 )
         except SyncError as exc:
             problem = f"{exc} What follows counts the rows of all offices."
-        return Overview(tables=read_status(mobile, specs, office), phones=phones, problem=problem)
+        return Overview(tables=read_status(mobile, specs, context), phones=phones, problem=problem)

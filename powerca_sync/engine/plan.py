@@ -15,8 +15,9 @@ import psycopg
 from psycopg import sql
 
 from powerca_sync.engine import state
-from powerca_sync.engine.accounting import account
-from powerca_sync.engine.catalog import Column, Table, read_tables
+from powerca_sync.engine.accounting import account, nothing_to_sync
+from powerca_sync.engine.catalog import Column, Table
+from powerca_sync.engine.context import Catalogs, read_catalogs
 from powerca_sync.engine.database import Connection, Cursor, one_row, timezone_of, transaction
 from powerca_sync.engine.extract import TableExtract
 from powerca_sync.engine.failures import explained
@@ -27,10 +28,10 @@ from powerca_sync.engine.planned import PlannedTables
 from powerca_sync.engine.ready import Counted, Ready
 from powerca_sync.engine.result import ForwardResult, Options
 from powerca_sync.engine.statements import preview as statements
-from powerca_sync.engine.steps import TableRun, tables_wanted
+from powerca_sync.engine.steps import TableRun
 from powerca_sync.engine.validation import rejections
 from powerca_sync.errors import SyncError, UnsafeTargetError
-from powerca_sync.tables import TableSpec, in_order
+from powerca_sync.tables import TableSpec, in_order, needed_tables
 
 #: Rows of each kind that are shown.
 SAMPLES = 5
@@ -139,15 +140,23 @@ class _Planner:
         self.target = target
         self.specs = specs
         self.options = options
-        tables = read_tables(target, [spec.mobile for spec in specs])
-        self.earlier = PlannedTables(target, wanted=[one.spec for one in self.wanted], specs=specs, tables=tables)
+        with explained("planning the run: reading the source"):
+            self.catalogs = read_catalogs(source, target, specs)
+        resolved = self.catalogs.resolution
+        self.earlier = PlannedTables(
+            target,
+            wanted=[resolved[one.spec.mobile].spec for one in self.wanted],
+            specs=self.catalogs.specs,
+            tables=self.catalogs.targets,
+        )
 
     def plans(self) -> Iterator[TablePlan]:
         left_out: set[str] = set()
         for what in self.wanted:
-            missing = [name for name in what.spec.depends_on if name in left_out]
+            resolved = self.catalogs.resolution[what.spec.mobile]
+            missing = [name for name in needed_tables(resolved.spec) if name in left_out]
             if missing:
-                error = f"it comes after {', '.join(missing)}"
+                error = f"it needs the rows of {', '.join(missing)}"
                 plan = TablePlan(table=what.spec.mobile, prospect=Prospect.SKIPPED, error=error)
             else:
                 plan = self._plan_or_error(what)
@@ -179,9 +188,11 @@ class _Planner:
             target=self.target,
             specs=self.specs,
             options=self.options,
-            tables=read_tables(self.target, tables_wanted(what.spec, self.specs)),
+            tables=self.catalogs.targets,
         )
-        run.earlier = self.earlier
+        run.earlier, run.catalogs = self.earlier, self.catalogs
+        if run.look().absent:
+            return TablePlan(table=what.spec.mobile, prospect=Prospect.READY, foreseen=nothing_to_sync(run))
         ready = run.prepare(all_is_read=lambda: None)
         plan = run.plan(ready)
         merged = MergeResult(
@@ -255,6 +266,9 @@ class _PlannedRun(TableRun):
         super().__init__(what, source=source, target=target, specs=specs, options=options, tables=tables)
         self.refusals: list[str] = []
 
+    def read_catalogs(self) -> Catalogs:
+        return self.catalogs
+
     def scope(self, office: Office) -> Scope:
         return dataclasses.replace(super().scope(office), planned=self.earlier.rows)
 
@@ -263,10 +277,13 @@ class _PlannedRun(TableRun):
         office = as_the_target_has_it(self.target, office, self.specs, self.tables)
         if not state.is_remembered(self.target):
             return office, state.TableState()
-        state.check_claim(self.target, office)
+        office = state.check_registration(self.target, office, unscoped=self._unscoped)
         lookups = [lookup.table for lookup in self.spec.lookups]
         before = state.read_state(self.target, office, self.spec.mobile, lookups)
         return office, self.earlier.as_remembered_then(before, lookups)
+
+    def _unscoped(self) -> Sequence[str]:
+        return self.catalogs.resolution.unscoped
 
     @contextlib.contextmanager
     def guarded(self) -> Iterator[None]:

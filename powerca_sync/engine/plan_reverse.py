@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 
 import psycopg
 from psycopg import sql
+from typing_extensions import override
 
 from powerca_sync.engine import ledger
 from powerca_sync.engine.database import Connection, Cursor, configure, one_row, timezone_of, transaction
@@ -19,7 +20,6 @@ from powerca_sync.engine.encoding import speak_as_stored
 from powerca_sync.engine.extract import TablePull
 from powerca_sync.engine.failures import explained
 from powerca_sync.engine.mapping import TableMapping
-from powerca_sync.engine.office import Office
 from powerca_sync.engine.plan import SAMPLES, Change, Prospect
 from powerca_sync.engine.result import Options, ReverseResult
 from powerca_sync.engine.reverse import Pull
@@ -109,9 +109,13 @@ def _plan_or_error(pull: "_PlannedPull") -> PullPlan:
 def _plan(pull: "_PlannedPull") -> PullPlan:
     # A table before this one was read in the office's zone.
     configure(pull.source, {"TimeZone": "UTC"})
+    notes = pull.resolve()
+    if not pull.has_phone_rows:
+        return PullPlan(table=pull.spec.mobile, prospect=Prospect.READY, foreseen=pull.nothing_to_pull(notes))
     found, staged, adopted = pull.prepare(all_is_read=lambda: None)
     (inserts,) = one_row(pull.target, statements.number_inserts())
     foreseen = pull.account(found, staged, adopted=adopted, pulled=inserts, altered=0)
+    foreseen = dataclasses.replace(foreseen, notes=notes)
     samples: tuple[Change, ...] = ()
     if inserts:
         pull.target.execute(statements.sample_inserts(found.mapping, SAMPLES))
@@ -166,10 +170,7 @@ class _PlannedPull(Pull):
         except UnsafeTargetError as exc:
             self.refusals.append(str(exc))
 
-    def _map(self) -> tuple[Office, TableMapping]:
-        office, mapping = super()._map()
-        scope = dataclasses.replace(mapping.scope, planned=self.rows)
-        return office, dataclasses.replace(mapping, scope=scope)
-
-    def _warn(self, sentence: str) -> None:
-        self.warnings.append(sentence)
+    @override
+    def _map(self) -> TableMapping:
+        mapping = super()._map()
+        return dataclasses.replace(mapping, scope=dataclasses.replace(mapping.scope, planned=self.rows))

@@ -2,18 +2,19 @@
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 
 from psycopg import sql
 
 from powerca_sync.engine import ledger
-from powerca_sync.engine.catalog import schema_and_name
+from powerca_sync.engine.context import Context, read_context
 from powerca_sync.engine.database import Connection, Timeouts, transaction
-from powerca_sync.engine.extract import read_snapshot
 from powerca_sync.engine.failures import explained
-from powerca_sync.engine.office import belongs, read_office
+from powerca_sync.engine.office import belongs
 from powerca_sync.engine.sql import load
 from powerca_sync.engine.statements import phones as phone_statements
-from powerca_sync.tables import TableSpec
+from powerca_sync.errors import SyncError
+from powerca_sync.tables import OWNER, TableSpec
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,40 +30,58 @@ class Probe:
 def probe(*, source: Connection, target: Connection, specs: Sequence[TableSpec], seconds: float = 5) -> Probe:
     """Compare the phones' rows (at `source`) with what the last pull of each table recorded (at `target`).
 
-    Each statement is given `seconds`. Only reads. Tables that were never pulled are pending; those whose spec switches
-    the way back off are not looked at. Raises a `SyncError`.
+    Each statement is given `seconds`. Only reads. Tables that were never pulled are pending, and so are those that
+    cannot be reverse-synced: a run says why. Those whose spec switches the way back off, and those in which mobile
+    cannot have phone rows, are left out. Raises a `SyncError`.
     """
     timeouts = Timeouts(statement=seconds, lock=seconds)
     wanted = [spec for spec in specs if spec.reverse]
-    with explained("looking at what was pulled"):
-        if not ledger.is_prepared(target):
-            return Probe(pending=tuple(spec.mobile for spec in wanted), rows={})
-        with transaction(target, timezone="UTC", timeouts=timeouts, snapshot=True) as cursor:
-            office = read_office(cursor, specs, read_snapshot(cursor).identity)
-            cursor.execute(load("last_pulls.sql"), {"tables": [spec.desktop for spec in wanted]})
-            pulls = dict(zip((spec.mobile for spec in wanted), cursor.fetchall(), strict=True))
-    known = [spec for spec in wanted if pulls[spec.mobile][0] is not None]
-    found: dict[str, tuple[int, str]] = {}
-    if known:
-        digests = (
-            sql.SQL("SELECT {} AS name, d.* FROM ({}) AS d").format(
-                spec.mobile,
-                phone_statements.digest(
-                    sql.Identifier(*schema_and_name(spec.mobile)),
-                    belongs(spec, specs, office, "s", alone=pulls[spec.mobile][1]),
-                ),
-            )
-            for spec in known
-        )
-        with (
-            explained("looking for new phone rows"),
-            transaction(source, timezone="UTC", timeouts=timeouts, snapshot=True) as cursor,
-        ):
-            cursor.execute(sql.SQL("\nUNION ALL\n").join(digests))
-            found = {name: (rows, digest) for name, rows, _, digest in cursor.fetchall()}
+    with (
+        explained("looking at what was pulled"),
+        transaction(target, timezone="UTC", timeouts=timeouts, snapshot=True) as here,
+        explained("looking for new phone rows"),
+        transaction(source, timezone="UTC", timeouts=timeouts, snapshot=True) as there,
+    ):
+        with explained("looking at what was pulled"):
+            context = read_context(here, there, specs, at_mobile=partial(explained, "looking for new phone rows"))
+            wanted = [spec for spec in wanted if _has_phone_rows(spec, context)]
+            if not ledger.is_prepared(target):
+                return Probe(pending=tuple(spec.mobile for spec in wanted), rows={})
+            here.execute(load("last_pulls.sql"), {"tables": [spec.desktop for spec in wanted]})
+            digests = dict(zip((spec.mobile for spec in wanted), here.fetchall(), strict=True))
+        known = [spec for spec in wanted if digests[spec.mobile][0] is not None and _can_be_pulled(spec, context)]
+        found: dict[str, tuple[int, str]] = {}
+        if known:
+            there.execute(sql.SQL("\nUNION ALL\n").join(_digest(spec, context) for spec in known))
+            found = {name: (rows, digest) for name, rows, _, digest in there.fetchall()}
     return Probe(
         pending=tuple(
-            spec.mobile for spec in wanted if spec.mobile not in found or found[spec.mobile][1] != pulls[spec.mobile][0]
+            spec.mobile
+            for spec in wanted
+            if spec.mobile not in found or found[spec.mobile][1] != digests[spec.mobile][0]
         ),
         rows={name: rows for name, (rows, _) in found.items()},
     )
+
+
+def _has_phone_rows(spec: TableSpec, context: Context) -> bool:
+    """Whether mobile can have rows that phones made; a missing table counts, so that a run says that it is missing."""
+    if context.catalogs.resolution[spec.mobile].absent:
+        return False
+    table = context.catalogs.targets.get(spec.mobile)
+    return table is None or table.column(OWNER) is not None
+
+
+def _can_be_pulled(spec: TableSpec, context: Context) -> bool:
+    """Whether a run would look at the rows, rather than say why it cannot."""
+    try:
+        context.require(spec)
+    except SyncError:
+        return False
+    return True
+
+
+def _digest(spec: TableSpec, context: Context) -> sql.Composed:
+    ours = belongs(context.require(spec), context.specs, context.office, "s")
+    digest = phone_statements.digest(context.catalogs.targets[spec.mobile].identifier, ours)
+    return sql.SQL("SELECT {} AS name, d.* FROM ({}) AS d").format(spec.mobile, digest)

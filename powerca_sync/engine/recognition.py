@@ -8,17 +8,17 @@ from collections.abc import Generator, Sequence
 from psycopg import sql
 
 from powerca_sync.engine import ledger
-from powerca_sync.engine.catalog import Table, read_tables
+from powerca_sync.engine.catalog import Table
+from powerca_sync.engine.context import Context, read_context
 from powerca_sync.engine.database import Cursor, one_row
-from powerca_sync.engine.extract import TablePull, read_snapshot
+from powerca_sync.engine.extract import TablePull
 from powerca_sync.engine.failures import explained
 from powerca_sync.engine.mapping import TableMapping, map_back
-from powerca_sync.engine.office import Office, Scope, as_the_target_has_it, belongs, read_office
+from powerca_sync.engine.office import belongs
 from powerca_sync.engine.staging import read_rows
 from powerca_sync.engine.statements import ledger as ledger_statements
 from powerca_sync.engine.statements import phones as phone_statements
-from powerca_sync.errors import SchemaMismatchError
-from powerca_sync.tables import STAMPS, TableSpec
+from powerca_sync.tables import OWNER, STAMPS, TableSpec
 
 logger = logging.getLogger(__name__)
 
@@ -58,14 +58,13 @@ class Recognition:
         self.target = target
         self.specs = specs
         self.warnings: list[str] = []
+        self.context: Context
 
     def look(self, *, record: bool = True) -> Found:
         """Hold the phones' rows against the ledger, and, to `record` it, bring its entries up to date."""
-        office, mapping = self._map()
-        source = mapping.source
-        with self.reading():
-            alone = ledger.check_claim(self.source, office)
-        ours = belongs(self.spec, self.specs, office, "s", alone=alone)
+        context, mapping = self.context, self._map()
+        source, alone = mapping.source, context.office.alone
+        ours = belongs(self.spec, context.specs, context.office, "s")
         with self.reading():
             _, unassigned, digest = one_row(self.source, phone_statements.digest(source.identifier, ours))
         columns = tuple(column.name for column in mapping.synced if column.name not in STAMPS)
@@ -122,22 +121,36 @@ class Recognition:
             by_content=lost or last.is_lost,
         )
 
-    def _map(self) -> tuple[Office, TableMapping]:
-        office = read_office(self.target, self.specs, read_snapshot(self.target).identity)
-        targets = read_tables(self.target, [self.spec.desktop])
-        offices = [spec.mobile for spec in self.specs if spec.defines_offices]
-        with self.reading():
-            sources = read_tables(self.source, dict.fromkeys([self.spec.mobile, *offices]))
-            office = as_the_target_has_it(self.source, office, self.specs, sources)
-        for side, name, tables in (("source", self.spec.mobile, sources), ("target", self.spec.desktop, targets)):
-            if name not in tables:
-                raise SchemaMismatchError(
-                    f"Table `{name}` does not exist at the {side}, or its user may not see it. Create it there, or "
-                    f"switch the way back off for it (`reverse=False` in its spec)."
-                )
-        scope = Scope(office=office, specs=self.specs, tables=sources)
-        mapping = map_back(self.spec, source=sources[self.spec.mobile], target=targets[self.spec.desktop], scope=scope)
-        return office, mapping
+    def resolve(self) -> tuple[str, ...]:
+        """Resolve the specs against both catalogs, before anything else; returns how the table was resolved.
+
+        Raises a `SyncError` if the table cannot be reverse-synced.
+        """
+        self.context = read_context(self.target, self.source, self.specs, only=self.what.spec, at_mobile=self.reading)
+        resolved = self.context.catalogs.resolution[self.what.spec.mobile]
+        self.spec = self.limited(self.context.require(self.what.spec))
+        if not self.has_phone_rows and not resolved.absent:
+            return (*resolved.notes, f"mobile's `{self.spec.mobile}` has no column `{OWNER}`: no row is a phone's")
+        return resolved.notes
+
+    def limited(self, spec: TableSpec) -> TableSpec:
+        """The same spec, with limits that are set otherwise."""
+        return spec
+
+    @property
+    def has_phone_rows(self) -> bool:
+        """Whether mobile can have rows that phones made; known after `resolve`."""
+        table = self.context.catalogs.targets.get(self.spec.mobile)
+        return table is not None and table.column(OWNER) is not None
+
+    def _map(self) -> TableMapping:
+        catalogs = self.context.catalogs
+        return map_back(
+            self.spec,
+            source=catalogs.targets[self.spec.mobile],
+            target=catalogs.sources[self.spec.desktop],
+            scope=self.context.scope,
+        )
 
     def warn(self, sentence: str) -> None:
         """Something for a person to look at; goes into the result and the log."""

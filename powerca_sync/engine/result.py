@@ -50,54 +50,56 @@ class ForwardResult:
     mode_requested: Mode
     mode_effective: Mode
     #: Why the effective mode is another one; empty otherwise.
-    mode_reason: str
-    extracted: int
+    mode_reason: str = ""
+    extracted: int = 0
     #: Of them, accepted by staging.
-    staged: int
-    inserted: int
-    updated: int
-    unchanged: int
+    staged: int = 0
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
     #: Staged rows for which a phone's row, or nobody's, stands on the target.
-    kept_mobile: int
+    kept_mobile: int = 0
     #: Rows that phones made and the source got by a pull.
-    echo: int
-    quarantined: int
+    echo: int = 0
+    quarantined: int = 0
     #: Exact copies of a row that may be there once only.
-    superseded: int
-    deleted: int
+    superseded: int = 0
+    deleted: int = 0
     #: Rows of the target kept: gone from the source, but the spec keeps them.
-    stale: int
+    stale: int = 0
     #: Kept because their source row is in quarantine.
-    held: int
+    held: int = 0
     #: Kept because other rows depend on them, or because the target refused to delete them.
-    kept_referenced: int
+    kept_referenced: int = 0
     #: Rows of this office on the target that are neither the desktop's nor a phone's; never touched. None where they
     #: were not counted: an incremental run looks at no rows but those that changed.
-    kept_other: int | None
+    kept_other: int | None = None
     #: Rows of this office on the target that phones made; None where they were not counted.
-    phone_rows: int | None
+    phone_rows: int | None = None
     #: Phone rows written by this run all the same: by a trigger of the target.
-    phone_rows_written: int
+    phone_rows_written: int = 0
     #: Of the quarantined, those whose reference leads nowhere.
-    filtered: int
+    filtered: int = 0
     #: Rows of the source's table, now or when all of them were read.
-    rows_at_source: int
+    rows_at_source: int = 0
     #: Rows of this office on the target afterwards; None where they were not counted.
-    rows_at_target: int | None
-    rejections: tuple[Rejections, ...]
+    rows_at_target: int | None = None
+    rejections: tuple[Rejections, ...] = ()
     #: The first quarantined rows of each reason.
-    samples: tuple[Quarantined, ...]
+    samples: tuple[Quarantined, ...] = ()
     #: Keys of the first rows that phones and the office hold with different content.
-    conflicts: tuple[str, ...]
-    conflicting: int
-    lookups: tuple[LookupResult, ...]
-    warnings: tuple[str, ...]
+    conflicts: tuple[str, ...] = ()
+    conflicting: int = 0
+    lookups: tuple[LookupResult, ...] = ()
+    #: How the spec was resolved, where that differs from the declared one.
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     #: Columns of the target that travel.
-    columns: tuple[Column, ...]
+    columns: tuple[Column, ...] = ()
     #: Read from the source.
-    bytes: int
+    bytes: int = 0
     #: Seconds by phase, in order.
-    seconds: Mapping[str, float]
+    seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @property
     def written(self) -> int:
@@ -126,39 +128,41 @@ class ReverseResult:
     #: Mobile name.
     table: str
     #: The phones' rows of this office on mobile.
-    seen: int
+    seen: int = 0
     #: Inserted on the desktop.
-    pulled: int
+    pulled: int = 0
     #: Pulled before, as the ledger says.
-    already_there: int
+    already_there: int = 0
     #: Found on the desktop with the same content, and entered into the ledger.
-    adopted: int
+    adopted: int = 0
     #: In quarantine because the desktop has another row of the same key.
-    conflicts: int
+    conflicts: int = 0
     #: In quarantine for any other reason.
-    quarantined: int
+    quarantined: int = 0
     #: Of those already there: edited on mobile after their pull; the desktop keeps what was pulled.
-    changed_after_pull: int
+    changed_after_pull: int = 0
     #: Of those already there: no longer on the desktop.
-    missing_after_pull: int
+    missing_after_pull: int = 0
     #: Phone rows without an office of which nobody can say whose they are; not among the seen.
-    unassigned: int
+    unassigned: int = 0
     #: Pulled before, and gone from mobile since.
-    gone: int
+    gone: int = 0
     #: Of the pulled: the desktop changed the row as it took it.
-    altered: int
-    rejections: tuple[Rejections, ...]
+    altered: int = 0
+    rejections: tuple[Rejections, ...] = ()
     #: The first quarantined rows of each reason.
-    samples: tuple[Quarantined, ...]
+    samples: tuple[Quarantined, ...] = ()
     #: The first conflicts.
-    conflict_samples: tuple[Conflict, ...]
+    conflict_samples: tuple[Conflict, ...] = ()
     #: Keys of the first rows changed, and of the first missing, after their pull.
-    changed_keys: tuple[str, ...]
-    missing_keys: tuple[str, ...]
-    warnings: tuple[str, ...]
+    changed_keys: tuple[str, ...] = ()
+    missing_keys: tuple[str, ...] = ()
+    #: How the spec was resolved, where that differs from the declared one.
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     #: Columns of the desktop that travel.
-    columns: tuple[Column, ...]
+    columns: tuple[Column, ...] = ()
     #: Read from mobile.
-    bytes: int
+    bytes: int = 0
     #: Seconds by phase, in order.
-    seconds: Mapping[str, float]
+    seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)

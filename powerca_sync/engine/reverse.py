@@ -18,6 +18,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 
 from psycopg import sql
+from typing_extensions import override
 
 from powerca_sync.engine import guards, ledger, state, validation
 from powerca_sync.engine.database import Connection, Cursor, configure, one_row, timezone_of, transaction
@@ -105,6 +106,11 @@ class Pull(Recognition):
         self.seconds: dict[str, float] = defaultdict(float)
 
     def carry_out(self, *, all_is_read: Callable[[], None]) -> ReverseResult:
+        notes = self.resolve()
+        for note in notes:
+            logger.info("%s: %s.", self.spec.mobile, note)
+        if not self.has_phone_rows:
+            return self.nothing_to_pull(notes)
         found, staged, adopted = self.prepare(all_is_read=all_is_read)
         mapping = found.mapping
         with self._phase("insert"):
@@ -127,7 +133,15 @@ class Pull(Recognition):
                 pulled=pulled,
             )
         logger.info("%s: pulled %d of %d phone rows.", self.spec.mobile, pulled, found.seen)
-        return dataclasses.replace(result, seconds=dict(self.seconds))
+        return dataclasses.replace(result, notes=notes, seconds=dict(self.seconds))
+
+    @override
+    def limited(self, spec: TableSpec) -> TableSpec:
+        return guards.with_limits(spec, self.options.limits)
+
+    def nothing_to_pull(self, notes: tuple[str, ...]) -> ReverseResult:
+        """The result for a table in which no row can be a phone's."""
+        return ReverseResult(table=self.spec.mobile, notes=notes, seconds=dict(self.seconds))
 
     def prepare(self, *, all_is_read: Callable[[], None]) -> tuple[Found, Staged, int]:
         """Leave in staging what is to be inserted; answers what was found, staged, and how many rows were adopted."""
@@ -169,6 +183,7 @@ class Pull(Recognition):
             conflict_samples=self._conflicts() if conflicts else (),
             changed_keys=found.changed_keys,
             missing_keys=found.missing_keys,
+            notes=(),
             warnings=tuple(self.warnings),
             columns=found.mapping.staged,
             bytes=staged.bytes,

@@ -4,15 +4,12 @@ import dataclasses
 from collections.abc import Sequence
 from datetime import datetime
 
-from psycopg import sql
-
 from powerca_sync.engine import ledger
-from powerca_sync.engine.catalog import schema_and_name
 from powerca_sync.engine.database import Connection, one_row, timezone_of, transaction
 from powerca_sync.engine.encoding import speak_as_stored
-from powerca_sync.engine.extract import TablePull, read_snapshot
+from powerca_sync.engine.extract import TablePull
 from powerca_sync.engine.failures import explained
-from powerca_sync.engine.office import belongs, read_office
+from powerca_sync.engine.office import belongs
 from powerca_sync.engine.recognition import Recognition
 from powerca_sync.engine.result import Options
 from powerca_sync.engine.sql import load
@@ -84,7 +81,11 @@ def _look(
         transaction(target, timezone=timezone, timeouts=options.timeouts) as target_cursor,
     ):
         speak_as_stored(target_cursor, options.encoding)
-        found = Recognition(TablePull(spec=spec), source_cursor, target_cursor, specs).look(record=False)
+        recognition = Recognition(TablePull(spec=spec), source_cursor, target_cursor, specs)
+        recognition.resolve()
+        if not recognition.has_phone_rows:
+            return ReverseStatus(table=spec.mobile)
+        found = recognition.look(record=False)
         last_pull, entries, known = one_row(target_cursor, load("held_back.sql"), {"table": spec.desktop})
     quarantine = tuple(Rejections(**entry) for entry in entries)
     return ReverseStatus(
@@ -110,9 +111,12 @@ def _count(
         transaction(target, timezone="UTC", timeouts=options.timeouts, snapshot=True) as target_cursor,
         transaction(source, timezone="UTC", timeouts=options.timeouts, snapshot=True) as source_cursor,
     ):
-        office = read_office(target_cursor, specs, read_snapshot(target_cursor).identity)
-        alone = ledger.check_claim(source_cursor, office)
-        ours = belongs(spec, specs, office, "s", alone=alone)
-        table = sql.Identifier(*schema_and_name(spec.mobile))
+        recognition = Recognition(TablePull(spec=spec), source_cursor, target_cursor, specs)
+        recognition.resolve()
+        if not recognition.has_phone_rows:
+            return ReverseStatus(table=spec.mobile)
+        context = recognition.context
+        ours = belongs(recognition.spec, context.specs, context.office, "s")
+        table = context.catalogs.targets[spec.mobile].identifier
         rows, unassigned, _ = one_row(source_cursor, phone_statements.digest(table, ours))
     return ReverseStatus(table=spec.mobile, phone_rows=rows, waiting=rows, unassigned=unassigned)

@@ -4,11 +4,10 @@ import dataclasses
 from collections.abc import Sequence
 
 from powerca_sync.engine import ledger, state
-from powerca_sync.engine.catalog import read_tables
+from powerca_sync.engine.context import open_context
 from powerca_sync.engine.database import Connection, Timeouts, transaction
-from powerca_sync.engine.extract import read_snapshot
 from powerca_sync.engine.failures import explained
-from powerca_sync.engine.office import Office, as_the_target_has_it, read_office
+from powerca_sync.engine.office import Office
 from powerca_sync.tables import TableSpec
 
 
@@ -23,21 +22,6 @@ class Introduction:
     office: Office
 
 
-def identify_office(source: Connection, target: Connection, specs: Sequence[TableSpec]) -> Office:
-    """Who the source is and whose organisations it has, as the target spells them; only reads."""
-    with (
-        explained("reading the organisations at the source"),
-        transaction(source, timezone="UTC", timeouts=Timeouts(), snapshot=True) as cursor,
-    ):
-        office = read_office(cursor, specs, read_snapshot(cursor).identity)
-    with (
-        explained("looking for the table of organisations at the target"),
-        transaction(target, timezone="UTC", timeouts=Timeouts(), snapshot=True) as cursor,
-    ):
-        tables = read_tables(cursor, [spec.mobile for spec in specs if spec.defines_offices])
-        return as_the_target_has_it(cursor, office, specs, tables)
-
-
 def introduce(
     *, source: Connection, target: Connection, specs: Sequence[TableSpec], accept: bool = False
 ) -> Introduction:
@@ -46,12 +30,14 @@ def introduce(
     Raises `UnsafeTargetError` if another desktop has one of the organisations, unless `accept`: then this one takes
     its place. Raises `ConfigurationError` where a role may not make what is missing; the target comes first.
     """
-    office = identify_office(source, target, specs)
+    context = open_context(source, target, specs, check=False)
+    office = context.office
     created = state.prepare_target(target)
     with (
         explained("claiming the organisations at the target"),
         transaction(target, timezone="UTC", timeouts=Timeouts()) as cursor,
     ):
-        state.claim_office(cursor, office, accept=accept)
+        unscoped = context.catalogs.resolution.unscoped
+        state.register_office(cursor, office, unscoped=lambda: unscoped, accept=accept)
     ledger_created = ledger.prepare_ledger(source) if any(spec.reverse for spec in specs) else None
     return Introduction(created=created, ledger_created=ledger_created, office=office)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 
 from powerca_sync.engine.database import Connection, Cursor, Question, Timeouts, ask, one_row, transaction
 from powerca_sync.engine.failures import explained
-from powerca_sync.engine.office import Office
+from powerca_sync.engine.office import WITHOUT_ORGANISATIONS, Office
 from powerca_sync.engine.sql import load
 from powerca_sync.errors import ConfigurationError, ContentionError, UnsafeTargetError
 
@@ -81,20 +81,69 @@ def lock(cursor: Cursor, name: str, held: str, *, wait: float) -> None:
         time.sleep(0.2)
 
 
-def claim_office(cursor: Cursor, office: Office, *, accept: bool = False) -> None:
-    """Record the office's organisations as its own; refuse them if another desktop has them.
+def register_office(
+    cursor: Cursor, office: Office, *, unscoped: Callable[[], Sequence[str]], accept: bool = False
+) -> None:
+    """Record the office's organisations as its own, once no other registration is under way.
 
-    With `accept` the other desktop is replaced, and what was remembered of its tables is forgotten.
+    `unscoped` returns the tables of this desktop whose rows cannot be told apart by office (mobile names); it is called
+    only if another desktop is registered. With `accept` the desktops that have one of the organisations are replaced,
+    and what was remembered of their tables is forgotten. Raises `UnsafeTargetError` if another desktop has one of the
+    organisations, or if rows of two desktops could not be told apart.
     """
     check_organisations(office)
-    if office.orgs is None:
+    if not office.claims:
         return
-    claim = {"office": office.identity, "orgs": list(office.orgs)}
+    cursor.execute(*_registration_lock(shared=False))
+    claim = {"office": office.identity, "orgs": list(office.claims)}
     if accept:
         cursor.execute(load("accept_office.sql"), claim)
-    if not check_claim(cursor, office):
-        cursor.execute(load("claim_office.sql"), claim)
-        check_claim(cursor, office)
+    if check_claim(cursor, office):
+        return
+    check_registration(cursor, office, unscoped=unscoped)
+    cursor.execute(load("claim_office.sql"), claim)
+    if not office.unlisted:
+        cursor.execute(
+            "DELETE FROM powerca_sync.office AS o WHERE o.office = %s AND o.org_id = %s",
+            [office.identity, WITHOUT_ORGANISATIONS],
+        )
+    check_claim(cursor, office)
+
+
+def _check_tells_apart(
+    office: Office, unscoped: Sequence[str], others: Sequence[tuple[str, bool, Sequence[str]]]
+) -> None:
+    """Raises `UnsafeTargetError` unless every table tells the rows of this office and of the `others` apart."""
+    tables = sorted({*unscoped, *(table for _, _, theirs in others for table in theirs)})
+    nameless = office.unlisted or any(unlisted for _, unlisted, _ in others)
+    if not (tables or nameless):
+        return
+    named = ", ".join(f"`{table}`" for table in tables) or "every table"
+    raise UnsafeTargetError(
+        f"Another desktop (`{others[0][0]}`) is registered in this mobile database, and the rows of two offices could "
+        f"not be told apart in {named}: no column leads to an organisation. Nothing was read, and this desktop "
+        f"(`{office.identity}`) is not registered. Add the office's column (`org_id`) to these tables on both "
+        "databases, use a mobile database of its own for this office, or take the tables out of the specs of both."
+    )
+
+
+def _registration_lock(*, shared: bool) -> Question:
+    """Keep out others that register a desktop; `shared`: only those."""
+    name = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
+    return sql.SQL("SELECT {}(hashtextextended('powerca_sync:registration', 0))").format(sql.SQL(name)), None
+
+
+def check_registration(cursor: Cursor, office: Office, *, unscoped: Callable[[], Sequence[str]]) -> Office:
+    """Returns the office, told whether it is alone; raises `UnsafeTargetError` if it could not be registered.
+
+    `unscoped` as in `register_office`. Only reads.
+    """
+    is_registered = check_claim(cursor, office)
+    cursor.execute(load("other_offices.sql"), {"office": office.identity})
+    others = cursor.fetchall()
+    if others and office.claims and not is_registered:
+        _check_tells_apart(office, unscoped(), others)
+    return dataclasses.replace(office, alone=not (others and office.claims))
 
 
 def check_organisations(office: Office) -> None:
@@ -109,38 +158,67 @@ def check_organisations(office: Office) -> None:
 
 def check_claim(cursor: Cursor, office: Office) -> bool:
     """Whether all of the organisations are claimed; raises `UnsafeTargetError` if another desktop has one of them."""
-    cursor.execute("SELECT org_id, office FROM powerca_sync.office WHERE org_id = ANY (%s)", [list(office.orgs or ())])
+    cursor.execute("SELECT org_id, office FROM powerca_sync.office WHERE org_id = ANY (%s)", [list(office.claims)])
     return _holds_all(office, dict(cursor.fetchall()))
+
+
+def has_offices(cursor: Cursor) -> bool:
+    """Whether any sync has prepared this mobile database for registering desktops."""
+    cursor.execute("SELECT to_regclass('powerca_sync.office') IS NOT NULL")
+    return cursor.fetchone() == (True,)
+
+
+def is_alone(cursor: Cursor, office: Office) -> bool:
+    """Whether no other desktop is registered."""
+    return bool(one_row(cursor, *_alone(office))[0])
+
+
+def _alone(office: Office) -> Question:
+    statement = "SELECT NOT EXISTS (SELECT FROM powerca_sync.office AS o WHERE o.office <> %s) OR %s"
+    return statement, [office.identity, not office.claims]
 
 
 def _holds_all(office: Office, holders: Mapping[str, str]) -> bool:
     others = sorted(org for org, holder in holders.items() if holder != office.identity)
     if others:
+        whose = "A desktop without organisations" if office.unlisted else f"Organisation {', '.join(others)}"
         raise UnsafeTargetError(
-            f"Organisation {', '.join(others)} belongs to another desktop (`{holders[others[0]]}`; this one is "
+            f"{whose} belongs to another desktop (`{holders[others[0]]}`; this one is "
             f"`{office.identity}`). Nothing was read. If this desktop has taken the other's place, for example after "
             "it was moved to a new machine, run `powerca-sync init --accept-source`."
         )
-    return holders.keys() >= set(office.orgs or ())
+    return holders.keys() >= set(office.claims)
 
 
 def recall(
-    cursor: Cursor, office: Office, table: str, lookups: Sequence[str], *, orgs: sql.Composed
+    cursor: Cursor,
+    office: Office,
+    table: str,
+    lookups: Sequence[str],
+    *,
+    orgs: sql.Composed,
+    unscoped: Callable[[], Sequence[str]],
+    shared: bool,
 ) -> tuple[Office, TableState]:
-    """Claim the organisations, and read what is remembered of a table (its mobile name): in one round trip, if all are
-    claimed.
+    """Register the office, and read what is remembered of a table (its mobile name): in one round trip, if registered.
 
-    `orgs` is a query for them as the target spells them, as the office then has them too. Raises `UnsafeTargetError`
-    if another desktop has one of them.
+    `orgs` is a query for its organisations as the target spells them, as the office then has them too; `unscoped` as in
+    `register_office`. With `shared` no other desktop can register until this transaction ends. Raises
+    `UnsafeTargetError` as `register_office` does.
     """
     check_organisations(office)
     claimed = sql.SQL("SELECT o.org_id, o.office FROM powerca_sync.office AS o WHERE o.org_id IN ({})").format(orgs)
-    spelled, holders, [remembered] = ask(cursor, (orgs, None), (claimed, None), _remembered(office, table, lookups))
+    spelled, holders, [(alone,)], [remembered] = ask(
+        cursor, (orgs, None), (claimed, None), _alone(office), _remembered(office, table, lookups)
+    )
     if office.orgs is not None:
         office = dataclasses.replace(office, orgs=tuple(org for (org,) in spelled))
-        if not _holds_all(office, dict(holders)):
-            claim_office(cursor, office)
-    return office, _table_state(remembered)
+    if not _holds_all(office, dict(holders)):
+        register_office(cursor, office, unscoped=unscoped)
+        (alone,) = one_row(cursor, *_alone(office))
+    elif shared:
+        _, [(alone,)] = ask(cursor, _registration_lock(shared=True), _alone(office))
+    return dataclasses.replace(office, alone=alone), _table_state(remembered)
 
 
 def is_remembered(cursor: Cursor) -> bool:
@@ -183,10 +261,14 @@ def run_record(
     mode: str,
     lookups: Mapping[str, int],
     changed: bool,
+    unscoped: bool,
     records: int,
     milliseconds: int,
 ) -> Question:
-    """Store where this run stood, in the transaction of its data. `rows_read` is None for an incremental run."""
+    """Store where this run stood, in the transaction of its data. `rows_read` is None for an incremental run.
+
+    `unscoped` says that the table's rows cannot be told apart by office.
+    """
     return load("record_run.sql"), {
         "office": office.identity,
         "table": table,
@@ -196,6 +278,7 @@ def run_record(
         "mode": mode,
         "lookups": Jsonb(lookups),
         "changed": changed,
+        "unscoped": unscoped,
         "records": records,
         "milliseconds": milliseconds,
     }

@@ -7,13 +7,15 @@ from datetime import datetime
 from psycopg import sql
 
 from powerca_sync.engine.catalog import Table, read_tables
+from powerca_sync.engine.context import Context
 from powerca_sync.engine.database import Connection, Cursor, Timeouts, one_row, transaction
 from powerca_sync.engine.failures import explained
 from powerca_sync.engine.office import Office, Scope
+from powerca_sync.engine.resolve import resolve
 from powerca_sync.engine.sql import load
 from powerca_sync.engine.statements.references import leads_nowhere
 from powerca_sync.engine.validation import Rejections
-from powerca_sync.tables import DESKTOP, OWNER, PHONE, Reference, TableSpec
+from powerca_sync.tables import DESKTOP, OWNER, PHONE, Reference, TableSpec, spec_named
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,13 +61,14 @@ class TableStatus:
 def read_status(
     target: Connection,
     specs: Sequence[TableSpec],
-    office: Office | None,
+    context: Context | None,
     *,
     only: Sequence[TableSpec] | None = None,
 ) -> tuple[TableStatus, ...] | None:
     """The status of each table of `only` (default: all), in their order; None if no sync ever prepared this target.
 
-    Counts rows and quarantine of that office only; without one, of all offices. Only reads, at one instant.
+    Counts rows and quarantine of the office of `context` only; without one (the desktop does not answer), of all
+    offices. Only reads, at one instant.
     """
     wanted = specs if only is None else only
     with (
@@ -75,13 +78,14 @@ def read_status(
         cursor.execute(load("state_exists.sql"))
         if cursor.fetchone() != (True,):
             return None
-        everybody = Office(identity="", orgs=None)
-        tables = read_tables(cursor, [spec.mobile for spec in specs])
-        scope = Scope(office=office or everybody, specs=specs, tables=tables)
-        cursor.execute(
-            load("status.sql"),
-            {"tables": [spec.mobile for spec in wanted], "office": office.identity if office else None},
-        )
+        if context is None:
+            tables = read_tables(cursor, [spec.mobile for spec in specs])
+            resolution = resolve(specs, sources=None, targets=tables)
+            scope = Scope(office=Office(identity="", orgs=None), specs=resolution.specs, tables=tables)
+        else:
+            scope = context.scope
+        office = context.office.identity if context else None
+        cursor.execute(load("status.sql"), {"tables": [spec.mobile for spec in wanted], "office": office})
         remembered = cursor.fetchall()
         return tuple(
             TableStatus(
@@ -92,7 +96,9 @@ def read_status(
                 seconds=None if milliseconds is None else milliseconds / 1000,
                 error=error,
                 quarantine=tuple(Rejections(**entry) for entry in quarantine),
-                contents=_count(cursor, spec, scope) if spec.mobile in tables else None,
+                contents=_count(cursor, spec_named(scope.specs, spec.mobile), scope)
+                if spec.mobile in scope.tables
+                else None,
             )
             for spec, (name, mode, last_sync, records, milliseconds, error, quarantine) in zip(
                 wanted, remembered, strict=True

@@ -15,7 +15,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from psycopg import sql
 
 from powerca_sync.engine import guards, state, validation
-from powerca_sync.engine.catalog import Table, read_tables
+from powerca_sync.engine.catalog import Table
+from powerca_sync.engine.context import Catalogs, check_route, read_catalogs
 from powerca_sync.engine.database import Cursor, one_row
 from powerca_sync.engine.differential import Differences, check_scope, find_differences, is_quiet, may_be_scoped
 from powerca_sync.engine.extract import (
@@ -29,10 +30,11 @@ from powerca_sync.engine.extract import (
     read_snapshot,
 )
 from powerca_sync.engine.failures import explained
-from powerca_sync.engine.mapping import TableMapping, map_table, tables_needed
+from powerca_sync.engine.mapping import TableMapping, map_table
 from powerca_sync.engine.merge import MergePlan, plan_merge
 from powerca_sync.engine.office import Office, Scope, fitting_there, organisations_there, read_office
 from powerca_sync.engine.ready import Counted, Ready
+from powerca_sync.engine.resolve import ResolvedSpec, Route
 from powerca_sync.engine.result import Options, Transfer
 from powerca_sync.engine.staging import Staged, read_rows, stage_rows
 from powerca_sync.engine.statements import differential as differential_statements
@@ -48,12 +50,6 @@ logger = logging.getLogger(__name__)
 WORTH_ANALYZING = 1_000
 #: A target that takes longer to answer, in seconds, is so far away that digests are worth their making.
 FAR = 0.01
-
-
-def tables_wanted(spec: TableSpec, specs: Sequence[TableSpec]) -> tuple[str, ...]:
-    """Mobile names of the target's tables of which a run of that table has to know."""
-    offices = (one.mobile for one in specs if one.defines_offices)
-    return tuple(dict.fromkeys((*tables_needed(spec, specs), *offices)))
 
 
 class TableRun:
@@ -72,12 +68,12 @@ class TableRun:
         options: Options,
         tables: Mapping[str, Table],
     ) -> None:
-        """`tables` are the target's, those of `tables_wanted`."""
+        """`specs` are the declared ones; `tables` are the target's, those of `tables_needed`."""
         self.what = what
         self.spec = guards.with_limits(what.spec, options.limits)
         self.source = source
         self.target = target
-        self.specs = specs
+        self.declared = self.specs = specs
         self.options = options
         self.tables = tables
         self.started = time.monotonic()
@@ -85,35 +81,79 @@ class TableRun:
         #: Seconds that the target took for next to no work.
         self.answered_in = 0.0
 
+    def look(self) -> ResolvedSpec:
+        """Fix the instant at which the source is read, read its catalog, and resolve the specs."""
+        with self.phase("look"):
+            with self.reading():
+                self.snapshot = read_snapshot(self.source)
+            self.catalogs = self.read_catalogs()
+            self.resolved = self.catalogs.resolution[self.what.spec.mobile]
+            self.specs = self.catalogs.specs
+            self.tables = self.catalogs.targets
+            self.spec = guards.with_limits(self.resolved.spec, self.options.limits)
+        for note in self.resolved.notes:
+            logger.info("%s: %s.", self.spec.mobile, note)
+        return self.resolved
+
+    def read_catalogs(self) -> Catalogs:
+        """Read and resolve what the table needs."""
+        given = {}
+        if isinstance(self.what, TextRows):
+            target = self.tables.get(self.what.spec.mobile)
+            given = {self.what.spec.desktop: as_table(self.what, target)} if target else {}
+        return read_catalogs(
+            self.source,
+            self.target,
+            self.specs,
+            only=self.what.spec,
+            sources=given,
+            targets=self.tables,
+            at_desktop=self.reading,
+        )
+
     def scope(self, office: Office) -> Scope:
         """What is this office's; other tables are as they stand at the target."""
-        return Scope(office=office, specs=self.specs, tables=self.tables)
+        return self.catalogs.scope(office)
 
     def recall(self, office: Office) -> tuple[Office, state.TableState]:
-        """Claim the office's organisations, as the target spells them, and read what is remembered of the table."""
+        """Register the office, as the target spells its organisations, and read what is remembered of the table."""
         orgs = organisations_there(office, self.specs, self.tables)
         lookups = [one.table for one in self.spec.lookups]
         began = time.monotonic()
         with fitting_there(self.specs):
-            recalled = state.recall(self.target, office, self.spec.mobile, lookups, orgs=orgs)
+            recalled = state.recall(
+                self.target,
+                office,
+                self.spec.mobile,
+                lookups,
+                orgs=orgs,
+                unscoped=self._unscoped,
+                shared=self.resolved.route is Route.UNSCOPED,
+            )
         self.answered_in = time.monotonic() - began
         return recalled
+
+    def _unscoped(self) -> Sequence[str]:
+        """The tables of all specs whose rows cannot be told apart by office."""
+        return read_catalogs(self.source, self.target, self.declared, at_desktop=self.reading).resolution.unscoped
 
     def guarded(self) -> contextlib.AbstractContextManager[None]:
         """A guard inside that refuses ends the run."""
         return contextlib.nullcontext()
 
     def prepare(self, *, all_is_read: Callable[[], None], may_be_quiet: bool = False) -> Ready:
-        """Read both catalogs and the source, and leave in staging what is fit to be merged.
+        """Read the source, and leave in staging what is fit to be merged; `look` comes first.
 
         `all_is_read` is called as soon as nothing more is wanted of the source. With `may_be_quiet` there may be
         nothing to merge, and no staging.
         """
         with self.phase("look"):
+            snapshot = self.snapshot
             with self.reading():
-                snapshot = read_snapshot(self.source)
                 office = read_office(self.source, self.specs, snapshot.identity)
             office, before = self.recall(office)
+            self.resolved.require()
+            check_route(self.resolved, office)
             mapping = self._map(office)
             changes = self._change_set(mapping, before, snapshot)
         ready = Ready(office=office, mapping=mapping, snapshot=snapshot, before=before, changes=changes)
@@ -199,13 +239,7 @@ class TableRun:
         return self.what.mode if isinstance(self.what, TableExtract) else Mode.FULL
 
     def _map(self, office: Office) -> TableMapping:
-        scope = self.scope(office)
-        if isinstance(self.what, TableExtract):
-            with self.reading():
-                sources = read_tables(self.source, [self.spec.desktop])
-        else:
-            sources = {self.spec.desktop: as_table(self.what, scope.table(self.spec.mobile))}
-        mapping = map_table(self.spec, sources=sources, scope=scope)
+        mapping = map_table(self.spec, sources=self.catalogs.sources, scope=self.scope(office))
         if mapping.ignored:
             logger.info("%s: columns only at the source stay behind: %s.", self.spec.mobile, ", ".join(mapping.ignored))
         return mapping

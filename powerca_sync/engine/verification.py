@@ -38,6 +38,12 @@ class Outcome:
     opened: int
 
 
+#: Of a table that neither database has.
+NOTHING = Outcome(
+    desktop=0, mobile=0, agreeing=0, differences={}, known={}, columns={}, samples=(), buckets=0, opened=0
+)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Verification:
     """What can be said of one table."""
@@ -50,7 +56,7 @@ class Verification:
     error: str | None = None
     #: Why its rows had to be moved to be compared; empty if they had not.
     moved: str = ""
-    #: What could not be told apart.
+    #: How the spec was resolved, where that differs from the declared one, and what could not be told apart.
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
 

@@ -13,18 +13,17 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from functools import partial
 
 from psycopg import sql
 
 from powerca_sync.engine import sides, state
 from powerca_sync.engine.canonical import Encoder, encoder, pack
-from powerca_sync.engine.catalog import Table, read_tables
 from powerca_sync.engine.comparison import Comparison, End, NotHashedError, Unfit
+from powerca_sync.engine.context import read_context
 from powerca_sync.engine.database import Connection, Cursor, configure, encoding_of, one_row, timezone_of, transaction
-from powerca_sync.engine.extract import Snapshot, read_snapshot
 from powerca_sync.engine.failures import explained
-from powerca_sync.engine.mapping import TableMapping, map_table, tables_needed
-from powerca_sync.engine.office import Office, Scope, as_the_target_has_it, read_office
+from powerca_sync.engine.mapping import TableMapping, map_table
 from powerca_sync.engine.result import Options
 from powerca_sync.engine.sql import load
 from powerca_sync.engine.staging import read_rows, stage_rows
@@ -33,8 +32,8 @@ from powerca_sync.engine.statements import plan as plan_statements
 from powerca_sync.engine.statements import staging as staging_statements
 from powerca_sync.engine.statements import verify as statements
 from powerca_sync.engine.statements.fragments import LEDGER, STAGING
-from powerca_sync.engine.verification import Outcome, Verification
-from powerca_sync.errors import ConfigurationError, DatabaseUnavailableError, SyncError, UnsafeTargetError
+from powerca_sync.engine.verification import NOTHING, Outcome, Verification
+from powerca_sync.errors import ConfigurationError, DatabaseUnavailableError, SyncError
 from powerca_sync.tables import TableSpec
 
 
@@ -105,24 +104,19 @@ class _Look:
         options: Options,
     ) -> None:
         self.source, self.target, self.specs, self.options = source, target, specs, options
-        with explained("verifying: reading the source"):
-            self.snapshot: Snapshot = read_snapshot(source)
-            office = read_office(source, specs, self.snapshot.identity)
-            self.source_tables = read_tables(source, [spec.desktop for spec in wanted])
-        names = [name for spec in wanted for name in tables_needed(spec, specs)]
-        names += [spec.mobile for spec in specs if spec.defines_offices]
-        self.tables: Mapping[str, Table] = read_tables(target, dict.fromkeys(names))
-        self.office: Office = as_the_target_has_it(target, office, specs, self.tables)
-        state.check_organisations(self.office)
+        self.context = read_context(
+            source, target, specs, at_desktop=partial(explained, "verifying: reading the source")
+        )
+        self.snapshot, self.office = self.context.snapshot, self.context.office
         self.remembered = state.is_remembered(target)
-        if self.remembered:
-            state.check_claim(target, self.office)
-        self.scope = Scope(office=self.office, specs=specs, tables=self.tables)
 
     def verify(self, spec: TableSpec, *, moved: str = "") -> Verification:
         """Compare one table; raises `NotHashedError` if its source cannot make the digests and it is not `moved`."""
         began = time.monotonic()
-        notes: list[str] = []
+        resolved = self.context.catalogs.resolution[spec.mobile]
+        notes = list(resolved.notes)
+        if resolved.absent:
+            return Verification(table=spec.mobile, outcome=NOTHING, notes=tuple(notes))
         try:
             with (
                 explained(f"verifying table `{spec.mobile}`"),
@@ -131,7 +125,7 @@ class _Look:
                 self.source.connection.transaction(force_rollback=True),
             ):
                 outcome = self._compare(spec, notes, moved=bool(moved))
-        except (ConfigurationError, UnsafeTargetError):
+        except ConfigurationError:
             raise
         except SyncError as exc:
             lost = self.source.connection.closed or self.target.connection.closed
@@ -148,7 +142,8 @@ class _Look:
         )
 
     def _compare(self, spec: TableSpec, notes: list[str], *, moved: bool) -> Outcome:
-        mapping = map_table(spec, sources=self.source_tables, scope=self.scope)
+        spec = self.context.require(spec)
+        mapping = map_table(spec, sources=self.context.catalogs.sources, scope=self.context.scope)
         before = state.TableState()
         quarantined: dict[bytes, int] = {}
         if self.remembered:

@@ -96,7 +96,7 @@ def test_a_failure_is_told_once_to_all_and_so_is_its_end(
     assert hook.titles == expected, hook.messages
     assert [message["subject"] for message in mail.messages] == hook.titles
     told, over = (message["message"] for message in hook.messages)
-    assert "[X] notices failed: Table `notices` does not exist at the target." in told
+    assert "[X] notices failed: Table `notices` does not exist on mobile." in told
     assert "http://localhost:3000/runs/" in told
     assert "[OK] Well again: notices." in over
     assert [message.get_content().splitlines() for message in mail.messages] == [told.splitlines(), over.splitlines()]

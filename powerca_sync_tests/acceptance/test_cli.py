@@ -94,7 +94,7 @@ def test_a_table_that_fails_is_named_in_the_last_line_and_the_others_go_on(offic
     office.pair.target.execute("DROP TABLE departments")
     result = run("forward")
     assert result.exit_code == 1
-    assert "[X] departments: Table `departments` does not exist at the target." in result.stderr
+    assert "[X] departments: Table `departments` does not exist on mobile." in result.stderr
     lines = result.stdout.splitlines()
     assert lines[-1] == "[X] Failed: departments. The other tables went on."
     assert "[X] staff skipped: it comes after departments" in lines
@@ -226,7 +226,7 @@ def test_status_shows_the_error_of_the_last_run(office: Office) -> None:
     run("forward")
     result = run("status")
     assert result.exit_code == 1
-    assert "[X] staff: Table `staff` does not exist at the target." in result.stdout
+    assert "[X] staff: Table `staff` does not exist on mobile." in result.stdout
 
 
 def test_status_works_while_the_desktop_is_off(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,7 +126,7 @@ def test_a_run_that_would_be_refused_or_fail_is_exit_status_1(office: Office) ->
     result = run("plan")
     assert result.exit_code == 1
     assert "[X] staff would be refused: Table `staff`: 30 of the office's 40 rows would be deleted" in result.stdout
-    assert "[X] notices failed: Table `notices` does not exist at the target." in result.stdout
+    assert "[X] notices failed: Table `notices` does not exist on mobile." in result.stdout
     assert result.stdout.splitlines()[-1] == "[X] A run would not sync notices, staff. Nothing was changed."
     assert run("plan", "--table", "staff", "--allow-mass-delete").exit_code == 0
     content = json.loads(run("plan", "--json").stdout)

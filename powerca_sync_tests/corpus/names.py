@@ -111,13 +111,13 @@ CASES = (
         desktop='CREATE TABLE "Items" (id int PRIMARY KEY)',
         mobile="CREATE TABLE items (id int PRIMARY KEY, source text)",
         table=spec("items", "id"),
-        expected=Refused(sentence="`items` does not exist at the source, or its user may not see it"),
+        expected=Refused(sentence="`items` does not exist on the desktop, or its user may not see it"),
     ),
     Case(
         name="a key whose name is in another case",
         desktop='CREATE TABLE items ("ID" int PRIMARY KEY)',
         mobile="CREATE TABLE items (id int PRIMARY KEY, source text)",
         table=spec("items", "id"),
-        expected=Refused(sentence="`public.items` has no column `id`, which its spec needs. It has: ID"),
+        expected=Refused(sentence="the desktop lacks `id` but has `ID`"),
     ),
 )

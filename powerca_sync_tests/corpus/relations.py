@@ -151,7 +151,7 @@ CASES = (
     _case(
         "a temporary table of another session",
         "CREATE TEMP TABLE items (id int PRIMARY KEY, name text)",
-        expected=Refused(sentence="`items` does not exist at the source, or its user may not see it"),
+        expected=Refused(sentence="`items` does not exist on the desktop, or its user may not see it"),
     ),
     _case(
         "columns that each side makes itself",

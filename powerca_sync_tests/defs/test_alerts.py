@@ -443,7 +443,7 @@ def test_a_blocked_table_is_told_with_those_that_come_after_it(office: Office, h
     office.run("incremental")
     tick(office.instance)
     (message,) = hook.messages
-    assert "[X] departments failed: Table `departments` does not exist at the target." in message["message"]
+    assert "[X] departments failed: Table `departments` does not exist on mobile." in message["message"]
     assert "Not tried, because they come after what failed: staff." in message["message"].splitlines()
 
 

@@ -179,7 +179,7 @@ def test_a_missing_table_is_not_tried_again(office: Office) -> None:
     office.pair.target.execute("DROP TABLE notices")
     result = office.run()
     assert attempts(result, "notices") == 1
-    assert "Table `notices` does not exist at the target" in failure(result, "notices")
+    assert "Table `notices` does not exist on mobile" in failure(result, "notices")
     assert "SchemaMismatchError" in failure(result, "notices")
 
 

@@ -346,9 +346,8 @@ def test_a_desktop_whose_organisation_another_one_has_pulls_nothing(work: Pair) 
 @pytest.mark.parametrize(
     ("broken", "words"),
     [
-        ("DROP TABLE leave", "`leave` does not exist at the source"),
-        ("ALTER TABLE leave DROP COLUMN source", "no column `source`"),
-        ("ALTER TABLE leave DROP COLUMN leave_id", "no column `leave_id`"),
+        ("DROP TABLE leave", "`leave` does not exist on mobile"),
+        ("ALTER TABLE leave DROP COLUMN leave_id", "mobile lacks `leave_id`"),
         ("ALTER TABLE leave ALTER days TYPE time USING NULL", "failed: column|no value would arrive|days"),
     ],
 )
@@ -361,10 +360,18 @@ def test_a_table_that_cannot_be_pulled_says_why_and_nothing_is_written(pair: Pai
     assert desktop(pair, "SELECT * FROM leave") == []
 
 
+def test_mobile_table_without_source_has_no_phone_rows(pair: Pair) -> None:
+    make_leave(pair)
+    pair.target.execute("ALTER TABLE leave DROP COLUMN source")
+    result = pair.pull(LEAVE)
+    assert pulled(result) == {}
+    assert result.notes == ("mobile's `leave` has no column `source`: no row is a phone's",)
+
+
 def test_a_desktop_table_that_is_missing_is_named(pair: Pair) -> None:
     make_leave(pair)
     pair.source.execute("DROP TABLE leave")
-    with pytest.raises(SchemaMismatchError, match="`leave` does not exist at the target"):
+    with pytest.raises(SchemaMismatchError, match="`leave` does not exist on the desktop"):
         pair.pull(LEAVE)
 
 

@@ -103,17 +103,18 @@ def test_an_error_is_written_beside_the_last_success_and_cleared_by_the_next(pai
     success = "SELECT last_sync_timestamp, records_synced, error_message FROM _sync_metadata"
     before = pair.rows(success)
     pair.source.execute("ALTER TABLE clients RENAME TO mislaid")
-    with pytest.raises(SyncError, match="`clients` does not exist at the source"):
+    with pytest.raises(SyncError, match="`clients` does not exist on the desktop"):
         pair.sync(CLIENTS)
     ((when, records, message),) = pair.rows(success)
     assert [(when, records, None)] == before
-    assert message.startswith("Table `clients` does not exist at the source")
+    assert message.startswith("Table `clients` does not exist on the desktop")
     pair.source.execute("ALTER TABLE mislaid RENAME TO clients")
     pair.sync(CLIENTS)
     assert pair.one("SELECT error_message FROM _sync_metadata") is None
 
 
 def test_an_error_before_the_first_success_has_a_line_too(pair: Pair) -> None:
+    pair.target.execute("CREATE TABLE clients (client_id int PRIMARY KEY)")
     with pytest.raises(SyncError, match="`clients` does not exist"):
         pair.sync(CLIENTS)
     assert pair.rows("SELECT table_name, last_sync_timestamp, error_message IS NOT NULL FROM _sync_metadata") == [

@@ -385,7 +385,7 @@ def test_a_table_that_cannot_be_compared_is_an_error_and_not_agreement(pair: Pai
     pair.target.execute("DROP TABLE clients")
     found = look(pair, CLIENTS)
     assert (found.agrees, found.outcome) == (False, None)
-    assert "does not exist at the target" in str(found.error)
+    assert "does not exist on mobile" in str(found.error)
 
 
 def test_text_that_the_target_reads_as_another_type_is_compared_there(pair: Pair) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from powerca_sync.engine.catalog import PLAIN, Column, Table
-from powerca_sync.engine.office import Office, Scope, ancestors, array_literal
+from powerca_sync.engine.office import Office, Scope, array_literal
 from powerca_sync.errors import SchemaMismatchError
 from powerca_sync.tables import Reference, in_order
 from powerca_sync_tests.helpers import ORGS, spec
@@ -27,8 +27,8 @@ TABLES = {
 }
 
 
-def scope(*orgs: str) -> Scope:
-    return Scope(office=Office(identity="7/desktop", orgs=orgs), specs=SPECS, tables=TABLES)
+def scope(*orgs: str, alone: bool = False) -> Scope:
+    return Scope(office=Office(identity="7/desktop", orgs=orgs, alone=alone), specs=SPECS, tables=TABLES)
 
 
 def test_the_organisation_itself_is_compared_where_a_row_has_it() -> None:
@@ -42,8 +42,14 @@ def test_other_rows_are_followed_through_as_many_tables_as_it_takes() -> None:
         ' AND EXISTS (SELECT FROM "public"."firms" AS "t_up_up" WHERE "t_up_up"."firm" = "t_up"."firm"'
         """ AND "t_up_up"."org_id" = ANY ('{"1"}')))"""
     )
-    assert ancestors(LINES, SPECS) == ("heads", "firms")
-    assert ancestors(FIRMS, SPECS) == ancestors(ORGS, SPECS) == ()
+
+
+def test_row_of_unknown_parent_belongs_to_the_only_desktop() -> None:
+    alone = scope("1", alone=True).holds(HEADS, "t").as_string()
+    assert alone == (
+        'NOT EXISTS (SELECT FROM "public"."firms" AS "t_up" WHERE "t_up"."firm" = "t"."firm"'
+        """ AND NOT "t_up"."org_id" = ANY ('{"1"}'))"""
+    )
 
 
 def test_a_table_that_is_not_split_and_an_office_without_organisations_hold_every_row() -> None:
@@ -54,7 +60,7 @@ def test_a_table_that_is_not_split_and_an_office_without_organisations_hold_ever
 
 def test_a_table_on_the_way_that_is_missing_is_named() -> None:
     without = Scope(office=scope("1").office, specs=SPECS, tables={"lines": TABLES["lines"]})
-    with pytest.raises(SchemaMismatchError, match="Table `heads` does not exist at the target"):
+    with pytest.raises(SchemaMismatchError, match="Table `heads` does not exist on mobile"):
         without.holds(LINES, "t")
 
 

@@ -208,14 +208,14 @@ def test_how_a_plan_is_shown_and_what_later_tables_see_of_it(golden: Callable[[s
 
 
 def test_how_phone_rows_are_brought_back(golden: Callable[[str, str], None]) -> None:
-    office = Office(identity="7/enterprise_db", orgs=("1", "2"))
+    office = Office(identity="7/enterprise_db", orgs=("1", "2"), alone=False)
     spec = dataclasses.replace(JOBS, made_by="boss", constants={})
     specs = (ORGS, spec)
     back = map_back(
         spec, source=TARGET, target=SOURCE, scope=Scope(office=office, specs=specs, tables={"orgs": OFFICES})
     )
     columns = [one.name for one in back.synced]
-    ours = belongs(spec, specs, office, "s", alone=False)
+    ours = belongs(spec, specs, office, "s")
     without_key = dataclasses.replace(TARGET, primary_key=())
     new = sql.SQL("{} AND {} = ANY ({}::text[])").format(
         phones.is_phones(ours), phones.identity(TARGET, columns), ["7", "8"]

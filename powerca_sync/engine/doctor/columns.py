@@ -4,10 +4,12 @@ import dataclasses
 from collections.abc import Container, Iterator, Mapping, Sequence
 
 from powerca_sync.engine.catalog import Table
-from powerca_sync.engine.doctor.findings import BOTH, Finding, listed, warning, wrong
+from powerca_sync.engine.context import Catalogs, check_route
+from powerca_sync.engine.doctor.findings import BOTH, Finding, fine, listed, warning, wrong
 from powerca_sync.engine.mapping import TableMapping, map_table
-from powerca_sync.engine.office import Scope
-from powerca_sync.errors import SchemaMismatchError
+from powerca_sync.engine.office import Office, Scope
+from powerca_sync.engine.resolve import LeftOut, ResolvedSpec
+from powerca_sync.errors import SyncError
 from powerca_sync.tables import OWNER, STAMPS, TableSpec
 
 
@@ -16,6 +18,7 @@ class Layout:
     """What both catalogs say of the specs' tables."""
 
     specs: Sequence[TableSpec]
+    resolved: Sequence[ResolvedSpec]
     #: By desktop name; those that exist.
     sources: Mapping[str, Table]
     scope: Scope
@@ -35,24 +38,43 @@ class Layout:
         return self.scope.tables
 
 
-def hold_together(specs: Sequence[TableSpec], sources: Mapping[str, Table], scope: Scope) -> Layout:
-    """Map each table as a sync does."""
+def hold_together(specs: Sequence[TableSpec], catalogs: Catalogs, office: Office) -> Layout:
+    """Map each table as a sync does; `specs` are declared ones among those of the catalogs."""
     mappings, mismatches = {}, {}
-    for spec in specs:
+    scope = catalogs.scope(office)
+    resolved = [catalogs.resolution[spec.mobile] for spec in specs]
+    for one in resolved:
         try:
-            mapping = map_table(spec, sources=sources, scope=scope)
-            # The way to the office may lead over tables that are not there.
+            check_route(one, office)
+            if one.absent:
+                continue
+            mapping = map_table(one.require(), sources=catalogs.sources, scope=scope)
             mapping.in_office("t")
-            mappings[spec.mobile] = mapping
-        except SchemaMismatchError as exc:
-            mismatches[spec.mobile] = str(exc)
-    return Layout(specs=specs, sources=sources, scope=scope, mappings=mappings, mismatches=mismatches)
+            mappings[one.spec.mobile] = mapping
+        except SyncError as exc:
+            mismatches[one.spec.mobile] = str(exc)
+    return Layout(
+        specs=[one.spec for one in resolved],
+        resolved=resolved,
+        sources=catalogs.sources,
+        scope=scope,
+        mappings=mappings,
+        mismatches=mismatches,
+    )
 
 
-def examine_presence(side: str, specs: Sequence[TableSpec], tables: Mapping[str, Table]) -> Iterator[Finding]:
-    """Whether one side has the specs' tables; `tables` are by its own names."""
-    names = [spec.desktop if side == "desktop" else spec.mobile for spec in specs]
+def examine_presence(
+    side: str, specs: Sequence[TableSpec], tables: Mapping[str, Table], others: Mapping[str, Table] | None
+) -> Iterator[Finding]:
+    """Whether one side has the specs' tables; `tables` are by its own names, `others` by those of the other side.
+
+    A table that neither has is no trouble: nothing is synced. None for `others`: they are not known.
+    """
+    names = {spec.desktop if side == "desktop" else spec.mobile: spec for spec in specs}
     missing = [name for name in names if name not in tables]
+    if len(missing) < len(names) and others is not None:
+        theirs = {name: spec.mobile if side == "desktop" else spec.desktop for name, spec in names.items()}
+        missing = [name for name in missing if theirs[name] in others]
     if not missing:
         return
     if len(missing) == len(names):
@@ -71,6 +93,8 @@ def examine_presence(side: str, specs: Sequence[TableSpec], tables: Mapping[str,
 
 def examine_columns(layout: Layout) -> Iterator[Finding]:
     """What keeps tables from being synced, and which columns do not travel."""
+    for resolved in layout.resolved:
+        yield from _examine_resolution(resolved)
     for spec in layout.specs:
         source, target = layout.sources.get(spec.desktop), layout.targets.get(spec.mobile)
         if source is None or target is None:
@@ -85,7 +109,6 @@ def examine_columns(layout: Layout) -> Iterator[Finding]:
             )
             continue
         yield from _examine_travel(layout.mappings[spec.mobile])
-        yield from _examine_names(spec, source, target)
 
 
 def _examine_travel(mapping: TableMapping) -> Iterator[Finding]:
@@ -122,15 +145,33 @@ def _examine_travel(mapping: TableMapping) -> Iterator[Finding]:
         )
 
 
-def _examine_names(spec: TableSpec, source: Table, target: Table) -> Iterator[Finding]:
-    """Names that a spec gives to protect something, and that fit nothing."""
-    for what, names in (("sensitive", spec.sensitive), ("mobile_owned", spec.mobile_owned)):
-        unknown = sorted(name for name in names if source.column(name) is None and target.column(name) is None)
-        if unknown:
-            yield warning(
-                BOTH,
-                f"{spec.mobile}: the spec calls {listed(unknown)} `{what}`, but neither side has such a column.",
-                why="If the column was renamed, the one that is meant is no longer protected.",
-                do="Correct the name in `powerca_sync/tables.py`.",
-                table=spec.mobile,
-            )
+def _examine_resolution(resolved: ResolvedSpec) -> Iterator[Finding]:
+    """How a table was resolved, where that differs from its spec."""
+    table = resolved.spec.mobile
+    protecting = [one for one in resolved.left_out if {"sensitive", "mobile_owned"} & set(one.roles)]
+    if protecting:
+        yield warning(
+            BOTH,
+            f"{table}: the spec protects {listed(one.column for one in protecting)} (`sensitive` or `mobile_owned`), "
+            f"but neither database has such a column{_suggestions(protecting)}.",
+            why="If the column was renamed, the one that is meant is no longer protected.",
+            do="Correct the name in `powerca_sync/tables.py`.",
+            table=table,
+        )
+    guesses = [one for one in resolved.left_out if one.nearest and one not in protecting]
+    if guesses:
+        yield warning(
+            BOTH,
+            f"{table}: the spec names {listed(one.column for one in guesses)}, which is missing"
+            f"{_suggestions(guesses)}.",
+            why="The table is synced without it; if the name is a typing error, something is left out by mistake.",
+            do="Correct the name in `powerca_sync/tables.py`, or leave it if the column does not exist here.",
+            table=table,
+        )
+    if resolved.notes:
+        yield fine(BOTH, f"{table}: {'; '.join(resolved.notes)}.", table=table)
+
+
+def _suggestions(left_out: Sequence[LeftOut]) -> str:
+    nearest = [f"`{one.nearest}`" for one in left_out if one.nearest]
+    return f" (similar: {listed(nearest)})" if nearest else ""

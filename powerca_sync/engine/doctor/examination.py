@@ -8,6 +8,7 @@ import psycopg
 
 from powerca_sync.engine import guards
 from powerca_sync.engine.catalog import Table, read_tables
+from powerca_sync.engine.context import Catalogs, Context
 from powerca_sync.engine.doctor import (
     clocks,
     columns,
@@ -27,7 +28,8 @@ from powerca_sync.engine.doctor import (
 )
 from powerca_sync.engine.doctor.findings import BOTH, Finding, all_fine, fine
 from powerca_sync.engine.doctor.side import Side, unexamined
-from powerca_sync.engine.office import Office, Scope
+from powerca_sync.engine.office import Office
+from powerca_sync.engine.resolve import resolve
 from powerca_sync.engine.sql import load
 from powerca_sync.errors import SyncError
 from powerca_sync.settings import Limits
@@ -115,8 +117,10 @@ class _Examination:
             found = side.look("the tables", partial(read_tables, names=names), needed=True)
             if found is not None:
                 self.tables[side.name] = found
-                self._add(columns.examine_presence(side.name, self.specs, found))
             self._add()
+        for side, other in (self.sides, self.sides[::-1]):
+            if (tables := self.tables.get(side.name)) is not None:
+                self._add(columns.examine_presence(side.name, self.specs, tables, self.tables.get(other.name)))
 
     def examine_rights(self) -> None:
         """What the users of both sides may do."""
@@ -183,16 +187,19 @@ class _Examination:
 
     def examine_contents(self) -> None:
         """Whose rows they are, and whether those of one side fit the other."""
-        office = organisations.find_office(self.source, self.target, self.specs)
-        if office is not None:
+        found = organisations.find_office(self.source, self.target, self.specs)
+        if found is not None:
+            office = found.office if isinstance(found, Context) else found
             self._add(organisations.examine_office(self.source, self.target, office))
         sources, targets = self.tables.get(self.source.name), self.tables.get(self.target.name)
         if sources is None or targets is None:
             return
         # Where it is not known whose rows are whose, all of them are looked at.
-        if not isinstance(office, Office) or not office.orgs:
-            office = Office(identity="", orgs=None)
-        whole = columns.hold_together(self.specs, sources, Scope(office=office, specs=self.specs, tables=targets))
+        everybody = Office(identity="", orgs=None)
+        known = found.office if isinstance(found, Context) and found.office.orgs else everybody
+        resolution = resolve(self.specs, sources=sources, targets=targets)
+        catalogs = Catalogs(resolution=resolution, sources=sources, targets=targets)
+        whole = columns.hold_together(self.specs, catalogs, known)
         self._theme(
             fine(BOTH, f"All {len(self.specs)} tables are on both sides, with the columns that a sync needs.")
             if len(whole.mappings) == len(self.specs)

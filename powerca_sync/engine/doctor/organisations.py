@@ -2,22 +2,22 @@
 
 from collections.abc import Iterator, Sequence
 
+from powerca_sync.engine.context import Context, open_context
 from powerca_sync.engine.database import Cursor
 from powerca_sync.engine.doctor.findings import Finding, fine, listed, wrong
 from powerca_sync.engine.doctor.side import Side
 from powerca_sync.engine.office import Office
-from powerca_sync.engine.setup import identify_office
 from powerca_sync.engine.sql import load
 from powerca_sync.errors import SyncError
 from powerca_sync.tables import TableSpec
 
 
-def find_office(source: Side, target: Side, specs: Sequence[TableSpec]) -> Office | SyncError | None:
+def find_office(source: Side, target: Side, specs: Sequence[TableSpec]) -> Context | SyncError | None:
     """Who the desktop is and which organisations it has; why that cannot be said; None while a side is away."""
     if source.connection is None or target.connection is None:
         return None
     try:
-        return identify_office(source.connection, target.connection, specs)
+        return open_context(source.connection, target.connection, specs, check=False)
     except SyncError as exc:
         return exc
 

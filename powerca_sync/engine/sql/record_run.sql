@@ -1,8 +1,9 @@
 -- One run of one table: its state, and the guide's line about it.
 WITH state AS (
     INSERT INTO powerca_sync.table_state AS t
-        (office, table_name, mark, fingerprint, rows_read, mode, version, lookups, synced_at)
-    VALUES (%(office)s, %(table)s, %(mark)s, %(fingerprint)s, %(rows_read)s, %(mode)s, 1, %(lookups)s, now())
+        (office, table_name, mark, fingerprint, rows_read, mode, version, lookups, unscoped, synced_at)
+    VALUES (%(office)s, %(table)s, %(mark)s, %(fingerprint)s, %(rows_read)s, %(mode)s, 1, %(lookups)s,
+        %(unscoped)s, now())
     ON CONFLICT (office, table_name) DO UPDATE SET
         mark = excluded.mark,
         fingerprint = excluded.fingerprint,
@@ -10,6 +11,7 @@ WITH state AS (
         mode = excluded.mode,
         version = t.version + CASE WHEN %(changed)s THEN 1 ELSE 0 END,
         lookups = excluded.lookups,
+        unscoped = excluded.unscoped,
         synced_at = excluded.synced_at
 )
 INSERT INTO public._sync_metadata AS m

@@ -33,6 +33,9 @@ CREATE TABLE IF NOT EXISTS powerca_sync.table_state (
     PRIMARY KEY (office, table_name)
 );
 
+-- Whether the rows of the table cannot be told apart by office.
+ALTER TABLE powerca_sync.table_state ADD COLUMN IF NOT EXISTS unscoped boolean NOT NULL DEFAULT false;
+
 CREATE TABLE IF NOT EXISTS powerca_sync.quarantine (
     office text NOT NULL,
     table_name text NOT NULL,

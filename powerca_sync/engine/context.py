@@ -1,0 +1,165 @@
+"""What every command needs before it looks at rows: who the office is, and how its tables are resolved."""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+
+from powerca_sync.engine import state
+from powerca_sync.engine.catalog import Table, read_tables
+from powerca_sync.engine.database import Connection, Cursor, Timeouts, transaction
+from powerca_sync.engine.extract import Snapshot, read_snapshot
+from powerca_sync.engine.failures import explained
+from powerca_sync.engine.office import Office, Scope, as_the_target_has_it, read_office
+from powerca_sync.engine.resolve import Resolution, ResolvedSpec, Route, needs_all_catalogs, resolve, tables_needed
+from powerca_sync.errors import SchemaMismatchError, UnsafeTargetError
+from powerca_sync.tables import TableSpec
+
+#: Encloses what is asked of one database, so that its errors say which one failed.
+Reading = Callable[[], AbstractContextManager[None]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Catalogs:
+    """The tables of both databases, and the specs resolved against them."""
+
+    resolution: Resolution
+    #: The desktop's tables by desktop name; those that exist.
+    sources: Mapping[str, Table]
+    #: The mobile tables by mobile name; those that exist.
+    targets: Mapping[str, Table]
+
+    @property
+    def specs(self) -> tuple[TableSpec, ...]:
+        """The resolved specs, in the order of the declared ones."""
+        return self.resolution.specs
+
+    def scope(self, office: Office) -> Scope:
+        """Returns what tells the office's rows from those of others."""
+        return Scope(office=office, specs=self.specs, tables=self.targets)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Context:
+    """Who the desktop is, which organisations it has, and how its tables are resolved."""
+
+    snapshot: Snapshot
+    catalogs: Catalogs
+    office: Office
+
+    @property
+    def specs(self) -> tuple[TableSpec, ...]:
+        """The resolved specs, in the order of the declared ones."""
+        return self.catalogs.specs
+
+    @property
+    def scope(self) -> Scope:
+        """What tells the office's rows from those of others."""
+        return self.catalogs.scope(self.office)
+
+    def require(self, spec: TableSpec) -> TableSpec:
+        """Returns the resolved spec of a declared one; raises a `SyncError` if its table cannot be synced."""
+        resolved = self.catalogs.resolution[spec.mobile]
+        check_route(resolved, self.office)
+        return resolved.require()
+
+
+def read_context(
+    desktop: Cursor,
+    mobile: Cursor,
+    specs: Sequence[TableSpec],
+    *,
+    only: TableSpec | None = None,
+    check: bool = True,
+    at_desktop: Reading = contextlib.nullcontext,
+    at_mobile: Reading = contextlib.nullcontext,
+) -> Context:
+    """Read both catalogs and the office's organisations, and check that no other desktop has claimed them.
+
+    With `only` it suffices for that table; `check=False` leaves the registration of desktops aside. Only reads. Raises
+    `UnsafeTargetError` if the desktop could not be registered, or if it has no organisation.
+    """
+    with at_desktop():
+        snapshot = read_snapshot(desktop)
+    catalogs = read_catalogs(desktop, mobile, specs, only=only, at_desktop=at_desktop, at_mobile=at_mobile)
+    with at_desktop():
+        office = read_office(desktop, catalogs.specs, snapshot.identity)
+    with at_mobile():
+        office = as_the_target_has_it(mobile, office, catalogs.specs, catalogs.targets)
+    if not check:
+        return Context(snapshot=snapshot, catalogs=catalogs, office=office)
+    state.check_organisations(office)
+    with at_mobile():
+        if state.has_offices(mobile):
+            office = state.check_registration(
+                mobile, office, unscoped=lambda: read_catalogs(desktop, mobile, specs).resolution.unscoped
+            )
+    return Context(snapshot=snapshot, catalogs=catalogs, office=office)
+
+
+def open_context(desktop: Connection, mobile: Connection, specs: Sequence[TableSpec], *, check: bool = True) -> Context:
+    """Returns `read_context` in a transaction of its own on each database. Raises a `SyncError`."""
+    at_desktop = partial(explained, "reading the organisations at the source")
+    at_mobile = partial(explained, "looking for the table of organisations at the target")
+    with (
+        at_desktop(),
+        transaction(desktop, timezone="UTC", timeouts=Timeouts(), snapshot=True) as here,
+        at_mobile(),
+        transaction(mobile, timezone="UTC", timeouts=Timeouts(), snapshot=True) as there,
+    ):
+        return read_context(here, there, specs, check=check, at_desktop=at_desktop, at_mobile=at_mobile)
+
+
+def read_catalogs(
+    desktop: Cursor,
+    mobile: Cursor,
+    specs: Sequence[TableSpec],
+    *,
+    only: TableSpec | None = None,
+    sources: Mapping[str, Table] | None = None,
+    targets: Mapping[str, Table] | None = None,
+    at_desktop: Reading = contextlib.nullcontext,
+    at_mobile: Reading = contextlib.nullcontext,
+) -> Catalogs:
+    """Read the catalogs that resolving takes, and resolve the specs.
+
+    With `only` it suffices for that table, and what is resolved of the others may be wrong. `sources` and `targets` are
+    tables that are known already: of those that `only` needs all.
+    """
+    names = [spec.mobile for spec in specs]
+    wanted = names if only is None else list(tables_needed(only, specs))
+    with at_desktop():
+        here = _read(desktop, [spec.desktop for spec in specs if spec.mobile in wanted], sources or {})
+    if targets is None:
+        with at_mobile():
+            targets = read_tables(mobile, wanted)
+    if len(wanted) < len(names) and needs_all_catalogs(wanted, specs, sources=here, targets=targets):
+        with at_desktop():
+            here = _read(desktop, [spec.desktop for spec in specs], sources or {})
+        with at_mobile():
+            targets = read_tables(mobile, names)
+    return Catalogs(resolution=resolve(specs, sources=here, targets=targets), sources=here, targets=targets)
+
+
+def _read(cursor: Cursor, names: Sequence[str], known: Mapping[str, Table]) -> dict[str, Table]:
+    return read_tables(cursor, [name for name in names if name not in known]) | dict(known)
+
+
+def check_route(resolved: ResolvedSpec, office: Office) -> None:
+    """Raises a `SyncError` if it cannot be told which rows of the table are this office's."""
+    if resolved.blocked or resolved.absent or not office.claims:
+        return
+    if office.unlisted and resolved.route is not Route.UNSCOPED:
+        raise SchemaMismatchError(
+            f"Table `{office.table}` does not exist on the desktop ({office.identity}), so that its organisations are "
+            f"unknown, to which the rows of `{resolved.spec.mobile}` belong. Nothing was read. Check that the settings "
+            "name the right database."
+        )
+    if resolved.route is Route.UNSCOPED and not office.alone:
+        raise UnsafeTargetError(
+            f"Table `{resolved.spec.mobile}`: no column leads to an organisation, and another desktop is registered in "
+            "this mobile database, so that the rows of both could not be told apart. Nothing was read. Add the "
+            "office's column (`org_id`) to the table on both databases, or use a mobile database of its own for each "
+            "office."
+        )
