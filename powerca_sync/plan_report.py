@@ -115,6 +115,8 @@ def report_pull_plan(console: Console, plans: Sequence[PullPlan], *, seconds: fl
 
 def _pull_details(plan: PullPlan) -> Iterator[str]:
     if foreseen := plan.foreseen:
+        if foreseen.notes:
+            yield f"{plan.table}: resolved: {'; '.join(foreseen.notes)}."
         if foreseen.pulled:
             yield f"{plan.table}: {foreseen.pulled} rows to bring back."
         for change in plan.inserts[:SHOWN]:
@@ -167,6 +169,8 @@ def _last_line(plans: Sequence[TablePlan | PullPlan], seconds: float) -> str:
 
 def _details(plan: TablePlan) -> Iterator[str]:
     if foreseen := plan.foreseen:
+        if foreseen.notes:
+            yield f"{plan.table}: resolved: {'; '.join(foreseen.notes)}."
         if foreseen.written:
             yield f"{plan.table}: {_summary(plan, foreseen)}."
         for mark, count, changes in (

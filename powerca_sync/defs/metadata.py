@@ -67,6 +67,7 @@ def describe(spec: TableSpec, result: ForwardResult) -> Mapping[str, Any]:
         **where_counted(**{"dagster/row_count": result.rows_at_target}),
         "dagster/column_schema": _column_schema(result.columns),
         "dagster/column_lineage": _column_lineage(spec, result),
+        **_resolved(result.notes),
         **_warnings(result.warnings),
         **quarantine_table(result.rejections),
         **sample_table(result.samples),
@@ -90,6 +91,7 @@ def describe_pull(spec: TableSpec, result: ReverseResult) -> Mapping[str, Any]:
                 for column in result.columns
             }
         ),
+        **_resolved(result.notes),
         **_warnings(result.warnings),
         **quarantine_table(result.rejections),
         **sample_table(result.samples),
@@ -209,6 +211,10 @@ def _keys_table(keys: Iterable[str]) -> dg.MarkdownMetadataValue:
 
 def _seconds(phases: Mapping[str, float]) -> dict[str, float]:
     return {"seconds": sum(phases.values())} | {f"seconds_{phase}": seconds for phase, seconds in phases.items()}
+
+
+def _resolved(notes: Sequence[str]) -> dict[str, str]:
+    return {"resolved": "; ".join(notes)} if notes else {}
 
 
 def _warnings(sentences: Sequence[str]) -> dict[str, str]:

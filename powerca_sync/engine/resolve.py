@@ -43,9 +43,8 @@ class LeftOut:
 
     def __str__(self) -> str:
         """Name the column, what it was for, and what may have been meant."""
-        where = "both databases lack it" if len(self.missing) == 2 else f"{self.missing[0]} lacks it"
-        hint = f"; did you mean `{self.nearest}`?" if self.nearest else ""
-        return f"{self.column} ({', '.join(self.roles)}; {where}{hint})"
+        hint = f"; similar: {self.nearest}" if self.nearest else ""
+        return f"{self.column} ({', '.join(self.roles)}{hint})"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,16 +85,22 @@ class ResolvedSpec:
         if self.absent:
             yield "neither database has the table, so that nothing is synced"
             return
-        if self.left_out:
-            yield f"left out: {', '.join(str(one) for one in self.left_out)}"
+        by_side: dict[tuple[str, ...], list[str]] = {}
+        for entry in self.left_out:
+            by_side.setdefault(entry.missing, []).append(str(entry))
+        for missing, entries in by_side.items():
+            where = f"{missing[0]} lacks" if len(missing) == 1 else "neither database has"
+            yield f"left out, because {where} the column: {', '.join(entries)}"
         if self.key_origin:
             yield f"key: {', '.join(self.spec.key) or 'none'} ({self.key_origin})"
-        if self.unchecked:
-            yield f"references not checked: {', '.join(str(one) for one in self.unchecked)}"
-        if self.spec.office != self.declared.office and self.route is not Route.UNSCOPED:
-            yield f"office: by {self.spec.office}"
+        explained = {entry.column for entry in self.left_out}
+        unchecked = [str(entry) for entry in self.unchecked if entry.reference.column not in explained]
+        if unchecked:
+            yield f"references not checked: {', '.join(unchecked)}"
         if self.route is Route.UNSCOPED and self.declared.office is not None:
             yield "office: unscoped, every desktop-owned row belongs to the only registered desktop"
+        elif self.spec.office != self.declared.office:
+            yield f"office: by {self.spec.office}"
 
     def require(self) -> TableSpec:
         """Returns the spec to use; raises `SchemaMismatchError` if the table is blocked."""

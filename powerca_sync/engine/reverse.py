@@ -21,6 +21,7 @@ from psycopg import sql
 from typing_extensions import override
 
 from powerca_sync.engine import guards, ledger, state, validation
+from powerca_sync.engine.context import open_context
 from powerca_sync.engine.database import Connection, Cursor, configure, one_row, timezone_of, transaction
 from powerca_sync.engine.encoding import document_as_stored, speak_as_stored
 from powerca_sync.engine.extract import TablePull
@@ -60,7 +61,10 @@ def sync_reverse(
     doing = f"pulling table `{what.spec.mobile}`"
     try:
         with explained(doing):
-            ledger.prepare_ledger(target)
+            if not ledger.is_prepared(target):
+                # A desktop that is refused is left as it was.
+                open_context(target, source, specs)
+                ledger.prepare_ledger(target)
             timezone = options.timezone or timezone_of(target)
             with (
                 transaction(target, timezone=timezone, timeouts=options.timeouts) as target_cursor,
@@ -107,8 +111,8 @@ class Pull(Recognition):
 
     def carry_out(self, *, all_is_read: Callable[[], None]) -> ReverseResult:
         notes = self.resolve()
-        for note in notes:
-            logger.info("%s: %s.", self.spec.mobile, note)
+        if notes:
+            logger.info("%s: resolved: %s.", self.spec.mobile, "; ".join(notes))
         if not self.has_phone_rows:
             return self.nothing_to_pull(notes)
         found, staged, adopted = self.prepare(all_is_read=all_is_read)

@@ -91,8 +91,8 @@ class TableRun:
             self.specs = self.catalogs.specs
             self.tables = self.catalogs.targets
             self.spec = guards.with_limits(self.resolved.spec, self.options.limits)
-        for note in self.resolved.notes:
-            logger.info("%s: %s.", self.spec.mobile, note)
+        if self.resolved.notes:
+            logger.info("%s: resolved: %s.", self.spec.mobile, "; ".join(self.resolved.notes))
         return self.resolved
 
     def read_catalogs(self) -> Catalogs:

@@ -8,7 +8,7 @@ from powerca_sync.engine.context import Catalogs, check_route
 from powerca_sync.engine.doctor.findings import BOTH, Finding, fine, listed, warning, wrong
 from powerca_sync.engine.mapping import TableMapping, map_table
 from powerca_sync.engine.office import Office, Scope
-from powerca_sync.engine.resolve import LeftOut, ResolvedSpec
+from powerca_sync.engine.resolve import ResolvedSpec
 from powerca_sync.errors import SyncError
 from powerca_sync.tables import OWNER, STAMPS, TableSpec
 
@@ -148,30 +148,15 @@ def _examine_travel(mapping: TableMapping) -> Iterator[Finding]:
 def _examine_resolution(resolved: ResolvedSpec) -> Iterator[Finding]:
     """How a table was resolved, where that differs from its spec."""
     table = resolved.spec.mobile
-    protecting = [one for one in resolved.left_out if {"sensitive", "mobile_owned"} & set(one.roles)]
+    protecting = [one for one in resolved.left_out if one.nearest and {"sensitive", "mobile_owned"} & set(one.roles)]
     if protecting:
         yield warning(
             BOTH,
             f"{table}: the spec protects {listed(one.column for one in protecting)} (`sensitive` or `mobile_owned`), "
-            f"but neither database has such a column{_suggestions(protecting)}.",
+            f"but neither database has such a column; similar: {listed(one.nearest for one in protecting)}.",
             why="If the column was renamed, the one that is meant is no longer protected.",
             do="Correct the name in `powerca_sync/tables.py`.",
             table=table,
         )
-    guesses = [one for one in resolved.left_out if one.nearest and one not in protecting]
-    if guesses:
-        yield warning(
-            BOTH,
-            f"{table}: the spec names {listed(one.column for one in guesses)}, which is missing"
-            f"{_suggestions(guesses)}.",
-            why="The table is synced without it; if the name is a typing error, something is left out by mistake.",
-            do="Correct the name in `powerca_sync/tables.py`, or leave it if the column does not exist here.",
-            table=table,
-        )
     if resolved.notes:
         yield fine(BOTH, f"{table}: {'; '.join(resolved.notes)}.", table=table)
-
-
-def _suggestions(left_out: Sequence[LeftOut]) -> str:
-    nearest = [f"`{one.nearest}`" for one in left_out if one.nearest]
-    return f" (similar: {listed(nearest)})" if nearest else ""
