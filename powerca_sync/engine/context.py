@@ -134,12 +134,15 @@ def read_catalogs(
     if targets is None:
         with at_mobile():
             targets = read_tables(mobile, wanted)
+    known = wanted
     if len(wanted) < len(names) and needs_all_catalogs(wanted, specs, sources=here, targets=targets):
         with at_desktop():
             here = _read(desktop, [spec.desktop for spec in specs], sources or {})
         with at_mobile():
             targets = read_tables(mobile, names)
-    return Catalogs(resolution=resolve(specs, sources=here, targets=targets), sources=here, targets=targets)
+        known = names
+    resolution = resolve(specs, sources=here, targets=targets, known=known)
+    return Catalogs(resolution=resolution, sources=here, targets=targets)
 
 
 def _read(cursor: Cursor, names: Sequence[str], known: Mapping[str, Table]) -> dict[str, Table]:
@@ -152,9 +155,9 @@ def check_route(resolved: ResolvedSpec, office: Office) -> None:
         return
     if office.unlisted and resolved.route is not Route.UNSCOPED:
         raise SchemaMismatchError(
-            f"Table `{office.table}` does not exist on the desktop ({office.identity}), so that its organisations are "
-            f"unknown, to which the rows of `{resolved.spec.mobile}` belong. Nothing was read. Check that the settings "
-            "name the right database."
+            f"Table `{office.table}`, or its key, does not exist on the desktop ({office.identity}), so that it is "
+            f"unknown to which organisations the rows of `{resolved.spec.mobile}` belong. Nothing was read. Check that "
+            "the settings name the right database."
         )
     if resolved.route is Route.UNSCOPED and not office.alone:
         raise UnsafeTargetError(

@@ -24,7 +24,7 @@ class Office:
     orgs: tuple[str, ...] | None
     #: The desktop's table that has them.
     table: str = ""
-    #: Whether specs say what an office is, and the desktop has no such table: its organisations are not known.
+    #: Whether specs say what an office is, and the desktop lacks that table or its key: organisations are unknown.
     unlisted: bool = False
     #: Whether no other desktop is registered in the mobile database.
     alone: bool = True
@@ -95,13 +95,13 @@ class Scope:
 def read_office(source: Cursor, specs: Sequence[TableSpec], identity: str) -> Office:
     """Returns whose organisations the source (known by `identity`) has; None where no spec says what an office is.
 
-    `specs` are resolved. Raises `SchemaMismatchError` if the table of organisations has no usable key.
+    `specs` are resolved. Without the table of organisations, or its key, the office is `unlisted`.
     """
     spec = _defining_offices(specs)
     if spec is None:
         return Office(identity=identity, orgs=None)
     tables = read_tables(source, [spec.desktop])
-    if spec.desktop not in tables:
+    if spec.desktop not in tables or tables[spec.desktop].column(spec.key[0]) is None:
         return Office(identity=identity, orgs=None, table=spec.desktop, unlisted=True)
     table = tables[spec.desktop]
     key = sql.Identifier(spec.key[0])
@@ -131,9 +131,10 @@ def as_the_target_has_it(
 def organisations_there(office: Office, specs: Sequence[TableSpec], tables: Mapping[str, Table]) -> sql.Composed:
     """A query for the organisations in the target's text form: `01` and `1` are one if they are numbers there."""
     spec = _defining_offices(specs)
-    if spec is None or office.orgs is None or spec.mobile not in tables:
+    there = tables.get(spec.mobile) if spec else None
+    if spec is None or office.orgs is None or there is None or there.column(spec.key[0]) is None:
         return sql.SQL("SELECT o FROM unnest({}::text[]) AS o ORDER BY 1").format(list(office.claims))
-    column = Scope(office=office, specs=specs, tables=tables).table(spec.mobile).required(spec.key[0])
+    column = there.required(spec.key[0])
     return sql.SQL("SELECT DISTINCT o::{}::text FROM unnest({}::text[]) AS o ORDER BY 1").format(
         sql.SQL(column.type),  # format_type() quotes it
         list(office.orgs),

@@ -34,7 +34,7 @@ class LeftOut:
     """A column of the spec that is not used, because it does not exist where the spec needs it."""
 
     column: str
-    #: The fields of the spec that name it: `key`, `references`, `lookups` ...
+    #: The fields of the spec that name it: `key`, `references`, `lookups` ...; `order` for an order-only reference.
     roles: tuple[str, ...]
     #: The databases that lack it.
     missing: tuple[str, ...]
@@ -75,6 +75,8 @@ class ResolvedSpec:
     absent: bool = False
     #: Why the table cannot be synced; empty if it can.
     blocked: str = ""
+    #: Whether that is only because a table whose rows it needs is missing on mobile.
+    lacks_parent: bool = False
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -135,15 +137,20 @@ class Resolution:
 
 
 def resolve(
-    specs: Sequence[TableSpec], *, sources: Mapping[str, Table] | None, targets: Mapping[str, Table]
+    specs: Sequence[TableSpec],
+    *,
+    sources: Mapping[str, Table] | None,
+    targets: Mapping[str, Table],
+    known: Collection[str] | None = None,
 ) -> Resolution:
     """Resolve each spec of a set against both catalogs.
 
     `sources` has the desktop's tables by desktop name, `targets` the mobile tables by mobile name: those that exist.
-    Without `sources` (the desktop does not answer) the desktop is taken to have what mobile has. Never raises for what
-    does not exist: a table that cannot be synced is returned as blocked, with the reason.
+    Without `sources` (the desktop does not answer) the desktop is taken to have what mobile has. `known` are the mobile
+    names of the tables that were looked for, if these were not all: only what those need is resolved then. Never raises
+    for what does not exist: a table that cannot be synced is returned as blocked, with the reason.
     """
-    resolver = _Resolver(specs, sources, targets)
+    resolver = _Resolver(specs, sources, targets, known)
     return Resolution(tables={spec.mobile: resolver.resolve(spec) for spec in specs})
 
 
@@ -215,9 +222,14 @@ class _Resolver:
     """Resolves the specs of one set; parents are resolved on the way."""
 
     def __init__(
-        self, specs: Sequence[TableSpec], sources: Mapping[str, Table] | None, targets: Mapping[str, Table]
+        self,
+        specs: Sequence[TableSpec],
+        sources: Mapping[str, Table] | None,
+        targets: Mapping[str, Table],
+        known: Collection[str] | None,
     ) -> None:
         self.specs = specs
+        self.known = {spec.mobile for spec in specs} if known is None else known
         self.targets = targets
         self.sources = sources
         self.by_name = {spec.mobile: spec for spec in specs}
@@ -260,17 +272,19 @@ class _Resolver:
             constants={name: value for name, value in spec.constants.items() if target.column(name)},
             mobile_owned=frozenset(name for name in spec.mobile_owned if target.column(name)),
             sensitive=frozenset(name for name in spec.sensitive if len(pair.missing(name)) < 2),
-            made_by=spec.made_by if any(one.column == spec.made_by for one in references) else None,
+            made_by=spec.made_by if self._can_follow(spec.made_by, references) else None,
         )
         office, route = self._route(used, pair)
+        lacking = "" if blocked else self._blocked_by_parents(used)
         return ResolvedSpec(
             declared=spec,
             spec=dataclasses.replace(used, office=office),
             route=route,
-            left_out=_left_out(pair, used, references=[entry.reference for entry in unchecked]),
+            left_out=_left_out(pair, used),
             unchecked=tuple(one for one in (*unchecked, *desktop_lacks) if not one.reference.order_only),
             key_origin=key_origin,
-            blocked=blocked or self._blocked_by_parents(used),
+            blocked=blocked or lacking,
+            lacks_parent=bool(lacking),
         )
 
     def _without_table(self, spec: TableSpec, *, source: Table | None, target: Table | None) -> ResolvedSpec:
@@ -288,7 +302,7 @@ class _Resolver:
     def _blocked_by_parents(self, used: TableSpec) -> str:
         """Why rows that this table needs cannot be read; empty if they can."""
         needed = [one.parent for one in used.references if not one.order_only] + [one.table for one in used.lookups]
-        missing = [name for name in dict.fromkeys(needed) if name not in self.targets]
+        missing = [name for name in dict.fromkeys(needed) if name in self.known and name not in self.targets]
         if not missing:
             return ""
         return (
@@ -299,7 +313,7 @@ class _Resolver:
     def _unchecked(self, spec: TableSpec, target: Table) -> Iterator[Unchecked]:
         """The references that cannot be followed on mobile."""
         for reference in spec.references:
-            if reference.parent not in self.by_name:
+            if reference.parent not in self.known:
                 continue
             parent = self.targets.get(reference.parent)
             reason = ""
@@ -314,6 +328,10 @@ class _Resolver:
             if reason:
                 yield Unchecked(reference=reference, reason=reason)
 
+    def _can_follow(self, column: str | None, references: Sequence[Reference]) -> bool:
+        """Whether mobile has the rows that a column names."""
+        return any(one.column == column and one.parent in self.targets for one in references)
+
     def _can_look_up(self, lookup: Lookup, pair: _Pair) -> bool:
         """Whether both ends of a lookup exist; a table that only the desktop has blocks instead."""
         if pair.target.column(lookup.column) is None or not pair.has_on_both([lookup.match]):
@@ -327,7 +345,7 @@ class _Resolver:
         """The column by which the office of a row is known, and how."""
         if used.defines_offices:
             return used.office, Route.COLUMN
-        if used.office is None or self.offices is None or self.is_absent(self.offices.mobile):
+        if used.office is None or not self._has_organisations():
             return None, Route.UNSCOPED
         if not (pair.missing(used.office) or pair.travels(used.office)):
             # The spec itself keeps it from travelling: a mistake, which the mapping names.
@@ -349,6 +367,14 @@ class _Resolver:
         reference = min(reachable, key=lambda entry: entry[:3])[3]
         direct = self.by_name[reference.parent].defines_offices
         return reference.column, Route.COLUMN if direct else Route.REFERENCE
+
+    def _has_organisations(self) -> bool:
+        """Whether either database has the key of the organisations."""
+        if self.offices is None:
+            return False
+        key = self.resolve(self.offices).spec.key[0]
+        tables = (self.source(self.offices), self.targets.get(self.offices.mobile))
+        return any(table is not None and table.column(key) is not None for table in tables)
 
     def _leads_to_office(self, reference: Reference, used: TableSpec) -> bool:
         """Whether a reference names one row of a table that knows its office."""
@@ -441,7 +467,7 @@ def unreadable_columns(expression: str, table: Table) -> tuple[str, ...]:
     return tuple(name for name in _QUOTED.findall(expression) if table.column(name) is None)
 
 
-def _left_out(pair: _Pair, used: TableSpec, *, references: Collection[Reference]) -> tuple[LeftOut, ...]:
+def _left_out(pair: _Pair, used: TableSpec) -> tuple[LeftOut, ...]:
     """The columns that the declared spec names and the used one does not."""
     spec = pair.spec
     named: dict[str, list[str]] = {}
@@ -452,7 +478,10 @@ def _left_out(pair: _Pair, used: TableSpec, *, references: Collection[Reference]
                 named.setdefault(name, []).append(role)
 
     add("key", (name for name in spec.key if name not in used.key))
-    add("references", (one.column for one in references))
+    looked_up = {one.column for one in used.lookups}
+    for reference in spec.references:
+        if reference.column not in looked_up:
+            add("order" if reference.order_only else "references", [reference.column])
     add("lookups", (name for one in spec.lookups if one not in used.lookups for name in (one.column, one.match)))
     add("expressions", (one.column for one in spec.expressions if one not in used.expressions))
     add("constants", (name for name in spec.constants if name not in used.constants))

@@ -116,7 +116,7 @@ def test_a_table_that_fails_is_named_in_the_last_line_and_the_others_go_on(offic
     office.pair.source.execute("DROP TABLE departments")
     result = run("reverse")
     assert result.exit_code == 1
-    assert "[X] departments: Table `departments` does not exist at the " in result.stderr
+    assert "[X] departments: Table `departments` does not exist on the desktop" in result.stderr
     lines = result.stdout.splitlines()
     assert lines[-1] == "[X] Failed: departments. The other tables went on."
     assert "[X] staff skipped: it comes after departments" in lines

@@ -104,7 +104,7 @@ def test_the_document_has_every_finding_in_full(office: Pair) -> None:
     assert set(content["findings"][0]) == {"severity", "side", "what", "why", "do", "table", "statements"}
     (problem,) = [finding for finding in content["findings"] if finding["severity"] == "X"]
     assert problem["table"] == "clients"
-    assert "has no column `client_id`" in problem["what"]
+    assert "has no key that both databases have" in problem["what"]
 
 
 def test_a_side_that_is_away_is_the_first_thing_to_mend(office: Pair, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,7 +91,8 @@ def test_rows_kept_though_they_are_gone_warn_after_a_full_run_only(office: Offic
     ("change", "severity", "said"),
     [
         ("ALTER TABLE staff ADD nickname text", dg.AssetCheckSeverity.WARN, "only the desktop has nickname"),
-        ("ALTER TABLE staff DROP dept_id", dg.AssetCheckSeverity.ERROR, "dept_id"),
+        ("ALTER TABLE staff DROP dept_id", dg.AssetCheckSeverity.WARN, "which only one database has"),
+        ("ALTER TABLE staff RENAME TO gone", dg.AssetCheckSeverity.ERROR, "There is no table staff on the desktop"),
     ],
 )
 def test_columns_that_do_not_fit_any_more_show(

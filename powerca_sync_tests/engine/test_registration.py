@@ -165,5 +165,5 @@ def test_organisations_that_only_mobile_has_block_what_belongs_to_them(desktops:
     first, _ = desktops
     first.source.execute("DROP TABLE orgs")
     assert fates(first.sync(TASKS, *others(TASKS))) == {"inserted": 3}
-    with pytest.raises(Exception, match=r"`orgs` does not exist on the desktop .* organisations are unknown"):
+    with pytest.raises(Exception, match=r"`orgs`, or its key, does not exist on the desktop .* unknown to which organ"):
         first.sync(CLIENTS, *others(CLIENTS))

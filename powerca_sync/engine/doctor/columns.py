@@ -95,7 +95,11 @@ def examine_columns(layout: Layout) -> Iterator[Finding]:
     """What keeps tables from being synced, and which columns do not travel."""
     for resolved in layout.resolved:
         yield from _examine_resolution(resolved)
-    for spec in layout.specs:
+    for resolved in layout.resolved:
+        spec = resolved.spec
+        if resolved.lacks_parent:
+            # Said of the missing table.
+            continue
         source, target = layout.sources.get(spec.desktop), layout.targets.get(spec.mobile)
         if source is None or target is None:
             continue
@@ -156,6 +160,15 @@ def _examine_resolution(resolved: ResolvedSpec) -> Iterator[Finding]:
             f"but neither database has such a column; similar: {listed(one.nearest for one in protecting)}.",
             why="If the column was renamed, the one that is meant is no longer protected.",
             do="Correct the name in `powerca_sync/tables.py`.",
+            table=table,
+        )
+    lost = [one.column for one in resolved.left_out if len(one.missing) == 1 and one.roles != ("order",)]
+    if lost and not resolved.blocked:
+        yield warning(
+            BOTH,
+            f"{table}: the spec names {listed(lost)}, which only one database has.",
+            why="What is in such a column does not travel.",
+            do="Add the column to the other database, or take it out of the table's spec.",
             table=table,
         )
     if resolved.notes:
