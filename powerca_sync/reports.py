@@ -48,15 +48,24 @@ REVERSE = {
 def report_introduction(console: Console, settings: Settings, done: Introduction) -> None:
     """What `init` did."""
     organisations = ", ".join(done.office.orgs or ()) or "(not split by organisation)"
+    own_tables = _made(done.created, "the sync's own tables")
+    ledger = _made(done.ledger_created, "the ledger of reverse-synced rows")
     console.show(
-        f"[OK] The sync's own tables {_made(done.created)} at {settings.mobile}.\n"
-        f"[OK] The ledger of phone rows {_made(done.ledger_created)} at {settings.desktop}.\n"
-        f"[OK] Organisations {organisations} belong to the desktop at {settings.desktop}."
+        f"[OK] {own_tables} on {settings.mobile}.\n"
+        f"[OK] {ledger} on {settings.desktop}.\n"
+        f"[OK] Registered the desktop {settings.desktop} for organisations {organisations}."
     )
+    if done.refusal:
+        console.show(
+            f"[WARN] The guide's table `_sync_metadata` could not be completed ({done.refusal}). The sync does not "
+            "need it and goes on with tables of its own. To complete it, ask an administrator to run:\n\n"
+            f"{done.statements}"
+        )
     console.document(
         {
             "created": done.created,
             "ledger_created": done.ledger_created,
+            "guide_table_statements": done.statements,
             "office": done.office.identity,
             "organisations": done.office.orgs,
             "desktop": str(settings.desktop),
@@ -66,8 +75,10 @@ def report_introduction(console: Console, settings: Settings, done: Introduction
     )
 
 
-def _made(created: bool | None) -> str:
-    return "was not asked for" if created is None else "were made" if created else "are there"
+def _made(created: bool | None, what: str) -> str:
+    if created is None:
+        return f"No table is reverse-synced: did not create {what}"
+    return f"Created {what}" if created else f"Found {what}"
 
 
 def report_run(console: Console, outcome: "RunOutcome") -> None:

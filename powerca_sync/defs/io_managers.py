@@ -95,7 +95,7 @@ class PostgresIOManager(dg.IOManager):
                 source = stack.enter_context(self._desktop.taken())
             except SyncError as exc:
                 if failing:
-                    state.record_failure(target, failing, str(exc))
+                    state.record_failure(target, failing, str(exc), office=None)
                 raise
             yield source, target
 

@@ -173,6 +173,29 @@ def attempt(cursor: Cursor, statement: sql.Composed) -> int:
     return cursor.rowcount
 
 
+def ask_in_savepoint(cursor: Cursor, *needed: Question, optional: Question | None) -> str:
+    """Execute statements in one round trip, the last of them under a savepoint; returns why that failed, or nothing.
+
+    After a failure of `optional` the transaction is as if it had not been tried; any other error is raised.
+    """
+    if optional is None:
+        ask(cursor, *needed)
+        return ""
+    savepoint: Question = ("SAVEPOINT powerca_optional", None)
+    try:
+        ask(cursor, *needed, savepoint, optional, ("RELEASE SAVEPOINT powerca_optional", None))
+    except psycopg.Error as exc:
+        if cursor.connection.info.transaction_status != psycopg.pq.TransactionStatus.INERROR:
+            raise
+        try:
+            cursor.execute("ROLLBACK TO SAVEPOINT powerca_optional")
+        except psycopg.Error:
+            # The savepoint was not reached: a needed statement failed.
+            raise exc from None
+        return exc.diag.message_primary or str(exc)
+    return ""
+
+
 def _together(connection: Connection, questions: Sequence[Question]) -> bytes:
     # Several statements can be one message only in the simple protocol, which knows no parameters.
     literal = psycopg.ClientCursor(connection).mogrify

@@ -13,12 +13,23 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+import psycopg
+
 from powerca_sync.engine import state
 from powerca_sync.engine.accounting import account, nothing_to_sync
 from powerca_sync.engine.catalog import answered_tables, asked_tables
-from powerca_sync.engine.database import Connection, Question, answers, ask, timezone_of, transaction
+from powerca_sync.engine.database import (
+    Connection,
+    Question,
+    Timeouts,
+    answers,
+    ask,
+    ask_in_savepoint,
+    timezone_of,
+    transaction,
+)
 from powerca_sync.engine.differential import NarrowScopeError
-from powerca_sync.engine.extract import TableExtract, TextRows
+from powerca_sync.engine.extract import TableExtract, TextRows, read_snapshot
 from powerca_sync.engine.failures import explained
 from powerca_sync.engine.landed import check_landed
 from powerca_sync.engine.merge import MergePlan, MergeResult, OvertakenError, apply_merge
@@ -58,18 +69,20 @@ def sync_forward(
         with explained(doing):
             with explained(f"{doing}: reading the source"):
                 timezone = options.timezone or timezone_of(source)
+            prepared = False
             while True:
                 try:
-                    result = _in_one_transaction(what, source, target, specs, options, timezone)
+                    result = _in_one_transaction(what, source, target, specs, options, timezone, prepared=prepared)
                 except NarrowScopeError:
                     options = dataclasses.replace(options, transfer=Transfer.EVERYTHING)
                 else:
                     if result is not None:
                         return result
                     state.prepare_target(target)
+                    prepared = True
     except SyncError as exc:
         if not target.closed:
-            state.record_failure(target, spec.mobile, str(exc))
+            state.record_failure(target, spec.mobile, str(exc), office=_identity(source))
         raise
     except ValueError as exc:
         # The driver's answer to a connection that a pooler cuts in the middle of a COPY.
@@ -80,6 +93,17 @@ def sync_forward(
         ) from exc
 
 
+def _identity(source: Connection) -> str | None:
+    """Who the desktop is; None if it does not answer."""
+    if source.closed:
+        return None
+    try:
+        with transaction(source, timezone="UTC", timeouts=Timeouts(statement=10, lock=2), snapshot=True) as cursor:
+            return read_snapshot(cursor).identity
+    except (psycopg.Error, SyncError):
+        return None
+
+
 def _in_one_transaction(
     what: TableExtract | TextRows,
     source: Connection,
@@ -87,17 +111,19 @@ def _in_one_transaction(
     specs: Sequence[TableSpec],
     options: Options,
     timezone: str,
+    *,
+    prepared: bool,
 ) -> ForwardResult | None:
-    """None where the target has yet to be prepared; nothing was done then."""
+    """Returns None where the target has yet to be prepared, unless that was tried; nothing was done then."""
     name = what.spec.mobile
     wanted = tables_needed(what.spec, specs)
-    first = (state.try_lock(name), state.is_prepared(), asked_tables(wanted))
+    first = (state.try_lock(name), state.is_prepared(), state.guide_columns(), asked_tables(wanted))
     with (
         transaction(target, timezone=timezone, timeouts=options.timeouts, first=first) as target_cursor,
         contextlib.ExitStack() as snapshot,
     ):
-        [(locked,)], [(prepared,)], found = answers(target_cursor)
-        if not prepared:
+        [(locked,)], [(complete,)], [(guide_columns,)], found = answers(target_cursor)
+        if not (complete or prepared):
             return None
         if not locked:
             state.lock(target_cursor, name, f"Table `{name}` is being synced", wait=options.timeouts.table)
@@ -107,10 +133,10 @@ def _in_one_transaction(
             )
         tables = answered_tables(wanted, found)
         run = TableRun(what, source=source_cursor, target=target_cursor, specs=specs, options=options, tables=tables)
-        return _carry_out(run, all_is_read=snapshot.close)
+        return _carry_out(run, guide_columns, all_is_read=snapshot.close)
 
 
-def _carry_out(run: TableRun, *, all_is_read: Callable[[], None]) -> ForwardResult:
+def _carry_out(run: TableRun, guide_columns: Sequence[str], *, all_is_read: Callable[[], None]) -> ForwardResult:
     """All steps between the begin and the commit."""
     if run.look().absent:
         return nothing_to_sync(run)
@@ -126,7 +152,15 @@ def _carry_out(run: TableRun, *, all_is_read: Callable[[], None]) -> ForwardResu
             rejected, counted = _look_back(run, ready, merged, writes=writes, before=before)
     with run.phase("record"):
         result = account(run, ready, plan, merged, rejected=rejected, counted=counted)
-        ask(run.target, *_records(run, ready, result))
+        line = state.guide_record(
+            guide_columns,
+            run.spec.mobile,
+            records=result.extracted - result.quarantined,
+            milliseconds=_milliseconds(run),
+        )
+        refusal = ask_in_savepoint(run.target, *_records(run, ready, result), optional=line)
+        if refusal:
+            logger.warning("[WARN] `_sync_metadata` has not been written for %s: %s.", run.spec.mobile, refusal)
     for sentence in result.warnings:
         logger.warning("[WARN] %s: %s.", run.spec.mobile, sentence)
     return dataclasses.replace(result, seconds=dict(run.seconds))
@@ -199,5 +233,9 @@ def _records(run: TableRun, ready: Ready, result: ForwardResult) -> Iterator[Que
         changed=result.written > 0,
         unscoped=run.resolved.route is Route.UNSCOPED,
         records=result.extracted - result.quarantined,
-        milliseconds=round((time.monotonic() - run.started) * 1000),
+        milliseconds=_milliseconds(run),
     )
+
+
+def _milliseconds(run: TableRun) -> int:
+    return round((time.monotonic() - run.started) * 1000)

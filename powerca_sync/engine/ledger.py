@@ -1,15 +1,18 @@
 """What the engine keeps at the desktop: the ledger of pulled phone rows, their quarantine, and the guide's log."""
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 
 import psycopg
 from psycopg import sql
 
-from powerca_sync.engine.database import Connection, Cursor, Timeouts, one_row, transaction
+from powerca_sync.engine.database import Connection, Cursor, Timeouts, ask_in_savepoint, one_row, transaction
 from powerca_sync.engine.failures import explained
 from powerca_sync.engine.sql import load
 from powerca_sync.errors import ConfigurationError
+
+logger = logging.getLogger(__name__)
 
 #: What the guide's log calls the two ways.
 REVERSE = "reverse"
@@ -108,15 +111,13 @@ def record_pull(
             "run": run_id,
         },
     )
-    cursor.execute("SELECT has_table_privilege(to_regclass('public.sync_log'), 'INSERT') AS is_the_guides")
-    schema = "public" if cursor.fetchone() == (True,) else "powerca_sync"
-    cursor.execute(
-        sql.SQL(
-            "INSERT INTO {} (table_name, direction, records_synced, last_sync_at, synced_at)"
-            " VALUES (%s, %s, %s, now(), now())"
-        ).format(sql.Identifier(schema, "sync_log")),
-        [table, REVERSE, pulled],
-    )
+    schema = "public" if one_row(cursor, load("guide_log_exists.sql")) == (True,) else "powerca_sync"
+    line = sql.SQL(
+        "INSERT INTO {} (table_name, direction, records_synced, last_sync_at, synced_at)"
+        " VALUES (%s, %s, %s, now(), now())"
+    ).format(sql.Identifier(schema, "sync_log"))
+    if refusal := ask_in_savepoint(cursor, optional=(line, [table, REVERSE, pulled])):
+        logger.warning("[WARN] `%s.sync_log` has not been written for %s: %s.", schema, table, refusal)
 
 
 def record_held_back(cursor: Cursor, table: str) -> None:

@@ -17,6 +17,9 @@ class Introduction:
 
     #: Whether any of the engine's own tables at the target had to be made.
     created: bool
+    #: Why the guide's `_sync_metadata` could not be completed, and the statements for an administrator; mostly empty.
+    refusal: str = ""
+    statements: str = ""
     #: Whether the ledger of pulled phone rows had to be made at the source; None where no table has a way back.
     ledger_created: bool | None
     office: Office
@@ -32,7 +35,7 @@ def introduce(
     """
     context = open_context(source, target, specs, check=False)
     office = context.office
-    created = state.prepare_target(target)
+    prepared = state.prepare_target(target)
     with (
         explained("claiming the organisations at the target"),
         transaction(target, timezone="UTC", timeouts=Timeouts()) as cursor,
@@ -40,4 +43,10 @@ def introduce(
         unscoped = context.catalogs.resolution.unscoped
         state.register_office(cursor, office, unscoped=lambda: unscoped, accept=accept)
     ledger_created = ledger.prepare_ledger(source) if any(spec.reverse for spec in specs) else None
-    return Introduction(created=created, ledger_created=ledger_created, office=office)
+    return Introduction(
+        created=prepared.created,
+        refusal=prepared.refusal,
+        statements=prepared.statements,
+        ledger_created=ledger_created,
+        office=office,
+    )

@@ -1,5 +1,6 @@
 """What the engine remembers, at the target: whose organisations these are, marks, quarantine, the guide's metadata."""
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -33,33 +34,89 @@ class TableState:
     quarantined: Sequence[Mapping[str, str | None]] = ()
 
 
-def prepare_target(connection: Connection) -> bool:
-    """Create what the engine keeps at the target, where it is missing; answers whether anything was.
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Preparation:
+    """What had to be made at the target."""
 
-    Works beside the guide's own engine, whose `_sync_metadata` is left as it is. Where nothing is missing no DDL is
-    issued: that would make the app's interface reload. Raises `ConfigurationError`, with the statements for an
-    administrator, if the role may not.
+    #: Whether anything of the engine's own, or of the guide's table, was made.
+    created: bool
+    #: Why the guide's table could not be made or completed, and the statements for an administrator; empty if it could.
+    refusal: str = ""
+    statements: str = ""
+
+
+def prepare_target(connection: Connection) -> Preparation:
+    """Create what the engine keeps at the target, where it is missing, and complete the guide's `_sync_metadata`.
+
+    Where nothing is missing no DDL is issued: that would make the app's interface reload. Nothing depends on the
+    guide's table, so that a role that may not change it goes on without. Raises `ConfigurationError`, with the
+    statements for an administrator, if the role may not make the engine's own tables.
     """
     with explained("looking for the sync's own tables at the target"):
         if connection.execute(*is_prepared()).fetchone() == (True,):
-            return False
-    script = load("target_state.sql")
+            return Preparation(created=False)
+    script, guides = load("target_state.sql"), load("guide_state.sql")
+    refusal = ""
     try:
         with transaction(connection, timezone="UTC", timeouts=Timeouts()) as cursor:
             # Two first runs at once must not collide in CREATE ... IF NOT EXISTS.
             cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('powerca_sync', 0))")
             cursor.execute(script)
+            try:
+                with connection.transaction():
+                    cursor.execute(guides)
+            except psycopg.Error as exc:
+                refusal = exc.diag.message_primary or str(exc)
     except psycopg.errors.InsufficientPrivilege as exc:
         raise ConfigurationError(
             f"The sync's own tables are missing at the target and its user may not create them "
             f"({exc.diag.message_primary}). Ask an administrator to run:\n\n{script.decode()}"
         ) from exc
-    return True
+    return Preparation(created=True, refusal=refusal, statements=guides.decode() if refusal else "")
 
 
 def is_prepared() -> Question:
     """Whether all is there that the engine keeps at the target."""
     return load("state_exists.sql"), None
+
+
+def guide_columns() -> Question:
+    """The columns of the guide's `_sync_metadata` that this role may write."""
+    return load("guide_columns.sql"), None
+
+
+def guide_record(
+    columns: Sequence[str], table: str, *, records: int | None = None, milliseconds: int | None = None, error: str = ""
+) -> Question | None:
+    """The guide's line about a run of the table: with `records` it succeeded, otherwise `error` says why not.
+
+    Earlier versions of that system have other columns: those that exist are written. None where there is no such table.
+    """
+    succeeded = records is not None
+    values: dict[str, sql.Composable] = {
+        "last_sync_timestamp": sql.SQL("now()"),
+        "records_synced": sql.Literal(records),
+        "last_sync_records": sql.Literal(records),
+        "last_sync_duration_ms": sql.Literal(milliseconds),
+        "error_message": sql.Literal(error or None),
+        "updated_at": sql.SQL("now()"),
+    }
+    of_success = {"last_sync_timestamp", "records_synced", "last_sync_records", "last_sync_duration_ms"}
+    written = [name for name in values if name in columns and (succeeded or name not in of_success)]
+    if "table_name" not in columns or not written:
+        return None
+    comma = sql.SQL(", ")
+    return sql.SQL("""\
+WITH updated AS (
+    UPDATE public._sync_metadata AS m SET {changes} WHERE m.table_name = {table} RETURNING 1
+)
+INSERT INTO public._sync_metadata (table_name, {names})
+SELECT {table}, {values} WHERE NOT EXISTS (SELECT FROM updated)""").format(
+        changes=comma.join(sql.SQL("{} = {}").format(sql.Identifier(name), values[name]) for name in written),
+        names=comma.join(map(sql.Identifier, written)),
+        values=comma.join(values[name] for name in written),
+        table=sql.Literal(table),
+    ), None
 
 
 def try_lock(name: str) -> Question:
@@ -265,7 +322,9 @@ def run_record(
     records: int,
     milliseconds: int,
 ) -> Question:
-    """Store where this run stood, in the transaction of its data. `rows_read` is None for an incremental run.
+    """Store where this run stood and what it did, in the transaction of its data.
+
+    `rows_read` is None for an incremental run.
 
     `unscoped` says that the table's rows cannot be told apart by office.
     """
@@ -289,10 +348,18 @@ def quarantine_record(office: Office, table: str) -> Question:
     return load("record_quarantine.sql"), {"office": office.identity, "table": table}
 
 
-def record_failure(connection: Connection, table: str, message: str) -> None:
-    """Write the error to the guide's table in a transaction of its own; a failure to do so is not worth another."""
-    try:
-        with transaction(connection, timezone="UTC", timeouts=Timeouts(statement=10, lock=2)) as cursor:
-            cursor.execute(load("record_failure.sql"), {"table": table, "message": message})
-    except psycopg.Error:
-        return
+def record_failure(connection: Connection, table: str, message: str, *, office: str | None) -> None:
+    """Write the error in a transaction of its own; a failure to do so is not worth another.
+
+    `office` is the desktop's identity, or None if it did not answer.
+    """
+    with contextlib.suppress(psycopg.Error), _briefly(connection) as cursor:
+        cursor.execute(load("record_failure.sql"), {"office": office, "table": table, "message": message})
+    with contextlib.suppress(psycopg.Error), _briefly(connection) as cursor:
+        (columns,) = one_row(cursor, *guide_columns())
+        if line := guide_record(columns, table, error=message):
+            cursor.execute(*line)
+
+
+def _briefly(connection: Connection) -> contextlib.AbstractContextManager[Cursor]:
+    return transaction(connection, timezone="UTC", timeouts=Timeouts(statement=10, lock=2))

@@ -162,8 +162,8 @@ def test_a_folder_with_a_dagster_yaml_has_its_history_set_up_by_it(office: Offic
 def test_init_prepares_mobile_and_says_what_it_did(office: Office) -> None:
     first, second = run("init"), run("init")
     assert (first.exit_code, second.exit_code) == (0, 0)
-    assert "[OK] The sync's own tables were made at" in first.stdout
-    assert "[OK] The sync's own tables are there at" in second.stdout
+    assert "[OK] Created the sync's own tables on" in first.stdout
+    assert "[OK] Found the sync's own tables on" in second.stdout
     assert "[OK] Organisations 1 belong to the desktop at" in second.stdout
     assert document(run("init", "--json"))["organisations"] == ["1"]
 

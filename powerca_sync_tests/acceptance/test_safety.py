@@ -117,7 +117,7 @@ def test_a_demo_database_as_the_desktop_is_refused_because_the_organisations_are
         assert "Organisation 1 belongs to another desktop" in words
         assert "run `powerca-sync init --accept-source`" in words
     written = [name for name, state in everything(office.target).items() if state != before[name]]
-    assert written == ["public._sync_metadata"], "where the errors are"
+    assert written == ["powerca_sync.failure", "public._sync_metadata"], "where the errors are"
 
 
 def test_a_second_office_lands_beside_the_first_and_collisions_wait_in_quarantine(

@@ -91,7 +91,7 @@ def test_nothing_is_defined_anew_where_nothing_is_missing(pair: Pair) -> None:
         CREATE EVENT TRIGGER forbid ON ddl_command_end EXECUTE FUNCTION forbid()""")
     pair.source.execute("UPDATE clients SET name = 'A' WHERE client_id = 1; INSERT INTO clients VALUES (9, NULL, NULL)")
     assert fates(pair.sync(CLIENTS)) == {"updated": 1, "unchanged": 1, "quarantined": 1}
-    assert prepare_target(pair.target) is False
+    assert prepare_target(pair.target).created is False
     pair.target.execute("DROP TABLE powerca_sync.quarantine")
     with pytest.raises(SyncError, match="the interface would reload"):
         pair.sync(CLIENTS)
@@ -149,7 +149,8 @@ def test_who_may_not_create_the_tables_gets_the_statements_for_somebody_who_may(
         prepare_target(limited)
     statements = str(caught.value).partition("run:")[2]
     pair.target.execute(statements)  # type: ignore[call-overload]
-    assert prepare_target(pair.target) is False
+    prepare_target(pair.target)
+    assert prepare_target(pair.target).created is False
 
 
 def test_entries_are_opened_kept_as_they_are_and_closed(pair: Pair) -> None:
@@ -195,3 +196,78 @@ def test_what_is_sensitive_leaves_no_trace_outside_its_column(pair: Pair) -> Non
     with pytest.raises(UnsafeTargetError) as caught:
         pair.sync(CLIENTS)
     assert "S3cret" not in str(caught.value)
+
+
+#: `_sync_metadata` as three versions of the earlier system made it.
+EARLIER_SHAPES = {
+    "A": """CREATE TABLE _sync_metadata (table_name varchar(255) PRIMARY KEY, last_sync_timestamp timestamptz,
+        last_sync_id bigint, sync_direction varchar(20), sync_status varchar(50) DEFAULT 'pending',
+        records_synced integer, error_message text, updated_at timestamptz)""",
+    "B": """CREATE TABLE _sync_metadata (table_name varchar(255) PRIMARY KEY, last_sync_timestamp timestamptz,
+        last_sync_records integer, created_at timestamptz DEFAULT now(), updated_at timestamptz)""",
+    "C": """CREATE TABLE _sync_metadata (table_name varchar(255) PRIMARY KEY,
+        last_sync_timestamp timestamptz NOT NULL DEFAULT '1970-01-01', last_sync_id bigint,
+        sync_status varchar(50) DEFAULT 'pending',
+        records_synced integer, error_message text, updated_at timestamptz)""",
+}
+
+
+@pytest.mark.parametrize("shape", EARLIER_SHAPES)
+def test_earlier_shape_of_the_guides_table_is_completed(pair: Pair, shape: str) -> None:
+    make_clients(pair)
+    pair.target.execute(EARLIER_SHAPES[shape])  # type: ignore[call-overload]
+    pair.target.execute("INSERT INTO _sync_metadata (table_name) VALUES ('clients'), ('other')")
+    other = pair.rows("SELECT to_jsonb(m) FROM _sync_metadata m WHERE table_name = 'other'")[0][0]
+    assert fates(pair.sync(CLIENTS)) == {"inserted": 2}
+    line = "SELECT records_synced, last_sync_duration_ms >= 0, error_message FROM _sync_metadata"
+    assert pair.rows(f"{line} WHERE table_name = 'clients'") == [(2, True, None)]
+    after = pair.rows("SELECT to_jsonb(m) FROM _sync_metadata m WHERE table_name = 'other'")[0][0]
+    assert other.items() <= after.items()
+    pair.source.execute("ALTER TABLE clients RENAME TO mislaid")
+    with pytest.raises(SyncError, match="does not exist on the desktop"):
+        pair.sync(CLIENTS)
+    assert pair.one("SELECT error_message IS NOT NULL FROM _sync_metadata WHERE table_name = 'clients'") is True
+
+
+@pytest.mark.parametrize("shape", EARLIER_SHAPES)
+def test_earlier_shape_that_may_not_be_changed_blocks_no_sync(pair: Pair, shape: str) -> None:
+    make_clients(pair)
+    pair.target.execute(EARLIER_SHAPES[shape])  # type: ignore[call-overload]
+    pair.target.execute("CREATE ROLE clerk; GRANT ALL ON SCHEMA public TO clerk; ALTER TABLE clients OWNER TO clerk")
+    name = pair.settings.mobile.name
+    pair.target.execute(f"GRANT CREATE, TEMPORARY ON DATABASE {name} TO clerk")  # type: ignore[call-overload]
+    pair.target.execute(f"ALTER ROLE postgres IN DATABASE {name} SET role = clerk")  # type: ignore[call-overload]
+    try:
+        assert fates(pair.sync(CLIENTS)) == {"inserted": 2}
+        assert fates(pair.sync(CLIENTS)) == {"unchanged": 2}
+        assert pair.rows("SELECT * FROM _sync_metadata") == []
+        assert pair.rows("SELECT records, milliseconds >= 0 FROM powerca_sync.table_state") == [(2, True)]
+        pair.source.execute("ALTER TABLE clients RENAME TO mislaid")
+        with pytest.raises(SyncError, match="does not exist on the desktop"):
+            pair.sync(CLIENTS)
+        assert pair.one("SELECT message FROM powerca_sync.failure").startswith("Table `clients` does not exist")
+    finally:
+        pair.target.execute(f"ALTER ROLE postgres IN DATABASE {name} RESET role")  # type: ignore[call-overload]
+        pair.target.execute("DROP OWNED BY clerk CASCADE; DROP ROLE clerk")
+
+
+def test_type_that_cannot_hold_the_value_blocks_no_sync(pair: Pair) -> None:
+    make_clients(pair)
+    pair.target.execute("CREATE TABLE _sync_metadata (table_name varchar(3) PRIMARY KEY, updated_at date)")
+    assert fates(pair.sync(CLIENTS)) == {"inserted": 2}
+    assert pair.rows("SELECT * FROM _sync_metadata") == []
+    assert pair.one("SELECT records FROM powerca_sync.table_state") == 2
+
+
+def test_failure_of_one_office_is_its_own(pair: Pair) -> None:
+    make_clients(pair)
+    pair.sync(CLIENTS)
+    pair.target.execute("INSERT INTO powerca_sync.failure VALUES ('other/desktop', 'clients', 'theirs')")
+    pair.source.execute("ALTER TABLE clients RENAME TO mislaid")
+    with pytest.raises(SyncError):
+        pair.sync(CLIENTS)
+    failed = "SELECT office = 'other/desktop', left(message, 6) FROM powerca_sync.failure ORDER BY 1"
+    assert pair.rows(failed) == [(False, "Table "), (True, "theirs")]
+    pair.source.execute("ALTER TABLE mislaid RENAME TO clients")
+    pair.sync(CLIENTS)
+    assert pair.rows(failed) == [(True, "theirs")]

@@ -13,6 +13,7 @@ from powerca_sync.engine.doctor import (
     clocks,
     columns,
     dependents,
+    earlier_engine,
     fit,
     grants,
     keys,
@@ -56,6 +57,7 @@ def examine(
     examination.examine_catalogs()
     examination.examine_rights()
     examination.examine_surroundings()
+    examination.examine_earlier_engine()
     if source.is_open and target.is_open:
         examination.examine_contents()
     return tuple(examination.findings)
@@ -184,6 +186,15 @@ class _Examination:
         if (targets := self.tables.get(self.target.name)) is not None:
             acting = self.target.look("what hangs on the tables", partial(dependents.read_dependents, tables=targets))
             self._add(dependents.examine_dependents(self.target.name, self.specs, targets, acting or ()))
+
+    def examine_earlier_engine(self) -> None:
+        """What an earlier sync engine left."""
+        if (left := self.target.look("the guide's state tables", earlier_engine.read_guide_tables)) is not None:
+            self._add(earlier_engine.examine_metadata(self.target, left))
+        if (left := self.source.look("the guide's state tables", earlier_engine.read_guide_tables)) is not None:
+            has_ledger = self.rights[self.source.name].prepared if self.source.name in self.rights else False
+            self._add(earlier_engine.examine_earlier_engine(self.source, left, has_ledger=has_ledger))
+        self._add()
 
     def examine_contents(self) -> None:
         """Whose rows they are, and whether those of one side fit the other."""

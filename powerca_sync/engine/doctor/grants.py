@@ -41,6 +41,10 @@ def examine_reading(side: str, user: str, rights: Rights, tables: Iterable[Table
         )
 
 
+#: State tables of the guide, on which nothing depends.
+GUIDE_TABLES = frozenset({"sync_log", "_sync_metadata"})
+
+
 def examine_bringing_back(
     side: str, user: str, rights: Rights, tables: Sequence[Table], database: str
 ) -> Iterator[Finding]:
@@ -109,7 +113,7 @@ def _examine_own(side: str, user: str, rights: Rights, database: str) -> Iterato
     role = sql.Identifier(user)
     if rights.prepared:
         own = [rights.tables[oid] for oid in rights.own.own_tables if oid in rights.tables]
-        missing = grants(user, [(table, WRITE) for table in own if table.name != "sync_log"])
+        missing = grants(user, [(table, WRITE) for table in own if table.name not in GUIDE_TABLES])
         if missing:
             yield wrong(
                 side,
@@ -122,13 +126,11 @@ def _examine_own(side: str, user: str, rights: Rights, database: str) -> Iterato
     missing = []
     if not rights.own.may_create_schema:
         missing.append(sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(sql.Identifier(database), role))
-    if not rights.own.may_create_in_public:
-        missing.append(sql.SQL("GRANT CREATE ON SCHEMA public TO {}").format(role))
     if missing:
         yield wrong(
             side,
             f"User {user} may not make the sync's own tables, which are not there yet.",
             why="They hold where each table stands, and which rows wait in quarantine.",
-            do=f"As an administrator of the {side} database; after `powerca-sync init` both may be taken back:",
+            do=f"As an administrator of the {side} database; after `powerca-sync init` it may be taken back:",
             statements=missing,
         )

@@ -1,3 +1,9 @@
-INSERT INTO public._sync_metadata AS m (table_name, error_message, updated_at)
-VALUES (%(table)s, %(message)s, now())
-ON CONFLICT (table_name) DO UPDATE SET error_message = excluded.error_message, updated_at = excluded.updated_at
+-- Why a run of a table failed. Where the desktop did not answer, it is the only registered one.
+INSERT INTO powerca_sync.failure (office, table_name, message)
+SELECT o.office, %(table)s, %(message)s
+FROM (
+    SELECT coalesce(%(office)s::text, CASE WHEN count(DISTINCT r.office) = 1 THEN min(r.office) END) AS office
+    FROM powerca_sync.office AS r
+) AS o
+WHERE o.office IS NOT NULL
+ON CONFLICT (office, table_name) DO UPDATE SET message = excluded.message, failed_at = excluded.failed_at

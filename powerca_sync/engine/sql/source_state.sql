@@ -6,8 +6,16 @@ BEGIN
         CREATE SCHEMA powerca_sync;
     END IF;
     -- The guide's log, with its name and place if we may write, or make it, there.
-    IF has_table_privilege(to_regclass('public.sync_log'), 'INSERT') IS NOT TRUE
-        AND to_regclass('powerca_sync.sync_log') IS NULL
+    IF to_regclass('powerca_sync.sync_log') IS NULL
+        AND NOT (
+            coalesce(has_table_privilege(to_regclass('public.sync_log'), 'INSERT'), false)
+            AND (
+                SELECT count(*) = 5
+                FROM pg_attribute AS a
+                WHERE a.attrelid = to_regclass('public.sync_log')
+                    AND a.attname IN ('table_name', 'direction', 'records_synced', 'last_sync_at', 'synced_at')
+            )
+        )
     THEN
         EXECUTE format(
             'CREATE TABLE %I.sync_log (

@@ -4,5 +4,13 @@ SELECT
     AND to_regclass('powerca_sync.quarantine') IS NOT NULL
     AND (
         to_regclass('powerca_sync.sync_log') IS NOT NULL
-        OR coalesce(has_table_privilege(to_regclass('public.sync_log'), 'INSERT'), false)
+        OR (
+            coalesce(has_table_privilege(to_regclass('public.sync_log'), 'INSERT'), false)
+            AND (
+                SELECT count(*) = 5
+                FROM pg_attribute AS a
+                WHERE a.attrelid = to_regclass('public.sync_log')
+                    AND a.attname IN ('table_name', 'direction', 'records_synced', 'last_sync_at', 'synced_at')
+            )
+        )
     )

@@ -1,15 +1,17 @@
 -- What is remembered of each wanted table, in the order asked. Without an office, the quarantine of all offices.
 SELECT
     wanted.name,
+    last.mode,
+    last.synced_at,
+    last.records,
+    last.milliseconds,
     (
-        SELECT string_agg(DISTINCT t.mode, ', ')
-        FROM powerca_sync.table_state AS t
-        WHERE t.table_name = wanted.name AND (%(office)s::text IS NULL OR t.office = %(office)s::text)
-    ) AS mode,
-    m.last_sync_timestamp,
-    m.records_synced,
-    m.last_sync_duration_ms,
-    m.error_message,
+        SELECT f.message
+        FROM powerca_sync.failure AS f
+        WHERE f.table_name = wanted.name AND (%(office)s::text IS NULL OR f.office = %(office)s::text)
+        ORDER BY f.failed_at DESC
+        LIMIT 1
+    ) AS error,
     (
         SELECT coalesce(jsonb_agg(to_jsonb(entry) ORDER BY entry.rows DESC), '[]')
         FROM (
@@ -21,5 +23,13 @@ SELECT
         ) AS entry
     ) AS quarantine
 FROM unnest(%(tables)s::text[]) WITH ORDINALITY AS wanted (name, place)
-LEFT JOIN public._sync_metadata AS m ON m.table_name = wanted.name
+LEFT JOIN LATERAL (
+    SELECT
+        string_agg(DISTINCT t.mode, ', ') AS mode,
+        max(t.synced_at) AS synced_at,
+        sum(t.records)::bigint AS records,
+        max(t.milliseconds) AS milliseconds
+    FROM powerca_sync.table_state AS t
+    WHERE t.table_name = wanted.name AND (%(office)s::text IS NULL OR t.office = %(office)s::text)
+) AS last ON true
 ORDER BY wanted.place

@@ -1,16 +1,4 @@
 -- What the engine keeps at the target. Each statement does nothing where its object exists already.
-CREATE TABLE IF NOT EXISTS public._sync_metadata (
-    table_name text PRIMARY KEY,
-    last_sync_timestamp timestamp with time zone,
-    records_synced integer,
-    last_sync_duration_ms integer,
-    error_message text,
-    updated_at timestamp with time zone
-);
-
--- No policy: the app's interface must not show it.
-ALTER TABLE public._sync_metadata ENABLE ROW LEVEL SECURITY;
-
 CREATE SCHEMA IF NOT EXISTS powerca_sync;
 
 -- An organisation belongs to exactly one desktop.
@@ -33,8 +21,21 @@ CREATE TABLE IF NOT EXISTS powerca_sync.table_state (
     PRIMARY KEY (office, table_name)
 );
 
--- Whether the rows of the table cannot be told apart by office.
-ALTER TABLE powerca_sync.table_state ADD COLUMN IF NOT EXISTS unscoped boolean NOT NULL DEFAULT false;
+ALTER TABLE powerca_sync.table_state
+    -- Whether the rows of the table cannot be told apart by office.
+    ADD COLUMN IF NOT EXISTS unscoped boolean NOT NULL DEFAULT false,
+    -- What the last run that committed did.
+    ADD COLUMN IF NOT EXISTS records bigint,
+    ADD COLUMN IF NOT EXISTS milliseconds bigint;
+
+-- Why the last run of a table failed; none after one that committed.
+CREATE TABLE IF NOT EXISTS powerca_sync.failure (
+    office text NOT NULL,
+    table_name text NOT NULL,
+    message text NOT NULL,
+    failed_at timestamp with time zone NOT NULL DEFAULT now(),
+    PRIMARY KEY (office, table_name)
+);
 
 CREATE TABLE IF NOT EXISTS powerca_sync.quarantine (
     office text NOT NULL,
