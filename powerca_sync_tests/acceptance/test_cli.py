@@ -164,7 +164,7 @@ def test_init_prepares_mobile_and_says_what_it_did(office: Office) -> None:
     assert (first.exit_code, second.exit_code) == (0, 0)
     assert "[OK] Created the sync's own tables on" in first.stdout
     assert "[OK] Found the sync's own tables on" in second.stdout
-    assert "[OK] Organisations 1 belong to the desktop at" in second.stdout
+    assert "[OK] Registered the desktop" in second.stdout
     assert document(run("init", "--json"))["organisations"] == ["1"]
 
 
