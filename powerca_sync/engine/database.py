@@ -100,6 +100,8 @@ def transaction(
         "lock_timeout": f"{timeouts.lock * 1000:.0f}",
         "idle_in_transaction_session_timeout": "0",
         "work_mem": "64MB",
+        # Compiling such statements costs more than it saves: 2.8 s against 0.8 s for a merge of 200,000 rows.
+        "jit": "off",
         # For a million hashed contents, which otherwise go to disk.
         "hash_mem_multiplier": "3",
     }

@@ -21,7 +21,7 @@ from powerca_sync.engine import sides, state
 from powerca_sync.engine.canonical import Encoder, encoder, pack
 from powerca_sync.engine.comparison import Comparison, End, NotHashedError, Unfit
 from powerca_sync.engine.context import read_context
-from powerca_sync.engine.database import Connection, Cursor, configure, encoding_of, one_row, timezone_of, transaction
+from powerca_sync.engine.database import Connection, Cursor, encoding_of, one_row, timezone_of, transaction
 from powerca_sync.engine.failures import explained
 from powerca_sync.engine.mapping import TableMapping, map_table
 from powerca_sync.engine.result import Options
@@ -86,9 +86,6 @@ def _looking(
         transaction(target, timezone=timezone, timeouts=options.timeouts, snapshot=not moving, stable=moving) as there,
         transaction(source, timezone=timezone, timeouts=options.timeouts, snapshot=True) as here,
     ):
-        # Compiling such a statement costs more than it saves.
-        configure(there, {"jit": "off"})
-        configure(here, {"jit": "off"})
         yield _Look(here, there, specs, wanted, options)
 
 

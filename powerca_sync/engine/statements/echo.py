@@ -34,11 +34,16 @@ WITH pulled AS MATERIALIZED (
         {ledger_same} AS same, {ledger_key} AS key, {ledger_key_whole} AS whole
     FROM {ledger} AS l
 ), staged AS MATERIALIZED (
-    SELECT s.ctid AS place, {content} AS content, {own} AS own, {same} AS same, {key} AS key,
-        {from_phone} AS from_phone,
-        row_number() OVER (PARTITION BY {content} ORDER BY {from_phone} DESC, s.ctid) AS copy
-    FROM {staging} AS s
-    WHERE {content} IN (SELECT p.content FROM pulled AS p) OR {key} IN (SELECT p.key FROM pulled AS p) OR {from_phone}
+    -- Joins to what is distinct: an IN within an OR is searched row by row where the planner expects many.
+    SELECT s.*, row_number() OVER (PARTITION BY s.content ORDER BY s.from_phone DESC, s.place) AS copy
+    FROM (
+        SELECT s.ctid AS place, {content} AS content, {own} AS own, {same} AS same, {key} AS key,
+            {from_phone} AS from_phone
+        FROM {staging} AS s
+    ) AS s
+    LEFT JOIN (SELECT DISTINCT p.content AS known FROM pulled AS p) AS c ON c.known = s.content
+    LEFT JOIN (SELECT DISTINCT p.key AS known FROM pulled AS p) AS k ON k.known = s.key
+    WHERE c.known IS NOT NULL OR k.known IS NOT NULL OR s.from_phone
 ), entry AS MATERIALIZED (
     SELECT p.* FROM pulled AS p
     UNION ALL
@@ -52,8 +57,9 @@ WITH pulled AS MATERIALIZED (
     JOIN (
         SELECT {target_same} AS same, count(*) FILTER (WHERE {owner} = {phone} AND {is_pulled}) AS phones,
             count(*) FILTER (WHERE {owner} = {desktop} OR {owner} IS NULL) AS others
-        FROM {target} AS t
-        WHERE EXISTS (SELECT FROM entry) AND {in_office} AND {target_same} IN (SELECT e.same FROM entry AS e)
+        FROM {target} AS t{known_phones}
+        WHERE EXISTS (SELECT FROM entry) AND {in_office}
+            AND EXISTS (SELECT FROM entry AS e WHERE e.same = {target_same})
         GROUP BY 1
     ) AS t USING (same)
     LEFT JOIN (SELECT s.same, count(*) AS rows FROM staged AS s GROUP BY s.same) AS s USING (same)
@@ -84,11 +90,11 @@ WITH pulled AS MATERIALIZED (
     SELECT s.place, s.key, s.own, s.from_phone,
         row_number() OVER (PARTITION BY s.own ORDER BY s.from_phone, s.place) AS copy
     FROM staged AS s
-    WHERE s.place NOT IN (SELECT e.place FROM echo AS e)
+    WHERE NOT EXISTS (SELECT FROM echo AS e WHERE e.place = s.place)
 ), owned AS (
     SELECT {target_key} AS key, {target_own} AS own, row_number() OVER (PARTITION BY {target_own}) AS copy
     FROM {target} AS t
-    WHERE {owner} = {desktop} AND {in_office} AND {target_key} IN (SELECT g.key FROM gone AS g)
+    WHERE {owner} = {desktop} AND {in_office} AND EXISTS (SELECT FROM gone AS g WHERE g.key = {target_key})
 ), changed AS (
     SELECT l.place, l.key, l.from_phone, row_number() OVER (PARTITION BY l.key ORDER BY l.own, l.place) AS ordinal
     FROM left_over AS l
@@ -110,18 +116,26 @@ WITH pulled AS MATERIALIZED (
     FROM (
         SELECT c.place, c.key, row_number() OVER (PARTITION BY c.key ORDER BY c.ordinal) AS ordinal
         FROM changed AS c
-        WHERE c.from_phone AND c.place NOT IN (SELECT e.place FROM edited AS e)
-            AND c.place NOT IN (SELECT s.place FROM staged AS s JOIN image AS i USING (content, copy) WHERE i.handed)
+        WHERE c.from_phone AND NOT EXISTS (SELECT FROM edited AS e WHERE e.place = c.place)
+            AND NOT EXISTS (
+                SELECT FROM staged AS s JOIN image AS i USING (content, copy) WHERE i.handed AND s.place = c.place
+            )
     ) AS c
     JOIN gone AS g ON g.handed AND (g.key, g.ordinal) = (c.key, c.ordinal)
+), taken AS (
+    SELECT e.place FROM echo AS e
+    UNION
+    SELECT e.place FROM edited AS e
+    UNION
+    SELECT s.place FROM staged AS s
+    WHERE s.from_phone AND NOT EXISTS (SELECT FROM given_back AS b WHERE b.place = s.place)
 ), removed AS (
-    DELETE FROM {staging} AS s
-    WHERE s.ctid IN (SELECT e.place FROM echo AS e UNION ALL SELECT e.place FROM edited AS e)
-        OR ({from_phone} AND s.ctid NOT IN (SELECT b.place FROM given_back AS b))
+    DELETE FROM {staging} AS s USING taken AS t
+    WHERE s.ctid = t.place
     RETURNING s.ctid AS place, {compared} AS content
 ), echoed AS (
     INSERT INTO {echoed} (content)
-    SELECT r.content FROM removed AS r WHERE r.place NOT IN (SELECT e.place FROM edited AS e)
+    SELECT r.content FROM removed AS r WHERE NOT EXISTS (SELECT FROM edited AS e WHERE e.place = r.place)
     RETURNING 1
 )
 SELECT
@@ -150,18 +164,21 @@ SELECT
         turned=_turned(mapping, key_text(mapping, "t") if by_key else row_text(mapping, "t", own)),
         owner=mapping.owner("t"),
         phone=PHONE,
-        is_pulled=_is_pulled(mapping),
+        is_pulled=sql.SQL("k.mobile_key IS NOT NULL" if mapping.target.primary_key else "TRUE"),
+        known_phones=_known_phones(mapping),
         desktop=DESKTOP,
         in_office=mapping.in_office("t"),
         from_phone=sql.Identifier("s", FROM_PHONE) if mapping.source_has_owner else nothing,
     )
 
 
-def _is_pulled(mapping: TableMapping) -> sql.Composable:
-    """A condition on a phone's row `t`: it has been pulled, or nothing can tell."""
+def _known_phones(mapping: TableMapping) -> sql.Composable:
+    """A join that says of the target's row `t` whether the ledger has its primary key, where there is one."""
     if not mapping.target.primary_key:
-        return sql.SQL("TRUE")
-    return sql.SQL("{} IN (SELECT p.mobile_key FROM pulled AS p)").format(phones.primary_key(mapping.target, "t"))
+        return sql.SQL("")
+    return sql.SQL(
+        "\n        LEFT JOIN (SELECT DISTINCT p.mobile_key FROM pulled AS p) AS k ON k.mobile_key = {}"
+    ).format(phones.primary_key(mapping.target, "t"))
 
 
 def _turned(mapping: TableMapping, same: sql.Composable) -> sql.Composed:

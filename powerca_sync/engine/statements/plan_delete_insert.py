@@ -107,7 +107,8 @@ WITH staged AS MATERIALIZED (
     FROM (
         SELECT c.*, row_number() OVER (PARTITION BY c.unowned, c.content ORDER BY c.phone DESC, c.place) AS copy
         FROM {not_owned} AS c
-        WHERE c.unowned OR c.h1 IN (SELECT u.h1 FROM {unsettled} AS u WHERE u.staged > 0)
+        LEFT JOIN (SELECT DISTINCT u.h1 AS wanted FROM {unsettled} AS u WHERE u.staged > 0) AS u ON u.wanted = c.h1
+        WHERE c.unowned OR u.wanted IS NOT NULL
     ) AS c
     -- A row whose copy was set aside as echo stands for that copy, and for no other row.
     LEFT JOIN (SELECT e.content, count(*) AS copies FROM {echoed} AS e GROUP BY e.content) AS e USING (content)

@@ -39,7 +39,8 @@ WITH staged AS MATERIALIZED (
         SELECT c.*, row_number() OVER (PARTITION BY c.unowned, c.content ORDER BY c.phone DESC, c.place) AS copy
         FROM (SELECT c.*, hashtextextended(c.content, 0) AS h1, hashtextextended(c.content, 1) AS h2
         FROM (SELECT "t"."ctid" AS place, t.tableoid AS relation, "t"."source"::text IS NULL AS unowned, "t"."source"::text IS NOT DISTINCT FROM 'M' AS phone, ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text COLLATE "C" AS content FROM "public"."jobs" AS t WHERE "t"."source"::text IS DISTINCT FROM 'D' AND "t"."org_id" = ANY ('{"1","2"}') AND TRUE OFFSET 0) AS c) AS c
-        WHERE c.unowned OR c.h1 IN (SELECT u.h1 FROM "pg_temp"."powerca_unsettled" AS u WHERE u.staged > 0)
+        LEFT JOIN (SELECT DISTINCT u.h1 AS wanted FROM "pg_temp"."powerca_unsettled" AS u WHERE u.staged > 0) AS u ON u.wanted = c.h1
+        WHERE c.unowned OR u.wanted IS NOT NULL
     ) AS c
     -- A row whose copy was set aside as echo stands for that copy, and for no other row.
     LEFT JOIN (SELECT e.content, count(*) AS copies FROM "pg_temp"."powerca_echoed" AS e GROUP BY e.content) AS e USING (content)

@@ -124,20 +124,24 @@ WITH image AS MATERIALIZED (
         WHERE p.table_name = 'jobs'
     ) AS l
 ), present AS MATERIALIZED (
-    SELECT t.tableoid AS relation, t.ctid AS place, ROW("t"."org_id", "t"."job_id"::text COLLATE "C", "t"."name" COLLATE "C", "t"."boss", "t"."secret" COLLATE "C")::text COLLATE "C" AS content, ROW("t"."org_id", trim_scale("t"."job_id"))::text COLLATE "C" AS key,
-        row_number() OVER (PARTITION BY ROW("t"."org_id", "t"."job_id"::text COLLATE "C", "t"."name" COLLATE "C", "t"."boss", "t"."secret" COLLATE "C")::text COLLATE "C" ORDER BY t.tableoid, t.ctid) AS copy
-    FROM "public"."jobs" AS t
-    WHERE ROW("t"."org_id", "t"."job_id"::text COLLATE "C", "t"."name" COLLATE "C", "t"."boss", "t"."secret" COLLATE "C")::text COLLATE "C" IN (SELECT i.content FROM image AS i) OR ROW("t"."org_id", trim_scale("t"."job_id"))::text COLLATE "C" IN (SELECT i.key FROM image AS i)
+    -- Joins to what is distinct: an IN within an OR is searched row by row where the planner expects many.
+    SELECT t.*, row_number() OVER (PARTITION BY t.content ORDER BY t.relation, t.place) AS copy
+    FROM (
+        SELECT t.tableoid AS relation, t.ctid AS place, ROW("t"."org_id", "t"."job_id"::text COLLATE "C", "t"."name" COLLATE "C", "t"."boss", "t"."secret" COLLATE "C")::text COLLATE "C" AS content, ROW("t"."org_id", trim_scale("t"."job_id"))::text COLLATE "C" AS key FROM "public"."jobs" AS t
+    ) AS t
+    LEFT JOIN (SELECT DISTINCT i.content AS known FROM image AS i) AS c ON c.known = t.content
+    LEFT JOIN (SELECT DISTINCT i.key AS known FROM image AS i) AS k ON k.known = t.key
+    WHERE c.known IS NOT NULL OR k.known IS NOT NULL
 ), same AS (
     SELECT i.id, p.relation, p.place FROM image AS i JOIN present AS p USING (content, copy)
 ), loose_image AS (
     SELECT i.id, i.key, row_number() OVER (PARTITION BY i.key ORDER BY i.gone, i.id) AS n
     FROM image AS i
-    WHERE i.whole AND i.id NOT IN (SELECT s.id FROM same AS s)
+    WHERE i.whole AND NOT EXISTS (SELECT FROM same AS s WHERE s.id = i.id)
 ), loose_present AS (
     SELECT p.relation, p.place, p.key, row_number() OVER (PARTITION BY p.key ORDER BY p.relation, p.place) AS n
     FROM present AS p
-    WHERE (p.relation, p.place) NOT IN (SELECT s.relation, s.place FROM same AS s)
+    WHERE NOT EXISTS (SELECT FROM same AS s WHERE (s.relation, s.place) = (p.relation, p.place))
 )
 SELECT i.id, i.gone, coalesce(s.relation, p.relation) AS relation, coalesce(s.place, p.place) AS place
 FROM image AS i

@@ -20,11 +20,16 @@ WITH pulled AS MATERIALIZED (
         ROW("l"."org_id", "l"."job_id")::text COLLATE "C" AS same, ROW("l"."org_id", "l"."job_id")::text COLLATE "C" AS key, "l"."org_id" IS NOT NULL AND "l"."job_id" IS NOT NULL AS whole
     FROM "pg_temp"."powerca_ledger" AS l
 ), staged AS MATERIALIZED (
-    SELECT s.ctid AS place, ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."secret" COLLATE "C")::text COLLATE "C" AS content, ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."secret" COLLATE "C")::text COLLATE "C" AS own, ROW("s"."org_id", "s"."job_id")::text COLLATE "C" AS same, ROW("s"."org_id", "s"."job_id")::text COLLATE "C" AS key,
-        "s"."from:phone" AS from_phone,
-        row_number() OVER (PARTITION BY ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."secret" COLLATE "C")::text COLLATE "C" ORDER BY "s"."from:phone" DESC, s.ctid) AS copy
-    FROM "pg_temp"."powerca_staging" AS s
-    WHERE ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."secret" COLLATE "C")::text COLLATE "C" IN (SELECT p.content FROM pulled AS p) OR ROW("s"."org_id", "s"."job_id")::text COLLATE "C" IN (SELECT p.key FROM pulled AS p) OR "s"."from:phone"
+    -- Joins to what is distinct: an IN within an OR is searched row by row where the planner expects many.
+    SELECT s.*, row_number() OVER (PARTITION BY s.content ORDER BY s.from_phone DESC, s.place) AS copy
+    FROM (
+        SELECT s.ctid AS place, ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."secret" COLLATE "C")::text COLLATE "C" AS content, ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."secret" COLLATE "C")::text COLLATE "C" AS own, ROW("s"."org_id", "s"."job_id")::text COLLATE "C" AS same, ROW("s"."org_id", "s"."job_id")::text COLLATE "C" AS key,
+            "s"."from:phone" AS from_phone
+        FROM "pg_temp"."powerca_staging" AS s
+    ) AS s
+    LEFT JOIN (SELECT DISTINCT p.content AS known FROM pulled AS p) AS c ON c.known = s.content
+    LEFT JOIN (SELECT DISTINCT p.key AS known FROM pulled AS p) AS k ON k.known = s.key
+    WHERE c.known IS NOT NULL OR k.known IS NOT NULL OR s.from_phone
 ), entry AS MATERIALIZED (
     SELECT p.* FROM pulled AS p
     UNION ALL
@@ -36,10 +41,12 @@ WITH pulled AS MATERIALIZED (
     SELECT same, least(e.images - t.phones, t.others - greatest(coalesce(s.rows, 0) - e.images, 0)) AS rows
     FROM (SELECT e.same, count(*) AS images FROM entry AS e GROUP BY e.same) AS e
     JOIN (
-        SELECT ROW("t"."org_id", "t"."job_id")::text COLLATE "C" AS same, count(*) FILTER (WHERE "t"."source"::text = 'M' AND "t"."id"::text IN (SELECT p.mobile_key FROM pulled AS p)) AS phones,
+        SELECT ROW("t"."org_id", "t"."job_id")::text COLLATE "C" AS same, count(*) FILTER (WHERE "t"."source"::text = 'M' AND k.mobile_key IS NOT NULL) AS phones,
             count(*) FILTER (WHERE "t"."source"::text = 'D' OR "t"."source"::text IS NULL) AS others
         FROM "public"."jobs" AS t
-        WHERE EXISTS (SELECT FROM entry) AND "t"."org_id" = ANY ('{"1","2"}') AND ROW("t"."org_id", "t"."job_id")::text COLLATE "C" IN (SELECT e.same FROM entry AS e)
+        LEFT JOIN (SELECT DISTINCT p.mobile_key FROM pulled AS p) AS k ON k.mobile_key = "t"."id"::text
+        WHERE EXISTS (SELECT FROM entry) AND "t"."org_id" = ANY ('{"1","2"}')
+            AND EXISTS (SELECT FROM entry AS e WHERE e.same = ROW("t"."org_id", "t"."job_id")::text COLLATE "C")
         GROUP BY 1
     ) AS t USING (same)
     LEFT JOIN (SELECT s.same, count(*) AS rows FROM staged AS s GROUP BY s.same) AS s USING (same)
@@ -75,11 +82,11 @@ WITH pulled AS MATERIALIZED (
     SELECT s.place, s.key, s.own, s.from_phone,
         row_number() OVER (PARTITION BY s.own ORDER BY s.from_phone, s.place) AS copy
     FROM staged AS s
-    WHERE s.place NOT IN (SELECT e.place FROM echo AS e)
+    WHERE NOT EXISTS (SELECT FROM echo AS e WHERE e.place = s.place)
 ), owned AS (
     SELECT ROW("t"."org_id", "t"."job_id")::text COLLATE "C" AS key, ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."secret" COLLATE "C")::text COLLATE "C" AS own, row_number() OVER (PARTITION BY ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."secret" COLLATE "C")::text COLLATE "C") AS copy
     FROM "public"."jobs" AS t
-    WHERE "t"."source"::text = 'D' AND "t"."org_id" = ANY ('{"1","2"}') AND ROW("t"."org_id", "t"."job_id")::text COLLATE "C" IN (SELECT g.key FROM gone AS g)
+    WHERE "t"."source"::text = 'D' AND "t"."org_id" = ANY ('{"1","2"}') AND EXISTS (SELECT FROM gone AS g WHERE g.key = ROW("t"."org_id", "t"."job_id")::text COLLATE "C")
 ), changed AS (
     SELECT l.place, l.key, l.from_phone, row_number() OVER (PARTITION BY l.key ORDER BY l.own, l.place) AS ordinal
     FROM left_over AS l
@@ -101,18 +108,26 @@ WITH pulled AS MATERIALIZED (
     FROM (
         SELECT c.place, c.key, row_number() OVER (PARTITION BY c.key ORDER BY c.ordinal) AS ordinal
         FROM changed AS c
-        WHERE c.from_phone AND c.place NOT IN (SELECT e.place FROM edited AS e)
-            AND c.place NOT IN (SELECT s.place FROM staged AS s JOIN image AS i USING (content, copy) WHERE i.handed)
+        WHERE c.from_phone AND NOT EXISTS (SELECT FROM edited AS e WHERE e.place = c.place)
+            AND NOT EXISTS (
+                SELECT FROM staged AS s JOIN image AS i USING (content, copy) WHERE i.handed AND s.place = c.place
+            )
     ) AS c
     JOIN gone AS g ON g.handed AND (g.key, g.ordinal) = (c.key, c.ordinal)
+), taken AS (
+    SELECT e.place FROM echo AS e
+    UNION
+    SELECT e.place FROM edited AS e
+    UNION
+    SELECT s.place FROM staged AS s
+    WHERE s.from_phone AND NOT EXISTS (SELECT FROM given_back AS b WHERE b.place = s.place)
 ), removed AS (
-    DELETE FROM "pg_temp"."powerca_staging" AS s
-    WHERE s.ctid IN (SELECT e.place FROM echo AS e UNION ALL SELECT e.place FROM edited AS e)
-        OR ("s"."from:phone" AND s.ctid NOT IN (SELECT b.place FROM given_back AS b))
+    DELETE FROM "pg_temp"."powerca_staging" AS s USING taken AS t
+    WHERE s.ctid = t.place
     RETURNING s.ctid AS place, ROW("s"."name" COLLATE "C", "s"."boss", "s"."client", "s"."secret" COLLATE "C")::text COLLATE "C" AS content
 ), echoed AS (
     INSERT INTO "pg_temp"."powerca_echoed" (content)
-    SELECT r.content FROM removed AS r WHERE r.place NOT IN (SELECT e.place FROM edited AS e)
+    SELECT r.content FROM removed AS r WHERE NOT EXISTS (SELECT FROM edited AS e WHERE e.place = r.place)
     RETURNING 1
 )
 SELECT

@@ -1,0 +1,120 @@
+"""The cost of a run grows with rows plus ledger entries: no statement compares each of many rows with each of many."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Self
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from powerca_sync.engine.database import Connection
+from powerca_sync.settings import Endpoint
+from powerca_sync.tables import TableSpec
+from powerca_sync_tests import helpers
+from powerca_sync_tests.helpers import Pair, delete_insert, fates, pulled, spec
+
+#: Rows of the office, and rows that phones made.
+OWN, PHONES = 100_000, 20_000
+COLUMNS = "no int, staff_id int, day date, job_id int, note text"
+TABLES = (delete_insert("diary", "staff_id", "day", "job_id"), spec("visits", "no"))
+#: Planner estimates from here on count as many rows.
+MANY = 1_000
+
+
+@pytest.fixture
+def office(pair: Pair) -> Pair:
+    """Both tables with rows of both sides, analyzed."""
+    for name, key in (("diary", "wd_id bigserial PRIMARY KEY"), ("visits", "PRIMARY KEY (no)")):
+        pair.source.execute(f"CREATE TABLE {name} ({COLUMNS}, source char(1))")  # type: ignore[call-overload]
+        pair.target.execute(f"CREATE TABLE {name} ({COLUMNS}, source char(1), {key})")  # type: ignore[call-overload]
+        own = f"""INSERT INTO {name} (no, staff_id, day, job_id, note, source)
+            SELECT n, n % 45, date '2015-01-01' + n % 2000, n, 'Own ' || n, 'D' FROM generate_series(1, {OWN}) AS n"""
+        phones = f"""INSERT INTO {name} (no, staff_id, day, job_id, note, source)
+            SELECT n + {OWN}, n % 45, date '2021-01-01', n, 'Phone ' || n, 'M' FROM generate_series(1, {PHONES}) AS n"""
+        pair.both(own)
+        pair.target.execute(phones)  # type: ignore[call-overload]
+    pair.both("ANALYZE")
+    return pair
+
+
+class ExplainingCursor(psycopg.Cursor[tuple[Any, ...]]):
+    """A cursor that asks for the plan of each statement, with the tables as they are, before it executes it."""
+
+    plans: ClassVar[list[tuple[str, dict[str, Any]]]] = []
+
+    def execute(self, query: Any, params: Any = None, **rest: Any) -> Self:
+        text = query.decode() if isinstance(query, bytes) else sql.SQL("{}").format(_composed(query)).as_string(self)
+        if self.connection.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS:
+            for statement in text.split(";\n"):
+                if statement.lstrip().startswith(("WITH", "SELECT", "INSERT", "UPDATE", "DELETE", "CREATE TEMP TABLE")):
+                    self._explain(statement, params)
+        return super().execute(query, params, **rest)
+
+    def _explain(self, statement: str, params: Any) -> None:
+        try:
+            with self.connection.transaction(force_rollback=True):
+                # A subplan is hashed only where memory suffices, a join always can be.
+                super().execute("SET LOCAL work_mem = '64kB'; SET LOCAL hash_mem_multiplier = 1")
+                super().execute(f"EXPLAIN (FORMAT JSON) {statement}".encode(), params)
+                self.plans.append((statement, self.fetchone()[0][0]))  # type: ignore[index]
+        except psycopg.ProgrammingError:
+            # What a batch creates on the way, or plain DDL: it has no plan yet, or none at all.
+            pass
+
+
+def _composed(query: Any) -> sql.Composable:
+    return query if isinstance(query, sql.Composable) else sql.SQL(query)
+
+
+@pytest.fixture
+def plans(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
+    """The plans of all statements that are executed in transactions from now on."""
+    monkeypatch.setattr(ExplainingCursor, "plans", [])
+    connect = helpers.connect
+
+    def explaining(endpoint: Endpoint) -> Connection:
+        connection = connect(endpoint)
+        connection.cursor_factory = ExplainingCursor
+        return connection
+
+    monkeypatch.setattr(helpers, "connect", explaining)
+    return ExplainingCursor.plans
+
+
+def nodes(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from nodes(child)
+
+
+def faults(found: dict[str, Any]) -> Iterator[str]:
+    """What of a plan costs the product of two numbers of rows."""
+    for node in nodes(found["Plan"]):
+        for name in ("Filter", "Join Filter", "Hash Cond", "Index Cond"):
+            rows = max([node["Plan Rows"], *(child["Plan Rows"] for child in node.get("Plans", ()))])
+            if rows >= MANY and re.search(r"(?<!hashed )SubPlan \d", str(node.get(name, ""))):
+                yield f"subplan for each row: {node[name]}"
+        if node["Node Type"] == "Nested Loop" and "Join Filter" in node:
+            outer, inner = node["Plans"][:2]
+            if min(outer["Plan Rows"], inner["Plan Rows"]) >= MANY:
+                yield f"nested loop over {outer['Plan Rows']} and {inner['Plan Rows']} rows: {node['Join Filter']}"
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.mobile)
+def test_no_statement_costs_the_product_of_rows_and_entries(
+    office: Pair, plans: list[tuple[str, dict[str, Any]]], table: TableSpec
+) -> None:
+    name = table.mobile
+    assert pulled(office.pull(table)) == {"pulled": PHONES}
+    office.source.execute(f"ANALYZE {name}, powerca_sync.pulled")  # type: ignore[call-overload]
+    assert fates(office.sync(table)) == {"unchanged": OWN, "echo": PHONES}
+    assert pulled(office.pull(table)) == {"already_there": PHONES}
+    office.source.execute(f"UPDATE {name} SET note = note || '!' WHERE no % 4 = 0")  # type: ignore[call-overload]
+    edited = office.sync(table)
+    assert (edited.updated, edited.kept_mobile) == (OWN // 4, PHONES // 4)
+    office.target.execute(f"DELETE FROM {name} WHERE source = 'M'")  # type: ignore[call-overload]
+    assert pulled(office.pull(table)) == {"gone": PHONES}
+    assert len(plans) > 50
+    found = {fault: statement for statement, plan in plans for fault in faults(plan)}
+    assert found == {}
