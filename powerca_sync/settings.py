@@ -6,12 +6,15 @@ The variables and their defaults are the guide's; what is required and missing i
 import dataclasses
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from dotenv import dotenv_values
 
 from powerca_sync.errors import ConfigurationError
+
+#: Seconds without any sign of a server, after which the line to it counts as lost.
+PATIENCE = 60
 
 REQUIRED = ("LOCAL_DB_PASSWORD", "SUPABASE_DB_HOST", "SUPABASE_DB_PASSWORD")
 
@@ -34,6 +37,8 @@ class Endpoint:
     sslrootcert: str = ""
     #: Seconds.
     connect_timeout: int = 10
+    #: Seconds without any sign of the server, after which the line to it counts as lost.
+    patience: int = PATIENCE
 
     @property
     def is_local(self) -> bool:
@@ -123,6 +128,12 @@ class Settings:
             encoding=values.get("LOCAL_DB_ENCODING"),
             limits=Limits.from_env(environ, env_file=env_file),
         )
+
+
+def forget_variables(names: Iterable[str]) -> None:
+    """Remove variables from the process's environment."""
+    for name in names:
+        os.environ.pop(name, None)
 
 
 def _values(environ: Mapping[str, str] | None, env_file: Path | None) -> dict[str, str]:

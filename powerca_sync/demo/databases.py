@@ -1,18 +1,17 @@
 """The demo's databases on the two servers: made and filled once, whole or not at all."""
 
+import dataclasses
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
-import psycopg
 from psycopg import sql
 
 from powerca_sync.demo.office import create_desktop, create_mobile, fill_desktop, fill_mobile
+from powerca_sync.engine.database import Connection, connect
 from powerca_sync.settings import Endpoint
 
 #: Any number that nobody else locks.
 LOCK: Final = 0x706F776572
-
-Connection = psycopg.Connection[tuple[Any, ...]]
 
 
 def prepare_desktop(endpoint: Endpoint) -> None:
@@ -34,25 +33,14 @@ def _prepare(
     2. Make the database, which no transaction can hold.
     3. Everything in it in one transaction: if there is a table, there is everything.
     """
-    with _connect(endpoint, "postgres", autocommit=True) as server:
+    with connect(dataclasses.replace(endpoint, name="postgres")) as server:
         server.execute("SELECT pg_advisory_lock(%s)", [LOCK])
         if not server.execute("SELECT FROM pg_database WHERE datname = %s", [endpoint.name]).fetchall():
             server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(endpoint.name)))
-        with _connect(endpoint, endpoint.name, autocommit=False) as database:
+        with connect(endpoint) as database, database.transaction():
             if database.execute("SELECT FROM pg_tables WHERE schemaname = 'public'").fetchall():
                 return
             in_zone = sql.SQL("ALTER DATABASE {} SET timezone = {}")
             database.execute(in_zone.format(sql.Identifier(endpoint.name), sql.Literal(zone)))
             create(database)
             fill(database)
-
-
-def _connect(endpoint: Endpoint, name: str, *, autocommit: bool) -> Connection:
-    return psycopg.connect(
-        host=endpoint.host,
-        port=endpoint.port,
-        dbname=name,
-        user=endpoint.user,
-        connect_timeout=endpoint.connect_timeout,
-        autocommit=autocommit,
-    )

@@ -8,14 +8,24 @@ import psycopg
 
 from powerca_sync.errors import ConfigurationError, ContentionError, DatabaseUnavailableError, SyncError
 
-#: What a state says of the cause and the cure: the longest prefix wins. Whatever is not here is passed on in the
-#: database's own words alone.
+#: The cause and the cure by SQLSTATE, or by a state of our own (`powerca:...`); the longest prefix wins. Whatever is
+#: not here is passed on in the database's own words alone.
 _EXPLANATIONS: dict[str, tuple[type[SyncError], str]] = {
     "08": (
         DatabaseUnavailableError,
         "Nothing was written; it is tried again. If it stays so, check host, port and network.",
     ),
+    "powerca:silent": (
+        DatabaseUnavailableError,
+        "The line fell silent. Nothing was written; it is tried again. If it stays so, check the network and whatever "
+        "lies between: router, firewall, VPN, pooler.",
+    ),
     "57P": (DatabaseUnavailableError, "The server is going down or starting; nothing was written. It is tried again."),
+    "57P05": (DatabaseUnavailableError, "The server ended an idle connection. Nothing was written; it is tried again."),
+    "25P03": (
+        DatabaseUnavailableError,
+        "The server ended a transaction that had been idle for too long. Nothing was written; it is tried again.",
+    ),
     "53300": (DatabaseUnavailableError, "The server has no connection left. Close some, or use the session pooler."),
     "40001": (ContentionError, "Somebody else wrote at the same time; nothing was written. It is tried again."),
     "40P01": (ContentionError, "Somebody else wrote at the same time; nothing was written. It is tried again."),
@@ -25,21 +35,60 @@ _EXPLANATIONS: dict[str, tuple[type[SyncError], str]] = {
     "53400": (SyncError, "The server allows no more than that; nothing was written. Raise the limit, then run again."),
     "25006": (
         SyncError,
-        "The database is in read-only mode (quota or disk may be used up). Lift that on the server, then run again.",
+        "The server takes no writes: it is a standby, or in read-only mode (quota or disk may be used up). Name the "
+        "primary server in the settings, or end that mode on the server, then run again.",
     ),
     "22023": (
         ConfigurationError,
         "If it is the time zone, set `LOCAL_DB_TIMEZONE` to the office's, by a name that both databases know.",
     ),
-    "28": (ConfigurationError, "Check user and password; a paused project answers the same."),
+    "28": (
+        ConfigurationError,
+        "Check user and password, and which logins the server's pg_hba.conf lets in from here. A client certificate, "
+        "if it asks for one, belongs in `~/.postgresql/postgresql.crt` and `postgresql.key` "
+        "(Windows: `%APPDATA%\\postgresql`).",
+    ),
+    "28P01": (ConfigurationError, "Check user and password; a paused project answers the same."),
     "3D000": (ConfigurationError, "Check the database name."),
     "42501": (ConfigurationError, "Grant the missing right to the user that the settings name."),
     "powerca:rows": (
         ConfigurationError,
         "A user who sees only some rows must not sync: use the tables' owner, or a user with BYPASSRLS.",
     ),
-    "powerca:tls": (ConfigurationError, "Name the certificate authority's file in the settings (`..._SSLROOTCERT`)."),
+    "powerca:tls": (ConfigurationError, "Check `..._SSLMODE` and `..._SSLROOTCERT` in the settings."),
+    "powerca:tls:file": (
+        ConfigurationError,
+        "Name the certificate authority's file in the settings (`..._SSLROOTCERT`).",
+    ),
+    "powerca:tls:authority": (
+        ConfigurationError,
+        "The server's certificate was issued by an authority that is not in the file of `..._SSLROOTCERT`. Name the "
+        "file of the right one; the server's dashboard or administrator has it.",
+    ),
+    "powerca:tls:date": (
+        ConfigurationError,
+        "The server's certificate has expired, or is not valid yet. Have it renewed on the server, and check the date "
+        "of this machine.",
+    ),
+    "powerca:tls:host": (
+        ConfigurationError,
+        "The server's certificate is for another host name. Set `..._HOST` to a name that is in the certificate.",
+    ),
+    "powerca:tls:none": (
+        ConfigurationError,
+        "The server offers no encryption. Switch it on there (`ssl = on`), or, inside the office's own network only, "
+        "set `..._SSLMODE=prefer`.",
+    ),
     "powerca:settings": (ConfigurationError, "Check the settings."),
+    "powerca:tenant": (
+        ConfigurationError,
+        "Copy host and user from the pooler's dashboard; a paused project answers the same.",
+    ),
+    "powerca:breaker": (
+        ConfigurationError,
+        "After too many wrong passwords the pooler lets nobody in for some minutes. Check user and password, stop "
+        "whatever else logs in with an old one, and wait ten minutes before you run again.",
+    ),
     "powerca:commit": (
         DatabaseUnavailableError,
         "The server had been told to commit; whether it did is not known. It is tried again, and what has arrived is "
@@ -47,16 +96,15 @@ _EXPLANATIONS: dict[str, tuple[type[SyncError], str]] = {
     ),
 }
 
-#: An error of the connection itself has no state: a pattern in libpq's words stands for one; the first that occurs.
-#: `SSL` alone proves nothing, it is also said of an encrypted connection that breaks.
-_STATES = {
-    r"authentication failed|no password supplied|tenant.+user.+not found|pg_hba\.conf": "28P01",
-    r"too many|connection slots": "53300",
-    r'role ".+" does not exist|not permitted to log in': "28000",
-    r'database ".+" does not exist': "3D000",
-    r"certificate|does not support SSL": "powerca:tls",
-    r"bad: invalid": "powerca:settings",
-    "": "08006",
+#: Poolers speak English to everybody, and have one SQLSTATE for all: XX000 (Supavisor) or 08P01 (PgBouncer). Their
+#: words stand for a state of ours; the first that occurs.
+_POOLERS_STATES = {
+    r"ECIRCUITBREAKER|circuit breaker|temporarily blocked": "powerca:breaker",
+    r"ENOTFOUND|tenant.+user.+not found|EAUTHQUERY. user not found": "powerca:tenant",
+    r"authentication failed|no such user|wrong password": "28P01",
+    r"no such database|database .+ does not exist": "3D000",
+    r"max.+clients?\b|too many|no more connections": "53300",
+    r"EAUTHQUERY|ECHECKOUTTIMEOUT|EDBHANDLEREXITED|timed? ?out|not available|server login|cannot connect": "08006",
 }
 
 
@@ -71,12 +119,9 @@ def explained(doing: str) -> Iterator[None]:
 
 def explain(exc: psycopg.Error, doing: str) -> SyncError:
     """The `SyncError` for a driver error; its message keeps the database's own words."""
-    # What libpq adds on further lines is advice, some of it bad: to switch the verification of certificates off.
     words = exc.diag.message_primary or str(exc).strip().partition("\n")[0] or type(exc).__name__
     words = " ".join(words.split()).rstrip(".")
-    state = exc.sqlstate or ""
-    if not state and isinstance(exc, psycopg.OperationalError | psycopg.InterfaceError):
-        state = next(state for pattern, state in _STATES.items() if re.search(pattern, words, re.IGNORECASE))
+    state = _state(exc, words)
     if state == "42501" and "row-level security" in words:
         state = "powerca:rows"
     # The detail of a row that violates NOT NULL or CHECK is the whole row, passwords and all.
@@ -87,6 +132,18 @@ def explain(exc: psycopg.Error, doing: str) -> SyncError:
             kind, advice = _EXPLANATIONS[prefix]
             return kind(f"{doing} failed: {words}. {advice}")
     return SyncError(f"{doing} failed: {words}. Nothing was written.")
+
+
+def _state(exc: psycopg.Error, words: str) -> str:
+    """The SQLSTATE, or a state of our own where that says more."""
+    state = exc.sqlstate or ""
+    if state in ("XX000", "08P01"):
+        found = (own for pattern, own in _POOLERS_STATES.items() if re.search(pattern, words, re.IGNORECASE))
+        state = next(found, "08006" if exc.diag.severity in ("FATAL", "PANIC") else state)
+    # Without a state it is libpq or the driver that speaks, of a connection that is lost.
+    if not state and isinstance(exc, psycopg.OperationalError | psycopg.InterfaceError):
+        return "08006"
+    return state
 
 
 def is_refusal(exc: psycopg.Error) -> bool:

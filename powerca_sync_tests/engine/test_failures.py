@@ -41,7 +41,7 @@ def test_a_lock_that_somebody_else_keeps_fails_and_is_tried_again(jobs: Pair, si
 
 def test_a_target_in_read_only_mode_is_left_alone(jobs: Pair) -> None:
     name = jobs.settings.mobile.name
-    words = "^syncing table `jobs` failed: cannot execute .+ read-only transaction. The database is in read-only mode"
+    words = "^syncing table `jobs` failed: cannot execute .+ read-only transaction. The server takes no writes"
     with failing(jobs, SyncError, words, recorded=False):
         jobs.target.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")  # type: ignore[call-overload]
         try:

@@ -1,8 +1,10 @@
 """A line between an engine and its database that breaks: a TCP proxy in front of a server."""
 
 import contextlib
+import ctypes
 import dataclasses
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -18,7 +20,7 @@ DELAY, PIECE = 0.002, 512
 class Trouble:
     """What happens to the line, after so many bytes in both directions together."""
 
-    #: `cut`, `stalled` or `delayed`.
+    #: `cut`, `stalled` (the proxy passes nothing on), `silent` (not even TCP hears of it) or `delayed`.
     kind: str
     after: int
 
@@ -96,9 +98,13 @@ class Proxy:
                     if trouble.kind == "delayed":
                         time.sleep(DELAY)
                     else:
-                        # What was cut off arrives in part.
-                        other.sendall(data[: self._passed - trouble.after])
-                        if trouble.kind == "stalled":
+                        if trouble.kind == "silent":
+                            for end in (one, other):
+                                _drop_packets(end)
+                        else:
+                            # What was cut off arrives in part.
+                            other.sendall(data[: self._passed - trouble.after])
+                        if trouble.kind in ("stalled", "silent"):
                             while self._trouble is trouble:
                                 time.sleep(0.01)
                         break
@@ -107,3 +113,12 @@ class Proxy:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
+
+
+def _drop_packets(line: socket.socket) -> None:
+    """Have the kernel drop whatever arrives for a socket, unseen and unconfirmed, as a line does that is dead."""
+    # Classic BPF: one instruction, which returns that none of the packet is wanted.
+    program = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))
+    attach_filter = 26
+    with contextlib.suppress(OSError):
+        line.setsockopt(socket.SOL_SOCKET, attach_filter, struct.pack("HL", 1, ctypes.addressof(program)))

@@ -14,7 +14,6 @@ from powerca_sync.engine.database import Connection, connect
 from powerca_sync.engine.doctor.findings import Finding, counted, warning, wrong
 from powerca_sync.engine.doctor.side import Side
 from powerca_sync.errors import ConfigurationError, SyncError
-from powerca_sync.settings import Endpoint
 
 #: Seconds to wait for a second server connection, before that says enough.
 IMPATIENCE = 3.0
@@ -131,14 +130,20 @@ def unreachable(side: Side) -> Finding:
         side.name,
         f"The {side.name} database cannot be reached: {side.failure}",
         why="Nothing can be synced, and nothing on that side could be examined.",
-        do=_advice(side.endpoint, str(side.failure), answered=isinstance(side.failure, ConfigurationError)),
+        do=_advice(side),
     )
 
 
-def _advice(endpoint: Endpoint, words: str, *, answered: bool) -> str:
+def _advice(side: Side) -> str:
+    endpoint = side.endpoint
     prefix = "LOCAL_DB" if endpoint.side == "desktop" else "SUPABASE_DB"
-    if "certificate" in words:
-        return f"Download the certificate that the server's dashboard offers; name its file in `{prefix}_SSLROOTCERT`."
+    cause = side.failure and side.failure.__cause__
+    state = getattr(cause, "sqlstate", None) or ""
+    if state.startswith("powerca:tls"):
+        return (
+            "Correct what the message names; the server's dashboard offers its certificate authority for download, "
+            f"whose file belongs in `{prefix}_SSLROOTCERT`."
+        )
     if endpoint.host.endswith(CLOUD_POOLER):
         return (
             "Copy host and user from Supabase's dashboard (*Connect*, session pooler): the number in `aws-N-` counts, "
@@ -149,7 +154,7 @@ def _advice(endpoint: Endpoint, words: str, *, answered: bool) -> str:
             "Supabase's direct host answers over IPv6 only, which many networks lack: use host and user of the session "
             "pooler (*Connect* in its dashboard). A paused project has to be resumed there."
         )
-    if answered:
+    if isinstance(side.failure, ConfigurationError):
         return f"Correct `{prefix}_USER`, `{prefix}_PASSWORD` and `{prefix}_NAME`: the server answers, and says no."
     if endpoint.is_local:
         return f"See that PostgreSQL runs on this machine and listens on port {endpoint.port}; then run this again."
