@@ -80,8 +80,17 @@ def forward(mode: str, tables: tuple[str, ...], allow_mass_delete: bool, as_json
 @main.command()
 @click.option("--table", "tables", multiple=True, metavar="TABLE", help="Only this mobile table; may be repeated.")
 @click.option("--again", is_flag=True, help="Bring back once more what is no longer on the desktop.")
+@click.option(
+    "--adopt-lookalikes",
+    "lookalikes",
+    flag_value="adopt",
+    help="Phone rows that look like rows of the desktop are the same rows: enter them into the ledger as they stand.",
+)
+@click.option(
+    "--pull-lookalikes", "lookalikes", flag_value="pull", help="They are other rows: insert them on the desktop."
+)
 @json_option
-def reverse(tables: tuple[str, ...], again: bool, as_json: bool) -> None:
+def reverse(tables: tuple[str, ...], again: bool, lookalikes: str | None, as_json: bool) -> None:
     """Bring the phones' rows back to the desktop."""
     with _reporting(as_json) as console:
         only = [spec_named(TABLES, name) for name in tables] or [spec for spec in TABLES if spec.reverse]
@@ -90,7 +99,13 @@ def reverse(tables: tuple[str, ...], again: bool, as_json: bool) -> None:
 
         with open_instance(FOLDER / "dagster") as instance:
             outcome = run_reverse(
-                TABLES, only=only, again=again, instance=instance, say=console.say, moving=console.moving
+                TABLES,
+                only=only,
+                again=again,
+                lookalikes=lookalikes or "hold",
+                instance=instance,
+                say=console.say,
+                moving=console.moving,
             )
         report_run(console, outcome)
     sys.exit(outcome.exit_status)

@@ -35,6 +35,7 @@ PULLED = {
     "already": "already_there",
     "adopt": "adopted",
     "conflicts": "conflicts",
+    "look-alikes": "lookalikes",
     "quarantine": "quarantined",
     "changed": "changed_after_pull",
     "missing": "missing_after_pull",

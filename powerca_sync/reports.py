@@ -38,6 +38,7 @@ REVERSE = {
     "already": "already_there",
     "adopted": "adopted",
     "conflicts": "conflicts",
+    "look-alikes": "lookalikes",
     "quarantined": "quarantined",
     "changed": "changed_after_pull",
     "missing": "missing_after_pull",

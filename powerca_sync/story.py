@@ -131,6 +131,7 @@ def _pull(console: Console, tables: Sequence[str], *, report: bool = True) -> in
             TABLES,
             only=[spec_named(TABLES, table) for table in tables],
             again=False,
+            lookalikes="hold",
             instance=instance,
             say=lambda _: None,
             moving=console.moving,

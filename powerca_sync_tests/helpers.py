@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from powerca_sync.engine.database import Connection, Timeouts, connect
-from powerca_sync.engine.extract import Mode, TableExtract, TablePull
+from powerca_sync.engine.extract import Choice, Mode, TableExtract, TablePull
 from powerca_sync.engine.forward import sync_forward
 from powerca_sync.engine.plan import TablePlan, plan_forward
 from powerca_sync.engine.result import ForwardResult, Options, ReverseResult, Transfer
@@ -147,12 +147,17 @@ class Pair:
         }
 
     def pull(
-        self, table: TableSpec, *others: TableSpec, again: bool = False, options: Options = QUICK
+        self,
+        table: TableSpec,
+        *others: TableSpec,
+        again: bool = False,
+        lookalikes: Choice = Choice.HOLD,
+        options: Options = QUICK,
     ) -> ReverseResult:
         """Pull the phones' rows of `table` over connections of its own; `others` are the specs that it depends on."""
         with connect(self.settings.mobile) as source, connect(self.settings.desktop) as target:
             return sync_reverse(
-                TablePull(spec=table, again=again),
+                TablePull(spec=table, again=again, lookalikes=lookalikes),
                 source=source,
                 target=target,
                 specs=in_order([table, *others]),
@@ -214,7 +219,7 @@ def fates(result: ForwardResult) -> dict[str, int]:
 def pulled(result: ReverseResult) -> dict[str, int]:
     """The counts of a pull that are not zero, without the total: what happened to the phones' rows."""
     names: Sequence[str] = (
-        *("pulled", "already_there", "adopted", "conflicts", "quarantined"),
+        *("pulled", "already_there", "adopted", "conflicts", "lookalikes", "quarantined"),
         *("changed_after_pull", "missing_after_pull", "unassigned", "gone", "altered"),
     )
     return {name: getattr(result, name) for name in names if getattr(result, name)}

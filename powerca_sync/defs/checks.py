@@ -101,16 +101,22 @@ def check_stale_rows(spec: TableSpec, result: ForwardResult) -> dg.AssetCheckRes
 
 
 def check_conflicts(result: ReverseResult) -> dg.AssetCheckResult:
-    """Whether no phone row has the key of another row on the desktop; a warning, with both contents, if one has."""
+    """A warning, with both contents, for phone rows with the key of another desktop row, or that look like one."""
     return dg.AssetCheckResult(
         check_name=CONFLICTS,
-        passed=result.conflicts == 0,
+        passed=result.conflicts + result.lookalikes == 0,
         severity=dg.AssetCheckSeverity.WARN,
         description=(
-            f"{result.conflicts} of {result.seen} phone rows have a key under which the desktop has another row. They "
-            "wait; neither side was changed."
+            f"{result.conflicts} of {result.seen} phone rows have a key under which the desktop has another row, and "
+            f"{result.lookalikes} look like a row that the desktop has already. They are held; neither side was "
+            "changed. Settle look-alikes once with `lookalikes` of the job, or `--adopt-lookalikes` or "
+            "`--pull-lookalikes` of the command."
         ),
-        metadata={"conflicts": result.conflicts, **conflict_table(result.conflict_samples)},
+        metadata={
+            "conflicts": result.conflicts,
+            "lookalikes": result.lookalikes,
+            **conflict_table(result.conflict_samples),
+        },
     )
 
 

@@ -54,7 +54,7 @@ def build_jobs(specs: Sequence[TableSpec], *, by_hand: Sequence[dg.AssetCheckKey
                 REVERSE_JOB,
                 selection=[reverse_key(spec.mobile) for spec in pulled],
                 description="Every row that phones made and the desktop does not have yet, and those in quarantine.",
-                config={"resources": {"pull": {"config": {"again": False}}}},
+                config={"resources": {"pull": {"config": {"again": False, "lookalikes": "hold"}}}},
                 executor_def=dg.in_process_executor,
                 tags={"dagster/max_runtime": str(REVERSE_MAX_RUNTIME), "direction": "reverse"},
             )

@@ -44,6 +44,7 @@ PULL_COUNTS: Final = (
     "already_there",
     "adopted",
     "conflicts",
+    "lookalikes",
     "quarantined",
     "changed_after_pull",
     "missing_after_pull",

@@ -68,7 +68,7 @@ def words_of(event: dg.DagsterEvent) -> str:
 #: What happened to a table's rows, in either direction.
 FATES: Final = ("inserted", "updated", "deleted", "unchanged", "kept_mobile", "echo", "quarantined")
 PULL_FATES: Final = (
-    *("pulled", "already_there", "adopted", "conflicts", "quarantined"),
+    *("pulled", "already_there", "adopted", "conflicts", "lookalikes", "quarantined"),
     *("changed_after_pull", "missing_after_pull", "unassigned"),
 )
 
@@ -86,7 +86,7 @@ def summary(table: str, figures: Mapping[str, int | float | str]) -> str:
 
 def needs_attention(figures: Mapping[str, int | float | str]) -> bool:
     """Whether a table that was synced has something that a person should look at."""
-    return any(figures.get(name) for name in ("quarantined", "conflicts", "unassigned", "warnings"))
+    return any(figures.get(name) for name in ("quarantined", "conflicts", "lookalikes", "unassigned", "warnings"))
 
 
 class _LineHandler(logging.Handler):

@@ -53,3 +53,10 @@ class PullMode(dg.ConfigurableResource):  # type: ignore[type-arg]  # its value 
             "alone."
         ),
     )
+    lookalikes: Literal["hold", "adopt", "pull"] = Field(
+        default="hold",
+        description=(
+            "What becomes of new phone rows of which the desktop may have a copy already. `hold` shows both contents, "
+            "`adopt` enters them into the ledger as the desktop has them, `pull` inserts them."
+        ),
+    )

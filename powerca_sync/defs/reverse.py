@@ -9,7 +9,7 @@ from powerca_sync.defs.delivery import Delivery
 from powerca_sync.defs.freshness import DAILY
 from powerca_sync.defs.keys import OWNERS, REVERSE, full_name, reverse_key
 from powerca_sync.defs.resources import PullMode
-from powerca_sync.engine.extract import TablePull
+from powerca_sync.engine.extract import Choice, TablePull
 from powerca_sync.engine.result import ReverseResult
 from powerca_sync.tables import TableSpec
 
@@ -56,7 +56,9 @@ def _build_asset(spec: TableSpec, pulled: Sequence[TableSpec]) -> dg.AssetsDefin
         freshness_policy=DAILY,
         check_specs=[
             dg.AssetCheckSpec(
-                CONFLICTS, asset=key, description="No phone row has the key of another row on the desktop."
+                CONFLICTS,
+                asset=key,
+                description="No phone row has the key of another row on the desktop, or looks like a copy of one.",
             ),
             dg.AssetCheckSpec(QUARANTINE, asset=key, description="The desktop took every phone row."),
         ],
@@ -65,7 +67,9 @@ def _build_asset(spec: TableSpec, pulled: Sequence[TableSpec]) -> dg.AssetsDefin
         pull: PullMode,
     ) -> Iterator[dg.MaterializeResult[Delivery[TablePull, ReverseResult]] | dg.AssetCheckResult]:
         """Say what to bring back; the IO manager reads and lands it, within the first `yield`."""
-        delivery: Delivery[TablePull, ReverseResult] = Delivery(TablePull(spec=spec, again=pull.again))
+        delivery: Delivery[TablePull, ReverseResult] = Delivery(
+            TablePull(spec=spec, again=pull.again, lookalikes=Choice(pull.lookalikes))
+        )
         yield dg.MaterializeResult(value=delivery)
         yield check_conflicts(delivery.result)
         yield check_quarantine(delivery.result)

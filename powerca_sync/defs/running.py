@@ -74,6 +74,7 @@ def run_reverse(
     *,
     only: Sequence[TableSpec],
     again: bool,
+    lookalikes: str,
     instance: dg.DagsterInstance,
     say: Say,
     moving: Say,
@@ -88,7 +89,8 @@ def run_reverse(
         raise ConfigurationError(
             f"Phone rows of {', '.join(kept)} are not brought back: `reverse` is off in the table's spec."
         )
-    run = _Run(job=REVERSE_JOB, mode=None, key=reverse_key, config={"pull": {"config": {"again": again}}})
+    config = {"pull": {"config": {"again": again, "lookalikes": lookalikes}}}
+    run = _Run(job=REVERSE_JOB, mode=None, key=reverse_key, config=config)
     return run.carry_out(specs, only, instance=instance, say=say, moving=moving)
 
 

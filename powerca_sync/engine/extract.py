@@ -24,6 +24,17 @@ XID_HORIZON = 2**31 - 10_000_000
 DEFAULT_OVERLAP = 600.0
 
 
+class Choice(enum.StrEnum):
+    """What becomes of look-alikes: new phone rows of which the desktop may have a copy already."""
+
+    #: They are quarantined, shown with both contents, until another choice is made.
+    HOLD = "hold"
+    #: They are entered into the ledger as the desktop has them.
+    ADOPT = "adopt"
+    #: They are inserted: the desktop's rows are others.
+    PULL = "pull"
+
+
 class Mode(enum.StrEnum):
     """Everything, or what changed since the last run."""
 
@@ -48,6 +59,8 @@ class TablePull:
     spec: TableSpec
     #: Brings back once more what was pulled before and is no longer on the desktop.
     again: bool = False
+    #: What becomes of new phone rows of which the desktop may have a copy already.
+    lookalikes: Choice = Choice.HOLD
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

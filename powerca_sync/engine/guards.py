@@ -68,17 +68,3 @@ def check_conservation(spec: TableSpec, *, extracted: int, accounted: dict[str, 
             f"Table `{spec.mobile}`: {extracted} rows were read, but {sum(accounted.values())} are accounted for "
             f"({fates}). Nothing was written. This is a defect of the sync; please report it."
         )
-
-
-def check_twins(spec: TableSpec, *, twins: int, new: int) -> None:
-    """Raises `UnsafeTargetError` if too many of the `new` phone rows are on the desktop already as rows of its own.
-
-    So it is when the owner of mobile rows was overwritten: the office's rows would come back to it a second time.
-    """
-    if twins > spec.limit_rows and twins > spec.limit_share * new:
-        raise UnsafeTargetError(
-            f"Table `{spec.mobile}`: {twins} of {new} new phone rows are on the desktop already, in rows that no pull "
-            f"has brought; the limit is {spec.limit_share:.0%} and more than {spec.limit_rows} rows. Nothing was "
-            "written. Check that `source` on mobile was not set to 'M' for the office's own rows. If the rows are to "
-            "come all the same, run `powerca-sync reverse --again` once."
-        )

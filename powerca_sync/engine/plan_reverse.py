@@ -6,9 +6,8 @@ that no default is evaluated and no trigger fires; the ledger is brought up to d
 of the desktop needs the rights that a pull needs, besides writing to the tables.
 """
 
-import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import psycopg
 from psycopg import sql
@@ -112,6 +111,7 @@ def _plan(pull: "_PlannedPull") -> PullPlan:
     notes = pull.resolve()
     if not pull.has_phone_rows:
         return PullPlan(table=pull.spec.mobile, prospect=Prospect.READY, foreseen=pull.nothing_to_pull(notes))
+    pull.target.execute(statements.create_would_be_pulled())
     found, staged, adopted = pull.prepare(all_is_read=lambda: None)
     (inserts,) = one_row(pull.target, statements.number_inserts())
     foreseen = pull.account(found, staged, adopted=adopted, pulled=inserts, altered=0)
@@ -125,15 +125,14 @@ def _plan(pull: "_PlannedPull") -> PullPlan:
     pull.target.execute(statements.drop_working_tables())
     return PullPlan(
         table=pull.spec.mobile,
-        prospect=Prospect.REFUSED if pull.refusals else Prospect.READY,
+        prospect=Prospect.READY,
         foreseen=foreseen,
         inserts=samples,
-        refusals=tuple(pull.refusals),
     )
 
 
 class _PlannedPull(Pull):
-    """A pull that moves no sequence of the ledger, and goes on where a guard would end it."""
+    """A pull that moves no sequence of the ledger."""
 
     def __init__(
         self,
@@ -146,8 +145,8 @@ class _PlannedPull(Pull):
         rows: dict[tuple[str, str], sql.Identifier],
     ) -> None:
         super().__init__(what, source, target, specs, options, timezone, None)
-        self.refusals: list[str] = []
         self.rows = rows
+        self.into = statements.WOULD_BE_PULLED
 
     def remember(self, mapping: TableMapping, inserts: int) -> None:
         """Have later tables see the rows that would be inserted, if the desktop's references name them."""
@@ -157,18 +156,6 @@ class _PlannedPull(Pull):
         place, name = len(self.rows), (mapping.target.schema, mapping.target.name)
         self.target.execute(preview.create_planned(mapping, place, sorted(named)))
         self.rows[name] = preview.planned(place)
-
-    def adopt(self, mapping: TableMapping, keys: Sequence[tuple[str, ...]] | None) -> int:
-        self.target.execute(statements.create_would_be_pulled())
-        self.target.execute(statements.adopt(mapping, keys, None, into=statements.WOULD_BE_PULLED))
-        return self.target.rowcount
-
-    @contextlib.contextmanager
-    def guarded(self) -> Iterator[None]:
-        try:
-            yield
-        except UnsafeTargetError as exc:
-            self.refusals.append(str(exc))
 
     @override
     def _map(self) -> TableMapping:

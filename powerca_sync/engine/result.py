@@ -122,7 +122,7 @@ class Conflict:
 class ReverseResult:
     """What one pull did to one table. All counts are rows.
 
-    `seen = pulled + already_there + adopted + conflicts + quarantined`, always.
+    `seen = pulled + already_there + adopted + conflicts + lookalikes + quarantined`, always.
     """
 
     #: Mobile name.
@@ -137,6 +137,8 @@ class ReverseResult:
     adopted: int = 0
     #: In quarantine because the desktop has another row of the same key.
     conflicts: int = 0
+    #: Held because the desktop has a row that may be their copy.
+    lookalikes: int = 0
     #: In quarantine for any other reason.
     quarantined: int = 0
     #: Of those already there: edited on mobile after their pull; the desktop keeps what was pulled.

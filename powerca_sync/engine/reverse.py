@@ -22,17 +22,18 @@ from typing_extensions import override
 
 from powerca_sync.engine import guards, ledger, state, validation
 from powerca_sync.engine.context import open_context
-from powerca_sync.engine.database import Connection, Cursor, configure, one_row, timezone_of, transaction
+from powerca_sync.engine.database import Connection, Cursor, configure, timezone_of, transaction
 from powerca_sync.engine.encoding import document_as_stored, speak_as_stored
-from powerca_sync.engine.extract import TablePull
+from powerca_sync.engine.extract import Choice, TablePull
 from powerca_sync.engine.failures import explained
 from powerca_sync.engine.insertion import insert_staged, move_sequences
-from powerca_sync.engine.mapping import TableMapping
+from powerca_sync.engine.lookalikes import settle
 from powerca_sync.engine.recognition import Found, Recognition
 from powerca_sync.engine.result import Conflict, Options, ReverseResult
 from powerca_sync.engine.staging import Staged, stage_rows
 from powerca_sync.engine.statements import extract as extract_statements
 from powerca_sync.engine.statements import ledger as ledger_statements
+from powerca_sync.engine.statements import lookalikes as lookalike_statements
 from powerca_sync.engine.statements import phones as phone_statements
 from powerca_sync.engine.statements import plan as plan_statements
 from powerca_sync.engine.statements import pull as statements
@@ -107,6 +108,8 @@ class Pull(Recognition):
         self.options = options
         self.timezone = timezone
         self.run_id = run_id
+        #: Where entries of the ledger go.
+        self.into = statements.PULLED
         self.seconds: dict[str, float] = defaultdict(float)
 
     def carry_out(self, *, all_is_read: Callable[[], None]) -> ReverseResult:
@@ -164,15 +167,17 @@ class Pull(Recognition):
         """What became of every phone row."""
         rejections, samples = validation.rejections(self.target)
         conflicts = sum(entry.rows for entry in rejections if entry.reason == "conflict")
+        lookalikes = sum(entry.rows for entry in rejections if entry.reason == "lookalike")
         fates = {
             "pulled": pulled,
             "already_there": found.there,
             "adopted": adopted,
             "conflicts": conflicts,
-            "quarantined": sum(entry.rows for entry in rejections) - conflicts,
+            "lookalikes": lookalikes,
+            "quarantined": sum(entry.rows for entry in rejections) - conflicts - lookalikes,
         }
         guards.check_conservation(self.spec, extracted=found.seen, accounted=fates)
-        self._warn_of(found, conflicts=conflicts, altered=altered)
+        self._warn_of(found, conflicts=conflicts, lookalikes=lookalikes, altered=altered)
         return ReverseResult(
             table=self.spec.mobile,
             seen=found.seen,
@@ -184,7 +189,7 @@ class Pull(Recognition):
             altered=altered,
             rejections=rejections,
             samples=samples,
-            conflict_samples=self._conflicts() if conflicts else (),
+            conflict_samples=self._conflicts() if conflicts or lookalikes else (),
             changed_keys=found.changed_keys,
             missing_keys=found.missing_keys,
             notes=(),
@@ -193,10 +198,6 @@ class Pull(Recognition):
             bytes=staged.bytes,
             seconds=dict(self.seconds),
         )
-
-    def guarded(self) -> contextlib.AbstractContextManager[None]:
-        """A guard inside that refuses ends the pull."""
-        return contextlib.nullcontext()
 
     def _stage(self, found: Found) -> Staged:
         mapping = found.mapping
@@ -215,6 +216,13 @@ class Pull(Recognition):
             )
             with contextlib.closing(self.read(extract_statements.copy_out(mapping, where))) as rows:
                 staged = stage_rows(self.target, mapping, rows, codec=self.target.connection.info.encoding)
+        self.target.execute(lookalike_statements.create_owned())
+        if keys and self.spec.strategy is Strategy.DELETE_INSERT:
+            owned = dataclasses.replace(mapping, asides=())
+            where = lookalike_statements.owned_of_same_keys(mapping, found.columns, keys)
+            with contextlib.closing(self.read(extract_statements.copy_out(owned, where))) as rows:
+                codec = self.target.connection.info.encoding
+                stage_rows(self.target, owned, rows, into=lookalike_statements.OWNED, codec=codec)
         self.target.execute(statements.keep_new())
         return staged
 
@@ -229,22 +237,28 @@ class Pull(Recognition):
             if names.issuperset(key.columns) and key.columns not in keys
         ]
         adopted = 0
-        if found.by_content or keys:
-            adopted = self.adopt(mapping, None if found.by_content else keys)
-        if not (found.by_content or self.what.again) and found.seen - found.there > self.spec.limit_rows:
-            (twins,) = one_row(self.target, statements.count_twins(mapping))
-            with self.guarded():
-                guards.check_twins(self.spec, twins=twins, new=found.seen - found.there)
+        by_content = self.spec.strategy is Strategy.UPSERT and found.by_content
+        if by_content or keys:
+            self.target.execute(statements.adopt(mapping, None if by_content else keys, self.run_id, into=self.into))
+            adopted = self.target.rowcount
         for key in keys:
+            if self.spec.strategy is Strategy.DELETE_INSERT and set(key) == set(mapping.source.primary_key):
+                # Mobile's primary key is the row's identity: a row that has it may be its copy.
+                continue
             self.target.execute(quarantine.reject(mapping, statements.conflicting(mapping, key)))
             if self.target.rowcount:
                 self.target.execute(statements.show_theirs(mapping, key))
+        if self.spec.strategy is Strategy.DELETE_INSERT and found.seen > found.there:
+            adopted += settle(
+                self.target,
+                mapping,
+                self.spec,
+                Choice.PULL if self.what.again else self.what.lookalikes,
+                first_contact=found.by_content,
+                into=self.into,
+                run_id=self.run_id,
+            )
         return adopted
-
-    def adopt(self, mapping: TableMapping, keys: Sequence[tuple[str, ...]] | None) -> int:
-        """Enter into the ledger what the target has already; answers how many rows."""
-        self.target.execute(statements.adopt(mapping, keys, self.run_id))
-        return self.target.rowcount
 
     def _conflicts(self) -> tuple[Conflict, ...]:
         self.target.execute(statements.sample_conflicts())
@@ -257,7 +271,13 @@ class Pull(Recognition):
             for key, phone, theirs in self.target.fetchall()
         )
 
-    def _warn_of(self, found: Found, *, conflicts: int, altered: int) -> None:
+    def _warn_of(self, found: Found, *, conflicts: int, lookalikes: int, altered: int) -> None:
+        if lookalikes:
+            self.warn(
+                f"{lookalikes} new phone rows look like rows that the desktop has already, and are held: compare the "
+                "contents, then run `reverse` for this table once with `--adopt-lookalikes` (they are the same rows) "
+                "or `--pull-lookalikes` (they are other rows)"
+            )
         if conflicts:
             self.warn(f"{conflicts} phone rows have a key under which the desktop has another row; they wait")
         if found.changed:

@@ -94,6 +94,9 @@ def _sentence(reason: str, column: str | None, parent: str | None, *, value: str
             return f"another row of the same {column} is in quarantine, so that its place at the target is not certain"
         case "conflict":
             return f"the target has another row of its own with {named}"
+        case "lookalike":
+            same = f"the same {column}" if column else "the same content"
+            return f"the desktop has a row of {same} that may be its copy"
         case "office":
             return f"{named} leads to no organisation of this office"
         case _:

@@ -33,7 +33,7 @@ def test_a_pull_shows_each_table_as_it_ends_and_a_table_of_all_at_the_end(office
     lines = result.stdout.splitlines()
     assert lines[0].split()[:4] == ["table", "seen", "pulled", "already"]
     by_table = {line.split()[0]: line.split()[1:] for line in lines[2:-1]}
-    assert by_table["notices"][:-1] == ["2", "2", "0", "0", "0", "0", "0", "0", "0"]
+    assert by_table["notices"][:-1] == ["2", "2", "0", "0", "0", "0", "0", "0", "0", "0"]
     assert by_table["total"][:2] == ["2", "2"]
     assert lines[-1].startswith("[OK] 2 phone rows brought back in ")
 

@@ -235,7 +235,6 @@ def test_how_phone_rows_are_brought_back(golden: Callable[[str, str], None]) -> 
         "keep what is new": pull.keep_new(),
         "adopt": pull.adopt(back, [JOBS.key], "run"),
         "adopt by content": pull.adopt(back, None, None),
-        "count twins": pull.count_twins(back),
         "set conflicts aside": quarantine.reject(back, pull.conflicting(back, JOBS.key)),
         "show the other side of conflicts": pull.show_theirs(back, JOBS.key),
         "number": pull.number_inserts(),

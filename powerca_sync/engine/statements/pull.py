@@ -15,6 +15,7 @@ from powerca_sync.engine.statements.fragments import (
     row_text,
 )
 from powerca_sync.engine.statements.ledger import ENTRIES, FATES, compared
+from powerca_sync.engine.statements.lookalikes import OWNED, PAIRS, THEIRS
 from powerca_sync.engine.statements.phones import BORN, HASH, KEY, OCCURRENCE, PHONES
 from powerca_sync.tables import STAMPS
 
@@ -133,7 +134,9 @@ WHERE a.action = 'insert' ORDER BY a.n LIMIT {most}""").format(
 
 def drop_working_tables() -> sql.Composed:
     """Make room for the next table's: what pulls need besides the tables of every run."""
-    return sql.SQL("DROP TABLE IF EXISTS {}").format(COMMA.join((PHONES, FATES, ENTRIES, WOULD_BE_PULLED)))
+    return sql.SQL("DROP TABLE IF EXISTS {}").format(
+        COMMA.join((PHONES, FATES, ENTRIES, WOULD_BE_PULLED, OWNED, PAIRS, THEIRS))
+    )
 
 
 def _unexplained(alias: str) -> sql.Composed:
@@ -141,21 +144,6 @@ def _unexplained(alias: str) -> sql.Composed:
     return sql.SQL(
         "NOT EXISTS (SELECT FROM {entries} AS e WHERE (e.relation, e.place) = ({alias}.tableoid, {alias}.ctid))"
     ).format(entries=ENTRIES, alias=sql.Identifier(alias))
-
-
-def count_twins(mapping: TableMapping) -> sql.Composed:
-    """How many staged rows the target has already, in rows that no pull has brought."""
-    columns = compared(mapping)
-    return sql.SQL("""\
-SELECT count(*)
-FROM {staging} AS s
-WHERE {staged_content} IN (SELECT {content} FROM {target} AS t WHERE {unexplained})""").format(
-        staging=STAGING,
-        staged_content=row_text(mapping, "s", columns),
-        content=row_text(mapping, "t", columns),
-        target=mapping.target.identifier,
-        unexplained=_unexplained("t"),
-    )
 
 
 def conflicting(mapping: TableMapping, key: Sequence[str]) -> sql.Composed:
@@ -338,6 +326,6 @@ def sample_conflicts() -> sql.Composed:
     """The first conflicts: (key, the phone's row, the bytes of the target's row, which may mean nothing)."""
     return sql.SQL("""\
 SELECT r.key - ARRAY[{key}, {hash}, {occurrence}], r.image, convert_to(r.theirs::text, getdatabaseencoding())
-FROM {rejected} AS r WHERE r.reason = 'conflict' ORDER BY r.key ->> {key} LIMIT 20""").format(
+FROM {rejected} AS r WHERE r.reason IN ('conflict', 'lookalike') ORDER BY r.key ->> {key} LIMIT 20""").format(
         key=KEY, hash=HASH, occurrence=OCCURRENCE, rejected=REJECTED
     )

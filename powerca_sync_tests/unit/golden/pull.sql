@@ -243,11 +243,6 @@ WITH staged AS MATERIALIZED (
 DELETE FROM "pg_temp"."powerca_staging" AS s USING entered AS e
 WHERE ("s"."phone:key", "s"."phone:hash", "s"."phone:occurrence") = (e.mobile_key, e.content_hash, e.occurrence);
 
--- count twins
-SELECT count(*)
-FROM "pg_temp"."powerca_staging" AS s
-WHERE ROW("s"."org_id", "s"."job_id"::text COLLATE "C", "s"."name" COLLATE "C", "s"."boss", "s"."secret" COLLATE "C")::text COLLATE "C" IN (SELECT ROW("t"."org_id", "t"."job_id"::text COLLATE "C", "t"."name" COLLATE "C", "t"."boss", "t"."secret" COLLATE "C")::text COLLATE "C" FROM "public"."jobs" AS t WHERE NOT EXISTS (SELECT FROM "pg_temp"."powerca_entries" AS e WHERE (e.relation, e.place) = ("t".tableoid, "t".ctid)));
-
 -- set conflicts aside
 WITH faulty AS MATERIALIZED (
 SELECT s.ctid AS place, 'conflict' AS reason, 'org_id, job_id' AS column_name, concat_ws(', ', "s"."org_id", "s"."job_id") AS value,

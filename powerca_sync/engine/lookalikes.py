@@ -1,0 +1,87 @@
+"""Look-alikes: new phone rows of which the desktop may have a copy already, brought by other means.
+
+An earlier sync engine brought phone rows and altered some; an app that overwrites `source` turns the office's own rows
+into phone rows. Inserting them would double them. Equal rows are adopted: entered into the ledger. Others of the same
+key are held with both contents until one explicit choice settles them.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+
+from psycopg import sql
+
+from powerca_sync.engine.database import Cursor
+from powerca_sync.engine.extract import Choice
+from powerca_sync.engine.mapping import TableMapping
+from powerca_sync.engine.statements import lookalikes as statements
+from powerca_sync.engine.statements import quarantine
+from powerca_sync.tables import OWNER, PHONE, TableSpec
+
+
+def settle(
+    cursor: Cursor,
+    mapping: TableMapping,
+    spec: TableSpec,
+    choice: Choice,
+    *,
+    first_contact: bool,
+    into: sql.Identifier,
+    run_id: str | None,
+) -> int:
+    """Adopt staged rows that the target has already, and deal with look-alikes as chosen; returns how many are adopted.
+
+    On `first_contact` equal content is enough to adopt a row; later the target's row must say that a phone made it, so
+    that the office's own row does not become a phone's because an app has overwritten `source` on mobile. `spec` is the
+    resolved one of the table, `into` the ledger or what stands in for it. The temporary table of desktop-owned rows has
+    been filled.
+    """
+    content = partial(statements.content_text, mapping)
+    among = sql.SQL("TRUE") if first_contact else _says_phone(mapping)
+    cursor.execute(statements.find_pairs(mapping, content, among=among, ignored=(), alike=False))
+    adopted = _adopt(cursor, mapping, into, run_id)
+    if choice is Choice.PULL:
+        return adopted
+    for find in _searches(mapping, spec):
+        cursor.execute(find)
+        if choice is Choice.ADOPT:
+            adopted += _adopt(cursor, mapping, into, run_id)
+            continue
+        cursor.execute(statements.keep_theirs(mapping))
+        cursor.execute(quarantine.reject(mapping, statements.lookalikes(mapping)))
+        cursor.execute(statements.show_theirs())
+    return adopted
+
+
+def _adopt(cursor: Cursor, mapping: TableMapping, into: sql.Identifier, run_id: str | None) -> int:
+    cursor.execute(statements.adopt_pairs(mapping, run_id, into=into))
+    return cursor.rowcount
+
+
+def _says_phone(mapping: TableMapping) -> sql.Composable:
+    """A condition on the target's row `t`: its owner is a phone, or it carries mobile's primary key."""
+    conditions: list[sql.Composable] = [sql.SQL("FALSE")]
+    if mapping.target.column(OWNER):
+        conditions.append(sql.SQL("{}::text = {}").format(sql.Identifier("t", OWNER), PHONE))
+    primary_key = mapping.source.primary_key
+    if primary_key and {column.name for column in mapping.staged}.issuperset(primary_key):
+        conditions.append(sql.SQL("({}) IS NOT NULL").format(statements.columns_text(mapping, primary_key, "t")))
+    return sql.SQL("({})").format(sql.SQL(" OR ").join(conditions))
+
+
+def _searches(mapping: TableMapping, spec: TableSpec) -> Iterator[sql.Composed]:
+    """Pairs by mobile's primary key, where the desktop carries its value, then by the key and most of the content."""
+    names = {column.name for column in mapping.staged}
+    primary_key = mapping.source.primary_key
+    among: sql.Composable = sql.SQL("TRUE")
+    if primary_key and names.issuperset(primary_key):
+        identity = partial(statements.columns_text, mapping, primary_key)
+        yield statements.find_pairs(mapping, identity, among=among, ignored=(), alike=False)
+        # A row that carries another phone row's primary key is no copy of this one.
+        among = sql.SQL("({}) IS NULL").format(identity("t"))
+    if not mapping.spec.key:
+        content = partial(statements.content_text, mapping)
+        yield statements.find_pairs(mapping, content, among=among, ignored=(), alike=False)
+    else:
+        ignored = {*spec.mobile_owned, *primary_key}
+        key = partial(statements.columns_text_or_null, mapping, mapping.spec.key)
+        yield statements.find_pairs(mapping, key, among=among, ignored=ignored, alike=True)

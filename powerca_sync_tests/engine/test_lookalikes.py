@@ -1,0 +1,164 @@
+"""Phone rows of which the desktop has a copy already are adopted or held, never inserted a second time."""
+
+import pytest
+
+from powerca_sync.engine.extract import Choice
+from powerca_sync.tables import Expression
+from powerca_sync_tests.helpers import Pair, assert_quiet, delete_insert, fates, pulled, spec
+
+WORK = delete_insert(
+    "work",
+    *("staff_id", "day", "job_id"),
+    expressions=(Expression(column="begun", forward='"begun"::time', reverse='"day" + "begun"'),),
+)
+LINES = delete_insert("lines", "task_id", "line", mobile_owned=frozenset({"ticked"}))
+
+DESKTOP = "staff_id int, day date, job_id int, begun timestamp, note varchar(200)"
+MOBILE = "staff_id int, day date, job_id int, begun time, note text, source char(1) DEFAULT 'M'"
+
+
+def make_work(pair: Pair, *, desktop: str = "source char(1)", mobile: str = "wd_id bigserial PRIMARY KEY") -> None:
+    """Three rows that phones made."""
+    pair.source.execute(f"CREATE TABLE work ({DESKTOP}, {desktop})")  # type: ignore[call-overload]
+    pair.target.execute(f"CREATE TABLE work ({MOBILE}, {mobile})")  # type: ignore[call-overload]
+    pair.target.execute("""INSERT INTO work (staff_id, day, job_id, begun, note)
+        SELECT n, '2025-11-04', n, '10:01', repeat('visit ', 10 * n) FROM generate_series(1, 3) AS n""")
+
+
+#: As an earlier engine left them: clock times on the day before, notes cut.
+SHIFTED = "'2025-11-03 10:01'"
+EARLIER = (
+    "INSERT INTO work (staff_id, day, job_id, begun, note{names}) SELECT n, '2025-11-04', n, {begun}, {note}{values}"
+)
+
+
+def left_by_earlier_engine(pair: Pair, *, cut: int = 200, names: str = "", values: str = "") -> None:
+    note = f"left(repeat('visit ', 10 * n), {cut})"
+    statement = EARLIER.format(names=names, values=values, begun=f"timestamp {SHIFTED}", note=note)
+    pair.source.execute(f"{statement} FROM generate_series(1, 3) AS n")  # type: ignore[call-overload]
+
+
+def count(pair: Pair, table: str = "work") -> int:
+    return int(pair.one(f"SELECT count(*) FROM {table}", pair.source))  # noqa: S608
+
+
+def test_shifted_clock_times_are_adopted_on_first_contact(pair: Pair) -> None:
+    make_work(pair)
+    left_by_earlier_engine(pair)
+    assert pulled(pair.pull(WORK)) == {"adopted": 3}
+    assert fates(pair.sync(WORK)) == {"echo": 3}
+    assert pulled(pair.pull(WORK)) == {"already_there": 3}
+    assert count(pair) == 3
+
+
+def test_cut_notes_are_held_and_shown_with_both_contents(pair: Pair) -> None:
+    make_work(pair)
+    left_by_earlier_engine(pair, cut=50)
+    result = pair.pull(WORK)
+    assert pulled(result) == {"lookalikes": 3}
+    assert result.rejections[0].why == "the desktop has a row of the same staff_id, day, job_id that may be its copy"
+    shown = result.conflict_samples[0]
+    assert (len(shown.phone["note"] or ""), len(shown.desktop["note"] or "")) == (60, 50)
+    assert "--adopt-lookalikes" in result.warnings[0]
+    assert pulled(pair.pull(WORK)) == {"lookalikes": 3}
+    assert count(pair) == 3
+
+
+@pytest.mark.parametrize(("choice", "outcome", "rows"), [(Choice.ADOPT, "adopted", 3), (Choice.PULL, "pulled", 6)])
+def test_one_choice_settles_lookalikes(pair: Pair, choice: Choice, outcome: str, rows: int) -> None:
+    make_work(pair)
+    left_by_earlier_engine(pair, cut=50)
+    plan = pulled(pair.pull(WORK))
+    assert plan == {"lookalikes": 3}
+    assert pulled(pair.pull(WORK, lookalikes=choice)) == {outcome: 3}
+    assert pulled(pair.pull(WORK)) == {"already_there": 3}
+    assert count(pair) == rows
+    assert pair.one("SELECT count(*) FROM powerca_sync.quarantine", pair.source) == 0
+    pair.sync(WORK)
+    assert_quiet(pair, WORK)
+
+
+@pytest.mark.parametrize("unique", ["", " UNIQUE"], ids=["no index", "unique index"])
+def test_mobiles_primary_key_on_the_desktop_is_identity(pair: Pair, unique: str) -> None:
+    make_work(pair, desktop=f"source char(1), wd_id numeric(10){unique}")
+    left_by_earlier_engine(pair, names=", wd_id", values=", n")
+    pair.source.execute("UPDATE work SET note = 'another text', job_id = 99 WHERE wd_id = 3")
+    result = pair.pull(WORK)
+    assert pulled(result) == {"adopted": 2, "lookalikes": 1}
+    assert pulled(pair.pull(WORK, lookalikes=Choice.ADOPT)) == {"already_there": 2, "adopted": 1}
+    assert count(pair) == 3
+
+
+@pytest.mark.parametrize("says_phone", [True, False])
+def test_earlier_engine_beside_a_full_ledger_doubles_nothing(pair: Pair, says_phone: bool) -> None:
+    make_work(pair)
+    assert pulled(pair.pull(WORK)) == {"pulled": 3}
+    pair.target.execute(
+        "INSERT INTO work (staff_id, day, job_id, begun, note) VALUES (9, '2025-11-05', 9, '09:00', 'x')"
+    )
+    pair.source.execute("INSERT INTO work VALUES (9, '2025-11-05', 9, '2025-11-04 09:00', 'x', %s)", ["M" * says_phone])
+    outcome = "adopted" if says_phone else "lookalikes"
+    assert pulled(pair.pull(WORK)) == {"already_there": 3, outcome: 1}
+    assert count(pair) == 4
+
+
+def test_new_row_beside_held_ones_is_pulled(pair: Pair) -> None:
+    make_work(pair)
+    left_by_earlier_engine(pair, cut=50)
+    pair.pull(WORK)
+    pair.target.execute("INSERT INTO work (staff_id, day, job_id, note) VALUES (8, '2025-11-06', 8, 'new')")
+    assert pulled(pair.pull(WORK)) == {"lookalikes": 3, "pulled": 1}
+
+
+def test_row_of_the_offices_own_on_mobile_makes_no_lookalike(pair: Pair) -> None:
+    make_work(pair)
+    pair.source.execute("INSERT INTO work VALUES (1, '2025-11-04', 1, '2025-11-04 10:01', 'the office''s own', 'D')")
+    pair.sync(WORK)
+    assert pulled(pair.pull(WORK)) == {"pulled": 3}
+    assert count(pair) == 4
+
+
+def test_other_content_under_the_same_key_is_another_row(pair: Pair) -> None:
+    make_work(pair)
+    pair.source.execute("INSERT INTO work VALUES (1, '2025-11-04', 1, '2025-11-04 18:30', 'something else', 'D')")
+    assert pulled(pair.pull(WORK)) == {"pulled": 3}
+
+
+def test_ticked_lines_whose_owner_was_overwritten_are_held_however_few(pair: Pair) -> None:
+    pair.source.execute("CREATE TABLE lines (task_id int, line text, ticked int)")
+    pair.target.execute("""CREATE TABLE lines (tc_id bigserial PRIMARY KEY, task_id int, line text, ticked int,
+        source char(1) DEFAULT 'D')""")
+    pair.source.execute("INSERT INTO lines SELECT n % 5, 'line', 0 FROM generate_series(1, 40) AS n")
+    pair.sync(LINES)
+    assert pulled(pair.pull(LINES)) == {}
+    for ticked in (1, 2, 3):
+        pair.target.execute("UPDATE lines SET ticked = 1, source = 'M' WHERE tc_id = %s", [ticked])
+        assert pulled(pair.pull(LINES)) == {"lookalikes": ticked}
+        pair.sync(LINES)
+    assert count(pair, "lines") == 40
+    assert pulled(pair.pull(LINES, lookalikes=Choice.ADOPT)) == {"adopted": 3}
+    pair.sync(LINES)
+    assert pair.one("SELECT count(*) FROM lines") == 40
+    assert_quiet(pair, LINES)
+
+
+def test_rows_without_a_key_are_told_by_their_content(pair: Pair) -> None:
+    table = delete_insert("work")
+    pair.source.execute("CREATE TABLE work (note text)")
+    pair.target.execute("CREATE TABLE work (id bigserial PRIMARY KEY, note text, source char(1) DEFAULT 'M')")
+    pair.target.execute("INSERT INTO work (note) VALUES ('a')")
+    assert pulled(pair.pull(table)) == {"pulled": 1}
+    pair.both("INSERT INTO work (note) VALUES ('b')")
+    assert pulled(pair.pull(table)) == {"already_there": 1, "lookalikes": 1}
+
+
+def test_desktop_without_owner_brings_no_doubles_back(pair: Pair) -> None:
+    """Rows that were doubled on the desktop do not come back to the phones or a third time to the desktop."""
+    table = spec("leave", "leave_id")
+    pair.source.execute("CREATE TABLE leave (leave_id int, days int)")
+    pair.target.execute("CREATE TABLE leave (leave_id int PRIMARY KEY, days int, source char(1) DEFAULT 'M')")
+    pair.target.execute("INSERT INTO leave SELECT n, n FROM generate_series(1, 5) AS n")
+    pair.source.execute("INSERT INTO leave SELECT n, n FROM generate_series(1, 5) AS n")
+    assert pulled(pair.pull(table)) == {"adopted": 5}
+    assert fates(pair.sync(table)) == {"echo": 5}
+    assert count(pair, "leave") == 5
