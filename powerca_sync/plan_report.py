@@ -131,6 +131,8 @@ def _pull_details(plan: PullPlan) -> Iterator[str]:
             yield _cut(f"       {_pairs(conflict.key)}: desktop: {_pairs(conflict.desktop)}")
         for warning in foreseen.warnings:
             yield f"[WARN] {plan.table}: {warning}."
+        for remark in foreseen.remarks:
+            yield f"       {plan.table}: {remark}."
     yield from _troubles(plan)
 
 
@@ -147,6 +149,7 @@ def _pull_as_document(plan: PullPlan) -> dict[str, Any]:
         "quarantine_samples": [dataclasses.asdict(sample) for sample in foreseen.samples],
         "conflicts": [dataclasses.asdict(conflict) for conflict in foreseen.conflict_samples],
         "warnings": foreseen.warnings,
+        "remarks": foreseen.remarks,
         "seconds": foreseen.seconds,
     }
 
@@ -189,6 +192,8 @@ def _details(plan: TablePlan) -> Iterator[str]:
             yield _cut(f"       {_pairs(sample.key)}: {sample}")
         for warning in foreseen.warnings:
             yield f"[WARN] {plan.table}: {warning}."
+        for remark in foreseen.remarks:
+            yield f"       {plan.table}: {remark}."
     yield from _troubles(plan)
 
 
@@ -251,6 +256,7 @@ def _as_document(plan: TablePlan) -> dict[str, Any]:
         "conflicts": foreseen.conflicts,
         "lookups": [dataclasses.asdict(lookup) for lookup in foreseen.lookups],
         "warnings": foreseen.warnings,
+        "remarks": foreseen.remarks,
         "seconds": foreseen.seconds,
     }
 

@@ -130,6 +130,8 @@ def _report_attention(console: Console, table: "TableOutcome") -> None:
             console.show(f"[WARN] {table.table}: {entry}.")
     for warning in table.warnings:
         console.show(f"[WARN] {table.table}: {warning}.")
+    for remark in table.remarks:
+        console.show(f"       {table.table}: {remark}.")
     for conflict in table.conflicts:
         key = ", ".join(f"{name}={value}" for name, value in conflict.key.items())
         console.show(f"[WARN] {table.table}: {key} is one row on the phone and another on the desktop:")

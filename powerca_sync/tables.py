@@ -128,7 +128,7 @@ class TableSpec:
     skip: frozenset[str] = frozenset()
     #: Mobile columns, besides `source`, that get a fixed value when a row is inserted.
     constants: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    #: Written on insert and never compared or updated afterwards: the phones' own.
+    #: Written on insert and never updated afterwards: the phones' own. That the desktop has another value is reported.
     mobile_owned: frozenset[str] = frozenset()
     #: Masked in every sample, log and message.
     sensitive: frozenset[str] = frozenset()
@@ -249,13 +249,12 @@ _DECLARED = (
     _master("cliunimaster", "cliunit_id", "The units and branches of clients.", references=(ORG, CON, LOC, CLIENT)),
     _master("taskmaster", "task_id", "The kinds of task.", references=(ORG, CON, LOC)),
     _master("jobmaster", "job_id", "The kinds of job.", references=(ORG, CON, LOC)),
-    # Administrators switch staff on and off on mobile; `app_pw` is a credential.
+    # The office locks and unlocks its people (`active_status`); `app_pw` is a credential.
     _master(
         "mbstaff",
         "staff_id",
         "The people of the office, and their logins to the app.",
         references=(ORG, LOC, *after(CON)),
-        mobile_owned=frozenset({"active_status"}),
         sensitive=frozenset({"app_pw"}),
     ),
     # One row per assigned person, so `job_id` repeats; a sixth of the jobs name clients that no longer exist, and the

@@ -27,7 +27,7 @@ KNOWN: Mapping[Known, str] = {
     Known.STALE: "gone from the desktop, kept on mobile",
     Known.KEPT_REFERENCED: "gone from the desktop, kept because other rows depend on it",
     Known.KEPT_OTHER: "on mobile, neither the desktop's nor a phone's",
-    Known.MOBILE_OWNED: "equal but for what phones own",
+    Known.MOBILE_OWNED: "equal but for columns that mobile owns, whose values differ",
 }
 #: Characters of a value that fit a line.
 WIDTH = 60

@@ -65,11 +65,13 @@ def describe(spec: TableSpec, result: ForwardResult) -> Mapping[str, Any]:
         "mode_effective": result.mode_effective.value,
         **where_counted(**{name: getattr(result, name) for name in COUNTS}),
         **_seconds(result.seconds),
+        **where_counted(mobile_owned=result.mobile_owned),
         **where_counted(**{"dagster/row_count": result.rows_at_target}),
         "dagster/column_schema": _column_schema(result.columns),
         "dagster/column_lineage": _column_lineage(spec, result),
         **_resolved(result.notes),
         **_warnings(result.warnings),
+        **_remarks(result.remarks),
         **quarantine_table(result.rejections),
         **sample_table(result.samples),
     }
@@ -94,6 +96,7 @@ def describe_pull(spec: TableSpec, result: ReverseResult) -> Mapping[str, Any]:
         ),
         **_resolved(result.notes),
         **_warnings(result.warnings),
+        **_remarks(result.remarks),
         **quarantine_table(result.rejections),
         **sample_table(result.samples),
         **conflict_table(result.conflict_samples),
@@ -220,6 +223,10 @@ def _resolved(notes: Sequence[str]) -> dict[str, str]:
 
 def _warnings(sentences: Sequence[str]) -> dict[str, str]:
     return {"warnings": "\n".join(sentences)} if sentences else {}
+
+
+def _remarks(sentences: Sequence[str]) -> dict[str, str]:
+    return {"remarks": "\n".join(sentences)} if sentences else {}
 
 
 def _column_schema(columns: Iterable[Column]) -> dg.TableSchema:

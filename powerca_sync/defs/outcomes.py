@@ -35,6 +35,8 @@ class TableOutcome:
     verdict: Verdict
     figures: Mapping[str, int | float | str] = dataclasses.field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    #: What a person may want to know, and need not act on.
+    remarks: tuple[str, ...] = ()
     #: Rows in quarantine by reason, column and parent.
     quarantine: tuple[Rejections, ...] = ()
     #: The first rows born on either side under one key, with both contents.
@@ -103,6 +105,7 @@ def _landed(spec: TableSpec, event: dg.DagsterEvent) -> TableOutcome:
         table=spec.mobile,
         verdict=Verdict.WARNING if needs_attention(figures) else Verdict.OK,
         warnings=tuple(str(figures.pop("warnings", "")).splitlines()),
+        remarks=tuple(str(figures.pop("remarks", "")).splitlines()),
         figures=figures,
         quarantine=rejections_of(metadata),
         conflicts=conflicts_of(metadata),

@@ -6,6 +6,7 @@ from powerca_sync.engine import guards, merge
 from powerca_sync.engine.merge import MergePlan, MergeResult
 from powerca_sync.engine.ready import Counted, Ready
 from powerca_sync.engine.result import ForwardResult
+from powerca_sync.engine.statements.mobile_owned import columns_of
 from powerca_sync.engine.steps import TableRun
 from powerca_sync.engine.validation import Rejected
 
@@ -52,6 +53,7 @@ def account(
         kept_other=counted.other if counted else None,
         phone_rows=counted.phones if counted else None,
         phone_rows_written=counted.phones_written if counted else 0,
+        mobile_owned=plan.mobile_owned,
         filtered=sum(rejection.rows for rejection in rejections if rejection.reason == "reference"),
         rows_at_source=ready.rows_at_source,
         rows_at_target=counted.rows if counted else None,
@@ -64,6 +66,7 @@ def account(
         warnings=tuple(
             _warnings(ready, conflicting=plan.conflict + ready.edited, owned=counted.owned if counted else 0)
         ),
+        remarks=tuple(_remarks(ready, plan)),
         columns=ready.mapping.staged,
         bytes=ready.staged.bytes,
         seconds=dict(run.seconds),
@@ -80,6 +83,12 @@ def nothing_to_sync(run: TableRun) -> ForwardResult:
         notes=run.resolved.notes,
         seconds=dict(run.seconds),
     )
+
+
+def _remarks(ready: Ready, plan: MergePlan) -> Iterator[str]:
+    if plan.mobile_owned:
+        names = ", ".join(f"`{column.name}`" for column in columns_of(ready.mapping))
+        yield f"{plan.mobile_owned} rows have another value of {names} on the desktop; mobile owns it and keeps its own"
 
 
 def _warnings(ready: Ready, *, conflicting: int, owned: int) -> Iterator[str]:

@@ -12,6 +12,7 @@ import dataclasses
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import psycopg
 
@@ -37,7 +38,7 @@ from powerca_sync.engine.ready import Counted, Ready
 from powerca_sync.engine.resolve import Route, tables_needed
 from powerca_sync.engine.result import ForwardResult, Options, Transfer
 from powerca_sync.engine.statements import plan as plan_statements
-from powerca_sync.engine.steps import TableRun
+from powerca_sync.engine.steps import OWNED_DIGEST, TableRun
 from powerca_sync.engine.validation import NONE_REJECTED, Rejected, answered_rejected, asked_rejected
 from powerca_sync.errors import ContentionError, DatabaseUnavailableError, SchemaMismatchError, SyncError
 from powerca_sync.tables import TableSpec
@@ -163,6 +164,8 @@ def _carry_out(run: TableRun, guide_columns: Sequence[str], *, all_is_read: Call
             logger.warning("[WARN] `_sync_metadata` has not been written for %s: %s.", run.spec.mobile, refusal)
     for sentence in result.warnings:
         logger.warning("[WARN] %s: %s.", run.spec.mobile, sentence)
+    for sentence in result.remarks:
+        logger.info("%s: %s.", run.spec.mobile, sentence)
     return dataclasses.replace(result, seconds=dict(run.seconds))
 
 
@@ -218,6 +221,11 @@ def _look_back(
     return rejected, before and dataclasses.replace(before, rows=before.rows + added, owned=before.owned + added)
 
 
+def _watermark(ready: Ready) -> dict[str, Any]:
+    owned = {} if ready.owned_digest is None else {OWNED_DIGEST: ready.owned_digest}
+    return ready.snapshot.mark(ready.mapping) | owned
+
+
 def _records(run: TableRun, ready: Ready, result: ForwardResult) -> Iterator[Question]:
     """What stores quarantine, mark and the guide's line about the run."""
     if result.quarantined or ready.before.quarantined:
@@ -225,7 +233,7 @@ def _records(run: TableRun, ready: Ready, result: ForwardResult) -> Iterator[Que
     yield state.run_record(
         ready.office,
         run.spec.mobile,
-        mark=ready.snapshot.mark(ready.mapping) if isinstance(run.what, TableExtract) else None,
+        mark=_watermark(ready) if isinstance(run.what, TableExtract) else None,
         fingerprint=ready.mapping.fingerprint,
         rows_read=result.extracted if ready.complete else None,
         mode=result.mode_effective.value,

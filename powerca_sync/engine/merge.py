@@ -56,6 +56,8 @@ class MergePlan:
     ambiguous: int = 0
     #: Target rows that the source no longer has, kept because the spec says so.
     stale: int = 0
+    #: Desktop-owned rows whose mobile-owned columns differ from the source's; None where they were not compared.
+    mobile_owned: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -44,6 +44,10 @@ class Ready:
     lookups: tuple[LookupResult, ...] = ()
     #: Whether only rows that differ are looked at, in a table from which phone rows have been pulled.
     scope_in_doubt: bool = False
+    #: Digest of the mobile-owned columns at the source, when all of its rows were last read; None where there are none.
+    owned_digest: str | None = None
+    #: Whether staging has each row of the change set, rather than those that digests found to differ.
+    all_staged: bool = False
     #: Whether there is nothing to merge, and no staging; and the target's rows, where that was seen by counting them.
     quiet: bool = False
     counted: Counted | None = None

@@ -78,6 +78,9 @@ class ForwardResult:
     phone_rows: int | None = None
     #: Phone rows written by this run all the same: by a trigger of the target.
     phone_rows_written: int = 0
+    #: Desktop-owned rows whose mobile-owned columns differ from the source's, and stay; None where not all rows were
+    #: compared: an incremental run, or digests, see only rows that changed.
+    mobile_owned: int | None = None
     #: Of the quarantined, those whose reference leads nowhere.
     filtered: int = 0
     #: Rows of the source's table, now or when all of them were read.
@@ -94,6 +97,8 @@ class ForwardResult:
     #: How the spec was resolved, where that differs from the declared one.
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    #: What a person may want to know, and need not act on; one clause each.
+    remarks: tuple[str, ...] = ()
     #: Columns of the target that travel.
     columns: tuple[Column, ...] = ()
     #: Read from the source.
@@ -162,6 +167,8 @@ class ReverseResult:
     #: How the spec was resolved, where that differs from the declared one.
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    #: What a person may want to know, and need not act on; one clause each.
+    remarks: tuple[str, ...] = ()
     #: Columns of the desktop that travel.
     columns: tuple[Column, ...] = ()
     #: Read from mobile.

@@ -139,6 +139,8 @@ class Pull(Recognition):
                 run_id=self.run_id,
                 pulled=pulled,
             )
+        for remark in result.remarks:
+            logger.info("%s: %s.", self.spec.mobile, remark)
         logger.info("%s: pulled %d of %d phone rows.", self.spec.mobile, pulled, found.seen)
         return dataclasses.replace(result, notes=notes, seconds=dict(self.seconds))
 
@@ -194,6 +196,7 @@ class Pull(Recognition):
             missing_keys=found.missing_keys,
             notes=(),
             warnings=tuple(self.warnings),
+            remarks=tuple(_remarks(found)),
             columns=found.mapping.staged,
             bytes=staged.bytes,
             seconds=dict(self.seconds),
@@ -298,3 +301,8 @@ class Pull(Recognition):
             yield
         finally:
             self.seconds[name] += time.monotonic() - began
+
+
+def _remarks(found: Found) -> Iterator[str]:
+    if found.gone:
+        yield f"{found.gone} reverse-synced rows were deleted on mobile since; the desktop keeps them"

@@ -39,6 +39,7 @@ from powerca_sync.engine.result import Options, Transfer
 from powerca_sync.engine.staging import Staged, read_rows, stage_rows
 from powerca_sync.engine.statements import differential as differential_statements
 from powerca_sync.engine.statements import extract as extract_statements
+from powerca_sync.engine.statements import mobile_owned as mobile_owned_statements
 from powerca_sync.engine.statements import plan as plan_statements
 from powerca_sync.engine.statements import staging as staging_statements
 from powerca_sync.engine.statements.fragments import LEDGER, STAGING
@@ -50,6 +51,14 @@ logger = logging.getLogger(__name__)
 WORTH_ANALYZING = 1_000
 #: A target that takes longer to answer, in seconds, is so far away that digests are worth their making.
 FAR = 0.01
+
+#: In a stored watermark: the digest of the mobile-owned columns.
+OWNED_DIGEST = "mobile_owned"
+
+
+def owned_digest_of(before: state.TableState) -> str | None:
+    """Returns the digest of the mobile-owned columns that the last run stored, if any."""
+    return before.mark.get(OWNED_DIGEST) if before.mark else None
 
 
 class TableRun:
@@ -156,7 +165,15 @@ class TableRun:
             check_route(self.resolved, office)
             mapping = self._map(office)
             changes = self._change_set(mapping, before, snapshot)
-        ready = Ready(office=office, mapping=mapping, snapshot=snapshot, before=before, changes=changes)
+            owned_digest = self._owned_digest(mapping, before, changes)
+        ready = Ready(
+            office=office,
+            mapping=mapping,
+            snapshot=snapshot,
+            before=before,
+            changes=changes,
+            owned_digest=owned_digest,
+        )
         with self.phase("compare"):
             differences = self._differences(ready, standing=may_be_quiet)
         if differences and may_be_quiet and is_quiet(differences, before):
@@ -202,6 +219,7 @@ class TableRun:
             superseded=superseded,
             lookups=lookups,
             scope_in_doubt=scope_in_doubt,
+            all_staged=differences is None,
         )
 
     def _quiet(self, ready: Ready, standing: tuple[int, ...] | None, all_is_read: Callable[[], None]) -> Ready:
@@ -225,6 +243,9 @@ class TableRun:
                         owned=self.count(ready).owned,
                         allowed=self.what.allow_mass_delete,
                     )
+            if ready.all_staged and mobile_owned_statements.columns_of(ready.mapping):
+                (differing,) = one_row(self.target, mobile_owned_statements.count_differing(ready.mapping))
+                plan = dataclasses.replace(plan, mobile_owned=differing)
             if ready.scope_in_doubt and (plan.update or plan.delete):
                 check_scope(self.source, self.target, ready.mapping)
         return plan
@@ -253,6 +274,15 @@ class TableRun:
             logger.info("%s%s ran in full: %s.", mark, self.spec.mobile, changes.reason)
         return changes
 
+    def _owned_digest(self, mapping: TableMapping, before: state.TableState, changes: ChangeSet) -> str | None:
+        """The digest of the mobile-owned columns at the source; an incremental run keeps that of the last full run."""
+        if not (isinstance(self.what, TableExtract) and mobile_owned_statements.columns_of(mapping)):
+            return None
+        if changes.mode is Mode.INCREMENTAL:
+            return owned_digest_of(before)
+        with self.reading():
+            return str(one_row(self.source, mobile_owned_statements.digest(mapping))[0])
+
     def _differences(self, ready: Ready, *, standing: bool) -> Differences | None:
         """What has to travel of a table that was synced before in the same form; None: all that is to be read."""
         before = ready.before
@@ -260,6 +290,9 @@ class TableRun:
         if ready.changes.mode is not Mode.FULL or not settled or not isinstance(self.what, TableExtract):
             return None
         wanted = self.options.transfer
+        if ready.owned_digest != owned_digest_of(before):
+            # Digests leave mobile-owned columns out; that the desktop has changed one shows among all rows.
+            return None
         if wanted is Transfer.EVERYTHING or (wanted is Transfer.AUTO and self.answered_in < FAR):
             return None
         return find_differences(

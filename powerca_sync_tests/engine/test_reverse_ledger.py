@@ -109,7 +109,9 @@ def test_a_row_deleted_on_mobile_stays_on_the_desktop_and_does_not_come_back_fro
     note(pair, "a", "b")
     pair.pull(DIARY)
     pair.target.execute("DELETE FROM diary WHERE note = 'a'")
-    assert pulled(pair.pull(DIARY)) == {"already_there": 1, "gone": 1}
+    result = pair.pull(DIARY)
+    assert pulled(result) == {"already_there": 1, "gone": 1}
+    assert result.remarks == ("1 reverse-synced rows were deleted on mobile since; the desktop keeps them",)
     assert pulled(pair.pull(DIARY)) == {"already_there": 1}
     assert notes(pair) == ["a", "b"]
     assert fates(pair.sync(DIARY)) == {"echo": 2}

@@ -81,7 +81,7 @@ def test_every_transactional_table_comes_after_a_master_it_speaks_of() -> None:
 
 def test_what_the_contract_says_of_single_columns() -> None:
     assert BY_NAME["mbstaff"].sensitive == {"app_pw"}
-    assert BY_NAME["mbstaff"].mobile_owned == {"active_status"}
+    assert not BY_NAME["mbstaff"].mobile_owned, "a person whom the office dismisses keeps no login"
     assert BY_NAME["taskchecklist"].mobile_owned == {"checkliststatus"}
     assert BY_NAME["jobtasks"].lookups == (Lookup(column="client_id", table="jobshead", match="job_id"),)
     assert not BY_NAME["jobshead"].skip & {"job_uid", "sporg_id"}

@@ -38,6 +38,13 @@ def key_text(mapping: TableMapping, alias: str) -> sql.Composed:
     return sql.SQL('ROW({})::text COLLATE "C"').format(COMMA.join(values))
 
 
+def same_key(mapping: TableMapping, left: str, right: str) -> sql.Composed:
+    """A condition on two rows: they have the same key, of which no column is NULL."""
+    return AND.join(
+        sql.SQL("{} = {}").format(sql.Identifier(left, name), sql.Identifier(right, name)) for name in mapping.spec.key
+    )
+
+
 def is_ours(mapping: TableMapping, alias: str) -> sql.Composed:
     """A condition on a target row: the desktop wrote it, and it belongs to this office."""
     return sql.SQL("{} = {} AND {}").format(mapping.owner(alias), DESKTOP, mapping.in_office(alias))

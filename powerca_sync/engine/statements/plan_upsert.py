@@ -3,7 +3,7 @@
 from psycopg import sql
 
 from powerca_sync.engine.mapping import TableMapping
-from powerca_sync.engine.statements.fragments import ACTIONS, AND, COMMA, HELD, STAGING, content_text, is_ours
+from powerca_sync.engine.statements.fragments import ACTIONS, COMMA, HELD, STAGING, content_text, is_ours, same_key
 from powerca_sync.tables import Deletes
 
 
@@ -43,7 +43,7 @@ WITH paired AS MATERIALIZED (
 SELECT action, count(*) FROM paired GROUP BY action""").format(
         is_ours=is_ours(mapping, "t"),
         held=HELD,
-        held_key=_same_key(mapping, "h", "t"),
+        held_key=same_key(mapping, "h", "t"),
         gone=sql.Literal("delete" if deletes else "stale"),
         in_office=mapping.in_office("t"),
         owner=mapping.owner("t"),
@@ -52,7 +52,7 @@ SELECT action, count(*) FROM paired GROUP BY action""").format(
         staging=STAGING,
         join=sql.SQL("FULL" if complete else "LEFT"),
         existing=_one_row_a_key(mapping),
-        same_key=_same_key(mapping, "s", "t"),
+        same_key=same_key(mapping, "s", "t"),
         actions=ACTIONS,
         before=_before(mapping, "p.relation", "p.existing"),
     )
@@ -85,10 +85,4 @@ def _before(mapping: TableMapping, relation: str, place: str) -> sql.Composed:
         mapping.target.identifier,
         sql.Identifier(*place.split(".")),
         sql.Identifier(*relation.split(".")),
-    )
-
-
-def _same_key(mapping: TableMapping, left: str, right: str) -> sql.Composed:
-    return AND.join(
-        sql.SQL("{} = {}").format(sql.Identifier(left, name), sql.Identifier(right, name)) for name in mapping.spec.key
     )
