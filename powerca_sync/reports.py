@@ -103,7 +103,9 @@ def report_run(console: Console, outcome: "RunOutcome") -> None:
     if outcome.error:
         console.show(f"[X] The run ended early: {outcome.error}")
     elif outcome.failed:
-        console.show(f"[X] Failed: {', '.join(table.table for table in outcome.failed)}. The other tables went on.")
+        failed = ", ".join(table.table for table in outcome.failed)
+        went_on = any(table.figures for table in outcome.tables)
+        console.show(f"[X] Failed: {failed}.{' The other tables went on.' if went_on else ''}")
     elif outcome.mode:
         console.show(f"[OK] {len(synced)} tables synced in {outcome.seconds:.1f} s.")
     else:

@@ -28,6 +28,7 @@ When, where and by whom it is run:
     resources       the two databases, and what a run is told
     storage         where Dagster keeps its own records
     launcher        how runs are started, and how one that lost its process is noticed
+    follow_up       the tables that a failed run has skipped without need
     running         a job run in this process, for the command line
     outcomes        what such a run did, table by table
     progress        a run's events as lines for a person
@@ -51,6 +52,7 @@ from powerca_sync.defs.alerts import build_alerts
 from powerca_sync.defs.assets import build_assets, build_desktop_tables
 from powerca_sync.defs.desktop_io_manager import build_desktop_io_manager
 from powerca_sync.defs.failures import Retries
+from powerca_sync.defs.follow_up import build_follow_up
 from powerca_sync.defs.io_managers import build_io_manager
 from powerca_sync.defs.jobs import build_jobs
 from powerca_sync.defs.keys import mobile_key
@@ -89,6 +91,7 @@ def build_definitions(
     if by_hand:
         checks += build_parity_checks(specs, copied=copied, timeouts=timeouts, retries=retries)
         checks += build_table_checks(specs, copied=copied, timeouts=timeouts, retries=retries)
+    jobs = build_jobs(specs, by_hand=[key for check in checks for key in check.check_keys])
     tables = dg.Definitions(
         assets=[*build_assets(copied), *written, *build_desktop_tables(copied), *build_reverse_assets(specs)],
         resources={
@@ -99,13 +102,13 @@ def build_definitions(
             IO_MANAGER: build_desktop_io_manager(specs, timeouts=timeouts, retries=retries),
         },
         asset_checks=checks,
-        sensors=[*build_sensors(specs), build_alerts()],
+        sensors=[*build_sensors(specs), build_follow_up(specs, list(jobs.jobs or ())), build_alerts()],
         schedules=build_schedules(specs, schedules),
         executor=dg.in_process_executor,
         loggers=loggers,
     )
     return dg.Definitions.merge(
         tables,
-        build_jobs(specs, by_hand=[key for check in checks for key in check.check_keys]),
+        jobs,
         build_status_report(specs, schedules),
     )

@@ -13,7 +13,7 @@ from powerca_sync.engine.extract import Mode
 from powerca_sync.engine.result import Conflict
 from powerca_sync.engine.validation import Rejections
 from powerca_sync.errors import ConfigurationError
-from powerca_sync.tables import TableSpec
+from powerca_sync.tables import TableSpec, needed_tables
 
 
 class Verdict(enum.StrEnum):
@@ -23,7 +23,7 @@ class Verdict(enum.StrEnum):
     #: Synced, but something should be looked at: rows in quarantine, conflicts, lookups without answer.
     WARNING = "warning"
     FAILED = "failed"
-    #: Not tried, because a table that it depends on failed.
+    #: Not tried, because a table whose rows it needs failed.
     SKIPPED = "skipped"
 
 
@@ -89,11 +89,11 @@ def table_outcomes(
         elif asset in landed:
             outcomes[spec.mobile] = _landed(spec, landed[asset])
         else:
-            missing = [name for name in spec.depends_on if name in outcomes and outcomes[name].error]
+            missing = [name for name in needed_tables(spec) if name in outcomes and outcomes[name].error]
             outcomes[spec.mobile] = TableOutcome(
                 table=spec.mobile,
                 verdict=Verdict.SKIPPED,
-                error=f"it comes after {', '.join(missing)}" if missing else "the run ended before it",
+                error=f"it needs the rows of {', '.join(missing)}" if missing else "the run ended before it",
             )
     return tuple(outcomes.values())
 

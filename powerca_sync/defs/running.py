@@ -11,9 +11,10 @@ from typing import Any
 import dagster as dg
 
 from powerca_sync.defs import build_definitions
+from powerca_sync.defs.follow_up import COMMAND, FOLLOWS, STARTED_BY, tables_to_follow
 from powerca_sync.defs.jobs import REVERSE_JOB, forward_job_name
 from powerca_sync.defs.keys import mobile_key, reverse_key
-from powerca_sync.defs.outcomes import RunOutcome, run_error, table_outcomes
+from powerca_sync.defs.outcomes import RunOutcome, TableOutcome, Verdict, run_error, table_outcomes
 from powerca_sync.defs.progress import Say, build_progress_logger, engine_lines
 from powerca_sync.engine.extract import Mode
 from powerca_sync.errors import ConfigurationError
@@ -121,21 +122,45 @@ class _Run:
         # Without the checks by themselves: a selection of assets would take them along.
         definitions = build_definitions(specs, loggers={"progress": logger}, by_hand=False)
         with engine_lines(say, moving):
-            result = definitions.resolve_job_def(self.job).execute_in_process(
-                instance=instance,
-                run_config={"resources": self.config, "loggers": {"progress": {}}},
-                asset_selection=[self.key(spec.mobile) for spec in tables],
-                tags={"started_by": "powerca-sync"},
-                raise_on_error=False,
-            )
+            result = self._execute(definitions, tables, instance, {})
+            outcomes = {outcome.table: outcome for outcome in table_outcomes(tables, self.key, result)}
+            error = run_error(result)
+            if error is None and (ready := self._to_follow(tables, outcomes)):
+                followed = self._execute(definitions, ready, instance, {FOLLOWS: result.run_id})
+                outcomes |= {outcome.table: outcome for outcome in table_outcomes(ready, self.key, followed)}
+                error = run_error(followed)
         return RunOutcome(
             run_id=result.run_id,
             job=self.job,
             mode=self.mode,
             seconds=time.monotonic() - began,
-            tables=table_outcomes(tables, self.key, result),
-            error=run_error(result),
+            tables=tuple(outcomes.values()),
+            error=error,
         )
+
+    def _execute(
+        self,
+        definitions: dg.Definitions,
+        tables: Sequence[TableSpec],
+        instance: dg.DagsterInstance,
+        tags: Mapping[str, str],
+    ) -> dg.ExecuteInProcessResult:
+        return definitions.resolve_job_def(self.job).execute_in_process(
+            instance=instance,
+            run_config={"resources": self.config, "loggers": {"progress": {}}},
+            asset_selection=[self.key(spec.mobile) for spec in tables],
+            tags={STARTED_BY: COMMAND, **tags},
+            raise_on_error=False,
+        )
+
+    @staticmethod
+    def _to_follow(tables: Sequence[TableSpec], outcomes: Mapping[str, TableOutcome]) -> tuple[TableSpec, ...]:
+        """The skipped tables that need no row of a failed one."""
+        by_verdict = {
+            verdict: [name for name, outcome in outcomes.items() if outcome.verdict is verdict]
+            for verdict in (Verdict.FAILED, Verdict.SKIPPED)
+        }
+        return tables_to_follow(tables, failed=by_verdict[Verdict.FAILED], skipped=by_verdict[Verdict.SKIPPED])
 
 
 def in_order_of(specs: Sequence[TableSpec], only: Sequence[TableSpec]) -> list[TableSpec]:

@@ -97,7 +97,7 @@ def test_a_table_that_fails_is_named_in_the_last_line_and_the_others_go_on(offic
     assert "[X] departments: Table `departments` does not exist on mobile." in result.stderr
     lines = result.stdout.splitlines()
     assert lines[-1] == "[X] Failed: departments. The other tables went on."
-    assert "[X] staff skipped: it comes after departments" in lines
+    assert "[X] staff skipped: it needs the rows of departments" in lines
     assert office.pair.one("SELECT count(*) FROM notices") == 1
 
 

@@ -1,6 +1,6 @@
 """The small office: one organisation, a table that is named by another, and one that is not."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
@@ -81,12 +81,17 @@ class Office:
         self.pair.target.execute(TARGET)
 
     def run(
-        self, mode: str = "full", *, specs: tuple[TableSpec, ...] = SPECS, written: Sequence[dg.AssetsDefinition] = ()
+        self,
+        mode: str = "full",
+        *,
+        specs: tuple[TableSpec, ...] = SPECS,
+        written: Sequence[dg.AssetsDefinition] = (),
+        tags: Mapping[str, str] | None = None,
     ) -> dg.ExecuteInProcessResult:
         """Run a forward job as Dagster would, with short waits."""
         definitions = build_definitions(specs, written=written, timeouts=QUICK, retries=ONE_RETRY)
         job = definitions.resolve_job_def(f"forward_{mode}")
-        return job.execute_in_process(instance=self.instance, raise_on_error=False)
+        return job.execute_in_process(instance=self.instance, raise_on_error=False, tags=dict(tags or {}))
 
     def pull(self, *only: str, again: bool = False) -> dg.ExecuteInProcessResult:
         """Bring phone rows back as Dagster would, of all tables or of those named, with short waits."""

@@ -99,12 +99,12 @@ def test_the_way_back_has_a_job_over_all_reverse_assets_in_one_process() -> None
     assert job.tags["direction"] == "reverse"
 
 
-def test_the_way_back_has_one_field_in_the_launchpad() -> None:
+def test_reverse_job_has_its_fields_in_the_launchpad() -> None:
     job = defs.resolve_job_def("reverse")
     fields = job.resource_defs["pull"].config_schema.config_type.fields
-    assert {name: field.default_value for name, field in fields.items()} == {"again": False}
+    assert {name: field.default_value for name, field in fields.items()} == {"again": False, "lookalikes": "hold"}
     assert fields["again"].description
-    assert job.run_config == {"resources": {"pull": {"config": {"again": False}}}}
+    assert job.run_config == {"resources": {"pull": {"config": {"again": False, "lookalikes": "hold"}}}}
 
 
 def test_the_sensor_looks_by_itself_and_says_what_it_does() -> None:

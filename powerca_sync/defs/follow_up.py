@@ -1,0 +1,110 @@
+"""The follow-up of a run: the tables that were skipped although they need no row of a table that failed.
+
+Dagster skips whatever comes after a failed asset. Some tables come after others for order only; these are synced in one
+further run that starts at once and is never followed itself.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import dagster as dg
+
+from powerca_sync.defs.jobs import REVERSE_JOB, forward_job_name
+from powerca_sync.defs.keys import REVERSE, mobile_key, reverse_key
+from powerca_sync.defs.past_runs import direction_of
+from powerca_sync.engine.extract import Mode
+from powerca_sync.tables import TableSpec, in_order, needed_tables
+
+#: Tag: the run that a follow-up follows.
+FOLLOWS: Final = "follows"
+#: Tag of runs that make their follow-up themselves, and its value.
+STARTED_BY: Final = "started_by"
+COMMAND: Final = "powerca-sync"
+
+
+def tables_to_follow(
+    specs: Sequence[TableSpec], *, failed: Collection[str], skipped: Collection[str]
+) -> tuple[TableSpec, ...]:
+    """Those of the `skipped` tables that need no row of a `failed` one, nor of one that needs such rows.
+
+    `specs` are ordered parents first; `failed` and `skipped` are mobile names.
+    """
+    unfit = set(failed)
+    ready = []
+    for spec in specs:
+        if spec.mobile not in skipped:
+            continue
+        if unfit.intersection(needed_tables(spec)):
+            unfit.add(spec.mobile)
+        else:
+            ready.append(spec)
+    return tuple(ready)
+
+
+def build_follow_up(specs: Sequence[TableSpec], jobs: Sequence[Any]) -> dg.SensorDefinition:
+    """A sensor that requests the follow-up of a failed run, whoever started it: a schedule, a sensor or the UI.
+
+    `jobs` are those that move rows.
+    """
+
+    @dg.run_failure_sensor(
+        name="follow_up",
+        minimum_interval_seconds=10,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        request_jobs=list(jobs),
+        description=(
+            "Syncs at once the tables that a failed run has skipped although they need no row of a table that failed."
+        ),
+    )
+    def follow_up(context: dg.RunFailureSensorContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        run = context.dagster_run
+        direction = direction_of(run)
+        if direction is None or FOLLOWS in run.tags or run.tags.get(STARTED_BY) == COMMAND:
+            yield dg.SkipReason("The run is a follow-up, makes its own, or moves no rows.")
+            return
+        key = reverse_key if direction == REVERSE else mobile_key
+        moved = [spec for spec in in_order(specs) if spec.reverse or direction != REVERSE]
+        ready = _skipped_without_reason(context.instance, run, moved, key)
+        if not ready:
+            yield dg.SkipReason("Each skipped table needs rows of one that failed.")
+            return
+        yield dg.RunRequest(
+            run_key=f"follow-up of {run.run_id}",
+            job_name=_job(run, direction),
+            asset_selection=[key(spec.mobile) for spec in ready],
+            run_config=_same_resources(run.run_config, direction),
+            tags={FOLLOWS: run.run_id},
+        )
+
+    return follow_up
+
+
+def _skipped_without_reason(
+    instance: dg.DagsterInstance,
+    run: dg.DagsterRun,
+    specs: Sequence[TableSpec],
+    key: Callable[[str], dg.AssetKey],
+) -> tuple[TableSpec, ...]:
+    steps = {step.step_key: getattr(step.status, "value", "") for step in instance.get_run_step_stats(run.run_id)}
+    selected = [spec for spec in specs if not run.asset_selection or key(spec.mobile) in run.asset_selection]
+    ended = {spec.mobile: steps.get(key(spec.mobile).to_python_identifier(), "") for spec in selected}
+    failed = [name for name, status in ended.items() if status == "FAILURE"]
+    if not failed:
+        # The run itself was ended; what has not begun is left to the next one.
+        return ()
+    # A step that comes after a failed one has no event of its own.
+    return tables_to_follow(selected, failed=failed, skipped=[name for name, status in ended.items() if not status])
+
+
+def _job(run: dg.DagsterRun, direction: str) -> str:
+    """The job of the run; for one that was started from an asset's page, the full one of its direction."""
+    if not run.job_name.startswith("__"):
+        return run.job_name
+    return REVERSE_JOB if direction == REVERSE else forward_job_name(Mode.FULL)
+
+
+def _same_resources(run_config: Mapping[str, Any], direction: str) -> dict[str, Any]:
+    """What the run's configuration says of how rows are moved."""
+    name = "pull" if direction == REVERSE else "sync"
+    resources = run_config.get("resources", {})
+    return {"resources": {name: resources[name]}} if name in resources else {}

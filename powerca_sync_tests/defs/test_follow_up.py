@@ -1,0 +1,107 @@
+"""A table that fails holds up only tables that need its rows; those that it only orders are synced in a follow-up."""
+
+import dataclasses
+
+import dagster as dg
+import pytest
+
+from powerca_sync.defs.follow_up import FOLLOWS, build_follow_up, tables_to_follow
+from powerca_sync.defs.jobs import build_jobs
+from powerca_sync.defs.keys import mobile_key
+from powerca_sync.defs.running import run_forward, run_reverse
+from powerca_sync.engine.extract import Mode
+from powerca_sync.tables import TABLES, in_order
+from powerca_sync_tests.defs.office import DEPARTMENT, DEPARTMENTS, NOTICES, ORG, ORGS, STAFF, Office
+
+#: Comes after departments for order only.
+ORDERED = dataclasses.replace(
+    STAFF, references=(ORG, dataclasses.replace(DEPARTMENT, order_only=True)), lookups=(), mobile="staff"
+)
+SPECS = in_order((ORGS, DEPARTMENTS, ORDERED, NOTICES))
+
+
+def names(failed: set[str]) -> set[str]:
+    """The tables of the office that are followed up when these fail and all their descendants are skipped."""
+    skipped = set[str]()
+    for spec in TABLES:
+        if spec.mobile not in failed and (failed | skipped).intersection(spec.depends_on):
+            skipped.add(spec.mobile)
+    return {spec.mobile for spec in tables_to_follow(TABLES, failed=failed, skipped=skipped)}
+
+
+def test_only_tables_that_need_the_rows_are_left_out() -> None:
+    need_concerns = {"cliunimaster", "taskmaster", "jobmaster", "workdiary", "learequest"}
+    assert names({"conmaster"}) == {
+        *("climaster", "mbstaff", "jobshead", "jobtasks", "taskchecklist", "reminder", "remdetail")
+    }
+    assert not names({"conmaster"}) & need_concerns
+    assert "jobtasks" not in names({"jobshead"})
+    assert names({"orgmaster"}) == set()
+
+
+@pytest.fixture
+def broken(office: Office) -> Office:
+    """The table of departments is missing on mobile."""
+    office.pair.target.execute("DROP TABLE departments CASCADE")
+    return office
+
+
+def forward(office: Office, instance: dg.DagsterInstance) -> dict[str, str]:
+    outcome = run_forward(
+        SPECS,
+        mode=Mode.FULL,
+        only=SPECS,
+        allow_mass_delete=False,
+        instance=instance,
+        say=lambda _: None,
+        moving=lambda _: None,
+    )
+    return {table.table: table.verdict.value for table in outcome.tables}
+
+
+def test_command_syncs_them_in_a_follow_up(broken: Office) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        found = forward(broken, instance)
+        runs = instance.get_runs()
+    assert found == {"orgs": "ok", "departments": "failed", "staff": "ok", "notices": "ok"}
+    follow_up, first = runs
+    assert follow_up.tags[FOLLOWS] == first.run_id
+    assert broken.pair.one("SELECT count(*) > 0 FROM staff") is True
+
+
+def test_reverse_has_its_follow_up_too(office: Office) -> None:
+    office.pair.source.execute("DROP TABLE departments")
+    with dg.DagsterInstance.ephemeral() as instance:
+        outcome = run_reverse(
+            SPECS,
+            only=SPECS,
+            again=False,
+            lookalikes="hold",
+            instance=instance,
+            say=lambda _: None,
+            moving=lambda _: None,
+        )
+    assert {table.table: table.verdict.value for table in outcome.tables}["staff"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("tags", "followed"), [({}, True), ({FOLLOWS: "a run"}, False), ({"started_by": "powerca-sync"}, False)]
+)
+def test_sensor_requests_one_follow_up(broken: Office, tags: dict[str, str], followed: bool) -> None:
+    sensor = build_follow_up(SPECS, list(build_jobs(SPECS, by_hand=[]).jobs or ()))
+    result = broken.run(specs=SPECS, tags=tags)
+    assert not result.success
+    context = dg.build_run_status_sensor_context(
+        sensor_name="follow_up",
+        dagster_event=result.get_run_failure_event(),
+        dagster_instance=broken.instance,
+        dagster_run=result.dagster_run,
+    ).for_run_failure()
+    (answer,) = list(sensor(context))  # type: ignore[arg-type]
+    if not followed:
+        assert isinstance(answer, dg.SkipReason)
+        return
+    assert isinstance(answer, dg.RunRequest)
+    assert answer.asset_selection == [mobile_key("staff")]
+    assert (answer.job_name, answer.tags[FOLLOWS]) == ("forward_full", result.run_id)
+    assert answer.run_config == {"resources": {"sync": {"config": {"mode": "full"}}}}
