@@ -4,7 +4,7 @@ Dagster skips whatever comes after a failed asset. Some tables come after others
 further run that starts at once and is never followed itself.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, Final
 
 import dagster as dg
@@ -72,7 +72,7 @@ def build_follow_up(specs: Sequence[TableSpec], jobs: Sequence[Any]) -> dg.Senso
             run_key=f"follow-up of {run.run_id}",
             job_name=_job(run, direction),
             asset_selection=[key(spec.mobile) for spec in ready],
-            run_config=_same_resources(run.run_config, direction),
+            run_config=_same_resources(run, direction),
             tags={FOLLOWS: run.run_id},
         )
 
@@ -103,8 +103,10 @@ def _job(run: dg.DagsterRun, direction: str) -> str:
     return REVERSE_JOB if direction == REVERSE else forward_job_name(Mode.FULL)
 
 
-def _same_resources(run_config: Mapping[str, Any], direction: str) -> dict[str, Any]:
-    """What the run's configuration says of how rows are moved."""
-    name = "pull" if direction == REVERSE else "sync"
-    resources = run_config.get("resources", {})
-    return {"resources": {name: resources[name]}} if name in resources else {}
+def _same_resources(run: dg.DagsterRun, direction: str) -> dict[str, Any]:
+    """How the run moves rows, as its configuration or its job says."""
+    configured = run.run_config.get("resources", {})
+    if direction == REVERSE:
+        return {"resources": {"pull": configured["pull"]}} if "pull" in configured else {}
+    mode = Mode.INCREMENTAL if run.job_name == forward_job_name(Mode.INCREMENTAL) else Mode.FULL
+    return {"resources": {"sync": configured.get("sync", {"config": {"mode": mode.value}})}}
