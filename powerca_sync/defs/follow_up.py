@@ -4,7 +4,7 @@ Dagster skips whatever comes after a failed asset. Some tables come after others
 further run that starts at once and is never followed itself.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import dagster as dg
@@ -105,7 +105,7 @@ def _job(run: dg.DagsterRun, direction: str) -> str:
 
 def _same_resources(run: dg.DagsterRun, direction: str) -> dict[str, Any]:
     """How the run moves rows, as its configuration or its job says."""
-    configured = run.run_config.get("resources", {})
+    configured: Mapping[str, Any] = dict(run.run_config).get("resources", {})  # type: ignore[assignment]
     if direction == REVERSE:
         return {"resources": {"pull": configured["pull"]}} if "pull" in configured else {}
     mode = Mode.INCREMENTAL if run.job_name == forward_job_name(Mode.INCREMENTAL) else Mode.FULL
