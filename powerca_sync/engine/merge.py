@@ -6,12 +6,13 @@ plan was made: a row that somebody changed in between is not hit, and the whole 
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import psycopg
 from psycopg import sql
 
 from powerca_sync.engine.database import Cursor, ask, attempt, setting
+from powerca_sync.engine.exchange import NO_PARENT, TAKEN, Refused, exchange_values, insert_together, isolate
 from powerca_sync.engine.failures import is_refusal
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.statements import apply as apply_statements
@@ -25,8 +26,8 @@ from powerca_sync.tables import Strategy
 
 #: Beyond this many refused rows the table is at fault, not the rows.
 MOST_REFUSED = 10_000
-#: Refusals that another row causes, which may itself be on its way out: unique, foreign key, exclusion.
-_IN_THE_WAY = ("23505", "23503", "23P01")
+#: A statement that carries out those actions of one kind for which a condition holds.
+Statement = Callable[[TableMapping, sql.Composed], sql.Composed]
 
 
 class OvertakenError(Exception):
@@ -78,6 +79,18 @@ class MergeResult:
     def written(self) -> int:
         """Rows of the target table that were written in any way."""
         return self.inserted + self.updated + self.deleted
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class _Outcome:
+    """What came of the actions of one kind."""
+
+    written: int = 0
+    refused: Refused = dataclasses.field(default_factory=dict)
+
+    @property
+    def total(self) -> int:
+        return self.written + len(self.refused)
 
 
 def plan_merge(cursor: Cursor, mapping: TableMapping, *, complete: bool) -> MergePlan:
@@ -147,23 +160,36 @@ def apply_merge(cursor: Cursor, mapping: TableMapping, plan: MergePlan) -> Merge
         # Locked first and looked at by a later statement, which sees what was committed while the lock was waited for.
         cursor.execute(apply_statements.lock_deletes(mapping))
         kept = _keep_referenced(cursor, mapping)
-    deleted, undeletable = _carry_out(
+    deletes = _carry_out(
         cursor, mapping, "delete", apply_statements.delete, plan.delete - kept, among=plan.delete + plan.referenced
     )
-    updated, refused = _carry_out(cursor, mapping, "update", apply_statements.update, plan.update)
-    inserted, refused_too = _carry_out(cursor, mapping, "insert", apply_statements.insert, plan.insert)
-    if refused or refused_too:
+    updates = _carry_out(cursor, mapping, "update", apply_statements.update, plan.update)
+    inserts = _carry_out(cursor, mapping, "insert", apply_statements.insert, plan.insert)
+    if inserts.written and any(refusal.sqlstate in NO_PARENT for refusal in updates.refused.values()):
+        # What a row references may have been inserted since.
+        updates = _retry(cursor, mapping, apply_statements.update, updates)
+    for action, outcome in (("delete", deletes), ("update", updates), ("insert", inserts)):
+        for n, refusal in outcome.refused.items():
+            cursor.execute(apply_statements.mark_refused(action, n, refusal.words))
+    if updates.refused or inserts.refused:
         cursor.execute(
             quarantine.reject(mapping, apply_statements.faulty_actions("refused", reason="refused", mapping=mapping))
         )
     return MergeResult(
-        inserted=inserted,
-        updated=updated,
-        deleted=deleted,
+        inserted=inserts.written,
+        updated=updates.written,
+        deleted=deletes.written,
         kept_referenced=plan.referenced + kept,
-        undeletable=undeletable,
-        held=refused + plan.ambiguous,
+        undeletable=len(deletes.refused),
+        held=len(updates.refused) + plan.ambiguous,
     )
+
+
+#: How refused actions of one kind are carried out that only land together.
+_TOGETHER: Mapping[str, Callable[[Cursor, TableMapping, Refused], tuple[int, Refused]]] = {
+    "update": exchange_values,
+    "insert": insert_together,
+}
 
 
 def _keep_referenced(cursor: Cursor, mapping: TableMapping) -> int:
@@ -181,66 +207,71 @@ def _keep_referenced(cursor: Cursor, mapping: TableMapping) -> int:
 
 
 def _carry_out(
-    cursor: Cursor,
-    mapping: TableMapping,
-    action: str,
-    statement: Callable[[TableMapping, int, int], sql.Composed],
-    planned: int,
-    *,
-    among: int = 0,
-) -> tuple[int, int]:
-    """Run one kind of action, isolating what the target refuses; answers (rows written, rows refused).
+    cursor: Cursor, mapping: TableMapping, action: str, statement: Statement, planned: int, *, among: int = 0
+) -> _Outcome:
+    """Run one kind of action, isolating what the target refuses.
 
     The `planned` actions have numbers from 1 to `among`, or to their own count.
     """
-    written, landed, upwards = 0, False, True
-    refused: dict[int, str] = {}
-    in_the_way: set[int] = set()
+    if not planned:
+        return _Outcome()
     everything = (1, among or planned)
-    ranges = [everything] if planned else []
-    while ranges:
-        first, last = ranges.pop()
+
+    def run(first: int, last: int) -> int:
         try:
-            hit = attempt(cursor, statement(mapping, first, last))
+            return attempt(cursor, statement(mapping, apply_statements.in_range(first, last)))
         except psycopg.Error as exc:
-            if not is_refusal(exc):
-                raise
-            if (first, last) == everything:
+            if is_refusal(exc) and (first, last) == everything:
                 cursor.execute(apply_statements.index_actions())
-            if first < last:
-                middle = (first + last) // 2
-                ranges += [(middle + 1, last), (first, middle)]
-            else:
-                refused[first] = exc.diag.message_primary or str(exc)
-                if exc.sqlstate in _IN_THE_WAY:
-                    in_the_way.add(first)
-        else:
-            written += hit
-            landed |= hit > 0
-        if len(refused) > MOST_REFUSED:
-            words = "(not shown, the table has sensitive columns)" if mapping.spec.sensitive else refused.popitem()[1]
-            raise MergeError(
-                f"Table `{mapping.spec.mobile}`: the target refused more than {MOST_REFUSED} rows; the last one: "
-                f"{words}. Nothing was written. Look for a rule or a trigger that no row can satisfy."
-            )
-        if not ranges and landed:
-            # What was in a row's way may be gone by now, or what it needs be there. In turns from either end, because
-            # rows that are renumbered make way for each other from one end only.
-            upwards = not upwards
-            ranges = [(n, n) for n in sorted(in_the_way, reverse=upwards)]
-            refused = {n: words for n, words in refused.items() if n not in in_the_way}
-            in_the_way, landed = set(), False
-    for n, message in refused.items():
-        cursor.execute(apply_statements.mark_refused(action, n, message))
+            raise
+
+    written, refused = isolate(run, *everything, most=MOST_REFUSED)
+    if len(refused) > MOST_REFUSED:
+        words = "(not shown, the table has sensitive columns)"
+        if not mapping.spec.sensitive:
+            words = refused.popitem()[1].words
+        raise MergeError(
+            f"Table `{mapping.spec.mobile}`: the target refused more than {MOST_REFUSED} rows; the last one: "
+            f"{words}. Nothing was written. Look for a rule or a trigger that no row can satisfy."
+        )
+    outcome = _Outcome(written=written, refused=refused)
+    if written:
+        outcome = _retry(cursor, mapping, statement, outcome)
+    if outcome.refused and action in _TOGETHER:
+        more, refused = _TOGETHER[action](cursor, mapping, outcome.refused)
+        outcome = _Outcome(written=outcome.written + more, refused=refused)
+        if more:
+            outcome = _retry(cursor, mapping, statement, outcome)
     # Among thousands of rows somebody ticks one at any moment. Those that follow one are few, and soon carried out.
-    while action == "update" and written + len(refused) < planned:
+    while action == "update" and outcome.total < planned:
         moved = _update_moved(cursor, mapping)
         if not moved:
             break
-        written += moved
-    if written + len(refused) != planned:
-        raise OvertakenError(f"{planned} rows were to be {action}d, {written} were")
-    return written, len(refused)
+        outcome = dataclasses.replace(outcome, written=outcome.written + moved)
+    if outcome.total != planned:
+        raise OvertakenError(f"{planned} rows were to be {action}d, {outcome.written} were")
+    return outcome
+
+
+def _retry(cursor: Cursor, mapping: TableMapping, statement: Statement, outcome: _Outcome) -> _Outcome:
+    """Carry out refused actions one by one, as long as some are carried out, because one makes way for the next.
+
+    In turns from either end: rows that are renumbered make way for each other from one end only.
+    """
+    written, refused = outcome.written, dict(outcome.refused)
+    upwards, progress = True, True
+    while progress:
+        upwards, progress = not upwards, False
+        in_the_way = (n for n, one in refused.items() if one.sqlstate in (*TAKEN, *NO_PARENT))
+        for n in sorted(in_the_way, reverse=not upwards):
+            hit, again = isolate(
+                lambda n, _: attempt(cursor, statement(mapping, apply_statements.among([n]))), n, n, most=1
+            )
+            refused |= again
+            if not again:
+                del refused[n]
+                written, progress = written + hit, progress or hit > 0
+    return _Outcome(written=written, refused=refused)
 
 
 def _update_moved(cursor: Cursor, mapping: TableMapping) -> int:

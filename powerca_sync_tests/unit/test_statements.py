@@ -180,10 +180,10 @@ def test_how_the_merge_is_planned_and_carried_out(golden: Callable[[str, str], N
     carry_out = {
         "lock what is to be deleted": apply.lock_deletes(jobs),
         "keep what others depend on": apply.keep_referenced(jobs, TARGET.referenced_by[0]),
-        "delete": apply.delete(jobs, 1, 500),
-        "update": apply.update(jobs, 1, 500),
+        "delete": apply.delete(jobs, apply.in_range(1, 500)),
+        "update": apply.update(jobs, apply.in_range(1, 500)),
         "update what was ticked meanwhile": apply.update_moved(jobs),
-        "insert": apply.insert(jobs, 1, 500),
+        "insert": apply.insert(jobs, apply.in_range(1, 500)),
     }
     golden(f"merge_{strategy.lower()}.sql", text(planned | carry_out))
 

@@ -1,5 +1,7 @@
 """Statements that carry out a planned merge."""
 
+from collections.abc import Iterable
+
 from psycopg import sql
 
 from powerca_sync.engine.catalog import ForeignKey
@@ -46,12 +48,25 @@ def index_actions() -> sql.Composed:
     )
 
 
-def delete(mapping: TableMapping, first: int, last: int) -> sql.Composed:
-    """Carry out deletes `first` to `last`."""
-    return sql.SQL("DELETE FROM {target} AS t USING {actions} AS a WHERE {planned} AND {is_ours}").format(
+def in_range(first: int, last: int) -> sql.Composed:
+    """A condition on actions `a` of one kind: their numbers are from `first` to `last`."""
+    return sql.SQL("a.n BETWEEN {} AND {}").format(first, last)
+
+
+def among(numbers: Iterable[int]) -> sql.Composed:
+    """A condition on actions `a` of one kind: they have these numbers."""
+    return sql.SQL("a.n = ANY ({}::bigint[])").format(list(numbers))
+
+
+def delete(mapping: TableMapping, which: sql.Composed) -> sql.Composed:
+    """Carry out some of the deletes."""
+    return sql.SQL("""\
+DELETE FROM {target} AS t USING {actions} AS a
+WHERE a.action = 'delete' AND {which} AND {in_its_place} AND {is_ours}""").format(
         target=mapping.target.identifier,
         actions=ACTIONS,
-        planned=_as_planned(mapping, "delete", first, last),
+        which=which,
+        in_its_place=in_its_place(mapping),
         is_ours=is_ours(mapping, "t"),
     )
 
@@ -81,9 +96,10 @@ def inserted_values(mapping: TableMapping) -> dict[str, sql.Composable]:
     return values | {name: sql.Literal(value) for name, value in mapping.spec.constants.items()}
 
 
-def update(mapping: TableMapping, first: int, last: int) -> sql.Composed:
-    """Carry out updates `first` to `last`; a row without an owner becomes the desktop's."""
-    return _update(mapping, among=ACTIONS, where=_as_planned(mapping, "update", first, last))
+def update(mapping: TableMapping, which: sql.Composed) -> sql.Composed:
+    """Carry out some of the updates; a row without an owner becomes the desktop's."""
+    planned = [sql.SQL("a.action = 'update'"), which, in_its_place(mapping)]
+    return _update(mapping, actions=ACTIONS, where=AND.join(planned))
 
 
 def update_moved(mapping: TableMapping) -> sql.Composed:
@@ -100,58 +116,56 @@ WITH moved AS MATERIALIZED (
 )
 """).format(actions=ACTIONS, target=mapping.target.identifier)
     still_to_do = sql.SQL("{in_place} AND NOT ({owner} IS NOT DISTINCT FROM 'D' AND {content} = {staged})").format(
-        in_place=_in_its_place(mapping),
+        in_place=in_its_place(mapping),
         owner=mapping.owner("t"),
         content=content_text(mapping, "t"),
         staged=content_text(mapping, "s"),
     )
-    return moved + _update(mapping, among=sql.Identifier("moved"), where=still_to_do)
+    return moved + _update(mapping, actions=sql.Identifier("moved"), where=still_to_do)
 
 
-def _update(mapping: TableMapping, *, among: sql.Identifier, where: sql.Composed) -> sql.Composed:
+def _update(mapping: TableMapping, *, actions: sql.Identifier, where: sql.Composed) -> sql.Composed:
     return sql.SQL("""\
 UPDATE {target} AS t SET {values}
-FROM {among} AS a JOIN {staging} AS s ON s.ctid = a.staged
-WHERE {where} AND ({owner} = 'D' OR {owner} IS NULL) AND {in_office}""").format(
+FROM {actions} AS a JOIN {staging} AS s ON s.ctid = a.staged
+WHERE {where} AND {may_be_updated}""").format(
         target=mapping.target.identifier,
         values=COMMA.join(
             sql.SQL("{} = {}").format(sql.Identifier(name), value) for name, value in updated_values(mapping).items()
         ),
-        among=among,
+        actions=actions,
         staging=STAGING,
         where=where,
-        owner=mapping.owner("t"),
-        in_office=mapping.in_office("t"),
+        may_be_updated=may_be_updated(mapping),
     )
 
 
-def insert(mapping: TableMapping, first: int, last: int) -> sql.Composed:
-    """Carry out inserts `first` to `last`, filling owner, stamps and constants."""
+def may_be_updated(mapping: TableMapping) -> sql.Composed:
+    """A condition on the target row `t`: it is the desktop's or has no owner, and belongs to this office."""
+    return sql.SQL("({owner} = 'D' OR {owner} IS NULL) AND {in_office}").format(
+        owner=mapping.owner("t"), in_office=mapping.in_office("t")
+    )
+
+
+def insert(mapping: TableMapping, which: sql.Composed) -> sql.Composed:
+    """Carry out some of the inserts, filling owner, stamps and constants."""
     values = inserted_values(mapping)
     return sql.SQL("""\
 INSERT INTO {target} ({names})
 SELECT {values}
 FROM {actions} AS a JOIN {staging} AS s ON s.ctid = a.staged
-WHERE {range}""").format(
+WHERE a.action = 'insert' AND {which}""").format(
         target=mapping.target.identifier,
         names=COMMA.join(sql.Identifier(name) for name in values),
         values=COMMA.join(values.values()),
         actions=ACTIONS,
         staging=STAGING,
-        range=_range("insert", first, last),
+        which=which,
     )
 
 
-def _range(action: str, first: int, last: int) -> sql.Composed:
-    return sql.SQL("a.action = {} AND a.n BETWEEN {} AND {}").format(action, first, last)
-
-
-def _as_planned(mapping: TableMapping, action: str, first: int, last: int) -> sql.Composed:
-    """The planned row, still in its place and with the content that it had then."""
-    return AND.join([_range(action, first, last), _in_its_place(mapping)])
-
-
-def _in_its_place(mapping: TableMapping) -> sql.Composed:
+def in_its_place(mapping: TableMapping) -> sql.Composed:
+    """A condition on the target row `t`: it is that of action `a`, where and with the content that it had then."""
     return sql.SQL("t.ctid = a.existing AND t.tableoid = a.relation AND {content} = a.before").format(
         content=content_text(mapping, "t")
     )

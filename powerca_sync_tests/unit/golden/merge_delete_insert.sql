@@ -114,7 +114,8 @@ WHERE a.action = 'delete' AND t.ctid = a.existing AND t.tableoid = a.relation
     AND EXISTS (SELECT FROM "public"."ticks" AS c WHERE "c"."job" = "t"."id");
 
 -- delete
-DELETE FROM "public"."jobs" AS t USING "pg_temp"."powerca_actions" AS a WHERE a.action = 'delete' AND a.n BETWEEN 1 AND 500 AND t.ctid = a.existing AND t.tableoid = a.relation AND ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text COLLATE "C" = a.before AND "t"."source"::text = 'D' AND "t"."org_id" = ANY ('{"1","2"}');
+DELETE FROM "public"."jobs" AS t USING "pg_temp"."powerca_actions" AS a
+WHERE a.action = 'delete' AND a.n BETWEEN 1 AND 500 AND t.ctid = a.existing AND t.tableoid = a.relation AND ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text COLLATE "C" = a.before AND "t"."source"::text = 'D' AND "t"."org_id" = ANY ('{"1","2"}');
 
 -- update
 UPDATE "public"."jobs" AS t SET "org_id" = "s"."org_id", "job_id" = "s"."job_id", "name" = "s"."name", "boss" = "s"."boss", "client" = "s"."client", "secret" = "s"."secret", "source" = 'D', "updated_at" = now()

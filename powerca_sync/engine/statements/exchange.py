@@ -1,0 +1,89 @@
+"""Statements for rows that exchange values under a unique or exclusion constraint, or that reference each other."""
+
+from collections.abc import Sequence
+
+from psycopg import sql
+
+from powerca_sync.engine.catalog import Column, ForeignKey
+from powerca_sync.engine.mapping import TableMapping
+from powerca_sync.engine.statements.apply import among, in_its_place, may_be_updated
+from powerca_sync.engine.statements.fragments import ACTIONS, AND, STAGING, content_text
+
+
+def vacate(mapping: TableMapping, numbers: Sequence[int], column: Column) -> sql.Composed:
+    """Give the rows of these updates an interim value in a column; their updates stay planned.
+
+    The rows affected are those that have it now.
+    """
+    return sql.SQL("""\
+WITH vacated AS (
+    UPDATE {target} AS t SET {column} = {interim}
+    FROM {actions} AS a
+    WHERE a.action = 'update' AND {which} AND {in_its_place} AND {may_be_updated}
+    RETURNING a.n, t.tableoid AS relation, t.ctid AS place, {content} AS content
+)
+UPDATE {actions} AS a SET relation = v.relation, existing = v.place, before = v.content
+FROM vacated AS v
+WHERE a.action = 'update' AND a.n = v.n""").format(
+        target=mapping.target.identifier,
+        column=sql.Identifier(column.name),
+        interim=_interim(mapping, column),
+        actions=ACTIONS,
+        which=among(numbers),
+        in_its_place=in_its_place(mapping),
+        may_be_updated=may_be_updated(mapping),
+        content=content_text(mapping, "t"),
+    )
+
+
+def has_interim(column: Column) -> bool:
+    """Whether the column can have a value that no other row has."""
+    return column.nullable or column.category in ("N", "S", "D") or column.base == "uuid"
+
+
+def _interim(mapping: TableMapping, column: Column) -> sql.Composable:
+    """NULL if the column takes it; otherwise a value that neither the target nor staging has."""
+    if column.nullable:
+        return sql.SQL("NULL")
+    if column.base == "uuid":
+        return sql.SQL("gen_random_uuid()")
+    if column.category == "S":
+        length = min(column.typmod - 4, 32) if column.typmod >= 0 else 32
+        return sql.SQL("left(md5(random()::text), {})").format(length)
+    return sql.SQL(
+        "greatest((SELECT max({value}) FROM {target} AS m), (SELECT max({value}) FROM {staging} AS m)) + {step}"
+    ).format(
+        value=sql.Identifier("m", column.name),
+        target=mapping.target.identifier,
+        staging=STAGING,
+        step=sql.SQL("a.n * interval '1 day'" if column.category == "D" else "a.n"),
+    )
+
+
+def without_parent(mapping: TableMapping, key: ForeignKey, numbers: Sequence[int]) -> sql.Composed:
+    """The numbers of those inserts whose parent is neither in the target nor inserted by another of them.
+
+    `key` is a foreign key of the target table to itself.
+    """
+    pairs = list(zip(key.columns, key.parent_columns, strict=True))
+    names_one = AND.join(sql.SQL("{} IS NOT NULL").format(sql.Identifier("s", own)) for own, _ in pairs)
+    same = AND.join(
+        sql.SQL("{} = {}").format(sql.Identifier("p", theirs), sql.Identifier("s", own)) for own, theirs in pairs
+    )
+    return sql.SQL("""\
+SELECT a.n
+FROM {actions} AS a JOIN {staging} AS s ON s.ctid = a.staged
+WHERE a.action = 'insert' AND {which} AND {names_one}
+    AND NOT EXISTS (SELECT FROM {target} AS p WHERE {same})
+    AND NOT EXISTS (
+        SELECT FROM {actions} AS b JOIN {staging} AS p ON p.ctid = b.staged
+        WHERE b.action = 'insert' AND b.n = ANY ({numbers}::bigint[]) AND {same}
+    )""").format(
+        actions=ACTIONS,
+        staging=STAGING,
+        which=among(numbers),
+        names_one=names_one,
+        target=mapping.target.identifier,
+        same=same,
+        numbers=list(numbers),
+    )

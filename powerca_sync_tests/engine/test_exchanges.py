@@ -1,0 +1,152 @@
+"""Rows that the target refuses one by one: they exchange values under a constraint, or reference each other."""
+
+import pytest
+
+from powerca_sync.tables import TableSpec
+from powerca_sync_tests.helpers import Pair, assert_quiet, delete_insert, fates, spec
+
+ITEMS = spec("items", "id")
+LINES = delete_insert("items", "id")
+BOTH = pytest.mark.parametrize("table", [ITEMS, LINES], ids=["upsert", "delete-insert"])
+ROWS = "SELECT id, pos, code, day, part FROM items ORDER BY id"
+#: Rows of the source: number, position, code, day, uuid.
+TEN = """
+INSERT INTO items
+SELECT n, n, 'code ' || n, date '2026-01-01' + n, ('00000000-0000-0000-0000-' || lpad(n::text, 12, '0'))::uuid
+FROM generate_series(1, 10) AS n"""
+
+
+def make_items(pair: Pair, rules: str, *, nullable: bool = True) -> None:
+    columns = "id int PRIMARY KEY, pos int {0}, code varchar(8) {0}, day date {0}, part uuid {0}".format(
+        "" if nullable else "NOT NULL"
+    )
+    pair.source.execute(f"CREATE TABLE items ({columns})")
+    pair.target.execute(f"CREATE TABLE items ({columns}, source text, {rules})")
+    pair.source.execute(TEN)
+
+
+def assert_same(pair: Pair) -> None:
+    assert pair.rows(ROWS, pair.source) == pair.rows(ROWS)
+
+
+SWAP = "SET {0} = o.{0} FROM items AS o WHERE items.id IN (1, 2) AND o.id = 3 - items.id"
+ROTATE = "SET {0} = o.{0} FROM items AS o WHERE items.id <= 3 AND o.id = items.id % 3 + 1"
+REVERSE = "SET {0} = o.{0} FROM items AS o WHERE o.id = 11 - items.id"
+
+
+@BOTH
+@pytest.mark.parametrize("rule", ["UNIQUE (pos)", "EXCLUDE USING btree (pos WITH =)"], ids=["unique", "exclusion"])
+@pytest.mark.parametrize("change", [SWAP, ROTATE, REVERSE], ids=["swap", "rotation", "reversal"])
+def test_values_exchanged_under_a_constraint_land(pair: Pair, table: TableSpec, rule: str, change: str) -> None:
+    make_items(pair, rule)
+    pair.sync(table)
+    pair.source.execute(f"UPDATE items {change.format('pos')}")
+    assert pair.sync(table).quarantined == 0
+    assert_same(pair)
+    assert_quiet(pair, table)
+
+
+@pytest.mark.parametrize("column", ["pos", "code", "day", "part"])
+@pytest.mark.parametrize("change", [SWAP, REVERSE], ids=["swap", "reversal"])
+def test_exchanged_values_of_not_null_columns_land(pair: Pair, column: str, change: str) -> None:
+    make_items(pair, f"UNIQUE ({column})", nullable=False)
+    pair.sync(ITEMS)
+    pair.source.execute(f"UPDATE items {change.format(column)}")
+    assert pair.sync(ITEMS).quarantined == 0
+    assert_same(pair)
+
+
+def test_hundred_reversed_rows_land(pair: Pair) -> None:
+    make_items(pair, "UNIQUE (pos)", nullable=False)
+    pair.source.execute("INSERT INTO items SELECT n, n, n, now(), gen_random_uuid() FROM generate_series(11, 100) AS n")
+    pair.sync(ITEMS)
+    pair.source.execute("UPDATE items SET pos = 101 - pos")
+    assert fates(pair.sync(ITEMS)) == {"updated": 100}
+    assert_same(pair)
+
+
+def test_values_exchanged_under_several_constraints_land(pair: Pair) -> None:
+    make_items(pair, "UNIQUE (pos), UNIQUE (code), EXCLUDE USING btree (day WITH =)", nullable=False)
+    pair.source.execute("ALTER TABLE items DROP CONSTRAINT items_pkey")
+    pair.sync(ITEMS)
+    pair.source.execute("UPDATE items SET id = 11 - id")
+    assert fates(pair.sync(ITEMS)) == {"updated": 10}
+    assert_same(pair)
+
+
+def test_values_exchanged_under_an_expression_index_land(pair: Pair) -> None:
+    make_items(pair, "CHECK (true)")
+    pair.target.execute("CREATE UNIQUE INDEX ON items (lower(code)) WHERE pos > 0")
+    pair.sync(ITEMS)
+    pair.source.execute(f"UPDATE items {REVERSE.format('code')}")
+    assert fates(pair.sync(ITEMS)) == {"updated": 10}
+    assert_same(pair)
+
+
+def test_row_whose_value_a_phone_row_has_does_not_stop_an_exchange(pair: Pair) -> None:
+    make_items(pair, "UNIQUE (pos)")
+    pair.sync(ITEMS)
+    pair.target.execute("INSERT INTO items (id, pos, source) VALUES (99, 99, 'M')")
+    # 1 and 2 exchange; 5 takes the phone's value, 6 that of 5, 7 that of 6.
+    pair.source.execute(f"UPDATE items {SWAP.format('pos')}")
+    pair.source.execute("UPDATE items SET pos = CASE id WHEN 5 THEN 99 ELSE id - 1 END WHERE id IN (5, 6, 7)")
+    result = pair.sync(ITEMS)
+    assert fates(result) == {"updated": 2, "unchanged": 5, "quarantined": 3, "held": 3}
+    assert pair.rows("SELECT id, pos FROM items WHERE id IN (1, 2, 5, 6, 7, 99) ORDER BY id") == [
+        *((1, 2), (2, 1), (5, 5), (6, 6), (7, 7), (99, 99)),
+    ]
+
+
+def test_exchange_without_interim_value_names_the_constraint(pair: Pair) -> None:
+    pair.both(
+        "CREATE TYPE size AS ENUM ('small', 'large'); CREATE TABLE items (id int PRIMARY KEY, size size NOT NULL)"
+    )
+    pair.target.execute("ALTER TABLE items ADD source text, ADD UNIQUE (size)")
+    pair.source.execute("INSERT INTO items VALUES (1, 'small'), (2, 'large')")
+    pair.sync(ITEMS)
+    pair.source.execute(f"UPDATE items {SWAP.format('size')}")
+    result = pair.sync(ITEMS)
+    assert fates(result) == {"quarantined": 2, "held": 2}
+    assert str(result.samples[0]) == (
+        'duplicate key value violates unique constraint "items_size_key"; 2 rows exchange their values, '
+        "and none of its columns can have an interim value. Make the constraint DEFERRABLE on the target"
+    )
+
+
+def test_interim_value_that_a_check_refuses_is_not_used(pair: Pair) -> None:
+    make_items(pair, "UNIQUE (pos, code), CHECK (pos IS NOT NULL)")
+    pair.source.execute("UPDATE items SET code = 'x'")
+    pair.sync(ITEMS)
+    pair.source.execute(f"UPDATE items {REVERSE.format('pos')}")
+    assert fates(pair.sync(ITEMS)) == {"updated": 10}
+    assert_same(pair)
+
+
+PEOPLE = spec("people", "id")
+
+
+def make_people(pair: Pair) -> None:
+    pair.both("CREATE TABLE people (id int PRIMARY KEY, name text, deputy int)")
+    pair.target.execute("""
+        ALTER TABLE people ADD source text, ADD FOREIGN KEY (deputy) REFERENCES people;
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN IF NEW.name = 'refused' THEN RAISE 'refused'; END IF; RETURN NEW; END $$;
+        CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON people FOR EACH ROW EXECUTE FUNCTION refuse()""")
+
+
+def test_rows_that_reference_each_other_land_beside_refused_ones(pair: Pair) -> None:
+    make_people(pair)
+    pair.source.execute("""
+        INSERT INTO people
+        VALUES (1, 'a', 2), (2, 'b', 3), (3, 'c', 1), (4, 'refused', NULL), (5, 'e', 4), (6, 'f', 5)""")
+    result = pair.sync(PEOPLE)
+    assert fates(result) == {"inserted": 3, "quarantined": 3}
+    assert pair.rows("SELECT id FROM people ORDER BY 1") == [(1,), (2,), (3,)]
+
+
+def test_reference_to_a_row_of_the_same_run_lands(pair: Pair) -> None:
+    make_people(pair)
+    pair.source.execute("INSERT INTO people VALUES (1, 'a', NULL), (2, 'b', NULL)")
+    pair.sync(PEOPLE)
+    pair.source.execute("UPDATE people SET deputy = 3 WHERE id = 1; INSERT INTO people VALUES (3, 'c', 2)")
+    assert fates(pair.sync(PEOPLE)) == {"updated": 1, "inserted": 1, "unchanged": 1}
