@@ -7,10 +7,12 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 DAGSTER_FOLDER := .powerca/dagster
 
-.PHONY: help demo dev test lint bench soak faults traffic clean
+.PHONY: help install demo dev test lint bench soak faults traffic clean
 
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+install: $(INSTALLED) ## Install the program into .venv; what every other target does first
 
 demo: $(INSTALLED) ## See it work: two PostgreSQL servers of its own and a made-up office
 	@$(BIN)/powerca-sync demo

@@ -16,6 +16,8 @@ CHANGELOG = (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8")
 MAKEFILE = (PROJECT / "Makefile").read_text(encoding="utf-8")
 ENVIRONMENT = (PROJECT / ".env.example").read_text(encoding="utf-8")
 WINDOWS = (PROJECT / "docs" / "windows.md").read_text(encoding="utf-8")
+MOVING = (PROJECT / "docs" / "moving-over.md").read_text(encoding="utf-8")
+TABLES = (PROJECT / "docs" / "tables-that-differ.md").read_text(encoding="utf-8")
 
 COMMANDS = sorted(main.commands)
 TARGETS = set(re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE))
@@ -28,8 +30,8 @@ def test_every_command_is_in_the_readme(command: str) -> None:
 
 @pytest.mark.parametrize(
     "document",
-    [README, CONTRIBUTING, ENVIRONMENT, WINDOWS],
-    ids=["readme", "contributing", "environment", "windows"],
+    [README, CONTRIBUTING, ENVIRONMENT, WINDOWS, MOVING, TABLES],
+    ids=["readme", "contributing", "environment", "windows", "moving", "tables"],
 )
 def test_every_documented_command_and_option_exists(document: str) -> None:
     for command, rest in re.findall(r"powerca-sync ([a-z]+)([^`\n|]*)", document):
