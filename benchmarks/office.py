@@ -13,7 +13,7 @@ from benchmarks.line import measure_line, sync_all
 from powerca_sync.defs.running import open_instance, run_forward
 from powerca_sync.demo import reset
 from powerca_sync.engine.database import Connection, connect
-from powerca_sync.engine.extract import Mode, TableExtract
+from powerca_sync.engine.extract import Allowances, Mode, TableExtract
 from powerca_sync.engine.forward import sync_forward
 from powerca_sync.environment import DEMO, FOLDER, current_settings
 from powerca_sync.settings import Settings
@@ -56,7 +56,7 @@ def _seconds(settings: Settings, rounds: int) -> tuple[float, float, float]:
                 TABLES,
                 mode=Mode.FULL,
                 only=TABLES,
-                allow_mass_delete=False,
+                allowances=Allowances(),
                 instance=instance,
                 say=lambda _: None,
                 moving=lambda _: None,

@@ -8,7 +8,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -17,7 +17,7 @@ from powerca_sync.console import Console
 from powerca_sync.consultation import report_consultation
 from powerca_sync.engine.database import Connection, connect
 from powerca_sync.engine.doctor import examine, reach
-from powerca_sync.engine.extract import Mode, TableExtract, TablePull
+from powerca_sync.engine.extract import Allowances, Mode, TableExtract, TablePull
 from powerca_sync.engine.overview import read_overview
 from powerca_sync.engine.plan import TablePlan, plan_forward
 from powerca_sync.engine.plan_reverse import PullPlan, plan_reverse
@@ -34,6 +34,21 @@ from powerca_sync.verification_report import report_verification
 
 if TYPE_CHECKING:
     from powerca_sync.defs.past_runs import PastRun
+
+#: Each lets one run do what a guard refuses.
+ALLOWANCES = {
+    "--allow-mass-delete": "delete more rows",
+    "--allow-mass-insert": "insert more rows",
+    "--allow-emptied": "empty more values of a column",
+}
+
+
+def allowance_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the switches of the guards to a command, which gets each as a keyword."""
+    for option, words in reversed(ALLOWANCES.items()):
+        command = click.option(option, is_flag=True, help=f"Let this run {words} than the guard allows.")(command)
+    return command
+
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout; progress on stderr.")
 
@@ -53,9 +68,9 @@ def main() -> None:
     help="Read every row, or what changed since the last run.",
 )
 @click.option("--table", "tables", multiple=True, metavar="TABLE", help="Only this mobile table; may be repeated.")
-@click.option("--allow-mass-delete", is_flag=True, help="Let this run delete more rows than the guard allows.")
+@allowance_options
 @json_option
-def forward(mode: str, tables: tuple[str, ...], allow_mass_delete: bool, as_json: bool) -> None:
+def forward(mode: str, tables: tuple[str, ...], as_json: bool, **allowed: bool) -> None:
     """Bring the desktop's rows to mobile."""
     with _reporting(as_json) as console:
         only = [spec_named(TABLES, name) for name in tables] or TABLES
@@ -68,7 +83,7 @@ def forward(mode: str, tables: tuple[str, ...], allow_mass_delete: bool, as_json
                 TABLES,
                 mode=Mode(mode),
                 only=only,
-                allow_mass_delete=allow_mass_delete,
+                allowances=Allowances(**allowed),
                 instance=instance,
                 say=console.say,
                 moving=console.moving,
@@ -119,14 +134,16 @@ def reverse(tables: tuple[str, ...], again: bool, lookalikes: str | None, as_jso
     help="Plan a forward run that reads every row (as it is without this), or what changed since the last run.",
 )
 @click.option("--table", "tables", multiple=True, metavar="TABLE", help="Only this mobile table; may be repeated.")
-@click.option("--allow-mass-delete", is_flag=True, help="Plan a run that may delete more rows than the guard allows.")
+@allowance_options
 @json_option
-def plan(direction: str, mode: str | None, tables: tuple[str, ...], allow_mass_delete: bool, as_json: bool) -> None:
+def plan(direction: str, mode: str | None, tables: tuple[str, ...], as_json: bool, **allowed: bool) -> None:
     """Show what a run would do, row by row, without changing anything."""
     with _reporting(as_json) as console:
         only = [spec_named(TABLES, name) for name in tables] or TABLES
-        if direction == "reverse" and (mode or allow_mass_delete):
-            raise ConfigurationError("`--mode` and `--allow-mass-delete` are for forward runs only. Leave them out.")
+        if direction == "reverse" and (mode or any(allowed.values())):
+            raise ConfigurationError(
+                f"`--mode` and `{'`, `'.join(ALLOWANCES)}` are for forward runs only. Leave them out."
+            )
         settings = _settings(console)
         options = Options(timezone=settings.timezone, encoding=settings.encoding, limits=settings.limits)
         began = time.monotonic()
@@ -134,7 +151,7 @@ def plan(direction: str, mode: str | None, tables: tuple[str, ...], allow_mass_d
         with _connections(settings) as (desktop, mobile):
             if direction == "forward":
                 how = Mode(mode or Mode.FULL)
-                extracts = [TableExtract(spec=spec, mode=how, allow_mass_delete=allow_mass_delete) for spec in only]
+                extracts = [TableExtract(spec=spec, mode=how, **allowed) for spec in only]
                 plans = forwards = plan_forward(extracts, source=desktop, target=mobile, specs=TABLES, options=options)
                 report_plan(console, forwards, mode=how, seconds=time.monotonic() - began)
             else:

@@ -9,7 +9,7 @@ from powerca_sync.demo import count_without_organisation, create_phone_rows, edi
 from powerca_sync.demo.edits import OfficeEdits
 from powerca_sync.demo.proof import Digest, digests
 from powerca_sync.engine.database import connect
-from powerca_sync.engine.extract import Mode
+from powerca_sync.engine.extract import Allowances, Mode
 from powerca_sync.environment import FOLDER, current_settings
 from powerca_sync.reports import report_run
 from powerca_sync.tables import PHONE, TABLES, spec_named
@@ -115,7 +115,7 @@ def _forward(console: Console, mode: Mode) -> int:
             TABLES,
             mode=mode,
             only=TABLES,
-            allow_mass_delete=False,
+            allowances=Allowances(),
             instance=instance,
             say=lambda _: None,
             moving=console.moving,

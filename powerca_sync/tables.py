@@ -151,6 +151,13 @@ class TableSpec:
     #: A run that would delete more than the larger of the two is rolled back.
     mass_delete_share: float = 0.05
     mass_delete_rows: int = 20
+    #: A run that would insert more than both, into a table of which the office has rows already, is rolled back: a
+    #: share of those rows, and rows.
+    mass_insert_share: float = 0.50
+    mass_insert_rows: int = 1_000
+    #: A run that would empty more than both of a column is rolled back: a share of its values, and values.
+    emptied_share: float = 0.20
+    emptied_rows: int = 20
 
     def __post_init__(self) -> None:
         if not self.mobile:

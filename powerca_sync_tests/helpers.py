@@ -87,13 +87,16 @@ class Pair:
         table: TableSpec,
         *others: TableSpec,
         mode: Mode | str = Mode.FULL,
-        allow_mass_delete: bool = False,
         options: Options = QUICK,
+        **allowed: bool,
     ) -> ForwardResult:
-        """Sync `table` forward over connections of its own; `others` are the specs that it depends on."""
+        """Sync `table` forward over connections of its own; `others` are the specs that it depends on.
+
+        `allowed` are switches of the guards, such as `allow_mass_delete`.
+        """
         with connect(self.settings.desktop) as source, connect(self.settings.mobile) as target:
             return sync_forward(
-                TableExtract(spec=table, mode=Mode(mode), allow_mass_delete=allow_mass_delete),
+                TableExtract(spec=table, mode=Mode(mode), **allowed),
                 source=source,
                 target=target,
                 specs=in_order([table, *others]),
@@ -116,19 +119,16 @@ class Pair:
         self,
         *tables: TableSpec,
         mode: Mode | str = Mode.FULL,
-        allow_mass_delete: bool = False,
         only: Sequence[TableSpec] | None = None,
         options: Options = QUICK,
         watched: bool = True,
+        **allowed: bool,
     ) -> dict[str, TablePlan]:
         """Plan a forward run of these tables (or of those in `only`) and see, if `watched`, that nothing is changed."""
         before = (everything(self.source), everything(self.target)) if watched else None
         with connect(self.settings.desktop) as source, connect(self.settings.mobile) as target:
             plans = plan_forward(
-                [
-                    TableExtract(spec=table, mode=Mode(mode), allow_mass_delete=allow_mass_delete)
-                    for table in (tables if only is None else only)
-                ],
+                [TableExtract(spec=table, mode=Mode(mode), **allowed) for table in (tables if only is None else only)],
                 source=source,
                 target=target,
                 specs=in_order(tables),

@@ -88,7 +88,7 @@ def _build_asset(spec: TableSpec) -> dg.AssetsDefinition:
         sync: SyncMode,
     ) -> Iterator[dg.MaterializeResult[Delivery[TableExtract, ForwardResult]] | dg.AssetCheckResult]:
         """Say what to read; the IO manager reads and lands it, within the first `yield`."""
-        extract = TableExtract(spec=spec, mode=Mode(sync.mode), allow_mass_delete=sync.allow_mass_delete)
+        extract = TableExtract(spec=spec, mode=Mode(sync.mode), **sync.allowances)
         delivery: Delivery[TableExtract, ForwardResult] = Delivery(extract)
         yield dg.MaterializeResult(value=delivery)
         yield check_foreign_keys(spec, delivery.result)

@@ -139,7 +139,7 @@ def _from_frame(frame: pd.DataFrame, spec: TableSpec, sync: SyncMode) -> TextRow
         columns=tuple(names),
         rows=lambda wanted: copy_rows(frame, wanted),
         types=types_of(frame),
-        allow_mass_delete=sync.allow_mass_delete,
+        **sync.allowances,
     )
 
 

@@ -1,10 +1,13 @@
 """What a run is given: the two databases, and how to sync this time."""
 
+import dataclasses
+from collections.abc import Mapping
 from typing import Literal
 
 import dagster as dg
 from pydantic import Field
 
+from powerca_sync.engine.extract import Allowances
 from powerca_sync.environment import current_settings
 from powerca_sync.settings import Settings
 
@@ -34,6 +37,14 @@ class SyncMode(dg.ConfigurableResource):  # type: ignore[type-arg]  # its value 
         default=False,
         description="Lets this one run delete more rows on mobile than the guard against mistakes allows.",
     )
+    allow_mass_insert: bool = Field(
+        default=False,
+        description="Lets this one run insert more rows on mobile than the guard against mistakes allows.",
+    )
+    allow_emptied: bool = Field(
+        default=False,
+        description="Lets this one run empty more values of a column on mobile than the guard against mistakes allows.",
+    )
     verify_on_commit: bool = Field(
         default=False,
         description=(
@@ -41,6 +52,11 @@ class SyncMode(dg.ConfigurableResource):  # type: ignore[type-arg]  # its value 
             "altered them. Costs about as much again as the merge."
         ),
     )
+
+    @property
+    def allowances(self) -> Mapping[str, bool]:
+        """What guards let this run do, by the names that the engine has for it."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(Allowances)}
 
 
 class PullMode(dg.ConfigurableResource):  # type: ignore[type-arg]  # its value is itself

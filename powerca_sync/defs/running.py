@@ -16,7 +16,7 @@ from powerca_sync.defs.jobs import REVERSE_JOB, forward_job_name
 from powerca_sync.defs.keys import mobile_key, reverse_key
 from powerca_sync.defs.outcomes import RunOutcome, TableOutcome, Verdict, run_error, table_outcomes
 from powerca_sync.defs.progress import Say, build_progress_logger, engine_lines
-from powerca_sync.engine.extract import Mode
+from powerca_sync.engine.extract import Allowances, Mode
 from powerca_sync.errors import ConfigurationError
 from powerca_sync.tables import TableSpec, in_order
 
@@ -54,7 +54,7 @@ def run_forward(
     *,
     mode: Mode,
     only: Sequence[TableSpec],
-    allow_mass_delete: bool,
+    allowances: Allowances,
     instance: dg.DagsterInstance,
     say: Say,
     moving: Say,
@@ -65,7 +65,7 @@ def run_forward(
 
     The run is in the instance's history like any other. A table that fails does not raise.
     """
-    config = {"sync": {"config": {"mode": mode.value, "allow_mass_delete": allow_mass_delete}}}
+    config = {"sync": {"config": {"mode": mode.value, **dataclasses.asdict(allowances)}}}
     run = _Run(job=forward_job_name(mode), mode=mode, key=mobile_key, config=config)
     return run.carry_out(specs, only, instance=instance, say=say, moving=moving)
 

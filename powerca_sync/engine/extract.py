@@ -43,13 +43,23 @@ class Mode(enum.StrEnum):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class TableExtract:
+class Allowances:
+    """What this run may do although a guard would refuse it."""
+
+    #: Delete more rows than the guard allows.
+    allow_mass_delete: bool = False
+    #: Insert more rows than the guard allows.
+    allow_mass_insert: bool = False
+    #: Empty more values of a column than the guard allows.
+    allow_emptied: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class TableExtract(Allowances):
     """What to read, not yet read: one table of the source."""
 
     spec: TableSpec
     mode: Mode = Mode.FULL
-    #: Lets this run delete more rows than the guard allows.
-    allow_mass_delete: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,7 +74,7 @@ class TablePull:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class TextRows:
+class TextRows(Allowances):
     """Rows from elsewhere: all that the target table should hold of this office."""
 
     spec: TableSpec
@@ -75,7 +85,6 @@ class TextRows:
     #: What `pg_type` calls the type of a column's values, where that is known: a value that would not reach the target
     #: unchanged is then refused. Any other column is read as the target's own type reads it.
     types: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    allow_mass_delete: bool = False
 
 
 def as_table(rows: TextRows, target: Table) -> Table:

@@ -1,7 +1,7 @@
 """Refuse to commit what looks like a mistake. Each refusal names the table, the numbers and what allows it."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from powerca_sync.engine.validation import Quarantined
@@ -41,6 +41,36 @@ def check_mass_delete(spec: TableSpec, *, deletes: int, owned: int, allowed: boo
         raise UnsafeTargetError(
             f"Table `{spec.mobile}`: {deletes} of the office's {owned} rows would be deleted; the limit is {limit}. "
             "Nothing was written. Check that the source is complete. To allow it once, run with `--allow-mass-delete`."
+        )
+
+
+def check_mass_insert(spec: TableSpec, *, inserts: int, owned: int, allowed: bool) -> None:
+    """Raises `UnsafeTargetError` if too many rows would be added to the `owned` rows that the office has already."""
+    limit = max(spec.mass_insert_rows, int(spec.mass_insert_share * owned))
+    if owned and inserts > limit and not allowed:
+        raise UnsafeTargetError(
+            f"Table `{spec.mobile}`: {inserts} rows would be inserted beside the office's {owned}; the limit is "
+            f"{limit}. Nothing was written. Check that the source does not hold its rows several times. To allow it "
+            "once, run with `--allow-mass-insert`."
+        )
+
+
+def check_emptied(spec: TableSpec, *, emptied: Mapping[str, tuple[int, int]]) -> None:
+    """Raises `UnsafeTargetError` if too many values of a column would become NULL or blank.
+
+    `emptied` has (values that would be lost, values that there are) by column.
+    """
+    lost = {
+        column: (values, of)
+        for column, (values, of) in emptied.items()
+        if values > spec.emptied_rows and values > spec.emptied_share * of
+    }
+    if lost:
+        columns = ", ".join(f"`{column}` in {values} of {of} rows" for column, (values, of) in lost.items())
+        raise UnsafeTargetError(
+            f"Table `{spec.mobile}`: columns would be emptied: {columns}; the limit is {spec.emptied_share:.0%} and "
+            f"{spec.emptied_rows} values. Nothing was written. Check that the refresh of the source has filled these "
+            "columns. To allow it once, run with `--allow-emptied`."
         )
 
 

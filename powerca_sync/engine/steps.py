@@ -33,6 +33,7 @@ from powerca_sync.engine.failures import explained
 from powerca_sync.engine.mapping import TableMapping, map_table
 from powerca_sync.engine.merge import MergePlan, plan_merge
 from powerca_sync.engine.office import Office, Scope, fitting_there, organisations_there, read_office
+from powerca_sync.engine.plan_checks import check_plan
 from powerca_sync.engine.ready import Counted, Ready
 from powerca_sync.engine.resolve import ResolvedSpec, Route
 from powerca_sync.engine.result import Options, Transfer
@@ -229,20 +230,20 @@ class TableRun:
         return dataclasses.replace(ready, quiet=True, counted=Counted(*standing) if standing else None)
 
     def plan(self, ready: Ready) -> MergePlan:
-        """Plan the merge and have the guard look at its deletes.
+        """Plan the merge and have the guards look at it.
 
         Raises `NarrowScopeError` where that takes rows that were not sent.
         """
         with self.phase("plan"):
             plan = plan_merge(self.target, ready.mapping, complete=ready.complete and ready.staged.read > 0)
-            if plan.delete > self.spec.mass_delete_rows:
-                with self.guarded():
-                    guards.check_mass_delete(
-                        self.spec,
-                        deletes=plan.delete,
-                        owned=self.count(ready).owned,
-                        allowed=self.what.allow_mass_delete,
-                    )
+            check_plan(
+                self.target,
+                ready.mapping,
+                plan,
+                self.what,
+                count_owned=lambda: self.count(ready).owned,
+                guarded=self.guarded,
+            )
             if ready.all_staged and mobile_owned_statements.columns_of(ready.mapping):
                 (differing,) = one_row(self.target, mobile_owned_statements.count_differing(ready.mapping))
                 plan = dataclasses.replace(plan, mobile_owned=differing)

@@ -132,7 +132,13 @@ def test_where_no_table_comes_back_there_is_neither_job_nor_sensor() -> None:
 def test_the_launchpad_has_fields_for_the_mode_the_guard_and_a_look_before_the_commit() -> None:
     schema = defs.resolve_job_def("forward_full").resource_defs["sync"].config_schema.config_type
     fields = {name: field.default_value for name, field in schema.fields.items()}
-    assert fields == {"mode": "full", "allow_mass_delete": False, "verify_on_commit": False}
+    assert fields == {
+        "mode": "full",
+        "allow_mass_delete": False,
+        "allow_mass_insert": False,
+        "allow_emptied": False,
+        "verify_on_commit": False,
+    }
     assert all(field.description for field in schema.fields.values())
 
 

@@ -201,6 +201,14 @@ def test_exact_copies_where_mobile_makes_the_key_are_well(office: Pair) -> None:
     assert "notes: 3 rows are exact copies of another; each of them is synced." in {each.what for each in findings}
 
 
+def test_many_exact_copies_are_a_warning(office: Pair) -> None:
+    for _ in range(2):
+        office.source.execute("INSERT INTO notes SELECT * FROM notes WHERE client_id <= 20")
+    finding = the_trouble(office)
+    assert (finding.severity, finding.side, finding.table) == (Severity.WARNING, "desktop", "notes")
+    assert "rows are exact copies of another, " in finding.what
+
+
 def test_references_that_lead_nowhere_are_counted_as_the_run_counts_them(office: Pair) -> None:
     office.source.execute("UPDATE notes SET client_id = 99 WHERE client_id = 3")
     office.source.execute("ALTER TABLE notes ALTER COLUMN client_id TYPE numeric")

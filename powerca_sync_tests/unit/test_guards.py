@@ -82,3 +82,17 @@ def test_every_refusal_names_what_allows_it_once() -> None:
         guards.check_not_emptied(ITEMS, read=0, read_before=9, allowed=False)
     with pytest.raises(UnsafeTargetError, match=r"`items`.*`POWERCA_QUARANTINE_SHARE=1`"):
         guards.check_quarantine(ITEMS, quarantined=21, rows=21, samples=())
+
+
+def test_mass_insert_counts_only_where_the_office_has_rows() -> None:
+    guards.check_mass_insert(ITEMS, inserts=100_000, owned=0, allowed=False)
+    guards.check_mass_insert(ITEMS, inserts=1000, owned=1, allowed=False)
+    with pytest.raises(UnsafeTargetError, match="1001 rows would be inserted beside the office's 1; the limit is 1000"):
+        guards.check_mass_insert(ITEMS, inserts=1001, owned=1, allowed=False)
+    guards.check_mass_insert(ITEMS, inserts=1001, owned=1, allowed=True)
+
+
+def test_emptied_columns_are_all_named() -> None:
+    guards.check_emptied(ITEMS, emptied={"a": (20, 20), "b": (200, 1000)})
+    with pytest.raises(UnsafeTargetError, match="`a` in 21 of 21 rows, `c` in 201 of 1000 rows;"):
+        guards.check_emptied(ITEMS, emptied={"a": (21, 21), "b": (200, 1000), "c": (201, 1000)})

@@ -8,11 +8,15 @@ from psycopg import sql
 
 from powerca_sync.engine.database import Cursor, one_row
 from powerca_sync.engine.doctor.columns import Layout
-from powerca_sync.engine.doctor.findings import Finding, by_share, counted, fine, listed
+from powerca_sync.engine.doctor.findings import Finding, by_share, counted, fine, listed, warning
 from powerca_sync.engine.doctor.side import Side
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.statements import examination as statements
 from powerca_sync.tables import OWNER, STAMPS, Strategy
+
+#: Exact copies of which there are more than both are taken for a mistake: copies, and a share of the table's rows.
+MOST_COPIES = 20
+COPIES_SHARE = 0.20
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,11 +92,20 @@ def _report(side: str, mapping: TableMapping, found: Counts) -> Iterator[Finding
                 do="Correct or delete the wrong ones in the office's program.",
             )
         if copies:
-            yield _copies(side, table, copies, f" with the same {listed(key)}; one is synced")
+            yield _copies(side, table, copies, found.rows, f" with the same {listed(key)}; one is synced")
     if found.copies:
-        yield _copies(side, table, found.copies, "; each of them is synced")
+        yield _copies(side, table, found.copies, found.rows, "; each of them is synced")
 
 
-def _copies(side: str, table: str, copies: int, words: str) -> Finding:
+def _copies(side: str, table: str, copies: int, rows: int, words: str) -> Finding:
     are = "1 row is an exact copy" if copies == 1 else f"{copies} rows are exact copies"
-    return fine(side, f"{table}: {are} of another{words}.", table=table)
+    what = f"{table}: {are} of another{words}."
+    if copies <= MOST_COPIES or copies <= COPIES_SHARE * rows:
+        return fine(side, what, table=table)
+    return warning(
+        side,
+        f"{table}: {are} of another, {copies / rows:.0%} of the {rows} rows{words}.",
+        why="A refresh that ran several times leaves the office's rows there several times, and phones show them so.",
+        do="Look at some of them in the office's program. If they are a mistake, delete the copies on the desktop.",
+        table=table,
+    )

@@ -1,9 +1,12 @@
 """Statements that every plan of a merge shares: the table of actions, and what to tell of the rows there."""
 
+from collections.abc import Sequence
+
 from psycopg import sql
 
+from powerca_sync.engine.catalog import Column
 from powerca_sync.engine.mapping import TableMapping
-from powerca_sync.engine.statements.fragments import ACTIONS, COMMA, STAGING, UNSETTLED, key_text
+from powerca_sync.engine.statements.fragments import ACTIONS, COMMA, STAGING, UNSETTLED, is_ours, key_text
 
 
 def create_actions() -> sql.Composed:
@@ -70,6 +73,38 @@ SELECT sum(
     + pg_stat_get_xact_tuples_deleted(p.part)
 )::bigint
 FROM parts AS p""").format(oid=mapping.target.oid)
+
+
+def count_emptied(mapping: TableMapping) -> sql.Composed:
+    """Count for each compared column, in order, the planned updates that leave it without a value."""
+    counts = (
+        sql.SQL("count(*) FILTER (WHERE {} AND NOT {})").format(_has_value(column, "t"), _has_value(column, "s"))
+        for column in mapping.content
+    )
+    return sql.SQL("""\
+SELECT {counts}
+FROM {actions} AS a
+JOIN {target} AS t ON t.ctid = a.existing AND t.tableoid = a.relation
+JOIN {staging} AS s ON s.ctid = a.staged
+WHERE a.action = 'update'""").format(
+        counts=sql.SQL(",\n    ").join(counts), actions=ACTIONS, target=mapping.target.identifier, staging=STAGING
+    )
+
+
+def count_values(mapping: TableMapping, columns: Sequence[Column]) -> sql.Composed:
+    """Count the values that each of these columns has in the desktop-owned rows."""
+    return sql.SQL("SELECT {counts} FROM {target} AS t WHERE {is_ours}").format(
+        counts=COMMA.join(sql.SQL("count(*) FILTER (WHERE {})").format(_has_value(column, "t")) for column in columns),
+        target=mapping.target.identifier,
+        is_ours=is_ours(mapping, "t"),
+    )
+
+
+def _has_value(column: Column, alias: str) -> sql.Composed:
+    value = sql.Identifier(alias, column.name)
+    if column.category == "S":
+        return sql.SQL("({value} IS NOT NULL AND btrim({value}::text) <> '')").format(value=value)
+    return sql.SQL("{} IS NOT NULL").format(value)
 
 
 def conflicts(mapping: TableMapping) -> sql.Composed:
