@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from powerca_sync.engine.extract import Choice
 from powerca_sync.engine.result import Transfer
 from powerca_sync.tables import Deletes, TableSpec
 from powerca_sync_tests.engine.test_verify import counts, look
@@ -158,7 +159,7 @@ def test_of_equal_rows_as_many_stay_as_there_were(pair: Pair, mobile_key: str) -
         "INSERT INTO diary (staff_id, day, note) SELECT 5, '2025-10-01', 'a' FROM generate_series(1, 2)"
     )
     pair.source.execute("INSERT INTO diary VALUES (5, '2025-10-01', 'a')")
-    pair.pull(DIARY)
+    pair.pull(DIARY, lookalikes=Choice.PULL)
     pair.sync(DIARY)
     assert pair.one("SELECT string_agg(source, '' ORDER BY source) FROM diary WHERE note = 'a'") == "DMMM"
     pair.target.execute("UPDATE diary SET source = 'D' WHERE ctid = (SELECT min(ctid) FROM diary WHERE note = 'a')")

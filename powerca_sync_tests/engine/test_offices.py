@@ -169,7 +169,7 @@ def test_a_desktop_without_organisations_is_refused(offices: tuple[Pair, Pair], 
 def test_a_desktop_without_a_table_of_organisations_is_refused(offices: tuple[Pair, Pair]) -> None:
     first, _ = offices
     first.source.execute("DROP TABLE orgs")
-    with pytest.raises(SyncError, match="`orgs` does not exist on the desktop"):
+    with pytest.raises(SyncError, match="`orgs`, or its key, does not exist on the desktop"):
         first.sync(CLIENTS, ORGS)
 
 
