@@ -9,7 +9,7 @@ from powerca_sync.defs.follow_up import FOLLOWS, build_follow_up, tables_to_foll
 from powerca_sync.defs.jobs import build_jobs
 from powerca_sync.defs.keys import mobile_key
 from powerca_sync.defs.running import run_forward, run_reverse
-from powerca_sync.engine.extract import Mode
+from powerca_sync.engine.extract import Allowances, Mode
 from powerca_sync.tables import TABLES, in_order
 from powerca_sync_tests.defs.office import DEPARTMENT, DEPARTMENTS, NOTICES, ORG, ORGS, STAFF, Office
 
@@ -51,7 +51,7 @@ def forward(office: Office, instance: dg.DagsterInstance) -> dict[str, str]:
         SPECS,
         mode=Mode.FULL,
         only=SPECS,
-        allow_mass_delete=False,
+        allowances=Allowances(),
         instance=instance,
         say=lambda _: None,
         moving=lambda _: None,

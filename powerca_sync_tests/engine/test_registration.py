@@ -80,7 +80,10 @@ def test_second_desktop_is_refused_before_anything_is_written(desktops: tuple[Pa
     plans = second.plan(*SPECS, only=[table])
     assert "not be told apart in `tasks`" in plans[table.mobile].refusals[0]
     after = everything(first.target) | everything(second.source)
-    assert {name for name in after if after[name] != before.get(name)} <= {"public._sync_metadata"}
+    assert {name for name in after if after[name] != before.get(name)} <= {
+        "powerca_sync.failure",
+        "public._sync_metadata",
+    }
 
 
 def test_unscoped_tables_of_the_registered_desktop_count_too(desktops: tuple[Pair, Pair]) -> None:

@@ -106,7 +106,7 @@ def test_memory_does_not_grow_with_the_table(pair: Pair) -> None:
         pair.source.execute("TRUNCATE lines")
         pair.source.execute("INSERT INTO lines SELECT g, repeat('x', 250) FROM generate_series(1, %s) AS g", [rows])
         tracemalloc.start()
-        pair.sync(LINES)
+        pair.sync(LINES, allow_mass_insert=True)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     # 10 and 40 MB of rows; what is kept is one chunk of 8 MB and a copy of a part of it.
