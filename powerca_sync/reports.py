@@ -218,6 +218,11 @@ def _report_phones(console: Console, phones: tuple[ReverseStatus, ...]) -> None:
     for table in phones:
         for entry in table.quarantine:
             console.show(f"[WARN] {table.table}: {entry}.")
+        if table.by_hand and table.waiting:
+            console.show(
+                f"[WARN] {table.table}: {table.waiting} new phone rows are pending and reverse-synced by hand only. "
+                f"Look at them, then run `powerca-sync reverse --table {table.table}`."
+            )
         if table.error:
             console.show(f"[X] {table.table}: {table.error}")
 

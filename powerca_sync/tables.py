@@ -8,7 +8,7 @@ import dataclasses
 import enum
 from collections.abc import Iterable, Mapping
 from graphlib import CycleError, TopologicalSorter
-from typing import Any
+from typing import Any, Final, Literal
 
 from powerca_sync.errors import ConfigurationError
 
@@ -18,6 +18,8 @@ DESKTOP = "D"
 PHONE = "M"
 #: Filled by us and by triggers; they never make two rows different.
 CREATED, UPDATED = STAMPS = ("created_at", "updated_at")
+#: Phone rows are brought to the desktop when a person asks for it, and never by the sensor or the schedule.
+BY_HAND: Final = "by_hand"
 
 
 class Strategy(enum.StrEnum):
@@ -139,8 +141,8 @@ class TableSpec:
     defines_offices: bool = False
     #: The column that names who made a row: through its reference, phone rows that lead to no office find theirs.
     made_by: str | None = None
-    #: Whether rows that phones make are brought back to the desktop.
-    reverse: bool = True
+    #: Whether rows that phones make are brought back to the desktop: by themselves, `by_hand` only, or not at all.
+    reverse: bool | Literal["by_hand"] = True
     deletes: Deletes = Deletes.KEEP
     cursor: Cursor = Cursor.XMIN
     #: Share of rows filtered by references above which a warning is raised.
@@ -162,6 +164,10 @@ class TableSpec:
     def __post_init__(self) -> None:
         if not self.mobile:
             object.__setattr__(self, "mobile", self.desktop)
+        if self.reverse not in (True, False, BY_HAND):
+            raise ConfigurationError(
+                f"Table `{self.mobile}`: `reverse` is {self.reverse!r}. Use True, False or {BY_HAND!r}."
+            )
         if self.strategy is Strategy.UPSERT and not self.key:
             raise ConfigurationError(f"Table `{self.mobile}`: UPSERT needs a key. Name its columns in `key`.")
 
@@ -232,6 +238,8 @@ def _master(desktop: str, key: str, description: str, **rest: Any) -> TableSpec:
         category=Category.MASTERS,
         strategy=Strategy.UPSERT,
         key=(key,),
+        # A phone must not be able to create a client, or a login, on the desktop unnoticed.
+        reverse=BY_HAND,
         **rest,
     )
 

@@ -11,7 +11,7 @@ from powerca_sync.defs.keys import OWNERS, REVERSE, full_name, reverse_key
 from powerca_sync.defs.resources import PullMode
 from powerca_sync.engine.extract import Choice, TablePull
 from powerca_sync.engine.result import ReverseResult
-from powerca_sync.tables import TableSpec
+from powerca_sync.tables import BY_HAND, TableSpec
 
 #: Name of the resource that lands the rows.
 IO_MANAGER = "desktop_io_manager"
@@ -22,6 +22,11 @@ POOL = "reverse"
 def pulled_tables(specs: Iterable[TableSpec]) -> list[TableSpec]:
     """The tables whose phone rows are brought back."""
     return [spec for spec in specs if spec.reverse]
+
+
+def unattended_tables(specs: Iterable[TableSpec]) -> list[TableSpec]:
+    """Those whose phone rows the sensor and the schedule bring back, without anybody asking for it."""
+    return [spec for spec in pulled_tables(specs) if spec.reverse != BY_HAND]
 
 
 def build_reverse_assets(specs: Iterable[TableSpec]) -> list[dg.AssetsDefinition]:
@@ -41,7 +46,10 @@ def _build_asset(spec: TableSpec, pulled: Sequence[TableSpec]) -> dg.AssetsDefin
     @dg.asset(
         key=key,
         group_name=REVERSE,
-        description=f"{spec.description} What phones made of them, brought back to the office's own table.",
+        description=(
+            f"{spec.description} What phones made of them, brought back to the office's own table"
+            f"{', by hand only' if spec.reverse == BY_HAND else ''}."
+        ),
         kinds={"postgres"},
         owners=OWNERS,
         tags={"direction": "reverse"},
@@ -53,7 +61,7 @@ def _build_asset(spec: TableSpec, pulled: Sequence[TableSpec]) -> dg.AssetsDefin
         },
         io_manager_key=IO_MANAGER,
         pool=POOL,
-        freshness_policy=DAILY,
+        freshness_policy=None if spec.reverse == BY_HAND else DAILY,
         check_specs=[
             dg.AssetCheckSpec(
                 CONFLICTS,

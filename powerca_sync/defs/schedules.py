@@ -10,7 +10,7 @@ import dagster as dg
 from powerca_sync.defs.history import active_run
 from powerca_sync.defs.jobs import MAX_RUNTIME, REVERSE_JOB, REVERSE_MAX_RUNTIME, forward_job_name
 from powerca_sync.defs.keys import mobile_key, reverse_key
-from powerca_sync.defs.reverse import pulled_tables
+from powerca_sync.defs.reverse import unattended_tables
 from powerca_sync.engine.extract import Mode
 from powerca_sync.errors import ConfigurationError
 from powerca_sync.operations import FULL_CRON, INCREMENTAL_CRON, REVERSE_CRON, Schedules
@@ -39,7 +39,7 @@ def build_schedules(specs: Sequence[TableSpec], schedules: Schedules) -> list[dg
             or_by_hand={mobile_key(spec.mobile) for spec in specs},
         ),
     ]
-    if pulled := pulled_tables(specs):
+    if pulled := unattended_tables(specs):
         made.append(
             build_schedule(
                 REVERSE_JOB,
@@ -48,7 +48,8 @@ def build_schedules(specs: Sequence[TableSpec], schedules: Schedules) -> list[dg
                 "Every hour: all phone rows that the desktop does not have, also those in quarantine. It makes up for "
                 "the sensor where that was off or could not look.",
                 not_beside=[REVERSE_JOB],
-                or_by_hand={reverse_key(spec.mobile) for spec in pulled},
+                or_by_hand={reverse_key(spec.mobile) for spec in specs if spec.reverse},
+                selection=[reverse_key(spec.mobile) for spec in pulled],
                 max_runtime=REVERSE_MAX_RUNTIME,
             )
         )
@@ -63,12 +64,13 @@ def build_schedule(
     *,
     not_beside: Sequence[str] = (),
     or_by_hand: Collection[dg.AssetKey] = (),
+    selection: Sequence[dg.AssetKey] | None = None,
     max_runtime: float = MAX_RUNTIME,
 ) -> dg.ScheduleDefinition | None:
     """A schedule for a job by the cron string of that variable; None if that is empty.
 
     A tick is skipped, with the reason, while a run of the jobs `not_beside`, or one by hand of those assets, is under
-    way; a run that began longer ago than `max_runtime` seconds is none.
+    way; a run that began longer ago than `max_runtime` seconds is none. With `selection` only those assets of the job.
     """
     cron = schedules.crons[variable]
     if not cron:
@@ -81,7 +83,7 @@ def build_schedule(
                     f"Run {run.run_id} of `{run.job_name}` is under way ({run.status.value.lower()}); the next tick "
                     "makes up for this one."
                 )
-        return dg.RunRequest()
+        return dg.RunRequest(asset_selection=selection)
 
     try:
         return dg.ScheduleDefinition(

@@ -37,8 +37,9 @@ def _mobile_rows(specs: Sequence[TableSpec], pulled: Sequence[TableSpec]) -> dg.
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=(
             "Looks every half minute whether phones have made rows that the desktop does not have, and brings back the "
-            "tables that have some. After a failure a table waits, from 2 minutes up to an hour. A red tick means that "
-            "a database did not answer within seconds; nothing is lost by it."
+            "tables that have some, except those that are reverse-synced by hand only. After a failure a table waits, "
+            "from 2 minutes up to an hour. A red tick means that a database did not answer within seconds; nothing is "
+            "lost by it."
         ),
     )
     def mobile_rows(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
@@ -50,7 +51,11 @@ def _mobile_rows(specs: Sequence[TableSpec], pulled: Sequence[TableSpec]) -> dg.
             return dg.SkipReason(f"Run {run.run_id} is bringing phone rows back ({run.status.value.lower()}).")
         found = look(specs)
         pending = [table for table in found.pending if table in keys]
+        if found.by_hand:
+            context.log.warning(_by_hand(found.by_hand))
         if not pending:
+            if found.by_hand:
+                return dg.SkipReason(_by_hand(found.by_hand))
             return dg.SkipReason(f"Nothing new: all {sum(found.rows.values())} phone rows were there at the last pull.")
         failures = recent_failures(context.instance, REVERSE_JOB, [keys[table] for table in pending])
         rests = {table: failures[keys[table]].rest() if keys[table] in failures else 0.0 for table in pending}
@@ -61,6 +66,15 @@ def _mobile_rows(specs: Sequence[TableSpec], pulled: Sequence[TableSpec]) -> dg.
         return dg.RunRequest(asset_selection=[keys[table] for table in ready])
 
     return mobile_rows
+
+
+def _by_hand(tables: Sequence[str]) -> str:
+    """Names the tables whose pending phone rows no sensor brings."""
+    named = ", ".join(f"`{table}`" for table in tables)
+    return (
+        f"Pending: phones made rows of {named}, reverse-synced by hand only. Look at them, then run `{REVERSE_JOB}` or "
+        "`powerca-sync reverse`."
+    )
 
 
 def look(specs: Sequence[TableSpec]) -> Probe:

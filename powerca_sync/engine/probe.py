@@ -14,7 +14,7 @@ from powerca_sync.engine.office import belongs
 from powerca_sync.engine.sql import load
 from powerca_sync.engine.statements import phones as phone_statements
 from powerca_sync.errors import SyncError
-from powerca_sync.tables import OWNER, TableSpec
+from powerca_sync.tables import BY_HAND, OWNER, TableSpec
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,6 +23,8 @@ class Probe:
 
     #: Mobile names of the tables whose phone rows are not those of the last pull, in the order of the specs.
     pending: tuple[str, ...]
+    #: The same of tables that are reverse-synced by hand only, if phones have made rows of them.
+    by_hand: tuple[str, ...] = ()
     #: Phone rows of this office, by mobile name; tables that were never pulled are left out.
     rows: dict[str, int]
 
@@ -32,7 +34,8 @@ def probe(*, source: Connection, target: Connection, specs: Sequence[TableSpec],
 
     Each statement is given `seconds`. Only reads. Tables that were never pulled are pending, and so are those that
     cannot be reverse-synced: a run says why. Those whose spec switches the way back off, and those in which mobile
-    cannot have phone rows, are left out. Raises a `SyncError`.
+    cannot have phone rows, are left out. Tables that are reverse-synced by hand only are told apart. Raises a
+    `SyncError`.
     """
     timeouts = Timeouts(statement=seconds, lock=seconds)
     wanted = [spec for spec in specs if spec.reverse]
@@ -46,21 +49,25 @@ def probe(*, source: Connection, target: Connection, specs: Sequence[TableSpec],
             context = read_context(here, there, specs, at_mobile=partial(explained, "looking for new phone rows"))
             wanted = [spec for spec in wanted if _has_phone_rows(spec, context)]
             if not ledger.is_prepared(target):
-                return Probe(pending=tuple(spec.mobile for spec in wanted), rows={})
+                return Probe(pending=tuple(spec.mobile for spec in wanted if spec.reverse != BY_HAND), rows={})
             here.execute(load("last_pulls.sql"), {"tables": [spec.desktop for spec in wanted]})
             digests = dict(zip((spec.mobile for spec in wanted), here.fetchall(), strict=True))
-        known = [spec for spec in wanted if digests[spec.mobile][0] is not None and _can_be_pulled(spec, context)]
+        known = [
+            spec
+            for spec in wanted
+            if (spec.reverse == BY_HAND or digests[spec.mobile][0] is not None) and _can_be_pulled(spec, context)
+        ]
         found: dict[str, tuple[int, str]] = {}
         if known:
             there.execute(sql.SQL("\nUNION ALL\n").join(_digest(spec, context) for spec in known))
             found = {name: (rows, digest) for name, rows, _, digest in there.fetchall()}
+    changed = [spec for spec in wanted if spec.mobile not in found or found[spec.mobile][1] != digests[spec.mobile][0]]
     return Probe(
-        pending=tuple(
-            spec.mobile
-            for spec in wanted
-            if spec.mobile not in found or found[spec.mobile][1] != digests[spec.mobile][0]
+        pending=tuple(spec.mobile for spec in changed if spec.reverse != BY_HAND),
+        by_hand=tuple(
+            spec.mobile for spec in changed if spec.reverse == BY_HAND and found.get(spec.mobile, (0, ""))[0]
         ),
-        rows={name: rows for name, (rows, _) in found.items()},
+        rows={name: rows for name, (rows, _) in found.items() if digests[name][0] is not None},
     )
 
 

@@ -16,7 +16,7 @@ from powerca_sync.engine.sql import load
 from powerca_sync.engine.statements import phones as phone_statements
 from powerca_sync.engine.validation import Rejections
 from powerca_sync.errors import SyncError
-from powerca_sync.tables import TableSpec
+from powerca_sync.tables import BY_HAND, TableSpec
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,6 +31,8 @@ class ReverseStatus:
     phone_rows: int = 0
     #: Of them, those that no pull has dealt with yet.
     waiting: int = 0
+    #: Whether a pull has to be asked for.
+    by_hand: bool = False
     #: Of them, those that the ledger holds.
     pulled: int = 0
     #: At the desktop, by reason; conflicts among them.
@@ -62,7 +64,9 @@ def read_reverse_status(
     found = []
     for spec in wanted:
         try:
-            found.append(look(spec, source, target, specs, options))
+            found.append(
+                dataclasses.replace(look(spec, source, target, specs, options), by_hand=spec.reverse == BY_HAND)
+            )
         except SyncError as exc:
             if source.closed or target.closed:
                 raise

@@ -15,11 +15,12 @@ from dagster._scheduler.scheduler import launch_scheduled_runs
 from dagster_graphql.test.utils import execute_dagster_graphql
 
 from powerca_sync.definitions import defs
+from powerca_sync.defs.keys import reverse_key
 from powerca_sync.defs.past_runs import REPORT
 from powerca_sync.defs.schedules import build_schedules
 from powerca_sync.errors import ConfigurationError
 from powerca_sync.operations import DEFAULTS, Schedules
-from powerca_sync.tables import TABLES
+from powerca_sync.tables import BY_HAND, TABLES, Category
 
 OFFICE = ZoneInfo(DEFAULTS["POWERCA_TZ"])
 #: The schedules that move rows, and the variables that say when.
@@ -69,6 +70,13 @@ def test_a_schedule_runs_from_the_start_by_the_offices_clock(name: str, variable
     assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
     assert schedule.job_name == name.removesuffix("_schedule")
     assert variable in (schedule.description or "")
+
+
+def test_the_schedule_leaves_out_tables_reverse_synced_by_hand(instance: dg.DagsterInstance) -> None:
+    request = evaluate("reverse_schedule", instance)
+    assert isinstance(request, dg.RunRequest)
+    assert set(request.asset_selection or ()) == {reverse_key(spec.mobile) for spec in TABLES if spec.reverse is True}
+    assert all(spec.reverse == BY_HAND for spec in TABLES if spec.category is Category.MASTERS)
 
 
 @pytest.mark.parametrize(("name", "variable"), CRONS.items())
@@ -175,4 +183,5 @@ def test_a_table_that_was_not_synced_for_a_day_shows_as_late(
 def test_every_asset_that_is_synced_is_watched() -> None:
     graph = defs.resolve_asset_graph()
     watched = {node.key for node in graph.asset_nodes if node.freshness_policy}
-    assert watched == graph.materializable_asset_keys - {REPORT}
+    by_hand = {reverse_key(spec.mobile) for spec in TABLES if spec.reverse == BY_HAND}
+    assert watched == graph.materializable_asset_keys - {REPORT} - by_hand

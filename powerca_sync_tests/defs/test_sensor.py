@@ -1,5 +1,6 @@
 """The sensor `mobile_rows`: what a tick decides, and once the whole way under Dagster's own daemon."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobO
 
 from powerca_sync.defs import build_definitions
 from powerca_sync.errors import DatabaseUnavailableError, SyncError
+from powerca_sync.tables import BY_HAND
 from powerca_sync_tests.defs.office import ONE_RETRY, QUICK, SPECS, Office
 from powerca_sync_tests.helpers import wait_until
 
@@ -42,10 +44,12 @@ def pulled(office: Office) -> Office:
     return office
 
 
-def tick(office: Office) -> set[str] | str:
+def tick(
+    office: Office, definitions: dg.Definitions = DEFINITIONS, sensor: dg.SensorDefinition = SENSOR
+) -> set[str] | str:
     """The tables that a tick asks for, or why it asks for nothing."""
-    with dg.build_sensor_context(instance=office.instance, definitions=DEFINITIONS) as context:
-        data = SENSOR.evaluate_tick(context)
+    with dg.build_sensor_context(instance=office.instance, definitions=definitions) as context:
+        data = sensor.evaluate_tick(context)
     if not data.run_requests:
         assert data.skip_message
         return data.skip_message
@@ -95,6 +99,41 @@ def test_rows_in_quarantine_are_left_to_the_schedule(pulled: Office) -> None:
     pulled.phone_writes("Rain and wind in the afternoon")
     pulled.pull()
     assert tick(pulled) == "Nothing new: all 1 phone rows were there at the last pull."
+
+
+def test_held_lookalikes_are_no_reason_for_a_run(pulled: Office) -> None:
+    lines = "INSERT INTO staff (org_id, staff_no, full_name{}) VALUES (1, 900, 'Asha'{})"
+    pulled.pair.source.execute(lines.format("", ""))  # type: ignore[call-overload]
+    pulled.pair.target.execute(lines.format(", source", ", 'M'"))  # type: ignore[call-overload]
+    assert tick(pulled) == {"staff"}
+    assert pulled.pull("staff").success
+    assert tick(pulled) == "Nothing new: all 1 phone rows were there at the last pull."
+    pulled.pair.target.execute("INSERT INTO staff (org_id, staff_no, source) VALUES (1, 901, 'M')")
+    assert tick(pulled) == {"staff"}
+    assert pulled.pull("staff").success
+    assert pulled.pair.rows(
+        "SELECT staff_no, count(*) FROM staff WHERE staff_no > 899 GROUP BY 1 ORDER BY 1", pulled.pair.source
+    ) == [
+        (900, 1),
+        (901, 1),
+    ]
+    assert "Nothing new" in tick(pulled)
+
+
+def test_tables_reverse_synced_by_hand_are_named_and_left_alone(pulled: Office) -> None:
+    specs = [dataclasses.replace(one, reverse=BY_HAND) if one.mobile == "notices" else one for one in SPECS]
+    definitions = build_definitions(specs, timeouts=QUICK, retries=ONE_RETRY)
+    sensor = definitions.get_repository_def().get_sensor_def("mobile_rows")
+    pulled.phone_writes("Rain")
+    assert tick(pulled) == {"notices"}
+    said = tick(pulled, definitions, sensor)
+    assert isinstance(said, str)
+    assert said.startswith("Pending: phones made rows of `notices`, reverse-synced by hand only.")
+    pulled.pair.target.execute("INSERT INTO staff (org_id, staff_no, source) VALUES (1, 900, 'M')")
+    assert tick(pulled, definitions, sensor) == {"staff"}
+    assert pulled.pull("notices").success
+    assert "Nothing new" not in tick(pulled, definitions, sensor), "staff is pending still"
+    assert pulled.pair.one("SELECT count(*) FROM notices WHERE notice_id = 100", pulled.pair.source) == 1
 
 
 @pytest.mark.parametrize("status", [NOT_STARTED, QUEUED, STARTED])

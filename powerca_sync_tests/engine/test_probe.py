@@ -1,5 +1,6 @@
 """The look at both sides that says which tables have something to pull."""
 
+import dataclasses
 from collections.abc import Callable
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from powerca_sync.engine.database import connect
 from powerca_sync.engine.probe import Probe, probe
 from powerca_sync.errors import SyncError, UnsafeTargetError
-from powerca_sync.tables import Reference, TableSpec, in_order
+from powerca_sync.tables import BY_HAND, Reference, TableSpec, in_order
 from powerca_sync_tests.helpers import ORGS, Pair, delete_insert, everything, pulled, spec
 
 DIARY = delete_insert(
@@ -46,6 +47,18 @@ def test_before_the_first_pull_every_table_with_a_way_back_is_pending(office: Pa
     office.pull(DIARY, ORGS, STAFF)
     assert look(office).pending == ("orgs", "leave")
     assert look(office).rows == {"diary": 0}
+
+
+def test_tables_reverse_synced_by_hand_are_told_apart(office: Pair) -> None:
+    by_hand = dataclasses.replace(LEAVE, reverse=BY_HAND)
+    tables = (ORGS, STAFF, DIARY, by_hand)
+    office.pull_all(ORGS, STAFF, DIARY)
+    assert look(office, *tables) == Probe(pending=(), rows={"orgs": 0, "diary": 0})
+    office.target.execute("INSERT INTO leave VALUES (5, 1)")
+    found = look(office, *tables)
+    assert (found.pending, found.by_hand) == ((), ("leave",))
+    office.pull(by_hand, ORGS)
+    assert look(office, *tables) == Probe(pending=(), rows={"orgs": 0, "diary": 0, "leave": 1})
 
 
 WRITES: dict[str, tuple[str, Callable[[Pair], object]]] = {
