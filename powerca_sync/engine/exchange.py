@@ -12,8 +12,9 @@ import psycopg
 
 from powerca_sync.engine.catalog import Column
 from powerca_sync.engine.database import Cursor, attempt
-from powerca_sync.engine.failures import is_refusal
+from powerca_sync.engine.failures import may_concern_rows
 from powerca_sync.engine.mapping import TableMapping
+from powerca_sync.engine.refusals import SwallowedError
 from powerca_sync.engine.sql import load
 from powerca_sync.engine.statements import apply as apply_statements
 from powerca_sync.engine.statements import exchange as statements
@@ -41,11 +42,19 @@ class Refusal:
 Refused = dict[int, Refusal]
 
 
-def isolate(run: Callable[[int, int], int], first: int, last: int, *, most: int) -> tuple[int, Refused]:
+def isolate(
+    run: Callable[[int, int], int],
+    first: int,
+    last: int,
+    *,
+    most: int,
+    check: Callable[[psycopg.Error | SwallowedError, int], None] | None = None,
+) -> tuple[int, Refused]:
     """Carry out actions `first` to `last` by `run`, in halves where it is refused, down to single ones.
 
     Returns (rows written, refused); stops as soon as more than `most` are refused. `run` returns the rows written, and
-    leaves the transaction as it was if it raises.
+    leaves the transaction as it was if it raises. `check` is given each error and the rows written so far, and raises
+    if no single row is to blame.
     """
     written, refused = 0, Refused()
     ranges = [(first, last)] if first <= last else []
@@ -53,12 +62,16 @@ def isolate(run: Callable[[int, int], int], first: int, last: int, *, most: int)
         first, last = ranges.pop()
         try:
             written += run(first, last)
-        except psycopg.Error as exc:
-            if not is_refusal(exc):
+        except (psycopg.Error, SwallowedError) as exc:
+            if check:
+                check(exc, written)
+            elif isinstance(exc, psycopg.Error) and not may_concern_rows(exc):
                 raise
             if first < last:
                 middle = (first + last) // 2
                 ranges += [(middle + 1, last), (first, middle)]
+            elif isinstance(exc, SwallowedError):
+                refused[first] = Refusal(words=str(exc), sqlstate="", rule=(None, None))
             else:
                 refused[first] = Refusal(
                     words=exc.diag.message_primary or str(exc),
@@ -117,7 +130,7 @@ def _vacate(cursor: Cursor, mapping: TableMapping, numbers: Sequence[int], candi
         try:
             attempt(cursor, statements.vacate(mapping, numbers, candidates[0]))
         except psycopg.Error as exc:
-            if not is_refusal(exc):
+            if not may_concern_rows(exc):
                 raise
             del candidates[0]
         else:
@@ -164,7 +177,7 @@ def insert_together(cursor: Cursor, mapping: TableMapping, refused: Refused) -> 
     try:
         written = attempt(cursor, apply_statements.insert(mapping, apply_statements.among(numbers)))
     except psycopg.Error as exc:
-        if not is_refusal(exc):
+        if not may_concern_rows(exc):
             raise
         return 0, refused
     return written, {n: refusal for n, refusal in refused.items() if n not in numbers}

@@ -150,8 +150,34 @@ def is_refusal(exc: psycopg.Error) -> bool:
     """Whether the database refused a row's content, rather than the statement or the session.
 
     Data exceptions (22; of them 22P05, text that an encoding cannot hold), integrity violations (23), views with CHECK
-    OPTION (44), exceptions raised by triggers (P0, and PT for those that tell Supabase's interface a status), and
-    values too long for an index or nested too deep (54000, 54001).
+    OPTION (44), values too long for an index or nested too deep (54000, 54001), and whatever a function of the
+    database raises by itself, which may choose any SQLSTATE (P0, and PT for a status of Supabase's interface, are for
+    nothing else).
     """
     state = exc.sqlstate or ""
-    return state[:2] in ("22", "23", "44", "P0", "PT") or state in ("54000", "54001")
+    return state[:2] in ("22", "23", "44", "P0", "PT") or state in ("54000", "54001") or _is_raised(exc)
+
+
+def may_concern_rows(exc: psycopg.Error) -> bool:
+    """Whether some rows alone may be the cause, so that others can still be written over the same connection.
+
+    It is not so if the connection is lost, or if the server reports something of the session or of itself:
+    cancellation and timeouts, locks, deadlocks, serialization failures, read-only mode, a full disk.
+    """
+    if is_refusal(exc):
+        return True
+    lost = not exc.sqlstate or exc.diag.severity in ("FATAL", "PANIC")
+    return not lost and not str(exc.sqlstate).startswith(_OF_THE_SESSION)
+
+
+#: SQLSTATEs of what befalls a session: class 25 invalid transaction state, 40 transaction rollback, 53 insufficient
+#: resources, 57 operator intervention, 58 system error; lock not available; ours.
+_OF_THE_SESSION = ("25", "40", "53", "55P03", "57", "58", "powerca:")
+#: How the source files begin in which PostgreSQL's languages raise what a function asks for. The server's own errors
+#: of the same SQLSTATEs come from elsewhere: postgres.c, deadlock.c ...
+_LANGUAGES = ("pl_exec.", "plpy", "plperl", "pltcl", "plv8", "Util.")
+
+
+def _is_raised(exc: psycopg.Error) -> bool:
+    file = (exc.diag.source_file or "").replace("\\", "/").rpartition("/")[2]
+    return bool(exc.sqlstate) and file.startswith(_LANGUAGES)

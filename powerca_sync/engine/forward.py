@@ -18,6 +18,7 @@ import psycopg
 
 from powerca_sync.engine import state
 from powerca_sync.engine.accounting import account, nothing_to_sync
+from powerca_sync.engine.actions import OvertakenError
 from powerca_sync.engine.catalog import answered_tables, asked_tables
 from powerca_sync.engine.database import (
     Connection,
@@ -33,8 +34,9 @@ from powerca_sync.engine.differential import NarrowScopeError
 from powerca_sync.engine.extract import TableExtract, TextRows, read_snapshot
 from powerca_sync.engine.failures import explained
 from powerca_sync.engine.landed import check_landed
-from powerca_sync.engine.merge import MergePlan, MergeResult, OvertakenError, apply_merge
+from powerca_sync.engine.merge import MergePlan, MergeResult, apply_merge
 from powerca_sync.engine.ready import Counted, Ready
+from powerca_sync.engine.refusals import SwallowedError
 from powerca_sync.engine.resolve import Route, tables_needed
 from powerca_sync.engine.result import ForwardResult, Options, Transfer
 from powerca_sync.engine.statements import plan as plan_statements
@@ -184,24 +186,23 @@ def _begin_merge(run: TableRun, ready: Ready) -> tuple[int, Counted | None]:
 
 def _merge(run: TableRun, ready: Ready) -> tuple[MergePlan, MergeResult]:
     """Plan and apply, again while the app writes to the very rows."""
-    for _ in range(ATTEMPTS):
+    for attempt in range(ATTEMPTS):
         try:
             plan = run.plan(ready)
             with run.phase("apply"):
-                return plan, apply_merge(run.target, ready.mapping, plan)
+                known = len(ready.before.quarantined)
+                return plan, apply_merge(run.target, ready.mapping, plan, known=known, again=attempt > 0)
+        except SwallowedError as exc:
+            raise SchemaMismatchError(
+                f"Table `{run.spec.mobile}`: {exc}. Nothing was written. Have the trigger or rule write the rows that "
+                "the sync sends, or raise an error for those that it does not want."
+            ) from exc
         except OvertakenError as exc:
             run.target.execute("ROLLBACK TO SAVEPOINT powerca_merge")
             logger.info("%s: somebody else wrote meanwhile (%s); planning anew.", run.spec.mobile, exc)
-    instead = [rule for rule in ready.mapping.target.rules if rule.instead]
-    if instead:
-        raise SchemaMismatchError(
-            f"Table `{run.spec.mobile}`: fewer rows were written than planned, and the target has a rule (CREATE RULE) "
-            f"that does something else instead: {', '.join(f'`{rule.name}` on {rule.event}' for rule in instead)}. "
-            "Nothing was written. Drop the rule, or make it a trigger that raises for the rows it does not want."
-        )
     raise ContentionError(
-        f"Table `{run.spec.mobile}`: other writers changed the same rows {ATTEMPTS} times in a row, or a trigger "
-        "of the target swallows writes. Nothing was written. It is tried again."
+        f"Table `{run.spec.mobile}`: other writers changed the same rows {ATTEMPTS} times in a row. "
+        "Nothing was written. It is tried again."
     )
 
 

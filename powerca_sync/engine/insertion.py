@@ -7,30 +7,37 @@ from psycopg import sql
 
 from powerca_sync.engine.catalog import Column
 from powerca_sync.engine.database import Cursor, one_row
-from powerca_sync.engine.failures import is_refusal
 from powerca_sync.engine.mapping import TableMapping
+from powerca_sync.engine.refusals import Judge, SwallowedError
 from powerca_sync.engine.sql import load
 from powerca_sync.engine.statements import apply as apply_statements
 from powerca_sync.engine.statements import pull as statements
 from powerca_sync.engine.statements import quarantine
 from powerca_sync.engine.statements.fragments import STAGING
 from powerca_sync.engine.steps import WORTH_ANALYZING
+from powerca_sync.errors import SchemaMismatchError
 
 #: A sequence is not moved past this share of what its column can hold.
 HIGHEST_SHARE = 0.9
-#: Why a row is in quarantine that no error kept out.
-SWALLOWED = "a trigger or a rule of the target swallowed the row"
 
 
-class _NotAsSentError(Exception):
-    """The target inserted fewer rows than it was given, or others: which ones, only single rows can tell."""
+class _AlteredError(Exception):
+    """The target altered some of the rows as it took them: which ones, only single rows can tell."""
 
 
 def insert_staged(cursor: Cursor, mapping: TableMapping, run_id: str | None) -> tuple[int, int]:
     """Insert what is staged; rows that the target refuses go to the rejected.
 
-    Answers (rows inserted, rows that the target altered as it took them).
+    Returns (rows inserted, rows that the target altered as it took them). Raises `SchemaMismatchError` if a trigger
+    swallows all of them.
     """
+    try:
+        return _insert_staged(cursor, mapping, run_id)
+    except SwallowedError as exc:
+        raise SchemaMismatchError(f"Table `{mapping.spec.desktop}`: {exc}. Nothing was written.") from exc
+
+
+def _insert_staged(cursor: Cursor, mapping: TableMapping, run_id: str | None) -> tuple[int, int]:
     (planned,) = one_row(cursor, statements.number_inserts())
     if planned >= WORTH_ANALYZING:
         cursor.execute(apply_statements.index_actions())
@@ -39,21 +46,31 @@ def insert_staged(cursor: Cursor, mapping: TableMapping, run_id: str | None) -> 
     refused: dict[int, str] = {}
     orphans: set[int] = set()
     ranges, progress = [(1, planned)] if planned else [], False
+
+    def insert(first: int, last: int) -> tuple[int, int]:
+        landed, changed = one_row(cursor, statements.insert(mapping, first, last, run_id))
+        return landed, changed
+
+    judge = Judge(
+        cursor, mapping.target, "insert", lambda n: insert(n, n)[0], planned, known=lambda: _known(cursor, mapping)
+    )
     while ranges:
         first, last = ranges.pop()
         try:
             with cursor.connection.transaction():
-                landed, changed = one_row(cursor, statements.insert(mapping, first, last, run_id))
-                if landed <= last - first or (changed and first < last):
-                    raise _NotAsSentError
-        except (psycopg.Error, _NotAsSentError) as exc:
-            if isinstance(exc, psycopg.Error) and not is_refusal(exc):
-                raise
+                landed, changed = insert(first, last)
+                if landed <= last - first:
+                    raise SwallowedError
+                if changed and first < last:
+                    raise _AlteredError
+        except _AlteredError:
+            ranges += _halves(first, last)
+        except (psycopg.Error, SwallowedError) as exc:
+            judge.check(exc, pulled)
             if first < last:
-                middle = (first + last) // 2
-                ranges += [(middle + 1, last), (first, middle)]
+                ranges += _halves(first, last)
             else:
-                refused[first] = exc.diag.message_primary or str(exc) if isinstance(exc, psycopg.Error) else SWALLOWED
+                refused[first] = judge.words(exc)
                 if isinstance(exc, psycopg.errors.ForeignKeyViolation):
                     orphans.add(first)
         else:
@@ -71,6 +88,15 @@ def insert_staged(cursor: Cursor, mapping: TableMapping, run_id: str | None) -> 
         faulty = apply_statements.faulty_actions("refused", reason="refused", mapping=mapping)
         cursor.execute(quarantine.reject(mapping, faulty))
     return pulled, altered
+
+
+def _halves(first: int, last: int) -> list[tuple[int, int]]:
+    middle = (first + last) // 2
+    return [(middle + 1, last), (first, middle)]
+
+
+def _known(cursor: Cursor, mapping: TableMapping) -> int:
+    return int(one_row(cursor, statements.count_quarantined(), [mapping.spec.mobile])[0])
 
 
 def move_sequences(cursor: Cursor, mapping: TableMapping) -> Iterator[str]:

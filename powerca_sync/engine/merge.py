@@ -6,14 +6,13 @@ plan was made: a row that somebody changed in between is not hit, and the whole 
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 
-import psycopg
 from psycopg import sql
 
-from powerca_sync.engine.database import Cursor, ask, attempt, setting
-from powerca_sync.engine.exchange import NO_PARENT, TAKEN, Refused, exchange_values, insert_together, isolate
-from powerca_sync.engine.failures import is_refusal
+from powerca_sync.engine.actions import Manner, OvertakenError, carry_out, retry_refused
+from powerca_sync.engine.database import Cursor, ask, setting
+from powerca_sync.engine.exchange import NO_PARENT
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.statements import apply as apply_statements
 from powerca_sync.engine.statements import plan as plan_statements
@@ -21,17 +20,7 @@ from powerca_sync.engine.statements import plan_delete_insert as delete_insert
 from powerca_sync.engine.statements import plan_upsert as upsert
 from powerca_sync.engine.statements import quarantine
 from powerca_sync.engine.statements.fragments import UNSETTLED
-from powerca_sync.errors import MergeError
 from powerca_sync.tables import Strategy
-
-#: Beyond this many refused rows the table is at fault, not the rows.
-MOST_REFUSED = 10_000
-#: A statement that carries out those actions of one kind for which a condition holds.
-Statement = Callable[[TableMapping, sql.Composed], sql.Composed]
-
-
-class OvertakenError(Exception):
-    """Somebody else wrote a row between plan and write; roll back to before the plan, and plan again."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,18 +68,6 @@ class MergeResult:
     def written(self) -> int:
         """Rows of the target table that were written in any way."""
         return self.inserted + self.updated + self.deleted
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class _Outcome:
-    """What came of the actions of one kind."""
-
-    written: int = 0
-    refused: Refused = dataclasses.field(default_factory=dict)
-
-    @property
-    def total(self) -> int:
-        return self.written + len(self.refused)
 
 
 def plan_merge(cursor: Cursor, mapping: TableMapping, *, complete: bool) -> MergePlan:
@@ -150,28 +127,33 @@ def _add(found: Iterable[tuple[str, int]], counts: dict[str, int]) -> None:
         counts[action] = counts.get(action, 0) + count
 
 
-def apply_merge(cursor: Cursor, mapping: TableMapping, plan: MergePlan) -> MergeResult:
+def apply_merge(
+    cursor: Cursor, mapping: TableMapping, plan: MergePlan, *, known: int = 0, again: bool = False
+) -> MergeResult:
     """Carry out the plan; staged rows that the target refuses go to the rejected.
 
-    Raises `OvertakenError` where a planned row is not as it was.
+    `known` rows of the table are in quarantine already. `again`: rows were missing the last time, so that those are
+    looked for which a trigger swallows. Raises `OvertakenError` where a planned row is not as it was, and
+    `SwallowedError` where no row can be written although nothing refuses it.
     """
+    how = Manner(known=known, again=again)
     kept = 0
     if plan.delete and mapping.target.referenced_by:
         # Locked first and looked at by a later statement, which sees what was committed while the lock was waited for.
         cursor.execute(apply_statements.lock_deletes(mapping))
         kept = _keep_referenced(cursor, mapping)
-    deletes = _carry_out(
-        cursor, mapping, "delete", apply_statements.delete, plan.delete - kept, among=plan.delete + plan.referenced
+    deletes = carry_out(
+        cursor, mapping, "delete", apply_statements.delete, plan.delete - kept, how, among=plan.delete + plan.referenced
     )
-    updates = _carry_out(cursor, mapping, "update", apply_statements.update, plan.update)
-    inserts = _carry_out(cursor, mapping, "insert", apply_statements.insert, plan.insert)
+    updates = carry_out(cursor, mapping, "update", apply_statements.update, plan.update, how)
+    inserts = carry_out(cursor, mapping, "insert", apply_statements.insert, plan.insert, how)
     if inserts.written and any(refusal.sqlstate in NO_PARENT for refusal in updates.refused.values()):
         # What a row references may have been inserted since.
-        updates = _retry(cursor, mapping, apply_statements.update, updates)
+        updates = retry_refused(cursor, mapping, apply_statements.update, updates)
     for action, outcome in (("delete", deletes), ("update", updates), ("insert", inserts)):
         for n, refusal in outcome.refused.items():
             cursor.execute(apply_statements.mark_refused(action, n, refusal.words))
-    if updates.refused or inserts.refused:
+    if updates.refused or updates.swallowed or inserts.refused:
         cursor.execute(
             quarantine.reject(mapping, apply_statements.faulty_actions("refused", reason="refused", mapping=mapping))
         )
@@ -180,16 +162,9 @@ def apply_merge(cursor: Cursor, mapping: TableMapping, plan: MergePlan) -> Merge
         updated=updates.written,
         deleted=deletes.written,
         kept_referenced=plan.referenced + kept,
-        undeletable=len(deletes.refused),
-        held=len(updates.refused) + plan.ambiguous,
+        undeletable=deletes.total - deletes.written,
+        held=updates.total - updates.written + plan.ambiguous,
     )
-
-
-#: How refused actions of one kind are carried out that only land together.
-_TOGETHER: Mapping[str, Callable[[Cursor, TableMapping, Refused], tuple[int, Refused]]] = {
-    "update": exchange_values,
-    "insert": insert_together,
-}
 
 
 def _keep_referenced(cursor: Cursor, mapping: TableMapping) -> int:
@@ -204,85 +179,6 @@ def _keep_referenced(cursor: Cursor, mapping: TableMapping) -> int:
         # A row that stays after all may name another of its own table.
         if not found or not any(key.child == key.parent for key in mapping.target.referenced_by):
             return kept
-
-
-def _carry_out(
-    cursor: Cursor, mapping: TableMapping, action: str, statement: Statement, planned: int, *, among: int = 0
-) -> _Outcome:
-    """Run one kind of action, isolating what the target refuses.
-
-    The `planned` actions have numbers from 1 to `among`, or to their own count.
-    """
-    if not planned:
-        return _Outcome()
-    everything = (1, among or planned)
-
-    def run(first: int, last: int) -> int:
-        try:
-            return attempt(cursor, statement(mapping, apply_statements.in_range(first, last)))
-        except psycopg.Error as exc:
-            if is_refusal(exc) and (first, last) == everything:
-                cursor.execute(apply_statements.index_actions())
-            raise
-
-    written, refused = isolate(run, *everything, most=MOST_REFUSED)
-    if len(refused) > MOST_REFUSED:
-        words = "(not shown, the table has sensitive columns)"
-        if not mapping.spec.sensitive:
-            words = refused.popitem()[1].words
-        raise MergeError(
-            f"Table `{mapping.spec.mobile}`: the target refused more than {MOST_REFUSED} rows; the last one: "
-            f"{words}. Nothing was written. Look for a rule or a trigger that no row can satisfy."
-        )
-    outcome = _Outcome(written=written, refused=refused)
-    if written:
-        outcome = _retry(cursor, mapping, statement, outcome)
-    if outcome.refused and action in _TOGETHER:
-        more, refused = _TOGETHER[action](cursor, mapping, outcome.refused)
-        outcome = _Outcome(written=outcome.written + more, refused=refused)
-        if more:
-            outcome = _retry(cursor, mapping, statement, outcome)
-    # Among thousands of rows somebody ticks one at any moment. Those that follow one are few, and soon carried out.
-    while action == "update" and outcome.total < planned:
-        moved = _update_moved(cursor, mapping)
-        if not moved:
-            break
-        outcome = dataclasses.replace(outcome, written=outcome.written + moved)
-    if outcome.total != planned:
-        raise OvertakenError(f"{planned} rows were to be {action}d, {outcome.written} were")
-    return outcome
-
-
-def _retry(cursor: Cursor, mapping: TableMapping, statement: Statement, outcome: _Outcome) -> _Outcome:
-    """Carry out refused actions one by one, as long as some are carried out, because one makes way for the next.
-
-    In turns from either end: rows that are renumbered make way for each other from one end only.
-    """
-    written, refused = outcome.written, dict(outcome.refused)
-    upwards, progress = True, True
-    while progress:
-        upwards, progress = not upwards, False
-        in_the_way = (n for n, one in refused.items() if one.sqlstate in (*TAKEN, *NO_PARENT))
-        for n in sorted(in_the_way, reverse=not upwards):
-            hit, again = isolate(
-                lambda n, _: attempt(cursor, statement(mapping, apply_statements.among([n]))), n, n, most=1
-            )
-            refused |= again
-            if not again:
-                del refused[n]
-                written, progress = written + hit, progress or hit > 0
-    return _Outcome(written=written, refused=refused)
-
-
-def _update_moved(cursor: Cursor, mapping: TableMapping) -> int:
-    """How many updates whose row was written meanwhile could be carried out after all."""
-    try:
-        return attempt(cursor, apply_statements.update_moved(mapping))
-    except psycopg.Error as exc:
-        if not is_refusal(exc):
-            raise
-        # A rule about what was written meanwhile: a new plan has the row in its place, so that it alone is refused.
-        raise OvertakenError("a row that was written while the merge was planned is refused") from exc
 
 
 def conflicts(cursor: Cursor, mapping: TableMapping) -> tuple[str, ...]:

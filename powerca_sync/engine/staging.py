@@ -15,7 +15,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from powerca_sync.engine.database import Cursor, configure, encoding_of
-from powerca_sync.engine.failures import is_refusal
+from powerca_sync.engine.failures import is_refusal, may_concern_rows
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.statements import quarantine
 from powerca_sync.engine.statements import staging as statements
@@ -209,12 +209,12 @@ def _encoded(rows: bytes, codec: str) -> bytes:
 def _is_the_rows(exc: psycopg.Error | UnicodeEncodeError) -> bool:
     """Whether the rows are at fault, rather than the COPY.
 
-    A type may also refuse a text as the name of an object that does not exist (42), or any text at all (0A): then
-    PostgreSQL says at which row of the COPY it was.
+    A type may refuse a text with any SQLSTATE: as the name of an object that does not exist (42), or any text at all
+    (0A). PostgreSQL says then at which row of the COPY it was, and where in it.
     """
     if isinstance(exc, UnicodeEncodeError) or is_refusal(exc):
         return True
-    return (exc.sqlstate or "")[:2] in ("42", "0A") and (exc.diag.context or "").startswith("COPY ")
+    return may_concern_rows(exc) and bool(exc.diag.context)
 
 
 def _isolate(
@@ -283,8 +283,8 @@ def _words(mapping: TableMapping, row: bytes, exc: psycopg.Error | UnicodeEncode
     for name in mapping.spec.sensitive:
         words = words.replace(values.get(name) or "***", "***")
     # `COPY powerca_staging, line 1, column NAME: "VALUE"`, with other words in other languages.
-    place = (exc.diag.context or "").partition(": ")[0]
-    columns = [column.name for column in mapping.synced if place.endswith(f" {column.name}")]
+    place = re.split(r"\s?: ", exc.diag.context or "", maxsplit=1)[0]
+    columns = [column.name for column in mapping.synced if place.endswith(column.name)]
     return f"{words} (column {max(columns, key=len)})" if columns else words
 
 

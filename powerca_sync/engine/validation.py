@@ -8,7 +8,7 @@ import psycopg
 
 from powerca_sync.engine.catalog import UniqueKey
 from powerca_sync.engine.database import Cursor, Question, ask, attempt, one_row
-from powerca_sync.engine.failures import is_refusal
+from powerca_sync.engine.failures import may_concern_rows
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.statements import echo as echo_statements
 from powerca_sync.engine.statements import quarantine
@@ -197,7 +197,7 @@ def reject_faulty(cursor: Cursor, mapping: TableMapping) -> None:
         try:
             rejected = attempt(cursor, quarantine.reject_faulty(mapping, rules))
         except psycopg.Error as exc:
-            if not is_refusal(exc) or not may_raise:
+            if not may_concern_rows(exc) or not may_raise:
                 raise
             # A CHECK that raises for some row: leave all of them to the merge, which isolates that row.
             rules = [rule for rule in rules if rule.reason != "check"]

@@ -2,8 +2,8 @@
 
 import pytest
 
-from powerca_sync.engine import merge
-from powerca_sync.errors import ContentionError, MergeError
+from powerca_sync.engine import actions
+from powerca_sync.errors import MergeError
 from powerca_sync.tables import TableSpec
 from powerca_sync_tests.helpers import Pair, assert_quiet, delete_insert, fates, spec
 
@@ -65,16 +65,6 @@ def test_a_trigger_may_answer_with_a_status_for_the_apps_interface(pair: Pair, t
 
 
 @BOTH
-def test_a_trigger_that_swallows_rows_fails_the_table_with_a_hint(pair: Pair, table: TableSpec) -> None:
-    make_items(pair)
-    on_write(pair, "IF NEW.k = 2 THEN RETURN NULL; END IF; RETURN NEW;")
-    write_items(pair, "a", "b", "c")
-    with pytest.raises(ContentionError, match=r"a trigger of the target swallows writes\. Nothing was"):
-        pair.sync(table)
-    assert items(pair) == []
-
-
-@BOTH
 def test_a_trigger_that_keeps_the_stamp_makes_no_second_write(pair: Pair, table: TableSpec) -> None:
     make_items(pair)
     on_write(pair, "NEW.updated_at = clock_timestamp(); RETURN NEW;", events="UPDATE")
@@ -86,7 +76,7 @@ def test_a_trigger_that_keeps_the_stamp_makes_no_second_write(pair: Pair, table:
 
 
 def test_so_many_refused_rows_fail_the_table(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(merge, "MOST_REFUSED", 10)
+    monkeypatch.setattr(actions, "MOST_REFUSED", 10)
     make_items(pair)
     on_write(pair, "RAISE EXCEPTION 'closed';")
     write_items(pair, *["a"] * 15)

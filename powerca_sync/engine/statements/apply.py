@@ -178,6 +178,20 @@ def mark_refused(action: str, n: int, message: str) -> sql.Composed:
     )
 
 
+def mark_swallowed(mapping: TableMapping, action: str, message: str) -> sql.Composed:
+    """Take those actions out of the plan, with a message, whose row is still there as it was planned."""
+    return sql.SQL("""\
+UPDATE {actions} AS a SET action = 'refused', message = {message}
+FROM {target} AS t
+WHERE a.action = {action} AND {in_its_place}""").format(
+        actions=ACTIONS,
+        message=sql.Literal(message),
+        target=mapping.target.identifier,
+        action=sql.Literal(action),
+        in_its_place=in_its_place(mapping),
+    )
+
+
 def faulty_actions(action: str, *, reason: str, mapping: TableMapping) -> sql.Composed:
     """The staged rows of the actions of one kind, in the form that `staging.reject` takes."""
     value = COMMA.join(sql.Identifier("s", name) for name in mapping.spec.key) if mapping.spec.key else sql.SQL("NULL")

@@ -197,6 +197,11 @@ SELECT count(*) FROM planned""").format(
     )
 
 
+def count_quarantined() -> sql.SQL:
+    """How many phone rows of a table are in the target's quarantine."""
+    return sql.SQL("SELECT count(*) FROM powerca_sync.quarantine AS q WHERE q.table_name = %s")
+
+
 def insert(mapping: TableMapping, first: int, last: int, run_id: str | None) -> sql.Composed:
     """Insert staged rows `first` to `last`, and enter them into the ledger as the target has them then.
 
