@@ -17,6 +17,7 @@ from powerca_sync.console import Console
 from powerca_sync.consultation import report_consultation
 from powerca_sync.engine.database import Connection, connect
 from powerca_sync.engine.doctor import examine, reach
+from powerca_sync.engine.doctor.findings import BOTH, warning
 from powerca_sync.engine.extract import Allowances, Mode, TableExtract, TablePull
 from powerca_sync.engine.overview import read_overview
 from powerca_sync.engine.plan import TablePlan, plan_forward
@@ -24,6 +25,7 @@ from powerca_sync.engine.plan_reverse import PullPlan, plan_reverse
 from powerca_sync.engine.result import Options
 from powerca_sync.engine.setup import introduce
 from powerca_sync.engine.verify import verify as compare
+from powerca_sync.env_file import exposure
 from powerca_sync.environment import DEMO, FOLDER, current_settings, is_demo
 from powerca_sync.errors import ConfigurationError, SyncError
 from powerca_sync.plan_report import exit_status, report_plan, report_pull_plan
@@ -222,6 +224,8 @@ def doctor(as_json: bool) -> None:
                 encoding=settings.encoding,
                 limits=settings.limits,
             )
+        if exposed := exposure():
+            findings = (warning(BOTH, exposed, why="They open both databases.", do="Run `chmod 600 .env`."), *findings)
         status = report_consultation(console, findings)
     sys.exit(status)
 
@@ -260,6 +264,8 @@ def _settings(console: Console, *, examined: bool = False) -> Settings:
     if is_demo():
         console.say(f"Demo: working on the embedded databases in {FOLDER} (POWERCA_DEMO is set).")
     settings = current_settings()
+    if not examined and not is_demo() and (exposed := exposure()):
+        console.say(f"[WARN] {exposed} Run `chmod 600 .env`.")
     for endpoint in (settings.desktop, settings.mobile):
         if not examined and not endpoint.is_local and endpoint.effective_sslmode != "verify-full":
             console.say(

@@ -4,14 +4,12 @@ All of it is optional. Whether a cron string means anything is left to those who
 """
 
 import dataclasses
-import os
 import zoneinfo
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from dotenv import dotenv_values
-
+from powerca_sync.env_file import ENV_FILE, read_variables
 from powerca_sync.errors import ConfigurationError
 
 TIMEZONE: Final = "POWERCA_TZ"
@@ -49,7 +47,7 @@ class Schedules:
     )
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] | None = None, *, env_file: Path | None = Path(".env")) -> "Schedules":
+    def from_env(cls, environ: Mapping[str, str] | None = None, *, env_file: Path | None = ENV_FILE) -> "Schedules":
         """Read them from `environ` (default: the process's), over those of `env_file` if it exists.
 
         Raises `ConfigurationError` for a time zone that nobody knows.
@@ -78,7 +76,7 @@ class Alerting:
     timezone: str = DEFAULTS[TIMEZONE]
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] | None = None, *, env_file: Path | None = Path(".env")) -> "Alerting":
+    def from_env(cls, environ: Mapping[str, str] | None = None, *, env_file: Path | None = ENV_FILE) -> "Alerting":
         """Read them from `environ` (default: the process's), over those of `env_file` if it exists."""
         values = _read(environ, env_file)
         return cls(
@@ -91,8 +89,5 @@ class Alerting:
 
 def _read(environ: Mapping[str, str] | None, env_file: Path | None) -> dict[str, str]:
     """Each of the variables; unlike those of the databases, an empty one is an answer and not a missing one."""
-    # Editors of Windows begin a file with a byte order mark.
-    read = dotenv_values(env_file, encoding="utf-8-sig") if env_file else {}
-    file = {name: value or "" for name, value in read.items()}
-    values = {**DEFAULTS, **file, **(os.environ if environ is None else environ)}
+    values = {**DEFAULTS, **read_variables(environ, env_file)}
     return {name: values[name] for name in DEFAULTS}

@@ -9,8 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from dotenv import dotenv_values
-
+from powerca_sync.env_file import ENV_FILE, read_variables
 from powerca_sync.errors import ConfigurationError
 
 #: Seconds without any sign of a server, after which the line to it counts as lost.
@@ -67,7 +66,7 @@ class Limits:
     quarantine_rows: int | None = None
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] | None = None, *, env_file: Path | None = Path(".env")) -> "Limits":
+    def from_env(cls, environ: Mapping[str, str] | None = None, *, env_file: Path | None = ENV_FILE) -> "Limits":
         """Read them as `Settings.from_env` does; raises `ConfigurationError` for what is no share or no number."""
         values = _values(environ, env_file)
         return cls(
@@ -91,7 +90,7 @@ class Settings:
     limits: Limits = dataclasses.field(default_factory=Limits)
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] | None = None, *, env_file: Path | None = Path(".env")) -> "Settings":
+    def from_env(cls, environ: Mapping[str, str] | None = None, *, env_file: Path | None = ENV_FILE) -> "Settings":
         """Read the settings from `environ` (default: the process's), over those of `env_file` if it exists.
 
         Raises `ConfigurationError` naming every variable that is required and missing, or not what it should be.
@@ -137,10 +136,9 @@ def forget_variables(names: Iterable[str]) -> None:
 
 
 def _values(environ: Mapping[str, str] | None, env_file: Path | None) -> dict[str, str]:
-    # Editors of Windows begin a file with a byte order mark.
-    file = dotenv_values(env_file, encoding="utf-8-sig") if env_file else {}
-    values = {key: value for key, value in file.items() if value}
-    return values | {key: value for key, value in (os.environ if environ is None else environ).items() if value}
+    # An empty variable of the environment is as good as none.
+    given = {name: value for name, value in (os.environ if environ is None else environ).items() if value}
+    return {name: value for name, value in read_variables(given, env_file).items() if value}
 
 
 def _port(values: Mapping[str, str], name: str, default: int) -> int:

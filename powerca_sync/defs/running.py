@@ -16,6 +16,7 @@ from powerca_sync.defs.jobs import REVERSE_JOB, forward_job_name
 from powerca_sync.defs.keys import mobile_key, reverse_key
 from powerca_sync.defs.outcomes import RunOutcome, TableOutcome, Verdict, run_error, table_outcomes
 from powerca_sync.defs.progress import Say, build_progress_logger, engine_lines
+from powerca_sync.defs.storage import one_process_at_a_time
 from powerca_sync.engine.extract import Allowances, Mode
 from powerca_sync.errors import ConfigurationError
 from powerca_sync.tables import TableSpec, in_order
@@ -34,19 +35,26 @@ python_logs:
 @contextmanager
 def open_instance(folder: Path) -> Iterator[dg.DagsterInstance]:
     """The Dagster instance that `DAGSTER_HOME` names, or one in `folder`, which is made if it is not there."""
-    if not os.environ.get("DAGSTER_HOME"):
+    is_named = bool(os.environ.get("DAGSTER_HOME"))
+    if not is_named:
         folder.mkdir(parents=True, exist_ok=True)
-        configuration, project = folder / "dagster.yaml", Path("dagster.yaml")
-        if not configuration.exists():
-            text = project.read_text(encoding="utf-8") if project.exists() else INSTANCE
-            configuration.write_text(text, encoding="utf-8")
-        os.environ["DAGSTER_HOME"] = str(folder.resolve())
-    try:
-        instance = dg.DagsterInstance.get()
-    except dg.DagsterInvariantViolationError as exc:
-        raise ConfigurationError(f"DAGSTER_HOME is `{os.environ['DAGSTER_HOME']}`, which is no use: {exc}") from exc
+    with one_process_at_a_time(Path(os.environ["DAGSTER_HOME"]) if is_named else folder, "instance"):
+        if not is_named:
+            _configure(folder)
+            os.environ["DAGSTER_HOME"] = str(folder.resolve())
+        try:
+            instance = dg.DagsterInstance.get()
+        except dg.DagsterInvariantViolationError as exc:
+            raise ConfigurationError(f"DAGSTER_HOME is `{os.environ['DAGSTER_HOME']}`, which is no use: {exc}") from exc
     with instance:
         yield instance
+
+
+def _configure(folder: Path) -> None:
+    configuration, project = folder / "dagster.yaml", Path("dagster.yaml")
+    if not configuration.exists():
+        text = project.read_text(encoding="utf-8") if project.exists() else INSTANCE
+        configuration.write_text(text, encoding="utf-8")
 
 
 def run_forward(

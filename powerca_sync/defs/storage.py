@@ -4,9 +4,13 @@
 unset stops every process at start. The two databases that are synced have nothing to do with it; see `settings.py`.
 """
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import fasteners  # type: ignore[import-untyped]
 
 # Private, but the only way to a storage that Dagster accepts from `dagster.yaml`.
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
@@ -16,6 +20,19 @@ from powerca_sync.environment import FOLDER
 
 #: Where the SQLite files go if DAGSTER_HOME is not set: the folder that `make dev` sets it to.
 DEFAULT_HOME = FOLDER / "dagster"
+
+
+@contextlib.contextmanager
+def one_process_at_a_time(folder: Path, what: str) -> Iterator[None]:
+    """Wait until no other process is in such a block for this folder: SQLite files made by two at once are spoiled.
+
+    A folder in which nothing can be written has none.
+    """
+    if not os.access(folder, os.W_OK):
+        yield
+        return
+    with fasteners.InterProcessLock(folder / f"{what}.lock"):
+        yield
 
 
 class PostgresOrSqliteStorage(DagsterSqliteStorage):
@@ -32,7 +49,9 @@ class PostgresOrSqliteStorage(DagsterSqliteStorage):
         host = os.environ.get("DAGSTER_POSTGRES_HOST")
         if not host:
             home = Path(os.environ.get("DAGSTER_HOME") or DEFAULT_HOME)
-            return DagsterSqliteStorage.from_local(str(home.resolve()), inst_data=inst_data)
+            home.mkdir(parents=True, exist_ok=True)
+            with one_process_at_a_time(home, "storage"):
+                return DagsterSqliteStorage.from_local(str(home.resolve()), inst_data=inst_data)
         # A folder is that of a Unix socket, which has no place in the front of a URL.
         socket = host.startswith("/")
         return DagsterPostgresStorage.from_config_value(

@@ -144,3 +144,13 @@ def test_an_office_of_real_size_has_only_true_findings_within_seconds(
         "and doc_ref does not fit character varying(15) (1).",
     }
     assert content["problems"] == 0
+
+
+def test_env_file_that_others_may_read_is_told_by_doctor_and_at_start(office: Pair) -> None:
+    sentence = "`.env` holds passwords, and every user of this machine may read it."
+    Path(".env").write_text("LOCAL_DB_NAME=\n", encoding="utf-8")
+    for mode, told in ((0o644, 1), (0o600, 0)):
+        Path(".env").chmod(mode)
+        found, started = run("--json"), CliRunner().invoke(main, ["status"])
+        assert [finding["what"] for finding in json.loads(found.stdout)["findings"]].count(sentence) == told
+        assert started.stderr.count(f"[WARN] {sentence} Run `chmod 600 .env`.") == told
