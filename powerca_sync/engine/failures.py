@@ -29,7 +29,11 @@ _EXPLANATIONS: dict[str, tuple[type[SyncError], str]] = {
     "53300": (DatabaseUnavailableError, "The server has no connection left. Close some, or use the session pooler."),
     "40001": (ContentionError, "Somebody else wrote at the same time; nothing was written. It is tried again."),
     "40P01": (ContentionError, "Somebody else wrote at the same time; nothing was written. It is tried again."),
-    "55P03": (ContentionError, "Somebody else holds a lock; nothing was written. It is tried again."),
+    "55P03": (
+        ContentionError,
+        "Somebody else holds a lock; nothing was written. It is tried again. If it stays so, `powerca-sync doctor` "
+        "names the holder.",
+    ),
     "57014": (SyncError, "It took longer than its timeout allows, or somebody cancelled it; nothing was written."),
     "53100": (SyncError, "The server's disk is full. Free space there, then run again."),
     "53400": (SyncError, "The server allows no more than that; nothing was written. Raise the limit, then run again."),

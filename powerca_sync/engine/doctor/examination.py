@@ -166,6 +166,7 @@ class _Examination:
             held = side.look(
                 "the locks of others", partial(locks.read_locks, tables=tables.values(), changed=is_target)
             )
+            prepared = side.look("prepared transactions", partial(locks.read_prepared, tables=tables.values()))
             fired = side.look("the triggers", partial(triggers.read_triggers, tables=tables)) or ()
             self.readable[side.name] = self._readable(side, tables, held or ())
             readable = {name: tables[name] for name in self.readable[side.name]}
@@ -177,6 +178,7 @@ class _Examination:
                 if seen
                 else None,
                 locks.examine_locks(side.name, held or ()),
+                locks.examine_prepared(side.name, prepared or ()),
                 sequences.examine_sequences(side, readable, uses),
                 triggers.examine_changes(side.name, tables, fired, inserts_only=not is_target),
                 triggers.examine_mobile_stamps(side.name, tables, fired)
