@@ -97,6 +97,11 @@ class Table:
     rules: tuple[RewriteRule, ...] = ()
 
     @property
+    def splits_by_inheritance(self) -> bool:
+        """Whether its rows may be in tables that inherit from it, as partitions were before PostgreSQL 10."""
+        return self.has_children and self.kind == PLAIN
+
+    @property
     def identifier(self) -> sql.Identifier:
         """Schema and name, quoted."""
         return sql.Identifier(self.schema, self.name)

@@ -100,6 +100,6 @@ def swallowed_words(cursor: Cursor, table: Table, event: str) -> str:
     cursor.execute(load("swallowing.sql"), {"table": table.oid, "event": event})
     names = [f"`{name}`" for (name,) in cursor.fetchall()]
     words = f"{' or '.join(names) or 'a trigger or a rule'} of the target swallowed the row (RETURN NULL, DO INSTEAD)"
-    if table.has_children and event == "insert":
+    if table.splits_by_inheritance and event == "insert":
         words += ", as triggers of partitions by inheritance do: declare the partitions instead (PARTITION BY)"
     return words

@@ -143,6 +143,18 @@ def test_a_trigger_that_may_change_a_row_is_pointed_out(office: Pair, body: str,
     assert finding.what.endswith(words)
 
 
+@pytest.mark.parametrize(("side", "severity"), [("mobile", Severity.WRONG), ("desktop", Severity.WARNING)])
+def test_partitions_by_inheritance_are_pointed_out(office: Pair, side: str, severity: Severity) -> None:
+    connection = office.target if side == "mobile" else office.source
+    connection.execute("CREATE TABLE part () INHERITS (notes)")
+    body = "INSERT INTO part VALUES (NEW.*); RETURN NULL;"
+    connection.execute(TRIGGER.format(body, "INSERT"))  # type: ignore[call-overload]
+    (finding,) = [one for one in troubles(examined(office)) if "meddle" in one.what]
+    assert (finding.severity, finding.side, finding.table) == (severity, side, "notes")
+    assert "puts rows into tables that inherit from it, and returns NULL." in finding.what
+    assert "PARTITION BY" in finding.do
+
+
 @pytest.mark.parametrize(
     ("body", "fires"),
     [

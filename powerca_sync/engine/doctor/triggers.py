@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from powerca_sync.engine.catalog import Table
 from powerca_sync.engine.database import Cursor
-from powerca_sync.engine.doctor.findings import Finding, listed, warning
+from powerca_sync.engine.doctor.findings import Finding, listed, warning, wrong
 from powerca_sync.engine.doctor.side import read_as
 from powerca_sync.engine.sql import load
 from powerca_sync.tables import CREATED, STAMPS, UPDATED, TableSpec
@@ -29,6 +29,11 @@ class Trigger:
     language: str
     body: str
     arguments: str
+
+    @property
+    def may_swallow(self) -> bool:
+        """Whether its text says that it may keep the row from being written."""
+        return re.search(r"\bRETURN\s+NULL\b", self.body, _ANY_CASE) is not None
 
     @property
     def sets(self) -> frozenset[str] | None:
@@ -57,8 +62,20 @@ def examine_changes(
     side: str, tables: Mapping[str, Table], triggers: Sequence[Trigger], *, inserts_only: bool = False
 ) -> Iterator[Finding]:
     """Triggers that may make another row of what a sync writes; `inserts_only` where it does nothing else."""
+    by_oid = {table.oid: table for table in tables.values()}
     names = {table.oid: table.name for table in tables.values()}
     for trigger in triggers:
+        if by_oid[trigger.oid].splits_by_inheritance and trigger.on_insert and trigger.may_swallow:
+            # The desktop's rows go forward all the same; only phone rows have to be inserted there.
+            yield (warning if inserts_only else wrong)(
+                side,
+                f"{names[trigger.oid]}: the trigger {trigger.name} (function {trigger.function}) puts rows into tables "
+                "that inherit from it, and returns NULL.",
+                why="PostgreSQL then reports that nothing was inserted, so that no row can be told from a lost one.",
+                do="Make it a partitioned table (PARTITION BY), which needs no trigger.",
+                table=next(name for name, table in tables.items() if table.oid == trigger.oid),
+            )
+            continue
         if (inserts_only and not trigger.on_insert) or (trigger.sets is not None and trigger.sets <= set(STAMPS)):
             continue
         sets = listed(sorted(trigger.sets - set(STAMPS))) if trigger.sets else "the row, in a way that its text hides"
