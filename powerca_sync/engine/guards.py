@@ -98,3 +98,18 @@ def check_conservation(spec: TableSpec, *, extracted: int, accounted: dict[str, 
             f"Table `{spec.mobile}`: {extracted} rows were read, but {sum(accounted.values())} are accounted for "
             f"({fates}). Nothing was written. This is a defect of the sync; please report it."
         )
+
+
+def check_carried_over(spec: TableSpec, *, doubtful: int) -> None:
+    """Raises `UnsafeTargetError` if nothing can tell of some phone rows whether they have been reverse-synced.
+
+    So it is when the form of their content, by which they are known, has changed and they no longer equal what the
+    ledger has stored.
+    """
+    if doubtful:
+        raise UnsafeTargetError(
+            f"Table `{spec.mobile}`: columns of mobile have changed, and of {doubtful} phone rows it cannot be told "
+            "whether they have been reverse-synced: ledger entries have the same key and other content; the limit is 0 "
+            "rows. Nothing was written. Compare the rows of both databases, then run `reverse` for this table once "
+            "with `--adopt-lookalikes` (the desktop has them) or `--pull-lookalikes` (they are new)."
+        )

@@ -8,13 +8,14 @@ from collections.abc import Generator, Sequence
 from psycopg import sql
 
 from powerca_sync.engine import ledger
-from powerca_sync.engine.catalog import Table
+from powerca_sync.engine.carry_over import CarryOver
 from powerca_sync.engine.context import Context, read_context
 from powerca_sync.engine.database import Cursor, one_row
-from powerca_sync.engine.extract import TablePull
+from powerca_sync.engine.extract import Choice, TablePull
 from powerca_sync.engine.failures import explained
 from powerca_sync.engine.mapping import TableMapping, map_back
 from powerca_sync.engine.office import belongs
+from powerca_sync.engine.phone_identity import Identity, former_identity
 from powerca_sync.engine.staging import read_rows
 from powerca_sync.engine.statements import ledger as ledger_statements
 from powerca_sync.engine.statements import phones as phone_statements
@@ -51,8 +52,11 @@ class Found:
 class Recognition:
     """A look at the phones' rows, within a transaction at either side."""
 
-    def __init__(self, what: TablePull, source: Cursor, target: Cursor, specs: Sequence[TableSpec]) -> None:
+    def __init__(
+        self, what: TablePull, source: Cursor, target: Cursor, specs: Sequence[TableSpec], *, timezone: str = "UTC"
+    ) -> None:
         self.what = what
+        self.timezone = timezone
         self.spec = what.spec
         self.source = source
         self.target = target
@@ -70,28 +74,30 @@ class Recognition:
         columns = tuple(column.name for column in mapping.synced if column.name not in STAMPS)
         last = ledger.read_last_pull(self.target, mapping.spec.mobile)
         key_form = phone_statements.key_form(source)
-        keyed = bool(key_form) and last.key_form in (None, key_form)
-        before = columns if last.columns is None else _still_alike(last, source)
-        self.target.execute(phone_statements.create_phones())
-        identities = phone_statements.copy_out_identities(source, columns, before, ours, keyed=keyed)
-        with (
-            contextlib.closing(self.read(identities)) as rows,
-            self.target.copy(phone_statements.copy_in_phones()) as copy,
-        ):
-            for row in rows:
-                copy.write(row)
-        lost = last.has_entries and before is None and not keyed
-        if lost:
-            if record:
-                self.target.execute(ledger_statements.forget(mapping.spec.mobile))
-            self.warn("the columns by which pulled rows were recognised are others; they are recognised by content")
-        self.target.execute(ledger_statements.judge(mapping.spec.mobile, keyed=keyed))
+        identity = former_identity(last, source, columns)
+        self._read_identities(mapping, columns, identity, ours)
+        self.target.execute(ledger_statements.judge(mapping.spec.mobile, keyed=identity.key is not None))
+        mapping = dataclasses.replace(mapping, asides=phone_statements.asides(source, columns))
+        if last.has_entries and not identity.is_unchanged:
+            self._carry_over(
+                CarryOver(
+                    mapping=mapping,
+                    columns=columns,
+                    belongs=ours,
+                    last=last,
+                    identity=identity,
+                    timezone=self.timezone,
+                    source=self.source,
+                    target=self.target,
+                    read=self.read,
+                )
+            )
         gone = 0
         if last.has_entries:
             if record:
                 self.target.execute(ledger_statements.mark_gone(mapping.spec.mobile))
                 gone = self.target.rowcount
-                self.target.execute(ledger_statements.refresh())
+                self.target.execute(ledger_statements.refresh(keyed=bool(key_form)))
             self.target.execute(ledger_statements.find_entries(mapping))
             if record:
                 self.target.execute(ledger_statements.complete_images(mapping))
@@ -103,7 +109,7 @@ class Recognition:
             self.target, ledger_statements.count_fates()
         )
         return Found(
-            mapping=dataclasses.replace(mapping, asides=phone_statements.asides(source, columns)),
+            mapping=mapping,
             columns=columns,
             content_form=phone_statements.content_form(source, columns),
             key_form=key_form,
@@ -118,8 +124,31 @@ class Recognition:
             missing=missing,
             changed_keys=tuple(changed_keys),
             missing_keys=tuple(missing_keys),
-            by_content=lost or last.is_lost,
+            by_content=last.is_lost,
         )
+
+    def _read_identities(
+        self, mapping: TableMapping, columns: Sequence[str], identity: Identity, belongs: sql.Composable
+    ) -> None:
+        """Bring to the target who each phone row is."""
+        self.target.execute(phone_statements.create_phones())
+        identities = phone_statements.copy_out_identities(
+            mapping.source, columns, belongs, former_key=identity.key, former_content=identity.content
+        )
+        with (
+            contextlib.closing(self.read(identities)) as rows,
+            self.target.copy(phone_statements.copy_in_phones()) as copy,
+        ):
+            for row in rows:
+                copy.write(row)
+
+    def _carry_over(self, entries: CarryOver) -> None:
+        """Find the entries of rows whose identity has another form now."""
+        choice = Choice.PULL if self.what.again else self.what.lookalikes
+        self.refuse_doubtful(entries.carry_out(choice))
+
+    def refuse_doubtful(self, rows: int) -> None:
+        """Deal with phone rows of which nothing can tell whether they have been pulled."""
 
     def resolve(self) -> tuple[str, ...]:
         """Resolve the specs against both catalogs, before anything else; returns how the table was resolved.
@@ -165,11 +194,3 @@ class Recognition:
     def reading(self) -> contextlib.AbstractContextManager[None]:
         """Errors inside are the source's, not the target's."""
         return explained(f"pulling table `{self.spec.mobile}`: reading the source")
-
-
-def _still_alike(last: ledger.LastPull, source: Table) -> tuple[str, ...] | None:
-    """The columns by which rows were recognised, if their values still have the same text; else None."""
-    columns = last.columns or ()
-    if not all(source.column(name) for name in columns):
-        return None
-    return columns if phone_statements.content_form(source, columns) == last.content_form else None

@@ -103,10 +103,9 @@ class Pull(Recognition):
         timezone: str,
         run_id: str | None,
     ) -> None:
-        super().__init__(what, source, target, specs)
+        super().__init__(what, source, target, specs, timezone=timezone)
         self.spec = guards.with_limits(what.spec, options.limits)
         self.options = options
-        self.timezone = timezone
         self.run_id = run_id
         #: Where entries of the ledger go.
         self.into = statements.PULLED
@@ -147,6 +146,10 @@ class Pull(Recognition):
     @override
     def limited(self, spec: TableSpec) -> TableSpec:
         return guards.with_limits(spec, self.options.limits)
+
+    @override
+    def refuse_doubtful(self, rows: int) -> None:
+        guards.check_carried_over(self.spec, doubtful=rows)
 
     def nothing_to_pull(self, notes: tuple[str, ...]) -> ReverseResult:
         """The result for a table in which no row can be a phone's."""

@@ -85,7 +85,7 @@ def _look(
         transaction(target, timezone=timezone, timeouts=options.timeouts) as target_cursor,
     ):
         speak_as_stored(target_cursor, options.encoding)
-        recognition = Recognition(TablePull(spec=spec), source_cursor, target_cursor, specs)
+        recognition = Recognition(TablePull(spec=spec), source_cursor, target_cursor, specs, timezone=timezone)
         recognition.resolve()
         if not recognition.has_phone_rows:
             return ReverseStatus(table=spec.mobile)

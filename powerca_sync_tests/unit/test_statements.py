@@ -14,6 +14,7 @@ from powerca_sync.engine.mapping import TableMapping, map_back, map_table
 from powerca_sync.engine.office import Office, Scope, belongs
 from powerca_sync.engine.statements import (
     apply,
+    carry_over,
     echo,
     extract,
     ledger,
@@ -222,12 +223,22 @@ def test_how_phone_rows_are_brought_back(golden: Callable[[str, str], None]) -> 
     )
     statements = {
         "whether anything changed": phones.digest(TARGET.identifier, ours),
-        "who they are": phones.copy_out_identities(TARGET, columns, columns, ours, keyed=True),
-        "who they are, by content": phones.copy_out_identities(without_key, columns, columns[:-1], ours, keyed=False),
+        "who they are": phones.copy_out_identities(
+            TARGET,
+            columns,
+            ours,
+            former_key=phones.primary_key(TARGET, "s"),
+            former_content=phones.content_hash(TARGET, columns),
+        ),
+        "who they are, by content": phones.copy_out_identities(
+            without_key, columns, ours, former_key=None, former_content=phones.content_hash(TARGET, columns[:-1])
+        ),
         "hold them against the ledger": ledger.judge("jobs", keyed=True),
         "hold them against the ledger, by content": ledger.judge("jobs", keyed=False),
         "mark what is gone": ledger.mark_gone("jobs"),
-        "bring entries up to date": ledger.refresh(),
+        "bring entries up to date": ledger.refresh(keyed=True),
+        "carry entries over": carry_over.pair(back, ledger.compared(back), gone=True),
+        "count what cannot be told": carry_over.count_doubtful(back, back.key),
         "find the copies of entries": ledger.find_entries(back),
         "pull what is missing again": ledger.pull_again(),
         "count": ledger.count_fates(),

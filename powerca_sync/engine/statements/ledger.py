@@ -75,11 +75,6 @@ SELECT j.key, j.hash, j.born, row_number() OVER (PARTITION BY j.key ORDER BY j.n
 FROM judged AS j""").format(fates=FATES, phones=PHONES, table=table, known=known, nth=nth, once=once)
 
 
-def forget(table: str) -> sql.Composed:
-    """Drop the entries whose rows can't be recognised any more; their content is found again at the target."""
-    return sql.SQL("DELETE FROM powerca_sync.pulled WHERE table_name = {} AND gone_at IS NULL").format(table)
-
-
 def mark_gone(table: str) -> sql.Composed:
     """Mark the entries whose phone row is gone. The rows affected are those."""
     return sql.SQL("""\
@@ -88,18 +83,23 @@ WHERE l.table_name = {table} AND l.gone_at IS NULL
     AND NOT EXISTS (SELECT FROM {fates} AS f WHERE f.entry = l.id)""").format(table=table, fates=FATES)
 
 
-def refresh() -> sql.Composed:
-    """Bring entries up to date: gone ones that are back, keys and hashes of columns that are others now."""
+def refresh(*, keyed: bool) -> sql.Composed:
+    """Bring entries up to date: gone ones that are back, keys and hashes of columns that are others now.
+
+    A row that was edited after its pull keeps the hash of what was pulled, unless it is known by its content from now
+    on: rows are `keyed` where the mobile table has a primary key today.
+    """
+    renewed = sql.SQL("f.verdict = 'there'" if keyed else "TRUE")
     return sql.SQL("""\
 UPDATE powerca_sync.pulled AS l SET
     gone_at = NULL,
     mobile_key = f.key,
-    content_hash = CASE f.verdict WHEN 'there' THEN f.hash ELSE l.content_hash END,
+    content_hash = CASE WHEN {renewed} THEN f.hash ELSE l.content_hash END,
     occurrence = f.occurrence
 FROM {fates} AS f
 WHERE f.entry = l.id
-    AND (l.gone_at IS NOT NULL OR l.mobile_key <> f.key OR (f.verdict = 'there' AND l.content_hash <> f.hash))\
-""").format(fates=FATES)
+    AND (l.gone_at IS NOT NULL OR l.mobile_key <> f.key OR ({renewed} AND l.content_hash <> f.hash))\
+""").format(fates=FATES, renewed=renewed)
 
 
 def find_entries(mapping: TableMapping) -> sql.Composed:

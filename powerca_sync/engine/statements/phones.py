@@ -43,9 +43,14 @@ def identity(source: Table, columns: Sequence[str]) -> sql.Composable:
 
 def primary_key(source: Table, alias: str) -> sql.Composable:
     """The primary key of a mobile row as text, as the ledger has it."""
-    values = COMMA.join(sql.Identifier(alias, name) for name in source.primary_key)
-    text = sql.SQL("{}::text" if len(source.primary_key) == 1 else "ROW({})::text").format(values)
-    if all(source.required(name).category == "N" for name in source.primary_key):
+    values = [sql.Identifier(alias, name) for name in source.primary_key]
+    return key_text(values, plain=all(source.required(name).category == "N" for name in source.primary_key))
+
+
+def key_text(values: Sequence[sql.Composable], *, plain: bool) -> sql.Composable:
+    """The text of a primary key made of these values, as the ledger has it; `plain` if they are all numbers."""
+    text = sql.SQL("{}::text" if len(values) == 1 else "ROW({})::text").format(COMMA.join(values))
+    if plain:
         return text
     # Whatever the target's encoding, it can hold this; and so can an index.
     return sql.SQL(
@@ -55,7 +60,7 @@ def primary_key(source: Table, alias: str) -> sql.Composable:
 
 def content_form(source: Table, columns: Sequence[str]) -> str:
     """How columns are declared, as far as the text of their values depends on it."""
-    return ", ".join(f"{name} {_form(source.required(name))}" for name in columns)
+    return ", ".join(f"{name} {declared_form(source.required(name))}" for name in columns)
 
 
 def key_form(source: Table) -> str:
@@ -63,7 +68,8 @@ def key_form(source: Table) -> str:
     return content_form(source, source.primary_key)
 
 
-def _form(column: Column) -> str:
+def declared_form(column: Column) -> str:
+    """How a column is declared, as far as the text of its values depends on it."""
     alike = {"varchar": "text", "int2": "integer", "int4": "integer", "int8": "integer"}
     return alike.get(column.base, column.type)
 
@@ -107,25 +113,28 @@ WHERE p.belongs IS NOT FALSE""").format(table=table, belongs=belongs, owner=sql.
 
 
 def copy_out_identities(
-    source: Table, columns: Sequence[str], before: Sequence[str] | None, belongs: sql.Composable, *, keyed: bool
+    source: Table,
+    columns: Sequence[str],
+    belongs: sql.Composable,
+    *,
+    former_key: sql.Composable | None,
+    former_content: sql.Composable | None,
 ) -> sql.Composed:
     """COPY who each phone row is: as the ledger knows it, key, hash, the hash it had at the last pull, when made.
 
-    `before` are the columns of the last pull; None if that hash can't be had any more. Rows that are not `keyed` are
-    known by it.
+    Rows are known by their former key where it can be computed, else by the hash of their former content, if at all.
     """
-    hash_now = content_hash(source, columns)
-    was = hash_now if before is None else content_hash(source, before)
+    known = former_key or former_content or sql.SQL("NULL")
     return sql.SQL("""\
 COPY (
     SELECT {known}, {key}, {hash}, {was}, {born}
     FROM {table} AS s
     WHERE {is_phones}
 ) TO STDOUT""").format(
-        known=identity(source, columns) if keyed else was,
+        known=known,
         key=identity(source, columns),
-        hash=hash_now,
-        was=sql.SQL("NULL") if before is None else was,
+        hash=content_hash(source, columns),
+        was=former_content or sql.SQL("NULL"),
         born=born(source, "s"),
         table=source.identifier,
         is_phones=is_phones(belongs),

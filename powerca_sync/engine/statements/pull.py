@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from psycopg import sql
 
 from powerca_sync.engine.mapping import TableMapping
+from powerca_sync.engine.statements.carry_over import CONTENTS
 from powerca_sync.engine.statements.fragments import (
     ACTIONS,
     AND,
@@ -135,7 +136,7 @@ WHERE a.action = 'insert' ORDER BY a.n LIMIT {most}""").format(
 def drop_working_tables() -> sql.Composed:
     """Make room for the next table's: what pulls need besides the tables of every run."""
     return sql.SQL("DROP TABLE IF EXISTS {}").format(
-        COMMA.join((PHONES, FATES, ENTRIES, WOULD_BE_PULLED, OWNED, PAIRS, THEIRS))
+        COMMA.join((PHONES, FATES, CONTENTS, ENTRIES, WOULD_BE_PULLED, OWNED, PAIRS, THEIRS))
     )
 
 

@@ -21,11 +21,6 @@ from powerca_sync.tables import STAMPS
 
 def create_staging(mapping: TableMapping) -> sql.Composed:
     """Bare tables with the target's types. Not LIKE ... INCLUDING ALL, which would burn the target's sequences."""
-    values: list[sql.Composable] = [sql.Identifier("t", column.name) for column in mapping.staged]
-    values += [sql.SQL("NULL::text AS {}").format(sql.Identifier(c.raw)) for c in mapping.synced if c.raw]
-    values += [
-        sql.SQL("NULL::{} AS {}").format(sql.SQL(aside.type), sql.Identifier(aside.name)) for aside in mapping.asides
-    ]
     key = [sql.Identifier("t", name) for name in mapping.spec.key]
     return sql.SQL("""\
 CREATE TEMP TABLE {staging} ON COMMIT DROP AS
@@ -38,12 +33,28 @@ CREATE TEMP TABLE {rejected} (
 CREATE TEMP TABLE {echoed} (content text COLLATE "C") ON COMMIT DROP""").format(
         staging=STAGING,
         echoed=ECHOED,
-        values=COMMA.join(values),
+        values=_staged_values(mapping),
         target=mapping.target.identifier,
         held=HELD,
         key=COMMA.join(key),
         rejected=REJECTED,
     )
+
+
+def create_like_staging(mapping: TableMapping, name: sql.Identifier) -> sql.Composed:
+    """A table of that name with staging's columns."""
+    return sql.SQL("CREATE TEMP TABLE {} ON COMMIT DROP AS SELECT {} FROM {} AS t WITH NO DATA").format(
+        name, _staged_values(mapping), mapping.target.identifier
+    )
+
+
+def _staged_values(mapping: TableMapping) -> sql.Composed:
+    values: list[sql.Composable] = [sql.Identifier("t", column.name) for column in mapping.staged]
+    values += [sql.SQL("NULL::text AS {}").format(sql.Identifier(c.raw)) for c in mapping.synced if c.raw]
+    values += [
+        sql.SQL("NULL::{} AS {}").format(sql.SQL(aside.type), sql.Identifier(aside.name)) for aside in mapping.asides
+    ]
+    return COMMA.join(values)
 
 
 def create_ledger() -> sql.Composed:

@@ -107,11 +107,43 @@ WHERE l.table_name = 'jobs' AND l.gone_at IS NULL
 UPDATE powerca_sync.pulled AS l SET
     gone_at = NULL,
     mobile_key = f.key,
-    content_hash = CASE f.verdict WHEN 'there' THEN f.hash ELSE l.content_hash END,
+    content_hash = CASE WHEN f.verdict = 'there' THEN f.hash ELSE l.content_hash END,
     occurrence = f.occurrence
 FROM "pg_temp"."powerca_fates" AS f
 WHERE f.entry = l.id
     AND (l.gone_at IS NOT NULL OR l.mobile_key <> f.key OR (f.verdict = 'there' AND l.content_hash <> f.hash));
+
+-- carry entries over
+WITH image AS MATERIALIZED (
+    SELECT e.id, e.content, row_number() OVER (PARTITION BY e.content ORDER BY e.gone, e.id) AS n
+    FROM (
+        SELECT l."e:id" AS id, l."e:gone" AS gone, ROW("l"."org_id", trim_scale("l"."job_id"), rtrim("l"."name", ' '), "l"."boss", rtrim("l"."secret", ' '))::text COLLATE "C" AS content
+        FROM (
+            SELECT l.id AS "e:id", l.gone_at IS NOT NULL AS "e:gone", ("l".image ->> 'org_id')::int4 AS "org_id", ("l".image ->> 'job_id')::numeric AS "job_id", ("l".image ->> 'name')::text AS "name", ("l".image ->> 'boss')::int4 AS "boss", ("l".image ->> 'secret')::text AS "secret", ("l".image ->> 'source')::bpchar AS "source"
+            FROM powerca_sync.pulled AS l
+            WHERE "l".table_name = 'jobs' AND NOT EXISTS (SELECT FROM "pg_temp"."powerca_fates" AS f WHERE f.entry = "l".id)
+        ) AS l
+    ) AS e
+    WHERE e.content IS NOT NULL
+), phone AS MATERIALIZED (
+    SELECT c."phone:key" AS key, c."phone:occurrence" AS occurrence, ROW("c"."org_id", trim_scale("c"."job_id"), rtrim("c"."name", ' '), "c"."boss", rtrim("c"."secret", ' '))::text COLLATE "C" AS content,
+        row_number() OVER (PARTITION BY ROW("c"."org_id", trim_scale("c"."job_id"), rtrim("c"."name", ' '), "c"."boss", rtrim("c"."secret", ' '))::text COLLATE "C" ORDER BY c."phone:key", c."phone:occurrence") AS n
+    FROM "pg_temp"."powerca_contents" AS c
+    JOIN "pg_temp"."powerca_fates" AS f ON (f.key, f.occurrence) = (c."phone:key", c."phone:occurrence") AND f.verdict = 'new'
+)
+UPDATE "pg_temp"."powerca_fates" AS f SET verdict = 'there', entry = i.id
+FROM phone AS p JOIN image AS i USING (content, n)
+WHERE (f.key, f.occurrence) = (p.key, p.occurrence);
+
+-- count what cannot be told
+WITH image AS MATERIALIZED (
+    SELECT ROW("l"."org_id", trim_scale("l"."job_id"))::text COLLATE "C" AS content
+    FROM (SELECT ("l".image ->> 'org_id')::int4 AS "org_id", ("l".image ->> 'job_id')::numeric AS "job_id", ("l".image ->> 'name')::text AS "name", ("l".image ->> 'boss')::int4 AS "boss", ("l".image ->> 'secret')::text AS "secret", ("l".image ->> 'source')::bpchar AS "source" FROM powerca_sync.pulled AS l WHERE "l".table_name = 'jobs' AND NOT EXISTS (SELECT FROM "pg_temp"."powerca_fates" AS f WHERE f.entry = "l".id) AND "l".gone_at IS NULL) AS l
+)
+SELECT count(*)
+FROM "pg_temp"."powerca_contents" AS c
+JOIN "pg_temp"."powerca_fates" AS f ON (f.key, f.occurrence) = (c."phone:key", c."phone:occurrence") AND f.verdict = 'new'
+WHERE EXISTS (SELECT FROM image AS i WHERE i.content = ROW("c"."org_id", trim_scale("c"."job_id"))::text COLLATE "C");
 
 -- find the copies of entries
 CREATE TEMP TABLE "pg_temp"."powerca_entries" ON COMMIT DROP AS
