@@ -63,8 +63,9 @@ def account(
         conflicting=plan.conflict + ready.edited,
         lookups=ready.lookups,
         notes=run.resolved.notes,
-        warnings=tuple(
-            _warnings(ready, conflicting=plan.conflict + ready.edited, owned=counted.owned if counted else 0)
+        warnings=(
+            *((run.set_aside,) if run.set_aside else ()),
+            *_warnings(ready, conflicting=plan.conflict + ready.edited, owned=counted.owned if counted else 0),
         ),
         remarks=tuple(_remarks(ready, plan)),
         columns=ready.mapping.staged,

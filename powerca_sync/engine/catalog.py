@@ -37,6 +37,8 @@ class Column:
     number: int = 0
     #: What the rows have, as text, that were there when the column was added with a default.
     missing: str | None = None
+    #: Entries of the ledger whose stored text its type cannot hold; known once they have been looked for.
+    unreadable: tuple[int, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -23,6 +23,7 @@ from powerca_sync.engine.conversion import is_compared_as_text
 from powerca_sync.engine.database import Cursor, Question, ask, encoding_of, one_row
 from powerca_sync.engine.failures import is_refusal
 from powerca_sync.engine.mapping import TableMapping
+from powerca_sync.engine.readable import readable
 from powerca_sync.engine.state import TableState
 from powerca_sync.engine.statements import differential as statements
 from powerca_sync.engine.statements.verify import Side
@@ -96,9 +97,9 @@ def find_differences(
     images = doubtful = None
     with reading():
         if has_ledger and one_row(source, statements.has_pulled_rows(), [mapping.spec.desktop])[0]:
-            images = dataclasses.replace(
-                sides.ledger_side(mapping, at_source), summed=sql.SQL("NOT {}").format(waiting[0])
-            )
+            stored = readable(source, mapping.source, mapping.spec.desktop)
+            pulled = sides.ledger_side(dataclasses.replace(mapping, source=stored.table), at_source)
+            images = dataclasses.replace(pulled, summed=sql.SQL("NOT {}").format(waiting[0]))
     if images:
         # A pulled row that somebody has made nobody's is taken over, though its copy does not show it.
         doubtful = sql.SQL("{} IS NULL").format(mapping.owner("t"))

@@ -16,6 +16,7 @@ from powerca_sync.engine.failures import explained
 from powerca_sync.engine.mapping import TableMapping, map_back
 from powerca_sync.engine.office import belongs
 from powerca_sync.engine.phone_identity import Identity, former_identity
+from powerca_sync.engine.readable import pairing_by_rest, readable, renew
 from powerca_sync.engine.staging import read_rows
 from powerca_sync.engine.statements import ledger as ledger_statements
 from powerca_sync.engine.statements import phones as phone_statements
@@ -77,7 +78,8 @@ class Recognition:
         identity = former_identity(last, source, columns)
         self._read_identities(mapping, columns, identity, ours)
         self.target.execute(ledger_statements.judge(mapping.spec.mobile, keyed=identity.key is not None))
-        mapping = dataclasses.replace(mapping, asides=phone_statements.asides(source, columns))
+        stored = readable(self.target, mapping.target, mapping.spec.mobile, sensitive=mapping.spec.sensitive)
+        mapping = dataclasses.replace(mapping, asides=phone_statements.asides(source, columns), target=stored.table)
         if last.has_entries and not identity.is_unchanged:
             self._carry_over(
                 CarryOver(
@@ -98,9 +100,12 @@ class Recognition:
                 self.target.execute(ledger_statements.mark_gone(mapping.spec.mobile))
                 gone = self.target.rowcount
                 self.target.execute(ledger_statements.refresh(keyed=bool(key_form)))
-            self.target.execute(ledger_statements.find_entries(mapping))
+            self.target.execute(ledger_statements.find_entries(pairing_by_rest(mapping, stored)))
             if record:
                 self.target.execute(ledger_statements.complete_images(mapping))
+                renew(self.target, mapping.target, mapping.spec.mobile)
+                if stored.sentence:
+                    self.warn(stored.sentence)
             if self.what.again:
                 self.target.execute(ledger_statements.pull_again())
         else:

@@ -34,6 +34,7 @@ from powerca_sync.engine.mapping import TableMapping, map_table
 from powerca_sync.engine.merge import MergePlan, plan_merge
 from powerca_sync.engine.office import Office, Scope, fitting_there, organisations_there, read_office
 from powerca_sync.engine.plan_checks import check_plan
+from powerca_sync.engine.readable import pairing_by_rest, readable
 from powerca_sync.engine.ready import Counted, Ready
 from powerca_sync.engine.resolve import ResolvedSpec, Route
 from powerca_sync.engine.result import Options, Transfer
@@ -90,6 +91,8 @@ class TableRun:
         self.seconds: dict[str, float] = defaultdict(float)
         #: Seconds that the target took for next to no work.
         self.answered_in = 0.0
+        #: What of the ledger cannot be read any more, in a sentence for people.
+        self.set_aside = ""
 
     def look(self) -> ResolvedSpec:
         """Fix the instant at which the source is read, read its catalog, and resolve the specs."""
@@ -349,6 +352,8 @@ class TableRun:
         pulled = snapshot.has_ledger and isinstance(self.what, TableExtract) and self._has_pulled()
         if not pulled and not mapping.source_has_owner:
             return 0, 0, ()
+        if pulled:
+            mapping = self._readable(mapping)
         entries = extract_statements.of_entries(mapping)
         self.target.execute(staging_statements.create_ledger())
         if pulled:
@@ -357,6 +362,13 @@ class TableRun:
             with contextlib.closing(self._read(extract_statements.copy_out_ledger(entries, where))) as images:
                 stage_rows(self.target, entries, images, into=LEDGER)
         return validation.set_aside_echo(self.target, mapping)
+
+    def _readable(self, mapping: TableMapping) -> TableMapping:
+        """The mapping that leaves out what of the ledger the source cannot hold any more."""
+        with self.reading():
+            stored = readable(self.source, mapping.source, self.spec.desktop, sensitive=self.spec.sensitive)
+        self.set_aside = stored.sentence
+        return pairing_by_rest(dataclasses.replace(mapping, source=stored.table), stored)
 
     def _has_pulled(self) -> bool:
         with self.reading():

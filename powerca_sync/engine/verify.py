@@ -24,6 +24,7 @@ from powerca_sync.engine.context import read_context
 from powerca_sync.engine.database import Connection, Cursor, encoding_of, one_row, timezone_of, transaction
 from powerca_sync.engine.failures import explained
 from powerca_sync.engine.mapping import TableMapping, map_table
+from powerca_sync.engine.readable import readable
 from powerca_sync.engine.result import Options
 from powerca_sync.engine.sql import load
 from powerca_sync.engine.staging import read_rows, stage_rows
@@ -159,6 +160,12 @@ class _Look:
                 "digests that another server makes too. Use a database in UTF8."
             )
         there = End(cursor=self.target, side=sides.target_side(mapping, utf8), name="target")
+        if self.snapshot.has_ledger:
+            with explained(f"verifying table `{mapping.spec.mobile}`: reading the source"):
+                stored = readable(self.source, mapping.source, mapping.spec.desktop, sensitive=spec.sensitive)
+            mapping = dataclasses.replace(mapping, source=stored.table)
+            if stored.sentence:
+                notes.append(stored.sentence)
         changed = changed or sql.SQL("FALSE")
         if moved:
             comparison = self._moved(mapping, there, utf8, quarantined, changed)

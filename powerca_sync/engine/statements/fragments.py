@@ -65,7 +65,13 @@ def from_image(alias: str, column: Column) -> sql.Composed:
         text = sql.SQL("CASE WHEN {}.image ? {} THEN {} ELSE {} END").format(
             sql.Identifier(alias), column.name, text, column.missing
         )
-    if column.base == "regclass":
-        # From text it has a cast of its own, which knows neither `-` nor numbers, as its input does.
-        return sql.SQL("({})::bpchar::{}").format(text, sql.SQL(column.type))
-    return sql.SQL("({})::{}").format(text, sql.SQL(column.type))  # format_type() quotes it
+    # From text, regclass has a cast of its own, which knows neither `-` nor numbers, as its input does.
+    value = sql.SQL("({})::bpchar::{}" if column.base == "regclass" else "({})::{}").format(
+        text,
+        sql.SQL(column.type),  # format_type() quotes it
+    )
+    if column.unreadable:
+        value = sql.SQL("CASE WHEN {}.id <> ALL ({}::bigint[]) THEN {} END").format(
+            sql.Identifier(alias), list(column.unreadable), value
+        )
+    return value
