@@ -52,6 +52,17 @@ def settle(
     return adopted
 
 
+def adopt_by_key(
+    cursor: Cursor, mapping: TableMapping, spec: TableSpec, *, into: sql.Identifier, run_id: str | None
+) -> int:
+    """Adopt staged rows whose key and most of whose content the target has in one row; returns how many.
+
+    For tables whose key both sides give out, where nobody but a person can tell a copy from a number used twice.
+    """
+    cursor.execute(_by_key(mapping, spec, among=sql.SQL("TRUE")))
+    return _adopt(cursor, mapping, into, run_id)
+
+
 def _adopt(cursor: Cursor, mapping: TableMapping, into: sql.Identifier, run_id: str | None) -> int:
     cursor.execute(statements.adopt_pairs(mapping, run_id, into=into))
     return cursor.rowcount
@@ -82,6 +93,10 @@ def _searches(mapping: TableMapping, spec: TableSpec) -> Iterator[sql.Composed]:
         content = partial(statements.content_text, mapping)
         yield statements.find_pairs(mapping, content, among=among, ignored=(), alike=False)
     else:
-        ignored = {*spec.mobile_owned, *primary_key}
-        key = partial(statements.columns_text_or_null, mapping, mapping.spec.key)
-        yield statements.find_pairs(mapping, key, among=among, ignored=ignored, alike=True)
+        yield _by_key(mapping, spec, among=among)
+
+
+def _by_key(mapping: TableMapping, spec: TableSpec, *, among: sql.Composable) -> sql.Composed:
+    ignored = {*spec.mobile_owned, *mapping.source.primary_key}
+    key = partial(statements.columns_text_or_null, mapping, mapping.spec.key)
+    return statements.find_pairs(mapping, key, among=among, ignored=ignored, alike=True)

@@ -149,8 +149,12 @@ class Recognition:
 
     def _carry_over(self, entries: CarryOver) -> None:
         """Find the entries of rows whose identity has another form now."""
-        choice = Choice.PULL if self.what.again else self.what.lookalikes
-        self.refuse_doubtful(entries.carry_out(choice))
+        self.refuse_doubtful(entries.carry_out(self.choice))
+
+    @property
+    def choice(self) -> Choice:
+        """What is done with rows of which the target may have a copy."""
+        return Choice.PULL if self.what.again else self.what.lookalikes
 
     def refuse_doubtful(self, rows: int) -> None:
         """Deal with phone rows of which nothing can tell whether they have been pulled."""

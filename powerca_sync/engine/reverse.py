@@ -27,7 +27,7 @@ from powerca_sync.engine.encoding import document_as_stored, speak_as_stored
 from powerca_sync.engine.extract import Choice, TablePull
 from powerca_sync.engine.failures import explained
 from powerca_sync.engine.insertion import insert_staged, move_sequences
-from powerca_sync.engine.lookalikes import settle
+from powerca_sync.engine.lookalikes import adopt_by_key, settle
 from powerca_sync.engine.recognition import Found, Recognition
 from powerca_sync.engine.result import Conflict, Options, ReverseResult
 from powerca_sync.engine.staging import Staged, stage_rows
@@ -223,7 +223,7 @@ class Pull(Recognition):
             with contextlib.closing(self.read(extract_statements.copy_out(mapping, where))) as rows:
                 staged = stage_rows(self.target, mapping, rows, codec=self.target.connection.info.encoding)
         self.target.execute(lookalike_statements.create_owned())
-        if keys and self.spec.strategy is Strategy.DELETE_INSERT:
+        if keys and (self.spec.strategy is Strategy.DELETE_INSERT or self.choice is Choice.ADOPT):
             owned = dataclasses.replace(mapping, asides=())
             where = lookalike_statements.owned_of_same_keys(mapping, found.columns, keys)
             with contextlib.closing(self.read(extract_statements.copy_out(owned, where))) as rows:
@@ -247,6 +247,8 @@ class Pull(Recognition):
         if by_content or keys:
             self.target.execute(statements.adopt(mapping, None if by_content else keys, self.run_id, into=self.into))
             adopted = self.target.rowcount
+        if self.spec.strategy is Strategy.UPSERT and self.choice is Choice.ADOPT:
+            adopted += adopt_by_key(self.target, mapping, self.spec, into=self.into, run_id=self.run_id)
         for key in keys:
             if self.spec.strategy is Strategy.DELETE_INSERT and set(key) == set(mapping.source.primary_key):
                 # Mobile's primary key is the row's identity: a row that has it may be its copy.
@@ -259,7 +261,7 @@ class Pull(Recognition):
                 self.target,
                 mapping,
                 self.spec,
-                Choice.PULL if self.what.again else self.what.lookalikes,
+                self.choice,
                 first_contact=found.by_content,
                 into=self.into,
                 run_id=self.run_id,
@@ -285,7 +287,10 @@ class Pull(Recognition):
                 "or `--pull-lookalikes` (they are other rows)"
             )
         if conflicts:
-            self.warn(f"{conflicts} phone rows have a key under which the desktop has another row; they wait")
+            self.warn(
+                f"{conflicts} phone rows have a key under which the desktop has another row; they wait. If they are "
+                "the same rows, run `reverse` for this table once with `--adopt-lookalikes`"
+            )
         if found.changed:
             self.warn(f"{found.changed} phone rows were changed after their pull; the desktop keeps what was pulled")
         if found.missing:

@@ -162,3 +162,18 @@ def test_desktop_without_owner_brings_no_doubles_back(pair: Pair) -> None:
     assert pulled(pair.pull(table)) == {"adopted": 5}
     assert fates(pair.sync(table)) == {"echo": 5}
     assert count(pair, "leave") == 5
+
+
+def test_number_used_twice_is_not_adopted(pair: Pair) -> None:
+    requests = spec("requests", "id")
+    pair.both("CREATE TABLE requests (id int PRIMARY KEY, staff_id int, day date, days int, note text, source char(1))")
+    pair.source.execute("""
+        INSERT INTO requests VALUES (1, 1, '2025-11-04', 2, 'left by an earlier engine', NULL),
+            (2, 9, '2025-01-01', 5, 'the office''s own', NULL)""")
+    pair.target.execute("""
+        INSERT INTO requests VALUES (1, 1, '2025-11-04', 2, 'left by an earlier engine, and cut', 'M'),
+            (2, 2, '2025-11-05', 1, 'another person''s', 'M')""")
+    assert pulled(pair.pull(requests)) == {"conflicts": 2}
+    assert pulled(pair.pull(requests, lookalikes=Choice.ADOPT)) == {"adopted": 1, "conflicts": 1}
+    assert pulled(pair.pull(requests)) == {"already_there": 1, "conflicts": 1}
+    assert count(pair, "requests") == 2

@@ -67,11 +67,11 @@ def test_altered_copies_are_held_until_a_choice(office: Pair, spec: TableSpec) -
         (shown,) = result.conflict_samples
         assert (shown.phone["label"], shown.desktop["label"]) == (f"phone {PHONE_ROW}", "phone")
     assert count(office, spec) == ROWS + 1
-    if spec.strategy is Strategy.DELETE_INSERT:
-        assert pulled(office.pull(spec, *others(spec), lookalikes=Choice.ADOPT)) == {"adopted": 1}
-        office.sync(spec, *others(spec))
-        assert office.one(f"SELECT count(*) FROM {spec.mobile}") == ROWS + 1
-        assert count(office, spec) == ROWS + 1
+    assert pulled(office.pull(spec, *others(spec), lookalikes=Choice.ADOPT)) == {"adopted": 1}
+    office.sync(spec, *others(spec))
+    assert office.one(f"SELECT count(*) FROM {spec.mobile}") == ROWS + 1
+    assert count(office, spec) == ROWS + 1
+    assert pulled(office.pull(spec, *others(spec))) == {"already_there": 1}
 
 
 def test_unchanged_office_is_written_no_second_time(office: Pair) -> None:

@@ -10,6 +10,7 @@ from powerca_sync.engine import guards
 from powerca_sync.engine.catalog import Table, read_tables
 from powerca_sync.engine.context import Catalogs, Context
 from powerca_sync.engine.doctor import (
+    altered_rows,
     clocks,
     columns,
     dependents,
@@ -78,6 +79,8 @@ class _Examination:
         self.rights: dict[str, rights.Rights] = {}
         #: By side: names of the tables whose rows can be read.
         self.readable: dict[str, frozenset[str]] = {}
+        #: Whether an earlier engine has brought phone rows to the desktop.
+        self.has_earlier_engine = False
 
     def examine_servers(self, timezone: str | None, encoding: str | None, now: Callable[[], float]) -> None:
         """What answers, by which way."""
@@ -195,7 +198,9 @@ class _Examination:
             self._add(earlier_engine.examine_metadata(self.target, left))
         if (left := self.source.look("the guide's state tables", earlier_engine.read_guide_tables)) is not None:
             has_ledger = self.rights[self.source.name].prepared if self.source.name in self.rights else False
-            self._add(earlier_engine.examine_earlier_engine(self.source, left, has_ledger=has_ledger))
+            found = list(earlier_engine.examine_earlier_engine(self.source, left, has_ledger=has_ledger))
+            self.has_earlier_engine = bool(found)
+            self._add(found)
         self._add()
 
     def examine_contents(self) -> None:
@@ -248,6 +253,8 @@ class _Examination:
             owners.examine_owners(self.target, layout),
             fit.examine_reverse_fit(self.target, layout),
         )
+        if self.has_earlier_engine:
+            self._add(altered_rows.examine_altered(self.source, self.target, layout))
 
     def _readable(self, side: Side, tables: Mapping[str, Table], held: Sequence[locks.Lock]) -> frozenset[str]:
         """Those whose rows we may read, and now. What is said of rights and locks is not said again of each look."""

@@ -9,7 +9,7 @@ from powerca_sync.engine.catalog import Column, Table
 from powerca_sync.engine.conversion import equal
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.statements.fragments import AND, COMMA
-from powerca_sync.tables import DESKTOP, OWNER, PHONE
+from powerca_sync.tables import DESKTOP, OWNER, PHONE, Expression
 
 #: Largest values of the integer types, by name.
 _LIMITS: dict[str, LiteralString] = {
@@ -52,6 +52,64 @@ def is_longer(column: Column, length: int, *, padded: bool) -> sql.Composed:
     if padded:
         text = sql.SQL("rtrim({}, ' ')").format(text)
     return sql.SQL("char_length({}) > {}").format(text, sql.Literal(length))
+
+
+def is_phone_row() -> sql.Composed:
+    """A condition on a row of the desktop: its `source` says that a phone made it."""
+    return has_owner(PHONE)
+
+
+def does_not_return(expression: Expression) -> sql.Composed:
+    """A condition on a row of the desktop: its value is not the one that mobile's gives in the reverse direction."""
+    return sql.SQL("{} IS DISTINCT FROM {}").format(sql.Identifier("t", expression.column), _returning(expression))
+
+
+def restore(table: Table, expression: Expression) -> sql.Composed:
+    """Set a column of the desktop's phone rows to the value that mobile's gives in the reverse direction."""
+    return sql.SQL("UPDATE {} AS t SET {} = {} WHERE {} AND {}").format(
+        table.identifier,
+        sql.Identifier(expression.column),
+        _returning(expression),
+        is_phone_row(),
+        does_not_return(expression),
+    )
+
+
+def _returning(expression: Expression) -> sql.Composed:
+    """The reverse expression over the forward one's value, which stands in place of the column that it names."""
+    name = sql.Identifier(expression.column).as_string()
+    return sql.SQL("({})").format(sql.SQL(expression.reverse.replace(name, f"({expression.forward})")))
+
+
+def widen(table: Table, column: str, type_name: str) -> sql.Composed:
+    """Give a column another type."""
+    return sql.SQL("ALTER TABLE {} ALTER COLUMN {} TYPE {}").format(
+        table.identifier,
+        sql.Identifier(column),
+        sql.SQL(type_name),  # format_type() quotes it
+    )
+
+
+def beginnings(mapping: TableMapping, column: Column, length: int) -> sql.Composed:
+    """The first `length` characters of phones' texts that are longer; without spaces at the end, each once."""
+    return sql.SQL("""\
+SELECT DISTINCT rtrim(left({text}, {length}), ' ')
+FROM {table} AS t
+WHERE {phone} AND {ours} AND {longer}""").format(
+        text=sql.SQL("{}::text").format(sql.Identifier("t", column.name)),
+        length=sql.Literal(length),
+        table=mapping.target.identifier,
+        phone=has_owner(PHONE),
+        ours=not_another_office(mapping),
+        longer=is_longer(column, length, padded=True),
+    )
+
+
+def count_texts(table: Table, column: str) -> sql.Composed:
+    """Count the desktop's phone rows that have one of the texts in the parameter, but for spaces at the end."""
+    return sql.SQL("SELECT count(*) FROM {} AS t WHERE {} AND rtrim({}::text, ' ') = ANY (%s)").format(
+        table.identifier, is_phone_row(), sql.Identifier("t", column)
+    )
 
 
 def exceeds_precision(column: Column, *, digits: int, scale: int) -> sql.Composed:

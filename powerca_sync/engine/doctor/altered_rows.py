@@ -1,0 +1,98 @@
+"""Rows that an earlier engine brought to the desktop and altered on the way, and the statements that repair them.
+
+That engine took clock times through UTC, which put them on the day before, and cut texts to the desktop's column.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from psycopg import sql
+
+from powerca_sync.engine.database import Cursor, one_row
+from powerca_sync.engine.doctor.columns import Layout
+from powerca_sync.engine.doctor.findings import Finding, listed, warning
+from powerca_sync.engine.doctor.side import Side
+from powerca_sync.engine.mapping import SyncedColumn, TableMapping
+from powerca_sync.engine.statements import examination as statements
+from powerca_sync.tables import OWNER, Expression
+
+_TEXTS = ("text", "varchar", "bpchar")
+_LIMITED = ("varchar", "bpchar")
+
+
+def examine_altered(source: Side, target: Side, layout: Layout) -> Iterator[Finding]:
+    """How many phone rows on the desktop differ from what phones entered, and how."""
+    for mapping in layout.mappings.values():
+        if mapping.spec.reverse and mapping.has_owner and mapping.source.column(OWNER):
+            yield from _examine(source, target, mapping)
+
+
+def _examine(source: Side, target: Side, mapping: TableMapping) -> Iterator[Finding]:
+    details: list[str] = []
+    repairs: list[sql.Composed] = []
+    for column, rows in _cut(source, target, mapping):
+        details.append(f"{column.name} cut to {column.source.type} ({rows})")
+        repairs.append(statements.widen(mapping.source, column.name, column.column.type))
+    for expression, rows in _shifted(source, mapping):
+        details.append(f"{expression.column} shifted ({rows})")
+        repairs.append(statements.restore(mapping.source, expression))
+    if details:
+        yield warning(
+            source.name,
+            f"{mapping.spec.mobile}: rows that an earlier engine brought differ from what phones entered: "
+            f"{listed(details)}.",
+            why="A reverse run takes each of them for a look-alike of its phone row, and holds that row until somebody "
+            "chooses.",
+            do="Before the first reverse run, as the table's owner (docs/moving-over.md says how to bring the rest of "
+            "a cut text):",
+            table=mapping.spec.mobile,
+            statements=repairs,
+        )
+
+
+def _shifted(source: Side, mapping: TableMapping) -> Iterator[tuple[Expression, int]]:
+    """Columns whose value is not the one that comes back from mobile, with the number of such rows."""
+    found = [one for one in mapping.spec.expressions if mapping.source.column(one.column)]
+    if not found:
+        return
+
+    def count(cursor: Cursor) -> tuple[int, ...]:
+        conditions = [statements.does_not_return(expression) for expression in found]
+        return one_row(cursor, statements.count_rows(mapping.source, conditions, where=statements.is_phone_row()))
+
+    counts = source.look(f"the phone rows of `{mapping.source.name}`", count, table=mapping.spec.mobile)
+    if counts is not None:
+        yield from ((expression, rows) for expression, rows in zip(found, counts[1:], strict=True) if rows)
+
+
+def _cut(source: Side, target: Side, mapping: TableMapping) -> Iterator[tuple[SyncedColumn, int]]:
+    """Columns in which the desktop has the beginning of a phone's longer text, with the number of such rows."""
+    for column in mapping.synced:
+        taker = column.source
+        if taker.base not in _LIMITED or taker.typmod <= 0 or column.column.base not in _TEXTS:
+            continue
+        texts = target.look(
+            f"the phone rows of `{mapping.target.name}`",
+            partial(_beginnings, mapping, column),
+            table=mapping.spec.mobile,
+        )
+        if not texts:
+            continue
+        rows = source.look(
+            f"the phone rows of `{mapping.source.name}`",
+            partial(_count_texts, mapping, column, texts),
+            table=mapping.spec.mobile,
+        )
+        if rows:
+            yield column, rows
+
+
+def _beginnings(mapping: TableMapping, column: SyncedColumn, cursor: Cursor) -> Sequence[str]:
+    """The texts of phones that the desktop's column would cut, cut."""
+    cursor.execute(statements.beginnings(mapping, column.column, column.source.typmod - 4))
+    return [text for (text,) in cursor.fetchall()]
+
+
+def _count_texts(mapping: TableMapping, column: SyncedColumn, texts: Sequence[str], cursor: Cursor) -> int:
+    rows: int = one_row(cursor, statements.count_texts(mapping.source, column.name), [texts])[0]
+    return rows

@@ -1,0 +1,62 @@
+"""doctor: what an earlier engine left on the desktop, and the statements that repair its rows."""
+
+import pytest
+
+from powerca_sync.engine.doctor import Severity
+from powerca_sync.tables import Expression
+from powerca_sync_tests.engine.clinic import examined
+from powerca_sync_tests.helpers import Pair, delete_insert, pulled
+
+WORK = delete_insert(
+    "work",
+    *("staff_id", "day", "job_id"),
+    expressions=(Expression(column="begun", forward='"begun"::time', reverse='"day" + "begun"'),),
+)
+
+
+@pytest.fixture
+def moved(pair: Pair) -> Pair:
+    """Three rows of phones, of which the earlier engine shifted each and cut one; and one of the office's own."""
+    pair.source.execute("""
+        CREATE TABLE work (staff_id int, day date, job_id int, begun timestamp, note varchar(20), source char(1));
+        CREATE TABLE _reverse_sync_metadata (table_name varchar(100) PRIMARY KEY);
+        INSERT INTO work SELECT n, '2025-11-04', n, '2025-11-03 10:01', left(repeat('visit ', n + 1), 20), 'M'
+        FROM generate_series(1, 3) AS n;
+        INSERT INTO work VALUES (4, '2025-11-04', 4, '2025-11-05 00:10', 'over midnight', 'D')
+    """)
+    pair.target.execute("""
+        CREATE TABLE work (wd_id bigserial PRIMARY KEY, staff_id int, day date, job_id int, begun time, note text,
+            source char(1) DEFAULT 'M');
+        INSERT INTO work (staff_id, day, job_id, begun, note)
+        SELECT n, '2025-11-04', n, '10:01', repeat('visit ', n + 1) FROM generate_series(1, 3) AS n
+    """)
+    return pair
+
+
+def test_altered_rows_are_counted_by_what_was_altered(moved: Pair) -> None:
+    (finding,) = [one for one in examined(moved, WORK) if one.table == "work" and "earlier engine" in one.what]
+    assert finding.severity is Severity.WARNING
+    assert finding.side == "desktop"
+    assert finding.what == (
+        "work: rows that an earlier engine brought differ from what phones entered: "
+        "note cut to character varying(20) (1) and begun shifted (3)."
+    )
+
+
+def test_printed_statements_repair_the_rows(moved: Pair) -> None:
+    (finding,) = [one for one in examined(moved, WORK) if one.table == "work" and "earlier engine" in one.what]
+    assert finding.do.endswith(":")
+    for statement in finding.statements:
+        moved.source.execute(statement)  # type: ignore[call-overload]
+    assert moved.rows("SELECT DISTINCT begun::text FROM work WHERE source = 'M'", moved.source) == [
+        ("2025-11-04 10:01:00",)
+    ]
+    assert moved.one("SELECT begun::text FROM work WHERE source = 'D'", moved.source) == "2025-11-05 00:10:00"
+    moved.source.execute("UPDATE work SET note = repeat('visit ', 4) WHERE staff_id = 3")
+    assert not [one for one in examined(moved, WORK) if one.table == "work" and "earlier engine" in one.what]
+    assert pulled(moved.pull(WORK)) == {"adopted": 3}
+
+
+def test_nothing_is_said_without_an_earlier_engine(moved: Pair) -> None:
+    moved.source.execute("DROP TABLE _reverse_sync_metadata")
+    assert not [one for one in examined(moved, WORK) if "earlier engine" in one.what]
