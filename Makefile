@@ -25,7 +25,7 @@ dev: $(INSTALLED) $(DAGSTER_FOLDER)/dagster.yaml ## Open Dagster's UI with the d
 	fi; \
 	DAGSTER_HOME="$(CURDIR)/$(DAGSTER_FOLDER)"; export DAGSTER_HOME; \
 	echo "Dagster's history and its copy of dagster.yaml are in $(DAGSTER_FOLDER); the warning about that is harmless."; \
-	exec $(BIN)/python -W 'ignore:Function `dev_command`' -m dagster dev
+	exec $(BIN)/python -W 'ignore:Function `dev_command`' -m powerca_sync.web.dev
 
 test: $(INSTALLED) ## Run the tests, on all processors
 	@$(BIN)/python -m pytest -n logical --dist loadfile $(ARGS)

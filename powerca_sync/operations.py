@@ -20,6 +20,8 @@ STATUS_CRON: Final = "POWERCA_STATUS_CRON"
 ALERT_URLS: Final = "POWERCA_ALERT_URLS"
 UI_URL: Final = "POWERCA_UI_URL"
 OFFICE: Final = "POWERCA_OFFICE"
+UI_USER: Final = "POWERCA_UI_USER"
+UI_PASSWORD: Final = "POWERCA_UI_PASSWORD"
 
 #: Every variable that is read here, and what it is if nobody sets it.
 DEFAULTS: Final[Mapping[str, str]] = {
@@ -32,6 +34,8 @@ DEFAULTS: Final[Mapping[str, str]] = {
     ALERT_URLS: "",
     UI_URL: "http://localhost:3000",
     OFFICE: "",
+    UI_USER: "admin",
+    UI_PASSWORD: "",
 }
 
 
@@ -84,6 +88,27 @@ class Alerting:
             ui_url=(values[UI_URL] or DEFAULTS[UI_URL]).rstrip("/"),
             office=values[OFFICE].strip(),
             timezone=Schedules.from_env(environ, env_file=env_file).timezone,
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class WebAccess:
+    """Who may use Dagster's UI, and under which address."""
+
+    #: The address beside those of this machine.
+    ui_url: str = DEFAULTS[UI_URL]
+    user: str = DEFAULTS[UI_USER]
+    #: Without one, nobody is asked to log in.
+    password: str = dataclasses.field(default="", repr=False)
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None, *, env_file: Path | None = Path(".env")) -> "WebAccess":
+        """Read it from `environ` (default: the process's), over that of `env_file` if it exists."""
+        values = _read(environ, env_file)
+        return cls(
+            ui_url=values[UI_URL] or DEFAULTS[UI_URL],
+            user=values[UI_USER] or DEFAULTS[UI_USER],
+            password=values[UI_PASSWORD],
         )
 
 

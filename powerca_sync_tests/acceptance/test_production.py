@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import quote
 from urllib.request import Request, urlopen
 
@@ -81,7 +82,17 @@ def test_the_code_is_given_every_variable_that_the_example_documents() -> None:
     documented = {*re.findall(r"^#?([A-Z_]+)=", example, re.MULTILINE), *operations.DEFAULTS}
     # Of these, the first chooses the service `demo`, and the second is another way to the service `db`.
     documented -= {"POWERCA_DEMO", "DAGSTER_POSTGRES_PORT"}
-    assert documented - set(services()["code"]["environment"]) == set()
+    web = {operations.UI_USER, operations.UI_PASSWORD}
+    assert documented - web - set(services()["code"]["environment"]) == set()
+    assert {*web, operations.UI_URL} - set(services()["webserver"]["environment"]) == set()
+
+
+def test_no_service_starts_a_webserver_without_the_guard() -> None:
+    for name, service in services().items():
+        assert not {"dagster-webserver", "dev"} & set(service.get("command", [])), name
+    for path in ("Makefile", "docs/windows.md"):
+        text = (PROJECT / path).read_text(encoding="utf-8")
+        assert not re.search(r"-m dagster\b|dagster-webserver(\.exe)?\"", text), path
 
 
 def test_the_image_has_what_it_copies_and_is_not_run_as_root() -> None:
@@ -325,10 +336,14 @@ def test_the_demo_comes_up_in_one_container() -> None:
         home = Path(name) / "home"
         home.mkdir()
         (home / "dagster.yaml").write_bytes((PROJECT / "dagster.yaml").read_bytes())
-        processes = Processes(home.parent, environ={}, hosts={}, ports={"3000": free_port()})
+        port = free_port()
+        processes = Processes(home.parent, environ={}, hosts={}, ports={"3000": port})
         try:
             processes.start("demo", folder=home)
             processes.wait_until_healthy("demo")
+            foreign = Request(f"http://127.0.0.1:{port}/", headers={"Origin": "https://evil.example"})
+            with pytest.raises(HTTPError, match="403"):
+                urlopen(foreign, timeout=30)
         finally:
             processes.end_all()
             # A sensor may have started its two servers, which in a container would end with it.
