@@ -25,7 +25,7 @@ def check_foreign_keys(spec: TableSpec, result: ForwardResult) -> dg.AssetCheckR
     missing = {
         f"{rejection.column} without {rejection.parent}": rejection.rows
         for rejection in result.rejections
-        if rejection.reason == "reference"
+        if rejection.reason in ("reference", "circle")
     }
     return dg.AssetCheckResult(
         check_name=FOREIGN_KEYS,

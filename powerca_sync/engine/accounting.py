@@ -20,7 +20,7 @@ def account(
     """
     rejections, samples = rejected
     conflicts = merge.conflicts(run.target, ready.mapping) if plan.conflict else ()
-    quarantined = sum(rejection.rows for rejection in rejections)
+    quarantined = sum(rejection.rows for rejection in rejections if not rejection.landed)
     with run.guarded():
         guards.check_quarantine(
             run.spec,
@@ -54,7 +54,7 @@ def account(
         phone_rows=counted.phones if counted else None,
         phone_rows_written=counted.phones_written if counted else 0,
         mobile_owned=plan.mobile_owned,
-        filtered=sum(rejection.rows for rejection in rejections if rejection.reason == "reference"),
+        filtered=sum(rejection.rows for rejection in rejections if rejection.reason in ("reference", "circle")),
         rows_at_source=ready.rows_at_source,
         rows_at_target=counted.rows if counted else None,
         rejections=rejections,

@@ -57,6 +57,8 @@ class ForeignKey:
     columns: tuple[str, ...]
     parent: tuple[str, str]
     parent_columns: tuple[str, ...]
+    #: Whether the parent refers back to the child: `open`, `closed` if no column on the way back takes NULL, or not.
+    circle: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -186,4 +188,5 @@ def _foreign_key(key: dict[str, object]) -> ForeignKey:
         columns=tuple(key["columns"]),  # type: ignore[arg-type]
         parent=(str(key["parent_schema"]), str(key["parent"])),
         parent_columns=tuple(key["parent_columns"]),  # type: ignore[arg-type]
+        circle=key["circle"] and str(key["circle"]),  # type: ignore[arg-type]
     )

@@ -229,7 +229,7 @@ def _watermark(ready: Ready) -> dict[str, Any]:
 
 def _records(run: TableRun, ready: Ready, result: ForwardResult) -> Iterator[Question]:
     """What stores quarantine, mark and the guide's line about the run."""
-    if result.quarantined or ready.before.quarantined:
+    if result.rejections or ready.before.quarantined:
         yield state.quarantine_record(ready.office, run.spec.mobile)
     yield state.run_record(
         ready.office,

@@ -162,6 +162,17 @@ class TableMapping:
         names = {column.name for column in self.staged}
         return tuple(key for key in self.target.references if names.issuperset(key.columns))
 
+    def deferrable_columns(self) -> tuple[tuple[ForeignKey, Column], ...]:
+        """The target's own foreign keys whose parent refers back, each with a column that may be filled in later."""
+        fixed = {*self.spec.key, self.spec.office}
+        found = []
+        for key in self.enforced_references() if self.spec.key else ():
+            columns = [self.target.required(name) for name in key.columns if name not in fixed]
+            nullable = [column for column in columns if column.nullable]
+            if key.circle and nullable:
+                found.append((key, nullable[0]))
+        return tuple(found)
+
     def stamp(self, name: str) -> bool:
         """Whether the target has that stamp column."""
         column = self.target.column(name) if name in STAMPS else None

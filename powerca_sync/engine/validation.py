@@ -43,7 +43,15 @@ class Rejections:
 
     def __str__(self) -> str:
         """How many, and why."""
-        return f"{self.rows} {'row waits' if self.rows == 1 else 'rows wait'} in quarantine: {self.why}"
+        rows = "row" if self.rows == 1 else "rows"
+        if self.landed:
+            return f"{self.rows} {rows} landed with an empty column, which the next run fills: {self.why}"
+        return f"{self.rows} {rows} {'waits' if self.rows == 1 else 'wait'} in quarantine: {self.why}"
+
+    @property
+    def landed(self) -> bool:
+        """Whether the rows have landed all the same, with an empty column."""
+        return self.reason == "deferred"
 
     @property
     def why(self) -> str:
@@ -75,6 +83,13 @@ def _sentence(reason: str, column: str | None, parent: str | None, *, value: str
     match reason:
         case "reference":
             return f"{named} has no matching {parent}"
+        case "circle":
+            return (
+                f"{named} has no matching {parent}, and the tables refer to each other by columns that must not be "
+                "empty, so that neither row can be first; let one of the columns be NULL at the target"
+            )
+        case "deferred":
+            return f"{named} has no matching {parent} yet, which refers to this table in turn; the column is empty"
         case "not_null":
             return f"{column} is empty, which the target forbids"
         case "null_key":
@@ -162,6 +177,8 @@ def check_rows(cursor: Cursor, mapping: TableMapping) -> tuple[LookupResult, ...
     """Fill the lookups, then send to quarantine what is not fit to be merged."""
     lookups = mapping.spec.lookups
     found = [fill_lookup(cursor, mapping, lookup) for lookup in lookups]
+    for rule, column in rule_statements.deferrable(mapping):
+        cursor.execute(quarantine.defer(mapping, rule, column))
     reject_faulty(cursor, mapping)
     return tuple(
         LookupResult(

@@ -1,5 +1,7 @@
 """Rows that the target refuses one by one: they exchange values under a constraint, or reference each other."""
 
+from collections.abc import Callable
+
 import pytest
 
 from powerca_sync.tables import TableSpec
@@ -150,3 +152,88 @@ def test_reference_to_a_row_of_the_same_run_lands(pair: Pair) -> None:
     pair.sync(PEOPLE)
     pair.source.execute("UPDATE people SET deputy = 3 WHERE id = 1; INSERT INTO people VALUES (3, 'c', 2)")
     assert fates(pair.sync(PEOPLE)) == {"updated": 1, "inserted": 1, "unchanged": 1}
+
+
+TEAMS, STAFF = spec("teams", "team_id"), spec("staff", "staff_id")
+
+
+def make_teams(pair: Pair, *, leader: str = "", team: str = "") -> None:
+    pair.both("""
+        CREATE TABLE teams (team_id int PRIMARY KEY, name text, leader int);
+        CREATE TABLE staff (staff_id int PRIMARY KEY, name text, team int)""")
+    pair.target.execute(f"""
+        ALTER TABLE teams ADD source text, ADD FOREIGN KEY (leader) REFERENCES staff;
+        ALTER TABLE staff ADD source text, ADD FOREIGN KEY (team) REFERENCES teams;
+        {leader}; {team}""")
+    pair.source.execute("""
+        INSERT INTO teams VALUES (1, 'A', 10), (2, 'B', NULL);
+        INSERT INTO staff VALUES (10, 'x', 1), (11, 'y', 1), (12, 'z', 2)""")
+
+
+LEADER_REQUIRED = "ALTER TABLE teams ALTER leader SET NOT NULL"
+TEAM_REQUIRED = "ALTER TABLE staff ALTER team SET NOT NULL"
+
+
+@pytest.mark.parametrize("mode", ["full", "incremental"])
+@pytest.mark.parametrize("make", [spec, delete_insert], ids=["upsert", "delete-insert"])
+def test_tables_that_reference_each_other_land_in_two_steps(
+    pair: Pair, mode: str, make: Callable[..., TableSpec]
+) -> None:
+    teams, staff = make("teams", "team_id"), make("staff", "staff_id")
+    make_teams(pair, team=TEAM_REQUIRED)
+    first = pair.sync(teams, staff, mode=mode)
+    assert fates(first) == {"inserted": 2}
+    assert [str(one) for one in first.rejections] == [
+        "1 row landed with an empty column, which the next run fills: leader has no matching staff yet, which refers "
+        "to this table in turn; the column is empty"
+    ]
+    assert fates(pair.sync(staff, teams, mode=mode)) == {"inserted": 3}
+    assert pair.sync(teams, staff, mode=mode).updated == 1
+    assert pair.rows("SELECT team_id, leader FROM teams ORDER BY 1") == [(1, 10), (2, None)]
+    assert pair.rows("SELECT * FROM powerca_sync.quarantine") == []
+    assert_quiet(pair, teams, staff)
+
+
+def test_deferred_reference_that_never_lands_is_quarantined(pair: Pair) -> None:
+    make_teams(pair, team=TEAM_REQUIRED)
+    pair.source.execute("UPDATE teams SET leader = 99 WHERE team_id = 1")
+    pair.sync(TEAMS, STAFF)
+    result = pair.sync(TEAMS, STAFF)
+    assert fates(result) == {"unchanged": 1, "quarantined": 1, "held": 1}
+    assert str(result.samples[0]) == "leader=99 has no matching staff"
+
+
+def test_circle_of_required_references_is_named(pair: Pair) -> None:
+    make_teams(pair, leader=LEADER_REQUIRED, team=TEAM_REQUIRED)
+    pair.source.execute("DELETE FROM teams WHERE leader IS NULL")
+    result = pair.sync(TEAMS, STAFF)
+    assert fates(result) == {"quarantined": 1}
+    assert str(result.samples[0]) == (
+        "leader=10 has no matching staff, and the tables refer to each other by columns that must not be empty, so "
+        "that neither row can be first; let one of the columns be NULL at the target"
+    )
+
+
+def test_longer_circle_lands_and_dangling_references_do_not(pair: Pair) -> None:
+    pair.both(
+        "CREATE TABLE a (id int PRIMARY KEY, b int); CREATE TABLE b (id int PRIMARY KEY, c int);"
+        "CREATE TABLE c (id int PRIMARY KEY, a int); CREATE TABLE d (id int PRIMARY KEY, a int)"
+    )
+    pair.target.execute("""
+        ALTER TABLE a ADD source text, ADD FOREIGN KEY (b) REFERENCES b;
+        ALTER TABLE b ADD source text, ADD FOREIGN KEY (c) REFERENCES c, ALTER c SET NOT NULL;
+        ALTER TABLE c ADD source text, ADD FOREIGN KEY (a) REFERENCES a, ALTER a SET NOT NULL;
+        ALTER TABLE d ADD source text, ADD FOREIGN KEY (a) REFERENCES a""")
+    pair.source.execute(
+        "INSERT INTO a VALUES (1, 1); INSERT INTO b VALUES (1, 1); INSERT INTO c VALUES (1, 1), (2, 2);"
+        "INSERT INTO d VALUES (1, 1), (2, 2)"
+    )
+    a, b, c, d = (spec(name, "id") for name in "abcd")
+    for table in (a, c, b, a):
+        result = pair.sync(table)
+    assert fates(result) == {"updated": 1}
+    assert pair.rows("SELECT a.id, b.id, c.id FROM a JOIN b ON a.b = b.id JOIN c ON b.c = c.id AND c.a = a.id") == [
+        (1, 1, 1)
+    ]
+    # Nothing refers to d, so that its row is not let through.
+    assert fates(pair.sync(d)) == {"inserted": 1, "quarantined": 1}

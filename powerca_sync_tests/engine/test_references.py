@@ -223,3 +223,22 @@ def test_masters_are_read_in_full_so_that_their_quarantine_is_always_complete(pa
     pair.sync(JOBS)
     assert fates(pair.sync(master, JOBS, mode="incremental")) == {"inserted": 1}
     assert reasons(pair) == []
+
+
+def test_period_reference_is_left_to_the_target(pair: Pair) -> None:
+    pair.both("""
+        CREATE TABLE rates (id int4range, during daterange, rate int);
+        CREATE TABLE uses (id int, rate_id int4range, during daterange)""")
+    pair.target.execute("""
+        ALTER TABLE rates ADD source text, ADD PRIMARY KEY (id, during WITHOUT OVERLAPS);
+        ALTER TABLE uses ADD source text, ADD PRIMARY KEY (id),
+            ADD FOREIGN KEY (rate_id, PERIOD during) REFERENCES rates (id, PERIOD during)""")
+    pair.source.execute("""
+        INSERT INTO rates VALUES ('[1,2)', '[2025-01-01,2025-06-01)', 5), ('[1,2)', '[2025-06-01,2026-01-01)', 6);
+        INSERT INTO uses VALUES (1, '[1,2)', '[2025-02-01,2025-03-01)'), (2, '[1,2)', '[2025-05-01,2025-07-01)'),
+            (3, '[1,2)', '[2027-01-01,2027-02-01)')""")
+    rates, uses = spec("rates", "id", "during"), spec("uses", "id")
+    pair.sync(rates, uses)
+    result = pair.sync(uses, rates)
+    assert fates(result) == {"inserted": 2, "quarantined": 1}
+    assert "violates foreign key constraint" in str(result.samples[0])

@@ -1,5 +1,5 @@
 -- One row for each wanted relation, in the order asked; the facts are NULL where it does not exist.
--- to_jsonb reads a column that older servers do not have: indnullsnotdistinct came with 15, conenforced with 18.
+-- to_jsonb reads a column that older servers do not have: indnullsnotdistinct came with 15, conenforced and conperiod with 18.
 SELECT
     c.oid::bigint AS oid,
     c.relkind::text AS kind,
@@ -76,7 +76,22 @@ SELECT
                 JOIN pg_attribute AS a ON a.attrelid = k.confrelid AND a.attnum = place.attnum
             ),
             'inbound', k.confrelid = ANY (family.oids),
-            'outbound', k.conrelid = c.oid
+            'outbound', k.conrelid = c.oid,
+            'circle', CASE WHEN k.conrelid = c.oid AND k.confrelid <> c.oid THEN (
+                -- Whether the parent refers back, over however many tables, and whether no column on the way takes NULL.
+                WITH RECURSIVE way AS (
+                    SELECT k.confrelid AS oid, true AS closed
+                    UNION
+                    SELECT f.confrelid, w.closed AND NOT EXISTS (
+                        SELECT FROM pg_attribute AS a
+                        WHERE a.attrelid = f.conrelid AND a.attnum = ANY (f.conkey) AND NOT a.attnotnull
+                    )
+                    FROM way AS w
+                    JOIN pg_constraint AS f ON f.conrelid = w.oid AND f.contype = 'f' AND f.conparentid = 0
+                )
+                SELECT CASE WHEN bool_or(w.closed) THEN 'closed' ELSE 'open' END
+                FROM way AS w WHERE w.oid = c.oid HAVING count(*) > 0
+            ) END
         ) ORDER BY k.conname), '[]')
         FROM pg_constraint AS k
         JOIN pg_class AS child ON child.oid = k.conrelid
@@ -86,6 +101,8 @@ SELECT
         -- The copies that a partitioned table keeps for each partition say nothing new.
         WHERE k.contype = 'f' AND k.conparentid = 0 AND (k.conrelid = c.oid OR k.confrelid = ANY (family.oids))
             AND coalesce((to_jsonb(k) ->> 'conenforced')::boolean, true)
+            -- One with PERIOD is satisfied by several parents together, which equality does not find.
+            AND NOT coalesce((to_jsonb(k) ->> 'conperiod')::boolean, false)
     ) AS foreign_keys,
     (
         SELECT coalesce(jsonb_agg(jsonb_build_object(

@@ -22,10 +22,28 @@ def insert_rejected() -> sql.Composed:
 
 def reject_faulty(mapping: TableMapping, rules: Sequence[Rule]) -> sql.Composed:
     """Send every row to quarantine to which a rule applies; the first one is its reason."""
+    return reject(mapping, _faulty(mapping, rules))
+
+
+def defer(mapping: TableMapping, rule: Rule, column: Column) -> sql.Composed:
+    """Empty the column of every staged row to which the rule applies, and make an entry for quarantine of it.
+
+    The row stays in staging; by the entry the next run reads it again.
+    """
+    return _record(
+        mapping,
+        _faulty(mapping, [rule]),
+        taken=sql.SQL("UPDATE {} AS s SET {} = NULL FROM faulty AS f").format(STAGING, sql.Identifier(column.name)),
+        hold=False,
+    )
+
+
+def _faulty(mapping: TableMapping, rules: Sequence[Rule]) -> sql.Composed:
+    """The staged rows to which a rule applies, in the form that `reject` takes."""
     verdict = sql.SQL(" ").join(
         sql.SQL("WHEN {} THEN {}").format(rule.faulty, sql.Literal(n)) for n, rule in enumerate(rules)
     )
-    faulty = sql.SQL("""\
+    return sql.SQL("""\
 SELECT judged.place, rule.reason, rule.column_name,
     (
         SELECT string_agg(judged.image ->> c.name, ', ' ORDER BY c.place)
@@ -49,7 +67,6 @@ JOIN (VALUES {rules}) AS rule (n, reason, column_name, parent) ON rule.n = judge
             for n, rule in enumerate(rules)
         ),
     )
-    return reject(mapping, faulty)
 
 
 def reject(mapping: TableMapping, faulty: sql.Composable) -> sql.Composed:
@@ -57,6 +74,12 @@ def reject(mapping: TableMapping, faulty: sql.Composable) -> sql.Composed:
 
     Their keys are held. Sensitive columns do not go along. The rows affected are those moved.
     """
+    taken = sql.SQL("DELETE FROM {} AS s USING faulty AS f").format(STAGING)
+    return _record(mapping, faulty, taken=taken, hold=True)
+
+
+def _record(mapping: TableMapping, faulty: sql.Composable, *, taken: sql.Composable, hold: bool) -> sql.Composed:
+    """Make an entry of each `faulty` row that the statement `taken` returns, and hold its key if so wanted."""
     by_name = {column.name: column for column in mapping.synced}
     key = (
         sql.SQL("{}, {}::text").format(
@@ -72,9 +95,9 @@ def reject(mapping: TableMapping, faulty: sql.Composable) -> sql.Composed:
     )
     values = [sql.Identifier("s", name) for name in mapping.spec.key]
     held = [sql.Identifier(f"f:key:{n}") for n in range(len(values))]
-    hold: sql.Composable = sql.SQL("")
-    if values:
-        hold = sql.SQL(", hold AS (INSERT INTO {} ({}) SELECT {} FROM gone AS g)").format(
+    held_too: sql.Composable = sql.SQL("")
+    if values and hold:
+        held_too = sql.SQL(", hold AS (INSERT INTO {} ({}) SELECT {} FROM gone AS g)").format(
             HELD, COMMA.join(sql.Identifier(name) for name in mapping.spec.key), COMMA.join(held)
         )
     shown = [column for column in mapping.staged if column.name not in mapping.spec.sensitive]
@@ -82,8 +105,7 @@ def reject(mapping: TableMapping, faulty: sql.Composable) -> sql.Composed:
 WITH faulty AS MATERIALIZED (
 {faulty}
 ), gone AS (
-    DELETE FROM {staging} AS s
-    USING faulty AS f
+    {taken}
     WHERE s.ctid = f.place
     RETURNING f.reason, f.column_name, {value} AS "f:value", f.parent, {message} AS "f:message",
         jsonb_build_object({key}) AS "f:key", {image} AS "f:image"{held}
@@ -91,7 +113,7 @@ WITH faulty AS MATERIALIZED (
 INSERT INTO {rejected} (reason, column_name, value, parent, message, key, image)
 SELECT g.reason, g.column_name, g."f:value", g.parent, g."f:message", g."f:key", g."f:image" FROM gone AS g""").format(
         faulty=faulty,
-        staging=STAGING,
+        taken=taken,
         value=_masked_value(mapping),
         message=_masked_message(mapping),
         key=COMMA.join([*key, *identity]),
@@ -99,7 +121,7 @@ SELECT g.reason, g.column_name, g."f:value", g.parent, g."f:message", g."f:key",
         held=sql.SQL("").join(
             sql.SQL(", {} AS {}").format(value, name) for value, name in zip(values, held, strict=True)
         ),
-        hold=hold,
+        hold=held_too,
         rejected=REJECTED,
     )
 

@@ -28,7 +28,8 @@ from powerca_sync.tables import (
 class Rule:
     """A reason for which a staged row goes to quarantine."""
 
-    #: Short and stable: `reference`, `not_null`, `altered`, `check`, `null_key`, `lookup`, `office`.
+    #: Short and stable: `reference`, `circle`, `deferred`, `not_null`, `altered`, `check`, `null_key`, `lookup`,
+    #: `office`.
     reason: str
     #: Condition over the staged row `s`; true where the row is at fault.
     faulty: sql.Composable
@@ -200,6 +201,23 @@ def _declared(mapping: TableMapping, reference: Reference, place: int) -> Rule:
     return Rule(reason="reference", column=reference.column, parent=reference.parent, faulty=faulty, join=join)
 
 
+def deferrable(mapping: TableMapping) -> list[tuple[Rule, Column]]:
+    """Rules for rows that land with an empty column first: new rows whose parent is missing, and refers back to them.
+
+    Neither the row nor its parent could be the first otherwise.
+    """
+    there = AND.join(
+        sql.SQL("{} = {}").format(sql.Identifier("t", name), sql.Identifier("s", name)) for name in mapping.spec.key
+    )
+    is_new = sql.SQL("NOT EXISTS (SELECT FROM {} AS t WHERE {})").format(mapping.target.identifier, there)
+    found = []
+    for place, (key, column) in enumerate(mapping.deferrable_columns()):
+        rule = _enforced(mapping, key, place)
+        faulty = AND.join([rule.faulty, is_new])
+        found.append((dataclasses.replace(rule, reason="deferred", faulty=faulty), column))
+    return found
+
+
 def _enforced(mapping: TableMapping, key: ForeignKey, place: int) -> Rule:
     """A foreign key of the target: the parent must be there, in whatever office."""
     alias = f"ref:{place}"
@@ -222,8 +240,13 @@ def _enforced(mapping: TableMapping, key: ForeignKey, place: int) -> Rule:
     )
     conditions = [sql.SQL("{} IS NOT NULL").format(column) for column in own]
     conditions.append(sql.SQL("{} IS NULL").format(sql.Identifier(alias, names[0])))
+    is_closed = key.circle == "closed" and not any(mapping.target.required(name).nullable for name in key.columns)
     return Rule(
-        reason="reference", column=", ".join(key.columns), parent=key.parent[1], faulty=AND.join(conditions), join=join
+        reason="circle" if is_closed else "reference",
+        column=", ".join(key.columns),
+        parent=key.parent[1],
+        faulty=AND.join(conditions),
+        join=join,
     )
 
 

@@ -282,8 +282,7 @@ SELECT s.ctid AS place, 'conflict' AS reason, 'org_id, job_id' AS column_name, c
 FROM "pg_temp"."powerca_staging" AS s
 WHERE EXISTS (SELECT FROM "public"."jobs" AS t WHERE "t"."org_id" = "s"."org_id" AND "t"."job_id" = "s"."job_id" AND NOT EXISTS (SELECT FROM "pg_temp"."powerca_entries" AS e WHERE (e.relation, e.place) = ("t".tableoid, "t".ctid)))
 ), gone AS (
-    DELETE FROM "pg_temp"."powerca_staging" AS s
-    USING faulty AS f
+    DELETE FROM "pg_temp"."powerca_staging" AS s USING faulty AS f
     WHERE s.ctid = f.place
     RETURNING f.reason, f.column_name, CASE WHEN string_to_array(f.column_name, ', ') && '{secret}'::text[] THEN '***' ELSE f.value END AS "f:value", f.parent, replace(f.message, coalesce(nullif("s"."secret"::text, ''), '***'), '***') AS "f:message",
         jsonb_build_object('org_id', "s"."org_id"::text, 'job_id', "s"."raw:1"::text) AS "f:key", jsonb_object('{org_id,job_id,name,boss,source}'::text[], ARRAY["s"."org_id"::text, "s"."job_id"::text, "s"."name"::text, "s"."boss"::text, "s"."source"::text]::text[]) AS "f:image", "s"."org_id" AS "f:key:0", "s"."job_id" AS "f:key:1"

@@ -164,8 +164,7 @@ FROM (
 ) AS judged
 JOIN (VALUES (0, 'null_key', 'org_id'::text, NULL::text), (1, 'null_key', 'job_id'::text, NULL::text), (2, 'altered', 'name'::text, NULL::text), (3, 'not_null', 'name'::text, NULL::text), (4, 'check', 'name'::text, 'jobs_name_check'::text), (5, 'reference', 'org_id'::text, 'orgs'::text), (6, 'reference', 'boss'::text, 'jobs'::text), (7, 'office', 'org_id'::text, NULL::text)) AS rule (n, reason, column_name, parent) ON rule.n = judged.rule
 ), gone AS (
-    DELETE FROM "pg_temp"."powerca_staging" AS s
-    USING faulty AS f
+    DELETE FROM "pg_temp"."powerca_staging" AS s USING faulty AS f
     WHERE s.ctid = f.place
     RETURNING f.reason, f.column_name, CASE WHEN string_to_array(f.column_name, ', ') && '{secret}'::text[] THEN '***' ELSE f.value END AS "f:value", f.parent, replace(f.message, coalesce(nullif("s"."secret"::text, ''), '***'), '***') AS "f:message",
         jsonb_build_object('org_id', "s"."org_id"::text, 'job_id', "s"."raw:1"::text) AS "f:key", jsonb_object('{org_id,job_id,name,boss,client}'::text[], ARRAY["s"."org_id"::text, "s"."job_id"::text, "s"."name"::text, "s"."boss"::text, "s"."client"::text]::text[]) AS "f:image", "s"."org_id" AS "f:key:0", "s"."job_id" AS "f:key:1"
@@ -193,8 +192,7 @@ JOIN (
 ) AS counted ON counted.place = s.ctid
 WHERE (counted.copies > 1 AND ("s"."org_id", "s"."job_id") IS NOT NULL) OR EXISTS (SELECT FROM "pg_temp"."powerca_held" AS h WHERE "h"."org_id" = "s"."org_id" AND "h"."job_id" = "s"."job_id")
 ), gone AS (
-    DELETE FROM "pg_temp"."powerca_staging" AS s
-    USING faulty AS f
+    DELETE FROM "pg_temp"."powerca_staging" AS s USING faulty AS f
     WHERE s.ctid = f.place
     RETURNING f.reason, f.column_name, CASE WHEN string_to_array(f.column_name, ', ') && '{secret}'::text[] THEN '***' ELSE f.value END AS "f:value", f.parent, replace(f.message, coalesce(nullif("s"."secret"::text, ''), '***'), '***') AS "f:message",
         jsonb_build_object('org_id', "s"."org_id"::text, 'job_id', "s"."raw:1"::text) AS "f:key", jsonb_object('{org_id,job_id,name,boss,client}'::text[], ARRAY["s"."org_id"::text, "s"."job_id"::text, "s"."name"::text, "s"."boss"::text, "s"."client"::text]::text[]) AS "f:image", "s"."org_id" AS "f:key:0", "s"."job_id" AS "f:key:1"
