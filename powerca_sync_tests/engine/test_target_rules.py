@@ -161,6 +161,16 @@ def test_rows_that_only_their_empty_values_make_alike_are_so_where_the_target_sa
 
 
 @BOTH
+def test_unique_source_may_still_repeat_nulls_that_the_target_forbids(pair: Pair, table: TableSpec) -> None:
+    pair.source.execute("CREATE TABLE items (k int, number int UNIQUE)")
+    pair.target.execute("CREATE TABLE items (k int, number int, source text, UNIQUE NULLS NOT DISTINCT (number))")
+    pair.source.execute("INSERT INTO items VALUES (1, NULL), (2, 5), (3, NULL)")
+    result = pair.sync(table)
+    assert fates(result) == {"inserted": 1, "quarantined": 2}
+    assert {sample.reason for sample in result.samples} == {"duplicate_key"}
+
+
+@BOTH
 def test_what_only_an_index_forbids_is_found_by_trying(pair: Pair, table: TableSpec) -> None:
     make_items(pair, tail="; CREATE UNIQUE INDEX ON items (lower(name)) WHERE name <> ''")
     write_items(pair, "a", "A", "b", "", "")
