@@ -106,6 +106,12 @@ class TableMapping:
         return all(column.name not in computed and tells_apart(column.source, column.column) for column in keys)
 
     @property
+    def computed(self) -> tuple[SyncedColumn, ...]:
+        """The columns that expressions of the spec compute, which may raise for a row."""
+        names = {expression.column for expression in self.spec.expressions}
+        return tuple(column for column in self.synced if column.name in names)
+
+    @property
     def staged(self) -> tuple[Column, ...]:
         """The target columns that staging holds: synced ones and lookups."""
         looked_up = {lookup.column for lookup in self.spec.lookups}

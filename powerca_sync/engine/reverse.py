@@ -28,6 +28,7 @@ from powerca_sync.engine.extract import Choice, TablePull
 from powerca_sync.engine.failures import explained
 from powerca_sync.engine.insertion import insert_staged, move_sequences
 from powerca_sync.engine.lookalikes import adopt_by_key, settle
+from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.recognition import Found, Recognition
 from powerca_sync.engine.result import Conflict, Options, ReverseResult
 from powerca_sync.engine.staging import Staged, stage_rows
@@ -39,6 +40,8 @@ from powerca_sync.engine.statements import plan as plan_statements
 from powerca_sync.engine.statements import pull as statements
 from powerca_sync.engine.statements import quarantine
 from powerca_sync.engine.statements import staging as staging_statements
+from powerca_sync.engine.statements.fragments import STAGING
+from powerca_sync.engine.unreadable import copy_out_unreadable, find_unreadable, refuse_unreadable, without_unreadable
 from powerca_sync.errors import DatabaseUnavailableError
 from powerca_sync.tables import Strategy, TableSpec
 
@@ -220,16 +223,26 @@ class Pull(Recognition):
                 phone_statements.identity(mapping.source, found.columns),
                 keys,
             )
-            with contextlib.closing(self.read(extract_statements.copy_out(mapping, where))) as rows:
-                staged = stage_rows(self.target, mapping, rows, codec=self.target.connection.info.encoding)
+            staged = self._stage_rows(mapping, where)
         self.target.execute(lookalike_statements.create_owned())
         if keys and (self.spec.strategy is Strategy.DELETE_INSERT or self.choice is Choice.ADOPT):
             owned = dataclasses.replace(mapping, asides=())
             where = lookalike_statements.owned_of_same_keys(mapping, found.columns, keys)
-            with contextlib.closing(self.read(extract_statements.copy_out(owned, where))) as rows:
-                codec = self.target.connection.info.encoding
-                stage_rows(self.target, owned, rows, into=lookalike_statements.OWNED, codec=codec)
+            self._stage_rows(owned, where, into=lookalike_statements.OWNED)
         self.target.execute(statements.keep_new())
+        return staged
+
+    def _stage_rows(self, mapping: TableMapping, where: sql.Composable, *, into: sql.Identifier = STAGING) -> Staged:
+        """Bring the source's rows for which `where` holds into a working table."""
+        codec = self.target.connection.info.encoding
+        with self.reading():
+            unreadable = find_unreadable(self.source, mapping, where)
+        copy_out = extract_statements.copy_out(mapping, without_unreadable(mapping, where, unreadable))
+        with contextlib.closing(self.read(copy_out)) as rows:
+            staged = stage_rows(self.target, mapping, rows, into=into, codec=codec)
+        if unreadable and into is STAGING:
+            with contextlib.closing(self.read(copy_out_unreadable(mapping, where, unreadable))) as rows:
+                refuse_unreadable(self.target, mapping, rows, unreadable, staged, codec=codec)
         return staged
 
     def _settle(self, found: Found) -> int:

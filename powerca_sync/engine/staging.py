@@ -146,7 +146,7 @@ def stage_rows(
                         f"one: {_words(mapping, row, reason)}. Nothing was written. Compare the columns of both sides."
                     ) from exc
                 if into is STAGING:
-                    _refuse(cursor, mapping, row, reason, codec)
+                    refuse_row(cursor, mapping, row, _words(mapping, row, reason), codec)
         else:
             staged.accepted += cursor.rowcount
         staged.read += chunk.count
@@ -239,10 +239,8 @@ def _isolate(
             staged.accepted += cursor.rowcount
 
 
-def _refuse(
-    cursor: Cursor, mapping: TableMapping, row: bytes, exc: psycopg.Error | UnicodeEncodeError, codec: str
-) -> None:
-    """Set a row aside with its key, its image and the database's words; its last good version is to be kept."""
+def refuse_row(cursor: Cursor, mapping: TableMapping, row: bytes, words: str, codec: str) -> None:
+    """Quarantine a row of COPY text with its key, its image and the database's words, and hold its key."""
     stored = encoding_of(cursor)
     possible = codec if stored == "SQL_ASCII" else python_codec(stored)
     parsed = (value and _storable(value, possible) for value in parse_row(row))
@@ -255,8 +253,9 @@ def _refuse(
         key[name] = text.rstrip(" ") if text and synced[name].source.base == "bpchar" else text
     key |= {aside.name: values.get(aside.name) for aside in mapping.asides if aside.identifies}
     image = {name: values.get(name) for name in synced if name not in mapping.spec.sensitive}
-    words = _storable(_words(mapping, row, exc), possible)
-    cursor.execute(quarantine.insert_rejected(), [words, Jsonb(key), Jsonb(image)])
+    for name in mapping.spec.sensitive:
+        words = words.replace(values.get(name) or "***", "***")
+    cursor.execute(quarantine.insert_rejected(), [_storable(words, possible), Jsonb(key), Jsonb(image)])
     if not mapping.spec.key:
         return
     fields = dict(zip(staged_names(mapping), row.split(b"\t"), strict=False))

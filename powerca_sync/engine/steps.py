@@ -10,7 +10,7 @@ import itertools
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
 from psycopg import sql
 
@@ -45,6 +45,13 @@ from powerca_sync.engine.statements import mobile_owned as mobile_owned_statemen
 from powerca_sync.engine.statements import plan as plan_statements
 from powerca_sync.engine.statements import staging as staging_statements
 from powerca_sync.engine.statements.fragments import LEDGER, STAGING
+from powerca_sync.engine.unreadable import (
+    Unreadable,
+    copy_out_unreadable,
+    find_unreadable,
+    refuse_unreadable,
+    without_unreadable,
+)
 from powerca_sync.tables import Category, TableSpec
 
 logger = logging.getLogger(__name__)
@@ -188,12 +195,22 @@ class TableRun:
             if differences and may_be_scoped(differences, mapping, before):
                 mapping = dataclasses.replace(mapping, looked_at=differences.at_target)
             where = changes.where if differences is None else differences.at_source
-            with contextlib.closing(self._rows(mapping, where)) as rows:
+            unreadable = self._find_unreadable(mapping, where)
+            with contextlib.closing(self._rows(mapping, without_unreadable(mapping, where, unreadable))) as rows:
                 first = next(rows, None)
-                if first is None and may_be_quiet and changes.mode is Mode.INCREMENTAL and not before.quarantined:
+                if (
+                    first is None
+                    and not unreadable
+                    and may_be_quiet
+                    and changes.mode is Mode.INCREMENTAL
+                    and not before.quarantined
+                ):
                     return self._quiet(ready, None, all_is_read)
                 given = itertools.chain(() if first is None else (first,), rows)
-                staged = self._stage(ready, mapping, given, differences)
+                self._create_staging(mapping)
+                staged = stage_rows(self.target, mapping, given)
+            self._refuse_unreadable(mapping, where, unreadable, staged)
+            self._complete_staging(ready, mapping, staged, differences)
         if changes.mode is Mode.FULL:
             with self.guarded():
                 guards.check_not_emptied(
@@ -318,12 +335,27 @@ class TableRun:
         else:
             yield from self._read(extract_statements.copy_out(mapping, where))
 
-    def _stage(
-        self, ready: Ready, mapping: TableMapping, rows: Iterable[bytes], differences: Differences | None
-    ) -> Staged:
+    def _find_unreadable(self, mapping: TableMapping, where: sql.Composable, *, images: bool = False) -> Unreadable:
+        if isinstance(self.what, TextRows):
+            return {}
+        with self.reading():
+            return find_unreadable(self.source, mapping, where, images=images)
+
+    def _refuse_unreadable(
+        self, mapping: TableMapping, where: sql.Composable, unreadable: Unreadable, staged: Staged
+    ) -> None:
+        if unreadable:
+            with contextlib.closing(self._read(copy_out_unreadable(mapping, where, unreadable))) as rows:
+                refuse_unreadable(self.target, mapping, rows, unreadable, staged)
+
+    def _create_staging(self, mapping: TableMapping) -> None:
         tables = [staging_statements.create_staging(mapping), plan_statements.create_actions()]
         self.target.execute(sql.SQL(";\n").join(tables))
-        staged = stage_rows(self.target, mapping, rows)
+
+    def _complete_staging(
+        self, ready: Ready, mapping: TableMapping, staged: Staged, differences: Differences | None
+    ) -> None:
+        """Count, and stage if need be, the rows that digests have shown to be equal."""
         if differences is not None:
             logger.info("%s: %d of %d rows had to be sent.", self.spec.mobile, staged.read, differences.rows)
             # What is neither sent nor there as the desktop's own came from phones.
@@ -344,7 +376,6 @@ class TableRun:
             ready.changes.mode.value,
             staged.bytes / 1e6,
         )
-        return staged
 
     def _set_aside_echo(
         self, mapping: TableMapping, snapshot: Snapshot, differences: Differences | None
@@ -359,6 +390,7 @@ class TableRun:
         if pulled:
             # Of the images too only those have to come whose rows do.
             where = sql.SQL("TRUE") if differences is None else differences.at_source
+            where = without_unreadable(entries, where, self._find_unreadable(entries, where, images=True))
             with contextlib.closing(self._read(extract_statements.copy_out_ledger(entries, where))) as images:
                 stage_rows(self.target, entries, images, into=LEDGER)
         return validation.set_aside_echo(self.target, mapping)

@@ -32,7 +32,14 @@ from powerca_sync.engine.statements import extract as extract_statements
 from powerca_sync.engine.statements import plan as plan_statements
 from powerca_sync.engine.statements import staging as staging_statements
 from powerca_sync.engine.statements import verify as statements
-from powerca_sync.engine.statements.fragments import LEDGER, STAGING
+from powerca_sync.engine.statements.fragments import LEDGER
+from powerca_sync.engine.unreadable import (
+    Unreadable,
+    copy_out_unreadable,
+    find_unreadable,
+    refuse_unreadable,
+    without_unreadable,
+)
 from powerca_sync.engine.verification import NOTHING, Outcome, Verification
 from powerca_sync.errors import ConfigurationError, DatabaseUnavailableError, SyncError
 from powerca_sync.tables import TableSpec
@@ -205,15 +212,19 @@ class _Look:
         extended = sides.moved(mapping, changed)
         self.target.execute(staging_statements.create_staging(extended))
         # One after the other, because of a row that staging refuses nothing is kept but its key.
-        self._stage(extended, extract_statements.copy_out(extended, sql.SQL("({}) IS NOT TRUE").format(changed)))
+        self._stage(extended, sql.SQL("({}) IS NOT TRUE").format(changed))
         self.target.execute(statements.rejected_keys())
         refused = [key for (key,) in self.target.fetchall()]
-        changed_too = self._stage(extended, extract_statements.copy_out(extended, changed))
+        changed_too = self._stage(extended, changed)
         here = End(cursor=self.target, side=sides.staged_side(extended, utf8, quarantined), name="source")
         ledger = None
         if self.snapshot.has_ledger:
             self.target.execute(staging_statements.create_ledger())
-            self._stage(mapping, extract_statements.copy_out_ledger(mapping, sql.SQL("TRUE")), into=LEDGER)
+            everything = sql.SQL("TRUE")
+            unreadable = self._find_unreadable(mapping, everything, images=True)
+            copy_out = extract_statements.copy_out_ledger(mapping, without_unreadable(mapping, everything, unreadable))
+            with contextlib.closing(self._read(mapping, copy_out)) as rows:
+                stage_rows(self.target, mapping, rows, into=LEDGER)
             ledger = dataclasses.replace(here, side=sides.moved_ledger_side(mapping, utf8))
         unfit = self._unfit(mapping, refused, quarantined, utf8, changed=changed_too)
         return Comparison(extended, here, there, ledger=ledger, quarantined=quarantined, unfit=unfit)
@@ -246,10 +257,20 @@ class _Look:
             keys=frozenset(keys),
         )
 
-    def _stage(self, mapping: TableMapping, copy_out: sql.Composed, *, into: sql.Identifier = STAGING) -> int:
-        """Bring rows into a temporary table; answers how many it refused."""
+    def _stage(self, mapping: TableMapping, where: sql.Composable) -> int:
+        """Bring the source's rows for which `where` holds into staging; returns how many could not be staged."""
+        unreadable = self._find_unreadable(mapping, where)
+        copy_out = extract_statements.copy_out(mapping, without_unreadable(mapping, where, unreadable))
         with contextlib.closing(self._read(mapping, copy_out)) as rows:
-            return stage_rows(self.target, mapping, rows, into=into).refused
+            staged = stage_rows(self.target, mapping, rows)
+        if unreadable:
+            with contextlib.closing(self._read(mapping, copy_out_unreadable(mapping, where, unreadable))) as rows:
+                refuse_unreadable(self.target, mapping, rows, unreadable, staged)
+        return staged.refused
+
+    def _find_unreadable(self, mapping: TableMapping, where: sql.Composable, *, images: bool = False) -> Unreadable:
+        with explained(f"verifying table `{mapping.spec.mobile}`: reading the source"):
+            return find_unreadable(self.source, mapping, where, images=images)
 
     def _read(self, mapping: TableMapping, copy_out: sql.Composed) -> Generator[bytes, None, None]:
         # Around the reading alone: what the source says of a row is not the target's refusal of it.

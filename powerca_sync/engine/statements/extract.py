@@ -7,7 +7,7 @@ from datetime import datetime
 from psycopg import sql
 
 from powerca_sync.engine.mapping import Aside, TableMapping
-from powerca_sync.engine.statements.fragments import from_image
+from powerca_sync.engine.statements.fragments import COMMA, from_image
 from powerca_sync.tables import STAMPS
 
 #: Staging columns of a ledger image: which phone row it is of, when that was made, and the number of the entry.
@@ -78,6 +78,73 @@ COPY (
     FROM {rows} AS s
     WHERE {where}
 ) TO STDOUT""").format(values=sql.SQL(", ").join(values), rows=rows, where=where)
+
+
+def evaluate(mapping: TableMapping, rows: sql.Composable, where: sql.Composable) -> sql.Composed:
+    """Evaluate the spec's expressions over the rows for which `where` holds (alias `s`), and return none of them."""
+    return sql.SQL("SELECT {} FROM {} AS s WHERE {}").format(
+        COMMA.join(sql.SQL("count(({})::text)").format(column.read) for column in mapping.computed), rows, where
+    )
+
+
+def find_unreadable(mapping: TableMapping, rows: sql.Composable, where: sql.Composable, most: int) -> sql.Composed:
+    """Note the rows over which an expression raises, at most one more than `most`, in a setting of the transaction.
+
+    As a JSON array of [`row_hash`, message]. A block, because only PL/pgSQL goes on after an error.
+    """
+    block = sql.SQL("""\
+DECLARE
+    r record;
+    found jsonb := '[]';
+BEGIN
+    FOR r IN SELECT {hash} AS "row:hash", {columns} FROM {rows} AS s WHERE {where} LOOP
+        BEGIN
+            PERFORM {values} FROM (SELECT {fields}) AS s;
+        EXCEPTION WHEN OTHERS THEN
+            found := found || jsonb_build_array(jsonb_build_array(r."row:hash"::text, SQLERRM));
+            EXIT WHEN jsonb_array_length(found) > {most};
+        END;
+    END LOOP;
+    PERFORM set_config({setting}, found::text, true);
+END""").format(
+        hash=row_hash(mapping),
+        columns=COMMA.join(sql.Identifier("s", column.name) for column in mapping.source.columns),
+        rows=rows,
+        where=where,
+        values=COMMA.join(column.read for column in mapping.computed),
+        fields=COMMA.join(
+            sql.SQL("{} AS {}").format(sql.Identifier("r", column.name), sql.Identifier(column.name))
+            for column in mapping.source.columns
+        ),
+        most=most,
+        setting=UNREADABLE,
+    )
+    return sql.SQL("DO {}").format(sql.Literal(block.as_string()))
+
+
+#: The setting in which `find_unreadable` leaves what it finds.
+UNREADABLE = "powerca_sync.unreadable"
+
+
+def row_hash(mapping: TableMapping) -> sql.Composed:
+    """A number by which a row `s` of the source and its exact copies are known."""
+    columns = COMMA.join(sql.Identifier("s", column.name) for column in mapping.source.columns)
+    return sql.SQL("hashtextextended(ROW({})::text, 0)").format(columns)
+
+
+def is_among(mapping: TableMapping, hashes: Sequence[int]) -> sql.Composed:
+    """A condition on the source's row `s`: its `row_hash` is one of these."""
+    return sql.SQL("{} = ANY ({}::bigint[])").format(row_hash(mapping), list(hashes))
+
+
+def without_computed(mapping: TableMapping) -> TableMapping:
+    """The same mapping, with NULL for what the spec's expressions compute."""
+    names = {column.name for column in mapping.computed}
+    synced = (
+        dataclasses.replace(column, read=sql.SQL("NULL")) if column.name in names else column
+        for column in mapping.synced
+    )
+    return dataclasses.replace(mapping, synced=tuple(synced))
 
 
 def changed_since_xid(xid: int) -> sql.Composed:
