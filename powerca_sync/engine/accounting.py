@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from powerca_sync.engine import guards, merge
+from powerca_sync.engine import guards, large_objects, merge
 from powerca_sync.engine.merge import MergePlan, MergeResult
 from powerca_sync.engine.ready import Counted, Ready
 from powerca_sync.engine.result import ForwardResult
@@ -95,6 +95,8 @@ def _remarks(ready: Ready, plan: MergePlan) -> Iterator[str]:
 def _warnings(ready: Ready, *, conflicting: int, owned: int) -> Iterator[str]:
     if ready.complete and not ready.staged.read and owned:
         yield f"`{ready.mapping.spec.desktop}` has no rows at the source; nothing was deleted at the target"
+    if ready.large_objects:
+        yield large_objects.sentence(ready.large_objects)
     for lookup in ready.lookups:
         if lookup.missed:
             yield f"{lookup.missed} rows found no `{lookup.column}` in `{lookup.table}`; it is empty there"

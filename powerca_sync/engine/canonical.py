@@ -21,6 +21,8 @@ _FLOATS = frozenset({"float4", "float8"})
 _NUMBERS = _INTEGERS | _FLOATS | {"numeric", "money"}
 _TEXT = frozenset({"text", "varchar", "bpchar", "name"})
 _MOMENTS = frozenset({"date", "timestamp", "timestamptz"})
+#: One of six bytes is one of eight, too.
+_ADDRESSES = {"macaddr", "macaddr8"}
 #: Types whose text has no control characters.
 _PLAIN = _NUMBERS | _MOMENTS | {"bool", "time", "uuid"}
 #: Encodings of one byte a character: PostgreSQL and Python read each of their bytes alike.
@@ -83,6 +85,8 @@ def _text(value: sql.Composable, own: Column, other: Column) -> sql.Composable:
         return sql.SQL("abbrev({})").format(value)
     if own.base == "json" and other.base == "jsonb":
         return sql.SQL("{}::jsonb::text").format(value)
+    if {own.base, other.base} == _ADDRESSES:
+        return sql.SQL("{}::macaddr8::text").format(value)
     if own.base == "xml":
         # As COPY has it; the cast keeps a declaration (`<?xml version="1.0"?>`) that does not travel.
         return sql.SQL("CASE WHEN {value} IS NOT NULL THEN format('%s', {value}) END").format(value=value)

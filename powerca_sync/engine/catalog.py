@@ -39,6 +39,8 @@ class Column:
     missing: str | None = None
     #: Entries of the ledger whose stored text its type cannot hold; known once they have been looked for.
     unreadable: tuple[int, ...] = ()
+    #: Of an enum, or of an array of one; a label may be renamed without touching the rows.
+    labels: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -165,7 +167,7 @@ def answered_tables(names: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> di
             name=table,
             oid=oid,
             kind=kind,
-            columns=tuple(Column(**column) for column in columns),
+            columns=tuple(_column(**column) for column in columns),
             has_children=has_children,
             primary_key=next((tuple(key["columns"]) for key in unique_keys if key["primary"]), ()),
             unique_keys=tuple(
@@ -180,6 +182,10 @@ def answered_tables(names: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> di
             rules=tuple(RewriteRule(**rule) for rule in rules),
         )
     return found
+
+
+def _column(*, labels: Sequence[str] = (), **facts: Any) -> Column:
+    return Column(labels=tuple(labels), **facts)
 
 
 def _foreign_key(key: dict[str, object]) -> ForeignKey:

@@ -170,6 +170,11 @@ def is_compared_as_text(column: Column) -> bool:
     return column.base in _EXACT | _TEXT | {"numeric"}
 
 
+def has_one_value(column: Column) -> bool:
+    """Whether equal values of the column are the same to people, however they are written."""
+    return column.base in _EXACT | {"numeric"}
+
+
 def comparable(value: sql.Composable, column: Column) -> sql.Composable:
     """An expression over `value` whose equality is equality of the text form in collation "C", as cheap as it can be.
 

@@ -205,7 +205,10 @@ def _why_full(mapping: TableMapping, requested: Mode, state: TableState, snapsho
     if mark is None:
         return "there was no complete run before"
     if state.fingerprint != mapping.fingerprint:
-        return "the columns, or what the spec does with them, are not what they were at the last run"
+        return (
+            "the columns, their labels, what the spec does with them, the time zone or the declared encoding are not "
+            "what they were at the last run"
+        )
     if any(mark[name] != value for name, value in snapshot.mark(mapping).items() if name in _IDENTITY):
         return "the source is not the database that it was at the last run"
     xmin, lsn = int(mark["xmin"]), int(mark["lsn"])

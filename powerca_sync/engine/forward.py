@@ -72,6 +72,7 @@ def sync_forward(
         with explained(doing):
             with explained(f"{doing}: reading the source"):
                 timezone = options.timezone or timezone_of(source)
+                options = dataclasses.replace(options, timezone=timezone)
             prepared = False
             while True:
                 try:

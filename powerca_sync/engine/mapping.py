@@ -8,7 +8,7 @@ from typing import LiteralString
 from psycopg import sql
 
 from powerca_sync.engine.catalog import PARTITIONED, PLAIN, Column, ForeignKey, Table
-from powerca_sync.engine.conversion import Conversion, comparable, conversion, tells_apart
+from powerca_sync.engine.conversion import Conversion, comparable, conversion, has_one_value, tells_apart
 from powerca_sync.engine.fitness import check_columns, check_equality, check_names, check_stamps
 from powerca_sync.engine.office import Scope
 from powerca_sync.engine.resolve import unreadable_columns
@@ -69,6 +69,8 @@ class TableMapping:
     #: Source columns that stay behind because the target has no such column.
     ignored: tuple[str, ...] = ()
     asides: tuple[Aside, ...] = ()
+    #: What else gives the source's values their meaning: the time zone and the encoding in which they are read.
+    reading: tuple[str | None, ...] = ()
     #: A condition on the target's row `t`: which of them a merge looks at, the others being known to be as they should.
     looked_at: sql.Composable = dataclasses.field(default_factory=lambda: sql.SQL("TRUE"))
 
@@ -123,8 +125,9 @@ class TableMapping:
         """The columns by which rows are compared: never stamps, nor what the phones own."""
         left_out = {*STAMPS, *self.spec.mobile_owned}
         if self.spec.strategy is Strategy.UPSERT:
-            # Equal already, because they pair the rows; comparing their text would see 5 and 5.00 as a change.
-            left_out |= set(self.spec.key)
+            # Equal already, because they pair the rows; comparing their text would see 5 and 5.00 as a change. Other
+            # types have equal keys that are two values to people: `a` and `A` of citext, 1 day and 24 hours.
+            left_out |= {column.name for column in self.key if has_one_value(column)}
         return tuple(column for column in self.staged if column.name not in left_out)
 
     @property
@@ -140,6 +143,8 @@ class TableMapping:
             [(lookup.column, lookup.table, lookup.match, lookup.answer) for lookup in self.spec.lookups],
             # PostgreSQL adds a column with a default without touching the rows.
             [(column.name, column.number) for column in self.source.columns],
+            [(column.name, column.labels) for one in (self.source, self.target) for column in one.columns],
+            self.reading,
         ]
         return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 

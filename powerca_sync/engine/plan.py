@@ -116,6 +116,7 @@ def plan_forward(
     plans: tuple[TablePlan, ...] = ()
     with explained("planning the run"):
         timezone = options.timezone or timezone_of(source)
+        options = dataclasses.replace(options, timezone=timezone)
         with transaction(target, timezone=timezone, timeouts=options.timeouts, stable=True) as target_cursor:
             with transaction(source, timezone=timezone, timeouts=options.timeouts, snapshot=True) as source_cursor:
                 plans = tuple(_Planner(wanted, source_cursor, target_cursor, in_order(specs), options).plans())

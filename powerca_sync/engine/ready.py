@@ -48,6 +48,8 @@ class Ready:
     owned_digest: str | None = None
     #: Whether staging has each row of the change set, rather than those that digests found to differ.
     all_staged: bool = False
+    #: Columns of the source that hold numbers of large objects.
+    large_objects: tuple[str, ...] = ()
     #: Whether there is nothing to merge, and no staging; and the target's rows, where that was seen by counting them.
     quiet: bool = False
     counted: Counted | None = None

@@ -27,6 +27,7 @@ from powerca_sync.engine.encoding import document_as_stored, speak_as_stored
 from powerca_sync.engine.extract import Choice, TablePull
 from powerca_sync.engine.failures import explained
 from powerca_sync.engine.insertion import insert_staged, move_sequences
+from powerca_sync.engine.large_objects import find_large_objects, sentence
 from powerca_sync.engine.lookalikes import adopt_by_key, settle
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.recognition import Found, Recognition
@@ -162,6 +163,10 @@ class Pull(Recognition):
         """Leave in staging what is to be inserted; answers what was found, staged, and how many rows were adopted."""
         with self._phase("look"):
             found = self.look()
+            with self.reading():
+                names = find_large_objects(self.source, found.mapping)
+            if names:
+                self.warn(sentence(names))
         with self._phase("stage"):
             staged = self._stage(found)
             with self.reading():

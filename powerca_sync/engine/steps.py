@@ -30,6 +30,7 @@ from powerca_sync.engine.extract import (
     read_snapshot,
 )
 from powerca_sync.engine.failures import explained
+from powerca_sync.engine.large_objects import find_large_objects
 from powerca_sync.engine.mapping import TableMapping, map_table
 from powerca_sync.engine.merge import MergePlan, plan_merge
 from powerca_sync.engine.office import Office, Scope, fitting_there, organisations_there, read_office
@@ -86,7 +87,7 @@ class TableRun:
         options: Options,
         tables: Mapping[str, Table],
     ) -> None:
-        """`specs` are the declared ones; `tables` are the target's, those of `tables_needed`."""
+        """`specs` are the declared ones; `options` name the time zone; `tables` are the target's (`tables_needed`)."""
         self.what = what
         self.spec = guards.with_limits(what.spec, options.limits)
         self.source = source
@@ -184,6 +185,7 @@ class TableRun:
             before=before,
             changes=changes,
             owned_digest=owned_digest,
+            large_objects=self._find_large_objects(mapping),
         )
         with self.phase("compare"):
             differences = self._differences(ready, standing=may_be_quiet)
@@ -284,7 +286,7 @@ class TableRun:
         mapping = map_table(self.spec, sources=self.catalogs.sources, scope=self.scope(office))
         if mapping.ignored:
             logger.info("%s: columns only at the source stay behind: %s.", self.spec.mobile, ", ".join(mapping.ignored))
-        return mapping
+        return dataclasses.replace(mapping, reading=(self.options.timezone, self.options.encoding))
 
     def _change_set(self, mapping: TableMapping, before: state.TableState, snapshot: Snapshot) -> ChangeSet:
         if isinstance(self.what, TextRows):
@@ -294,6 +296,12 @@ class TableRun:
             mark = "" if self.spec.category is Category.MASTERS else "[WARN] "
             logger.info("%s%s ran in full: %s.", mark, self.spec.mobile, changes.reason)
         return changes
+
+    def _find_large_objects(self, mapping: TableMapping) -> tuple[str, ...]:
+        if isinstance(self.what, TextRows):
+            return ()
+        with self.reading():
+            return find_large_objects(self.source, mapping)
 
     def _owned_digest(self, mapping: TableMapping, before: state.TableState, changes: ChangeSet) -> str | None:
         """The digest of the mobile-owned columns at the source; an incremental run keeps that of the last full run."""

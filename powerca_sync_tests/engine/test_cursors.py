@@ -1,5 +1,6 @@
 """What an incremental run reads: what changed since the last run's snapshot, by row version."""
 
+import dataclasses
 from collections.abc import Iterator
 
 import pytest
@@ -9,7 +10,7 @@ from powerca_sync.engine.database import connect
 from powerca_sync.engine.extract import Mode
 from powerca_sync.errors import SyncError
 from powerca_sync.tables import Category, Lookup
-from powerca_sync_tests.helpers import Pair, delete_insert, fates, spec
+from powerca_sync_tests.helpers import QUICK, Pair, delete_insert, fates, spec
 
 DIARY = spec("diary", "id")
 
@@ -151,6 +152,29 @@ def test_a_changed_spec_is_read_in_full(diary: Pair) -> None:
     result = diary.sync(spec("diary", "id", mobile_owned=frozenset({"note"})), mode="incremental")
     assert (result.mode_effective, result.mode_reason.split(",")[0]) == (Mode.FULL, "the columns")
     assert diary.sync(spec("diary", "id", "note"), mode="incremental").mode_effective is Mode.FULL
+
+
+def test_other_time_zone_is_read_in_full(pair: Pair) -> None:
+    pair.source.execute("CREATE TABLE diary (id int, at timestamp); INSERT INTO diary VALUES (1, '2025-06-01 10:00')")
+    pair.target.execute("CREATE TABLE diary (id int PRIMARY KEY, at timestamptz)")
+    for zone, hour in (("Asia/Kolkata", 4), ("Europe/Berlin", 8)):
+        result = pair.sync(DIARY, mode="incremental", options=dataclasses.replace(QUICK, timezone=zone))
+        assert result.mode_effective is Mode.FULL
+        assert pair.one("SELECT extract(hour FROM at AT TIME ZONE 'UTC') FROM diary") == hour
+
+
+def test_renamed_label_is_read_in_full(pair: Pair) -> None:
+    pair.both(
+        "CREATE TYPE mood AS ENUM ('glad', 'sad'); CREATE TABLE diary (id int PRIMARY KEY, now mood, past mood[])"
+    )
+    pair.source.execute("INSERT INTO diary VALUES (1, 'glad', '{glad,sad}')")
+    pair.sync(DIARY)
+    pair.source.execute("ALTER TYPE mood RENAME VALUE 'glad' TO 'happy'")
+    pair.target.execute("ALTER TYPE mood RENAME VALUE 'glad' TO 'content'; ALTER TYPE mood ADD VALUE 'happy'")
+    result = pair.sync(DIARY, mode="incremental")
+    assert (result.mode_effective, fates(result)) == (Mode.FULL, {"updated": 1})
+    assert pair.rows("SELECT now::text, past::text FROM diary") == [("happy", "{happy,sad}")]
+    assert pair.sync(DIARY, mode="incremental").mode_effective is Mode.INCREMENTAL
 
 
 @pytest.mark.parametrize(

@@ -246,3 +246,12 @@ def test_a_large_table_takes_seconds(office: Pair) -> None:
     began = time.monotonic()
     assert troubles(examined(office)) == []
     assert time.monotonic() - began < 15, "looking for each row's client anew takes minutes"
+
+
+def test_columns_with_numbers_of_large_objects_are_named(office: Pair) -> None:
+    office.both("ALTER TABLE clients ADD scan oid, ADD number oid")
+    office.source.execute("UPDATE clients SET number = 1, scan = lo_from_bytea(0, 'abc') WHERE client_id = 1")
+    finding = the_trouble(office)
+    assert (finding.severity, finding.side, finding.table) == (Severity.WARNING, "desktop", "clients")
+    assert finding.what == "clients: scan holds numbers of large objects, whose content lies outside the table."
+    office.source.execute("SELECT lo_unlink(scan) FROM clients WHERE client_id = 1")

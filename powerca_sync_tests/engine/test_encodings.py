@@ -1,5 +1,6 @@
 """Desktops in old encodings: exact where the bytes are possible; a row with impossible ones waits alone."""
 
+import dataclasses
 from collections.abc import Callable, Iterator
 
 import psycopg
@@ -157,3 +158,14 @@ def test_a_row_with_impossible_bytes_has_the_table_compared_at_the_target(encode
     assert found.outcome is not None
     assert found.outcome.known == {Known.QUARANTINED: 1}
     assert "WIN1252" in found.moved
+
+
+def test_corrected_encoding_is_read_in_full(encoded: Callable[[str], Pair]) -> None:
+    pair = encoded("SQL_ASCII")
+    make_notes(pair, "caf\xe9".encode(), b"plain", b"caf\xe9")
+    wrong, right = (dataclasses.replace(QUICK, encoding=name) for name in ("WIN1252", "UTF8"))
+    assert pair.sync(NOTES, mode="incremental", options=wrong).inserted == 3
+    assert fates(pair.sync(NOTES, mode="incremental", options=right)) == {
+        **{"updated": 1, "unchanged": 1, "quarantined": 1, "held": 1}
+    }
+    assert pair.one("SELECT note FROM notes WHERE id = 1") == "caf\xe9"

@@ -200,3 +200,17 @@ def test_a_second_run_writes_nothing(shared_pair: Pair, outcomes: dict[int, str]
     refused = sum(text in (ALTERED, REFUSED) for text in outcomes.values())
     again = fates(shared_pair.sync(EVERYTHING, options=OPTIONS))
     assert again == {"unchanged": len(CASES) - refused, "quarantined": refused}
+
+
+def test_runs_warn_of_large_objects(pair: Pair) -> None:
+    pair.both("CREATE TABLE docs (id int PRIMARY KEY, scan oid, source text)")
+    docs = spec("docs", "id")
+    pair.source.execute("INSERT INTO docs VALUES (1, lo_from_bytea(0, 'abc'), NULL)")
+    pair.target.execute("INSERT INTO docs VALUES (2, lo_from_bytea(0, 'abc'), 'M')")
+    for result in (pair.sync(docs), pair.pull(docs)):
+        assert [warning.partition(";")[0] for warning in result.warnings] == [
+            "`scan`: the numbers of large objects travel, their content does not"
+        ]
+    for connection in (pair.source, pair.target):
+        connection.execute("SELECT lo_unlink(oid) FROM pg_largeobject_metadata")
+    assert pair.sync(docs).warnings == ()

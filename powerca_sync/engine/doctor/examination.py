@@ -238,6 +238,7 @@ class _Examination:
             fine(self.source.name, "Each row of the desktop fits mobile's columns.") if complete else None,
             fit.examine_types(layout, version),
             fit.examine_forward_fit(self.source, layout),
+            fit.examine_large_objects(self.source, layout),
         )
         self._theme(
             fine(self.source.name, "Keys are whole and unique, and what rows of the desktop name is there.")
@@ -252,6 +253,7 @@ class _Examination:
             else None,
             owners.examine_owners(self.target, layout),
             fit.examine_reverse_fit(self.target, layout),
+            fit.examine_large_objects(self.target, layout),
         )
         if self.has_earlier_engine:
             self._add(altered_rows.examine_altered(self.source, self.target, layout))

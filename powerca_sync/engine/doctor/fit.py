@@ -5,6 +5,7 @@ What cannot be told from the values (a CHECK, a trigger's refusal) shows at the 
 
 import dataclasses
 from collections.abc import Iterator
+from functools import partial
 
 from psycopg import sql
 
@@ -13,6 +14,7 @@ from powerca_sync.engine.database import Cursor, one_row
 from powerca_sync.engine.doctor.columns import Layout
 from powerca_sync.engine.doctor.findings import Finding, Severity, by_share, counted, listed
 from powerca_sync.engine.doctor.side import Side
+from powerca_sync.engine.large_objects import find_large_objects
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.statements import examination as statements
 from powerca_sync.tables import OWNER, PHONE, STAMPS, Strategy
@@ -51,6 +53,24 @@ def examine_reverse_fit(side: Side, layout: Layout) -> Iterator[Finding]:
             phone = sql.SQL("{} AND {}").format(statements.has_owner(PHONE), statements.not_another_office(mapping))
             obstacles = [found for column in mapping.synced for found in _reverse_obstacles(side, mapping, column.name)]
             yield from _measure(side, mapping, mapping.target, obstacles, phone, other="desktop")
+
+
+def examine_large_objects(side: Side, layout: Layout) -> Iterator[Finding]:
+    """Columns that hold numbers of large objects."""
+    for mapping in layout.mappings.values():
+        if side.name == "mobile" and not mapping.spec.reverse:
+            continue
+        look = partial(find_large_objects, mapping=mapping, at_target=side.name == "mobile")
+        table = mapping.spec.mobile
+        for name in side.look(f"the large objects of `{table}`", look, table=table) or ():
+            yield Finding(
+                severity=Severity.WARNING,
+                side=side.name,
+                table=table,
+                what=f"{table}: {name} holds numbers of large objects, whose content lies outside the table.",
+                why="Only the numbers travel, which mean nothing on the other side.",
+                do="Keep documents in a column of type bytea, or put the column into `skip` of the table's spec.",
+            )
 
 
 def _forward_obstacles(side: Side, mapping: TableMapping, name: str) -> Iterator[Obstacle]:

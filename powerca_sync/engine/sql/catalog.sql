@@ -17,7 +17,12 @@ SELECT
             'identity', nullif(a.attidentity, ''),
             'generated', nullif(a.attgenerated <> '', false),
             'number', a.attnum,
-            'missing', CASE WHEN a.atthasmissing THEN (a.attmissingval::text::text[])[1] END
+            'missing', CASE WHEN a.atthasmissing THEN (a.attmissingval::text::text[])[1] END,
+            'labels', (
+                SELECT jsonb_agg(e.enumlabel ORDER BY e.enumsortorder)
+                FROM pg_enum AS e
+                WHERE e.enumtypid IN (base.oid, base.element)
+            )
         )) ORDER BY a.attnum), '[]')
         FROM pg_attribute AS a
         CROSS JOIN LATERAL (
@@ -39,7 +44,8 @@ SELECT
             SELECT
                 CASE WHEN typnamespace = 'pg_catalog'::regnamespace THEN typname
                     ELSE typnamespace::regnamespace::text || '.' || typname END AS name,
-                typmod, typcategory AS category, not_null
+                typmod, typcategory AS category, not_null, oid,
+                (SELECT t.typelem FROM pg_type AS t WHERE t.oid = chain.oid) AS element
             FROM chain
             WHERE typtype <> 'd'
         ) AS base

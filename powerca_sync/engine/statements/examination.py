@@ -245,3 +245,11 @@ FROM (
 def highest(table: Table, column: str) -> sql.Composed:
     """The highest value of a column of numbers."""
     return sql.SQL("SELECT max({})::numeric FROM {}").format(sql.Identifier(column), table.identifier)
+
+
+def has_large_object(table: Table, column: str) -> sql.Composed:
+    """Whether some row of the table has the number of a large object in that column."""
+    return sql.SQL("""\
+SELECT EXISTS (SELECT FROM {table} AS t JOIN pg_largeobject_metadata AS l ON l.oid = {column})""").format(
+        table=table.identifier, column=sql.Identifier("t", column)
+    )
