@@ -164,7 +164,11 @@ def plan(direction: str, mode: str | None, tables: tuple[str, ...], as_json: boo
 
 
 @main.command()
-@click.option("--accept-source", is_flag=True, help="Take the place of another desktop that has these organisations.")
+@click.option(
+    "--accept-source",
+    is_flag=True,
+    help="Take the place of another desktop that has these organisations; also for a copy, or after a restore.",
+)
 @json_option
 def init(accept_source: bool, as_json: bool) -> None:
     """Prepare mobile for this desktop; does nothing where that has been done."""

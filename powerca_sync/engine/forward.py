@@ -16,7 +16,7 @@ from typing import Any
 
 import psycopg
 
-from powerca_sync.engine import state
+from powerca_sync.engine import lineage, state
 from powerca_sync.engine.accounting import account, nothing_to_sync
 from powerca_sync.engine.actions import OvertakenError
 from powerca_sync.engine.catalog import answered_tables, asked_tables
@@ -27,13 +27,13 @@ from powerca_sync.engine.database import (
     answers,
     ask,
     ask_in_savepoint,
-    timezone_of,
     transaction,
 )
 from powerca_sync.engine.differential import NarrowScopeError
-from powerca_sync.engine.extract import TableExtract, TextRows, read_snapshot
+from powerca_sync.engine.extract import TableExtract, TextRows, read_identity, read_snapshot
 from powerca_sync.engine.failures import explained
 from powerca_sync.engine.landed import check_landed
+from powerca_sync.engine.lineage import RecordedRun
 from powerca_sync.engine.merge import MergePlan, MergeResult, apply_merge
 from powerca_sync.engine.ready import Counted, Ready
 from powerca_sync.engine.refusals import SwallowedError
@@ -71,12 +71,15 @@ def sync_forward(
     try:
         with explained(doing):
             with explained(f"{doing}: reading the source"):
-                timezone = options.timezone or timezone_of(source)
-                options = dataclasses.replace(options, timezone=timezone)
+                identity, zone = read_identity(source)
+            timezone = options.timezone or zone
+            options = dataclasses.replace(options, timezone=timezone)
             prepared = False
             while True:
                 try:
-                    result = _in_one_transaction(what, source, target, specs, options, timezone, prepared=prepared)
+                    result = _in_one_transaction(
+                        what, source, target, specs, options, identity, timezone, prepared=prepared
+                    )
                 except NarrowScopeError:
                     options = dataclasses.replace(options, transfer=Transfer.EVERYTHING)
                 else:
@@ -114,6 +117,7 @@ def _in_one_transaction(
     target: Connection,
     specs: Sequence[TableSpec],
     options: Options,
+    identity: str,
     timezone: str,
     *,
     prepared: bool,
@@ -121,22 +125,35 @@ def _in_one_transaction(
     """Returns None where the target has yet to be prepared, unless that was tried; nothing was done then."""
     name = what.spec.mobile
     wanted = tables_needed(what.spec, specs)
-    first = (state.try_lock(name), state.is_prepared(), state.guide_columns(), asked_tables(wanted))
-    with (
-        transaction(target, timezone=timezone, timeouts=options.timeouts, first=first) as target_cursor,
-        contextlib.ExitStack() as snapshot,
-    ):
-        [(locked,)], [(complete,)], [(guide_columns,)], found = answers(target_cursor)
+    first = (
+        state.try_lock(name),
+        state.is_prepared(),
+        state.guide_columns(),
+        asked_tables(wanted),
+        lineage.recorded_runs(identity),
+    )
+    with contextlib.ExitStack() as target_end, contextlib.ExitStack() as snapshot:
+        try:
+            target_cursor = target_end.enter_context(
+                transaction(target, timezone=timezone, timeouts=options.timeouts, first=first)
+            )
+        except lineage.NOT_PREPARED:
+            if prepared:
+                raise
+            return None
+        [(locked,)], [(complete,)], [(guide_columns,)], found, runs = answers(target_cursor)
         if not (complete or prepared):
             return None
         if not locked:
             state.lock(target_cursor, name, f"Table `{name}` is being synced", wait=options.timeouts.table)
+            (runs,) = ask(target_cursor, lineage.recorded_runs(identity))
         with explained(f"syncing table `{name}`: reading the source"):
             source_cursor = snapshot.enter_context(
                 transaction(source, timezone=timezone, timeouts=options.timeouts, snapshot=True)
             )
         tables = answered_tables(wanted, found)
         run = TableRun(what, source=source_cursor, target=target_cursor, specs=specs, options=options, tables=tables)
+        run.runs = tuple(RecordedRun(*row) for row in runs)
         return _carry_out(run, guide_columns, all_is_read=snapshot.close)
 
 
@@ -155,6 +172,10 @@ def _carry_out(run: TableRun, guide_columns: Sequence[str], *, all_is_read: Call
         with run.phase("record"):
             rejected, counted = _look_back(run, ready, merged, writes=writes, before=before)
     with run.phase("record"):
+        # The token is issued in another transaction than the one that reads.
+        with run.reading():
+            all_is_read()
+        token = lineage.issue_token(run.source.connection, run.runs)
         result = account(run, ready, plan, merged, rejected=rejected, counted=counted)
         line = state.guide_record(
             guide_columns,
@@ -162,7 +183,7 @@ def _carry_out(run: TableRun, guide_columns: Sequence[str], *, all_is_read: Call
             records=result.extracted - result.quarantined,
             milliseconds=_milliseconds(run),
         )
-        refusal = ask_in_savepoint(run.target, *_records(run, ready, result), optional=line)
+        refusal = ask_in_savepoint(run.target, *_records(run, ready, result, token), optional=line)
         if refusal:
             logger.warning("[WARN] `_sync_metadata` has not been written for %s: %s.", run.spec.mobile, refusal)
     for sentence in result.warnings:
@@ -228,7 +249,7 @@ def _watermark(ready: Ready) -> dict[str, Any]:
     return ready.snapshot.mark(ready.mapping) | owned
 
 
-def _records(run: TableRun, ready: Ready, result: ForwardResult) -> Iterator[Question]:
+def _records(run: TableRun, ready: Ready, result: ForwardResult, token: str | None) -> Iterator[Question]:
     """What stores quarantine, mark and the guide's line about the run."""
     if result.rejections or ready.before.quarantined:
         yield state.quarantine_record(ready.office, run.spec.mobile)
@@ -244,6 +265,7 @@ def _records(run: TableRun, ready: Ready, result: ForwardResult) -> Iterator[Que
         unscoped=run.resolved.route is Route.UNSCOPED,
         records=result.extracted - result.quarantined,
         milliseconds=_milliseconds(run),
+        token=token,
     )
 
 

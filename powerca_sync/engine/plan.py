@@ -21,6 +21,7 @@ from powerca_sync.engine.context import Catalogs, read_catalogs
 from powerca_sync.engine.database import Connection, Cursor, one_row, timezone_of, transaction
 from powerca_sync.engine.extract import TableExtract
 from powerca_sync.engine.failures import explained
+from powerca_sync.engine.lineage import read_recorded_runs
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.merge import MergePlan, MergeResult
 from powerca_sync.engine.office import Office, Scope, as_the_target_has_it
@@ -192,7 +193,9 @@ class _Planner:
             tables=self.catalogs.targets,
         )
         run.earlier, run.catalogs = self.earlier, self.catalogs
-        if run.look().absent:
+        resolved = run.look()
+        run.runs = read_recorded_runs(self.target, run.snapshot.identity)
+        if resolved.absent:
             return TablePlan(table=what.spec.mobile, prospect=Prospect.READY, foreseen=nothing_to_sync(run))
         ready = run.prepare(all_is_read=lambda: None)
         plan = run.plan(ready)

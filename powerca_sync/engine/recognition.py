@@ -13,6 +13,7 @@ from powerca_sync.engine.context import Context, read_context
 from powerca_sync.engine.database import Cursor, one_row
 from powerca_sync.engine.extract import Choice, TablePull
 from powerca_sync.engine.failures import explained
+from powerca_sync.engine.lineage import check_lineage, read_recorded_runs
 from powerca_sync.engine.mapping import TableMapping, map_back
 from powerca_sync.engine.office import belongs
 from powerca_sync.engine.phone_identity import Identity, former_identity
@@ -165,6 +166,9 @@ class Recognition:
         Raises a `SyncError` if the table cannot be reverse-synced.
         """
         self.context = read_context(self.target, self.source, self.specs, only=self.what.spec, at_mobile=self.reading)
+        with self.reading():
+            runs = read_recorded_runs(self.source, self.context.snapshot.identity)
+        check_lineage(self.target, self.context.snapshot, runs)
         resolved = self.context.catalogs.resolution[self.what.spec.mobile]
         self.spec = self.limited(self.context.require(self.what.spec))
         if not self.has_phone_rows and not resolved.absent:

@@ -28,6 +28,7 @@ from powerca_sync.engine.extract import Choice, TablePull
 from powerca_sync.engine.failures import explained
 from powerca_sync.engine.insertion import insert_staged, move_sequences
 from powerca_sync.engine.large_objects import find_large_objects, sentence
+from powerca_sync.engine.lineage import check_desktop
 from powerca_sync.engine.lookalikes import adopt_by_key, settle
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.recognition import Found, Recognition
@@ -69,6 +70,7 @@ def sync_reverse(
             if not ledger.is_prepared(target):
                 # A desktop that is refused is left as it was.
                 open_context(target, source, specs)
+                check_desktop(target, source)
                 ledger.prepare_ledger(target)
             timezone = options.timezone or timezone_of(target)
             with (

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
-from powerca_sync.engine import ledger, state
+from powerca_sync.engine import ledger, lineage, state
 from powerca_sync.engine.context import open_context
 from powerca_sync.engine.database import Connection, Timeouts, transaction
 from powerca_sync.engine.failures import explained
@@ -30,18 +30,25 @@ def introduce(
 ) -> Introduction:
     """Prepare the target for this source, and the source for phone rows; changes nothing where that has been done.
 
-    Raises `UnsafeTargetError` if another desktop has one of the organisations, unless `accept`: then this one takes
-    its place. Raises `ConfigurationError` where a role may not make what is missing; the target comes first.
+    Raises `UnsafeTargetError` if another desktop has one of the organisations, or if this one is a copy of the desktop
+    that was synced last, unless `accept`: then this one takes its place, and its next runs read all rows. Raises
+    `ConfigurationError` where a role may not make what is missing; the target comes first.
     """
     context = open_context(source, target, specs, check=False)
     office = context.office
     prepared = state.prepare_target(target)
+    # An accepted desktop knows none of the runs of those whose place it takes, unless it is one of them.
+    runs = () if accept else lineage.check_desktop(source, target)
+    token = lineage.issue_token(source, runs) if accept else None
     with (
         explained("claiming the organisations at the target"),
         transaction(target, timezone="UTC", timeouts=Timeouts()) as cursor,
     ):
         unscoped = context.catalogs.resolution.unscoped
         state.register_office(cursor, office, unscoped=lambda: unscoped, accept=accept)
+        if accept:
+            lineage.restart_runs(cursor, office.identity, token)
+    lineage.prepare_tokens(source, runs)
     ledger_created = ledger.prepare_ledger(source) if any(spec.reverse for spec in specs) else None
     return Introduction(
         created=prepared.created,

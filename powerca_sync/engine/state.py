@@ -321,12 +321,14 @@ def run_record(
     unscoped: bool,
     records: int,
     milliseconds: int,
+    token: str | None,
 ) -> Question:
     """Store where this run stood and what it did, in the transaction of its data.
 
     `rows_read` is None for an incremental run.
 
-    `unscoped` says that the table's rows cannot be told apart by office.
+    `unscoped` says that the table's rows cannot be told apart by office. `token` is the one that the run has issued on
+    the desktop; without it mobile keeps the one of an earlier run.
     """
     return load("record_run.sql"), {
         "office": office.identity,
@@ -340,6 +342,7 @@ def run_record(
         "unscoped": unscoped,
         "records": records,
         "milliseconds": milliseconds,
+        "token": token,
     }
 
 

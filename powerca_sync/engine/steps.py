@@ -31,6 +31,7 @@ from powerca_sync.engine.extract import (
 )
 from powerca_sync.engine.failures import explained
 from powerca_sync.engine.large_objects import find_large_objects
+from powerca_sync.engine.lineage import RecordedRun, check_lineage
 from powerca_sync.engine.mapping import TableMapping, map_table
 from powerca_sync.engine.merge import MergePlan, plan_merge
 from powerca_sync.engine.office import Office, Scope, fitting_there, organisations_there, read_office
@@ -95,6 +96,8 @@ class TableRun:
         self.declared = self.specs = specs
         self.options = options
         self.tables = tables
+        #: The last runs of the desktop's tables, as the target had them before the source's instant was fixed.
+        self.runs: Sequence[RecordedRun] = ()
         self.started = time.monotonic()
         self.seconds: dict[str, float] = defaultdict(float)
         #: Seconds that the target took for next to no work.
@@ -171,6 +174,7 @@ class TableRun:
         with self.phase("look"):
             snapshot = self.snapshot
             with self.reading():
+                check_lineage(self.source, snapshot, self.runs)
                 office = read_office(self.source, self.specs, snapshot.identity)
             office, before = self.recall(office)
             self.resolved.require()

@@ -92,6 +92,7 @@ def restored(site: Site, run: Run, dice: Random) -> bool:
     site.reconnect()
     gone = before - _numbers(site, where)
     if where == "desktop":
+        site.office.accept_desktop()
         # It knows nothing of what was pulled since; that comes again, and only that.
         site.office.ledgers = ledgers
         site.forgotten |= gone - phones

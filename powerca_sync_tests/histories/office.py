@@ -12,6 +12,7 @@ from powerca_sync.engine.extract import Mode, TableExtract, TablePull
 from powerca_sync.engine.forward import sync_forward
 from powerca_sync.engine.result import ForwardResult, Options, ReverseResult, Transfer
 from powerca_sync.engine.reverse import sync_reverse
+from powerca_sync.engine.setup import introduce
 from powerca_sync.errors import SyncError, UnsafeTargetError
 from powerca_sync.tables import PHONE, Category
 from powerca_sync_tests.helpers import ORGS
@@ -94,6 +95,11 @@ class Office(Witness):
                 again=again,
             )
         return len(done) == len(tables)
+
+    def accept_desktop(self) -> None:
+        """Have the restored desktop go on: mobile records runs that it has no trace of."""
+        specs = (ORGS, *self.specs.values())
+        introduce(source=self.desktop.engine, target=self.mobile.engine, specs=specs, accept=True)
 
     def disturbed(self, direction: str, run: Callable[[], None]) -> None:
         """All tables go in one direction, in another process, and nobody knows how far they get."""

@@ -89,7 +89,8 @@ def site() -> Iterator[Site]:
 
 
 @pytest.mark.parametrize(
-    "name", ["lock timeout", "temp_file_limit", "killed", "cut", "server crashed", "pooler restarted"]
+    "name",
+    ["lock timeout", "temp_file_limit", "killed", "cut", "server crashed", "server restored", "pooler restarted"],
 )
 def test_a_fault_is_survived(site: Site, name: str) -> None:
     kind = KINDS[name]

@@ -209,6 +209,7 @@ class _Examination:
         if found is not None:
             office = found.office if isinstance(found, Context) else found
             self._add(organisations.examine_office(self.source, self.target, office))
+            self._add(organisations.examine_lineage(self.source, self.target, found))
         sources, targets = self.tables.get(self.source.name), self.tables.get(self.target.name)
         if sources is None or targets is None:
             return

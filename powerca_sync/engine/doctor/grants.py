@@ -28,7 +28,7 @@ def examine_visibility(side: str, user: str, rights: Rights) -> Iterator[Finding
 def examine_reading(side: str, user: str, rights: Rights, tables: Iterable[Table]) -> Iterator[Finding]:
     """Whether a forward sync may read the desktop, and there what came from phones."""
     needed = wanted(rights, tables, READ)
-    needed += [(each, READ) for each in rights.tables.values() if each.schema == "powerca_sync"]
+    needed += [(each, READ) for each in rights.tables.values() if each.schema == "powerca_sync" and each.name != TOKENS]
     missing = grants(user, needed)
     if missing:
         names = listed(table.name for table, _ in lacking(needed))
@@ -41,6 +41,8 @@ def examine_reading(side: str, user: str, rights: Rights, tables: Iterable[Table
         )
 
 
+#: Without this table on the desktop a sync still works.
+TOKENS = "run_token"
 #: State tables of the guide, on which nothing depends.
 GUIDE_TABLES = frozenset({"sync_log", "_sync_metadata"})
 
@@ -79,7 +81,8 @@ def examine_bringing_back(
         yield warning(
             side,
             f"User {user} may not add to the desktop what phones enter.",
-            why="The office's rows reach the phones, but nothing comes back.",
+            why="The office's rows reach the phones, but nothing comes back. A copy of this machine is told from it by "
+            "the position in the write-ahead log only.",
             do="If phone rows are to come back, as the tables' owner or an administrator of the desktop database:",
             statements=missing,
         )

@@ -1,11 +1,14 @@
 """Whose rows these are: the desktop's organisations, and whether another desktop has claimed one of them."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from powerca_sync.engine.context import Context, open_context
 from powerca_sync.engine.database import Cursor
 from powerca_sync.engine.doctor.findings import Finding, fine, listed, wrong
 from powerca_sync.engine.doctor.side import Side
+from powerca_sync.engine.extract import read_snapshot
+from powerca_sync.engine.lineage import describe_unknown_run, find_unknown_run, read_recorded_runs
 from powerca_sync.engine.office import Office
 from powerca_sync.engine.sql import load
 from powerca_sync.errors import SyncError
@@ -54,6 +57,25 @@ def examine_office(source: Side, target: Side, office: Office | SyncError) -> It
         )
     elif others is not None:
         yield fine(target.name, f"{_named(office.orgs)} belong to no other desktop.")
+
+
+def examine_lineage(source: Side, target: Side, office: Context | SyncError) -> Iterator[Finding]:
+    """Whether the desktop is the one that was synced last, rather than a copy of it."""
+    if isinstance(office, SyncError):
+        return
+    # In this order: a run that ends in between is known to the desktop when it is asked.
+    runs = target.look("the last runs", partial(read_recorded_runs, identity=office.office.identity))
+    if not runs:
+        return
+    unknown = source.look("the last runs", lambda cursor: find_unknown_run(cursor, read_snapshot(cursor), runs))
+    if unknown is not None:
+        yield wrong(
+            source.name,
+            describe_unknown_run(unknown),
+            why="Two copies of one desktop would delete and insert each other's rows; this one is refused.",
+            do="If this desktop has taken the other's place, or was restored, run `powerca-sync init --accept-source`. "
+            "Otherwise it is the wrong machine.",
+        )
 
 
 def _named(orgs: Sequence[str]) -> str:

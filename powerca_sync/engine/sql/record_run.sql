@@ -3,9 +3,10 @@ WITH mended AS (
     DELETE FROM powerca_sync.failure AS f WHERE f.office = %(office)s AND f.table_name = %(table)s
 )
 INSERT INTO powerca_sync.table_state AS t
-    (office, table_name, mark, fingerprint, rows_read, mode, version, lookups, unscoped, synced_at, records, milliseconds)
+    (office, table_name, mark, fingerprint, rows_read, mode, version, lookups, unscoped, synced_at, records, milliseconds,
+    token)
 VALUES (%(office)s, %(table)s, %(mark)s, %(fingerprint)s, %(rows_read)s, %(mode)s, 1, %(lookups)s,
-    %(unscoped)s, now(), %(records)s, %(milliseconds)s)
+    %(unscoped)s, now(), %(records)s, %(milliseconds)s, %(token)s)
 ON CONFLICT (office, table_name) DO UPDATE SET
     mark = excluded.mark,
     fingerprint = excluded.fingerprint,
@@ -16,4 +17,5 @@ ON CONFLICT (office, table_name) DO UPDATE SET
     unscoped = excluded.unscoped,
     synced_at = excluded.synced_at,
     records = excluded.records,
-    milliseconds = excluded.milliseconds
+    milliseconds = excluded.milliseconds,
+    token = coalesce(excluded.token, t.token)

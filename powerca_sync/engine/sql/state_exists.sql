@@ -5,9 +5,9 @@ SELECT
     AND to_regclass('powerca_sync.quarantine') IS NOT NULL
     AND to_regclass('powerca_sync.failure') IS NOT NULL
     AND (
-        SELECT count(*) = 2
+        SELECT count(*) = 3
         FROM pg_attribute
-        WHERE attrelid = to_regclass('powerca_sync.table_state') AND attname IN ('unscoped', 'milliseconds')
+        WHERE attrelid = to_regclass('powerca_sync.table_state') AND attname IN ('unscoped', 'milliseconds', 'token')
     )
     AND NOT (
         SELECT

@@ -26,7 +26,9 @@ ALTER TABLE powerca_sync.table_state
     ADD COLUMN IF NOT EXISTS unscoped boolean NOT NULL DEFAULT false,
     -- What the last run that committed did.
     ADD COLUMN IF NOT EXISTS records bigint,
-    ADD COLUMN IF NOT EXISTS milliseconds bigint;
+    ADD COLUMN IF NOT EXISTS milliseconds bigint,
+    -- Issued on the desktop at that run: a copy of the desktop does not have it.
+    ADD COLUMN IF NOT EXISTS token text;
 
 -- Why the last run of a table failed; none after one that committed.
 CREATE TABLE IF NOT EXISTS powerca_sync.failure (
