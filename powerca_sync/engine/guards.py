@@ -9,6 +9,9 @@ from powerca_sync.errors import MergeError, UnsafeTargetError
 from powerca_sync.settings import Limits
 from powerca_sync.tables import TableSpec
 
+#: From this share of its rows on, a table counts as nearly whole.
+NEARLY_ALL = 0.9
+
 
 def with_limits(spec: TableSpec, limits: Limits) -> TableSpec:
     """The same spec with the limits that are set, over its own."""
@@ -74,15 +77,25 @@ def check_emptied(spec: TableSpec, *, emptied: Mapping[str, tuple[int, int]]) ->
         )
 
 
+def exceeds_quarantine(spec: TableSpec, *, quarantined: int, rows: int) -> bool:
+    """Whether too many of the table's `rows` are quarantined: too large a share, or nearly all, however few they are.
+
+    A `limit_share` of 1 allows everything.
+    """
+    if spec.limit_share >= 1 or not quarantined:
+        return False
+    return quarantined >= NEARLY_ALL * rows or (quarantined > spec.limit_rows and quarantined > spec.limit_share * rows)
+
+
 def check_quarantine(spec: TableSpec, *, quarantined: int, rows: int, samples: Sequence[Quarantined]) -> None:
-    """Raises `UnsafeTargetError` if too large a share of the table's `rows` does not fit or leads nowhere."""
-    if quarantined > spec.limit_rows and quarantined > spec.limit_share * rows:
+    """Raises `UnsafeTargetError` if too many of the table's `rows` do not fit or have a dangling reference."""
+    if exceeds_quarantine(spec, quarantined=quarantined, rows=rows):
         reasons = "; ".join(dict.fromkeys(str(sample) for sample in samples[:5]))
         raise UnsafeTargetError(
             f"Table `{spec.mobile}`: {quarantined} of {rows} rows ({_percent(quarantined / rows)}) would go to "
-            f"quarantine; the limit is {_percent(spec.limit_share)} and more than {spec.limit_rows} rows. Nothing was "
-            f"written. For example: {reasons}. Mend the cause. To allow it once, run with `POWERCA_QUARANTINE_SHARE=1` "
-            "in the environment; for good, raise `limit_share` of the spec."
+            f"quarantine; the limit is {_percent(spec.limit_share)} and more than {spec.limit_rows} rows, or nearly "
+            f"all rows, however few. Nothing was written. For example: {reasons}. Mend the cause. To allow it "
+            "once, run with `POWERCA_QUARANTINE_SHARE=1` in the environment; for good, raise `limit_share` of the spec."
         )
 
 

@@ -42,7 +42,7 @@ def test_an_empty_source_is_a_mistake_only_where_there_were_rows() -> None:
         guards.check_not_emptied(ITEMS, read=0, read_before=9, allowed=False)
 
 
-@pytest.mark.parametrize(("quarantined", "rows"), [(20, 20), (21, 105), (200, 1000), (0, 0)])
+@pytest.mark.parametrize(("quarantined", "rows"), [(20, 23), (21, 105), (200, 1000), (0, 0), (1, 2), (8, 9)])
 def test_a_quarantine_within_the_larger_limit_passes(quarantined: int, rows: int) -> None:
     guards.check_quarantine(ITEMS, quarantined=quarantined, rows=rows, samples=())
 
@@ -53,6 +53,14 @@ def test_a_quarantine_beyond_both_limits_is_refused_with_each_reason_once() -> N
         guards.check_quarantine(ITEMS, quarantined=21, rows=104, samples=[sample, sample])
     assert "21 of 104 rows (20%) would go to quarantine; the limit is 20% and more than 20 rows" in str(caught.value)
     assert str(caught.value).count("job_id=7 has no matching jobs") == 1
+
+
+@pytest.mark.parametrize(("quarantined", "rows"), [(1, 1), (16, 16), (9, 10), (20, 22)])
+def test_quarantine_of_nearly_all_rows_is_refused_whatever_the_size(quarantined: int, rows: int) -> None:
+    with pytest.raises(UnsafeTargetError, match=f"{quarantined} of {rows} rows .*, or nearly all rows, however few"):
+        guards.check_quarantine(ITEMS, quarantined=quarantined, rows=rows, samples=())
+    allowed = guards.with_limits(ITEMS, Limits(quarantine_share=1))
+    guards.check_quarantine(allowed, quarantined=quarantined, rows=rows, samples=())
 
 
 def test_every_row_has_exactly_one_fate() -> None:

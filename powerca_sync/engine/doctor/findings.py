@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from psycopg import sql
 
+from powerca_sync.engine.guards import exceeds_quarantine
 from powerca_sync.tables import TableSpec
 
 BOTH = "both"
@@ -62,7 +63,7 @@ def wrong(
 
 def by_share(spec: TableSpec, *, unfit: int, rows: int) -> Severity:
     """What it means that so many of a table's rows would go to quarantine: beyond its limit the run is rolled back."""
-    beyond = unfit > spec.limit_rows and unfit > spec.limit_share * rows
+    beyond = exceeds_quarantine(spec, quarantined=unfit, rows=rows)
     return Severity.WRONG if beyond else Severity.WARNING
 
 
