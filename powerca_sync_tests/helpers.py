@@ -11,6 +11,7 @@ from powerca_sync.engine.database import Connection, Timeouts, connect
 from powerca_sync.engine.extract import Choice, Mode, TableExtract, TablePull
 from powerca_sync.engine.forward import sync_forward
 from powerca_sync.engine.plan import TablePlan, plan_forward
+from powerca_sync.engine.probe import probe
 from powerca_sync.engine.result import ForwardResult, Options, ReverseResult, Transfer
 from powerca_sync.engine.reverse import sync_reverse
 from powerca_sync.settings import Endpoint, Settings
@@ -171,6 +172,11 @@ class Pair:
             table.mobile: self.pull(table, *(other for other in ordered if other is not table), **rest)
             for table in ordered
         }
+
+    def pending(self, *tables: TableSpec) -> tuple[str, ...]:
+        """The tables whose phone rows the sensor would have reverse-synced."""
+        with connect(self.settings.mobile) as source, connect(self.settings.desktop) as target:
+            return probe(source=source, target=target, specs=in_order(tables)).pending
 
     def rows(self, query: str, connection: Connection | None = None) -> list[tuple[Any, ...]]:
         """Rows of the target (or of another connection)."""

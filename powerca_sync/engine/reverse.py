@@ -12,6 +12,7 @@ The target's rows are never updated or deleted.
 
 import contextlib
 import dataclasses
+import hashlib
 import logging
 import time
 from collections import defaultdict
@@ -22,7 +23,7 @@ from typing_extensions import override
 
 from powerca_sync.engine import guards, ledger, state, validation
 from powerca_sync.engine.context import open_context
-from powerca_sync.engine.database import Connection, Cursor, configure, timezone_of, transaction
+from powerca_sync.engine.database import Connection, Cursor, configure, one_row, timezone_of, transaction
 from powerca_sync.engine.encoding import document_as_stored, speak_as_stored
 from powerca_sync.engine.extract import Choice, TablePull
 from powerca_sync.engine.failures import explained
@@ -33,14 +34,15 @@ from powerca_sync.engine.lookalikes import adopt_by_key, settle
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.recognition import Found, Recognition
 from powerca_sync.engine.result import Conflict, Options, ReverseResult
+from powerca_sync.engine.sql import load
 from powerca_sync.engine.staging import Staged, stage_rows
 from powerca_sync.engine.statements import extract as extract_statements
+from powerca_sync.engine.statements import known_refusals, quarantine
 from powerca_sync.engine.statements import ledger as ledger_statements
 from powerca_sync.engine.statements import lookalikes as lookalike_statements
 from powerca_sync.engine.statements import phones as phone_statements
 from powerca_sync.engine.statements import plan as plan_statements
 from powerca_sync.engine.statements import pull as statements
-from powerca_sync.engine.statements import quarantine
 from powerca_sync.engine.statements import staging as staging_statements
 from powerca_sync.engine.statements.fragments import STAGING
 from powerca_sync.engine.unreadable import copy_out_unreadable, find_unreadable, refuse_unreadable, without_unreadable
@@ -139,7 +141,8 @@ class Pull(Recognition):
                 columns=found.columns,
                 content_form=found.content_form,
                 key_form=found.key_form,
-                digest=found.digest,
+                # Rows that were not tried are brought by the next run, which the sensor starts.
+                digest="" if staged.untried else found.digest,
                 alone=found.alone,
                 run_id=self.run_id,
                 pulled=pulled,
@@ -174,7 +177,6 @@ class Pull(Recognition):
             with self.reading():
                 all_is_read()
         with self._phase("check"):
-            validation.reject_faulty(self.target, found.mapping)
             adopted = self._settle(found)
         return found, staged, adopted
 
@@ -219,6 +221,11 @@ class Pull(Recognition):
         mapping = found.mapping
         self.target.execute(staging_statements.create_staging(mapping))
         self.target.execute(plan_statements.create_actions())
+        form = self._form(mapping)
+        skipped = 0
+        if form:
+            self.target.execute(known_refusals.skip_known(mapping.spec.mobile, form))
+            skipped = self.target.rowcount
         self.target.execute(ledger_statements.new_keys())
         keys = [key for (key,) in self.target.fetchall()]
         staged = Staged()
@@ -230,27 +237,46 @@ class Pull(Recognition):
                 phone_statements.identity(mapping.source, found.columns),
                 keys,
             )
-            staged = self._stage_rows(mapping, where)
+            staged = self._stage_rows(mapping, where, defer=True)
         self.target.execute(lookalike_statements.create_owned())
         if keys and (self.spec.strategy is Strategy.DELETE_INSERT or self.choice is Choice.ADOPT):
             owned = dataclasses.replace(mapping, asides=())
             where = lookalike_statements.owned_of_same_keys(mapping, found.columns, keys)
             self._stage_rows(owned, where, into=lookalike_statements.OWNED)
         self.target.execute(statements.keep_new())
+        if skipped:
+            self.target.execute(known_refusals.carry_over(mapping.spec.mobile))
+        validation.reject_faulty(self.target, mapping)
+        if form:
+            self.target.execute(known_refusals.remember_form(form))
         return staged
 
-    def _stage_rows(self, mapping: TableMapping, where: sql.Composable, *, into: sql.Identifier = STAGING) -> Staged:
+    def _stage_rows(
+        self, mapping: TableMapping, where: sql.Composable, *, into: sql.Identifier = STAGING, defer: bool = False
+    ) -> Staged:
         """Bring the source's rows for which `where` holds into a working table."""
         codec = self.target.connection.info.encoding
         with self.reading():
             unreadable = find_unreadable(self.source, mapping, where)
         copy_out = extract_statements.copy_out(mapping, without_unreadable(mapping, where, unreadable))
         with contextlib.closing(self.read(copy_out)) as rows:
-            staged = stage_rows(self.target, mapping, rows, into=into, codec=codec)
+            staged = stage_rows(self.target, mapping, rows, into=into, codec=codec, defer=defer)
         if unreadable and into is STAGING:
             with contextlib.closing(self.read(copy_out_unreadable(mapping, where, unreadable))) as rows:
                 refuse_unreadable(self.target, mapping, rows, unreadable, staged, codec=codec)
         return staged
+
+    def _form(self, mapping: TableMapping) -> str:
+        """What decides whether the target takes a row's content; empty where that is not known."""
+        if one_row(self.target, load("only_base_types.sql"), {"table": mapping.target.oid}) != (True,):
+            return ""
+        server = self.target.connection.info
+        facts = (
+            mapping.fingerprint,
+            [column.nullable for column in mapping.target.columns],
+            (server.server_version, server.encoding, self.options.encoding, self.timezone),
+        )
+        return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
     def _settle(self, found: Found) -> int:
         """Adopt what the target has already, and set conflicts aside; answers how many were adopted."""

@@ -31,8 +31,12 @@ CHUNK = 8 * 1024 * 1024
 BLOCK = 64 * 1024
 #: What rows travel in.
 UTF8 = "utf-8"
-#: Beyond this many refused rows the table is at fault, not the rows.
+#: Beyond this many refused rows the table is at fault, not the rows; or phones flood it.
 MOST_REFUSED = 10_000
+#: Beyond that, refused rows are not looked at in smaller groups than this.
+UNTRIED_TOGETHER = 100
+#: Why a row is in quarantine that was not tried by itself.
+UNTRIED = "untried"
 
 
 @dataclasses.dataclass(slots=True)
@@ -42,6 +46,8 @@ class Staged:
     read: int = 0
     accepted: int = 0
     refused: int = 0
+    #: Of them, those that were not tried by themselves, because too many others had been refused by then.
+    untried: int = 0
     #: Counted as read, though digests have shown that they need not be: rows that came from phones, and the desktop's
     #: own that are at the target already.
     echo: int = 0
@@ -116,11 +122,13 @@ def stage_rows(
     *,
     into: sql.Identifier = STAGING,
     codec: str = UTF8,
+    defer: bool = False,
 ) -> Staged:
     """COPY rows (text, each ending in a newline) into staging; those that do not fit go to the rejected.
 
     `codec` is Python's name of the encoding in which the target wants its text, where it does not convert it itself.
-    Raises `StagingError` where the target's count is not ours, or too many rows do not fit.
+    Raises `StagingError` where the target's count is not ours, or too many rows do not fit. With `defer` the latter is
+    no error: what is left of them is rejected as untried, in groups that may have rows that would fit.
     """
     staged, source = Staged(), iter(rows)
     first = next(source, None)
@@ -138,15 +146,17 @@ def stage_rows(
         except (psycopg.Error, UnicodeEncodeError) as exc:
             if not (_is_the_rows(exc) and chunk.count):
                 raise
-            for row, reason in _isolate(cursor, copy_in, chunk.rows(), staged, codec):
+            for row, reason in _isolate(cursor, copy_in, chunk.rows(), staged, codec, defer=defer):
                 staged.refused += 1
-                if staged.refused > MOST_REFUSED:
+                staged.untried += reason is None
+                if reason is not None and staged.refused > MOST_REFUSED and not defer:
                     raise StagingError(
                         f"Table `{mapping.spec.mobile}`: more than {MOST_REFUSED} rows do not fit the target; the last "
                         f"one: {_words(mapping, row, reason)}. Nothing was written. Compare the columns of both sides."
                     ) from exc
                 if into is STAGING:
-                    refuse_row(cursor, mapping, row, _words(mapping, row, reason), codec)
+                    words = None if reason is None else _words(mapping, row, reason)
+                    refuse_row(cursor, mapping, row, words, codec)
         else:
             staged.accepted += cursor.rowcount
         staged.read += chunk.count
@@ -218,9 +228,12 @@ def _is_the_rows(exc: psycopg.Error | UnicodeEncodeError) -> bool:
 
 
 def _isolate(
-    cursor: Cursor, copy_in: sql.Composed, rows: Sequence[bytes], staged: Staged, codec: str
-) -> Iterator[tuple[bytes, psycopg.Error | UnicodeEncodeError]]:
-    """Bisect refused rows: stage those that fit, give the others with the reason, in order."""
+    cursor: Cursor, copy_in: sql.Composed, rows: Sequence[bytes], staged: Staged, codec: str, *, defer: bool
+) -> Iterator[tuple[bytes, psycopg.Error | UnicodeEncodeError | None]]:
+    """Bisect refused rows: stage those that fit, yield the others with the reason, in order.
+
+    Those that are untried have no reason.
+    """
     refused = [rows]
     while refused:
         part = refused.pop()
@@ -232,6 +245,8 @@ def _isolate(
                 raise
             if len(part) == 1:
                 yield part[0], exc
+            elif defer and staged.refused >= MOST_REFUSED and len(part) <= UNTRIED_TOGETHER:
+                yield from ((row, None) for row in part)
             else:
                 middle = len(part) // 2
                 refused += [part[middle:], part[:middle]]
@@ -239,8 +254,11 @@ def _isolate(
             staged.accepted += cursor.rowcount
 
 
-def refuse_row(cursor: Cursor, mapping: TableMapping, row: bytes, words: str, codec: str) -> None:
-    """Quarantine a row of COPY text with its key, its image and the database's words, and hold its key."""
+def refuse_row(cursor: Cursor, mapping: TableMapping, row: bytes, words: str | None, codec: str) -> None:
+    """Quarantine a row of COPY text with its key, its image and the database's words, and hold its key.
+
+    Without words it is untried, and has no image.
+    """
     stored = encoding_of(cursor)
     possible = codec if stored == "SQL_ASCII" else python_codec(stored)
     parsed = (value and _storable(value, possible) for value in parse_row(row))
@@ -252,10 +270,13 @@ def refuse_row(cursor: Cursor, mapping: TableMapping, row: bytes, words: str, co
         # As `char(n)::text` has it, by which the row is looked for at the source.
         key[name] = text.rstrip(" ") if text and synced[name].source.base == "bpchar" else text
     key |= {aside.name: values.get(aside.name) for aside in mapping.asides if aside.identifies}
-    image = {name: values.get(name) for name in synced if name not in mapping.spec.sensitive}
-    for name in mapping.spec.sensitive:
-        words = words.replace(values.get(name) or "***", "***")
-    cursor.execute(quarantine.insert_rejected(), [_storable(words, possible), Jsonb(key), Jsonb(image)])
+    if words is None:
+        cursor.execute(quarantine.insert_rejected(), [UNTRIED, None, Jsonb(key), None])
+    else:
+        image = {name: values.get(name) for name in synced if name not in mapping.spec.sensitive}
+        for name in mapping.spec.sensitive:
+            words = words.replace(values.get(name) or "***", "***")
+        cursor.execute(quarantine.insert_rejected(), ["refused", _storable(words, possible), Jsonb(key), Jsonb(image)])
     if not mapping.spec.key:
         return
     fields = dict(zip(staged_names(mapping), row.split(b"\t"), strict=False))

@@ -112,6 +112,8 @@ def _sentence(reason: str, column: str | None, parent: str | None, *, value: str
         case "lookalike":
             same = f"the same {column}" if column else "the same content"
             return f"the desktop has a row of {same} that may be its copy"
+        case "untried":
+            return "too many other rows of the run were refused before it; the next run tries it"
         case "office":
             return f"{named} leads to no organisation of this office"
         case _:

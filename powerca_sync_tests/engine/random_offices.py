@@ -6,7 +6,7 @@ another's. The target refuses the name `bad`, and `ticked` is the phones' own.
 
 import random
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hypothesis import note
 from hypothesis import strategies as st
@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from powerca_sync.tables import Deletes, TableSpec
 from powerca_sync_tests.helpers import ORGS, Pair, delete_insert, fates, spec
 
-LINES = delete_insert("lines", "org_id", "k", office="org_id", mobile_owned=frozenset({"ticked"}))
-KEYLESS = delete_insert("lines", office="org_id", mobile_owned=frozenset({"ticked"}))
-ITEMS = spec("items", "k", office="org_id", mobile_owned=frozenset({"ticked"}))
-FOLLOWED = spec("items", "k", office="org_id", mobile_owned=frozenset({"ticked"}), deletes=Deletes.PROPAGATE)
+REST: Any = {"office": "org_id", "mobile_owned": frozenset({"ticked"}), "limit_share": 1.0}
+LINES = delete_insert("lines", "org_id", "k", **REST)
+KEYLESS = delete_insert("lines", **REST)
+ITEMS = spec("items", "k", **REST)
+FOLLOWED = spec("items", "k", **REST, deletes=Deletes.PROPAGATE)
 
 
 class Row(NamedTuple):

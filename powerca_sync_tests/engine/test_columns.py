@@ -106,7 +106,7 @@ def test_a_row_is_set_aside_whatever_its_columns_are_called(pair: Pair) -> None:
     pair.source.execute(
         "INSERT INTO odd (id, s, \"{}\", \"%s\") VALUES (1, NULL, '', ''), (2, 's', '%s', ''), (3, '', '', 'long')"
     )
-    result = pair.sync(spec("odd", "id"))
+    result = pair.sync(spec("odd", "id", limit_share=1.0))
     assert [str(sample) for sample in result.samples] == [
         "{} violates the target's rule odd_{}_check",
         "s is empty, which the target forbids",

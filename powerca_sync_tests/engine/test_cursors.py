@@ -12,7 +12,7 @@ from powerca_sync.errors import SyncError
 from powerca_sync.tables import Category, Lookup
 from powerca_sync_tests.helpers import QUICK, Pair, delete_insert, fates, spec
 
-DIARY = spec("diary", "id")
+DIARY = spec("diary", "id", limit_share=1.0)
 
 
 @pytest.fixture

@@ -232,7 +232,7 @@ def test_a_table_that_does_not_say_who_wrote_its_rows_is_refused(pair: Pair) -> 
 
 
 def test_no_row_takes_the_place_of_one_in_quarantine_that_has_the_same_key(pair: Pair) -> None:
-    staff = delete_insert("staff", "job_id")
+    staff = delete_insert("staff", "job_id", limit_share=1.0)
     pair.source.execute("CREATE TABLE staff (job_id int, who text, state text)")
     pair.target.execute(
         "CREATE TABLE staff (id serial PRIMARY KEY, job_id int, who text, state varchar(3), source char(1))"

@@ -1,5 +1,6 @@
 """Rows that the target refuses one by one: they exchange values under a constraint, or reference each other."""
 
+import dataclasses
 from collections.abc import Callable
 
 import pytest
@@ -107,7 +108,7 @@ def test_exchange_without_interim_value_names_the_constraint(pair: Pair) -> None
     pair.source.execute("INSERT INTO items VALUES (1, 'small'), (2, 'large')")
     pair.sync(ITEMS)
     pair.source.execute(f"UPDATE items {SWAP.format('size')}")
-    result = pair.sync(ITEMS)
+    result = pair.sync(dataclasses.replace(ITEMS, limit_share=1.0))
     assert fates(result) == {"quarantined": 2, "held": 2}
     assert str(result.samples[0]) == (
         'duplicate key value violates unique constraint "items_size_key"; 2 rows exchange their values, '
@@ -206,7 +207,7 @@ def test_deferred_reference_that_never_lands_is_quarantined(pair: Pair) -> None:
 def test_circle_of_required_references_is_named(pair: Pair) -> None:
     make_teams(pair, leader=LEADER_REQUIRED, team=TEAM_REQUIRED)
     pair.source.execute("DELETE FROM teams WHERE leader IS NULL")
-    result = pair.sync(TEAMS, STAFF)
+    result = pair.sync(dataclasses.replace(TEAMS, limit_share=1.0), STAFF)
     assert fates(result) == {"quarantined": 1}
     assert str(result.samples[0]) == (
         "leader=10 has no matching staff, and the tables refer to each other by columns that must not be empty, so "

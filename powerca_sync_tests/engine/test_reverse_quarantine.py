@@ -8,6 +8,7 @@ import pytest
 from psycopg import sql
 
 from powerca_sync.demo import Server
+from powerca_sync.engine import staging
 from powerca_sync.engine.result import Options
 from powerca_sync_tests.helpers import QUICK, Pair, delete_insert, fates, pulled, spec
 
@@ -334,3 +335,65 @@ def test_a_conflict_shows_what_a_desktop_without_an_encoding_has(encoded: Callab
     options = Options(timeouts=QUICK.timeouts, encoding="WIN1252")
     (conflict,) = pair.pull(NOTES, options=options).conflict_samples
     assert (conflict.desktop["note"], conflict.phone["word"]) == ("café", "é")
+
+
+def moved(pair: Pair) -> tuple[int, int]:
+    """Reverse-sync; returns the bytes read from mobile and the rows quarantined."""
+    result = pair.pull(NOTES)
+    return result.bytes, result.quarantined
+
+
+def test_refused_rows_are_not_sent_again_until_they_or_their_column_change(notes: Pair) -> None:
+    phones_write(notes, (1, "a"), (2, LONG), (3, LONG), (4, "a", "1.005"))
+    bytes_first, quarantined = moved(notes)
+    assert (bytes_first > 700, quarantined) == (True, 3)
+    since = notes.rows("SELECT * FROM powerca_sync.quarantine ORDER BY mobile_key", notes.source)
+    assert moved(notes) == (0, 3)
+    assert notes.rows("SELECT * FROM powerca_sync.quarantine ORDER BY mobile_key", notes.source) == since
+    # A row that changes is sent by itself, and so is a new one.
+    notes.target.execute("UPDATE notes SET note = 'short' WHERE id = 2")
+    phones_write(notes, (5, LONG))
+    result = notes.pull(NOTES)
+    assert pulled(result) == {"already_there": 1, "pulled": 1, "quarantined": 3}
+    assert 200 < result.bytes < 600
+    # A column that changes has all of them sent, though it is not the one at fault.
+    notes.source.execute("ALTER TABLE notes ALTER boss TYPE bigint")
+    assert moved(notes)[0] > 600
+    notes.source.execute("ALTER TABLE notes ALTER note TYPE text")
+    assert pulled(notes.pull(NOTES)) == {"already_there": 2, "pulled": 2, "quarantined": 1}
+
+
+def test_rows_that_a_trigger_or_an_enum_refused_are_tried_in_every_run(notes: Pair) -> None:
+    notes.source.execute(TRIGGER.format(RAISE, "BEFORE"))
+    phones_write(notes, (1, "a"), (2, "bad"))
+    moved(notes)
+    assert moved(notes)[0] > 0
+    notes.source.execute(NO_TRIGGER)
+    assert pulled(notes.pull(NOTES)) == {"already_there": 1, "pulled": 1}
+    notes.source.execute("CREATE TYPE mood AS ENUM ('a', 'bad'); ALTER TABLE notes ALTER note TYPE mood USING 'a'")
+    phones_write(notes, (3, "new"))
+    assert moved(notes)[1] == 1
+    notes.source.execute("ALTER TYPE mood ADD VALUE 'new'")
+    assert pulled(notes.pull(NOTES)) == {"already_there": 2, "pulled": 1}
+
+
+def test_refused_rows_beyond_the_limit_hold_nothing_up(notes: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(staging, "MOST_REFUSED", 300)
+    notes.target.execute("""
+        INSERT INTO notes
+        SELECT n, CASE WHEN n % 3 > 0 OR n::text LIKE '9%' THEN 'fits' ELSE repeat('x', 60) END, 1, 1, 'M'
+        FROM generate_series(1, 3000) AS n""")
+    first = notes.pull(NOTES)
+    (untried,) = (entry.rows for entry in first.rejections if entry.reason == "untried")
+    (refused,) = (entry.rows for entry in first.rejections if entry.reason == "refused")
+    assert 300 <= refused < 400
+    # Groups without a faulty row land at once, however many were refused before: rows come in the order of their keys.
+    assert first.pulled + refused + untried == 3000
+    assert notes.one("SELECT count(*) FROM notes WHERE id > 900 AND id < 1000", notes.source) > 80
+    assert "the next run tries it" in " ".join(str(entry) for entry in first.rejections)
+    assert "notes" in notes.pending(NOTES)
+    for _ in range(4):
+        result = notes.pull(NOTES)
+    assert [(entry.reason, entry.rows) for entry in result.rejections] == [("refused", 961)]
+    assert pulled(result) == {"already_there": 2039, "quarantined": 961}
+    assert (result.bytes, notes.pending(NOTES)) == (0, ())

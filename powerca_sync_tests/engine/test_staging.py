@@ -79,7 +79,7 @@ def test_a_sensitive_value_is_shown_nowhere(pair: Pair) -> None:
     pair.source.execute("CREATE TABLE staff (id int PRIMARY KEY, secret text)")
     pair.target.execute("CREATE TABLE staff (id int PRIMARY KEY, secret int)")
     pair.source.execute("INSERT INTO staff VALUES (1, 'hunter2'), (2, '31415.5')")
-    result = pair.sync(spec("staff", "id", sensitive=frozenset({"secret"})))
+    result = pair.sync(spec("staff", "id", sensitive=frozenset({"secret"}), limit_share=1.0))
     assert result.quarantined == 2
     shown = str(result) + str(pair.rows("SELECT q.*::text FROM powerca_sync.quarantine AS q"))
     assert "hunter2" not in shown

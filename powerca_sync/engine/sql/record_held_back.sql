@@ -12,9 +12,10 @@ WITH found AS (
         )
 )
 INSERT INTO powerca_sync.quarantine AS q
-    (table_name, mobile_key, content_hash, occurrence, reason, column_name, value, parent, message, key, image, theirs)
+    (table_name, mobile_key, content_hash, occurrence, reason, column_name, value, parent, message, key, image, theirs,
+    form)
 SELECT %(table)s, f.mobile_key, f.content_hash, f.occurrence, f.reason, f.column_name, f.value, f.parent, f.message,
-    f.key - ARRAY['phone:key', 'phone:hash', 'phone:occurrence'], f.image, f.theirs
+    f.key - ARRAY['phone:key', 'phone:hash', 'phone:occurrence'], f.image, f.theirs, f.form
 FROM found AS f
 ON CONFLICT (table_name, mobile_key, content_hash, occurrence) DO UPDATE SET
     reason = excluded.reason,
@@ -24,7 +25,8 @@ ON CONFLICT (table_name, mobile_key, content_hash, occurrence) DO UPDATE SET
     message = excluded.message,
     key = excluded.key,
     image = excluded.image,
-    theirs = excluded.theirs
-WHERE (q.reason, q.column_name, q.value, q.parent, q.message, q.image, q.theirs)
+    theirs = excluded.theirs,
+    form = excluded.form
+WHERE (q.reason, q.column_name, q.value, q.parent, q.message, q.image, q.theirs, q.form)
     IS DISTINCT FROM (excluded.reason, excluded.column_name, excluded.value, excluded.parent, excluded.message,
-        excluded.image, excluded.theirs)
+        excluded.image, excluded.theirs, excluded.form)

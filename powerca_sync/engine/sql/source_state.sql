@@ -87,6 +87,10 @@ CREATE TABLE IF NOT EXISTS powerca_sync.quarantine (
     image jsonb,
     -- The desktop's own row of the same key.
     theirs jsonb,
+    -- How the table was declared where it refused the row for its content; NULL where a retry may land it.
+    form text,
     since timestamp with time zone NOT NULL DEFAULT now(),
     PRIMARY KEY (table_name, mobile_key, content_hash, occurrence)
 );
+
+ALTER TABLE powerca_sync.quarantine ADD COLUMN IF NOT EXISTS form text;

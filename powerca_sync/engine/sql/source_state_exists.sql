@@ -1,7 +1,10 @@
 SELECT
     to_regclass('powerca_sync.pulled') IS NOT NULL
     AND to_regclass('powerca_sync.pulls') IS NOT NULL
-    AND to_regclass('powerca_sync.quarantine') IS NOT NULL
+    AND EXISTS (
+        SELECT FROM pg_attribute AS a
+        WHERE a.attrelid = to_regclass('powerca_sync.quarantine') AND a.attname = 'form'
+    )
     AND (
         to_regclass('powerca_sync.sync_log') IS NOT NULL
         OR (

@@ -35,7 +35,7 @@ DELETE FROM {rejected} AS r WHERE NOT EXISTS (
     SELECT FROM {fates} AS f
     WHERE f.verdict = 'new' AND (f.key, f.occurrence) = (r.key ->> {key_name}, (r.key ->> {occurrence_name})::bigint)
 );
-ALTER TABLE {rejected} ADD theirs jsonb""").format(
+ALTER TABLE {rejected} ADD theirs jsonb, ADD form text""").format(
         staging=STAGING,
         rejected=REJECTED,
         fates=FATES,

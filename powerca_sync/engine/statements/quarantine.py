@@ -17,7 +17,7 @@ from powerca_sync.engine.statements.rules import Rule
 
 def insert_rejected() -> sql.Composed:
     """A row that staging itself refused: reason, message, key and image."""
-    return sql.SQL("INSERT INTO {} (reason, message, key, image) VALUES ('refused', %s, %s, %s)").format(REJECTED)
+    return sql.SQL("INSERT INTO {} (reason, message, key, image) VALUES (%s, %s, %s, %s)").format(REJECTED)
 
 
 def reject_faulty(mapping: TableMapping, rules: Sequence[Rule]) -> sql.Composed:

@@ -217,7 +217,7 @@ DELETE FROM "pg_temp"."powerca_rejected" AS r WHERE NOT EXISTS (
     SELECT FROM "pg_temp"."powerca_fates" AS f
     WHERE f.verdict = 'new' AND (f.key, f.occurrence) = (r.key ->> 'phone:key', (r.key ->> 'phone:occurrence')::bigint)
 );
-ALTER TABLE "pg_temp"."powerca_rejected" ADD theirs jsonb;
+ALTER TABLE "pg_temp"."powerca_rejected" ADD theirs jsonb, ADD form text;
 
 -- adopt
 WITH staged AS MATERIALIZED (

@@ -1,0 +1,62 @@
+"""Statements about phone rows that the target refused for their content, and would refuse again."""
+
+from psycopg import sql
+
+from powerca_sync.engine.statements.fragments import REJECTED
+from powerca_sync.engine.statements.ledger import FATES
+from powerca_sync.engine.statements.phones import HASH, KEY, OCCURRENCE
+
+#: Reasons that depend on nothing but the row's content and the declared columns.
+_LASTING = ("refused", "altered", "not_null")
+#: Reasons that wait for a decision rather than for a row or a table to be mended.
+_UNDECIDED = ("conflict", "lookalike")
+
+
+def skip_known(table: str, form: str) -> sql.Composed:
+    """Give the verdict `refused` to new phone rows that the table, as declared by `form`, has refused before.
+
+    A row whose content has changed since has another hash. The rows affected are those.
+    """
+    return sql.SQL("""\
+UPDATE {fates} AS f SET verdict = 'refused'
+FROM powerca_sync.quarantine AS q
+WHERE f.verdict = 'new' AND q.table_name = {table} AND q.form = {form}
+    AND (q.mobile_key, q.content_hash, q.occurrence) = (f.key, f.hash, f.occurrence)""").format(
+        fates=FATES, table=table, form=form
+    )
+
+
+def carry_over(table: str) -> sql.Composed:
+    """Enter the skipped rows among the rejected, as they stand in quarantine."""
+    return sql.SQL("""\
+INSERT INTO {rejected} (reason, column_name, value, parent, message, key, image, theirs, form)
+SELECT q.reason, q.column_name, q.value, q.parent, q.message,
+    q.key || jsonb_build_object({key}, q.mobile_key, {hash}, q.content_hash, {occurrence}, q.occurrence),
+    q.image, q.theirs, q.form
+FROM {fates} AS f
+JOIN powerca_sync.quarantine AS q
+    ON (q.mobile_key, q.content_hash, q.occurrence) = (f.key, f.hash, f.occurrence)
+WHERE f.verdict = 'refused' AND q.table_name = {table}""").format(
+        rejected=REJECTED, fates=FATES, table=table, key=KEY, hash=HASH, occurrence=OCCURRENCE
+    )
+
+
+def remember_form(form: str) -> sql.Composed:
+    """Note on rows that were refused for their content how the table is declared. Comes before any row is inserted:
+    what a trigger or another row refuses may be taken next time.
+    """
+    return sql.SQL("UPDATE {} SET form = {} WHERE form IS NULL AND reason = ANY ({}::text[])").format(
+        REJECTED, form, list(_LASTING)
+    )
+
+
+def count_new(table: str) -> sql.Composed:
+    """Count the rejected rows that are not in quarantine yet; rows that wait for a decision are left out."""
+    return sql.SQL("""\
+SELECT count(*)
+FROM {rejected} AS r
+WHERE r.reason <> ALL ({undecided}::text[]) AND NOT EXISTS (
+    SELECT FROM powerca_sync.quarantine AS q
+    WHERE q.table_name = {table} AND (q.mobile_key, q.content_hash, q.occurrence)
+        = (r.key ->> {key}, r.key ->> {hash}, (r.key ->> {occurrence})::bigint)
+)""").format(rejected=REJECTED, undecided=list(_UNDECIDED), table=table, key=KEY, hash=HASH, occurrence=OCCURRENCE)
