@@ -4,6 +4,7 @@ All of it is optional. Whether a cron string means anything is left to those who
 """
 
 import dataclasses
+import re
 import zoneinfo
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,8 @@ FULL_CRON: Final = "POWERCA_FULL_CRON"
 INCREMENTAL_CRON: Final = "POWERCA_INCREMENTAL_CRON"
 REVERSE_CRON: Final = "POWERCA_REVERSE_CRON"
 STATUS_CRON: Final = "POWERCA_STATUS_CRON"
+RETENTION_CRON: Final = "POWERCA_RETENTION_CRON"
+HISTORY_DAYS: Final = "POWERCA_HISTORY_DAYS"
 ALERT_URLS: Final = "POWERCA_ALERT_URLS"
 UI_URL: Final = "POWERCA_UI_URL"
 OFFICE: Final = "POWERCA_OFFICE"
@@ -31,6 +34,9 @@ DEFAULTS: Final[Mapping[str, str]] = {
     INCREMENTAL_CRON: "*/15 8-20 * * 1-6",
     REVERSE_CRON: "5 * * * *",
     STATUS_CRON: "10 * * * *",
+    # After the nightly run.
+    RETENTION_CRON: "30 4 * * *",
+    HISTORY_DAYS: "30",
     ALERT_URLS: "",
     UI_URL: "http://localhost:3000",
     OFFICE: "",
@@ -65,6 +71,28 @@ class Schedules:
                 f"{TIMEZONE} is `{timezone}`, which is no time zone. Use a name such as Asia/Kolkata or UTC."
             ) from exc
         return cls(timezone=timezone, crons={name: values[name].strip() for name in DEFAULTS if name.endswith("_CRON")})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class History:
+    """How long Dagster's history keeps a run that has ended."""
+
+    #: From 1. Failed runs are kept longer.
+    days: int = int(DEFAULTS[HISTORY_DAYS])
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None, *, env_file: Path | None = ENV_FILE) -> "History":
+        """Read it from `environ` (default: the process's), over that of `env_file` if it exists.
+
+        Raises `ConfigurationError` if it is not a number of days.
+        """
+        text = _read(environ, env_file)[HISTORY_DAYS].strip() or DEFAULTS[HISTORY_DAYS]
+        if not re.fullmatch(r"[1-9]\d{0,3}", text, re.ASCII):
+            raise ConfigurationError(
+                f"{HISTORY_DAYS} is `{text}`, which is not a number of days (1 to 9999). To keep the history for ever, "
+                f"leave {RETENTION_CRON} empty."
+            )
+        return cls(days=int(text))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

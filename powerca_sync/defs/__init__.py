@@ -27,6 +27,7 @@ When, where and by whom it is run:
     backoff         how long a table rests after it has failed
     resources       the two databases, and what a run is told
     storage         where Dagster keeps its own records
+    retention       how long it keeps them
     launcher        how runs are started, and how one that lost its process is noticed
     follow_up       the tables that a failed run has skipped without need
     running         a job run in this process, for the command line
@@ -57,6 +58,7 @@ from powerca_sync.defs.io_managers import build_io_manager
 from powerca_sync.defs.jobs import build_jobs
 from powerca_sync.defs.keys import mobile_key
 from powerca_sync.defs.resources import PullMode, SyncDatabases, SyncMode
+from powerca_sync.defs.retention import build_retention
 from powerca_sync.defs.reverse import IO_MANAGER, build_reverse_assets
 from powerca_sync.defs.schedules import build_schedules
 from powerca_sync.defs.sensors import build_sensors
@@ -64,7 +66,7 @@ from powerca_sync.defs.status_report import build_status_report
 from powerca_sync.defs.table_checks import build_table_checks
 from powerca_sync.defs.verification import build_parity_checks
 from powerca_sync.engine.database import Timeouts
-from powerca_sync.operations import Schedules
+from powerca_sync.operations import History, Schedules
 from powerca_sync.tables import TableSpec
 
 
@@ -76,12 +78,14 @@ def build_definitions(
     retries: Retries | None = None,
     loggers: Mapping[str, dg.LoggerDefinition] | None = None,
     schedules: Schedules | None = None,
+    history: History | None = None,
     by_hand: bool = True,
 ) -> dg.Definitions:
     """All that Dagster needs to sync the tables of `specs`; reads no environment and opens no connection.
 
     `written` are assets in Python, each of which makes the rows of one of the tables instead of the desktop.
-    `schedules` says when the jobs start by themselves. With `by_hand` there are also the checks that no job runs.
+    `schedules` says when the jobs start by themselves, `history` how long Dagster's own records are kept. With
+    `by_hand` there are also the checks that no job runs.
     """
     timeouts, retries = timeouts or Timeouts(), retries or Retries()
     schedules = schedules or Schedules()
@@ -111,4 +115,5 @@ def build_definitions(
         tables,
         jobs,
         build_status_report(specs, schedules),
+        build_retention(schedules, history or History()),
     )

@@ -3,7 +3,7 @@
 A machine that was off catches up with one run: of the ticks that a schedule missed, Dagster takes only the latest.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import dagster as dg
 
@@ -49,7 +49,7 @@ def build_schedules(specs: Sequence[TableSpec], schedules: Schedules) -> list[dg
                 "the sensor where that was off or could not look.",
                 not_beside=[REVERSE_JOB],
                 or_by_hand={reverse_key(spec.mobile) for spec in specs if spec.reverse},
-                selection=[reverse_key(spec.mobile) for spec in pulled],
+                request=lambda _: dg.RunRequest(asset_selection=[reverse_key(spec.mobile) for spec in pulled]),
                 max_runtime=REVERSE_MAX_RUNTIME,
             )
         )
@@ -64,13 +64,14 @@ def build_schedule(
     *,
     not_beside: Sequence[str] = (),
     or_by_hand: Collection[dg.AssetKey] = (),
-    selection: Sequence[dg.AssetKey] | None = None,
+    request: Callable[[dg.DagsterInstance], dg.RunRequest | dg.SkipReason] = lambda _: dg.RunRequest(),
     max_runtime: float = MAX_RUNTIME,
 ) -> dg.ScheduleDefinition | None:
     """A schedule for a job by the cron string of that variable; None if that is empty.
 
     A tick is skipped, with the reason, while a run of the jobs `not_beside`, or one by hand of those assets, is under
-    way; a run that began longer ago than `max_runtime` seconds is none. With `selection` only those assets of the job.
+    way; a run that began longer ago than `max_runtime` seconds is none. `request` makes the request, or
+    skips the tick for a reason of its own.
     """
     cron = schedules.crons[variable]
     if not cron:
@@ -83,7 +84,7 @@ def build_schedule(
                     f"Run {run.run_id} of `{run.job_name}` is under way ({run.status.value.lower()}); the next tick "
                     "makes up for this one."
                 )
-        return dg.RunRequest(asset_selection=selection)
+        return request(context.instance)
 
     try:
         return dg.ScheduleDefinition(

@@ -6,11 +6,17 @@ unset stops every process at start. The two databases that are synced have nothi
 
 import contextlib
 import os
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import fasteners  # type: ignore[import-untyped]
+
+# Private, but `DagsterInstance.delete_run` leaves evaluations of checks behind, and the SQLite file of a run's events.
+from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogStorage
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 
 # Private, but the only way to a storage that Dagster accepts from `dagster.yaml`.
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
@@ -69,3 +75,43 @@ class PostgresOrSqliteStorage(DagsterSqliteStorage):
                 }
             },
         )
+
+
+def delete_run_completely(instance: dg.DagsterInstance, run_id: str) -> None:
+    """Delete a run with its events, evaluations of checks and logs; not its SQLite file (`delete_leftover_files`)."""
+    events = instance.event_log_storage
+    if isinstance(events, SqlEventLogStorage):
+        with events.index_connection() as connection:
+            connection.execute(AssetCheckExecutionsTable.delete().where(AssetCheckExecutionsTable.c.run_id == run_id))
+    instance.compute_log_manager.delete_logs(prefix=[run_id])
+    # Last: as long as the run is there, a deletion that was interrupted is repeated.
+    instance.delete_run(run_id)
+
+
+def delete_leftover_files(instance: dg.DagsterInstance) -> int:
+    """Delete the SQLite files with events of runs that were deleted; returns how many. With PostgreSQL there are none.
+
+    A file that another process has open, which Windows does not let go, stays until the next time.
+    """
+    events = instance.event_log_storage
+    if not isinstance(events, SqliteEventLogStorage):
+        return 0
+    deleted = 0
+    # Files first: a run is recorded before it has events.
+    for run_id in filter(_is_run_id, events.get_all_run_ids()):
+        if instance.has_run(run_id):
+            continue
+        file = Path(events.path_for_shard(run_id))
+        with contextlib.suppress(OSError):
+            for suffix in ("-wal", "-shm"):
+                file.with_name(file.name + suffix).unlink(missing_ok=True)
+            file.unlink(missing_ok=True)
+            deleted += 1
+    return deleted
+
+
+def _is_run_id(name: str) -> bool:
+    try:
+        return str(uuid.UUID(name)) == name
+    except ValueError:
+        return False

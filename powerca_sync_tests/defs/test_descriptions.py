@@ -59,4 +59,5 @@ def test_every_run_that_moves_rows_is_tagged_with_its_direction() -> None:
         "forward_incremental": "forward",
         "reverse": "reverse",
         "report": None,
+        "retention": None,
     }

@@ -1,0 +1,102 @@
+"""Dagster's own history: deletes finished runs and their events after some time, so that it does not grow for ever."""
+
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import dagster as dg
+
+from powerca_sync.defs.schedules import build_schedule
+from powerca_sync.defs.storage import delete_leftover_files, delete_run_completely
+from powerca_sync.operations import HISTORY_DAYS, RETENTION_CRON, History, Schedules
+
+RETENTION_JOB: Final = "retention"
+#: Seconds. What one night does not delete, the next one does.
+MAX_RUNTIME: Final = 60 * 60
+LONGEST: Final = MAX_RUNTIME / 2
+#: Runs that are read at a time.
+BATCH: Final = 200
+#: Failed runs are kept so many times longer than others.
+FAILED_TIMES: Final = 3
+#: Runs in any other status are not finished.
+FINISHED: Final = {
+    dg.DagsterRunStatus.SUCCESS: 1,
+    dg.DagsterRunStatus.CANCELED: 1,
+    dg.DagsterRunStatus.FAILURE: FAILED_TIMES,
+}
+
+
+def build_retention(schedules: Schedules, history: History) -> dg.Definitions:
+    """The job that deletes old runs, and its nightly schedule."""
+
+    @dg.op(name="delete_old_runs", description="Deletes finished runs that are older than the history is kept.")
+    def delete_old_runs(context: dg.OpExecutionContext) -> None:
+        """Delete run by run; each with its events, its checks and its logs."""
+        began = time.monotonic()
+        deleted = 0
+        for run in old_runs(context.instance, history):
+            delete_run_completely(context.instance, run.run_id)
+            deleted += 1
+            if time.monotonic() - began > LONGEST:
+                context.log.info("The time for one night is used up; the next one goes on.")
+                break
+        files = delete_leftover_files(context.instance)
+        context.log.info("Deleted %d runs that ended more than %d days ago (%d files).", deleted, history.days, files)
+
+    @dg.job(
+        name=RETENTION_JOB,
+        description=(
+            f"Deletes from Dagster's history the runs that ended more than {history.days} days ago (set by "
+            f"{HISTORY_DAYS}), failed ones after {FAILED_TIMES * history.days} days. Runs that are not finished are "
+            "never deleted, nor is the last run of a table. It touches neither the desktop nor mobile."
+        ),
+        executor_def=dg.in_process_executor,
+        # Not the one of the tables, which needs both databases.
+        resource_defs={"io_manager": dg.mem_io_manager},
+        tags={"dagster/max_runtime": str(MAX_RUNTIME)},
+    )
+    def retention() -> None:
+        delete_old_runs()
+
+    def request(instance: dg.DagsterInstance) -> dg.RunRequest | dg.SkipReason:
+        if next(old_runs(instance, history), None):
+            return dg.RunRequest()
+        return dg.SkipReason(f"No run that may be deleted ended more than {history.days} days ago.")
+
+    nightly = build_schedule(
+        RETENTION_JOB,
+        schedules,
+        RETENTION_CRON,
+        f"Every night: deletes runs that ended more than {history.days} days ago from Dagster's history.",
+        not_beside=[RETENTION_JOB],
+        request=request,
+        max_runtime=MAX_RUNTIME,
+    )
+    return dg.Definitions(jobs=[retention], schedules=[nightly] if nightly else [])
+
+
+def old_runs(instance: dg.DagsterInstance, history: History) -> Iterator[dg.DagsterRun]:
+    """Yields the finished runs whose time is over, the oldest first; the caller deletes each before it takes the next.
+
+    The run that last materialized an asset is left out: without it, the UI would call the asset never materialized.
+    """
+    now = datetime.fromtimestamp(time.time(), UTC)
+    latest = _latest_runs(instance)
+    for status, times in FINISHED.items():
+        over = dg.RunsFilter(statuses=[status], updated_before=now - timedelta(days=times * history.days))
+        while expired := _expired(instance, over, latest):
+            seen = len(expired)
+            yield from expired
+            if seen < BATCH:
+                break
+
+
+def _expired(instance: dg.DagsterInstance, over: dg.RunsFilter, latest: set[str]) -> Sequence[dg.DagsterRun]:
+    records = instance.get_run_records(over, limit=BATCH + len(latest), order_by="update_timestamp", ascending=True)
+    return [record.dagster_run for record in records if record.dagster_run.run_id not in latest]
+
+
+def _latest_runs(instance: dg.DagsterInstance) -> set[str]:
+    events = (instance.get_latest_materialization_event(key) for key in instance.get_asset_keys())
+    return {event.run_id for event in events if event is not None}
