@@ -21,6 +21,9 @@ CREATED, UPDATED = STAMPS = ("created_at", "updated_at")
 #: Phone rows are brought to the desktop when a person asks for it, and never by the sensor or the schedule.
 BY_HAND: Final = "by_hand"
 
+#: PostgreSQL keeps values of up to 8 kB in the row, compressed at best 256 times; their size is not known for less.
+LEAST_MAX_ROW_BYTES = 2 * 1024 * 1024
+
 
 class Strategy(enum.StrEnum):
     """How staged rows reach the mobile table."""
@@ -145,6 +148,9 @@ class TableSpec:
     reverse: bool | Literal["by_hand"] = True
     deletes: Deletes = Deletes.KEEP
     cursor: Cursor = Cursor.XMIN
+    #: Rows whose texts and other values take more than so many bytes are quarantined without their content. Bounds the
+    #: memory of a run, and is the same in both directions.
+    max_row_bytes: int = 8 * 1024 * 1024
     #: Share of rows filtered by references above which a warning is raised.
     warn_share: float = 0.01
     #: Share of quarantined rows above which, when they are more than `limit_rows`, the run is rolled back.
@@ -167,6 +173,11 @@ class TableSpec:
         if self.reverse not in (True, False, BY_HAND):
             raise ConfigurationError(
                 f"Table `{self.mobile}`: `reverse` is {self.reverse!r}. Use True, False or {BY_HAND!r}."
+            )
+        if self.max_row_bytes < LEAST_MAX_ROW_BYTES:
+            raise ConfigurationError(
+                f"Table `{self.mobile}`: `max_row_bytes` is {self.max_row_bytes}. Use a number of at least "
+                f"{LEAST_MAX_ROW_BYTES}."
             )
         if self.strategy is Strategy.UPSERT and not self.key:
             raise ConfigurationError(f"Table `{self.mobile}`: UPSERT needs a key. Name its columns in `key`.")

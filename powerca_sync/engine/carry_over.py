@@ -16,6 +16,7 @@ from powerca_sync.engine.database import Cursor, configure, one_row
 from powerca_sync.engine.extract import Choice
 from powerca_sync.engine.ledger import LastPull
 from powerca_sync.engine.mapping import TableMapping
+from powerca_sync.engine.oversized import split_oversized
 from powerca_sync.engine.phone_identity import Identity
 from powerca_sync.engine.staging import stage_rows
 from powerca_sync.engine.statements import carry_over as statements
@@ -89,11 +90,11 @@ class CarryOver:
         self.target.execute(statements.drop_contents())
         self.target.execute(staging_statements.create_like_staging(mapping, statements.CONTENTS))
         configure(self.source, {"TimeZone": self.timezone})
-        where = sql.SQL("{} AND {} = ANY ({}::text[])").format(
-            phone_statements.is_phones(self.belongs), phone_statements.identity(mapping.source, self.columns), keys
-        )
-        with contextlib.closing(self.read(extract_statements.copy_out(mapping, where))) as rows:
+        identity = phone_statements.identity(mapping.source, self.columns, mapping.spec.max_row_bytes)
+        where = sql.SQL("{} AND {} = ANY ({}::text[])").format(phone_statements.is_phones(self.belongs), identity, keys)
+        with contextlib.closing(self.read(extract_statements.copy_out(mapping, where))) as read:
             codec = self.target.connection.info.encoding
+            rows = split_oversized(read, mapping, [])
             stage_rows(self.target, mapping, rows, into=statements.CONTENTS, codec=codec)
         configure(self.source, {"TimeZone": "UTC"})
         return True

@@ -27,15 +27,18 @@ class Identity:
     is_unchanged: bool
 
 
-def former_identity(last: LastPull, source: Table, columns: Sequence[str]) -> Identity:
-    """Returns what identifies the rows of mobile's table `source` in the ledger; `columns` are today's."""
+def former_identity(last: LastPull, source: Table, columns: Sequence[str], limit: int) -> Identity:
+    """Returns what identifies the rows of mobile's table `source` in the ledger; `columns` are today's.
+
+    `limit` is that of the spec, in bytes of a row.
+    """
     names = columns if last.columns is None else last.columns
     content: sql.Composable | None = None
     if all(source.column(name) for name in names) and last.content_form in (
         None,
         statements.content_form(source, names),
     ):
-        content = statements.content_hash(source, names)
+        content = statements.content_hash(source, names, limit)
     key_form = statements.key_form(source)
     key: sql.Composable | None = None
     if last.key_form in (None, key_form):

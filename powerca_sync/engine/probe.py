@@ -1,20 +1,24 @@
-"""Which tables have phone rows that no pull has seen: one statement at mobile, for all tables at once."""
+"""Which tables have phone rows that no reverse run has seen: one statement on mobile for all tables, if none fails."""
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 from functools import partial
 
+import psycopg
 from psycopg import sql
 
 from powerca_sync.engine import ledger
 from powerca_sync.engine.context import Context, read_context
-from powerca_sync.engine.database import Connection, Timeouts, transaction
+from powerca_sync.engine.database import Connection, Cursor, Timeouts, attempt, transaction
 from powerca_sync.engine.failures import explained
 from powerca_sync.engine.office import belongs
 from powerca_sync.engine.sql import load
 from powerca_sync.engine.statements import phones as phone_statements
 from powerca_sync.errors import SyncError
 from powerca_sync.tables import BY_HAND, OWNER, TableSpec
+
+logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,9 +37,9 @@ def probe(*, source: Connection, target: Connection, specs: Sequence[TableSpec],
     """Compare the phones' rows (at `source`) with what the last pull of each table recorded (at `target`).
 
     Each statement is given `seconds`. Only reads. Tables that were never pulled are pending, and so are those that
-    cannot be reverse-synced: a run says why. Those whose spec switches the way back off, and those in which mobile
-    cannot have phone rows, are left out. Tables that are reverse-synced by hand only are told apart. Raises a
-    `SyncError`.
+    cannot be looked at or reverse-synced: a run says why. Those whose spec switches the way back off, and those in
+    which mobile cannot have phone rows, are left out. Tables that are reverse-synced by hand only are told apart.
+    Raises a `SyncError`.
     """
     timeouts = Timeouts(statement=seconds, lock=seconds)
     wanted = [spec for spec in specs if spec.reverse]
@@ -59,8 +63,7 @@ def probe(*, source: Connection, target: Connection, specs: Sequence[TableSpec],
         ]
         found: dict[str, tuple[int, str]] = {}
         if known:
-            there.execute(sql.SQL("\nUNION ALL\n").join(_digest(spec, context) for spec in known))
-            found = {name: (rows, digest) for name, rows, _, digest in there.fetchall()}
+            found = _digests(there, [(spec.mobile, _digest(spec, context)) for spec in known])
     changed = [spec for spec in wanted if spec.mobile not in found or found[spec.mobile][1] != digests[spec.mobile][0]]
     return Probe(
         pending=tuple(spec.mobile for spec in changed if spec.reverse != BY_HAND),
@@ -69,6 +72,32 @@ def probe(*, source: Connection, target: Connection, specs: Sequence[TableSpec],
         ),
         rows={name: rows for name, (rows, _) in found.items() if digests[name][0] is not None},
     )
+
+
+def _digests(cursor: Cursor, statements: Sequence[tuple[str, sql.Composed]]) -> dict[str, tuple[int, str]]:
+    """Phone rows and digest by table: in one round trip, unless one of the statements fails.
+
+    Then each is tried by itself, so that one table cannot keep the others from being looked at. It is left out.
+    """
+    try:
+        attempt(cursor, sql.SQL("\nUNION ALL\n").join(statement for _, statement in statements))
+        return {name: (rows, digest) for name, rows, _, digest in cursor.fetchall()}
+    except psycopg.Error as exc:
+        if cursor.connection.closed:
+            raise
+        logger.info("One of the tables cannot be looked at (%s); looking at each by itself.", exc.diag.message_primary)
+    found: dict[str, tuple[int, str]] = {}
+    for table, statement in statements:
+        try:
+            attempt(cursor, statement)
+        except psycopg.Error as exc:
+            if cursor.connection.closed:
+                raise
+            logger.warning("[WARN] %s: cannot look for new phone rows: %s.", table, exc.diag.message_primary or exc)
+        else:
+            ((name, rows, _, digest),) = cursor.fetchall()
+            found[name] = (rows, digest)
+    return found
 
 
 def _has_phone_rows(spec: TableSpec, context: Context) -> bool:
@@ -90,5 +119,5 @@ def _can_be_pulled(spec: TableSpec, context: Context) -> bool:
 
 def _digest(spec: TableSpec, context: Context) -> sql.Composed:
     ours = belongs(context.require(spec), context.specs, context.office, "s")
-    digest = phone_statements.digest(context.catalogs.targets[spec.mobile].identifier, ours)
+    digest = phone_statements.digest(context.catalogs.targets[spec.mobile], ours, spec.max_row_bytes)
     return sql.SQL("SELECT {} AS name, d.* FROM ({}) AS d").format(spec.mobile, digest)

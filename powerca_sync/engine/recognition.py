@@ -69,18 +69,20 @@ class Recognition:
     def look(self, *, record: bool = True) -> Found:
         """Hold the phones' rows against the ledger, and, to `record` it, bring its entries up to date."""
         context, mapping = self.context, self._map()
-        source, alone = mapping.source, context.office.alone
+        source, alone, limit = mapping.source, context.office.alone, mapping.spec.max_row_bytes
         ours = belongs(self.spec, context.specs, context.office, "s")
         with self.reading():
-            _, unassigned, digest = one_row(self.source, phone_statements.digest(source.identifier, ours))
+            _, unassigned, digest = one_row(self.source, phone_statements.digest(source, ours, limit))
         columns = tuple(column.name for column in mapping.synced if column.name not in STAMPS)
         last = ledger.read_last_pull(self.target, mapping.spec.mobile)
         key_form = phone_statements.key_form(source)
-        identity = former_identity(last, source, columns)
+        identity = former_identity(last, source, columns, limit)
         self._read_identities(mapping, columns, identity, ours)
         self.target.execute(ledger_statements.judge(mapping.spec.mobile, keyed=identity.key is not None))
         stored = readable(self.target, mapping.target, mapping.spec.mobile, sensitive=mapping.spec.sensitive)
-        mapping = dataclasses.replace(mapping, asides=phone_statements.asides(source, columns), target=stored.table)
+        mapping = dataclasses.replace(
+            mapping, asides=phone_statements.asides(source, columns, limit), target=stored.table
+        )
         if last.has_entries and not identity.is_unchanged:
             self._carry_over(
                 CarryOver(
@@ -139,7 +141,12 @@ class Recognition:
         """Bring to the target who each phone row is."""
         self.target.execute(phone_statements.create_phones())
         identities = phone_statements.copy_out_identities(
-            mapping.source, columns, belongs, former_key=identity.key, former_content=identity.content
+            mapping.source,
+            columns,
+            belongs,
+            mapping.spec.max_row_bytes,
+            former_key=identity.key,
+            former_content=identity.content,
         )
         with (
             contextlib.closing(self.read(identities)) as rows,

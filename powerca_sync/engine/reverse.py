@@ -32,6 +32,7 @@ from powerca_sync.engine.large_objects import find_large_objects, sentence
 from powerca_sync.engine.lineage import check_desktop
 from powerca_sync.engine.lookalikes import adopt_by_key, settle
 from powerca_sync.engine.mapping import TableMapping
+from powerca_sync.engine.oversized import refuse_oversized, split_oversized
 from powerca_sync.engine.recognition import Found, Recognition
 from powerca_sync.engine.result import Conflict, Options, ReverseResult
 from powerca_sync.engine.sql import load
@@ -234,7 +235,7 @@ class Pull(Recognition):
                 configure(self.source, {"TimeZone": self.timezone})
             where = sql.SQL("{} AND {} = ANY ({}::text[])").format(
                 phone_statements.is_phones(found.belongs),
-                phone_statements.identity(mapping.source, found.columns),
+                phone_statements.identity(mapping.source, found.columns, mapping.spec.max_row_bytes),
                 keys,
             )
             staged = self._stage_rows(mapping, where, defer=True)
@@ -259,8 +260,12 @@ class Pull(Recognition):
         with self.reading():
             unreadable = find_unreadable(self.source, mapping, where)
         copy_out = extract_statements.copy_out(mapping, without_unreadable(mapping, where, unreadable))
-        with contextlib.closing(self.read(copy_out)) as rows:
+        oversized: list[bytes] = []
+        with contextlib.closing(self.read(copy_out)) as read:
+            rows = split_oversized(read, mapping, oversized)
             staged = stage_rows(self.target, mapping, rows, into=into, codec=codec, defer=defer)
+        if into is STAGING:
+            refuse_oversized(self.target, mapping, oversized, staged, codec=codec)
         if unreadable and into is STAGING:
             with contextlib.closing(self.read(copy_out_unreadable(mapping, where, unreadable))) as rows:
                 refuse_unreadable(self.target, mapping, rows, unreadable, staged, codec=codec)

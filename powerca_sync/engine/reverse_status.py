@@ -121,6 +121,6 @@ def _count(
             return ReverseStatus(table=spec.mobile)
         context = recognition.context
         ours = belongs(recognition.spec, context.specs, context.office, "s")
-        table = context.catalogs.targets[spec.mobile].identifier
-        rows, unassigned, _ = one_row(source_cursor, phone_statements.digest(table, ours))
+        table = context.catalogs.targets[spec.mobile]
+        rows, unassigned, _ = one_row(source_cursor, phone_statements.digest(table, ours, spec.max_row_bytes))
     return ReverseStatus(table=spec.mobile, phone_rows=rows, waiting=rows, unassigned=unassigned)

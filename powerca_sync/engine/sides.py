@@ -1,7 +1,7 @@
 """The two ends of a comparison, as the statements that compare them need them."""
 
 import dataclasses
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from psycopg import sql
@@ -12,6 +12,7 @@ from powerca_sync.engine.extract import XID_HORIZON, Snapshot
 from powerca_sync.engine.mapping import FROM_PHONE, Aside, SyncedColumn, TableMapping
 from powerca_sync.engine.state import TableState
 from powerca_sync.engine.statements import extract as extract_statements
+from powerca_sync.engine.statements import sizes
 from powerca_sync.engine.statements import verify as statements
 from powerca_sync.engine.statements.fragments import HELD, LEDGER, STAGING
 from powerca_sync.engine.statements.verify import Side
@@ -34,6 +35,7 @@ def source_side(
         sql.SQL("{} AS s").format(mapping.source.identifier),
         _at_source(mapping),
         utf8,
+        sized=("s", mapping.spec.max_row_bytes),
         summed=sql.SQL("NOT {}").format(from_phone),
         notes=(from_phone, changed, _collapses(mapping), _key_in_quarantine(mapping, utf8, quarantined)),
     )
@@ -55,6 +57,7 @@ def target_side(mapping: TableMapping, utf8: Encoder) -> Side:
         _at_target(mapping, "t"),
         utf8,
         where=mapping.in_office("t"),
+        sized=("t", sizes.AT_TARGET * mapping.spec.max_row_bytes),
         summed=sql.SQL("{} IS NOT DISTINCT FROM {}").format(mapping.owner("t"), DESKTOP),
         notes=(owner.format(DESKTOP, PHONE, owner=mapping.owner("t")),),
     )
@@ -108,15 +111,21 @@ def landed_sides(mapping: TableMapping) -> tuple[Side, Side]:
         found = (mapping.target.required(name) for name in names)
         return {column.name: at_target(sql.Identifier(alias, column.name), column, column) for column in found}
 
+    def size(alias: str, names: tuple[str, ...]) -> sql.Composable | None:
+        return sizes.size(alias, [mapping.target.required(name) for name in names], limit)
+
+    limit = sizes.AT_TARGET * mapping.spec.max_row_bytes
     left_out = {*mapping.spec.key, *STAMPS, *mapping.spec.mobile_owned}
     rest = tuple(column.name for column in mapping.staged if column.name not in left_out)
-    shared: dict[str, Any] = {"owned": {}, "utf8": utf8, "summed": _TRUE}
+    shared: dict[str, Any] = {"owned": {}, "utf8": utf8, "summed": _TRUE, "limit": limit}
     staged, landed = (
         Side(
             rows=sql.SQL("{} AS {}").format(rows, sql.Identifier(alias)),
             where=where,
             key=columns(alias, mapping.spec.key),
             rest=columns(alias, rest),
+            size=size(alias, (*mapping.spec.key, *rest)),
+            key_size=size(alias, mapping.spec.key),
             **shared,
         )
         for rows, alias, where in (
@@ -149,6 +158,7 @@ def _side(
     utf8: Encoder,
     *,
     where: sql.Composable = _TRUE,
+    sized: tuple[str, int] | None = None,
     summed: sql.Composable = _TRUE,
     notes: tuple[sql.Composable, ...] = (),
 ) -> Side:
@@ -165,7 +175,27 @@ def _side(
         owned={name: read(synced[name]) for name in owned},
         utf8=utf8,
         notes=notes,
+        **_sizes(
+            sized, [synced[name] for name in key], [synced[name] for name in rest], [synced[name] for name in owned]
+        ),
     )
+
+
+def _sizes(
+    sized: tuple[str, int] | None,
+    key: Sequence[SyncedColumn],
+    rest: Sequence[SyncedColumn],
+    owned: Sequence[SyncedColumn],
+) -> dict[str, Any]:
+    """How the columns of an alias are measured, if they are to be, against a limit."""
+    if sized is None:
+        return {}
+    alias, limit = sized
+
+    def size(columns: Sequence[SyncedColumn]) -> sql.Composable | None:
+        return sizes.size(alias, [one.source if alias == "s" else one.column for one in columns], limit)
+
+    return {"size": size([*key, *rest]), "key_size": size(key), "owned_size": size(owned), "limit": limit}
 
 
 def _at_source(mapping: TableMapping) -> Read:

@@ -21,6 +21,7 @@ from powerca_sync.engine.statements import quarantine
 from powerca_sync.engine.statements import staging as statements
 from powerca_sync.engine.statements.extract import staged_names
 from powerca_sync.engine.statements.fragments import STAGING
+from powerca_sync.engine.statements.sizes import SHOWN
 from powerca_sync.errors import ConfigurationError, StagingError
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,17 @@ MOST_REFUSED = 10_000
 UNTRIED_TOGETHER = 100
 #: Why a row is in quarantine that was not tried by itself.
 UNTRIED = "untried"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Refusal:
+    """Why a row is quarantined before it is staged."""
+
+    reason: str = "refused"
+    #: What the database said.
+    message: str | None = None
+    value: str | None = None
+    parent: str | None = None
 
 
 @dataclasses.dataclass(slots=True)
@@ -156,7 +168,8 @@ def stage_rows(
                     ) from exc
                 if into is STAGING:
                     words = None if reason is None else _words(mapping, row, reason)
-                    refuse_row(cursor, mapping, row, words, codec)
+                    refusal = Refusal(reason=UNTRIED if words is None else "refused", message=words)
+                    refuse_row(cursor, mapping, row, refusal, codec)
         else:
             staged.accepted += cursor.rowcount
         staged.read += chunk.count
@@ -254,10 +267,10 @@ def _isolate(
             staged.accepted += cursor.rowcount
 
 
-def refuse_row(cursor: Cursor, mapping: TableMapping, row: bytes, words: str | None, codec: str) -> None:
-    """Quarantine a row of COPY text with its key, its image and the database's words, and hold its key.
+def refuse_row(cursor: Cursor, mapping: TableMapping, row: bytes, refusal: Refusal, codec: str) -> None:
+    """Quarantine a row of COPY text with its key, its image and the reason, and hold its key.
 
-    Without words it is untried, and has no image.
+    An untried row has no image.
     """
     stored = encoding_of(cursor)
     possible = codec if stored == "SQL_ASCII" else python_codec(stored)
@@ -270,13 +283,23 @@ def refuse_row(cursor: Cursor, mapping: TableMapping, row: bytes, words: str | N
         # As `char(n)::text` has it, by which the row is looked for at the source.
         key[name] = text.rstrip(" ") if text and synced[name].source.base == "bpchar" else text
     key |= {aside.name: values.get(aside.name) for aside in mapping.asides if aside.identifies}
-    if words is None:
-        cursor.execute(quarantine.insert_rejected(), [UNTRIED, None, Jsonb(key), None])
-    else:
-        image = {name: values.get(name) for name in synced if name not in mapping.spec.sensitive}
-        for name in mapping.spec.sensitive:
-            words = words.replace(values.get(name) or "***", "***")
-        cursor.execute(quarantine.insert_rejected(), ["refused", _storable(words, possible), Jsonb(key), Jsonb(image)])
+    image = None
+    if refusal.reason != UNTRIED:
+        image = {name: _shown(values.get(name)) for name in synced if name not in mapping.spec.sensitive}
+    message = refusal.message
+    for name in mapping.spec.sensitive:
+        message = message and message.replace(values.get(name) or "***", "***")
+    cursor.execute(
+        quarantine.insert_rejected(),
+        [
+            refusal.reason,
+            refusal.value,
+            refusal.parent,
+            message and _storable(message, possible),
+            Jsonb(key),
+            None if image is None else Jsonb(image),
+        ],
+    )
     if not mapping.spec.key:
         return
     fields = dict(zip(staged_names(mapping), row.split(b"\t"), strict=False))
@@ -287,6 +310,11 @@ def refuse_row(cursor: Cursor, mapping: TableMapping, row: bytes, words: str | N
         # A key that the target cannot even read has no row there that would have to be held.
         if not _is_the_rows(not_a_key):
             raise
+
+
+def _shown(value: str | None) -> str | None:
+    """A value as images have it: a long one is cut, as `sizes.shown` does."""
+    return value and value[:SHOWN]
 
 
 def _storable(text: str, codec: str) -> str:

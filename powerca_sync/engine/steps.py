@@ -35,6 +35,7 @@ from powerca_sync.engine.lineage import RecordedRun, check_lineage
 from powerca_sync.engine.mapping import TableMapping, map_table
 from powerca_sync.engine.merge import MergePlan, plan_merge
 from powerca_sync.engine.office import Office, Scope, fitting_there, organisations_there, read_office
+from powerca_sync.engine.oversized import refuse_oversized, split_oversized
 from powerca_sync.engine.plan_checks import check_plan
 from powerca_sync.engine.readable import pairing_by_rest, readable
 from powerca_sync.engine.ready import Counted, Ready
@@ -91,6 +92,8 @@ class TableRun:
         """`specs` are the declared ones; `options` name the time zone; `tables` are the target's (`tables_needed`)."""
         self.what = what
         self.spec = guards.with_limits(what.spec, options.limits)
+        #: Rows over the limit, as the source has sent them.
+        self.oversized: list[bytes] = []
         self.source = source
         self.target = target
         self.declared = self.specs = specs
@@ -206,7 +209,7 @@ class TableRun:
                 first = next(rows, None)
                 if (
                     first is None
-                    and not unreadable
+                    and not (unreadable or self.oversized)
                     and may_be_quiet
                     and changes.mode is Mode.INCREMENTAL
                     and not before.quarantined
@@ -216,6 +219,7 @@ class TableRun:
                 self._create_staging(mapping)
                 staged = stage_rows(self.target, mapping, given)
             self._refuse_unreadable(mapping, where, unreadable, staged)
+            refuse_oversized(self.target, mapping, self.oversized, staged)
             self._complete_staging(ready, mapping, staged, differences)
         if changes.mode is Mode.FULL:
             with self.guarded():
@@ -345,7 +349,9 @@ class TableRun:
         if isinstance(self.what, TextRows):
             yield from self.what.rows(extract_statements.asked_names(mapping))
         else:
-            yield from self._read(extract_statements.copy_out(mapping, where))
+            read = self._read(extract_statements.copy_out(mapping, where))
+            with contextlib.closing(split_oversized(read, mapping, self.oversized)) as rows:
+                yield from rows
 
     def _find_unreadable(self, mapping: TableMapping, where: sql.Composable, *, images: bool = False) -> Unreadable:
         if isinstance(self.what, TextRows):

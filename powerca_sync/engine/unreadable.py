@@ -13,7 +13,8 @@ from psycopg import sql
 from powerca_sync.engine.database import Cursor, attempt, one_row
 from powerca_sync.engine.failures import is_refusal
 from powerca_sync.engine.mapping import Aside, TableMapping
-from powerca_sync.engine.staging import MOST_REFUSED, UTF8, Staged, refuse_row
+from powerca_sync.engine.oversized import split_oversized
+from powerca_sync.engine.staging import MOST_REFUSED, UTF8, Refusal, Staged, refuse_row
 from powerca_sync.engine.statements import extract as statements
 from powerca_sync.errors import StagingError
 
@@ -32,6 +33,7 @@ def find_unreadable(
     if not mapping.computed:
         return {}
     rows = statements.pulled_images(mapping) if images else mapping.source.identifier
+    where = sql.SQL("({}) AND {}").format(where, statements.fits(mapping))
     try:
         attempt(source, statements.evaluate(mapping, rows, where))
     except psycopg.Error as exc:
@@ -72,9 +74,9 @@ def refuse_unreadable(
     codec: str = UTF8,
 ) -> None:
     """Quarantine the rows that `copy_out_unreadable` has read; `staged` counts them."""
-    for row in rows:
+    for row in split_oversized(rows, mapping, []):
         words = unreadable[int(row.rstrip(b"\n").rpartition(b"\t")[2])]
-        refuse_row(target, _hashed(mapping), row.rstrip(b"\n"), words, codec)
+        refuse_row(target, _hashed(mapping), row.rstrip(b"\n"), Refusal(message=words), codec)
         staged.read += 1
         staged.refused += 1
 

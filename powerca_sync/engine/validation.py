@@ -99,6 +99,12 @@ def _sentence(reason: str, column: str | None, parent: str | None, *, value: str
         case "altered":
             became = "" if value is None else f" (it would become {value})"
             return f"{column} would be rounded, cut or shifted{became}"
+        case "oversized":
+            size = "" if value is None else f"{value}, "
+            return (
+                f"the row has {size}more than the limit of {parent}; shorten it, or raise `max_row_bytes` in the "
+                "table's spec"
+            )
         case "check":
             return f"{column} violates the target's rule {parent}"
         case "duplicate_key":

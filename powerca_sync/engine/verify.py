@@ -24,6 +24,7 @@ from powerca_sync.engine.context import read_context
 from powerca_sync.engine.database import Connection, Cursor, encoding_of, one_row, timezone_of, transaction
 from powerca_sync.engine.failures import explained
 from powerca_sync.engine.mapping import TableMapping, map_table
+from powerca_sync.engine.oversized import refuse_oversized, split_oversized
 from powerca_sync.engine.readable import readable
 from powerca_sync.engine.result import Options
 from powerca_sync.engine.sql import load
@@ -261,8 +262,10 @@ class _Look:
         """Bring the source's rows for which `where` holds into staging; returns how many could not be staged."""
         unreadable = self._find_unreadable(mapping, where)
         copy_out = extract_statements.copy_out(mapping, without_unreadable(mapping, where, unreadable))
-        with contextlib.closing(self._read(mapping, copy_out)) as rows:
-            staged = stage_rows(self.target, mapping, rows)
+        oversized: list[bytes] = []
+        with contextlib.closing(self._read(mapping, copy_out)) as read:
+            staged = stage_rows(self.target, mapping, split_oversized(read, mapping, oversized))
+        refuse_oversized(self.target, mapping, oversized, staged)
         if unreadable:
             with contextlib.closing(self._read(mapping, copy_out_unreadable(mapping, where, unreadable))) as rows:
                 refuse_unreadable(self.target, mapping, rows, unreadable, staged)

@@ -218,20 +218,27 @@ def test_how_phone_rows_are_brought_back(golden: Callable[[str, str], None]) -> 
     columns = [one.name for one in back.synced]
     ours = belongs(spec, specs, office, "s")
     without_key = dataclasses.replace(TARGET, primary_key=())
+    limit = spec.max_row_bytes
     new = sql.SQL("{} AND {} = ANY ({}::text[])").format(
-        phones.is_phones(ours), phones.identity(TARGET, columns), ["7", "8"]
+        phones.is_phones(ours), phones.identity(TARGET, columns, limit), ["7", "8"]
     )
     statements = {
-        "whether anything changed": phones.digest(TARGET.identifier, ours),
+        "whether anything changed": phones.digest(TARGET, ours, limit),
         "who they are": phones.copy_out_identities(
             TARGET,
             columns,
             ours,
+            limit,
             former_key=phones.primary_key(TARGET, "s"),
-            former_content=phones.content_hash(TARGET, columns),
+            former_content=phones.content_hash(TARGET, columns, limit),
         ),
         "who they are, by content": phones.copy_out_identities(
-            without_key, columns, ours, former_key=None, former_content=phones.content_hash(TARGET, columns[:-1])
+            without_key,
+            columns,
+            ours,
+            limit,
+            former_key=None,
+            former_content=phones.content_hash(TARGET, columns[:-1], limit),
         ),
         "hold them against the ledger": ledger.judge("jobs", keyed=True),
         "hold them against the ledger, by content": ledger.judge("jobs", keyed=False),
@@ -242,7 +249,7 @@ def test_how_phone_rows_are_brought_back(golden: Callable[[str, str], None]) -> 
         "find the copies of entries": ledger.find_entries(back),
         "pull what is missing again": ledger.pull_again(),
         "count": ledger.count_fates(),
-        "read": extract.copy_out(dataclasses.replace(back, asides=phones.asides(TARGET, columns)), new),
+        "read": extract.copy_out(dataclasses.replace(back, asides=phones.asides(TARGET, columns, limit)), new),
         "keep what is new": pull.keep_new(),
         "adopt": pull.adopt(back, [JOBS.key], "run"),
         "adopt by content": pull.adopt(back, None, None),

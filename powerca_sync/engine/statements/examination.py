@@ -8,6 +8,7 @@ from psycopg import sql
 from powerca_sync.engine.catalog import Column, Table
 from powerca_sync.engine.conversion import equal
 from powerca_sync.engine.mapping import TableMapping
+from powerca_sync.engine.statements import sizes
 from powerca_sync.engine.statements.fragments import AND, COMMA
 from powerca_sync.tables import DESKTOP, OWNER, PHONE, Expression
 
@@ -193,18 +194,21 @@ FROM (
     WHERE {own} AND {whole}
     GROUP BY {columns}
     HAVING count(*) > 1
-) AS g""").format(content=_digest(content), table=table.identifier, own=not_pulled(table), whole=whole, columns=columns)
+) AS g""").format(
+        content=_digest(table, content), table=table.identifier, own=not_pulled(table), whole=whole, columns=columns
+    )
 
 
 def count_copies(table: Table, content: Sequence[str]) -> sql.Composed:
     """Count the rows that have an exact copy, beyond the first of each."""
     return sql.SQL("SELECT count(*) - count(DISTINCT {content}) FROM {table} AS t WHERE {own}").format(
-        content=_digest(content), table=table.identifier, own=not_pulled(table)
+        content=_digest(table, content), table=table.identifier, own=not_pulled(table)
     )
 
 
-def _digest(columns: Sequence[str]) -> sql.Composed:
-    return sql.SQL("md5(ROW({})::text)").format(COMMA.join(sql.Identifier("t", name) for name in columns))
+def _digest(table: Table, columns: Sequence[str]) -> sql.Composed:
+    text = sizes.row_text("t", [table.required(name) for name in columns], sizes.HASHED_AT_MOST)
+    return sql.SQL("md5({})").format(text)
 
 
 def has_owner(value: str) -> sql.Composed:
@@ -238,7 +242,7 @@ FROM (
         desktop=has_owner(DESKTOP),
         table=mapping.target.identifier,
         ours=not_another_office(mapping),
-        content=_digest([column.name for column in columns]),
+        content=_digest(mapping.target, [column.name for column in columns]),
     )
 
 

@@ -6,7 +6,8 @@ from datetime import datetime
 
 from psycopg import sql
 
-from powerca_sync.engine.mapping import Aside, TableMapping
+from powerca_sync.engine.mapping import Aside, SyncedColumn, TableMapping
+from powerca_sync.engine.statements import sizes
 from powerca_sync.engine.statements.fragments import COMMA, from_image
 from powerca_sync.tables import STAMPS
 
@@ -36,8 +37,52 @@ def asked_names(mapping: TableMapping) -> tuple[str, ...]:
 
 
 def copy_out(mapping: TableMapping, where: sql.Composable) -> sql.Composed:
-    """COPY the source's rows for which `where` holds (alias `s`), as text."""
-    return _copy_out(mapping, mapping.source.identifier, where)
+    """COPY the source's rows for which `where` holds (alias `s`), as text.
+
+    If `has_size`, a last field has the size of rows over the spec's limit, and NULL for the others. Of rows over the
+    limit, wide columns and what the spec computes are NULL, so that their content does not travel.
+    """
+    size = _size(mapping)
+    if size is None:
+        return _copy_out(mapping, mapping.source.identifier, where)
+    limit = mapping.spec.max_row_bytes
+    values = [_bounded(column, mapping, column.read) for column in mapping.synced]
+    values += [_bounded(column, mapping, _raw(column)) for column in mapping.synced if column.raw]
+    values += [aside.read for aside in mapping.asides]
+    values.append(sql.SQL("CASE WHEN z.bytes > {} THEN z.bytes END").format(limit))
+    return sql.SQL("""\
+COPY (
+    SELECT {values}
+    FROM {rows} AS s
+    CROSS JOIN LATERAL (SELECT {size} AS bytes OFFSET 0) AS z
+    WHERE {where}
+) TO STDOUT""").format(values=COMMA.join(values), rows=mapping.source.identifier, size=size, where=where)
+
+
+def has_size(mapping: TableMapping) -> bool:
+    """Whether rows of the source may be over the limit, so that `copy_out` gives the size of those that are."""
+    return _size(mapping) is not None
+
+
+def fits(mapping: TableMapping) -> sql.Composable:
+    """A condition on the source's row `s`: it is not over the limit."""
+    size = _size(mapping)
+    return sql.SQL("TRUE") if size is None else sql.SQL("{} <= {}").format(size, mapping.spec.max_row_bytes)
+
+
+def _size(mapping: TableMapping) -> sql.Composable | None:
+    return sizes.size("s", (column.source for column in mapping.synced), mapping.spec.max_row_bytes)
+
+
+def _bounded(column: SyncedColumn, mapping: TableMapping, value: sql.Composable) -> sql.Composable:
+    """The value to read; NULL in rows over the limit if it may be large itself. Keys are kept if they are short."""
+    if not sizes.is_wide(column.source) and column not in mapping.computed:
+        return value
+    kept = sql.SQL("z.bytes <= {}").format(mapping.spec.max_row_bytes)
+    if column.name in mapping.spec.key and column not in mapping.computed:
+        short = sizes.is_short(sql.Identifier("s", column.source.name), column.source)
+        kept = sql.SQL("{} OR {}").format(kept, short)
+    return sql.SQL("CASE WHEN {} THEN {} END").format(kept, value)
 
 
 def of_entries(mapping: TableMapping) -> TableMapping:
@@ -70,7 +115,7 @@ def pulled_images(mapping: TableMapping) -> sql.Composed:
 
 def _copy_out(mapping: TableMapping, rows: sql.Composable, where: sql.Composable) -> sql.Composed:
     values = [column.read for column in mapping.synced]
-    values += [sql.SQL("{}::text").format(sql.Identifier("s", column.name)) for column in mapping.synced if column.raw]
+    values += [_raw(column) for column in mapping.synced if column.raw]
     values += [aside.read for aside in mapping.asides]
     return sql.SQL("""\
 COPY (
@@ -78,6 +123,10 @@ COPY (
     FROM {rows} AS s
     WHERE {where}
 ) TO STDOUT""").format(values=sql.SQL(", ").join(values), rows=rows, where=where)
+
+
+def _raw(column: SyncedColumn) -> sql.Composed:
+    return sql.SQL("{}::text").format(sql.Identifier("s", column.name))
 
 
 def evaluate(mapping: TableMapping, rows: sql.Composable, where: sql.Composable) -> sql.Composed:
@@ -128,8 +177,7 @@ UNREADABLE = "powerca_sync.unreadable"
 
 def row_hash(mapping: TableMapping) -> sql.Composed:
     """A number by which a row `s` of the source and its exact copies are known."""
-    columns = COMMA.join(sql.Identifier("s", column.name) for column in mapping.source.columns)
-    return sql.SQL("hashtextextended(ROW({})::text, 0)").format(columns)
+    return sql.SQL("hashtextextended({}, 0)").format(sizes.row_text("s", mapping.source.columns, sizes.HASHED_AT_MOST))
 
 
 def is_among(mapping: TableMapping, hashes: Sequence[int]) -> sql.Composed:

@@ -5,7 +5,10 @@ from collections.abc import Sequence
 from psycopg import sql
 
 from powerca_sync.engine.catalog import Column
+from powerca_sync.engine.conversion import comparable
 from powerca_sync.engine.mapping import TableMapping
+from powerca_sync.engine.statements.sizes import AT_TARGET, shown
+from powerca_sync.engine.statements.sizes import row_text as text_of_row
 from powerca_sync.tables import DESKTOP
 
 STAGING = sql.Identifier("pg_temp", "powerca_staging")
@@ -20,8 +23,9 @@ AND = sql.SQL(" AND ")
 
 
 def row_text(mapping: TableMapping, alias: str, columns: Sequence[Column]) -> sql.Composed:
-    """A row's values as one text, by which rows are compared."""
-    return sql.SQL('{}::text COLLATE "C"').format(mapping.row(alias, columns))
+    """A row's values as one text, by which rows are compared; of a row far over the limit, its narrow columns only."""
+    values = [comparable(sql.Identifier(alias, column.name), column) for column in columns]
+    return sql.SQL('{} COLLATE "C"').format(text_of_row(alias, columns, _limit(mapping), values))
 
 
 def content_text(mapping: TableMapping, alias: str) -> sql.Composed:
@@ -31,11 +35,15 @@ def content_text(mapping: TableMapping, alias: str) -> sql.Composed:
 
 def key_text(mapping: TableMapping, alias: str) -> sql.Composed:
     """The key of a row as text, NULLs included; one number has one text, however many zeros it was written with."""
-    values = (
+    values = [
         sql.SQL("trim_scale({})" if column.base == "numeric" else "{}").format(sql.Identifier(alias, column.name))
         for column in mapping.key
-    )
-    return sql.SQL('ROW({})::text COLLATE "C"').format(COMMA.join(values))
+    ]
+    return sql.SQL('{} COLLATE "C"').format(text_of_row(alias, mapping.key, _limit(mapping), values))
+
+
+def _limit(mapping: TableMapping) -> int:
+    return AT_TARGET * mapping.spec.max_row_bytes
 
 
 def same_key(mapping: TableMapping, left: str, right: str) -> sql.Composed:
@@ -55,6 +63,13 @@ def image_of(columns: Sequence[Column], alias: str) -> sql.Composed:
     return sql.SQL("jsonb_object({}::text[], ARRAY[{}]::text[])").format(
         [column.name for column in columns],
         COMMA.join(sql.SQL("{}::text").format(sql.Identifier(alias, column.name)) for column in columns),
+    )
+
+
+def shown_image_of(columns: Sequence[Column], alias: str) -> sql.Composed:
+    """A row as jsonb for people: column to text, in which long values are cut."""
+    return sql.SQL("jsonb_object({}::text[], ARRAY[{}]::text[])").format(
+        [column.name for column in columns], COMMA.join(shown(alias, column) for column in columns)
     )
 
 

@@ -10,8 +10,8 @@ from psycopg import sql
 
 from powerca_sync.engine.conversion import comparable
 from powerca_sync.engine.mapping import TableMapping
-from powerca_sync.engine.statements import phones
-from powerca_sync.engine.statements.fragments import AND, COMMA, REJECTED, STAGING, image_of
+from powerca_sync.engine.statements import phones, sizes
+from powerca_sync.engine.statements.fragments import AND, COMMA, REJECTED, STAGING, image_of, shown_image_of
 from powerca_sync.engine.statements.ledger import ENTRIES, compared
 from powerca_sync.engine.statements.phones import BORN, HASH, KEY, OCCURRENCE
 from powerca_sync.tables import DESKTOP, OWNER, PHONE
@@ -34,7 +34,8 @@ def owned_of_same_keys(mapping: TableMapping, columns: Sequence[str], keys: Sequ
     `keys` are the identities of those phone rows, made of `columns` of their own (see `phones.identity`).
     """
     names = mapping.spec.key or tuple(column.name for column in mapping.synced)
-    values = sql.SQL("ROW({})::text").format(COMMA.join(sql.Identifier("s", name) for name in names))
+    limit = mapping.spec.max_row_bytes
+    values = sizes.row_text("s", [mapping.source.required(name) for name in names], limit)
     return sql.SQL(
         "{owner}::text = {desktop} AND {values} IN (SELECT {values} FROM {table} AS s"
         " WHERE {owner}::text = {phone} AND {identity} = ANY ({keys}::text[]))"
@@ -44,16 +45,17 @@ def owned_of_same_keys(mapping: TableMapping, columns: Sequence[str], keys: Sequ
         phone=PHONE,
         values=values,
         table=mapping.source.identifier,
-        identity=phones.identity(mapping.source, columns),
+        identity=phones.identity(mapping.source, columns, limit),
         keys=list(keys),
     )
 
 
 def content_text(mapping: TableMapping, alias: str) -> sql.Composed:
     """The content of a row; columns that the spec computes are compared as the forward direction has them."""
-    return sql.SQL('ROW({})::text COLLATE "C"').format(
-        COMMA.join(_value(mapping, alias, column.name) for column in compared(mapping))
-    )
+    columns = compared(mapping)
+    values = [_value(mapping, alias, column.name) for column in columns]
+    limit = sizes.AT_TARGET * mapping.spec.max_row_bytes
+    return sql.SQL('{} COLLATE "C"').format(sizes.row_text(alias, columns, limit, values))
 
 
 def columns_text(mapping: TableMapping, names: Sequence[str], alias: str) -> sql.Composed:
@@ -62,15 +64,14 @@ def columns_text(mapping: TableMapping, names: Sequence[str], alias: str) -> sql
     return sql.SQL("CASE WHEN {} THEN {} END").format(whole, columns_text_or_null(mapping, names, alias))
 
 
-def columns_text_or_null(mapping: TableMapping, names: Sequence[str], alias: str) -> sql.Composed:
+def columns_text_or_null(mapping: TableMapping, names: Sequence[str], alias: str) -> sql.Composable:
     """Some columns of a row, NULLs included. One number has one text."""
-    values = COMMA.join(
-        sql.SQL("trim_scale({})" if mapping.target.required(name).base == "numeric" else "{}").format(
-            sql.Identifier(alias, name)
-        )
-        for name in names
-    )
-    return sql.SQL("ROW({})::text").format(values)
+    columns = [mapping.target.required(name) for name in names]
+    values = [
+        sql.SQL("trim_scale({})" if column.base == "numeric" else "{}").format(sql.Identifier(alias, column.name))
+        for column in columns
+    ]
+    return sizes.row_text(alias, columns, sizes.AT_TARGET * mapping.spec.max_row_bytes, values)
 
 
 def _value(mapping: TableMapping, alias: str, name: str) -> sql.Composable:
@@ -196,7 +197,7 @@ JOIN {target} AS t ON (t.tableoid, t.ctid) = (p.relation, p.place)""").format(
         key=sql.Identifier("s", KEY),
         hash=sql.Identifier("s", HASH),
         occurrence=sql.Identifier("s", OCCURRENCE),
-        image=image_of(shown, "t"),
+        image=shown_image_of(shown, "t"),
     )
 
 

@@ -4,7 +4,8 @@ from psycopg import sql
 
 from powerca_sync.engine.catalog import Column
 from powerca_sync.engine.mapping import TableMapping
-from powerca_sync.engine.statements.fragments import ACTIONS, COMMA, STAGING, content_text, is_ours, row_text, same_key
+from powerca_sync.engine.statements import sizes
+from powerca_sync.engine.statements.fragments import ACTIONS, STAGING, content_text, is_ours, row_text, same_key
 from powerca_sync.tables import Strategy
 
 
@@ -16,10 +17,12 @@ def columns_of(mapping: TableMapping) -> tuple[Column, ...]:
 def digest(mapping: TableMapping) -> sql.Composed:
     """One value that changes when the desktop changes a mobile-owned column, or adds or removes a row."""
     names = dict.fromkeys((*mapping.spec.key, *(column.name for column in columns_of(mapping))))
+    columns = [mapping.source.required(name) for name in names]
+    values = [sql.SQL("{}::text").format(sql.Identifier("s", name)) for name in names]
     return sql.SQL("""\
-SELECT concat_ws(' ', count(*), sum(hashtextextended(ROW({values})::text, 0)))
+SELECT concat_ws(' ', count(*), sum(hashtextextended({row}, 0)))
 FROM {source} AS s""").format(
-        values=COMMA.join(sql.SQL("{}::text").format(sql.Identifier("s", name)) for name in names),
+        row=sizes.row_text("s", columns, mapping.spec.max_row_bytes, values),
         source=mapping.source.identifier,
     )
 

@@ -10,6 +10,7 @@ from psycopg import sql
 
 from powerca_sync.engine.catalog import Column, Table
 from powerca_sync.engine.mapping import Aside
+from powerca_sync.engine.statements import sizes
 from powerca_sync.engine.statements.fragments import COMMA
 from powerca_sync.tables import CREATED, OWNER, PHONE
 
@@ -27,18 +28,18 @@ _FREE_OF_ZONES: Mapping[str, LiteralString] = {
 }
 
 
-def content_hash(source: Table, columns: Sequence[str]) -> sql.Composed:
-    """The hash of a phone row's content `s`, the same in any time zone."""
-    values = (
-        sql.SQL(_FREE_OF_ZONES.get(source.required(name).base, "{}")).format(sql.Identifier("s", name))
-        for name in columns
-    )
-    return sql.SQL("md5(ROW({})::text)").format(COMMA.join(values))
+def content_hash(source: Table, columns: Sequence[str], limit: int) -> sql.Composed:
+    """The hash of a phone row's content `s`, the same in any time zone; of rows over the limit, that of their size."""
+    wanted = [source.required(name) for name in columns]
+    values = [
+        sql.SQL(_FREE_OF_ZONES.get(column.base, "{}")).format(sql.Identifier("s", column.name)) for column in wanted
+    ]
+    return sql.SQL("md5({})").format(sizes.row_text("s", wanted, limit, values))
 
 
-def identity(source: Table, columns: Sequence[str]) -> sql.Composable:
+def identity(source: Table, columns: Sequence[str], limit: int) -> sql.Composable:
     """By what a phone row `s` is known: its primary key as text, or the hash of its content."""
-    return primary_key(source, "s") if source.primary_key else content_hash(source, columns)
+    return primary_key(source, "s") if source.primary_key else content_hash(source, columns, limit)
 
 
 def primary_key(source: Table, alias: str) -> sql.Composable:
@@ -74,13 +75,13 @@ def declared_form(column: Column) -> str:
     return alike.get(column.base, column.type)
 
 
-def asides(source: Table, columns: Sequence[str]) -> tuple[Aside, ...]:
+def asides(source: Table, columns: Sequence[str], limit: int) -> tuple[Aside, ...]:
     """What staging holds of a phone row beside its columns. Equal rows without a primary key are numbered."""
-    key = identity(source, columns)
+    key = identity(source, columns, limit)
     occurrence = sql.SQL("row_number() OVER (PARTITION BY {})").format(key)
     return (
         Aside(name=KEY, type="text", read=key, identifies=True),
-        Aside(name=HASH, type="text", read=content_hash(source, columns), identifies=True),
+        Aside(name=HASH, type="text", read=content_hash(source, columns, limit), identifies=True),
         Aside(name=BORN, type="text", read=born(source, "s")),
         Aside(name=OCCURRENCE, type="bigint", read=occurrence, identifies=True),
     )
@@ -100,22 +101,29 @@ def is_phones(belongs: sql.Composable) -> sql.Composed:
     return sql.SQL("{}::text = {} AND {}").format(sql.Identifier("s", OWNER), PHONE, belongs)
 
 
-def digest(table: sql.Identifier, belongs: sql.Composable) -> sql.Composed:
+def digest(table: Table, belongs: sql.Composable, limit: int) -> sql.Composed:
     """Answers (phones' rows of this office, those of nobody, a text that changes when any of them does).
 
-    Of whole rows, so that it needs to know of no column; in the time zone UTC it is the same at any time.
+    Of whole rows, and of the size of those over the limit; in the time zone UTC it is the same at any time.
     """
     return sql.SQL("""\
 SELECT count(*) FILTER (WHERE p.belongs) AS ours, count(*) FILTER (WHERE p.belongs IS NULL) AS unassigned,
     count(*) || ':' || coalesce(sum(hashtextextended(p.row, 0)), 0) AS digest
-FROM (SELECT {belongs} AS belongs, ROW(s.*)::text AS row FROM {table} AS s WHERE {owner}::text = {phone}) AS p
-WHERE p.belongs IS NOT FALSE""").format(table=table, belongs=belongs, owner=sql.Identifier("s", OWNER), phone=PHONE)
+FROM (SELECT {belongs} AS belongs, {row} AS row FROM {table} AS s WHERE {owner}::text = {phone}) AS p
+WHERE p.belongs IS NOT FALSE""").format(
+        belongs=belongs,
+        row=sizes.row_text("s", table.columns, limit),
+        table=table.identifier,
+        owner=sql.Identifier("s", OWNER),
+        phone=PHONE,
+    )
 
 
 def copy_out_identities(
     source: Table,
     columns: Sequence[str],
     belongs: sql.Composable,
+    limit: int,
     *,
     former_key: sql.Composable | None,
     former_content: sql.Composable | None,
@@ -132,8 +140,8 @@ COPY (
     WHERE {is_phones}
 ) TO STDOUT""").format(
         known=known,
-        key=identity(source, columns),
-        hash=content_hash(source, columns),
+        key=identity(source, columns, limit),
+        hash=content_hash(source, columns, limit),
         was=former_content or sql.SQL("NULL"),
         born=born(source, "s"),
         table=source.identifier,

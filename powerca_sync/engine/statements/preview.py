@@ -18,6 +18,7 @@ from powerca_sync.engine.statements.fragments import (
     STAGING,
     UNSETTLED,
 )
+from powerca_sync.engine.statements.sizes import shown
 from powerca_sync.tables import DESKTOP, OWNER
 
 
@@ -157,10 +158,10 @@ def _differs(mapping: TableMapping, column: Column) -> sql.Composed:
 
 
 def _value(mapping: TableMapping, alias: str, column: Column) -> sql.Composable:
-    """A column of the target row `t` or of the staged row `s`, which becomes the desktop's."""
+    """A column of the target row `t` or of the staged row `s`, which becomes the desktop's, as text for people."""
     if alias == "s" and column.name == OWNER:
         return sql.SQL("{}::text").format(sql.Literal(DESKTOP))
-    return sql.Identifier(alias, column.name)
+    return shown(alias, column)
 
 
 def _only(image: sql.Composed, names: sql.Composed) -> sql.Composed:
@@ -171,13 +172,13 @@ def _only(image: sql.Composed, names: sql.Composed) -> sql.Composed:
 
 def _image(mapping: TableMapping, alias: str, columns: Iterable[Column]) -> sql.Composed:
     """Columns of a row as jsonb, each value in its text form; sensitive ones masked."""
-    shown = tuple(columns)
+    wanted = tuple(columns)
     values = []
-    for column in shown:
-        value = sql.SQL("{}::text").format(_value(mapping, alias, column))
+    for column in wanted:
+        value = _value(mapping, alias, column)
         if column.name in mapping.spec.sensitive:
             value = sql.SQL("CASE WHEN {} IS NOT NULL THEN '***' END").format(value)
         values.append(value)
     return sql.SQL("jsonb_object({}::text[], ARRAY[{}]::text[])").format(
-        [column.name for column in shown], COMMA.join(values)
+        [column.name for column in wanted], COMMA.join(values)
     )

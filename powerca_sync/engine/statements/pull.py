@@ -14,6 +14,7 @@ from powerca_sync.engine.statements.fragments import (
     STAGING,
     image_of,
     row_text,
+    shown_image_of,
 )
 from powerca_sync.engine.statements.ledger import ENTRIES, FATES, compared
 from powerca_sync.engine.statements.lookalikes import OWNED, PAIRS, THEIRS
@@ -129,7 +130,7 @@ def sample_inserts(mapping: TableMapping, most: int) -> sql.Composed:
 SELECT {key}, NULL, {after}
 FROM {actions} AS a JOIN {staging} AS s ON s.ctid = a.staged
 WHERE a.action = 'insert' ORDER BY a.n LIMIT {most}""").format(
-        key=_key_of(mapping, "s"), after=image_of(shown, "s"), actions=ACTIONS, staging=STAGING, most=most
+        key=_key_of(mapping, "s"), after=shown_image_of(shown, "s"), actions=ACTIONS, staging=STAGING, most=most
     )
 
 
@@ -173,7 +174,7 @@ UPDATE {rejected} AS r SET theirs = (
 )
 WHERE r.reason = 'conflict' AND r.theirs IS NULL AND r.column_name = {columns}""").format(
         rejected=REJECTED,
-        image=image_of(shown, "t"),
+        image=shown_image_of(shown, "t"),
         target=mapping.target.identifier,
         same=same,
         unexplained=_unexplained("t"),

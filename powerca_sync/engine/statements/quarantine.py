@@ -11,13 +11,16 @@ from powerca_sync.engine.statements.fragments import (
     HELD,
     REJECTED,
     STAGING,
+    shown_image_of,
 )
 from powerca_sync.engine.statements.rules import Rule
 
 
 def insert_rejected() -> sql.Composed:
-    """A row that staging itself refused: reason, message, key and image."""
-    return sql.SQL("INSERT INTO {} (reason, message, key, image) VALUES (%s, %s, %s, %s)").format(REJECTED)
+    """A row that is quarantined before it is staged: reason, value, parent, message, key and image."""
+    return sql.SQL(
+        "INSERT INTO {} (reason, value, parent, message, key, image) VALUES (%s, %s, %s, %s, %s, %s)"
+    ).format(REJECTED)
 
 
 def reject_faulty(mapping: TableMapping, rules: Sequence[Rule]) -> sql.Composed:
@@ -57,7 +60,7 @@ FROM (
     WHERE {any_holds}
 ) AS judged
 JOIN (VALUES {rules}) AS rule (n, reason, column_name, parent) ON rule.n = judged.rule""").format(
-        image=_image(mapping.staged),
+        image=shown_image_of(mapping.staged, "s"),
         verdict=verdict,
         staging=STAGING,
         joins=sql.SQL("\n    ").join(rule.join for rule in rules if rule.join is not None),
@@ -117,20 +120,12 @@ SELECT g.reason, g.column_name, g."f:value", g.parent, g."f:message", g."f:key",
         value=_masked_value(mapping),
         message=_masked_message(mapping),
         key=COMMA.join([*key, *identity]),
-        image=_image(shown),
+        image=shown_image_of(shown, "s"),
         held=sql.SQL("").join(
             sql.SQL(", {} AS {}").format(value, name) for value, name in zip(values, held, strict=True)
         ),
         hold=held_too,
         rejected=REJECTED,
-    )
-
-
-def _image(columns: Sequence[Column]) -> sql.Composed:
-    """The staged row `s` as jsonb, each value in its text form, as COPY gives it too."""
-    return sql.SQL("jsonb_object({}::text[], ARRAY[{}]::text[])").format(
-        [column.name for column in columns],
-        COMMA.join(sql.SQL("{}::text").format(sql.Identifier("s", column.name)) for column in columns),
     )
 
 

@@ -1,7 +1,7 @@
 """Statements that compare two tables by digests: of buckets, of rows, and at last the rows that differ."""
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from psycopg import sql
 
@@ -11,6 +11,7 @@ from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.office import array_literal
 from powerca_sync.engine.statements.fragments import ACTIONS, AND, COMMA, REJECTED, is_ours
 from powerca_sync.engine.statements.rules import answers
+from powerca_sync.engine.statements.sizes import SHOWN
 from powerca_sync.tables import Lookup
 
 #: Hexadecimal digits of a key's digest that make its bucket.
@@ -45,18 +46,63 @@ class Side:
     utf8: Encoder
     #: What else is asked of each row, in order; the other side need not have the same.
     notes: tuple[sql.Composable, ...] = ()
+    #: Bytes of what is compared, if they may be many, and the limit above which no text is made of it.
+    size: sql.Composable | None = None
+    key_size: sql.Composable | None = None
+    owned_size: sql.Composable | None = None
+    limit: int = 0
 
     def digest(self, text: sql.Composable) -> sql.Composed:
         """The digest of a text, as hexadecimal digits."""
         return sql.SQL("encode(sha256({}), 'hex')").format(self.utf8(text))
 
     def content(self) -> sql.Composable:
-        """The text of a whole row, as far as it is compared."""
-        return packed([*self.key.values(), *self.rest.values()])
+        """The text of a whole row, as far as it is compared; of a row over the limit, that of its key and size."""
+        if not self.key:
+            return self.key_text()
+        text = packed([*self.key.values(), *self.rest.values()])
+        return self._within(text, self.size, lambda size: packed([self.key_text(), size]))
+
+    def key_text(self) -> sql.Composable:
+        """The text by which rows belong together; without a key, that of the whole row."""
+        if not self.key:
+            return self._within(packed(self.rest.values()), self.size, lambda size: packed([size]))
+        return self._within(packed(self.key.values()), self.key_size, lambda size: packed([size]))
+
+    def owned_text(self) -> sql.Composable:
+        """The text of what phones own."""
+        return self._within(packed(self.owned.values()), self.owned_size, lambda size: packed([size]))
+
+    def _within(
+        self,
+        text: sql.Composable,
+        size: sql.Composable | None,
+        otherwise: Callable[[sql.Composable], sql.Composable],
+    ) -> sql.Composable:
+        if size is None:
+            return text
+        size_text = sql.SQL("{}::text").format(size)
+        return sql.SQL("CASE WHEN {} <= {} THEN {} ELSE {} END").format(size, self.limit, text, otherwise(size_text))
 
     def key_digest(self) -> sql.Composed:
         """The digest by which rows belong together; without a key, rows of one content do."""
-        return self.digest(packed(self.key.values() or self.rest.values()))
+        return self.digest(self.key_text())
+
+    def shown(self, column: str, text: sql.Composable, *, hidden: bool) -> sql.Composable:
+        """A value's text for people, or its digest if it is `hidden`; a long one is cut, and followed by its digest."""
+        if hidden:
+            value: sql.Composable = self.digest(text)
+        else:
+            value = sql.SQL("""\
+(
+    SELECT left(v.text, {most}) || CASE WHEN length(v.text) > {most} THEN '... (md5 ' || md5(v.text) || ')' ELSE '' END
+    FROM (SELECT {text} AS text OFFSET 0) AS v
+)""").format(text=text, most=SHOWN)
+        return self._within(
+            value,
+            self.key_size if column in self.key else self.size,
+            lambda size: sql.SQL("{} || ' bytes'").format(size),
+        )
 
     def opened(self, buckets: Sequence[str], *, where: sql.Composable | None = None) -> sql.Composed:
         """FROM and WHERE for the rows of those buckets; `k.key` is the key's digest.
@@ -108,9 +154,9 @@ GROUP BY 1""").format(
         key=side.digest(sql.SQL("x.key")),
         content=side.digest(sql.SQL("x.content")),
         owned=owned,
-        key_text=packed(side.key.values() or side.rest.values()),
+        key_text=side.key_text(),
         content_text=side.content(),
-        owned_text=packed(side.owned.values()),
+        owned_text=side.owned_text(),
         own=side.summed,
         rows=side.rows,
         where=side.where,
@@ -132,7 +178,7 @@ FROM (
         owned=owned,
         names=sql.SQL("").join(sql.SQL(", x.{}").format(name) for name in names),
         content_text=side.content(),
-        owned_text=packed(side.owned.values()),
+        owned_text=side.owned_text(),
         notes=sql.SQL("").join(
             sql.SQL(", {} AS {}").format(note, name) for note, name in zip(side.notes, names, strict=True)
         ),
@@ -156,7 +202,7 @@ def row_values(side: Side, wanted: Wanted, sensitive: frozenset[str]) -> sql.Com
     names = [sql.Identifier(f"value:{n}") for n in range(len(texts))]
     values = [
         sql.SQL("{} AS {}").format(
-            sql.SQL("convert_to({}, 'UTF8')").format(side.digest(text)) if column in sensitive else side.utf8(text),
+            side.utf8(side.shown(column, text, hidden=column in sensitive)),
             name,
         )
         for (column, text), name in zip(texts.items(), names, strict=True)
@@ -244,7 +290,7 @@ def unlike_staged(staged: Side, landed: Side) -> sql.Composed:
 
     Rows for which a phone's row of another content stands were never to land. Copies count.
     """
-    keys = [packed(side.key.values() or side.rest.values()) for side in (staged, landed)]
+    keys = [side.key_text() for side in (staged, landed)]
     return sql.SQL("""\
 WITH unlike AS (
     SELECT {staged_key} AS key, {staged_content} AS content

@@ -50,7 +50,7 @@ WHERE NOT EXISTS (SELECT FROM "public"."orgs" AS p WHERE p."org_id"::numeric = (
 SELECT coalesce(sum(g.rows) FILTER (WHERE g.contents > 1), 0)::bigint,
     coalesce(sum(g.rows - 1) FILTER (WHERE g.contents = 1), 0)::bigint
 FROM (
-    SELECT count(*) AS rows, count(DISTINCT md5(ROW("t"."name", "t"."boss")::text)) AS contents
+    SELECT count(*) AS rows, count(DISTINCT md5((CASE WHEN (coalesce(octet_length("t"."name")::bigint, 0)) <= 134217728 THEN ROW("t"."name", "t"."boss")::text ELSE ROW((coalesce(octet_length("t"."name")::bigint, 0)), "t"."boss")::text END))) AS contents
     FROM "public"."jobs" AS t
     WHERE "t"."source"::text IS DISTINCT FROM 'M' AND "t"."org_id" IS NOT NULL AND "t"."job_id" IS NOT NULL
     GROUP BY "t"."org_id", "t"."job_id"
@@ -58,7 +58,7 @@ FROM (
 ) AS g;
 
 -- copies
-SELECT count(*) - count(DISTINCT md5(ROW("t"."org_id", "t"."name")::text)) FROM "public"."jobs" AS t WHERE "t"."source"::text IS DISTINCT FROM 'M';
+SELECT count(*) - count(DISTINCT md5((CASE WHEN (coalesce(octet_length("t"."name")::bigint, 0)) <= 134217728 THEN ROW("t"."org_id", "t"."name")::text ELSE ROW((coalesce(octet_length("t"."name")::bigint, 0)), "t"."org_id")::text END))) FROM "public"."jobs" AS t WHERE "t"."source"::text IS DISTINCT FROM 'M';
 
 -- twins
 SELECT coalesce(sum(least(g.phone, g.desktop)), 0)::bigint
@@ -66,7 +66,7 @@ FROM (
     SELECT count(*) FILTER (WHERE "t"."source"::text = 'M') AS phone, count(*) FILTER (WHERE "t"."source"::text = 'D') AS desktop
     FROM "public"."jobs" AS t
     WHERE ("t"."org_id" = ANY ('{"1","2"}')) IS NOT FALSE
-    GROUP BY md5(ROW("t"."org_id", "t"."job_id", "t"."name", "t"."boss", "t"."client", "t"."secret")::text)
+    GROUP BY md5((CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 134217728 THEN ROW("t"."org_id", "t"."job_id", "t"."name", "t"."boss", "t"."client", "t"."secret")::text ELSE ROW((coalesce(octet_length("t"."secret")::bigint, 0)), "t"."org_id", "t"."job_id", "t"."name", "t"."boss", "t"."client")::text END))
 ) AS g;
 
 -- highest

@@ -1,7 +1,8 @@
 -- everything
 COPY (
-    SELECT "s"."org_id", trim_scale("s"."job_id"), "s"."name", "s"."boss", "s"."secret", "s"."job_id"::text, "s"."name"::text, coalesce("s"."source"::text = 'M', false)
+    SELECT "s"."org_id", trim_scale("s"."job_id"), CASE WHEN z.bytes <= 8388608 THEN "s"."name" END, "s"."boss", CASE WHEN z.bytes <= 8388608 THEN "s"."secret" END, "s"."job_id"::text, CASE WHEN z.bytes <= 8388608 THEN "s"."name"::text END, coalesce("s"."source"::text = 'M', false), CASE WHEN z.bytes > 8388608 THEN z.bytes END
     FROM "public"."jobs" AS s
+    CROSS JOIN LATERAL (SELECT (coalesce(octet_length("s"."name")::bigint, 0) + coalesce(octet_length("s"."secret")::bigint, 0)) AS bytes OFFSET 0) AS z
     WHERE TRUE
 ) TO STDOUT;
 

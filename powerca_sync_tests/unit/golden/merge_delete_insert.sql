@@ -1,10 +1,10 @@
 -- plan contents
 WITH sides AS (
     SELECT s.h1, s.h2, s.place, 1 AS side FROM (SELECT c.*, hashtextextended(c.content, 0) AS h1, hashtextextended(c.content, 1) AS h2
-        FROM (SELECT "s"."ctid" AS place, ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."client", "s"."secret" COLLATE "C")::text COLLATE "C" AS content FROM "pg_temp"."powerca_staging" AS s OFFSET 0) AS c) AS s
+        FROM (SELECT "s"."ctid" AS place, (CASE WHEN (coalesce(octet_length("s"."secret")::bigint, 0)) <= 33554432 THEN ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."client", "s"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("s"."secret")::bigint, 0)), "s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."client")::text END) COLLATE "C" AS content FROM "pg_temp"."powerca_staging" AS s OFFSET 0) AS c) AS s
     UNION ALL
     SELECT t.h1, t.h2, t.place, -1 FROM (SELECT c.*, hashtextextended(c.content, 0) AS h1, hashtextextended(c.content, 1) AS h2
-        FROM (SELECT "t"."ctid" AS place, ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text COLLATE "C" AS content FROM "public"."jobs" AS t WHERE "t"."source"::text = 'D' AND "t"."org_id" = ANY ('{"1","2"}') AND TRUE OFFSET 0) AS c) AS t
+        FROM (SELECT "t"."ctid" AS place, (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."secret")::bigint, 0)), "t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client")::text END) COLLATE "C" AS content FROM "public"."jobs" AS t WHERE "t"."source"::text = 'D' AND "t"."org_id" = ANY ('{"1","2"}') AND TRUE OFFSET 0) AS c) AS t
 )
 INSERT INTO "pg_temp"."powerca_unsettled" (h1, staged, existing, place)
 SELECT h1, (count(*) + sum(side)) / 2, (count(*) - sum(side)) / 2, min(place)
@@ -12,13 +12,13 @@ FROM sides GROUP BY h1 HAVING sum(side) <> 0 OR bit_xor(h2) <> 0;
 
 -- plan pairs
 WITH staged AS MATERIALIZED (
-    SELECT f.place, ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."client", "s"."secret" COLLATE "C")::text COLLATE "C" AS content, ROW("s"."org_id", "s"."job_id")::text COLLATE "C" AS key,
-        row_number() OVER (PARTITION BY ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."client", "s"."secret" COLLATE "C")::text COLLATE "C" ORDER BY f.place) AS copy
+    SELECT f.place, (CASE WHEN (coalesce(octet_length("s"."secret")::bigint, 0)) <= 33554432 THEN ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."client", "s"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("s"."secret")::bigint, 0)), "s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."client")::text END) COLLATE "C" AS content, ROW("s"."org_id", "s"."job_id")::text COLLATE "C" AS key,
+        row_number() OVER (PARTITION BY (CASE WHEN (coalesce(octet_length("s"."secret")::bigint, 0)) <= 33554432 THEN ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."client", "s"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("s"."secret")::bigint, 0)), "s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."client")::text END) COLLATE "C" ORDER BY f.place) AS copy
     FROM (
         SELECT u.place FROM "pg_temp"."powerca_unsettled" AS u WHERE u.staged = 1 AND u.staged + u.existing = 1
         UNION ALL
         SELECT c.place FROM (SELECT c.*, hashtextextended(c.content, 0) AS h1, hashtextextended(c.content, 1) AS h2
-        FROM (SELECT "s"."ctid" AS place, ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."client", "s"."secret" COLLATE "C")::text COLLATE "C" AS content FROM "pg_temp"."powerca_staging" AS s OFFSET 0) AS c) AS c JOIN "pg_temp"."powerca_unsettled" AS u USING (h1) WHERE u.staged > 0 AND NOT (u.staged + u.existing = 1)
+        FROM (SELECT "s"."ctid" AS place, (CASE WHEN (coalesce(octet_length("s"."secret")::bigint, 0)) <= 33554432 THEN ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."client", "s"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("s"."secret")::bigint, 0)), "s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."client")::text END) COLLATE "C" AS content FROM "pg_temp"."powerca_staging" AS s OFFSET 0) AS c) AS c JOIN "pg_temp"."powerca_unsettled" AS u USING (h1) WHERE u.staged > 0 AND NOT (u.staged + u.existing = 1)
     ) AS f
     JOIN "pg_temp"."powerca_staging" AS s ON s.ctid = f.place
 ), found AS MATERIALIZED (
@@ -31,14 +31,14 @@ WITH staged AS MATERIALIZED (
     FROM "pg_temp"."powerca_unsettled" AS u WHERE u.existing = 1 AND u.staged + u.existing = 1
     UNION ALL
     SELECT c.relation, c.place FROM (SELECT c.*, hashtextextended(c.content, 0) AS h1, hashtextextended(c.content, 1) AS h2
-        FROM (SELECT "t"."ctid" AS place, t.tableoid AS relation, ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text COLLATE "C" AS content FROM "public"."jobs" AS t WHERE "t"."source"::text = 'D' AND "t"."org_id" = ANY ('{"1","2"}') AND TRUE OFFSET 0) AS c) AS c JOIN "pg_temp"."powerca_unsettled" AS u USING (h1)
+        FROM (SELECT "t"."ctid" AS place, t.tableoid AS relation, (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."secret")::bigint, 0)), "t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client")::text END) COLLATE "C" AS content FROM "public"."jobs" AS t WHERE "t"."source"::text = 'D' AND "t"."org_id" = ANY ('{"1","2"}') AND TRUE OFFSET 0) AS c) AS c JOIN "pg_temp"."powerca_unsettled" AS u USING (h1)
     WHERE u.existing > 0 AND NOT (u.staged + u.existing = 1)
     UNION ALL
     SELECT c.relation, c.place
     FROM (
         SELECT c.*, row_number() OVER (PARTITION BY c.unowned, c.content ORDER BY c.phone DESC, c.place) AS copy
         FROM (SELECT c.*, hashtextextended(c.content, 0) AS h1, hashtextextended(c.content, 1) AS h2
-        FROM (SELECT "t"."ctid" AS place, t.tableoid AS relation, "t"."source"::text IS NULL AS unowned, "t"."source"::text IS NOT DISTINCT FROM 'M' AS phone, ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text COLLATE "C" AS content FROM "public"."jobs" AS t WHERE "t"."source"::text IS DISTINCT FROM 'D' AND "t"."org_id" = ANY ('{"1","2"}') AND TRUE OFFSET 0) AS c) AS c
+        FROM (SELECT "t"."ctid" AS place, t.tableoid AS relation, "t"."source"::text IS NULL AS unowned, "t"."source"::text IS NOT DISTINCT FROM 'M' AS phone, (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."secret")::bigint, 0)), "t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client")::text END) COLLATE "C" AS content FROM "public"."jobs" AS t WHERE "t"."source"::text IS DISTINCT FROM 'D' AND "t"."org_id" = ANY ('{"1","2"}') AND TRUE OFFSET 0) AS c) AS c
         LEFT JOIN (SELECT DISTINCT u.h1 AS wanted FROM "pg_temp"."powerca_unsettled" AS u WHERE u.staged > 0) AS u ON u.wanted = c.h1
         WHERE c.unowned OR u.wanted IS NOT NULL
     ) AS c
@@ -49,7 +49,7 @@ WITH staged AS MATERIALIZED (
     -- The desktop's own rows come first, so that phone rows pair only with what is left over.
     SELECT e.*, row_number() OVER (PARTITION BY e.content ORDER BY e.rank, e.ordinal) AS copy
     FROM (
-        SELECT f.relation, f.place, ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text COLLATE "C" AS content, ROW("t"."org_id", "t"."job_id")::text COLLATE "C" AS key,
+        SELECT f.relation, f.place, (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."secret")::bigint, 0)), "t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client")::text END) COLLATE "C" AS content, ROW("t"."org_id", "t"."job_id")::text COLLATE "C" AS key,
             CASE "t"."source"::text WHEN 'D' THEN 0 ELSE CASE WHEN "t"."source"::text IS NULL THEN 1 ELSE 2 END END AS rank,
             ROW("t"."id", t.tableoid, t.ctid) AS ordinal
         FROM found AS f
@@ -115,12 +115,12 @@ WHERE a.action = 'delete' AND t.ctid = a.existing AND t.tableoid = a.relation
 
 -- delete
 DELETE FROM "public"."jobs" AS t USING "pg_temp"."powerca_actions" AS a
-WHERE a.action = 'delete' AND a.n BETWEEN 1 AND 500 AND t.ctid = a.existing AND t.tableoid = a.relation AND ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text COLLATE "C" = a.before AND "t"."source"::text = 'D' AND "t"."org_id" = ANY ('{"1","2"}');
+WHERE a.action = 'delete' AND a.n BETWEEN 1 AND 500 AND t.ctid = a.existing AND t.tableoid = a.relation AND (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."secret")::bigint, 0)), "t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client")::text END) COLLATE "C" = a.before AND "t"."source"::text = 'D' AND "t"."org_id" = ANY ('{"1","2"}');
 
 -- update
 UPDATE "public"."jobs" AS t SET "org_id" = "s"."org_id", "job_id" = "s"."job_id", "name" = "s"."name", "boss" = "s"."boss", "client" = "s"."client", "secret" = "s"."secret", "source" = 'D', "updated_at" = now()
 FROM "pg_temp"."powerca_actions" AS a JOIN "pg_temp"."powerca_staging" AS s ON s.ctid = a.staged
-WHERE a.action = 'update' AND a.n BETWEEN 1 AND 500 AND t.ctid = a.existing AND t.tableoid = a.relation AND ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text COLLATE "C" = a.before AND ("t"."source"::text = 'D' OR "t"."source"::text IS NULL) AND "t"."org_id" = ANY ('{"1","2"}');
+WHERE a.action = 'update' AND a.n BETWEEN 1 AND 500 AND t.ctid = a.existing AND t.tableoid = a.relation AND (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."secret")::bigint, 0)), "t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client")::text END) COLLATE "C" = a.before AND ("t"."source"::text = 'D' OR "t"."source"::text IS NULL) AND "t"."org_id" = ANY ('{"1","2"}');
 
 -- update what was ticked meanwhile
 WITH moved AS MATERIALIZED (
@@ -131,7 +131,7 @@ WITH moved AS MATERIALIZED (
 )
 UPDATE "public"."jobs" AS t SET "org_id" = "s"."org_id", "job_id" = "s"."job_id", "name" = "s"."name", "boss" = "s"."boss", "client" = "s"."client", "secret" = "s"."secret", "source" = 'D', "updated_at" = now()
 FROM "moved" AS a JOIN "pg_temp"."powerca_staging" AS s ON s.ctid = a.staged
-WHERE t.ctid = a.existing AND t.tableoid = a.relation AND ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text COLLATE "C" = a.before AND NOT ("t"."source"::text IS NOT DISTINCT FROM 'D' AND ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text COLLATE "C" = ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."client", "s"."secret" COLLATE "C")::text COLLATE "C") AND ("t"."source"::text = 'D' OR "t"."source"::text IS NULL) AND "t"."org_id" = ANY ('{"1","2"}');
+WHERE t.ctid = a.existing AND t.tableoid = a.relation AND (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."secret")::bigint, 0)), "t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client")::text END) COLLATE "C" = a.before AND NOT ("t"."source"::text IS NOT DISTINCT FROM 'D' AND (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."secret")::bigint, 0)), "t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client")::text END) COLLATE "C" = (CASE WHEN (coalesce(octet_length("s"."secret")::bigint, 0)) <= 33554432 THEN ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."client", "s"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("s"."secret")::bigint, 0)), "s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."client")::text END) COLLATE "C") AND ("t"."source"::text = 'D' OR "t"."source"::text IS NULL) AND "t"."org_id" = ANY ('{"1","2"}');
 
 -- insert
 INSERT INTO "public"."jobs" ("org_id", "job_id", "name", "boss", "client", "secret", "source", "created_at", "updated_at", "origin")

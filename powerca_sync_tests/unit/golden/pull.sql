@@ -1,19 +1,19 @@
 -- whether anything changed
 SELECT count(*) FILTER (WHERE p.belongs) AS ours, count(*) FILTER (WHERE p.belongs IS NULL) AS unassigned,
     count(*) || ':' || coalesce(sum(hashtextextended(p.row, 0)), 0) AS digest
-FROM (SELECT coalesce("s"."org_id" = ANY ('{"1","2"}'), (SELECT bool_or("s_up"."org_id" = ANY ('{"1","2"}')) FROM "public"."jobs" AS "s_up" WHERE "s_up"."job_id"::text = "s"."boss"::text)) AS belongs, ROW(s.*)::text AS row FROM "public"."jobs" AS s WHERE "s"."source"::text = 'M') AS p
+FROM (SELECT coalesce("s"."org_id" = ANY ('{"1","2"}'), (SELECT bool_or("s_up"."org_id" = ANY ('{"1","2"}')) FROM "public"."jobs" AS "s_up" WHERE "s_up"."job_id"::text = "s"."boss"::text)) AS belongs, (CASE WHEN (coalesce(octet_length("s"."secret")::bigint, 0) + coalesce(octet_length("s"."origin")::bigint, 0) + coalesce(octet_length("s"."source")::bigint, 0)) <= 8388608 THEN ROW("s"."id", "s"."org_id", "s"."job_id", "s"."name", "s"."boss", "s"."client", "s"."secret", "s"."origin", "s"."source", "s"."created_at", "s"."updated_at")::text ELSE ROW((coalesce(octet_length("s"."secret")::bigint, 0) + coalesce(octet_length("s"."origin")::bigint, 0) + coalesce(octet_length("s"."source")::bigint, 0)), "s"."id", "s"."org_id", "s"."job_id", "s"."name", "s"."boss", "s"."client", "s"."created_at", "s"."updated_at")::text END) AS row FROM "public"."jobs" AS s WHERE "s"."source"::text = 'M') AS p
 WHERE p.belongs IS NOT FALSE;
 
 -- who they are
 COPY (
-    SELECT "s"."id"::text, "s"."id"::text, md5(ROW("s"."org_id", "s"."job_id", "s"."name", "s"."boss", "s"."secret", "s"."source")::text), md5(ROW("s"."org_id", "s"."job_id", "s"."name", "s"."boss", "s"."secret", "s"."source")::text), ("s"."created_at" AT TIME ZONE 'UTC')::text
+    SELECT "s"."id"::text, "s"."id"::text, md5((CASE WHEN (coalesce(octet_length("s"."secret")::bigint, 0) + coalesce(octet_length("s"."source")::bigint, 0)) <= 8388608 THEN ROW("s"."org_id", "s"."job_id", "s"."name", "s"."boss", "s"."secret", "s"."source")::text ELSE ROW((coalesce(octet_length("s"."secret")::bigint, 0) + coalesce(octet_length("s"."source")::bigint, 0)), "s"."org_id", "s"."job_id", "s"."name", "s"."boss")::text END)), md5((CASE WHEN (coalesce(octet_length("s"."secret")::bigint, 0) + coalesce(octet_length("s"."source")::bigint, 0)) <= 8388608 THEN ROW("s"."org_id", "s"."job_id", "s"."name", "s"."boss", "s"."secret", "s"."source")::text ELSE ROW((coalesce(octet_length("s"."secret")::bigint, 0) + coalesce(octet_length("s"."source")::bigint, 0)), "s"."org_id", "s"."job_id", "s"."name", "s"."boss")::text END)), ("s"."created_at" AT TIME ZONE 'UTC')::text
     FROM "public"."jobs" AS s
     WHERE "s"."source"::text = 'M' AND coalesce("s"."org_id" = ANY ('{"1","2"}'), (SELECT bool_or("s_up"."org_id" = ANY ('{"1","2"}')) FROM "public"."jobs" AS "s_up" WHERE "s_up"."job_id"::text = "s"."boss"::text))
 ) TO STDOUT;
 
 -- who they are, by content
 COPY (
-    SELECT md5(ROW("s"."org_id", "s"."job_id", "s"."name", "s"."boss", "s"."secret")::text), md5(ROW("s"."org_id", "s"."job_id", "s"."name", "s"."boss", "s"."secret", "s"."source")::text), md5(ROW("s"."org_id", "s"."job_id", "s"."name", "s"."boss", "s"."secret", "s"."source")::text), md5(ROW("s"."org_id", "s"."job_id", "s"."name", "s"."boss", "s"."secret")::text), ("s"."created_at" AT TIME ZONE 'UTC')::text
+    SELECT md5((CASE WHEN (coalesce(octet_length("s"."secret")::bigint, 0)) <= 8388608 THEN ROW("s"."org_id", "s"."job_id", "s"."name", "s"."boss", "s"."secret")::text ELSE ROW((coalesce(octet_length("s"."secret")::bigint, 0)), "s"."org_id", "s"."job_id", "s"."name", "s"."boss")::text END)), md5((CASE WHEN (coalesce(octet_length("s"."secret")::bigint, 0) + coalesce(octet_length("s"."source")::bigint, 0)) <= 8388608 THEN ROW("s"."org_id", "s"."job_id", "s"."name", "s"."boss", "s"."secret", "s"."source")::text ELSE ROW((coalesce(octet_length("s"."secret")::bigint, 0) + coalesce(octet_length("s"."source")::bigint, 0)), "s"."org_id", "s"."job_id", "s"."name", "s"."boss")::text END)), md5((CASE WHEN (coalesce(octet_length("s"."secret")::bigint, 0) + coalesce(octet_length("s"."source")::bigint, 0)) <= 8388608 THEN ROW("s"."org_id", "s"."job_id", "s"."name", "s"."boss", "s"."secret", "s"."source")::text ELSE ROW((coalesce(octet_length("s"."secret")::bigint, 0) + coalesce(octet_length("s"."source")::bigint, 0)), "s"."org_id", "s"."job_id", "s"."name", "s"."boss")::text END)), md5((CASE WHEN (coalesce(octet_length("s"."secret")::bigint, 0)) <= 8388608 THEN ROW("s"."org_id", "s"."job_id", "s"."name", "s"."boss", "s"."secret")::text ELSE ROW((coalesce(octet_length("s"."secret")::bigint, 0)), "s"."org_id", "s"."job_id", "s"."name", "s"."boss")::text END)), ("s"."created_at" AT TIME ZONE 'UTC')::text
     FROM "public"."jobs" AS s
     WHERE "s"."source"::text = 'M' AND coalesce("s"."org_id" = ANY ('{"1","2"}'), (SELECT bool_or("s_up"."org_id" = ANY ('{"1","2"}')) FROM "public"."jobs" AS "s_up" WHERE "s_up"."job_id"::text = "s"."boss"::text))
 ) TO STDOUT;
@@ -148,8 +148,8 @@ WHERE EXISTS (SELECT FROM image AS i WHERE i.content = ROW("c"."org_id", trim_sc
 -- find the copies of entries
 CREATE TEMP TABLE "pg_temp"."powerca_entries" ON COMMIT DROP AS
 WITH image AS MATERIALIZED (
-    SELECT l."e:id" AS id, l."e:gone" AS gone, ROW("l"."org_id", "l"."job_id"::text COLLATE "C", "l"."name" COLLATE "C", "l"."boss", "l"."secret" COLLATE "C")::text COLLATE "C" AS content, ROW("l"."org_id", trim_scale("l"."job_id"))::text COLLATE "C" AS key, "l"."org_id" IS NOT NULL AND "l"."job_id" IS NOT NULL AS whole,
-        row_number() OVER (PARTITION BY ROW("l"."org_id", "l"."job_id"::text COLLATE "C", "l"."name" COLLATE "C", "l"."boss", "l"."secret" COLLATE "C")::text COLLATE "C" ORDER BY l."e:gone", l."e:id") AS copy
+    SELECT l."e:id" AS id, l."e:gone" AS gone, (CASE WHEN (coalesce(octet_length("l"."name")::bigint, 0) + coalesce(octet_length("l"."secret")::bigint, 0)) <= 33554432 THEN ROW("l"."org_id", "l"."job_id"::text COLLATE "C", "l"."name" COLLATE "C", "l"."boss", "l"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("l"."name")::bigint, 0) + coalesce(octet_length("l"."secret")::bigint, 0)), "l"."org_id", "l"."job_id"::text COLLATE "C", "l"."boss")::text END) COLLATE "C" AS content, ROW("l"."org_id", trim_scale("l"."job_id"))::text COLLATE "C" AS key, "l"."org_id" IS NOT NULL AND "l"."job_id" IS NOT NULL AS whole,
+        row_number() OVER (PARTITION BY (CASE WHEN (coalesce(octet_length("l"."name")::bigint, 0) + coalesce(octet_length("l"."secret")::bigint, 0)) <= 33554432 THEN ROW("l"."org_id", "l"."job_id"::text COLLATE "C", "l"."name" COLLATE "C", "l"."boss", "l"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("l"."name")::bigint, 0) + coalesce(octet_length("l"."secret")::bigint, 0)), "l"."org_id", "l"."job_id"::text COLLATE "C", "l"."boss")::text END) COLLATE "C" ORDER BY l."e:gone", l."e:id") AS copy
     FROM (
         SELECT p.id AS "e:id", p.gone_at IS NOT NULL AS "e:gone", ("p".image ->> 'org_id')::int4 AS "org_id", ("p".image ->> 'job_id')::numeric AS "job_id", ("p".image ->> 'name')::text AS "name", ("p".image ->> 'boss')::int4 AS "boss", ("p".image ->> 'secret')::text AS "secret"
         FROM powerca_sync.pulled AS p
@@ -159,7 +159,7 @@ WITH image AS MATERIALIZED (
     -- Joins to what is distinct: an IN within an OR is searched row by row where the planner expects many.
     SELECT t.*, row_number() OVER (PARTITION BY t.content ORDER BY t.relation, t.place) AS copy
     FROM (
-        SELECT t.tableoid AS relation, t.ctid AS place, ROW("t"."org_id", "t"."job_id"::text COLLATE "C", "t"."name" COLLATE "C", "t"."boss", "t"."secret" COLLATE "C")::text COLLATE "C" AS content, ROW("t"."org_id", trim_scale("t"."job_id"))::text COLLATE "C" AS key FROM "public"."jobs" AS t
+        SELECT t.tableoid AS relation, t.ctid AS place, (CASE WHEN (coalesce(octet_length("t"."name")::bigint, 0) + coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."org_id", "t"."job_id"::text COLLATE "C", "t"."name" COLLATE "C", "t"."boss", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."name")::bigint, 0) + coalesce(octet_length("t"."secret")::bigint, 0)), "t"."org_id", "t"."job_id"::text COLLATE "C", "t"."boss")::text END) COLLATE "C" AS content, ROW("t"."org_id", trim_scale("t"."job_id"))::text COLLATE "C" AS key FROM "public"."jobs" AS t
     ) AS t
     LEFT JOIN (SELECT DISTINCT i.content AS known FROM image AS i) AS c ON c.known = t.content
     LEFT JOIN (SELECT DISTINCT i.key AS known FROM image AS i) AS k ON k.known = t.key
@@ -204,8 +204,9 @@ FROM fate AS f;
 
 -- read
 COPY (
-    SELECT "s"."org_id", "s"."job_id", "s"."name", "s"."boss", "s"."secret", "s"."source", "s"."job_id"::text, "s"."id"::text, md5(ROW("s"."org_id", "s"."job_id", "s"."name", "s"."boss", "s"."secret", "s"."source")::text), ("s"."created_at" AT TIME ZONE 'UTC')::text, row_number() OVER (PARTITION BY "s"."id"::text)
+    SELECT "s"."org_id", "s"."job_id", "s"."name", "s"."boss", CASE WHEN z.bytes <= 8388608 THEN "s"."secret" END, CASE WHEN z.bytes <= 8388608 THEN "s"."source" END, "s"."job_id"::text, "s"."id"::text, md5((CASE WHEN (coalesce(octet_length("s"."secret")::bigint, 0) + coalesce(octet_length("s"."source")::bigint, 0)) <= 8388608 THEN ROW("s"."org_id", "s"."job_id", "s"."name", "s"."boss", "s"."secret", "s"."source")::text ELSE ROW((coalesce(octet_length("s"."secret")::bigint, 0) + coalesce(octet_length("s"."source")::bigint, 0)), "s"."org_id", "s"."job_id", "s"."name", "s"."boss")::text END)), ("s"."created_at" AT TIME ZONE 'UTC')::text, row_number() OVER (PARTITION BY "s"."id"::text), CASE WHEN z.bytes > 8388608 THEN z.bytes END
     FROM "public"."jobs" AS s
+    CROSS JOIN LATERAL (SELECT (coalesce(octet_length("s"."secret")::bigint, 0) + coalesce(octet_length("s"."source")::bigint, 0)) AS bytes OFFSET 0) AS z
     WHERE "s"."source"::text = 'M' AND coalesce("s"."org_id" = ANY ('{"1","2"}'), (SELECT bool_or("s_up"."org_id" = ANY ('{"1","2"}')) FROM "public"."jobs" AS "s_up" WHERE "s_up"."job_id"::text = "s"."boss"::text)) AND "s"."id"::text = ANY ('{7,8}'::text[])
 ) TO STDOUT;
 
@@ -222,15 +223,15 @@ ALTER TABLE "pg_temp"."powerca_rejected" ADD theirs jsonb, ADD form text;
 -- adopt
 WITH staged AS MATERIALIZED (
     SELECT s.ctid AS place, "s"."phone:key" AS key, "s"."phone:hash" AS hash, "s"."phone:born" AS born, "s"."phone:occurrence" AS occurrence,
-        ROW("s"."org_id", "s"."job_id"::text COLLATE "C", "s"."name" COLLATE "C", "s"."boss", "s"."secret" COLLATE "C")::text COLLATE "C" AS content, row_number() OVER (PARTITION BY ROW("s"."org_id", "s"."job_id"::text COLLATE "C", "s"."name" COLLATE "C", "s"."boss", "s"."secret" COLLATE "C")::text COLLATE "C" ORDER BY s.ctid) AS copy
+        (CASE WHEN (coalesce(octet_length("s"."name")::bigint, 0) + coalesce(octet_length("s"."secret")::bigint, 0)) <= 33554432 THEN ROW("s"."org_id", "s"."job_id"::text COLLATE "C", "s"."name" COLLATE "C", "s"."boss", "s"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("s"."name")::bigint, 0) + coalesce(octet_length("s"."secret")::bigint, 0)), "s"."org_id", "s"."job_id"::text COLLATE "C", "s"."boss")::text END) COLLATE "C" AS content, row_number() OVER (PARTITION BY (CASE WHEN (coalesce(octet_length("s"."name")::bigint, 0) + coalesce(octet_length("s"."secret")::bigint, 0)) <= 33554432 THEN ROW("s"."org_id", "s"."job_id"::text COLLATE "C", "s"."name" COLLATE "C", "s"."boss", "s"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("s"."name")::bigint, 0) + coalesce(octet_length("s"."secret")::bigint, 0)), "s"."org_id", "s"."job_id"::text COLLATE "C", "s"."boss")::text END) COLLATE "C" ORDER BY s.ctid) AS copy
     FROM "pg_temp"."powerca_staging" AS s
     WHERE ("s"."org_id" IS NOT NULL AND "s"."job_id" IS NOT NULL)
 ), present AS MATERIALIZED (
-    SELECT t.tableoid AS relation, t.ctid AS place, ROW("t"."org_id", "t"."job_id"::text COLLATE "C", "t"."name" COLLATE "C", "t"."boss", "t"."secret" COLLATE "C")::text COLLATE "C" AS content, jsonb_object('{org_id,job_id,name,boss,secret,source}'::text[], ARRAY["t"."org_id"::text, "t"."job_id"::text, "t"."name"::text, "t"."boss"::text, "t"."secret"::text, "t"."source"::text]::text[]) AS image,
+    SELECT t.tableoid AS relation, t.ctid AS place, (CASE WHEN (coalesce(octet_length("t"."name")::bigint, 0) + coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."org_id", "t"."job_id"::text COLLATE "C", "t"."name" COLLATE "C", "t"."boss", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."name")::bigint, 0) + coalesce(octet_length("t"."secret")::bigint, 0)), "t"."org_id", "t"."job_id"::text COLLATE "C", "t"."boss")::text END) COLLATE "C" AS content, jsonb_object('{org_id,job_id,name,boss,secret,source}'::text[], ARRAY["t"."org_id"::text, "t"."job_id"::text, "t"."name"::text, "t"."boss"::text, "t"."secret"::text, "t"."source"::text]::text[]) AS image,
         jsonb_object('{org_id,job_id}'::text[], ARRAY["t"."org_id"::text, "t"."job_id"::text]::text[]) AS desktop_key,
-        row_number() OVER (PARTITION BY ROW("t"."org_id", "t"."job_id"::text COLLATE "C", "t"."name" COLLATE "C", "t"."boss", "t"."secret" COLLATE "C")::text COLLATE "C" ORDER BY t.tableoid, t.ctid) AS copy
+        row_number() OVER (PARTITION BY (CASE WHEN (coalesce(octet_length("t"."name")::bigint, 0) + coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."org_id", "t"."job_id"::text COLLATE "C", "t"."name" COLLATE "C", "t"."boss", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."name")::bigint, 0) + coalesce(octet_length("t"."secret")::bigint, 0)), "t"."org_id", "t"."job_id"::text COLLATE "C", "t"."boss")::text END) COLLATE "C" ORDER BY t.tableoid, t.ctid) AS copy
     FROM "public"."jobs" AS t
-    WHERE ROW("t"."org_id", "t"."job_id"::text COLLATE "C", "t"."name" COLLATE "C", "t"."boss", "t"."secret" COLLATE "C")::text COLLATE "C" IN (SELECT s.content FROM staged AS s) AND NOT EXISTS (SELECT FROM "pg_temp"."powerca_entries" AS e WHERE (e.relation, e.place) = ("t".tableoid, "t".ctid))
+    WHERE (CASE WHEN (coalesce(octet_length("t"."name")::bigint, 0) + coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."org_id", "t"."job_id"::text COLLATE "C", "t"."name" COLLATE "C", "t"."boss", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."name")::bigint, 0) + coalesce(octet_length("t"."secret")::bigint, 0)), "t"."org_id", "t"."job_id"::text COLLATE "C", "t"."boss")::text END) COLLATE "C" IN (SELECT s.content FROM staged AS s) AND NOT EXISTS (SELECT FROM "pg_temp"."powerca_entries" AS e WHERE (e.relation, e.place) = ("t".tableoid, "t".ctid))
 ), entered AS (
     INSERT INTO "powerca_sync"."pulled"
         (table_name, mobile_key, occurrence, desktop_key, image, content_hash, born, run_id)
@@ -250,15 +251,15 @@ WHERE ("s"."phone:key", "s"."phone:hash", "s"."phone:occurrence") = (e.mobile_ke
 -- adopt by content
 WITH staged AS MATERIALIZED (
     SELECT s.ctid AS place, "s"."phone:key" AS key, "s"."phone:hash" AS hash, "s"."phone:born" AS born, "s"."phone:occurrence" AS occurrence,
-        ROW("s"."org_id", "s"."job_id"::text COLLATE "C", "s"."name" COLLATE "C", "s"."boss", "s"."secret" COLLATE "C")::text COLLATE "C" AS content, row_number() OVER (PARTITION BY ROW("s"."org_id", "s"."job_id"::text COLLATE "C", "s"."name" COLLATE "C", "s"."boss", "s"."secret" COLLATE "C")::text COLLATE "C" ORDER BY s.ctid) AS copy
+        (CASE WHEN (coalesce(octet_length("s"."name")::bigint, 0) + coalesce(octet_length("s"."secret")::bigint, 0)) <= 33554432 THEN ROW("s"."org_id", "s"."job_id"::text COLLATE "C", "s"."name" COLLATE "C", "s"."boss", "s"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("s"."name")::bigint, 0) + coalesce(octet_length("s"."secret")::bigint, 0)), "s"."org_id", "s"."job_id"::text COLLATE "C", "s"."boss")::text END) COLLATE "C" AS content, row_number() OVER (PARTITION BY (CASE WHEN (coalesce(octet_length("s"."name")::bigint, 0) + coalesce(octet_length("s"."secret")::bigint, 0)) <= 33554432 THEN ROW("s"."org_id", "s"."job_id"::text COLLATE "C", "s"."name" COLLATE "C", "s"."boss", "s"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("s"."name")::bigint, 0) + coalesce(octet_length("s"."secret")::bigint, 0)), "s"."org_id", "s"."job_id"::text COLLATE "C", "s"."boss")::text END) COLLATE "C" ORDER BY s.ctid) AS copy
     FROM "pg_temp"."powerca_staging" AS s
     WHERE TRUE
 ), present AS MATERIALIZED (
-    SELECT t.tableoid AS relation, t.ctid AS place, ROW("t"."org_id", "t"."job_id"::text COLLATE "C", "t"."name" COLLATE "C", "t"."boss", "t"."secret" COLLATE "C")::text COLLATE "C" AS content, jsonb_object('{org_id,job_id,name,boss,secret,source}'::text[], ARRAY["t"."org_id"::text, "t"."job_id"::text, "t"."name"::text, "t"."boss"::text, "t"."secret"::text, "t"."source"::text]::text[]) AS image,
+    SELECT t.tableoid AS relation, t.ctid AS place, (CASE WHEN (coalesce(octet_length("t"."name")::bigint, 0) + coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."org_id", "t"."job_id"::text COLLATE "C", "t"."name" COLLATE "C", "t"."boss", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."name")::bigint, 0) + coalesce(octet_length("t"."secret")::bigint, 0)), "t"."org_id", "t"."job_id"::text COLLATE "C", "t"."boss")::text END) COLLATE "C" AS content, jsonb_object('{org_id,job_id,name,boss,secret,source}'::text[], ARRAY["t"."org_id"::text, "t"."job_id"::text, "t"."name"::text, "t"."boss"::text, "t"."secret"::text, "t"."source"::text]::text[]) AS image,
         jsonb_object('{org_id,job_id}'::text[], ARRAY["t"."org_id"::text, "t"."job_id"::text]::text[]) AS desktop_key,
-        row_number() OVER (PARTITION BY ROW("t"."org_id", "t"."job_id"::text COLLATE "C", "t"."name" COLLATE "C", "t"."boss", "t"."secret" COLLATE "C")::text COLLATE "C" ORDER BY t.tableoid, t.ctid) AS copy
+        row_number() OVER (PARTITION BY (CASE WHEN (coalesce(octet_length("t"."name")::bigint, 0) + coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."org_id", "t"."job_id"::text COLLATE "C", "t"."name" COLLATE "C", "t"."boss", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."name")::bigint, 0) + coalesce(octet_length("t"."secret")::bigint, 0)), "t"."org_id", "t"."job_id"::text COLLATE "C", "t"."boss")::text END) COLLATE "C" ORDER BY t.tableoid, t.ctid) AS copy
     FROM "public"."jobs" AS t
-    WHERE ROW("t"."org_id", "t"."job_id"::text COLLATE "C", "t"."name" COLLATE "C", "t"."boss", "t"."secret" COLLATE "C")::text COLLATE "C" IN (SELECT s.content FROM staged AS s) AND NOT EXISTS (SELECT FROM "pg_temp"."powerca_entries" AS e WHERE (e.relation, e.place) = ("t".tableoid, "t".ctid))
+    WHERE (CASE WHEN (coalesce(octet_length("t"."name")::bigint, 0) + coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."org_id", "t"."job_id"::text COLLATE "C", "t"."name" COLLATE "C", "t"."boss", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."name")::bigint, 0) + coalesce(octet_length("t"."secret")::bigint, 0)), "t"."org_id", "t"."job_id"::text COLLATE "C", "t"."boss")::text END) COLLATE "C" IN (SELECT s.content FROM staged AS s) AND NOT EXISTS (SELECT FROM "pg_temp"."powerca_entries" AS e WHERE (e.relation, e.place) = ("t".tableoid, "t".ctid))
 ), entered AS (
     INSERT INTO "powerca_sync"."pulled"
         (table_name, mobile_key, occurrence, desktop_key, image, content_hash, born, run_id)
@@ -285,14 +286,14 @@ WHERE EXISTS (SELECT FROM "public"."jobs" AS t WHERE "t"."org_id" = "s"."org_id"
     DELETE FROM "pg_temp"."powerca_staging" AS s USING faulty AS f
     WHERE s.ctid = f.place
     RETURNING f.reason, f.column_name, CASE WHEN string_to_array(f.column_name, ', ') && '{secret}'::text[] THEN '***' ELSE f.value END AS "f:value", f.parent, replace(f.message, coalesce(nullif("s"."secret"::text, ''), '***'), '***') AS "f:message",
-        jsonb_build_object('org_id', "s"."org_id"::text, 'job_id', "s"."raw:1"::text) AS "f:key", jsonb_object('{org_id,job_id,name,boss,source}'::text[], ARRAY["s"."org_id"::text, "s"."job_id"::text, "s"."name"::text, "s"."boss"::text, "s"."source"::text]::text[]) AS "f:image", "s"."org_id" AS "f:key:0", "s"."job_id" AS "f:key:1"
+        jsonb_build_object('org_id', "s"."org_id"::text, 'job_id', "s"."raw:1"::text) AS "f:key", jsonb_object('{org_id,job_id,name,boss,source}'::text[], ARRAY["s"."org_id"::text, "s"."job_id"::text, CASE WHEN (coalesce(octet_length("s"."name")::bigint, 0)) <= 16777216 THEN left("s"."name"::text, 10000) ELSE (coalesce(octet_length("s"."name")::bigint, 0)) || ' bytes' END, "s"."boss"::text, CASE WHEN (coalesce(octet_length("s"."source")::bigint, 0)) <= 16777216 THEN left("s"."source"::text, 10000) ELSE (coalesce(octet_length("s"."source")::bigint, 0)) || ' bytes' END]::text[]) AS "f:image", "s"."org_id" AS "f:key:0", "s"."job_id" AS "f:key:1"
 ), hold AS (INSERT INTO "pg_temp"."powerca_held" ("org_id", "job_id") SELECT "f:key:0", "f:key:1" FROM gone AS g)
 INSERT INTO "pg_temp"."powerca_rejected" (reason, column_name, value, parent, message, key, image)
 SELECT g.reason, g.column_name, g."f:value", g.parent, g."f:message", g."f:key", g."f:image" FROM gone AS g;
 
 -- show the other side of conflicts
 UPDATE "pg_temp"."powerca_rejected" AS r SET theirs = (
-    SELECT jsonb_object('{org_id,job_id,name,boss,source}'::text[], ARRAY["t"."org_id"::text, "t"."job_id"::text, "t"."name"::text, "t"."boss"::text, "t"."source"::text]::text[]) FROM "public"."jobs" AS t WHERE "t"."org_id"::text = r.image ->> 'org_id' AND "t"."job_id"::text = r.image ->> 'job_id' AND NOT EXISTS (SELECT FROM "pg_temp"."powerca_entries" AS e WHERE (e.relation, e.place) = ("t".tableoid, "t".ctid)) ORDER BY t.tableoid, t.ctid LIMIT 1
+    SELECT jsonb_object('{org_id,job_id,name,boss,source}'::text[], ARRAY["t"."org_id"::text, "t"."job_id"::text, CASE WHEN (coalesce(octet_length("t"."name")::bigint, 0)) <= 16777216 THEN left("t"."name"::text, 10000) ELSE (coalesce(octet_length("t"."name")::bigint, 0)) || ' bytes' END, "t"."boss"::text, CASE WHEN (coalesce(octet_length("t"."source")::bigint, 0)) <= 16777216 THEN left("t"."source"::text, 10000) ELSE (coalesce(octet_length("t"."source")::bigint, 0)) || ' bytes' END]::text[]) FROM "public"."jobs" AS t WHERE "t"."org_id"::text = r.image ->> 'org_id' AND "t"."job_id"::text = r.image ->> 'job_id' AND NOT EXISTS (SELECT FROM "pg_temp"."powerca_entries" AS e WHERE (e.relation, e.place) = ("t".tableoid, "t".ctid)) ORDER BY t.tableoid, t.ctid LIMIT 1
 )
 WHERE r.reason = 'conflict' AND r.theirs IS NULL AND r.column_name = 'org_id, job_id';
 
@@ -311,7 +312,7 @@ WITH landed AS (
     FROM "pg_temp"."powerca_actions" AS a JOIN "pg_temp"."powerca_staging" AS s ON s.ctid = a.staged
     WHERE a.action = 'insert' AND a.n BETWEEN 1 AND 500
     ORDER BY a.n
-    RETURNING t.tableoid AS relation, t.ctid AS place, jsonb_object('{org_id,job_id,name,boss,secret,source}'::text[], ARRAY["t"."org_id"::text, "t"."job_id"::text, "t"."name"::text, "t"."boss"::text, "t"."secret"::text, "t"."source"::text]::text[]) AS image, jsonb_object('{org_id,job_id}'::text[], ARRAY["t"."org_id"::text, "t"."job_id"::text]::text[]) AS desktop_key, ROW("t"."org_id", "t"."job_id"::text COLLATE "C", "t"."name" COLLATE "C", "t"."boss", "t"."secret" COLLATE "C")::text COLLATE "C" AS content
+    RETURNING t.tableoid AS relation, t.ctid AS place, jsonb_object('{org_id,job_id,name,boss,secret,source}'::text[], ARRAY["t"."org_id"::text, "t"."job_id"::text, "t"."name"::text, "t"."boss"::text, "t"."secret"::text, "t"."source"::text]::text[]) AS image, jsonb_object('{org_id,job_id}'::text[], ARRAY["t"."org_id"::text, "t"."job_id"::text]::text[]) AS desktop_key, (CASE WHEN (coalesce(octet_length("t"."name")::bigint, 0) + coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."org_id", "t"."job_id"::text COLLATE "C", "t"."name" COLLATE "C", "t"."boss", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."name")::bigint, 0) + coalesce(octet_length("t"."secret")::bigint, 0)), "t"."org_id", "t"."job_id"::text COLLATE "C", "t"."boss")::text END) COLLATE "C" AS content
 ), numbered AS (
     SELECT l.*, row_number() OVER () + 1 - 1 AS n FROM landed AS l
 ), placed AS (
@@ -320,7 +321,7 @@ WITH landed AS (
     WHERE a.action = 'insert' AND a.n = l.n
 ), known AS (
     SELECT l.*, "s"."phone:key" AS mobile_key, "s"."phone:hash" AS hash, "s"."phone:born" AS born, "s"."phone:occurrence" AS occurrence,
-        ROW("s"."org_id", "s"."job_id"::text COLLATE "C", "s"."name" COLLATE "C", "s"."boss", "s"."secret" COLLATE "C")::text COLLATE "C" AS staged_content
+        (CASE WHEN (coalesce(octet_length("s"."name")::bigint, 0) + coalesce(octet_length("s"."secret")::bigint, 0)) <= 33554432 THEN ROW("s"."org_id", "s"."job_id"::text COLLATE "C", "s"."name" COLLATE "C", "s"."boss", "s"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("s"."name")::bigint, 0) + coalesce(octet_length("s"."secret")::bigint, 0)), "s"."org_id", "s"."job_id"::text COLLATE "C", "s"."boss")::text END) COLLATE "C" AS staged_content
     FROM numbered AS l
     JOIN "pg_temp"."powerca_actions" AS a ON a.action = 'insert' AND a.n = l.n
     JOIN "pg_temp"."powerca_staging" AS s ON s.ctid = a.staged

@@ -16,14 +16,14 @@ COPY "pg_temp"."powerca_held" ("org_id", "job_id") FROM STDIN;
 
 -- set aside what came from phones
 WITH pulled AS MATERIALIZED (
-    SELECT l."ledger:id" AS number, l."ledger:mobile_key" AS mobile_key, l."ledger:born" AS born, ROW("l"."org_id", "l"."job_id", "l"."name" COLLATE "C", "l"."boss", "l"."secret" COLLATE "C")::text COLLATE "C" AS content,
+    SELECT l."ledger:id" AS number, l."ledger:mobile_key" AS mobile_key, l."ledger:born" AS born, (CASE WHEN (coalesce(octet_length("l"."secret")::bigint, 0)) <= 33554432 THEN ROW("l"."org_id", "l"."job_id", "l"."name" COLLATE "C", "l"."boss", "l"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("l"."secret")::bigint, 0)), "l"."org_id", "l"."job_id", "l"."name" COLLATE "C", "l"."boss")::text END) COLLATE "C" AS content,
         ROW("l"."org_id", "l"."job_id")::text COLLATE "C" AS same, ROW("l"."org_id", "l"."job_id")::text COLLATE "C" AS key, "l"."org_id" IS NOT NULL AND "l"."job_id" IS NOT NULL AS whole
     FROM "pg_temp"."powerca_ledger" AS l
 ), staged AS MATERIALIZED (
     -- Joins to what is distinct: an IN within an OR is searched row by row where the planner expects many.
     SELECT s.*, row_number() OVER (PARTITION BY s.content ORDER BY s.from_phone DESC, s.place) AS copy
     FROM (
-        SELECT s.ctid AS place, ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."secret" COLLATE "C")::text COLLATE "C" AS content, ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."secret" COLLATE "C")::text COLLATE "C" AS own, ROW("s"."org_id", "s"."job_id")::text COLLATE "C" AS same, ROW("s"."org_id", "s"."job_id")::text COLLATE "C" AS key,
+        SELECT s.ctid AS place, (CASE WHEN (coalesce(octet_length("s"."secret")::bigint, 0)) <= 33554432 THEN ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("s"."secret")::bigint, 0)), "s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss")::text END) COLLATE "C" AS content, (CASE WHEN (coalesce(octet_length("s"."secret")::bigint, 0)) <= 33554432 THEN ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("s"."secret")::bigint, 0)), "s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss")::text END) COLLATE "C" AS own, ROW("s"."org_id", "s"."job_id")::text COLLATE "C" AS same, ROW("s"."org_id", "s"."job_id")::text COLLATE "C" AS key,
             "s"."from:phone" AS from_phone
         FROM "pg_temp"."powerca_staging" AS s
     ) AS s
@@ -84,7 +84,7 @@ WITH pulled AS MATERIALIZED (
     FROM staged AS s
     WHERE NOT EXISTS (SELECT FROM echo AS e WHERE e.place = s.place)
 ), owned AS (
-    SELECT ROW("t"."org_id", "t"."job_id")::text COLLATE "C" AS key, ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."secret" COLLATE "C")::text COLLATE "C" AS own, row_number() OVER (PARTITION BY ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."secret" COLLATE "C")::text COLLATE "C") AS copy
+    SELECT ROW("t"."org_id", "t"."job_id")::text COLLATE "C" AS key, (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."secret")::bigint, 0)), "t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss")::text END) COLLATE "C" AS own, row_number() OVER (PARTITION BY (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."secret")::bigint, 0)), "t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss")::text END) COLLATE "C") AS copy
     FROM "public"."jobs" AS t
     WHERE "t"."source"::text = 'D' AND "t"."org_id" = ANY ('{"1","2"}') AND EXISTS (SELECT FROM gone AS g WHERE g.key = ROW("t"."org_id", "t"."job_id")::text COLLATE "C")
 ), changed AS (
@@ -124,7 +124,7 @@ WITH pulled AS MATERIALIZED (
 ), removed AS (
     DELETE FROM "pg_temp"."powerca_staging" AS s USING taken AS t
     WHERE s.ctid = t.place
-    RETURNING s.ctid AS place, ROW("s"."name" COLLATE "C", "s"."boss", "s"."client", "s"."secret" COLLATE "C")::text COLLATE "C" AS content
+    RETURNING s.ctid AS place, (CASE WHEN (coalesce(octet_length("s"."secret")::bigint, 0)) <= 33554432 THEN ROW("s"."name" COLLATE "C", "s"."boss", "s"."client", "s"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("s"."secret")::bigint, 0)), "s"."name" COLLATE "C", "s"."boss", "s"."client")::text END) COLLATE "C" AS content
 ), echoed AS (
     INSERT INTO "pg_temp"."powerca_echoed" (content)
     SELECT r.content FROM removed AS r WHERE NOT EXISTS (SELECT FROM edited AS e WHERE e.place = r.place)
@@ -156,7 +156,7 @@ SELECT judged.place, rule.reason, rule.column_name,
     ) AS value,
     rule.parent, NULL AS message
 FROM (
-    SELECT s.ctid AS place, jsonb_object('{org_id,job_id,name,boss,client,secret}'::text[], ARRAY["s"."org_id"::text, "s"."job_id"::text, "s"."name"::text, "s"."boss"::text, "s"."client"::text, "s"."secret"::text]::text[]) AS image, CASE WHEN "s"."org_id" IS NULL THEN 0 WHEN "s"."job_id" IS NULL THEN 1 WHEN ("s"."name"::text = "s"."raw:2") IS FALSE THEN 2 WHEN "s"."name" IS NULL THEN 3 WHEN (name <> ''::text) IS FALSE THEN 4 WHEN "s"."org_id" IS NOT NULL AND "ref:0"."ref:0:0" IS NULL THEN 5 WHEN "s"."boss" IS NOT NULL AND "ref:1"."ref:1:0" IS NULL THEN 6 WHEN ("s"."org_id" = ANY ('{"1","2"}')) IS NOT TRUE THEN 7 END AS rule
+    SELECT s.ctid AS place, jsonb_object('{org_id,job_id,name,boss,client,secret}'::text[], ARRAY["s"."org_id"::text, "s"."job_id"::text, "s"."name"::text, "s"."boss"::text, "s"."client"::text, CASE WHEN (coalesce(octet_length("s"."secret")::bigint, 0)) <= 16777216 THEN left("s"."secret"::text, 10000) ELSE (coalesce(octet_length("s"."secret")::bigint, 0)) || ' bytes' END]::text[]) AS image, CASE WHEN "s"."org_id" IS NULL THEN 0 WHEN "s"."job_id" IS NULL THEN 1 WHEN ("s"."name"::text = "s"."raw:2") IS FALSE THEN 2 WHEN "s"."name" IS NULL THEN 3 WHEN (name <> ''::text) IS FALSE THEN 4 WHEN "s"."org_id" IS NOT NULL AND "ref:0"."ref:0:0" IS NULL THEN 5 WHEN "s"."boss" IS NOT NULL AND "ref:1"."ref:1:0" IS NULL THEN 6 WHEN ("s"."org_id" = ANY ('{"1","2"}')) IS NOT TRUE THEN 7 END AS rule
     FROM "pg_temp"."powerca_staging" AS s
     LEFT JOIN (SELECT DISTINCT r.value AS "ref:0:0" FROM (SELECT "p"."org_id" AS value FROM "public"."orgs" AS p WHERE "p"."org_id" = ANY ('{"1","2"}')) AS r) AS "ref:0" ON "ref:0"."ref:0:0" = "s"."org_id"
     LEFT JOIN (SELECT DISTINCT r.value AS "ref:1:0" FROM (SELECT "p"."job_id" AS value FROM "public"."jobs" AS p WHERE "p"."org_id" = ANY ('{"1","2"}') UNION ALL SELECT "p"."job_id" FROM "pg_temp"."powerca_staging" AS p) AS r) AS "ref:1" ON "ref:1"."ref:1:0" = "s"."boss"
@@ -174,7 +174,7 @@ SELECT g.reason, g.column_name, g."f:value", g.parent, g."f:message", g."f:key",
 
 -- collapse copies
 WITH numbered AS (
-    SELECT s.ctid AS place, row_number() OVER (PARTITION BY ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."client", "s"."secret" COLLATE "C")::text COLLATE "C" ORDER BY s.ctid) AS n
+    SELECT s.ctid AS place, row_number() OVER (PARTITION BY (CASE WHEN (coalesce(octet_length("s"."secret")::bigint, 0)) <= 33554432 THEN ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."client", "s"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("s"."secret")::bigint, 0)), "s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."client")::text END) COLLATE "C" ORDER BY s.ctid) AS n
     FROM "pg_temp"."powerca_staging" AS s
     WHERE ("s"."org_id", "s"."job_id") IS NOT NULL
 ), dropped AS (
