@@ -22,6 +22,7 @@ When, where and by whom it is run:
 
     sensors         when phones have made rows
     schedules       by the clock
+    due             which tables the hourly schedule reverse-syncs
     freshness       when an asset counts as old
     history         whether a job is under way
     backoff         how long a table rests after it has failed

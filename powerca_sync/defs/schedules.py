@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 
 import dagster as dg
 
+from powerca_sync.defs.due import request_due_tables
 from powerca_sync.defs.history import active_run
 from powerca_sync.defs.jobs import MAX_RUNTIME, REVERSE_JOB, REVERSE_MAX_RUNTIME, forward_job_name
 from powerca_sync.defs.keys import mobile_key, reverse_key
@@ -39,17 +40,17 @@ def build_schedules(specs: Sequence[TableSpec], schedules: Schedules) -> list[dg
             or_by_hand={mobile_key(spec.mobile) for spec in specs},
         ),
     ]
-    if pulled := unattended_tables(specs):
+    if unattended_tables(specs):
         made.append(
             build_schedule(
                 REVERSE_JOB,
                 schedules,
                 REVERSE_CRON,
-                "Every hour: all phone rows that the desktop does not have, also those in quarantine. It makes up for "
-                "the sensor where that was off or could not look.",
+                "Every hour: phone rows that the desktop does not have, also those in quarantine. It makes up for the "
+                "sensor where that was off or could not look. Tables without any are left out, except once a day.",
                 not_beside=[REVERSE_JOB],
                 or_by_hand={reverse_key(spec.mobile) for spec in specs if spec.reverse},
-                request=lambda _: dg.RunRequest(asset_selection=[reverse_key(spec.mobile) for spec in pulled]),
+                request=request_due_tables(specs),
                 max_runtime=REVERSE_MAX_RUNTIME,
             )
         )

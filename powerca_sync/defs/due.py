@@ -1,0 +1,51 @@
+"""Which tables the hourly schedule reverse-syncs: those with something to do, and each of them once a day."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import dagster as dg
+
+from powerca_sync.defs.keys import reverse_key
+from powerca_sync.defs.progress import figures_of
+from powerca_sync.defs.reverse import unattended_tables
+from powerca_sync.defs.sensors import look
+from powerca_sync.errors import SyncError
+from powerca_sync.tables import TableSpec
+
+#: Seconds after which a table is synced although nothing is new, before its freshness policy (a day) calls it late.
+LONGEST_PAUSE: Final = 20 * 60 * 60
+#: Figures of the last run that a change on the desktop may settle, of which the phone rows show nothing.
+UNSETTLED: Final = ("quarantined", "conflicts", "lookalikes", "unassigned")
+
+
+def request_due_tables(
+    specs: Sequence[TableSpec],
+) -> Callable[[dg.DagsterInstance], dg.RunRequest | dg.SkipReason]:
+    """Builds what a tick of the schedule requests; the tables reverse-synced by hand are not among it."""
+    unattended = unattended_tables(specs)
+
+    def request(instance: dg.DagsterInstance) -> dg.RunRequest | dg.SkipReason:
+        try:
+            pending = look(specs).pending
+        except SyncError:
+            # The run fails for the same reason, is in the history, and is told.
+            pending = tuple(spec.mobile for spec in unattended)
+        keys = {spec.mobile: reverse_key(spec.mobile) for spec in unattended}
+        due = [key for table, key in keys.items() if table in pending or is_unsettled(instance, key)]
+        if due:
+            return dg.RunRequest(asset_selection=due)
+        return dg.SkipReason(
+            "Nothing new: all phone rows were there at the last pull, and none of them is quarantined."
+        )
+
+    return request
+
+
+def is_unsettled(instance: dg.DagsterInstance, key: dg.AssetKey) -> bool:
+    """Whether the table's last run left rows that may land by now, or was long ago, or is not known."""
+    event = instance.get_latest_materialization_event(key)
+    if event is None or event.asset_materialization is None or event.timestamp < time.time() - LONGEST_PAUSE:
+        return True
+    figures = figures_of(event.asset_materialization.metadata)
+    return any(figures.get(name) for name in UNSETTLED)
