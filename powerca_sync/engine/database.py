@@ -39,7 +39,8 @@ class Timeouts:
 #: Settings under which the text of a value is the same on any server, whatever its own configuration.
 TEXT_FORM = {
     "client_encoding": "UTF8",
-    "DateStyle": "ISO, YMD",
+    # Without an order: that of the database stays, in which its own code reads texts such as 03-04-05.
+    "DateStyle": "ISO",
     "IntervalStyle": "postgres",
     "extra_float_digits": "3",
     "bytea_output": "hex",
