@@ -82,13 +82,18 @@ class MobileRow:
     content: str
     owned: str
     owner: Owner
+    #: Whether the ledger knows it by its primary key.
+    known: bool = False
 
 
 class Image(NamedTuple):
-    """A row that came from a phone, as the ledger knows it."""
+    """A reverse-synced row, as the ledger knows it."""
 
     key: str
     content: str
+    #: Of its phone row: the primary key, and when it was made.
+    mobile_key: str | None = None
+    born: str | None = None
 
 
 Row = TypeVar("Row", DesktopRow, MobileRow)
@@ -102,6 +107,8 @@ class Rules:
     by_key: bool
     #: Whether rows that are gone from the desktop are kept.
     keeps_gone: bool
+    #: Whether mobile rows have a primary key, by which the ledger knows them.
+    has_mobile_key: bool
 
 
 @dataclasses.dataclass(slots=True)
@@ -144,8 +151,11 @@ def compare(
     on_mobile: dict[Owner, list[MobileRow]] = {owner: [] for owner in Owner}
     for row in mobile:
         on_mobile[row.owner].append(row)
-    images, handed = _hand_over(desktop, on_mobile, list(images), _key if rules.by_key else _content)
-    loose, gone, echoes = _set_echo_aside(desktop, images, handed, found)
+    images = list(images)
+    if not rules.has_mobile_key:
+        images = _end_handed_over(desktop, on_mobile, images, _key if rules.by_key else _content)
+    loose, gone, echoes = _set_echo_aside(desktop, images, found)
+    strangers = _unknown(on_mobile[Owner.PHONE], images, rules)
     keys = {row.key for row in loose}
     copies = Counter(row.content for row in loose)
     loose, own = _pair_equal(loose, on_mobile[Owner.DESKTOP], found)
@@ -165,6 +175,10 @@ def compare(
         if gone[left.key]:
             # The office's edit of a row that a phone made.
             gone[left.key] -= 1
+            found.known[Known.KEPT] += 1
+        elif left.from_phone and strangers[left.key]:
+            # The same of one that the ledger lacks.
+            strangers[left.key] -= 1
             found.known[Known.KEPT] += 1
         elif left.changed:
             found.known[Known.CHANGED] += 1
@@ -195,66 +209,52 @@ def _differ(row: DesktopRow, there: MobileRow, found: Findings) -> None:
         found.different.append((row, there))
 
 
-def _hand_over(
+def _unknown(phones: Sequence[MobileRow], images: Sequence[Image], rules: Rules) -> Counter[str]:
+    """The phones' rows that the ledger lacks, by key."""
+    contents = set() if rules.has_mobile_key else {image.content for image in images}
+    return Counter(row.key for row in phones if not row.known and row.content not in contents)
+
+
+def _end_handed_over(
     desktop: Sequence[DesktopRow],
     mobile: Mapping[Owner, Sequence[MobileRow]],
     images: Sequence[Image],
     by: Callable[[DesktopRow | MobileRow | Image], str],
-) -> tuple[list[Image], list[Image]]:
-    """The images that are some still, and those whose phone row somebody has handed over to the desktop on mobile."""
-    here = Counter(row.content for row in desktop)
-    # Beyond the images, a row's own word has the weight of one.
-    by_their_word = Counter(row.content for row in desktop if row.from_phone) - Counter(map(_content, images))
-    words = [Image(row.key, row.content) for row in _without(desktop, here - by_their_word)]
-    pulled = Counter(map(by, [*images, *words]))
-    spare = pulled - Counter(map(by, mobile[Owner.PHONE]))
+) -> list[Image]:
+    """The images whose phone row was not handed over to the desktop on mobile, as far as counts can tell."""
+    here = {row.content for row in desktop}
+    pulled = Counter(map(by, images))
     besides = Counter(by(row) for row in desktop if by(row) in pulled) - pulled
+    spare = pulled - Counter(map(by, mobile[Owner.PHONE]))
     spare &= Counter(map(by, (*mobile[Owner.DESKTOP], *mobile[Owner.NOBODY]))) - besides
-    kept, handed = list[Image](), list[Image]()
-    for n, image in sorted(enumerate([*images, *words]), key=lambda one: not here[one[1].content]):
+    kept = list[Image]()
+    for image in sorted(images, key=lambda image: image.content not in here):
         if spare[by(image)]:
             spare[by(image)] -= 1
-            handed.append(image)
-        elif n < len(images):
+        else:
             kept.append(image)
-    return kept, handed
+    return kept
 
 
 def _set_echo_aside(
-    desktop: Sequence[DesktopRow], images: Iterable[Image], handed: Iterable[Image], found: Findings
+    desktop: Sequence[DesktopRow], images: Iterable[Image], found: Findings
 ) -> tuple[list[DesktopRow], Counter[str], Counter[str]]:
     """The rows that are no echo; by key, the images that no row is the copy of; by content, the echoes."""
-    keys = dict[str, str]()
-    left = Counter[str]()
-    for key, content in images:
-        keys[content] = key
-        left[content] += 1
-    here = {row.content for row in desktop}
-    given_back = Counter(image.content for image in handed)
-    given_back_edited = Counter(image.key for image in handed if image.content not in here)
+    keys = {image.content: image.key for image in images}
+    left = Counter(image.content for image in images)
     loose: list[DesktopRow] = []
     echoes = Counter[str]()
     # Rows that say themselves where they came from are the copies of the images before any other is.
-    for row in sorted(desktop, key=lambda row: not row.from_phone) if left or given_back else desktop:
+    for row in sorted(desktop, key=lambda row: not row.from_phone) if left else desktop:
         if left[row.content]:
             left[row.content] -= 1
-        elif given_back[row.content]:
-            given_back[row.content] -= 1
+            echoes[row.content] += 1
+        else:
             loose.append(row)
-            continue
-        elif not row.from_phone:
-            loose.append(row)
-            continue
-        elif given_back_edited[row.key]:
-            given_back_edited[row.key] -= 1
-            loose.append(row)
-            continue
-        echoes[row.content] += 1
     found.known[Known.ECHO] += echoes.total()
     gone = Counter[str]()
-    for content, count in left.items():
-        if count:
-            gone[keys[content]] += count
+    for content, count in (+left).items():
+        gone[keys[content]] += count
     return loose, gone, echoes
 
 

@@ -91,7 +91,13 @@ class Comparison:
         self.desktop, self.mobile, self.ledger = desktop, mobile, ledger
         self.quarantined, self.unfit = quarantined, unfit or Unfit()
         upsert = self.spec.strategy is Strategy.UPSERT
-        self.rules = Rules(by_key=upsert, keeps_gone=upsert and self.spec.deletes is Deletes.KEEP)
+        self.rules = Rules(
+            by_key=upsert,
+            keeps_gone=upsert and self.spec.deletes is Deletes.KEEP,
+            has_mobile_key=bool(mapping.target.primary_key),
+        )
+        #: Of the ledger: when phone rows were made, by primary key.
+        self.known: defaultdict[str, set[str | None]] = defaultdict(set)
 
     def run(self, *, lookups: bool, nobodys: int) -> Outcome:
         """Compare. `lookups`: whether looked-up values should be what is found now; `nobodys`: rows without owner."""
@@ -108,7 +114,7 @@ class Comparison:
             found.add(
                 compare(
                     list(map(self._desktop_row, rows)),
-                    [MobileRow(key, content, owned, Owner(owner)) for key, content, owned, owner in there],
+                    list(map(self._mobile_row, there)),
                     [image for bucket in chunk for image in images[bucket]],
                     self.rules,
                     self.unfit.keys,
@@ -167,12 +173,22 @@ class Comparison:
         entries = 0 if known_by is None else self.quarantined[known_by]
         return DesktopRow(key, content, owned, from_phone, changed, collapses, entries, known_by)
 
+    def _mobile_row(self, row: tuple[Any, ...]) -> MobileRow:
+        key, content, owned, owner, mobile_key, born = row
+        made = self.known.get(mobile_key, ())
+        known = born in made or (None in made if born is not None else bool(made))
+        # Whatever its owner says by now, a run does not touch it until the entry has ended.
+        return MobileRow(key, content, owned, Owner.PHONE if known else Owner(owner), known)
+
     def _images(self) -> defaultdict[str, list[Image]]:
         """The ledger's images, by bucket."""
         images = defaultdict[str, list[Image]](list)
         if self.ledger is not None:
-            for key, content in self._ask(self.ledger, statements.all_digests(self.ledger.side)):
-                images[key[:BUCKET_DIGITS]].append(Image(key, content))
+            for row in self._ask(self.ledger, statements.all_digests(self.ledger.side)):
+                image = Image(*row)
+                images[image.key[:BUCKET_DIGITS]].append(image)
+                if image.mobile_key is not None:
+                    self.known[image.mobile_key].add(image.born)
         return images
 
     def _set_quarantine_aside(self, found: Findings) -> None:

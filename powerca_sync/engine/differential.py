@@ -100,8 +100,8 @@ def find_differences(
             stored = readable(source, mapping.source, mapping.spec.desktop)
             pulled = sides.ledger_side(dataclasses.replace(mapping, source=stored.table), at_source)
             images = dataclasses.replace(pulled, summed=sql.SQL("NOT {}").format(waiting[0]))
-    if images:
-        # A pulled row that somebody has made nobody's is taken over, though its copy does not show it.
+    if images and not mapping.target.primary_key:
+        # A reverse-synced row whose `source` was emptied becomes the desktop's, which no digest shows.
         doubtful = sql.SQL("{} IS NULL").format(mapping.owner("t"))
     digits = 0
     while 16**digits * COARSE < rows:
@@ -143,10 +143,9 @@ def may_be_scoped(differences: Differences, mapping: TableMapping, before: Table
 
 
 def check_scope(source: Cursor, target: Cursor, mapping: TableMapping) -> None:
-    """Raises `NarrowScopeError` if a row that is to be updated or deleted at the target was a phone's, and pulled.
+    """Raises `NarrowScopeError` if the ledger knows a row that is to be updated or deleted at the target.
 
-    Somebody has handed it over to the desktop since. If he changed its key as well, the copy is found among other rows
-    than those that were sent.
+    It was handed over to the desktop with another key, so that its entry is not among those that were read.
     """
     if not mapping.target.primary_key:
         return

@@ -148,6 +148,10 @@ class TableMapping:
         ]
         return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
+    def looking_only_at(self, rows: sql.Composable) -> "TableMapping":
+        """Returns the same mapping for a merge that looks only at those of its rows for which the condition holds."""
+        return dataclasses.replace(self, looked_at=sql.SQL("{} AND {}").format(self.looked_at, rows))
+
     def row(self, alias: str, columns: Iterable[Column]) -> sql.Composed:
         """`ROW(...)` of columns in a form whose equality is equality of their text."""
         values = (comparable(sql.Identifier(alias, column.name), column) for column in columns)

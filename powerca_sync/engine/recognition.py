@@ -100,8 +100,7 @@ class Recognition:
         gone = 0
         if last.has_entries:
             if record:
-                self.target.execute(ledger_statements.mark_gone(mapping.spec.mobile))
-                gone = self.target.rowcount
+                gone = self._mark_gone(mapping, ours, keyed=identity.key is not None)
                 self.target.execute(ledger_statements.refresh(keyed=bool(key_form)))
             self.target.execute(ledger_statements.find_entries(pairing_by_rest(mapping, stored)))
             if record:
@@ -166,6 +165,24 @@ class Recognition:
 
     def refuse_doubtful(self, rows: int) -> None:
         """Deal with phone rows of which nothing can tell whether they have been pulled."""
+
+    def _mark_gone(self, mapping: TableMapping, belongs: sql.Composable, *, keyed: bool) -> int:
+        """Mark the entries whose phone row is gone, and end those of rows that became the desktop's; returns how many.
+
+        Without a primary key nothing tells one from the other; the forward run then counts.
+        """
+        self.target.execute(ledger_statements.mark_gone(mapping.spec.mobile))
+        gone = self.target.fetchall()
+        if not (gone and keyed):
+            return len(gone)
+        with self.reading():
+            self.source.execute(phone_statements.handed_over(mapping.source, belongs, [key for _, key, _ in gone]))
+            made: dict[str, str | None] = dict(self.source.fetchall())
+        # Made at another time, it is another row.
+        ended = [entry for entry, key, born in gone if key in made and (None in (born, made[key]) or born == made[key])]
+        if ended:
+            self.target.execute(ledger_statements.end(ended))
+        return len(gone)
 
     def resolve(self) -> tuple[str, ...]:
         """Resolve the specs against both catalogs, before anything else; returns how the table was resolved.

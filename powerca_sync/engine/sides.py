@@ -12,7 +12,7 @@ from powerca_sync.engine.extract import XID_HORIZON, Snapshot
 from powerca_sync.engine.mapping import FROM_PHONE, Aside, SyncedColumn, TableMapping
 from powerca_sync.engine.state import TableState
 from powerca_sync.engine.statements import extract as extract_statements
-from powerca_sync.engine.statements import sizes
+from powerca_sync.engine.statements import phones, sizes
 from powerca_sync.engine.statements import verify as statements
 from powerca_sync.engine.statements.fragments import HELD, LEDGER, STAGING
 from powerca_sync.engine.statements.verify import Side
@@ -22,6 +22,7 @@ from powerca_sync.tables import DESKTOP, PHONE, STAMPS, Strategy
 CHANGED, KEY = "verify:changed", "verify:key"
 
 Read = Callable[[SyncedColumn], sql.Composable]
+_ENTRY_NOTES = sql.Identifier("s", extract_statements.MOBILE_KEY), sql.Identifier("s", extract_statements.MADE)
 _TRUE, _FALSE = sql.SQL("TRUE"), sql.SQL("FALSE")
 
 
@@ -29,28 +30,33 @@ def source_side(
     mapping: TableMapping, utf8: Encoder, changed: sql.Composable, quarantined: Collection[bytes] = ()
 ) -> Side:
     """The source's rows, with the notes (from a phone, changed, collapses, key if it is quarantined)."""
-    from_phone = _from_phone(mapping)
     return _side(
         mapping,
         sql.SQL("{} AS s").format(mapping.source.identifier),
         _at_source(mapping),
         utf8,
         sized=("s", mapping.spec.max_row_bytes),
-        summed=sql.SQL("NOT {}").format(from_phone),
-        notes=(from_phone, changed, _collapses(mapping), _key_in_quarantine(mapping, utf8, quarantined)),
+        notes=(_from_phone(mapping), changed, _collapses(mapping), _key_in_quarantine(mapping, utf8, quarantined)),
     )
 
 
 def ledger_side(mapping: TableMapping, utf8: Encoder) -> Side:
-    """The images of pulled phone rows, at the source."""
+    """The images of reverse-synced rows at the source, with the notes (mobile primary key, when made)."""
     return _side(
-        mapping, sql.SQL("{} AS s").format(extract_statements.pulled_images(mapping)), _at_source(mapping), utf8
+        mapping,
+        sql.SQL("{} AS s").format(extract_statements.pulled_images(mapping)),
+        _at_source(mapping),
+        utf8,
+        notes=_ENTRY_NOTES,
     )
 
 
 def target_side(mapping: TableMapping, utf8: Encoder) -> Side:
-    """This office's rows at the target, with the note (owner, as `agreement.Owner` has it)."""
+    """This office's rows at the target, with the notes (owner, as `agreement.Owner` has it; those of the ledger)."""
     owner = sql.SQL("CASE WHEN {owner} IS NULL THEN 1 ELSE CASE {owner} WHEN {} THEN 0 WHEN {} THEN 2 ELSE 3 END END")
+    identity: tuple[sql.Composable, ...] = (sql.SQL("NULL::text"), sql.SQL("NULL::text"))
+    if mapping.target.primary_key:
+        identity = phones.primary_key(mapping.target, "t"), phones.born(mapping.target, "t")
     return _side(
         mapping,
         sql.SQL("{} AS t").format(mapping.target.identifier),
@@ -59,7 +65,7 @@ def target_side(mapping: TableMapping, utf8: Encoder) -> Side:
         where=mapping.in_office("t"),
         sized=("t", sizes.AT_TARGET * mapping.spec.max_row_bytes),
         summed=sql.SQL("{} IS NOT DISTINCT FROM {}").format(mapping.owner("t"), DESKTOP),
-        notes=(owner.format(DESKTOP, PHONE, owner=mapping.owner("t")),),
+        notes=(owner.format(DESKTOP, PHONE, owner=mapping.owner("t")), *identity),
     )
 
 
@@ -85,14 +91,13 @@ def staged_side(mapping: TableMapping, utf8: Encoder, quarantined: Collection[by
         sql.SQL("{} AS s").format(STAGING),
         _at_target(mapping, "s"),
         utf8,
-        summed=sql.SQL("NOT {}").format(own),
         notes=(own, sql.Identifier("s", CHANGED), _collapses(mapping), key),
     )
 
 
 def moved_ledger_side(mapping: TableMapping, utf8: Encoder) -> Side:
-    """The images of pulled phone rows after they have been moved to the target."""
-    return _side(mapping, sql.SQL("{} AS s").format(LEDGER), _at_target(mapping, "s"), utf8)
+    """The images of reverse-synced rows after they have been moved to the target, with the same notes."""
+    return _side(mapping, sql.SQL("{} AS s").format(LEDGER), _at_target(mapping, "s"), utf8, notes=_ENTRY_NOTES)
 
 
 def held_side(mapping: TableMapping, utf8: Encoder) -> Side:

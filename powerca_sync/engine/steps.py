@@ -43,6 +43,7 @@ from powerca_sync.engine.resolve import ResolvedSpec, Route
 from powerca_sync.engine.result import Options, Transfer
 from powerca_sync.engine.staging import Staged, read_rows, stage_rows
 from powerca_sync.engine.statements import differential as differential_statements
+from powerca_sync.engine.statements import echo as echo_statements
 from powerca_sync.engine.statements import extract as extract_statements
 from powerca_sync.engine.statements import mobile_owned as mobile_owned_statements
 from powerca_sync.engine.statements import plan as plan_statements
@@ -230,10 +231,8 @@ class TableRun:
                     allowed=self.what.allow_mass_delete,
                 )
         with self.phase("check"):
-            echo, edited, edited_keys = self._set_aside_echo(mapping, snapshot, differences)
-            scope_in_doubt = (
-                differences is not None and differences.pulled and mapping.looked_at is differences.at_target
-            )
+            mapping, echo, edited, edited_keys = self._skip_echo(mapping, snapshot, differences)
+            scope_in_doubt = differences is not None and differences.pulled
             if not scope_in_doubt:
                 with self.reading():
                     # A long merge is no reason to hold the source's snapshot, nor to depend on its connection.
@@ -395,23 +394,34 @@ class TableRun:
             staged.bytes / 1e6,
         )
 
-    def _set_aside_echo(
+    def _skip_echo(
         self, mapping: TableMapping, snapshot: Snapshot, differences: Differences | None
-    ) -> tuple[int, int, tuple[str, ...]]:
+    ) -> tuple[TableMapping, int, int, tuple[str, ...]]:
+        """Remove what reverse sync brought; the mapping no longer looks at the rows on the target that it is a copy of.
+
+        Returns (mapping, echoes, edits by the office, the first edited keys).
+        """
         pulled = snapshot.has_ledger and isinstance(self.what, TableExtract) and self._has_pulled()
         if not pulled and not mapping.source_has_owner:
-            return 0, 0, ()
-        if pulled:
-            mapping = self._readable(mapping)
-        entries = extract_statements.of_entries(mapping)
+            return mapping, 0, 0, ()
+        known = self._readable(mapping) if pulled else mapping
+        entries = extract_statements.of_entries(known)
         self.target.execute(staging_statements.create_ledger())
+        echo, edited, keys = 0, 0, tuple[str, ...]()
         if pulled:
             # Of the images too only those have to come whose rows do.
             where = sql.SQL("TRUE") if differences is None else differences.at_source
             where = without_unreadable(entries, where, self._find_unreadable(entries, where, images=True))
             with contextlib.closing(self._read(extract_statements.copy_out_ledger(entries, where))) as images:
-                stage_rows(self.target, entries, images, into=LEDGER)
-        return validation.set_aside_echo(self.target, mapping)
+                staged = stage_rows(self.target, entries, images, into=LEDGER)
+            if staged.accepted >= WORTH_ANALYZING:
+                self.target.execute(sql.SQL("ANALYZE {}").format(LEDGER))
+            if mapping.target.primary_key and mapping.has_owner:
+                mapping = mapping.looking_only_at(echo_statements.not_in_ledger(mapping))
+            pairing = dataclasses.replace(known, looked_at=mapping.looked_at)
+            echo, edited, keys = validation.skip_echo(self.target, pairing)
+        same, more, their_keys = validation.skip_unknown(self.target, mapping)
+        return mapping, echo + same, edited + more, (*keys, *their_keys)
 
     def _readable(self, mapping: TableMapping) -> TableMapping:
         """The mapping that leaves out what of the ledger the source cannot hold any more."""

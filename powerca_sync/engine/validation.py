@@ -126,10 +126,23 @@ def _sentence(reason: str, column: str | None, parent: str | None, *, value: str
             return "the target refused the row"
 
 
-def set_aside_echo(cursor: Cursor, mapping: TableMapping) -> tuple[int, int, tuple[str, ...]]:
-    """Take what came from phones out of staging; answers (echo, edited by the office, first edited keys)."""
-    echo, edited, keys = one_row(cursor, echo_statements.set_aside_echo(mapping))
+def skip_echo(cursor: Cursor, mapping: TableMapping) -> tuple[int, int, tuple[str, ...]]:
+    """Remove reverse-synced rows from staging; returns (echoes, edits by the office, the first edited keys)."""
+    cursor.execute(echo_statements.create_missing())
+    if not mapping.target.primary_key:
+        cursor.execute(echo_statements.end_handed_over(mapping))
+    echo, missing = one_row(cursor, echo_statements.skip_echo(mapping))
+    edited, keys = one_row(cursor, echo_statements.skip_edits(mapping)) if missing else (0, None)
     return echo, edited, tuple(keys or ())
+
+
+def skip_unknown(cursor: Cursor, mapping: TableMapping) -> tuple[int, int, tuple[str, ...]]:
+    """Remove rows of phones that the ledger lacks; returns (equal ones, edits by the office, the first edited keys)."""
+    if not (mapping.source_has_owner and mapping.spec.key) or mapping.spec.strategy is Strategy.UPSERT:
+        # By key they meet their phone row in the merge.
+        return 0, 0, ()
+    same, edited, keys = one_row(cursor, echo_statements.skip_unknown(mapping))
+    return same, edited, tuple(keys or ())
 
 
 def settle_duplicates(cursor: Cursor, mapping: TableMapping, *, refused: int) -> int:

@@ -221,11 +221,12 @@ class _Look:
         ledger = None
         if self.snapshot.has_ledger:
             self.target.execute(staging_statements.create_ledger())
+            entries = extract_statements.of_entries(mapping)
             everything = sql.SQL("TRUE")
-            unreadable = self._find_unreadable(mapping, everything, images=True)
-            copy_out = extract_statements.copy_out_ledger(mapping, without_unreadable(mapping, everything, unreadable))
-            with contextlib.closing(self._read(mapping, copy_out)) as rows:
-                stage_rows(self.target, mapping, rows, into=LEDGER)
+            unreadable = self._find_unreadable(entries, everything, images=True)
+            copy_out = extract_statements.copy_out_ledger(entries, without_unreadable(entries, everything, unreadable))
+            with contextlib.closing(self._read(entries, copy_out)) as rows:
+                stage_rows(self.target, entries, rows, into=LEDGER)
             ledger = dataclasses.replace(here, side=sides.moved_ledger_side(mapping, utf8))
         unfit = self._unfit(mapping, refused, quarantined, utf8, changed=changed_too)
         return Comparison(extended, here, there, ledger=ledger, quarantined=quarantined, unfit=unfit)

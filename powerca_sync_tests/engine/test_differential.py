@@ -128,6 +128,9 @@ def test_rows_in_quarantine_travel_at_every_run_and_land_when_they_can(jobs: Pai
 def test_pulled_phone_rows_are_no_difference_whether_the_desktop_marks_them_or_not(jobs: Pair) -> None:
     jobs.source.execute("INSERT INTO jobs VALUES (1, 1, 'by phone', 'M')")
     jobs.target.execute("INSERT INTO jobs (job_id, client_id, note, source) VALUES (1, 1, 'by phone', 'M')")
+    for _ in range(2):
+        assert fates(sync(jobs)) == {"echo": 1, "unchanged": 6000}
+    assert jobs.pull(JOBS, CLIENTS).adopted == 1
     assert fates(sync(jobs)) == {"echo": 1, "unchanged": 6000}
     assert sync(jobs).bytes == 0
 

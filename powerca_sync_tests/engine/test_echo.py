@@ -115,16 +115,37 @@ def test_a_phone_row_deleted_on_mobile_does_not_come_back_from_the_desktop(pair:
     assert diary(pair) == []
 
 
-def test_a_desktop_row_that_says_itself_that_a_phone_wrote_it_stays_behind(pair: Pair) -> None:
+def test_a_row_that_names_the_phones_is_the_desktops_if_no_phone_row_exists(pair: Pair) -> None:
     make_diary(pair, ", source char(1)")
     pair.source.execute(
         "INSERT INTO diary VALUES (1, NULL, 'phone', 'M'), (1, NULL, 'office', 'D'), (2, NULL, 'old', NULL)"
     )
-    assert fates(pair.sync(DIARY)) == {"echo": 1, "inserted": 2}
-    assert diary(pair) == [(1, "office", "D"), (2, "old", "D")]
-    phone_writes(pair, "diary", entry("1", "phone"))
-    pair.source.execute("UPDATE diary SET source = 'M' WHERE note = 'phone'")
-    assert fates(pair.sync(DIARY)) == {"echo": 2, "unchanged": 2}
+    assert fates(pair.sync(DIARY)) == {"inserted": 3}
+    assert diary(pair) == [(1, "phone", "D"), (1, "office", "D"), (2, "old", "D")]
+    phone_writes(pair, "diary", entry("1", "visit"))
+    pair.source.execute("UPDATE diary SET source = 'M' WHERE note = 'visit'")
+    assert fates(pair.sync(DIARY)) == {"echo": 1, "unchanged": 3}
+    assert_quiet(pair, DIARY)
+
+
+def test_a_row_that_names_the_phones_pairs_with_a_phone_row_the_ledger_lacks(pair: Pair) -> None:
+    make_diary(pair, ", source char(1)")
+    phone_writes(pair, "diary", entry("1", "same"), entry("1", "before"))
+    pair.source.execute(
+        "DROP SCHEMA powerca_sync CASCADE; UPDATE diary SET source = 'M', note = replace(note, 'before', 'edited')"
+    )
+    before = pair.text("diary")
+    result = pair.sync(DIARY)
+    assert (fates(result), result.conflicts) == ({"echo": 1, "kept_mobile": 1}, ("(1,2025-10-01)",))
+    assert pair.text("diary") == before
+
+
+def test_an_entry_without_a_key_claims_no_row_of_the_office(pair: Pair) -> None:
+    make_diary(pair)
+    phone_writes(pair, "diary", entry(None, "by phone"))
+    pair.source.execute("UPDATE diary SET note = 'by the office'")
+    assert fates(pair.sync(DIARY)) == {"inserted": 1}
+    assert diary(pair) == [(None, "by phone", "M"), (None, "by the office", "D")]
 
 
 def test_a_row_pulled_before_there_was_a_ledger_is_recognised_by_its_content(pair: Pair) -> None:

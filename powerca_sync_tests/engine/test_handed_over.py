@@ -38,13 +38,17 @@ def make(pair: Pair, table: TableSpec, mobile_key: str, owner: str) -> None:
         " created_at timestamptz DEFAULT clock_timestamp())"
     )
     first, second = columns.split()[0], columns.split(", ")[1].split()[0]
-    value = "'2025-10-01'" if table.mobile == "diary" else "1"
+    value = second_value(table)
     for connection, one, note in ((pair.target, 5, "a"), (pair.target, 6, "b"), (pair.source, 7, "own")):
         connection.execute(
             f"INSERT INTO {table.mobile} ({first}, {second}, note) VALUES ({one}, {value}, '{note}')"  # type: ignore[call-overload]  # noqa: S608
         )
     assert pair.pull(table).pulled == 2
     assert fates(pair.sync(table)) == {"inserted": 1, "echo": 2}
+
+
+def second_value(table: TableSpec) -> str:
+    return "'2025-10-01'" if table.mobile == "diary" else "1"
 
 
 def hand_over(pair: Pair, table: TableSpec, source: str | None = "D", also: str = "") -> None:
@@ -55,6 +59,39 @@ def on_mobile(pair: Pair, table: TableSpec) -> dict[str, str | None]:
     return dict(pair.rows(f"SELECT note, source FROM {table.mobile} ORDER BY 1"))  # noqa: S608
 
 
+def ran_reverse(pair: Pair, table: TableSpec, mobile_key: str, expected: dict[str, int] | None = None) -> None:
+    """Run reverse sync where that ends the entry; without a mobile primary key forward sees by itself what happened."""
+    if mobile_key:
+        assert pulled(pair.pull(table)) == expected or {"already_there": 1, "gone": 1}
+
+
+@every_table_with_a_mobile_key
+@pytest.mark.parametrize("transfer", [Transfer.EVERYTHING, Transfer.DIFFERENCES])
+def test_forward_touches_no_row_that_the_ledger_knows(
+    pair: Pair, table: TableSpec, mobile_key: str, owner: str, transfer: Transfer
+) -> None:
+    make(pair, table, mobile_key, owner)
+    second = "staff_id" if table.mobile == "diary" else "days"
+    for owner_now, also in (("D", ""), ("D", ", note = 'corrected'"), (None, f", {second} = 55")):
+        pair.target.execute(
+            f"UPDATE {table.mobile} SET source = %s{also} WHERE note IN ('a', 'corrected')",  # noqa: S608
+            [owner_now],
+        )
+        for on_desktop in (
+            "",
+            "UPDATE {} SET note = 'edited' WHERE note = 'a'",
+            "DELETE FROM {} WHERE note = 'edited'",
+        ):
+            pair.source.execute(on_desktop.format(table.mobile))  # type: ignore[call-overload]
+            known = pair.text(table.mobile, where="note IN ('a', 'corrected')")
+            result = pair.sync(table, options=dataclasses.replace(QUICK, transfer=transfer))
+            # Without a key nothing says whose edit a row is.
+            assert (result.written, result.unchanged) == (0, 1) or not table.key
+            assert pair.text(table.mobile, where="note IN ('a', 'corrected')") == known
+            assert look(pair, table).agrees
+        pair.source.execute(f"INSERT INTO {table.desktop} VALUES (5, {second_value(table)}, 'a')")  # type: ignore[call-overload]  # noqa: S608
+
+
 @every_table
 def test_it_stays_on_both_sides_until_it_is_the_phones_again(
     pair: Pair, table: TableSpec, mobile_key: str, owner: str
@@ -62,6 +99,7 @@ def test_it_stays_on_both_sides_until_it_is_the_phones_again(
     make(pair, table, mobile_key, owner)
     hand_over(pair, table)
     before = pair.text(table.mobile), pair.text(table.mobile, on=pair.source)
+    ran_reverse(pair, table, mobile_key)
     assert counts(look(pair, table)) == {"echo": 1}
     foreseen = pair.plan(table)[table.mobile].foreseen
     for transfer in (Transfer.EVERYTHING, Transfer.DIFFERENCES):
@@ -69,7 +107,7 @@ def test_it_stays_on_both_sides_until_it_is_the_phones_again(
         assert foreseen is not None
         assert fates(result) == {"unchanged": 2, "echo": 1} == fates(foreseen)
     pair.sync(table, mode="incremental")
-    assert pulled(pair.pull(table)) == {"already_there": 1, "gone": 1}
+    assert pair.pull(table).already_there == 1
     assert pulled(pair.pull(table)) == {"already_there": 1}
     assert fates(pair.sync(table)) == {"unchanged": 2, "echo": 1}
 
@@ -88,17 +126,19 @@ def test_what_the_office_does_to_its_copy_is_done_to_it(
 ) -> None:
     make(pair, table, mobile_key, owner)
     hand_over(pair, table)
+    ran_reverse(pair, table, mobile_key)
     pair.source.execute(f"UPDATE {table.mobile} SET note = 'edited' WHERE note = 'a'")  # noqa: S608
     if table.key:
-        # The row's own word that a phone made it is held against its key; without one nothing says whose edit it is.
         assert pair.sync(table, mode=mode).updated == 1
-        assert on_mobile(pair, table) == {"b": "M", "edited": "D", "own": "D"}
-        assert look(pair, table).agrees
-        assert pair.sync(table, mode=mode).written == 0
+    else:
+        pair.sync(table, mode=mode)
+    assert on_mobile(pair, table) == {"b": "M", "edited": "D", "own": "D"}
+    assert look(pair, table).agrees
+    assert pair.sync(table, mode=mode).written == 0
     pair.source.execute(f"DELETE FROM {table.mobile} WHERE note IN ('edited', 'own')")  # noqa: S608
     pair.sync(table)
     assert on_mobile(pair, table) == {"b": "M"}
-    assert pulled(pair.pull(table)) == {"already_there": 1, "gone": 1}
+    assert pair.pull(table).already_there == 1
 
 
 @every_table_with_a_mobile_key
@@ -109,6 +149,7 @@ def test_a_change_of_its_content_on_mobile_gives_way_to_the_desktops(
 ) -> None:
     make(pair, table, mobile_key, owner)
     hand_over(pair, table, also=also if table.mobile == "diary" else also.replace("staff_id", "days"))
+    ran_reverse(pair, table, mobile_key)
     for _ in range(3):
         pair.sync(table, options=dataclasses.replace(QUICK, transfer=transfer))
         assert on_mobile(pair, table) == {"a": "D", "b": "M", "own": "D"}
@@ -117,7 +158,7 @@ def test_a_change_of_its_content_on_mobile_gives_way_to_the_desktops(
 
 @every_table
 @pytest.mark.parametrize("transfer", [Transfer.EVERYTHING, Transfer.DIFFERENCES])
-def test_one_that_becomes_nobodys_is_taken_over_where_its_owner_is_empty_and_kept_otherwise(
+def test_an_unowned_one_is_taken_over_and_another_owners_is_kept(
     pair: Pair, table: TableSpec, mobile_key: str, owner: str, transfer: Transfer
 ) -> None:
     options = dataclasses.replace(QUICK, transfer=transfer)
@@ -125,7 +166,11 @@ def test_one_that_becomes_nobodys_is_taken_over_where_its_owner_is_empty_and_kep
     hand_over(pair, table, "S")
     before = pair.text(table.mobile)
     assert fates(pair.sync(table, options=options)) == {"unchanged": 1, "echo": 2, "kept_other": 1}
+    ran_reverse(pair, table, mobile_key)
+    kept = {"kept_mobile": 1, "echo": 1} if mobile_key else {"echo": 2}
+    assert fates(pair.sync(table, options=options)) == {"unchanged": 1, **kept, "kept_other": 1}
     assert pair.text(table.mobile) == before
+    assert len(before) == 3
     hand_over(pair, table, None)
     assert fates(pair.sync(table, options=options)) == {"unchanged": 1, "updated": 1, "echo": 1}
     assert on_mobile(pair, table) == {"a": "D", "b": "M", "own": "D"}
@@ -166,6 +211,7 @@ def test_of_equal_rows_as_many_stay_as_there_were(pair: Pair, mobile_key: str) -
     pair.target.execute(
         "DELETE FROM diary WHERE ctid = (SELECT max(ctid) FROM diary WHERE note = 'a' AND source = 'M')"
     )
+    ran_reverse(pair, DIARY, mobile_key, {"already_there": 2, "gone": 2})
     for _ in range(2):
         assert fates(pair.sync(DIARY)) == {"unchanged": 3, "echo": 3}
     assert pair.one("SELECT string_agg(source, '' ORDER BY source) FROM diary WHERE note = 'a'") == "DDM"

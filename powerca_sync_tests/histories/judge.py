@@ -45,6 +45,8 @@ def _complaints_by_key(sides: Sides, own: Sequence[Row], edits: Counter[tuple[An
         # Where a phone's row stands, nothing is written that could be refused.
         written = key not in there or there[key]["source"] in ("D", None)
         faults = [sides.faults(row, written=written) for row in rows]
+        if key in {key_of(row, table) for row in sides.known}:
+            faults = [reasons | {"refused"} for reasons in faults]
         if None not in key and len(counted(rows, sides.columns)) > 1:
             faults = [reasons | {"duplicate_key"} for reasons in faults]
         match there.get(key):

@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from powerca_sync.tables import DESKTOP, TableSpec
+from powerca_sync.tables import PHONE, TableSpec
 from powerca_sync_tests.histories.model import Content, Row, content, counted, key_of, total_by_key
-from powerca_sync_tests.histories.tables import MOBILE_KEYS, OURS
+from powerca_sync_tests.histories.tables import MOBILE_KEYS
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -22,6 +22,8 @@ class Pulled:
     #: As the desktop had it then.
     image: dict[str, Any]
     gone: bool = False
+    #: Whether the phone row was handed over to the desktop, so that its copy is an ordinary desktop row.
+    ended: bool = False
 
 
 class Ledger:
@@ -36,22 +38,17 @@ class Ledger:
         self.defaults: dict[str, Any] = {}
 
     def images(self, columns: Sequence[str]) -> Counter[Content]:
-        return counted((entry.image for entry in self.entries), columns)
+        return counted((entry.image for entry in self.entries if not entry.ended), columns)
 
-    def turned(self, mobile: Sequence[Row]) -> list[tuple[Pulled, Row]]:
-        """What a pull has brought and is the desktop's on mobile by now, as its primary key says, with that row."""
-        if self.mobile_key is None:
-            return []
-        last = {entry.key: entry for entry in self.entries}
-        rows = [row for row in mobile if row["source"] == DESKTOP and row["org_id"] == OURS]
-        both = [(last[row[self.mobile_key]], row) for row in rows if row[self.mobile_key] in last]
+    def knows(self, row: Row) -> bool:
+        """Whether a row on mobile that is no phone's still belongs to the reverse direction, by its primary key."""
+        if self.mobile_key is None or row["source"] == PHONE:
+            return False
         # Made at another time, it is another row.
-        return [(entry, row) for entry, row in both if entry.born == row["created_at"]]
-
-    @property
-    def pulled(self) -> set[Any] | None:
-        """The primary keys, on mobile, of the rows that have been pulled; None where they have none."""
-        return None if self.mobile_key is None else {entry.key for entry in self.entries}
+        return any(
+            (entry.key, entry.born) == (row[self.mobile_key], row["created_at"]) and not entry.ended
+            for entry in self.entries
+        )
 
     def add_column(self, name: str, default: Any) -> None:
         """The desktop has a new column, in which the rows that are there, and new ones, have a default."""
@@ -59,10 +56,17 @@ class Ledger:
         for entry in self.entries:
             entry.image[name] = default
 
-    def judge(self, phones: Sequence[Row], columns: Sequence[str], again: Sequence[Row] | None = None) -> list[Row]:
+    def judge(
+        self,
+        phones: Sequence[Row],
+        columns: Sequence[str],
+        again: Sequence[Row] | None = None,
+        others: Sequence[Row] = (),
+    ) -> list[Row]:
         """The phone rows that have to come, now that a pull looks at them; remembers what it sees of the others.
 
-        Those that came before and are no longer among the desktop's rows `again` have to come once more.
+        Entries end whose row is among the `others` on mobile now. Those that came before and are no longer among the
+        desktop's rows `again` have to come once more.
         """
         before = columns if self.columns is None else self.columns
         seen: dict[int, Row] = {}
@@ -75,11 +79,15 @@ class Ledger:
                 continue
             seen[id(entry)] = row
             if entry.phone == dict(content(row, before)):
-                entry.phone, entry.gone = dict(content(row, columns)), False
+                entry.phone, entry.gone, entry.ended = dict(content(row, columns)), False, False
             elif self.mobile_key is not None:
-                entry.gone = False
+                entry.gone = entry.ended = False
         for entry in self.entries:
-            entry.gone |= id(entry) not in seen
+            if id(entry) not in seen and not entry.gone:
+                entry.gone = True
+                entry.ended = self.mobile_key is not None and any(
+                    (entry.key, entry.born) == (row[self.mobile_key], row["created_at"]) for row in others
+                )
         self.columns = columns
         if again is not None:
             for entry in self._missing(again, [name for name in columns if name != "source"]):

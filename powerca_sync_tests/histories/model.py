@@ -110,10 +110,8 @@ class Sides:
     jobs: Mapping[Any, Row]
     #: `id`s of the mobile side's rows on which others depend.
     depended_upon: set[Any]
-    #: Of the images: those whose phone row is the desktop's by now, as its primary key says.
-    turned: Counter[Content] = dataclasses.field(default_factory=Counter)
-    #: The primary keys, on mobile, of rows that pulls have brought; None where nothing can tell.
-    pulled: set[Any] | None = None
+    #: Rows on mobile, not among the others, that are no phone's by now and that no forward run may touch.
+    known: Sequence[Row] = ()
     #: Where only incremental runs came by: the keys whose rows somebody has written on mobile, which those do not see.
     written_there: set[Any] | None = None
 
@@ -132,14 +130,15 @@ class Sides:
 
     def holders(self, badge: Any) -> list[Row]:
         """The mobile side's rows that have a badge which may be there once only."""
-        return [row for row in self.mobile if self.unique and badge is not None and row["badge"] == badge]
+        return [
+            row for row in (*self.mobile, *self.known) if self.unique and badge is not None and row["badge"] == badge
+        ]
 
 
 def own_rows(sides: Sides) -> tuple[list[Row], Counter[tuple[Any, ...]]]:
     """The desktop's rows that no pull has brought; and, by key, how many of them may be edits of such that one has."""
-    handed = handed_over(sides)
-    images = sides.images - handed
-    handed_edits = total_by_key(handed - counted(sides.desktop, sides.columns), sides.table)
+    images = sides.images - handed_over(sides)
+    phones = {key_of(row, sides.table) for row in sides.mobile if row["source"] == "M"}
     own = []
     edits: Counter[tuple[Any, ...]] = Counter()
     # A row that a pull has brought says so itself, where the desktop knows owners.
@@ -147,16 +146,10 @@ def own_rows(sides: Sides) -> tuple[list[Row], Counter[tuple[Any, ...]]]:
         there, key = content(row, sides.columns), key_of(row, sides.table)
         if images[there]:
             images[there] -= 1
-        elif handed[there]:
-            handed[there] -= 1
-            own.append(row)
-        elif row.get("source") != "M":
-            own.append(row)
-        elif handed_edits[key] or unreadable(row, sides.table, sides.variant):
-            # It was handed over before it was edited; or it does not even get as far as to be recognised.
-            handed_edits[key] -= 1
-            own.append(row)
-            edits[key] += 1
+            continue
+        own.append(row)
+        # What no pull has brought may be an edit by its own word, as long as a phone's row of the key exists.
+        edits[key] += row.get("source") == "M" and key in phones
     if sides.table.key:
         left = total_by_key(+images, sides.table)
         edits += Counter({key: count for key, count in left.items() if None not in key})
@@ -164,37 +157,27 @@ def own_rows(sides: Sides) -> tuple[list[Row], Counter[tuple[Any, ...]]]:
 
 
 def handed_over(sides: Sides) -> Counter[Content]:
-    """Of the images, and of rows that say themselves that a pull has brought them: those that are the desktop's own.
+    """Of the images, those that are the desktop's own because their phone row is the desktop's by now.
 
-    Their phone row is the desktop's by now; or they have no phone row, and a row of the office's stands on mobile that
-    is not another's.
+    Told by counts where mobile has no primary key, by which the ledger would know: they have no phone row, and a row of
+    the office's stands on mobile that is not another's.
     """
-
-    def same(row: Row) -> Any:
-        return key_of(row, sides.table) if by_key(sides.table) else content(row, sides.compared)
-
+    if MOBILE_KEYS[sides.table.mobile] is not None:
+        return Counter()
     here = counted(sides.desktop, sides.columns)
-    words = counted((row for row in sides.desktop if row.get("source") == "M"), sides.columns) - sides.images
-    images = sides.images + words
-    brought = Counter(same(dict(one)) for one in images.elements())
+    brought = Counter(content(dict(one), sides.compared) for one in sides.images.elements())
     ours = [row for row in sides.mobile if row["org_id"] == OURS]
-    phones = Counter(same(row) for row in ours if row["source"] == "M" and _is_pulled(row, sides))
-    others = Counter(same(row) for row in ours if row["source"] in ("D", None))
-    own = Counter(map(same, sides.desktop)) - brought
-    spare, turned = (brought - phones) & (others - own), sides.turned.copy()
+    phones = counted((row for row in ours if row["source"] == "M"), sides.compared)
+    others = counted((row for row in ours if row["source"] in ("D", None)), sides.compared)
+    own = counted(sides.desktop, sides.compared) - brought
+    spare = (brought - phones) & (others - own)
     handed: Counter[Content] = Counter()
-    for one in sorted(images.elements(), key=lambda one: (not here[one], not sides.turned[one])):
-        if spare[same(dict(one))] or turned[one]:
-            spare[same(dict(one))] -= bool(spare[same(dict(one))])
-            turned[one] -= bool(turned[one])
+    for one in sorted(sides.images.elements(), key=lambda one: not here[one]):
+        same = content(dict(one), sides.compared)
+        if spare[same]:
+            spare[same] -= 1
             handed[one] += 1
     return handed
-
-
-def _is_pulled(row: Row, sides: Sides) -> bool:
-    """Whether a phone's row has been pulled, or nothing can tell."""
-    name = MOBILE_KEYS[sides.table.mobile]
-    return name is None or sides.pulled is None or row[name] in sides.pulled
 
 
 def with_equal_badge(

@@ -43,7 +43,6 @@ def test_what_is_right_is_left_alone(table: str) -> None:
     assert complaints(sides(table, [UNFIT], [OURS], waiting=["check"])) == []
     assert complaints(sides(table, [row()], [PHONES], images=[row()])) == []
     assert complaints(sides(table, [row()], [], images=[row()])) == []
-    assert complaints(sides(table, [row()], [OURS], images=[row()])) == []
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -66,23 +65,32 @@ def test_what_is_wrong_is_found(table: str, desktop: list[Any], mobile: list[Any
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_a_pulled_row_that_is_the_offices_on_mobile_by_now_is_the_desktops_own(table: str) -> None:
-    def judged(desktop: list[Any], mobile: list[Any], *images: Any) -> list[str]:
-        these = sides(table, desktop, [{"id": n, **one} for n, one in enumerate(mobile)], images=images)
-        # Of the rows on mobile the first has been pulled; it is the desktop's.
-        return complaints(
-            dataclasses.replace(
-                these,
-                turned=Counter([content(images[0], COLUMNS)]),
-                pulled={row["k"] if table == "leave" else row["id"] for row in these.mobile[:1]},
-            )
-        )
+def test_rows_that_the_ledger_knows_are_not_the_desktops(table: str) -> None:
+    def judged(desktop: list[Any], mobile: list[Any], *known: Any) -> list[str]:
+        these = sides(table, desktop, mobile, images=[row()])
+        return complaints(dataclasses.replace(these, known=known))
 
-    assert judged([row()], [OURS], row()) == []
-    assert judged([row(name="b")], [{**OURS, "name": "b"}], row()) == []
-    assert judged([row(), OTHER], [{**OURS, "k": 5}], row()) != []
-    assert judged([row()], [], row()) != []
-    assert judged([OTHER], [OURS, {**OTHER, "source": "D"}], row()) != []
+    assert judged([row()], [], OURS) == []
+    assert judged([row(name="b")], [], OURS) == []
+    assert judged([OTHER], [{**OTHER, "source": "D"}], OURS) == []
+    assert judged([row()], [OURS]) != []
+    assert judged([OTHER], [], {**OTHER, "source": "D"}) != []
+
+
+def test_an_entry_ends_when_its_row_is_no_phones_and_lives_again_when_it_is() -> None:
+    ledger = Ledger(TABLES["leave"])
+    phones = [row(created_at=1)]
+    ledger.entries = [Pulled(key=2, phone=as_known(phones[0]), born=1, image=as_known(phones[0]))]
+    handed_over, another = row(created_at=1, source="D"), row(created_at=2, source="D")
+    assert (ledger.knows(handed_over), ledger.knows(another)) == (True, False)
+    assert ledger.judge([], COLUMNS, others=[another]) == []
+    assert not ledger.entries[0].ended
+    ledger.entries[0].gone = False
+    assert ledger.judge([], COLUMNS, others=[handed_over]) == []
+    assert ledger.entries[0].ended
+    assert not ledger.knows(handed_over)
+    assert ledger.judge(phones, COLUMNS) == []
+    assert not ledger.entries[0].ended
 
 
 def with_badges(desktop: list[Any], mobile: list[Any], *reasons: str) -> list[str]:

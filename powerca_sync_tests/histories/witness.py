@@ -31,7 +31,7 @@ class Witness(People):
             assert after == before, f"{name}: a run that failed, or did not look at the table, has written"
             return
         for uid, (row, text) in before.items():
-            if row["source"] not in ("D", None) or row["org_id"] != OURS:
+            if row["source"] not in ("D", None) or row["org_id"] != OURS or self.ledgers[name].knows(row):
                 assert after.get(uid) == (row, text), f"{name}: a row that is not the office's was written: {row}"
         compared = [column for column in self.columns[name] if column != "ticked"]
         compared += [lookup.column for lookup in self.specs[name].lookups]
@@ -61,24 +61,14 @@ class Witness(People):
         before: dict[int, tuple[Row, str]],
         after: dict[int, tuple[Row, str]],
     ) -> None:
-        """What a pull has brought has not come back: at most the row that stood there for it stands there still.
-
-        What somebody has made the desktop's on mobile has stayed, as long as the desktop has its copy.
-        """
+        """What a pull has brought has not come back: at most the row that stood there for it stands there still."""
         ledger, table = self.ledgers[name], self.specs[name]
         compared = [column for column in self.columns[name] if column != "ticked"]
         images = ledger.images(compared)
         own = counted((row for row, _ in desktop.values()), compared)
-        rows = [row for row, _ in before.values()]
+        rows = [row for row, _ in before.values() if not ledger.knows(row)]
         there = counted((row for row in rows if row["source"] in (DESKTOP, None)), compared)
-        turned = [(content(entry.image, compared), content(row, compared)) for entry, row in ledger.turned(rows)]
-        images -= Counter(image for image, _ in turned)
-        # What was changed on mobile as well gives way to what the desktop has of it.
-        there += Counter(image for image, row in turned if row != image)
-        owned = _owned(after, compared)
-        for one, count in Counter(image for image, row in turned if row == image).items():
-            least = min(count, own[one] - images[one])
-            assert owned[one] >= least, f"{name}: {owned[one]} rows that were handed over, not {least}: {dict(one)}"
+        owned = _owned({uid: there for uid, there in after.items() if not ledger.knows(there[0])}, compared)
         keys = {key_of(row, table) for row in rows}
         for one, count in owned.items():
             # Under a key of its own a row stands for whatever the desktop has by that key.
@@ -111,7 +101,8 @@ class Witness(People):
             row for row, _ in before[1][name].values() if row["source"] == PHONE and self._is_ours(name, row, before[1])
         ]
         old_images = ledger.images(columns)
-        new = ledger.judge(phones, known_by, [row for row, _ in desktop.values()] if again else None)
+        others = [row for row, _ in before[1][name].values() if row["source"] != PHONE and row["org_id"] == OURS]
+        new = ledger.judge(phones, known_by, [row for row, _ in desktop.values()] if again else None, others)
         waiting, reasons = self._held_back(name, new)
         come = counted(inserted, columns)
         to_come = counted(new, columns)

@@ -50,6 +50,8 @@ CREATE TABLE IF NOT EXISTS powerca_sync.pulled (
     born text,
     run_id text,
     pulled_at timestamp with time zone NOT NULL DEFAULT now(),
+    -- When the phone row was found missing; -infinity if it was handed over to the desktop on mobile, by its `source`:
+    -- the entry has ended, and the copy is an ordinary desktop row.
     gone_at timestamp with time zone
 );
 

@@ -7,7 +7,7 @@ from psycopg import sql
 from powerca_sync.engine.canonical import pack, packed, source_text
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.statements import phones
-from powerca_sync.engine.statements.fragments import ACTIONS, COMMA, STAGING, is_ours
+from powerca_sync.engine.statements.fragments import ACTIONS, COMMA, NOT_ENDED, STAGING, is_ours
 from powerca_sync.engine.statements.plan import counts_by_owner
 from powerca_sync.engine.statements.references import leads_nowhere
 from powerca_sync.engine.statements.verify import Side
@@ -19,15 +19,19 @@ _HALF = 16
 DIGEST_OCTETS = 9
 
 
-def has_pulled_rows() -> sql.SQL:
-    """Whether the ledger at the source has any entry of the table `%s`."""
-    return sql.SQL("SELECT EXISTS (SELECT FROM powerca_sync.pulled AS l WHERE l.table_name = %s)")
+def has_pulled_rows() -> sql.Composed:
+    """Whether the ledger at the source has any entry of the table `%s` that has not ended."""
+    return sql.SQL("SELECT EXISTS (SELECT FROM powerca_sync.pulled AS l WHERE l.table_name = %s AND {})").format(
+        NOT_ENDED
+    )
 
 
-def has_pulled() -> sql.SQL:
+def has_pulled() -> sql.Composed:
     """Whether the ledger at the source has an entry of the table `%s` with one of the mobile primary keys `%s`."""
     return sql.SQL("""\
-SELECT EXISTS (SELECT FROM powerca_sync.pulled AS l WHERE l.table_name = %s AND l.mobile_key = ANY (%s::text[]))""")
+SELECT EXISTS (
+    SELECT FROM powerca_sync.pulled AS l WHERE l.table_name = %s AND l.mobile_key = ANY (%s::text[]) AND {}
+)""").format(NOT_ENDED)
 
 
 def planned_keys(mapping: TableMapping) -> sql.Composed:
@@ -54,7 +58,7 @@ def digests(
 
     `within` limits them to those that begin with given prefixes of `before` digits. Sums, because two equal rows would
     cancel out in an exclusive or; hashed once more, because a sum has more digits than it takes to tell two apart. Each
-    row's digests are made once. With `images` of pulled rows, a row that pairs with one is not the desktop's own. A
+    row's digests are made once. With `images` of reverse-synced rows, a row that pairs with one is an echo. A
     `doubtful` row that is not the desktop's own is a difference whatever the other side has.
     """
     limits: sql.Composable = sql.SQL("TRUE")
@@ -104,18 +108,12 @@ def _one_by_one(side: Side, limits: sql.Composable, doubtful: sql.Composable | N
 
 
 def _without_echo(side: Side, images: Side, limits: sql.Composable) -> sql.Composed:
-    """Rows and images pair as multisets, as in `staging.set_aside_echo`: first the rows that are marked as phones'.
-
-    One of those that pairs with none, where its key has an image that pairs with none, is the office's edit of a pulled
-    row. It counts as -1, which is a difference whatever the target has, so that it travels and is reported.
-    """
+    """Rows and images pair as multisets, as in `echo.skip_echo`."""
     return sql.SQL("""\
-    SELECT n.key, n.content, n.own + n.marked AS rows, greatest(n.own - greatest(n.images - n.marked, 0), 0)
-        - CASE WHEN sum(greatest(n.images - n.own - n.marked, 0)) OVER (PARTITION BY n.key) > 0
-            THEN greatest(n.marked - n.images, 0) ELSE 0 END AS own
+    SELECT n.key, n.content, n.rows, greatest(n.own - n.images, 0) AS own
     FROM (
-        SELECT e.key, e.content, count(*) FILTER (WHERE e.is_row AND e.own) AS own,
-            count(*) FILTER (WHERE e.is_row AND NOT e.own) AS marked,
+        SELECT e.key, e.content, count(*) FILTER (WHERE e.is_row) AS rows,
+            count(*) FILTER (WHERE e.own AND e.is_row) AS own,
             count(*) FILTER (WHERE e.own AND NOT e.is_row) AS images
         FROM (
 {rows}

@@ -8,7 +8,7 @@ from psycopg import sql
 
 from powerca_sync.engine.mapping import Aside, SyncedColumn, TableMapping
 from powerca_sync.engine.statements import sizes
-from powerca_sync.engine.statements.fragments import COMMA, from_image
+from powerca_sync.engine.statements.fragments import COMMA, NOT_ENDED, from_image
 from powerca_sync.tables import STAMPS
 
 #: Staging columns of a ledger image: which phone row it is of, when that was made, and the number of the entry.
@@ -101,16 +101,16 @@ def copy_out_ledger(mapping: TableMapping, where: sql.Composable) -> sql.Compose
 def pulled_images(mapping: TableMapping) -> sql.Composed:
     """The images of pulled phone rows as a FROM item with the source's columns and `ENTRY`, without an alias."""
     columns = [
-        sql.SQL("{} AS {}").format(from_image("p", column), sql.Identifier(column.name))
+        sql.SQL("{} AS {}").format(from_image("l", column), sql.Identifier(column.name))
         for column in mapping.source.columns
     ]
     columns += [
-        sql.SQL("{} AS {}").format(sql.Identifier("p", aside.name.removeprefix("ledger:")), sql.Identifier(aside.name))
+        sql.SQL("{} AS {}").format(sql.Identifier("l", aside.name.removeprefix("ledger:")), sql.Identifier(aside.name))
         for aside in ENTRY
     ]
-    return sql.SQL("(SELECT {columns} FROM powerca_sync.pulled AS p WHERE p.table_name = {table})").format(
-        columns=sql.SQL(", ").join(columns), table=mapping.spec.desktop
-    )
+    return sql.SQL(
+        "(SELECT {columns} FROM powerca_sync.pulled AS l WHERE l.table_name = {table} AND {not_ended})"
+    ).format(columns=sql.SQL(", ").join(columns), table=mapping.spec.desktop, not_ended=NOT_ENDED)
 
 
 def _copy_out(mapping: TableMapping, rows: sql.Composable, where: sql.Composable) -> sql.Composed:

@@ -16,8 +16,11 @@ LEDGER = sql.Identifier("pg_temp", "powerca_ledger")
 REJECTED = sql.Identifier("pg_temp", "powerca_rejected")
 HELD = sql.Identifier("pg_temp", "powerca_held")
 ECHOED = sql.Identifier("pg_temp", "powerca_echoed")
+MISSING = sql.Identifier("pg_temp", "powerca_missing")
 ACTIONS = sql.Identifier("pg_temp", "powerca_actions")
 UNSETTLED = sql.Identifier("pg_temp", "powerca_unsettled")
+#: A condition on an entry `l` of the ledger: its phone row was not handed over to the desktop, which ends an entry.
+NOT_ENDED = sql.SQL("l.gone_at IS DISTINCT FROM '-infinity'")
 COMMA = sql.SQL(", ")
 AND = sql.SQL(" AND ")
 

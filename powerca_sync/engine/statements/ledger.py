@@ -4,6 +4,8 @@ Temporary tables: `fates` has what is known of each phone row, `entries` the led
 row at the target.
 """
 
+from collections.abc import Sequence
+
 from psycopg import sql
 
 from powerca_sync.engine.catalog import Column
@@ -76,11 +78,22 @@ FROM judged AS j""").format(fates=FATES, phones=PHONES, table=table, known=known
 
 
 def mark_gone(table: str) -> sql.Composed:
-    """Mark the entries whose phone row is gone. The rows affected are those."""
+    """Mark the entries whose phone row is gone; returns (id, mobile primary key, when made) of each."""
     return sql.SQL("""\
 UPDATE powerca_sync.pulled AS l SET gone_at = now()
 WHERE l.table_name = {table} AND l.gone_at IS NULL
-    AND NOT EXISTS (SELECT FROM {fates} AS f WHERE f.entry = l.id)""").format(table=table, fates=FATES)
+    AND NOT EXISTS (SELECT FROM {fates} AS f WHERE f.entry = l.id)
+RETURNING l.id, l.mobile_key, l.born""").format(table=table, fates=FATES)
+
+
+def end(entries: Sequence[int]) -> sql.Composed:
+    """End the entries with these ids: their phone row was handed over to the desktop on mobile.
+
+    They stay for the day on which the row is a phone's again.
+    """
+    return sql.SQL("UPDATE powerca_sync.pulled AS l SET gone_at = '-infinity' WHERE l.id = ANY ({}::bigint[])").format(
+        list(entries)
+    )
 
 
 def refresh(*, keyed: bool) -> sql.Composed:

@@ -101,6 +101,22 @@ def is_phones(belongs: sql.Composable) -> sql.Composed:
     return sql.SQL("{}::text = {} AND {}").format(sql.Identifier("s", OWNER), PHONE, belongs)
 
 
+def handed_over(source: Table, belongs: sql.Composable, keys: Sequence[str]) -> sql.Composed:
+    """The office's rows with one of these primary keys that are not phones' rows, as (primary key, when made)."""
+    return sql.SQL("""\
+SELECT {key}, {born}
+FROM {table} AS s
+WHERE {owner}::text IS DISTINCT FROM {phone} AND {belongs} AND {key} = ANY ({keys}::text[])""").format(
+        key=primary_key(source, "s"),
+        born=born(source, "s"),
+        table=source.identifier,
+        owner=sql.Identifier("s", OWNER),
+        phone=PHONE,
+        belongs=belongs,
+        keys=list(keys),
+    )
+
+
 def digest(table: Table, belongs: sql.Composable, limit: int) -> sql.Composed:
     """Answers (phones' rows of this office, those of nobody, a text that changes when any of them does).
 

@@ -14,6 +14,7 @@ from powerca_sync.engine.statements.fragments import (
     ECHOED,
     HELD,
     LEDGER,
+    MISSING,
     REJECTED,
     STAGING,
     UNSETTLED,
@@ -65,7 +66,7 @@ WHERE a.action = 'insert'""").format(
 
 def drop_working_tables() -> sql.Composed:
     """Make room for the next table's."""
-    tables = (STAGING, LEDGER, REJECTED, HELD, ECHOED, ACTIONS, UNSETTLED)
+    tables = (STAGING, LEDGER, REJECTED, HELD, ECHOED, MISSING, ACTIONS, UNSETTLED)
     return sql.SQL("DROP TABLE IF EXISTS {}").format(COMMA.join(tables))
 
 

@@ -187,9 +187,14 @@ FROM (
 
 
 def all_digests(side: Side) -> sql.Composed:
-    """All rows as (key, content)."""
-    return sql.SQL("SELECT left({}, {digits}), left({}, {digits}) FROM {} WHERE {}").format(
-        side.key_digest(), side.digest(side.content()), side.rows, side.where, digits=2 * _HALF
+    """All rows as (key, content, notes ...)."""
+    return sql.SQL("SELECT left({}, {digits}), left({}, {digits}){} FROM {} WHERE {}").format(
+        side.key_digest(),
+        side.digest(side.content()),
+        sql.SQL("").join(sql.SQL(", {}").format(note) for note in side.notes),
+        side.rows,
+        side.where,
+        digits=2 * _HALF,
     )
 
 

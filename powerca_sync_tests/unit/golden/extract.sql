@@ -9,7 +9,7 @@ COPY (
 -- the ledger
 COPY (
     SELECT "s"."org_id", trim_scale("s"."job_id"), "s"."name", "s"."boss", "s"."secret", "s"."job_id"::text, "s"."name"::text, coalesce("s"."source"::text = 'M', false)
-    FROM (SELECT ("p".image ->> 'org_id')::int4 AS "org_id", ("p".image ->> 'job_id')::numeric AS "job_id", ("p".image ->> 'name')::text AS "name", ("p".image ->> 'boss')::int4 AS "boss", ("p".image ->> 'secret')::text AS "secret", ("p".image ->> 'source')::bpchar AS "source", "p"."mobile_key" AS "ledger:mobile_key", "p"."born" AS "ledger:born", "p"."id" AS "ledger:id" FROM powerca_sync.pulled AS p WHERE p.table_name = 'jobs') AS s
+    FROM (SELECT ("l".image ->> 'org_id')::int4 AS "org_id", ("l".image ->> 'job_id')::numeric AS "job_id", ("l".image ->> 'name')::text AS "name", ("l".image ->> 'boss')::int4 AS "boss", ("l".image ->> 'secret')::text AS "secret", ("l".image ->> 'source')::bpchar AS "source", "l"."mobile_key" AS "ledger:mobile_key", "l"."born" AS "ledger:born", "l"."id" AS "ledger:id" FROM powerca_sync.pulled AS l WHERE l.table_name = 'jobs' AND l.gone_at IS DISTINCT FROM '-infinity') AS s
     WHERE TRUE
 ) TO STDOUT;
 

@@ -51,5 +51,5 @@ FROM "pg_temp"."powerca_actions" AS a JOIN "pg_temp"."powerca_staging" AS s ON s
 WHERE a.action = 'insert';
 
 -- make room
-DROP TABLE IF EXISTS "pg_temp"."powerca_staging", "pg_temp"."powerca_ledger", "pg_temp"."powerca_rejected", "pg_temp"."powerca_held", "pg_temp"."powerca_echoed", "pg_temp"."powerca_actions", "pg_temp"."powerca_unsettled";
+DROP TABLE IF EXISTS "pg_temp"."powerca_staging", "pg_temp"."powerca_ledger", "pg_temp"."powerca_rejected", "pg_temp"."powerca_held", "pg_temp"."powerca_echoed", "pg_temp"."powerca_missing", "pg_temp"."powerca_actions", "pg_temp"."powerca_unsettled";
 

@@ -14,126 +14,121 @@ COPY "pg_temp"."powerca_staging" ("org_id", "job_id", "name", "boss", "secret", 
 -- hold
 COPY "pg_temp"."powerca_held" ("org_id", "job_id") FROM STDIN;
 
--- set aside what came from phones
-WITH pulled AS MATERIALIZED (
-    SELECT l."ledger:id" AS number, l."ledger:mobile_key" AS mobile_key, l."ledger:born" AS born, (CASE WHEN (coalesce(octet_length("l"."secret")::bigint, 0)) <= 33554432 THEN ROW("l"."org_id", "l"."job_id", "l"."name" COLLATE "C", "l"."boss", "l"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("l"."secret")::bigint, 0)), "l"."org_id", "l"."job_id", "l"."name" COLLATE "C", "l"."boss")::text END) COLLATE "C" AS content,
-        ROW("l"."org_id", "l"."job_id")::text COLLATE "C" AS same, ROW("l"."org_id", "l"."job_id")::text COLLATE "C" AS key, "l"."org_id" IS NOT NULL AND "l"."job_id" IS NOT NULL AS whole
+-- skip echoes
+WITH entry AS MATERIALIZED (
+    SELECT (CASE WHEN (coalesce(octet_length("l"."secret")::bigint, 0)) <= 33554432 THEN ROW("l"."org_id", "l"."job_id", "l"."name" COLLATE "C", "l"."boss", "l"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("l"."secret")::bigint, 0)), "l"."org_id", "l"."job_id", "l"."name" COLLATE "C", "l"."boss")::text END) COLLATE "C" AS content, ROW("l"."org_id", "l"."job_id")::text COLLATE "C" AS key, "l"."org_id" IS NOT NULL AND "l"."job_id" IS NOT NULL AS whole,
+        row_number() OVER (PARTITION BY (CASE WHEN (coalesce(octet_length("l"."secret")::bigint, 0)) <= 33554432 THEN ROW("l"."org_id", "l"."job_id", "l"."name" COLLATE "C", "l"."boss", "l"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("l"."secret")::bigint, 0)), "l"."org_id", "l"."job_id", "l"."name" COLLATE "C", "l"."boss")::text END) COLLATE "C" ORDER BY l."ledger:id") AS copy
     FROM "pg_temp"."powerca_ledger" AS l
 ), staged AS MATERIALIZED (
-    -- Joins to what is distinct: an IN within an OR is searched row by row where the planner expects many.
-    SELECT s.*, row_number() OVER (PARTITION BY s.content ORDER BY s.from_phone DESC, s.place) AS copy
-    FROM (
-        SELECT s.ctid AS place, (CASE WHEN (coalesce(octet_length("s"."secret")::bigint, 0)) <= 33554432 THEN ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("s"."secret")::bigint, 0)), "s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss")::text END) COLLATE "C" AS content, (CASE WHEN (coalesce(octet_length("s"."secret")::bigint, 0)) <= 33554432 THEN ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("s"."secret")::bigint, 0)), "s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss")::text END) COLLATE "C" AS own, ROW("s"."org_id", "s"."job_id")::text COLLATE "C" AS same, ROW("s"."org_id", "s"."job_id")::text COLLATE "C" AS key,
-            "s"."from:phone" AS from_phone
-        FROM "pg_temp"."powerca_staging" AS s
-    ) AS s
-    LEFT JOIN (SELECT DISTINCT p.content AS known FROM pulled AS p) AS c ON c.known = s.content
-    LEFT JOIN (SELECT DISTINCT p.key AS known FROM pulled AS p) AS k ON k.known = s.key
-    WHERE c.known IS NOT NULL OR k.known IS NOT NULL OR s.from_phone
-), entry AS MATERIALIZED (
-    SELECT p.* FROM pulled AS p
-    UNION ALL
-    -- Beyond the images, a row's own word has the weight of one.
-    SELECT NULL, NULL, NULL, s.content, s.same, s.key, FALSE
-    FROM staged AS s LEFT JOIN (SELECT p.content, count(*) AS rows FROM pulled AS p GROUP BY 1) AS p USING (content)
-    WHERE s.from_phone AND s.copy > coalesce(p.rows, 0)
-), spare AS (
-    SELECT same, least(e.images - t.phones, t.others - greatest(coalesce(s.rows, 0) - e.images, 0)) AS rows
-    FROM (SELECT e.same, count(*) AS images FROM entry AS e GROUP BY e.same) AS e
-    JOIN (
-        SELECT ROW("t"."org_id", "t"."job_id")::text COLLATE "C" AS same, count(*) FILTER (WHERE "t"."source"::text = 'M' AND k.mobile_key IS NOT NULL) AS phones,
-            count(*) FILTER (WHERE "t"."source"::text = 'D' OR "t"."source"::text IS NULL) AS others
-        FROM "public"."jobs" AS t
-        LEFT JOIN (SELECT DISTINCT p.mobile_key FROM pulled AS p) AS k ON k.mobile_key = "t"."id"::text
-        WHERE EXISTS (SELECT FROM entry) AND "t"."org_id" = ANY ('{"1","2"}')
-            AND EXISTS (SELECT FROM entry AS e WHERE e.same = ROW("t"."org_id", "t"."job_id")::text COLLATE "C")
-        GROUP BY 1
-    ) AS t USING (same)
-    LEFT JOIN (SELECT s.same, count(*) AS rows FROM staged AS s GROUP BY s.same) AS s USING (same)
-), turned AS (
-    SELECT DISTINCT ON (p.mobile_key) p.number, p.same <> ROW("t"."org_id", "t"."job_id")::text COLLATE "C" AS changed
-    FROM "public"."jobs" AS t
-    JOIN pulled AS p ON p.mobile_key = "t"."id"::text
-    -- Made at another time, it is another row.
-    WHERE "t"."source"::text = 'D' AND "t"."org_id" = ANY ('{"1","2"}') AND coalesce(p.born = ("t"."created_at" AT TIME ZONE 'UTC')::text, TRUE)
-    ORDER BY p.mobile_key, p.number DESC
-), image AS MATERIALIZED (
-    SELECT e.content, e.key, e.whole, e.handed,
-        row_number() OVER (PARTITION BY e.content ORDER BY e.handed, e.number) AS copy
-    FROM (
-        SELECT e.*, r.number IS NOT NULL OR coalesce(p.rows, 0) >= row_number() OVER (
-            PARTITION BY e.same
-            ORDER BY r.changed IS TRUE, h.content IS NULL, r.number IS NULL,
-                e.number DESC NULLS LAST
-        ) AS handed
-        FROM entry AS e
-        LEFT JOIN spare AS p USING (same)
-        LEFT JOIN turned AS r ON r.number = e.number
-        LEFT JOIN (SELECT DISTINCT s.content FROM staged AS s) AS h USING (content)
-    ) AS e
-    WHERE e.handed OR e.number IS NOT NULL
-), echo AS (
-    SELECT s.place FROM staged AS s JOIN image AS i USING (content, copy) WHERE NOT i.handed
-), gone AS (
-    SELECT i.key, i.handed, row_number() OVER (PARTITION BY i.key, i.handed) AS ordinal
-    FROM image AS i
-    WHERE i.whole AND NOT EXISTS (SELECT FROM staged AS s WHERE (s.content, s.copy) = (i.content, i.copy))
-), left_over AS (
-    SELECT s.place, s.key, s.own, s.from_phone,
-        row_number() OVER (PARTITION BY s.own ORDER BY s.from_phone, s.place) AS copy
-    FROM staged AS s
-    WHERE NOT EXISTS (SELECT FROM echo AS e WHERE e.place = s.place)
-), owned AS (
-    SELECT ROW("t"."org_id", "t"."job_id")::text COLLATE "C" AS key, (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."secret")::bigint, 0)), "t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss")::text END) COLLATE "C" AS own, row_number() OVER (PARTITION BY (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."secret")::bigint, 0)), "t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss")::text END) COLLATE "C") AS copy
-    FROM "public"."jobs" AS t
-    WHERE "t"."source"::text = 'D' AND "t"."org_id" = ANY ('{"1","2"}') AND EXISTS (SELECT FROM gone AS g WHERE g.key = ROW("t"."org_id", "t"."job_id")::text COLLATE "C")
-), changed AS (
-    SELECT l.place, l.key, l.from_phone, row_number() OVER (PARTITION BY l.key ORDER BY l.own, l.place) AS ordinal
-    FROM left_over AS l
-    WHERE NOT EXISTS (SELECT FROM owned AS o WHERE (o.own, o.copy) = (l.own, l.copy))
-), own_changes AS (
-    SELECT o.key, count(*) AS rows
-    FROM owned AS o
-    WHERE NOT EXISTS (SELECT FROM left_over AS l WHERE (o.own, o.copy) = (l.own, l.copy))
-    GROUP BY o.key
-), edited AS (
-    SELECT c.place, c.key
-    FROM changed AS c
-    LEFT JOIN own_changes AS o USING (key)
-    JOIN gone AS g ON NOT g.handed AND g.key = c.key AND g.ordinal = c.ordinal - coalesce(o.rows, 0)
-), given_back AS (
-    SELECT s.place FROM staged AS s JOIN image AS i USING (content, copy) WHERE i.handed
-    UNION ALL
-    SELECT c.place
-    FROM (
-        SELECT c.place, c.key, row_number() OVER (PARTITION BY c.key ORDER BY c.ordinal) AS ordinal
-        FROM changed AS c
-        WHERE c.from_phone AND NOT EXISTS (SELECT FROM edited AS e WHERE e.place = c.place)
-            AND NOT EXISTS (
-                SELECT FROM staged AS s JOIN image AS i USING (content, copy) WHERE i.handed AND s.place = c.place
-            )
-    ) AS c
-    JOIN gone AS g ON g.handed AND (g.key, g.ordinal) = (c.key, c.ordinal)
-), taken AS (
-    SELECT e.place FROM echo AS e
-    UNION
-    SELECT e.place FROM edited AS e
-    UNION
-    SELECT s.place FROM staged AS s
-    WHERE s.from_phone AND NOT EXISTS (SELECT FROM given_back AS b WHERE b.place = s.place)
-), removed AS (
-    DELETE FROM "pg_temp"."powerca_staging" AS s USING taken AS t
-    WHERE s.ctid = t.place
-    RETURNING s.ctid AS place, (CASE WHEN (coalesce(octet_length("s"."secret")::bigint, 0)) <= 33554432 THEN ROW("s"."name" COLLATE "C", "s"."boss", "s"."client", "s"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("s"."secret")::bigint, 0)), "s"."name" COLLATE "C", "s"."boss", "s"."client")::text END) COLLATE "C" AS content
-), echoed AS (
-    INSERT INTO "pg_temp"."powerca_echoed" (content)
-    SELECT r.content FROM removed AS r WHERE NOT EXISTS (SELECT FROM edited AS e WHERE e.place = r.place)
+    SELECT s.place, s.content, row_number() OVER (PARTITION BY s.content ORDER BY s.from_phone DESC, s.place) AS copy
+    FROM (SELECT s.ctid AS place, (CASE WHEN (coalesce(octet_length("s"."secret")::bigint, 0)) <= 33554432 THEN ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("s"."secret")::bigint, 0)), "s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss")::text END) COLLATE "C" AS content, "s"."from:phone" AS from_phone FROM "pg_temp"."powerca_staging" AS s) AS s
+    WHERE EXISTS (SELECT FROM entry AS e WHERE e.content = s.content)
+), missing AS (
+    INSERT INTO "pg_temp"."powerca_missing" (key)
+    SELECT e.key FROM entry AS e
+    WHERE e.whole AND NOT EXISTS (SELECT FROM staged AS s WHERE (s.content, s.copy) = (e.content, e.copy))
     RETURNING 1
+), removed AS (
+    DELETE FROM "pg_temp"."powerca_staging" AS s USING staged AS c JOIN entry AS e USING (content, copy)
+    WHERE s.ctid = c.place
+    RETURNING (CASE WHEN (coalesce(octet_length("s"."secret")::bigint, 0)) <= 33554432 THEN ROW("s"."name" COLLATE "C", "s"."boss", "s"."client", "s"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("s"."secret")::bigint, 0)), "s"."name" COLLATE "C", "s"."boss", "s"."client")::text END) COLLATE "C" AS content
+), echoed AS (
+    INSERT INTO "pg_temp"."powerca_echoed" (content) SELECT r.content FROM removed AS r RETURNING 1
 )
-SELECT
-    (SELECT count(*) FROM echoed),
-    (SELECT count(*) FROM edited),
-    (SELECT array_agg(few.key) FROM (SELECT e.key FROM edited AS e ORDER BY e.key LIMIT 20) AS few);
+SELECT (SELECT count(*) FROM echoed), (SELECT count(*) FROM missing);
+
+-- skip the office's edits of phone rows
+WITH missing AS MATERIALIZED (
+    SELECT m.key, count(*) AS rows FROM "pg_temp"."powerca_missing" AS m GROUP BY m.key
+), staged AS MATERIALIZED (
+    SELECT s.*, row_number() OVER (PARTITION BY s.own ORDER BY s.from_phone, s.place) AS copy
+    FROM (SELECT s.ctid AS place, ROW("s"."org_id", "s"."job_id")::text COLLATE "C" AS key, (CASE WHEN (coalesce(octet_length("s"."secret")::bigint, 0)) <= 33554432 THEN ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("s"."secret")::bigint, 0)), "s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss")::text END) COLLATE "C" AS own, "s"."from:phone" AS from_phone FROM "pg_temp"."powerca_staging" AS s) AS s
+    WHERE EXISTS (SELECT FROM missing AS m WHERE m.key = s.key)
+), there AS MATERIALIZED (
+    SELECT t.*, row_number() OVER (PARTITION BY t.own) AS copy
+    FROM (
+        SELECT ROW("t"."org_id", "t"."job_id")::text COLLATE "C" AS key, (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."secret")::bigint, 0)), "t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss")::text END) COLLATE "C" AS own
+        FROM "public"."jobs" AS t
+        WHERE "t"."source"::text = 'D' AND "t"."org_id" = ANY ('{"1","2"}') AND TRUE
+    ) AS t
+    WHERE EXISTS (SELECT FROM missing AS m WHERE m.key = t.key)
+), changed AS (
+    SELECT s.place, s.key, row_number() OVER (PARTITION BY s.key ORDER BY s.from_phone, s.own, s.place) AS ordinal
+    FROM staged AS s
+    WHERE NOT EXISTS (SELECT FROM there AS t WHERE (t.own, t.copy) = (s.own, s.copy))
+), own_changes AS (
+    SELECT t.key, count(*) AS rows
+    FROM there AS t
+    WHERE NOT EXISTS (SELECT FROM staged AS s WHERE (t.own, t.copy) = (s.own, s.copy))
+    GROUP BY t.key
+), edited AS (
+    DELETE FROM "pg_temp"."powerca_staging" AS s
+    USING changed AS c JOIN missing AS m USING (key) LEFT JOIN own_changes AS o USING (key)
+    WHERE s.ctid = c.place AND c.ordinal - coalesce(o.rows, 0) BETWEEN 1 AND m.rows
+    RETURNING c.key
+)
+SELECT count(*), (SELECT array_agg(few.key) FROM (SELECT e.key FROM edited AS e ORDER BY e.key LIMIT 20) AS few)
+FROM edited;
+
+-- skip phone rows that the ledger lacks
+WITH staged AS MATERIALIZED (
+    SELECT s.ctid AS place, ROW("s"."org_id", "s"."job_id")::text COLLATE "C" AS key, (CASE WHEN (coalesce(octet_length("s"."secret")::bigint, 0)) <= 33554432 THEN ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("s"."secret")::bigint, 0)), "s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss")::text END) COLLATE "C" AS own FROM "pg_temp"."powerca_staging" AS s WHERE "s"."from:phone"
+), there AS MATERIALIZED (
+    SELECT ROW("t"."org_id", "t"."job_id")::text COLLATE "C" AS key, (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."secret")::bigint, 0)), "t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss")::text END) COLLATE "C" AS own, "t"."source"::text = 'M'
+            AND NOT EXISTS (SELECT FROM "pg_temp"."powerca_ledger" AS l WHERE l."ledger:mobile_key" = "t"."id"::text) AS unknown
+    FROM "public"."jobs" AS t
+    WHERE "t"."org_id" = ANY ('{"1","2"}') AND EXISTS (SELECT FROM staged)
+), unknown AS MATERIALIZED (
+    SELECT t.key, t.own FROM there AS t WHERE t.unknown
+), candidate AS (
+    SELECT s.place, s.key, u.own IS NOT NULL AS same,
+        row_number() OVER (PARTITION BY s.key ORDER BY u.own IS NULL, s.place) AS ordinal
+    FROM staged AS s
+    LEFT JOIN (SELECT DISTINCT u.own FROM unknown AS u) AS u USING (own)
+    LEFT JOIN (SELECT DISTINCT t.own FROM there AS t WHERE t.unknown IS NOT TRUE) AS t ON t.own = s.own
+    WHERE u.own IS NOT NULL OR t.own IS NULL
+), removed AS (
+    DELETE FROM "pg_temp"."powerca_staging" AS s
+    USING candidate AS c JOIN (SELECT u.key, count(*) AS rows FROM unknown AS u GROUP BY u.key) AS u USING (key)
+    WHERE s.ctid = c.place AND c.ordinal <= u.rows
+    RETURNING c.key, c.same, (CASE WHEN (coalesce(octet_length("s"."secret")::bigint, 0)) <= 33554432 THEN ROW("s"."name" COLLATE "C", "s"."boss", "s"."client", "s"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("s"."secret")::bigint, 0)), "s"."name" COLLATE "C", "s"."boss", "s"."client")::text END) COLLATE "C" AS content
+), echoed AS (
+    INSERT INTO "pg_temp"."powerca_echoed" (content) SELECT r.content FROM removed AS r WHERE r.same
+)
+SELECT count(*) FILTER (WHERE r.same), count(*) FILTER (WHERE NOT r.same),
+    (SELECT array_agg(few.key) FROM (SELECT r.key FROM removed AS r WHERE NOT r.same ORDER BY r.key LIMIT 20) AS few)
+FROM removed AS r;
+
+-- end entries of rows handed over
+WITH entry AS MATERIALIZED (
+    SELECT l.ctid AS place, l."ledger:id" AS number, ROW("l"."org_id", "l"."job_id")::text COLLATE "C" AS same, (CASE WHEN (coalesce(octet_length("l"."secret")::bigint, 0)) <= 33554432 THEN ROW("l"."org_id", "l"."job_id", "l"."name" COLLATE "C", "l"."boss", "l"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("l"."secret")::bigint, 0)), "l"."org_id", "l"."job_id", "l"."name" COLLATE "C", "l"."boss")::text END) COLLATE "C" AS content FROM "pg_temp"."powerca_ledger" AS l
+), staged AS MATERIALIZED (
+    SELECT s.* FROM (SELECT ROW("s"."org_id", "s"."job_id")::text COLLATE "C" AS same, (CASE WHEN (coalesce(octet_length("s"."secret")::bigint, 0)) <= 33554432 THEN ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("s"."secret")::bigint, 0)), "s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss")::text END) COLLATE "C" AS content FROM "pg_temp"."powerca_staging" AS s) AS s
+    WHERE EXISTS (SELECT FROM entry AS e WHERE e.same = s.same)
+), there AS (
+    SELECT t.same, count(*) FILTER (WHERE t.owner = 'M') AS phones,
+        count(*) FILTER (WHERE t.owner = 'D' OR t.owner IS NULL) AS others
+    FROM (SELECT ROW("t"."org_id", "t"."job_id")::text COLLATE "C" AS same, "t"."source"::text AS owner FROM "public"."jobs" AS t WHERE "t"."org_id" = ANY ('{"1","2"}')) AS t
+    WHERE EXISTS (SELECT FROM entry AS e WHERE e.same = t.same)
+    GROUP BY t.same
+), counted AS (
+    SELECT e.place, e.same, count(*) OVER (PARTITION BY e.same) AS entries,
+        -- Those that the desktop still has end first.
+        row_number() OVER (PARTITION BY e.same ORDER BY c.content IS NULL, e.number DESC) AS n
+    FROM entry AS e LEFT JOIN (SELECT DISTINCT s.content FROM staged AS s) AS c USING (content)
+)
+DELETE FROM "pg_temp"."powerca_ledger" AS l
+USING counted AS e
+    JOIN there AS t USING (same)
+    LEFT JOIN (SELECT s.same, count(*) AS rows FROM staged AS s GROUP BY s.same) AS s USING (same)
+WHERE l.ctid = e.place
+    AND e.n <= least(e.entries - t.phones, t.others - greatest(coalesce(s.rows, 0) - e.entries, 0));
+
+-- leave alone what the ledger knows
+NOT EXISTS (
+    SELECT FROM "pg_temp"."powerca_ledger" AS l
+    WHERE l."ledger:mobile_key" = "t"."id"::text AND coalesce(l."ledger:born" = ("t"."created_at" AT TIME ZONE 'UTC')::text, TRUE) AND "t"."source"::text IS DISTINCT FROM 'M'
+);
 
 -- look up
 WITH answer AS (
