@@ -5,7 +5,7 @@ from powerca_sync_tests.corpus.keys import NONDETERMINISTIC
 from powerca_sync_tests.corpus.values import FAMILIES, ONLY_FULL, family
 from powerca_sync_tests.helpers import delete_insert, spec
 
-ITEMS = spec("items", "id")
+ITEMS = spec("items", "id", limit_share=1.0)
 ON_MOBILE = "CREATE TABLE items (id int PRIMARY KEY, name text, source text)"
 
 #: These need both sides to be full installations.

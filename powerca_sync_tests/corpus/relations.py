@@ -6,8 +6,8 @@ from powerca_sync.tables import Cursor
 from powerca_sync_tests.corpus.case import Arrives, Case, Refused
 from powerca_sync_tests.helpers import delete_insert, spec
 
-ITEMS = spec("items", "id")
-LINES = delete_insert("items", "id")
+ITEMS = spec("items", "id", limit_share=1.0)
+LINES = delete_insert("items", "id", limit_share=1.0)
 
 ON_DESKTOP = "CREATE TABLE items (id int PRIMARY KEY, name text); INSERT INTO items VALUES (1, 'one'), (2, NULL);"
 ON_MOBILE = "CREATE TABLE items (id int PRIMARY KEY, name text, source text);"

@@ -5,7 +5,7 @@ from powerca_sync_tests.corpus.case import Arrives, Case
 from powerca_sync_tests.corpus.values import literal
 from powerca_sync_tests.helpers import QUICK, delete_insert, spec
 
-ITEMS = delete_insert("items", "id")
+ITEMS = delete_insert("items", "id", limit_share=1.0)
 KOLKATA = Options(timeouts=QUICK.timeouts, transfer=QUICK.transfer, timezone="Asia/Kolkata")
 SANTIAGO = Options(timeouts=QUICK.timeouts, transfer=QUICK.transfer, timezone="America/Santiago")
 

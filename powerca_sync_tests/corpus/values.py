@@ -142,7 +142,7 @@ ONLY_FULL: Mapping[str, tuple[str, ...]] = {
     "xml": ("", "text <b>only</b>", '<a b="&amp;">\n<![CDATA[<]]></a>', "<?xml version='1.0'?><ä/>"),
 }
 
-THINGS = delete_insert("things", "id")
+THINGS = delete_insert("things", "id", limit_share=1.0)
 #: There is no array of these.
 _NO_ARRAYS = frozenset({"int2vector", "oidvector"})
 

@@ -48,7 +48,7 @@ class Variant:
 
 def specs(names: Sequence[str], variant: Variant) -> dict[str, TableSpec]:
     """By name, parents first; the offices' own table is not among them."""
-    common = {"office": "org_id", "mobile_owned": frozenset({"ticked"}), "limit_rows": 10_000}
+    common = {"office": "org_id", "mobile_owned": frozenset({"ticked"}), "limit_share": 1.0}
     every = (
         spec("jobs", "job_id", category=Category.MASTERS, **common),
         delete_insert(
