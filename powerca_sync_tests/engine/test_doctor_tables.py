@@ -255,3 +255,17 @@ def test_columns_with_numbers_of_large_objects_are_named(office: Pair) -> None:
     assert (finding.severity, finding.side, finding.table) == (Severity.WARNING, "desktop", "clients")
     assert finding.what == "clients: scan holds numbers of large objects, whose content lies outside the table."
     office.source.execute("SELECT lo_unlink(scan) FROM clients WHERE client_id = 1")
+
+
+def test_rows_over_the_limit_are_counted_on_both_sides(office: Pair) -> None:
+    office.both("ALTER TABLE clients ADD scan text")
+    office.source.execute("UPDATE clients SET scan = repeat('x', 9000000) WHERE client_id = 1")
+    finding = the_trouble(office)
+    assert (finding.severity, finding.side, finding.table) == (Severity.WARNING, "desktop", "clients")
+    assert finding.what == "clients: 1 desktop row of more than 8.4 MB."
+    office.source.execute("UPDATE clients SET scan = NULL")
+    office.target.execute("""
+        INSERT INTO orgs (org_id) VALUES (1);
+        INSERT INTO clients (client_id, org_id, scan, source) VALUES (901, 1, repeat('x', 9000000), 'M')""")
+    finding = the_trouble(office)
+    assert (finding.side, finding.what) == ("mobile", "clients: 1 phone row of more than 8.4 MB.")

@@ -8,6 +8,8 @@ import pytest
 from psycopg import sql
 
 from powerca_sync.engine.database import Connection, connect
+from powerca_sync.engine.extract import Mode, TableExtract
+from powerca_sync.engine.plan import plan_forward
 from powerca_sync.engine.probe import probe
 from powerca_sync.engine.result import Transfer
 from powerca_sync.errors import ConfigurationError
@@ -197,6 +199,32 @@ def test_memory_of_rows_within_the_limit_is_bounded(pair: Pair) -> None:
     pair.source.execute("UPDATE docs SET body = convert_to(repeat('x', 8000000), 'UTF8') WHERE id < 10")
     assert peak_of(lambda: pair.sync(spec("docs", "id"))) < 200
     assert pair.one("SELECT sum(length(body)) FROM docs") == 9 * 8_000_000
+
+
+def test_values_of_which_no_text_can_be_made_stop_nothing(pair: Pair) -> None:
+    # A text has at most 1 GB; bytes take two characters each, and in a row's text a quote is doubled.
+    make_docs(pair)
+    docs = delete_insert("docs", "id")
+    pair.both("ALTER TABLE docs ADD scan bytea")
+    pair.source.execute("ALTER TABLE docs ADD source text")
+    pair.sync(docs)
+    pair.pull(docs)
+    pair.source.execute("INSERT INTO docs (id, scan) VALUES (31, convert_to(repeat('a', 540000000), 'UTF8'))")
+    pair.target.execute("""
+        INSERT INTO docs (id, body, source) VALUES (41, repeat('"', 540000000), 'M'), (42, '', 'M'),
+            (43, repeat('"', 540000000), 'D')""")
+    assert look_for_phone_rows(pair, docs) == ("docs",)
+    assert pulled(pair.pull(docs)) == {"pulled": 1, "quarantined": 1}
+    assert pulled(pair.pull(docs)) == {"already_there": 1, "quarantined": 1}
+    assert look_for_phone_rows(pair, docs) == ()
+    counts(look(pair, docs))
+    extract = TableExtract(spec=docs, mode=Mode.FULL)
+    with connect(pair.settings.desktop) as source, connect(pair.settings.mobile) as target:
+        plan_forward([extract], source=source, target=target, specs=[docs], options=QUICK)
+    for transfer in (Transfer.DIFFERENCES, Transfer.EVERYTHING):
+        options = dataclasses.replace(QUICK, transfer=transfer, verify_on_commit=True)
+        assert pair.sync(docs, options=options).quarantined == 1
+    assert counts(look(pair, docs))["quarantined"] == 1
 
 
 def look_for_phone_rows(pair: Pair, *tables: TableSpec, seconds: float = 5) -> tuple[str, ...]:

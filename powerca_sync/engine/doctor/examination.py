@@ -239,6 +239,7 @@ class _Examination:
             fine(self.source.name, "Each row of the desktop fits mobile's columns.") if complete else None,
             fit.examine_types(layout, version),
             fit.examine_forward_fit(self.source, layout),
+            fit.examine_sizes(self.source, layout),
             fit.examine_large_objects(self.source, layout),
         )
         self._theme(
@@ -254,6 +255,7 @@ class _Examination:
             else None,
             owners.examine_owners(self.target, layout),
             fit.examine_reverse_fit(self.target, layout),
+            fit.examine_sizes(self.target, layout),
             fit.examine_large_objects(self.target, layout),
         )
         if self.has_earlier_engine:

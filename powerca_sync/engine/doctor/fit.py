@@ -16,7 +16,9 @@ from powerca_sync.engine.doctor.findings import Finding, Severity, by_share, cou
 from powerca_sync.engine.doctor.side import Side
 from powerca_sync.engine.large_objects import find_large_objects
 from powerca_sync.engine.mapping import TableMapping
+from powerca_sync.engine.oversized import shown
 from powerca_sync.engine.statements import examination as statements
+from powerca_sync.engine.statements import sizes
 from powerca_sync.tables import OWNER, PHONE, STAMPS, Strategy
 
 _INTEGERS = ("int2", "int4", "int8")
@@ -71,6 +73,39 @@ def examine_large_objects(side: Side, layout: Layout) -> Iterator[Finding]:
                 why="Only the numbers travel, which mean nothing on the other side.",
                 do="Keep documents in a column of type bytea, or put the column into `skip` of the table's spec.",
             )
+
+
+def examine_sizes(side: Side, layout: Layout) -> Iterator[Finding]:
+    """Rows over the limit of their spec."""
+    for mapping in layout.mappings.values():
+        spec, at_mobile = mapping.spec, side.name == "mobile"
+        table = mapping.target if at_mobile else mapping.source
+        where = statements.not_pulled(mapping.source)
+        if at_mobile:
+            if not (spec.reverse and mapping.has_owner):
+                continue
+            where = sql.SQL("{} AND {}").format(statements.has_owner(PHONE), statements.not_another_office(mapping))
+        size = sizes.size("t", [table.required(column.name) for column in mapping.synced], spec.max_row_bytes)
+        if size is None:
+            continue
+        condition = sql.SQL("{} > {}").format(size, spec.max_row_bytes)
+        count = partial(_count_rows, table=table, condition=condition, where=where)
+        over = side.look(f"the size of rows of `{table.name}`", count, table=spec.mobile)
+        if over:
+            rows = counted(over, "phone row" if at_mobile else "desktop row")
+            yield Finding(
+                severity=Severity.WARNING,
+                side=side.name,
+                table=spec.mobile,
+                what=f"{spec.mobile}: {rows} of more than {shown(spec.max_row_bytes)}.",
+                why="Such rows are quarantined, without their content.",
+                do="Shorten them, or raise `max_row_bytes` in the table's spec.",
+            )
+
+
+def _count_rows(cursor: Cursor, *, table: Table, condition: sql.Composable, where: sql.Composable) -> int:
+    _, found = one_row(cursor, statements.count_rows(table, [condition], where=where))
+    return int(found)
 
 
 def _forward_obstacles(side: Side, mapping: TableMapping, name: str) -> Iterator[Obstacle]:
