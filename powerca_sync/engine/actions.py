@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 import psycopg
 from psycopg import sql
 
-from powerca_sync.engine.database import Cursor, attempt
+from powerca_sync.engine.database import Cursor, write
 from powerca_sync.engine.exchange import NO_PARENT, TAKEN, Refused, exchange_values, insert_together, isolate
 from powerca_sync.engine.failures import may_concern_rows
 from powerca_sync.engine.mapping import TableMapping
@@ -100,13 +100,13 @@ def _isolate(
 ) -> Outcome:
     """Carry out whatever the target does not refuse."""
 
-    def write(first: int, last: int) -> int:
+    def write_range(first: int, last: int) -> int:
         which = statement(mapping, statements.in_range(first, last))
         if how.again and action == "insert":
             return execute_completely(cursor, which, last - first + 1)
-        return attempt(cursor, which)
+        return write(cursor, which)
 
-    judge = Judge(cursor, mapping.target, action, lambda n: write(n, n), last_number, known=lambda: how.known)
+    judge = Judge(cursor, mapping.target, action, lambda n: write_range(n, n), last_number, known=lambda: how.known)
 
     def check(exc: psycopg.Error | SwallowedError, written: int) -> None:
         judge.check(exc, written)
@@ -115,7 +115,7 @@ def _isolate(
         errors.append(exc)
 
     errors: list[Exception] = []
-    written, refused = isolate(write, 1, last_number, most=MOST_REFUSED, check=check)
+    written, refused = isolate(write_range, 1, last_number, most=MOST_REFUSED, check=check)
     if any(not refusal.words for refusal in refused.values()):
         words = swallowed_words(cursor, mapping.target, action)
         refused = {n: one if one.words else dataclasses.replace(one, words=words) for n, one in refused.items()}
@@ -150,7 +150,7 @@ def retry_refused(cursor: Cursor, mapping: TableMapping, statement: Statement, o
         upwards, progress = not upwards, False
         in_the_way = (n for n, one in refused.items() if one.sqlstate in (*TAKEN, *NO_PARENT))
         for n in sorted(in_the_way, reverse=not upwards):
-            hit, again = isolate(lambda n, _: attempt(cursor, statement(mapping, statements.among([n]))), n, n, most=1)
+            hit, again = isolate(lambda n, _: write(cursor, statement(mapping, statements.among([n]))), n, n, most=1)
             refused |= again
             if not again:
                 del refused[n]
@@ -161,7 +161,7 @@ def retry_refused(cursor: Cursor, mapping: TableMapping, statement: Statement, o
 def _update_moved(cursor: Cursor, mapping: TableMapping) -> int:
     """How many updates whose row was written meanwhile could be carried out after all."""
     try:
-        return attempt(cursor, statements.update_moved(mapping))
+        return write(cursor, statements.update_moved(mapping))
     except psycopg.Error as exc:
         if not may_concern_rows(exc):
             raise

@@ -37,6 +37,8 @@ class Column:
     number: int = 0
     #: What the rows have, as text, that were there when the column was added with a default.
     missing: str | None = None
+    #: The schema of its type's own operators, quoted; empty where they are PostgreSQL's.
+    operators: str = ""
     #: Entries of the ledger whose stored text its type cannot hold; known once they have been looked for.
     unreadable: tuple[int, ...] = ()
     #: Of an enum, or of an array of one; a label may be renamed without touching the rows.

@@ -191,8 +191,17 @@ def comparable(value: sql.Composable, column: Column) -> sql.Composable:
 _EXACT = _INTEGERS | {"bool", "date", "time", "timestamp", "timestamptz", "uuid", "oid", "bytea"}
 
 
+def equality(column: Column | None) -> sql.SQL:
+    """The operator by which a column's unique rules compare, whatever the search path; None: PostgreSQL's own."""
+    if column is None or not column.operators:
+        return sql.SQL("OPERATOR(pg_catalog.=)")
+    return sql.SQL(f"OPERATOR({column.operators}.=)")  # the catalog quotes it
+
+
 def equal(left: sql.Composable, left_column: Column, right: sql.Composable, right_column: Column) -> sql.Composed:
     """`left = right` over columns whose types may differ; as text where PostgreSQL has no operator for the pair."""
     if left_column.base == right_column.base or left_column.category == right_column.category in ("N", "S"):
-        return sql.SQL("{} = {}").format(left, right)
+        column = left_column if left_column.base == right_column.base else None
+        return sql.SQL("{} {} {}").format(left, equality(column), right)
+    # Of one type, so that PostgreSQL's own operator comes before any other.
     return sql.SQL("{}::text = {}::text").format(left, right)

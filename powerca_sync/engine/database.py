@@ -113,10 +113,12 @@ def transaction(
         "jit": "off",
         # For a million hashed contents, which otherwise go to disk.
         "hash_mem_multiplier": "3",
+        # No function or operator of another schema may be taken for one of ours, as one of exactly matching types is.
+        "search_path": _OWN_PATH,
     }
     with _ending(connection, writes=not snapshot), connection.cursor() as cursor:
         # In one message, because over a slow line it is the round trips that cost.
-        opening: list[Question] = [(begin, None), setting(settings), (_CHECKED_AT_ONCE, None)]
+        opening: list[Question] = [(begin, None), (_REMEMBER_PATH, None), setting(settings), (_CHECKED_AT_ONCE, None)]
         cursor.execute(_together(connection, [*opening, *first]))
         for _ in opening if first else ():
             cursor.nextset()
@@ -150,6 +152,13 @@ class _CommitLostError(psycopg.OperationalError):
     sqlstate = "powerca:commit"
 
 
+def ask_alone(connection: Connection, statement: Statement | bytes, parameters: Any = None) -> list[tuple[Any, ...]]:
+    """Execute one statement outside any transaction, by our own search path; returns its rows."""
+    with connection.cursor() as cursor:
+        # In one message, which is a transaction.
+        return ask(cursor, setting({"search_path": _OWN_PATH}), (statement, parameters))[-1]
+
+
 def ask(cursor: Cursor, *questions: Question) -> tuple[list[tuple[Any, ...]], ...]:
     """Execute statements in one round trip; the rows of each, none for one that answers none."""
     cursor.execute(_together(cursor.connection, questions))
@@ -173,14 +182,36 @@ def attempt(cursor: Cursor, statement: sql.Composed) -> int:
 
     After an exception the transaction is as it was before.
     """
+    return _attempt(cursor, statement)
+
+
+def write(cursor: Cursor, statement: sql.Composed) -> int:
+    """Execute a statement that writes into a table of the databases, as `attempt` does; answers the rows affected.
+
+    Triggers, defaults and rules of the table find what they name by the database's own search path. In the statement
+    itself functions are qualified, and operators have operands of exactly their types.
+    """
+    return _attempt(cursor, statement, before=[(_THEIR_PATH, None)], after=[setting({"search_path": _OWN_PATH})])
+
+
+def ask_as_theirs(cursor: Cursor, statement: sql.Composed) -> list[tuple[Any, ...]]:
+    """Execute a statement that writes into a table of the databases, as `write` does without savepoint; its rows."""
+    return ask(cursor, (_THEIR_PATH, None), (statement, None), setting({"search_path": _OWN_PATH}))[1]
+
+
+def _attempt(
+    cursor: Cursor, statement: sql.Composed, *, before: Sequence[Question] = (), after: Sequence[Question] = ()
+) -> int:
     savepoint, release = sql.SQL("SAVEPOINT powerca_attempt"), sql.SQL("RELEASE SAVEPOINT powerca_attempt")
+    questions = [(savepoint, None), *before, (statement, None), *after, (release, None)]
     try:
-        cursor.execute(_together(cursor.connection, [(savepoint, None), (statement, None), (release, None)]))
+        cursor.execute(_together(cursor.connection, questions))
     except psycopg.Error:
         if cursor.connection.info.transaction_status == psycopg.pq.TransactionStatus.INERROR:
             cursor.execute("ROLLBACK TO SAVEPOINT powerca_attempt; RELEASE SAVEPOINT powerca_attempt")
         raise
-    cursor.nextset()
+    for _ in range(1 + len(before)):
+        cursor.nextset()
     return cursor.rowcount
 
 
@@ -213,6 +244,13 @@ def _together(connection: Connection, questions: Sequence[Question]) -> bytes:
     return ";\n".join(literal(statement, parameters) for statement, parameters in questions).encode()
 
 
+_OWN_PATH = "pg_catalog, pg_temp"
+_REMEMBER_PATH = sql.SQL(
+    "SELECT pg_catalog.set_config('powerca.search_path', pg_catalog.current_setting('search_path'), true)"
+)
+_THEIR_PATH = sql.SQL(
+    "SELECT pg_catalog.set_config('search_path', pg_catalog.current_setting('powerca.search_path'), true)"
+)
 _CHECKED_AT_ONCE = sql.SQL("SET CONSTRAINTS ALL IMMEDIATE")
 
 
@@ -223,7 +261,7 @@ def configure(cursor: Cursor, settings: dict[str, str]) -> None:
 
 def setting(settings: dict[str, str]) -> Question:
     """Set run-time parameters until the transaction ends."""
-    calls = (sql.SQL("set_config({}, {}, true)").format(name, value) for name, value in settings.items())
+    calls = (sql.SQL("pg_catalog.set_config({}, {}, true)").format(name, value) for name, value in settings.items())
     return sql.SQL("SELECT {}").format(sql.SQL(", ").join(calls)), None
 
 

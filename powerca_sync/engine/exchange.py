@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import psycopg
 
 from powerca_sync.engine.catalog import Column
-from powerca_sync.engine.database import Cursor, attempt
+from powerca_sync.engine.database import Cursor, write
 from powerca_sync.engine.failures import may_concern_rows
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.refusals import SwallowedError
@@ -128,7 +128,7 @@ def _vacate(cursor: Cursor, mapping: TableMapping, numbers: Sequence[int], candi
     """Give the rows an interim value in the first of the columns that the target allows; drops the others."""
     while candidates:
         try:
-            attempt(cursor, statements.vacate(mapping, numbers, candidates[0]))
+            write(cursor, statements.vacate(mapping, numbers, candidates[0]))
         except psycopg.Error as exc:
             if not may_concern_rows(exc):
                 raise
@@ -140,7 +140,7 @@ def _vacate(cursor: Cursor, mapping: TableMapping, numbers: Sequence[int], candi
 
 def _update(cursor: Cursor, mapping: TableMapping, numbers: Sequence[int]) -> tuple[int, Refused]:
     def run(first: int, last: int) -> int:
-        return attempt(cursor, apply_statements.update(mapping, apply_statements.among(numbers[first : last + 1])))
+        return write(cursor, apply_statements.update(mapping, apply_statements.among(numbers[first : last + 1])))
 
     written, refused = isolate(run, 0, len(numbers) - 1, most=len(numbers))
     return written, {numbers[place]: refusal for place, refusal in refused.items()}
@@ -175,7 +175,7 @@ def insert_together(cursor: Cursor, mapping: TableMapping, refused: Refused) -> 
     if not numbers:
         return 0, refused
     try:
-        written = attempt(cursor, apply_statements.insert(mapping, apply_statements.among(numbers)))
+        written = write(cursor, apply_statements.insert(mapping, apply_statements.among(numbers)))
     except psycopg.Error as exc:
         if not may_concern_rows(exc):
             raise

@@ -9,7 +9,7 @@ from typing import Any
 from psycopg import sql
 
 from powerca_sync.engine.catalog import PLAIN, Column, Table
-from powerca_sync.engine.database import Connection, Cursor, one_row
+from powerca_sync.engine.database import Connection, Cursor, ask_alone, one_row
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.sql import load
 from powerca_sync.engine.state import TableState
@@ -145,8 +145,7 @@ class ChangeSet:
 
 def read_identity(source: Connection) -> tuple[str, str]:
     """Returns (identity, as `Snapshot` has it; time zone of the server). Outside a transaction."""
-    with source.cursor() as cursor:
-        system_identifier, database, timezone = one_row(cursor, load("identity.sql"))
+    ((system_identifier, database, timezone),) = ask_alone(source, load("identity.sql"))
     return f"{system_identifier}/{database}", timezone
 
 

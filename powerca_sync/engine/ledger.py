@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import psycopg
 from psycopg import sql
 
-from powerca_sync.engine.database import Connection, Cursor, Timeouts, ask_in_savepoint, one_row, transaction
+from powerca_sync.engine.database import Connection, Cursor, Timeouts, ask_alone, ask_in_savepoint, one_row, transaction
 from powerca_sync.engine.failures import explained
 from powerca_sync.engine.sql import load
 from powerca_sync.errors import ConfigurationError
@@ -68,7 +68,7 @@ def prepare_ledger(connection: Connection) -> bool:
 def is_prepared(connection: Connection) -> bool:
     """Whether all is there that the engine keeps at the desktop, and may be looked at."""
     try:
-        return connection.execute(load("source_state_exists.sql")).fetchone() == (True,)
+        return ask_alone(connection, load("source_state_exists.sql")) == [(True,)]
     except psycopg.errors.InsufficientPrivilege:
         # The schema is there, and is somebody else's.
         return False

@@ -8,7 +8,7 @@ import psycopg
 from psycopg import sql
 
 from powerca_sync.engine.catalog import Table, read_tables, schema_and_name
-from powerca_sync.engine.conversion import equal
+from powerca_sync.engine.conversion import equal, equality
 from powerca_sync.engine.database import Cursor
 from powerca_sync.errors import ConfigurationError, SchemaMismatchError
 from powerca_sync.tables import Reference, TableSpec, spec_named
@@ -60,7 +60,10 @@ class Scope:
         upward = office_reference(spec, self.specs)
         if upward is None:
             column = spec.key[0] if spec.defines_offices else spec.office
-            return sql.SQL("{} = ANY ({})").format(sql.Identifier(alias, column), array_literal(self.office.orgs))
+            known = self.tables[spec.mobile].column(column) if spec.mobile in self.tables else None
+            return sql.SQL("{} {} ANY ({})").format(
+                sql.Identifier(alias, column), equality(known), array_literal(self.office.orgs)
+            )
         above = f"{alias}_up"
         parent = spec_named(self.specs, upward.parent)
         table = self.table(upward.parent)

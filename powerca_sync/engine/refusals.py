@@ -10,7 +10,7 @@ import psycopg
 from psycopg import sql
 
 from powerca_sync.engine.catalog import Table
-from powerca_sync.engine.database import Cursor
+from powerca_sync.engine.database import Cursor, write
 from powerca_sync.engine.failures import is_refusal, may_concern_rows
 from powerca_sync.engine.sql import load
 
@@ -89,8 +89,7 @@ class Judge:
 def execute_completely(cursor: Cursor, statement: sql.Composed, rows: int) -> int:
     """Execute a statement that writes so many rows; raises `SwallowedError`, and undoes it, if it writes fewer."""
     with cursor.connection.transaction():
-        cursor.execute(statement)
-        if cursor.rowcount < rows:
+        if write(cursor, statement) < rows:
             raise SwallowedError
     return rows
 

@@ -10,7 +10,7 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from powerca_sync.engine.database import Connection, Cursor, Question, Timeouts, ask, one_row, transaction
+from powerca_sync.engine.database import Connection, Cursor, Question, Timeouts, ask, ask_alone, one_row, transaction
 from powerca_sync.engine.failures import explained
 from powerca_sync.engine.office import WITHOUT_ORGANISATIONS, Office
 from powerca_sync.engine.sql import load
@@ -53,7 +53,7 @@ def prepare_target(connection: Connection) -> Preparation:
     statements for an administrator, if the role may not make the engine's own tables.
     """
     with explained("looking for the sync's own tables at the target"):
-        if connection.execute(*is_prepared()).fetchone() == (True,):
+        if ask_alone(connection, *is_prepared()) == [(True,)]:
             return Preparation(created=False)
     script, guides = load("target_state.sql"), load("guide_state.sql")
     refusal = ""

@@ -78,7 +78,7 @@ def test_what_a_newer_mobile_server_alone_can_say_waits_at_the_desktop(pair: Pai
     assert {sample.key["id"]: str(sample).partition(" (")[0] for sample in result.samples} == {
         "1": 'invalid input syntax for type interval: "infinity"',
         "2": 'syntax error at or near "(" of jsonpath input',
-        "3": 'type "mood" does not exist',
+        "3": 'type "public.mood" does not exist',
     }
 
 

@@ -1,5 +1,6 @@
 """Several offices on one mobile database: each reads and writes its own rows only."""
 
+import dataclasses
 from collections.abc import Iterator
 
 import pytest
@@ -68,7 +69,7 @@ def test_a_row_that_belongs_to_no_office_is_nobodys_to_overwrite(offices: tuple[
     first.target.execute("INSERT INTO clients VALUES (1, NULL, 'Whose?')")
     before = first.text("clients")
     first.source.execute("INSERT INTO clients VALUES (1, 1, 'Asha')")
-    assert fates(first.sync(CLIENTS, ORGS)) == {"quarantined": 1}
+    assert fates(first.sync(dataclasses.replace(CLIENTS, limit_share=1.0), ORGS)) == {"quarantined": 1}
     assert first.text("clients") == before
 
 
@@ -118,7 +119,7 @@ def test_a_detail_belongs_to_the_office_of_its_parent(offices: tuple[Pair, Pair]
     assert fates(result) == {"inserted": 1, "quarantined": 1}
     assert str(result.samples[0]) == "rem_id=9 has no matching reminders"
     before = first.text("notes")
-    result = second.sync(NOTES, REMINDERS, ORGS)
+    result = second.sync(dataclasses.replace(NOTES, limit_share=1.0), REMINDERS, ORGS)
     assert fates(result) == {"quarantined": 2}
     assert {str(sample) for sample in result.samples} == {
         "note_id=1 is a row of another office, or of none",

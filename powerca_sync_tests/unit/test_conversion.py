@@ -137,8 +137,8 @@ def test_the_cheapest_comparison_that_sees_every_change_of_text_is_taken() -> No
 @pytest.mark.parametrize(
     ("left", "right", "expected"),
     [
-        ("int4", "numeric", '"l" = "r"'),
-        ("char(5)", "text", '"l" = "r"'),
+        ("int4", "numeric", '"l" OPERATOR(pg_catalog.=) "r"'),
+        ("char(5)", "text", '"l" OPERATOR(pg_catalog.=) "r"'),
         ("int4", "text", '"l"::text = "r"::text'),
         ("uuid", "text", '"l"::text = "r"::text'),
     ],

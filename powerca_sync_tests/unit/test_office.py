@@ -32,23 +32,24 @@ def scope(*orgs: str, alone: bool = False) -> Scope:
 
 
 def test_the_organisation_itself_is_compared_where_a_row_has_it() -> None:
-    assert scope("1", "2").holds(FIRMS, "t").as_string() == """"t"."org_id" = ANY ('{"1","2"}')"""
-    assert scope("1").holds(ORGS, "t").as_string() == """"t"."org_id" = ANY ('{"1"}')"""
+    assert scope("1", "2").holds(FIRMS, "t").as_string() == """"t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}')"""
+    assert scope("1").holds(ORGS, "t").as_string() == """"t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1"}')"""
 
 
 def test_other_rows_are_followed_through_as_many_tables_as_it_takes() -> None:
     assert scope("1").holds(LINES, "t").as_string() == (
-        'EXISTS (SELECT FROM "public"."heads" AS "t_up" WHERE "t_up"."head" = "t"."up"'
-        ' AND EXISTS (SELECT FROM "public"."firms" AS "t_up_up" WHERE "t_up_up"."firm" = "t_up"."firm"'
-        """ AND "t_up_up"."org_id" = ANY ('{"1"}')))"""
+        'EXISTS (SELECT FROM "public"."heads" AS "t_up" WHERE "t_up"."head" OPERATOR(pg_catalog.=) "t"."up"'
+        ' AND EXISTS (SELECT FROM "public"."firms" AS "t_up_up"'
+        ' WHERE "t_up_up"."firm" OPERATOR(pg_catalog.=) "t_up"."firm"'
+        """ AND "t_up_up"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1"}')))"""
     )
 
 
 def test_row_of_unknown_parent_belongs_to_the_only_desktop() -> None:
     alone = scope("1", alone=True).holds(HEADS, "t").as_string()
     assert alone == (
-        'NOT EXISTS (SELECT FROM "public"."firms" AS "t_up" WHERE "t_up"."firm" = "t"."firm"'
-        """ AND NOT "t_up"."org_id" = ANY ('{"1"}'))"""
+        'NOT EXISTS (SELECT FROM "public"."firms" AS "t_up" WHERE "t_up"."firm" OPERATOR(pg_catalog.=) "t"."firm"'
+        """ AND NOT "t_up"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1"}'))"""
     )
 
 

@@ -18,6 +18,7 @@ SELECT
             'generated', nullif(a.attgenerated <> '', false),
             'number', a.attnum,
             'missing', CASE WHEN a.atthasmissing THEN (a.attmissingval::text::text[])[1] END,
+            'operators', base.operators,
             'labels', (
                 SELECT jsonb_agg(e.enumlabel ORDER BY e.enumsortorder)
                 FROM pg_enum AS e
@@ -45,6 +46,9 @@ SELECT
                 CASE WHEN typnamespace = 'pg_catalog'::regnamespace THEN typname
                     ELSE typnamespace::regnamespace::text || '.' || typname END AS name,
                 typmod, typcategory AS category, not_null, oid,
+                -- Types of extensions have operators of their own; those of enums, ranges and rows are PostgreSQL's.
+                CASE WHEN typtype = 'b' AND typcategory <> 'A' THEN nullif(typnamespace::regnamespace::text, 'pg_catalog') END
+                    AS operators,
                 (SELECT t.typelem FROM pg_type AS t WHERE t.oid = chain.oid) AS element
             FROM chain
             WHERE typtype <> 'd'

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from psycopg import sql
 
 from powerca_sync.engine.catalog import ForeignKey
+from powerca_sync.engine.conversion import equality
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.statements.fragments import ACTIONS, AND, COMMA, STAGING, content_text, is_ours
 from powerca_sync.tables import CREATED, DESKTOP, OWNER, STAMPS, UPDATED
@@ -23,7 +24,9 @@ def keep_referenced(mapping: TableMapping, key: ForeignKey) -> sql.Composed:
     A row that is itself to be deleted stands in nobody's way.
     """
     conditions = [
-        sql.SQL("{} = {}").format(sql.Identifier("c", column), sql.Identifier("t", parent))
+        sql.SQL("{} {} {}").format(
+            sql.Identifier("c", column), equality(mapping.target.column(parent)), sql.Identifier("t", parent)
+        )
         for column, parent in zip(key.columns, key.parent_columns, strict=True)
     ]
     if key.child == key.parent:

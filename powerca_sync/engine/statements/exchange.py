@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from psycopg import sql
 
 from powerca_sync.engine.catalog import Column, ForeignKey
+from powerca_sync.engine.conversion import equality
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.statements.apply import among, in_its_place, may_be_updated
 from powerca_sync.engine.statements.fragments import ACTIONS, AND, STAGING, content_text
@@ -51,12 +52,13 @@ def _interim(mapping: TableMapping, column: Column) -> sql.Composable:
         length = min(column.typmod - 4, 32) if column.typmod >= 0 else 32
         return sql.SQL("left(md5(random()::text), {})").format(length)
     return sql.SQL(
-        "greatest((SELECT max({value}) FROM {target} AS m), (SELECT max({value}) FROM {staging} AS m)) + {step}"
+        "greatest((SELECT max({value}) FROM {target} AS m), (SELECT max({value}) FROM {staging} AS m))"
+        " OPERATOR(pg_catalog.+) {step}"
     ).format(
         value=sql.Identifier("m", column.name),
         target=mapping.target.identifier,
         staging=STAGING,
-        step=sql.SQL("a.n * interval '1 day'" if column.category == "D" else "a.n"),
+        step=sql.SQL("a.n::float8 * interval '1 day'" if column.category == "D" else "a.n"),
     )
 
 
@@ -68,7 +70,10 @@ def without_parent(mapping: TableMapping, key: ForeignKey, numbers: Sequence[int
     pairs = list(zip(key.columns, key.parent_columns, strict=True))
     names_one = AND.join(sql.SQL("{} IS NOT NULL").format(sql.Identifier("s", own)) for own, _ in pairs)
     same = AND.join(
-        sql.SQL("{} = {}").format(sql.Identifier("p", theirs), sql.Identifier("s", own)) for own, theirs in pairs
+        sql.SQL("{} {} {}").format(
+            sql.Identifier("p", theirs), equality(mapping.target.required(own)), sql.Identifier("s", own)
+        )
+        for own, theirs in pairs
     )
     return sql.SQL("""\
 SELECT a.n

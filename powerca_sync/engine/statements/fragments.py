@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from psycopg import sql
 
 from powerca_sync.engine.catalog import Column
-from powerca_sync.engine.conversion import comparable
+from powerca_sync.engine.conversion import comparable, equality
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.statements.sizes import AT_TARGET, shown
 from powerca_sync.engine.statements.sizes import row_text as text_of_row
@@ -49,10 +49,13 @@ def _limit(mapping: TableMapping) -> int:
     return AT_TARGET * mapping.spec.max_row_bytes
 
 
-def same_key(mapping: TableMapping, left: str, right: str) -> sql.Composed:
-    """A condition on two rows: they have the same key, of which no column is NULL."""
+def same_key(mapping: TableMapping, left: str, right: str, names: Sequence[str] = ()) -> sql.Composed:
+    """A condition on two rows in the target's form: they have the same key (or `names`), of which nothing is NULL."""
     return AND.join(
-        sql.SQL("{} = {}").format(sql.Identifier(left, name), sql.Identifier(right, name)) for name in mapping.spec.key
+        sql.SQL("{} {} {}").format(
+            sql.Identifier(left, name), equality(mapping.target.required(name)), sql.Identifier(right, name)
+        )
+        for name in names or mapping.spec.key
     )
 
 

@@ -14,6 +14,7 @@ from powerca_sync.engine.statements.fragments import (
     STAGING,
     image_of,
     row_text,
+    same_key,
     shown_image_of,
 )
 from powerca_sync.engine.statements.ledger import ENTRIES, FATES, compared
@@ -159,7 +160,7 @@ WHERE EXISTS (SELECT FROM {target} AS t WHERE {same} AND {unexplained})""").form
         values=COMMA.join(sql.Identifier("s", name) for name in key),
         staging=STAGING,
         target=mapping.target.identifier,
-        same=_same(key, "t", "s"),
+        same=same_key(mapping, "t", "s", key),
         unexplained=_unexplained("t"),
     )
 
@@ -180,10 +181,6 @@ WHERE r.reason = 'conflict' AND r.theirs IS NULL AND r.column_name = {columns}""
         unexplained=_unexplained("t"),
         columns=", ".join(key),
     )
-
-
-def _same(key: Sequence[str], left: str, right: str) -> sql.Composed:
-    return AND.join(sql.SQL("{} = {}").format(sql.Identifier(left, name), sql.Identifier(right, name)) for name in key)
 
 
 def number_inserts() -> sql.Composed:

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from psycopg import sql
 
 from powerca_sync.engine.catalog import Column, ForeignKey, schema_and_name
-from powerca_sync.engine.conversion import equal
+from powerca_sync.engine.conversion import equal, equality
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.statements.fragments import (
     AND,
     COMMA,
     STAGING,
+    same_key,
 )
 from powerca_sync.tables import (
     DESKTOP,
@@ -206,10 +207,9 @@ def deferrable(mapping: TableMapping) -> list[tuple[Rule, Column]]:
 
     Neither the row nor its parent could be the first otherwise.
     """
-    there = AND.join(
-        sql.SQL("{} = {}").format(sql.Identifier("t", name), sql.Identifier("s", name)) for name in mapping.spec.key
+    is_new = sql.SQL("NOT EXISTS (SELECT FROM {} AS t WHERE {})").format(
+        mapping.target.identifier, same_key(mapping, "t", "s")
     )
-    is_new = sql.SQL("NOT EXISTS (SELECT FROM {} AS t WHERE {})").format(mapping.target.identifier, there)
     found = []
     for place, (key, column) in enumerate(mapping.deferrable_columns()):
         rule = _enforced(mapping, key, place)
@@ -234,8 +234,10 @@ def _enforced(mapping: TableMapping, key: ForeignKey, place: int) -> Rule:
         rows=rows,
         alias=sql.Identifier(alias),
         same=AND.join(
-            sql.SQL("{} = {}").format(sql.Identifier(alias, name), column)
-            for name, column in zip(names, own, strict=True)
+            sql.SQL("{} {} {}").format(
+                sql.Identifier(alias, name), equality(mapping.target.required(column)), sql.Identifier("s", column)
+            )
+            for name, column in zip(names, key.columns, strict=True)
         ),
     )
     conditions = [sql.SQL("{} IS NOT NULL").format(column) for column in own]

@@ -6,7 +6,6 @@ from powerca_sync.engine.catalog import UniqueKey
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.statements.extract import ENTRY, staged_names
 from powerca_sync.engine.statements.fragments import (
-    AND,
     COMMA,
     ECHOED,
     HELD,
@@ -14,6 +13,7 @@ from powerca_sync.engine.statements.fragments import (
     REJECTED,
     STAGING,
     row_text,
+    same_key,
 )
 from powerca_sync.engine.statements.quarantine import reject
 from powerca_sync.tables import STAMPS
@@ -105,8 +105,7 @@ def reject_duplicates(mapping: TableMapping, key: UniqueKey) -> sql.Composed:
     """Send every row to quarantine that shares the key with another, or with a row that staging refused."""
     refused: sql.Composable = sql.SQL("FALSE")
     if key.columns == mapping.spec.key:
-        same = AND.join(sql.SQL("{} = {}").format(sql.Identifier("h", c), sql.Identifier("s", c)) for c in key.columns)
-        refused = sql.SQL("EXISTS (SELECT FROM {} AS h WHERE {})").format(HELD, same)
+        refused = sql.SQL("EXISTS (SELECT FROM {} AS h WHERE {})").format(HELD, same_key(mapping, "h", "s"))
     faulty = sql.SQL("""\
 SELECT s.ctid AS place, 'duplicate_key' AS reason, {column} AS column_name, concat_ws(', ', {columns}) AS value,
     NULL AS parent, NULL AS message

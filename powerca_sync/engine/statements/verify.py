@@ -7,6 +7,7 @@ from psycopg import sql
 
 from powerca_sync.engine.canonical import Encoder, at_source, at_target, packed
 from powerca_sync.engine.catalog import ForeignKey
+from powerca_sync.engine.conversion import equality
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.office import array_literal
 from powerca_sync.engine.statements.fragments import ACTIONS, AND, COMMA, REJECTED, is_ours
@@ -239,7 +240,7 @@ FROM (
 WHERE x.content = ANY ({contents}::text[]) AND x.named""").format(
         digest=side.digest(side.content()),
         digits=2 * _HALF,
-        named=sql.SQL(" OR ").join(map(_is_named, naming(mapping))),
+        named=sql.SQL(" OR ").join(_is_named(mapping, key) for key in naming(mapping)),
         opened=side.opened(wanted.buckets, where=is_ours(mapping, "t")),
         contents=list(wanted.contents),
     )
@@ -250,9 +251,11 @@ def naming(mapping: TableMapping) -> list[ForeignKey]:
     return [key for key in mapping.target.referenced_by if key.child != key.parent]
 
 
-def _is_named(key: ForeignKey) -> sql.Composed:
+def _is_named(mapping: TableMapping, key: ForeignKey) -> sql.Composed:
     same = AND.join(
-        sql.SQL("{} = {}").format(sql.Identifier("c", column), sql.Identifier("t", parent))
+        sql.SQL("{} {} {}").format(
+            sql.Identifier("c", column), equality(mapping.target.column(parent)), sql.Identifier("t", parent)
+        )
         for column, parent in zip(key.columns, key.parent_columns, strict=True)
     )
     return sql.SQL("EXISTS (SELECT FROM {} AS c WHERE {})").format(sql.Identifier(*key.child), same)

@@ -23,7 +23,7 @@ NOT pg_input_is_valid("t"."name"::text, 'date');
 "t"."source"::text <> ALL ('{D,M,S}');
 
 -- ours, or nobody's
-("t"."org_id" = ANY ('{"1","2"}')) IS NOT FALSE;
+("t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}')) IS NOT FALSE;
 
 -- rows
 SELECT count(*),
@@ -38,7 +38,7 @@ SELECT count(*) FROM "public"."jobs" AS t WHERE "t"."source"::text IS DISTINCT F
 -- lost references
 SELECT ARRAY["t"."org_id"::text], count(*)
 FROM "public"."jobs" AS t
-WHERE "t"."source"::text IS DISTINCT FROM 'M' AND "t"."org_id" IS NOT NULL AND "t"."org_id"::text <> '0' AND NOT EXISTS (SELECT FROM "public"."orgs" AS p WHERE "p"."org_id" = "t"."org_id")
+WHERE "t"."source"::text IS DISTINCT FROM 'M' AND "t"."org_id" IS NOT NULL AND "t"."org_id"::text <> '0' AND NOT EXISTS (SELECT FROM "public"."orgs" AS p WHERE "p"."org_id" OPERATOR(pg_catalog.=) "t"."org_id")
 GROUP BY 1;
 
 -- missing there
@@ -65,7 +65,7 @@ SELECT coalesce(sum(least(g.phone, g.desktop)), 0)::bigint
 FROM (
     SELECT count(*) FILTER (WHERE "t"."source"::text = 'M') AS phone, count(*) FILTER (WHERE "t"."source"::text = 'D') AS desktop
     FROM "public"."jobs" AS t
-    WHERE ("t"."org_id" = ANY ('{"1","2"}')) IS NOT FALSE
+    WHERE ("t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}')) IS NOT FALSE
     GROUP BY md5((CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 134217728 THEN ROW("t"."org_id", "t"."job_id", "t"."name", "t"."boss", "t"."client", "t"."secret")::text ELSE ROW((coalesce(octet_length("t"."secret")::bigint, 0)), "t"."org_id", "t"."job_id", "t"."name", "t"."boss", "t"."client")::text END))
 ) AS g;
 

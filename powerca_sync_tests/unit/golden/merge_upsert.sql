@@ -5,17 +5,17 @@ WITH paired AS MATERIALIZED (
             WHEN t."t:place" IS NULL THEN 'insert'
             WHEN s.ctid IS NULL THEN
                 CASE
-                    WHEN ("t"."source"::text = 'D' AND "t"."org_id" = ANY ('{"1","2"}')) IS NOT TRUE THEN 'other'
-                    WHEN EXISTS (SELECT FROM "pg_temp"."powerca_held" AS h WHERE "h"."org_id" = "t"."org_id" AND "h"."job_id" = "t"."job_id") THEN 'held'
+                    WHEN ("t"."source"::text = 'D' AND "t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}')) IS NOT TRUE THEN 'other'
+                    WHEN EXISTS (SELECT FROM "pg_temp"."powerca_held" AS h WHERE "h"."org_id" OPERATOR(pg_catalog.=) "t"."org_id" AND "h"."job_id" OPERATOR(pg_catalog.=) "t"."job_id") THEN 'held'
                     ELSE 'stale'
                 END
-            WHEN ("t"."org_id" = ANY ('{"1","2"}')) IS NOT TRUE THEN 'collision'
+            WHEN ("t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}')) IS NOT TRUE THEN 'collision'
             WHEN "t"."source"::text IS NULL THEN 'update'
             WHEN ROW("s"."name" COLLATE "C", "s"."boss", "s"."client", "s"."secret" COLLATE "C") IS DISTINCT FROM ROW("t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C") THEN CASE "t"."source"::text WHEN 'D' THEN 'update' ELSE 'conflict' END
             ELSE CASE "t"."source"::text WHEN 'D' THEN 'unchanged' ELSE 'keep' END
         END AS action
     FROM "pg_temp"."powerca_staging" AS s
-    FULL JOIN (SELECT t.tableoid AS "t:relation", t.ctid AS "t:place", t.* FROM "public"."jobs" AS t WHERE TRUE) AS t ON "s"."org_id" = "t"."org_id" AND "s"."job_id" = "t"."job_id"
+    FULL JOIN (SELECT t.tableoid AS "t:relation", t.ctid AS "t:place", t.* FROM "public"."jobs" AS t WHERE TRUE) AS t ON "s"."org_id" OPERATOR(pg_catalog.=) "t"."org_id" AND "s"."job_id" OPERATOR(pg_catalog.=) "t"."job_id"
 ), recorded AS (
     INSERT INTO "pg_temp"."powerca_actions" (action, n, staged, relation, existing, before)
     SELECT p.action, row_number() OVER (PARTITION BY p.action), p.staged, p.relation, p.existing, (SELECT (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."secret")::bigint, 0)), "t"."name" COLLATE "C", "t"."boss", "t"."client")::text END) COLLATE "C" FROM "public"."jobs" AS t WHERE t.ctid = "p"."existing" AND t.tableoid = "p"."relation")
@@ -32,16 +32,16 @@ WHERE a.action = 'delete' FOR UPDATE OF t;
 UPDATE "pg_temp"."powerca_actions" AS a SET action = 'referenced'
 FROM "public"."jobs" AS t
 WHERE a.action = 'delete' AND t.ctid = a.existing AND t.tableoid = a.relation
-    AND EXISTS (SELECT FROM "public"."ticks" AS c WHERE "c"."job" = "t"."id");
+    AND EXISTS (SELECT FROM "public"."ticks" AS c WHERE "c"."job" OPERATOR(pg_catalog.=) "t"."id");
 
 -- delete
 DELETE FROM "public"."jobs" AS t USING "pg_temp"."powerca_actions" AS a
-WHERE a.action = 'delete' AND a.n BETWEEN 1 AND 500 AND t.ctid = a.existing AND t.tableoid = a.relation AND (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."secret")::bigint, 0)), "t"."name" COLLATE "C", "t"."boss", "t"."client")::text END) COLLATE "C" = a.before AND "t"."source"::text = 'D' AND "t"."org_id" = ANY ('{"1","2"}');
+WHERE a.action = 'delete' AND a.n BETWEEN 1 AND 500 AND t.ctid = a.existing AND t.tableoid = a.relation AND (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."secret")::bigint, 0)), "t"."name" COLLATE "C", "t"."boss", "t"."client")::text END) COLLATE "C" = a.before AND "t"."source"::text = 'D' AND "t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}');
 
 -- update
 UPDATE "public"."jobs" AS t SET "name" = "s"."name", "boss" = "s"."boss", "client" = "s"."client", "secret" = "s"."secret", "source" = 'D', "updated_at" = now()
 FROM "pg_temp"."powerca_actions" AS a JOIN "pg_temp"."powerca_staging" AS s ON s.ctid = a.staged
-WHERE a.action = 'update' AND a.n BETWEEN 1 AND 500 AND t.ctid = a.existing AND t.tableoid = a.relation AND (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."secret")::bigint, 0)), "t"."name" COLLATE "C", "t"."boss", "t"."client")::text END) COLLATE "C" = a.before AND ("t"."source"::text = 'D' OR "t"."source"::text IS NULL) AND "t"."org_id" = ANY ('{"1","2"}');
+WHERE a.action = 'update' AND a.n BETWEEN 1 AND 500 AND t.ctid = a.existing AND t.tableoid = a.relation AND (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."secret")::bigint, 0)), "t"."name" COLLATE "C", "t"."boss", "t"."client")::text END) COLLATE "C" = a.before AND ("t"."source"::text = 'D' OR "t"."source"::text IS NULL) AND "t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}');
 
 -- update what was ticked meanwhile
 WITH moved AS MATERIALIZED (
@@ -52,7 +52,7 @@ WITH moved AS MATERIALIZED (
 )
 UPDATE "public"."jobs" AS t SET "name" = "s"."name", "boss" = "s"."boss", "client" = "s"."client", "secret" = "s"."secret", "source" = 'D', "updated_at" = now()
 FROM "moved" AS a JOIN "pg_temp"."powerca_staging" AS s ON s.ctid = a.staged
-WHERE t.ctid = a.existing AND t.tableoid = a.relation AND (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."secret")::bigint, 0)), "t"."name" COLLATE "C", "t"."boss", "t"."client")::text END) COLLATE "C" = a.before AND NOT ("t"."source"::text IS NOT DISTINCT FROM 'D' AND (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."secret")::bigint, 0)), "t"."name" COLLATE "C", "t"."boss", "t"."client")::text END) COLLATE "C" = (CASE WHEN (coalesce(octet_length("s"."secret")::bigint, 0)) <= 33554432 THEN ROW("s"."name" COLLATE "C", "s"."boss", "s"."client", "s"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("s"."secret")::bigint, 0)), "s"."name" COLLATE "C", "s"."boss", "s"."client")::text END) COLLATE "C") AND ("t"."source"::text = 'D' OR "t"."source"::text IS NULL) AND "t"."org_id" = ANY ('{"1","2"}');
+WHERE t.ctid = a.existing AND t.tableoid = a.relation AND (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."secret")::bigint, 0)), "t"."name" COLLATE "C", "t"."boss", "t"."client")::text END) COLLATE "C" = a.before AND NOT ("t"."source"::text IS NOT DISTINCT FROM 'D' AND (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."secret")::bigint, 0)), "t"."name" COLLATE "C", "t"."boss", "t"."client")::text END) COLLATE "C" = (CASE WHEN (coalesce(octet_length("s"."secret")::bigint, 0)) <= 33554432 THEN ROW("s"."name" COLLATE "C", "s"."boss", "s"."client", "s"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("s"."secret")::bigint, 0)), "s"."name" COLLATE "C", "s"."boss", "s"."client")::text END) COLLATE "C") AND ("t"."source"::text = 'D' OR "t"."source"::text IS NULL) AND "t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}');
 
 -- insert
 INSERT INTO "public"."jobs" ("org_id", "job_id", "name", "boss", "client", "secret", "source", "created_at", "updated_at", "origin")

@@ -282,7 +282,7 @@ WITH faulty AS MATERIALIZED (
 SELECT s.ctid AS place, 'conflict' AS reason, 'org_id, job_id' AS column_name, concat_ws(', ', "s"."org_id", "s"."job_id") AS value,
     NULL AS parent, NULL AS message
 FROM "pg_temp"."powerca_staging" AS s
-WHERE EXISTS (SELECT FROM "public"."jobs" AS t WHERE "t"."org_id" = "s"."org_id" AND "t"."job_id" = "s"."job_id" AND NOT EXISTS (SELECT FROM "pg_temp"."powerca_entries" AS e WHERE (e.relation, e.place) = ("t".tableoid, "t".ctid)))
+WHERE EXISTS (SELECT FROM "public"."jobs" AS t WHERE "t"."org_id" OPERATOR(pg_catalog.=) "s"."org_id" AND "t"."job_id" OPERATOR(pg_catalog.=) "s"."job_id" AND NOT EXISTS (SELECT FROM "pg_temp"."powerca_entries" AS e WHERE (e.relation, e.place) = ("t".tableoid, "t".ctid)))
 ), gone AS (
     DELETE FROM "pg_temp"."powerca_staging" AS s USING faulty AS f
     WHERE s.ctid = f.place

@@ -49,7 +49,7 @@ WITH missing AS MATERIALIZED (
     FROM (
         SELECT ROW("t"."org_id", "t"."job_id")::text COLLATE "C" AS key, (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."secret")::bigint, 0)), "t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss")::text END) COLLATE "C" AS own
         FROM "public"."jobs" AS t
-        WHERE "t"."source"::text = 'D' AND "t"."org_id" = ANY ('{"1","2"}') AND TRUE
+        WHERE "t"."source"::text = 'D' AND "t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}') AND TRUE
     ) AS t
     WHERE EXISTS (SELECT FROM missing AS m WHERE m.key = t.key)
 ), changed AS (
@@ -77,7 +77,7 @@ WITH staged AS MATERIALIZED (
     SELECT ROW("t"."org_id", "t"."job_id")::text COLLATE "C" AS key, (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."secret")::bigint, 0)), "t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss")::text END) COLLATE "C" AS own, "t"."source"::text = 'M'
             AND NOT EXISTS (SELECT FROM "pg_temp"."powerca_ledger" AS l WHERE l."ledger:mobile_key" = "t"."id"::text) AS unknown
     FROM "public"."jobs" AS t
-    WHERE "t"."org_id" = ANY ('{"1","2"}') AND EXISTS (SELECT FROM staged)
+    WHERE "t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}') AND EXISTS (SELECT FROM staged)
 ), unknown AS MATERIALIZED (
     SELECT t.key, t.own FROM there AS t WHERE t.unknown
 ), candidate AS (
@@ -108,7 +108,7 @@ WITH entry AS MATERIALIZED (
 ), there AS (
     SELECT t.same, count(*) FILTER (WHERE t.owner = 'M') AS phones,
         count(*) FILTER (WHERE t.owner = 'D' OR t.owner IS NULL) AS others
-    FROM (SELECT ROW("t"."org_id", "t"."job_id")::text COLLATE "C" AS same, "t"."source"::text AS owner FROM "public"."jobs" AS t WHERE "t"."org_id" = ANY ('{"1","2"}')) AS t
+    FROM (SELECT ROW("t"."org_id", "t"."job_id")::text COLLATE "C" AS same, "t"."source"::text AS owner FROM "public"."jobs" AS t WHERE "t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}')) AS t
     WHERE EXISTS (SELECT FROM entry AS e WHERE e.same = t.same)
     GROUP BY t.same
 ), counted AS (
@@ -135,10 +135,10 @@ WITH answer AS (
     SELECT "p"."org_id" AS match,
         coalesce(min("p"."client") FILTER (WHERE "p"."source"::text = 'D'), min("p"."client")) AS value, min("p"."client") IS DISTINCT FROM max("p"."client") AS ambiguous
     FROM "public"."orgs" AS p
-    WHERE "p"."org_id" = ANY ('{"1","2"}') AND "p"."client" IS NOT NULL AND "p"."org_id" IS NOT NULL
+    WHERE "p"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}') AND "p"."client" IS NOT NULL AND "p"."org_id" IS NOT NULL
     GROUP BY "p"."org_id"
 ), filled AS (
-    UPDATE "pg_temp"."powerca_staging" AS s SET "client" = a.value FROM answer AS a WHERE "s"."org_id" = "a"."match" RETURNING a.ambiguous
+    UPDATE "pg_temp"."powerca_staging" AS s SET "client" = a.value FROM answer AS a WHERE "s"."org_id" OPERATOR(pg_catalog.=) "a"."match" RETURNING a.ambiguous
 )
 SELECT count(*), count(*) FILTER (WHERE ambiguous) FROM filled;
 
@@ -151,11 +151,11 @@ SELECT judged.place, rule.reason, rule.column_name,
     ) AS value,
     rule.parent, NULL AS message
 FROM (
-    SELECT s.ctid AS place, jsonb_object('{org_id,job_id,name,boss,client,secret}'::text[], ARRAY["s"."org_id"::text, "s"."job_id"::text, "s"."name"::text, "s"."boss"::text, "s"."client"::text, CASE WHEN (coalesce(octet_length("s"."secret")::bigint, 0)) <= 16777216 THEN left("s"."secret"::text, 10000) ELSE (coalesce(octet_length("s"."secret")::bigint, 0)) || ' bytes' END]::text[]) AS image, CASE WHEN "s"."org_id" IS NULL THEN 0 WHEN "s"."job_id" IS NULL THEN 1 WHEN ("s"."name"::text = "s"."raw:2") IS FALSE THEN 2 WHEN "s"."name" IS NULL THEN 3 WHEN (name <> ''::text) IS FALSE THEN 4 WHEN "s"."org_id" IS NOT NULL AND "ref:0"."ref:0:0" IS NULL THEN 5 WHEN "s"."boss" IS NOT NULL AND "ref:1"."ref:1:0" IS NULL THEN 6 WHEN ("s"."org_id" = ANY ('{"1","2"}')) IS NOT TRUE THEN 7 END AS rule
+    SELECT s.ctid AS place, jsonb_object('{org_id,job_id,name,boss,client,secret}'::text[], ARRAY["s"."org_id"::text, "s"."job_id"::text, "s"."name"::text, "s"."boss"::text, "s"."client"::text, CASE WHEN (coalesce(octet_length("s"."secret")::bigint, 0)) <= 16777216 THEN left("s"."secret"::text, 10000) ELSE (coalesce(octet_length("s"."secret")::bigint, 0)) || ' bytes' END]::text[]) AS image, CASE WHEN "s"."org_id" IS NULL THEN 0 WHEN "s"."job_id" IS NULL THEN 1 WHEN ("s"."name"::text = "s"."raw:2") IS FALSE THEN 2 WHEN "s"."name" IS NULL THEN 3 WHEN (name <> ''::text) IS FALSE THEN 4 WHEN "s"."org_id" IS NOT NULL AND "ref:0"."ref:0:0" IS NULL THEN 5 WHEN "s"."boss" IS NOT NULL AND "ref:1"."ref:1:0" IS NULL THEN 6 WHEN ("s"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}')) IS NOT TRUE THEN 7 END AS rule
     FROM "pg_temp"."powerca_staging" AS s
-    LEFT JOIN (SELECT DISTINCT r.value AS "ref:0:0" FROM (SELECT "p"."org_id" AS value FROM "public"."orgs" AS p WHERE "p"."org_id" = ANY ('{"1","2"}')) AS r) AS "ref:0" ON "ref:0"."ref:0:0" = "s"."org_id"
-    LEFT JOIN (SELECT DISTINCT r.value AS "ref:1:0" FROM (SELECT "p"."job_id" AS value FROM "public"."jobs" AS p WHERE "p"."org_id" = ANY ('{"1","2"}') UNION ALL SELECT "p"."job_id" FROM "pg_temp"."powerca_staging" AS p) AS r) AS "ref:1" ON "ref:1"."ref:1:0" = "s"."boss"
-    WHERE ("s"."org_id" IS NULL) OR ("s"."job_id" IS NULL) OR (("s"."name"::text = "s"."raw:2") IS FALSE) OR ("s"."name" IS NULL) OR ((name <> ''::text) IS FALSE) OR ("s"."org_id" IS NOT NULL AND "ref:0"."ref:0:0" IS NULL) OR ("s"."boss" IS NOT NULL AND "ref:1"."ref:1:0" IS NULL) OR (("s"."org_id" = ANY ('{"1","2"}')) IS NOT TRUE)
+    LEFT JOIN (SELECT DISTINCT r.value AS "ref:0:0" FROM (SELECT "p"."org_id" AS value FROM "public"."orgs" AS p WHERE "p"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}')) AS r) AS "ref:0" ON "ref:0"."ref:0:0" OPERATOR(pg_catalog.=) "s"."org_id"
+    LEFT JOIN (SELECT DISTINCT r.value AS "ref:1:0" FROM (SELECT "p"."job_id" AS value FROM "public"."jobs" AS p WHERE "p"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}') UNION ALL SELECT "p"."job_id" FROM "pg_temp"."powerca_staging" AS p) AS r) AS "ref:1" ON "ref:1"."ref:1:0" OPERATOR(pg_catalog.=) "s"."boss"
+    WHERE ("s"."org_id" IS NULL) OR ("s"."job_id" IS NULL) OR (("s"."name"::text = "s"."raw:2") IS FALSE) OR ("s"."name" IS NULL) OR ((name <> ''::text) IS FALSE) OR ("s"."org_id" IS NOT NULL AND "ref:0"."ref:0:0" IS NULL) OR ("s"."boss" IS NOT NULL AND "ref:1"."ref:1:0" IS NULL) OR (("s"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}')) IS NOT TRUE)
 ) AS judged
 JOIN (VALUES (0, 'null_key', 'org_id'::text, NULL::text), (1, 'null_key', 'job_id'::text, NULL::text), (2, 'altered', 'name'::text, NULL::text), (3, 'not_null', 'name'::text, NULL::text), (4, 'check', 'name'::text, 'jobs_name_check'::text), (5, 'reference', 'org_id'::text, 'orgs'::text), (6, 'reference', 'boss'::text, 'jobs'::text), (7, 'office', 'org_id'::text, NULL::text)) AS rule (n, reason, column_name, parent) ON rule.n = judged.rule
 ), gone AS (
@@ -185,7 +185,7 @@ FROM "pg_temp"."powerca_staging" AS s
 JOIN (
     SELECT s.ctid AS place, count(*) OVER (PARTITION BY "s"."org_id", "s"."job_id") AS copies FROM "pg_temp"."powerca_staging" AS s
 ) AS counted ON counted.place = s.ctid
-WHERE (counted.copies > 1 AND ("s"."org_id", "s"."job_id") IS NOT NULL) OR EXISTS (SELECT FROM "pg_temp"."powerca_held" AS h WHERE "h"."org_id" = "s"."org_id" AND "h"."job_id" = "s"."job_id")
+WHERE (counted.copies > 1 AND ("s"."org_id", "s"."job_id") IS NOT NULL) OR EXISTS (SELECT FROM "pg_temp"."powerca_held" AS h WHERE "h"."org_id" OPERATOR(pg_catalog.=) "s"."org_id" AND "h"."job_id" OPERATOR(pg_catalog.=) "s"."job_id")
 ), gone AS (
     DELETE FROM "pg_temp"."powerca_staging" AS s USING faulty AS f
     WHERE s.ctid = f.place

@@ -28,7 +28,7 @@ FROM (
     SELECT k.key, CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN coalesce(E'\x01v' || "t"."org_id"::text, E'\x01n') || coalesce(E'\x01v' || "t"."job_id"::text, E'\x01n') || coalesce(E'\x01v' || replace("t"."name"::text COLLATE "C", E'\x01', E'\x01\x01'), E'\x01n') || coalesce(E'\x01v' || "t"."boss"::text, E'\x01n') || coalesce(E'\x01v' || replace("t"."secret"::text COLLATE "C", E'\x01', E'\x01\x01'), E'\x01n') || '' ELSE coalesce(E'\x01v' || coalesce(E'\x01v' || "t"."org_id"::text, E'\x01n') || coalesce(E'\x01v' || "t"."job_id"::text, E'\x01n') || '', E'\x01n') || coalesce(E'\x01v' || (coalesce(octet_length("t"."secret")::bigint, 0))::text, E'\x01n') || '' END AS content, '' AS owned, CASE WHEN "t"."source"::text IS NULL THEN 1 ELSE CASE "t"."source"::text WHEN 'D' THEN 0 WHEN 'M' THEN 2 ELSE 3 END END AS "note:0", "t"."id"::text AS "note:1", ("t"."created_at" AT TIME ZONE 'UTC')::text AS "note:2"
     FROM "public"."jobs" AS t
     CROSS JOIN LATERAL (SELECT encode(sha256(convert_to(coalesce(E'\x01v' || "t"."org_id"::text, E'\x01n') || coalesce(E'\x01v' || "t"."job_id"::text, E'\x01n') || '', 'UTF8')), 'hex') AS key OFFSET 0) AS k
-    WHERE "t"."org_id" = ANY ('{"1","2"}') AND left(k.key, 3) = ANY ('{0a1}'::text[])
+    WHERE "t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}') AND left(k.key, 3) = ANY ('{0a1}'::text[])
     OFFSET 0
 ) AS x;
 
@@ -53,7 +53,7 @@ FROM (
 ) ELSE (coalesce(octet_length("t"."secret")::bigint, 0))::text || ' bytes' END, 'UTF8') AS "value:3", convert_to(CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN encode(sha256(convert_to(replace("t"."secret"::text COLLATE "C", E'\x01', E'\x01\x01'), 'UTF8')), 'hex') ELSE (coalesce(octet_length("t"."secret")::bigint, 0))::text || ' bytes' END, 'UTF8') AS "value:4"
     FROM "public"."jobs" AS t
     CROSS JOIN LATERAL (SELECT encode(sha256(convert_to(coalesce(E'\x01v' || "t"."org_id"::text, E'\x01n') || coalesce(E'\x01v' || "t"."job_id"::text, E'\x01n') || '', 'UTF8')), 'hex') AS key OFFSET 0) AS k
-    WHERE "t"."org_id" = ANY ('{"1","2"}') AND left(k.key, 3) = ANY ('{0a1}'::text[])
+    WHERE "t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}') AND left(k.key, 3) = ANY ('{0a1}'::text[])
     OFFSET 0
 ) AS x
 WHERE x.content = ANY ('{0a1b2c}'::text[]);
@@ -61,10 +61,10 @@ WHERE x.content = ANY ('{0a1b2c}'::text[]);
 -- what others depend on
 SELECT x.content
 FROM (
-    SELECT left(encode(sha256(convert_to(CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN coalesce(E'\x01v' || "t"."org_id"::text, E'\x01n') || coalesce(E'\x01v' || "t"."job_id"::text, E'\x01n') || coalesce(E'\x01v' || replace("t"."name"::text COLLATE "C", E'\x01', E'\x01\x01'), E'\x01n') || coalesce(E'\x01v' || "t"."boss"::text, E'\x01n') || coalesce(E'\x01v' || replace("t"."secret"::text COLLATE "C", E'\x01', E'\x01\x01'), E'\x01n') || '' ELSE coalesce(E'\x01v' || coalesce(E'\x01v' || "t"."org_id"::text, E'\x01n') || coalesce(E'\x01v' || "t"."job_id"::text, E'\x01n') || '', E'\x01n') || coalesce(E'\x01v' || (coalesce(octet_length("t"."secret")::bigint, 0))::text, E'\x01n') || '' END, 'UTF8')), 'hex'), 32) AS content, EXISTS (SELECT FROM "public"."ticks" AS c WHERE "c"."job" = "t"."id") AS named
+    SELECT left(encode(sha256(convert_to(CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN coalesce(E'\x01v' || "t"."org_id"::text, E'\x01n') || coalesce(E'\x01v' || "t"."job_id"::text, E'\x01n') || coalesce(E'\x01v' || replace("t"."name"::text COLLATE "C", E'\x01', E'\x01\x01'), E'\x01n') || coalesce(E'\x01v' || "t"."boss"::text, E'\x01n') || coalesce(E'\x01v' || replace("t"."secret"::text COLLATE "C", E'\x01', E'\x01\x01'), E'\x01n') || '' ELSE coalesce(E'\x01v' || coalesce(E'\x01v' || "t"."org_id"::text, E'\x01n') || coalesce(E'\x01v' || "t"."job_id"::text, E'\x01n') || '', E'\x01n') || coalesce(E'\x01v' || (coalesce(octet_length("t"."secret")::bigint, 0))::text, E'\x01n') || '' END, 'UTF8')), 'hex'), 32) AS content, EXISTS (SELECT FROM "public"."ticks" AS c WHERE "c"."job" OPERATOR(pg_catalog.=) "t"."id") AS named
     FROM "public"."jobs" AS t
     CROSS JOIN LATERAL (SELECT encode(sha256(convert_to(coalesce(E'\x01v' || "t"."org_id"::text, E'\x01n') || coalesce(E'\x01v' || "t"."job_id"::text, E'\x01n') || '', 'UTF8')), 'hex') AS key OFFSET 0) AS k
-    WHERE "t"."source"::text = 'D' AND "t"."org_id" = ANY ('{"1","2"}') AND left(k.key, 3) = ANY ('{0a1}'::text[])
+    WHERE "t"."source"::text = 'D' AND "t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}') AND left(k.key, 3) = ANY ('{0a1}'::text[])
     OFFSET 0
 ) AS x
 WHERE x.content = ANY ('{0a1b2c}'::text[]) AND x.named;
@@ -74,13 +74,13 @@ WITH answer AS (
     SELECT "p"."org_id" AS match,
         coalesce(min("p"."client") FILTER (WHERE "p"."source"::text = 'D'), min("p"."client")) AS value, min("p"."client") IS DISTINCT FROM max("p"."client") AS ambiguous
     FROM "public"."orgs" AS p
-    WHERE "p"."org_id" = ANY ('{"1","2"}') AND "p"."client" IS NOT NULL AND "p"."org_id" IS NOT NULL
+    WHERE "p"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}') AND "p"."client" IS NOT NULL AND "p"."org_id" IS NOT NULL
     GROUP BY "p"."org_id"
 )
 SELECT count(*) OVER (), convert_to("t"."org_id"::text, 'UTF8'), convert_to("t"."job_id"::text, 'UTF8'), convert_to("t"."client"::text, 'UTF8'), convert_to("a"."value"::text, 'UTF8')
 FROM "public"."jobs" AS t
-LEFT JOIN answer AS a ON "t"."org_id" = "a"."match"
-WHERE "t"."source"::text = 'D' AND "t"."org_id" = ANY ('{"1","2"}') AND "t"."client"::text IS DISTINCT FROM "a"."value"::text
+LEFT JOIN answer AS a ON "t"."org_id" OPERATOR(pg_catalog.=) "a"."match"
+WHERE "t"."source"::text = 'D' AND "t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}') AND "t"."client"::text IS DISTINCT FROM "a"."value"::text
 LIMIT 20;
 
 -- what has not landed
@@ -91,7 +91,7 @@ WITH unlike AS (
     EXCEPT ALL
     SELECT coalesce(E'\x01v' || "t"."org_id"::text, E'\x01n') || coalesce(E'\x01v' || "t"."job_id"::text, E'\x01n') || '', CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN coalesce(E'\x01v' || "t"."org_id"::text, E'\x01n') || coalesce(E'\x01v' || "t"."job_id"::text, E'\x01n') || coalesce(E'\x01v' || replace("t"."name"::text COLLATE "C", E'\x01', E'\x01\x01'), E'\x01n') || coalesce(E'\x01v' || "t"."boss"::text, E'\x01n') || coalesce(E'\x01v' || "t"."client"::text, E'\x01n') || coalesce(E'\x01v' || replace("t"."secret"::text COLLATE "C", E'\x01', E'\x01\x01'), E'\x01n') || '' ELSE coalesce(E'\x01v' || coalesce(E'\x01v' || "t"."org_id"::text, E'\x01n') || coalesce(E'\x01v' || "t"."job_id"::text, E'\x01n') || '', E'\x01n') || coalesce(E'\x01v' || (coalesce(octet_length("t"."secret")::bigint, 0))::text, E'\x01n') || '' END
     FROM "public"."jobs" AS "t"
-    WHERE "t"."org_id" = ANY ('{"1","2"}')
+    WHERE "t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}')
 )
 SELECT (SELECT count(*) FROM unlike), ARRAY(SELECT u.key FROM unlike AS u ORDER BY u.key LIMIT 5);
 
