@@ -21,6 +21,7 @@ from powerca_sync.engine.doctor import (
     locks,
     organisations,
     owners,
+    path,
     references,
     rights,
     route,
@@ -139,7 +140,7 @@ class _Examination:
             )
             if found is not None:
                 self.rights[side.name] = found
-            self._add()
+            self._add(path.examine_creators(side.name, side.look("the search path", path.read_creators) or ()))
         user = {name: found.user for name, found in self.servers.items()}
         if (found := self.rights.get(self.source.name)) is not None:
             name, tables = self.source.name, self.tables[self.source.name]

@@ -1,0 +1,41 @@
+"""Who else may create objects where the database looks for what its triggers and functions name."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+
+from psycopg import sql
+
+from powerca_sync.engine.database import Cursor, ask_as_theirs
+from powerca_sync.engine.doctor.findings import Finding, warning
+from powerca_sync.engine.doctor.side import read_as
+from powerca_sync.engine.sql import load
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Creator:
+    """A role that may create objects in a schema of the search path."""
+
+    schema: str
+    #: Empty for PUBLIC.
+    role: str
+
+
+def read_creators(cursor: Cursor) -> list[Creator]:
+    """Those besides us, superusers and owners, for the search path that a session of ours starts with."""
+    ((schemas,),) = ask_as_theirs(cursor, sql.SQL("SELECT pg_catalog.current_schemas(false)::text[]").format())
+    return read_as(Creator, cursor, load("doctor_path.sql"), {"schemas": schemas})
+
+
+def examine_creators(side: str, creators: Iterable[Creator]) -> Iterator[Finding]:
+    """Each of them, with the statement that takes the right away."""
+    for creator in creators:
+        who = f"The role {creator.role}" if creator.role else "Every role"
+        grantee = sql.Identifier(creator.role) if creator.role else sql.SQL("PUBLIC")
+        yield warning(
+            side,
+            f"{who} may create objects in the schema {creator.schema}, which is in the search path.",
+            why="The sync's own statements use PostgreSQL's functions only. Triggers of the tables, however, run with "
+            "the sync's rights, and may execute what that role creates in place of what they name.",
+            do="Take the right away, as an administrator of that side:",
+            statements=[sql.SQL("REVOKE CREATE ON SCHEMA {} FROM {}").format(sql.Identifier(creator.schema), grantee)],
+        )
