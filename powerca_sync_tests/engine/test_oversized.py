@@ -11,7 +11,7 @@ from powerca_sync.engine.database import Connection, connect
 from powerca_sync.engine.extract import Mode, TableExtract
 from powerca_sync.engine.plan import plan_forward
 from powerca_sync.engine.probe import probe
-from powerca_sync.engine.result import Transfer
+from powerca_sync.engine.result import ForwardResult, Transfer
 from powerca_sync.errors import ConfigurationError
 from powerca_sync.tables import TableSpec, in_order
 from powerca_sync_tests.engine.test_verify import counts, look
@@ -192,6 +192,23 @@ def test_memory_does_not_depend_on_what_is_in_a_row(pair: Pair) -> None:
     assert {name: peak for name, run in runs.items() if (peak := peak_of(run)) > 30} == {}
     assert pair.sync(docs).quarantined == 2
     assert pair.pull(docs).quarantined == 2
+
+
+def test_row_pulled_under_a_higher_limit_stays_known(pair: Pair) -> None:
+    make_docs(pair)
+    pair.source.execute("ALTER TABLE docs ADD source text")
+    pair.target.execute("INSERT INTO docs (id, body, source) VALUES (41, repeat('x', 40000000), 'M')")
+    docs = spec("docs", "id", max_row_bytes=100_000_000)
+    assert pair.pull(docs).pulled == 1
+    assert pair.sync(docs).echo == 1
+    docs = spec("docs", "id")
+    results = list[ForwardResult]()
+    assert peak_of(lambda: results.append(pair.sync(docs))) < 30
+    assert (results[0].quarantined, results[0].written) == (1, 0)
+    pair.source.execute("UPDATE docs SET body = 'short' WHERE id = 41")
+    result = pair.sync(docs)
+    assert (result.conflicting, result.written) == (1, 0)
+    assert pair.one("SELECT length(body) FROM docs WHERE id = 41") == 40_000_000
 
 
 def test_memory_of_rows_within_the_limit_is_bounded(pair: Pair) -> None:

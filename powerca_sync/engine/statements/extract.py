@@ -12,6 +12,7 @@ from powerca_sync.engine.statements.fragments import COMMA, NOT_ENDED, from_imag
 from powerca_sync.tables import STAMPS
 
 #: Staging columns of a ledger image: which phone row it is of, when that was made, and the number of the entry.
+_IMAGE_SIZE = "ledger:bytes"
 MOBILE_KEY, MADE, NUMBER = "ledger:mobile_key", "ledger:born", "ledger:id"
 ENTRY = (
     Aside(name=MOBILE_KEY, type="text", read=sql.Identifier("s", MOBILE_KEY)),
@@ -91,15 +92,34 @@ def of_entries(mapping: TableMapping) -> TableMapping:
 
 
 def copy_out_ledger(mapping: TableMapping, where: sql.Composable) -> sql.Composed:
-    """COPY the images of pulled phone rows for which `where` holds (alias `s`), in the form of the source's own rows.
+    """COPY the images of reverse-synced rows for which `where` holds (alias `s`), in the form of the source's own rows.
 
-    The mapping is `of_entries`.
+    The mapping is `of_entries`. Of images far over the limit, which entries from before the limit may have, wide
+    columns are NULL: the source's own row is quarantined.
     """
-    return _copy_out(mapping, pulled_images(mapping), where)
+    fits = sql.SQL("{} <= {}").format(sql.Identifier("s", _IMAGE_SIZE), sizes.AT_TARGET * mapping.spec.max_row_bytes)
+
+    def bounded(column: SyncedColumn, value: sql.Composable) -> sql.Composable:
+        if column.name in mapping.spec.key or not sizes.is_wide(column.source):
+            return value
+        return sql.SQL("CASE WHEN {} THEN {} END").format(fits, value)
+
+    values = [bounded(column, column.read) for column in mapping.synced]
+    values += [bounded(column, _raw(column)) for column in mapping.synced if column.raw]
+    values += [aside.read for aside in mapping.asides]
+    return sql.SQL("""\
+COPY (
+    SELECT {values}
+    FROM {images} AS s
+    WHERE {where}
+) TO STDOUT""").format(values=COMMA.join(values), images=pulled_images(mapping), where=where)
 
 
 def pulled_images(mapping: TableMapping) -> sql.Composed:
-    """The images of pulled phone rows as a FROM item with the source's columns and `ENTRY`, without an alias."""
+    """The images of pulled phone rows as a FROM item with the source's columns, `ENTRY` and the size of each image.
+
+    It has no alias.
+    """
     columns = [
         sql.SQL("{} AS {}").format(from_image("l", column), sql.Identifier(column.name))
         for column in mapping.source.columns
@@ -108,6 +128,8 @@ def pulled_images(mapping: TableMapping) -> sql.Composed:
         sql.SQL("{} AS {}").format(sql.Identifier("l", aside.name.removeprefix("ledger:")), sql.Identifier(aside.name))
         for aside in ENTRY
     ]
+    size = sizes.stored_size(sql.Identifier("l", "image"), mapping.spec.max_row_bytes)
+    columns.append(sql.SQL("{} AS {}").format(size, sql.Identifier(_IMAGE_SIZE)))
     return sql.SQL(
         "(SELECT {columns} FROM powerca_sync.pulled AS l WHERE l.table_name = {table} AND {not_ended})"
     ).format(columns=sql.SQL(", ").join(columns), table=mapping.spec.desktop, not_ended=NOT_ENDED)

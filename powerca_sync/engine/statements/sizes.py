@@ -95,6 +95,11 @@ def shown(alias: str, column: Column) -> sql.Composable:
 def _size(value: sql.Composable, column: Column, limit: int) -> sql.Composable:
     if column.base in _WITH_LENGTH:
         return sql.SQL("coalesce(octet_length({})::bigint, 0)").format(value)
+    return stored_size(value, limit)
+
+
+def stored_size(value: sql.Composable, limit: int) -> sql.Composable:
+    """Returns an expression for the bytes of a value once it is decompressed; 0 if it is small for certain."""
     return sql.SQL(
         "CASE WHEN pg_column_size({value}) > {least} THEN pg_column_size(ROW({value}))::bigint ELSE 0 END"
     ).format(value=value, least=limit // _MOST_COMPRESSED)

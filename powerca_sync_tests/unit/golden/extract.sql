@@ -8,8 +8,8 @@ COPY (
 
 -- the ledger
 COPY (
-    SELECT "s"."org_id", trim_scale("s"."job_id"), "s"."name", "s"."boss", "s"."secret", "s"."job_id"::text, "s"."name"::text, coalesce("s"."source"::text = 'M', false)
-    FROM (SELECT ("l".image ->> 'org_id')::int4 AS "org_id", ("l".image ->> 'job_id')::numeric AS "job_id", ("l".image ->> 'name')::text AS "name", ("l".image ->> 'boss')::int4 AS "boss", ("l".image ->> 'secret')::text AS "secret", ("l".image ->> 'source')::bpchar AS "source", "l"."mobile_key" AS "ledger:mobile_key", "l"."born" AS "ledger:born", "l"."id" AS "ledger:id" FROM powerca_sync.pulled AS l WHERE l.table_name = 'jobs' AND l.gone_at IS DISTINCT FROM '-infinity') AS s
+    SELECT "s"."org_id", trim_scale("s"."job_id"), CASE WHEN "s"."ledger:bytes" <= 33554432 THEN "s"."name" END, "s"."boss", CASE WHEN "s"."ledger:bytes" <= 33554432 THEN "s"."secret" END, "s"."job_id"::text, CASE WHEN "s"."ledger:bytes" <= 33554432 THEN "s"."name"::text END, coalesce("s"."source"::text = 'M', false)
+    FROM (SELECT ("l".image ->> 'org_id')::int4 AS "org_id", ("l".image ->> 'job_id')::numeric AS "job_id", ("l".image ->> 'name')::text AS "name", ("l".image ->> 'boss')::int4 AS "boss", ("l".image ->> 'secret')::text AS "secret", ("l".image ->> 'source')::bpchar AS "source", "l"."mobile_key" AS "ledger:mobile_key", "l"."born" AS "ledger:born", "l"."id" AS "ledger:id", CASE WHEN pg_column_size("l"."image") > 32768 THEN pg_column_size(ROW("l"."image"))::bigint ELSE 0 END AS "ledger:bytes" FROM powerca_sync.pulled AS l WHERE l.table_name = 'jobs' AND l.gone_at IS DISTINCT FROM '-infinity') AS s
     WHERE TRUE
 ) TO STDOUT;
 
