@@ -14,10 +14,12 @@ import rich.console
 import rich.markup
 import rich.status
 
+from powerca_sync.plain_text import in_lines, in_one_line
+
 
 def ascii_only(text: str) -> str:
-    """The text with escapes for what is not ASCII."""
-    return text.encode("ascii", "backslashreplace").decode("ascii")
+    """The text with escapes for what is not ASCII or does not print; only line feeds of several lines stay."""
+    return in_lines(text).encode("ascii", "backslashreplace").decode("ascii")
 
 
 class Console:
@@ -78,7 +80,7 @@ def text_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def _cell(value: Any) -> str:
-    return ascii_only(f"{value:.2f}" if isinstance(value, float) else str(value))
+    return ascii_only(in_one_line(f"{value:.2f}" if isinstance(value, float) else str(value)))
 
 
 def _kept_stderr() -> TextIO:

@@ -3,12 +3,21 @@
 Every message says three things: what failed, the database's own words where there are any, and what to do next.
 """
 
+from typing_extensions import override
+
+from powerca_sync.plain_text import in_lines
+
 
 class SyncError(Exception):
     """Something failed; nothing was written."""
 
     #: Whether the same call may succeed a little later without anybody changing anything.
     retryable = False
+
+    @override
+    def __str__(self) -> str:
+        """The message, safe for a terminal."""
+        return in_lines(super().__str__())
 
 
 class ConfigurationError(SyncError):

@@ -12,6 +12,7 @@ from powerca_sync.engine.plan_reverse import PullPlan
 from powerca_sync.engine.result import ForwardResult
 from powerca_sync.environment import is_demo
 from powerca_sync.errors import ConfigurationError
+from powerca_sync.plain_text import in_one_line
 from powerca_sync.tables import STAMPS
 
 #: Heading of a column in the table of a plan, and the figure in it, by the name that a run gives it.
@@ -117,7 +118,7 @@ def report_pull_plan(console: Console, plans: Sequence[PullPlan], *, seconds: fl
 def _pull_details(plan: PullPlan) -> Iterator[str]:
     if foreseen := plan.foreseen:
         if foreseen.notes:
-            yield f"{plan.table}: resolved: {'; '.join(foreseen.notes)}."
+            yield in_one_line(f"{plan.table}: resolved: {'; '.join(foreseen.notes)}.")
         if foreseen.pulled:
             yield f"{plan.table}: {foreseen.pulled} rows to bring back."
         for change in plan.inserts[:SHOWN]:
@@ -130,9 +131,9 @@ def _pull_details(plan: PullPlan) -> Iterator[str]:
             yield _cut(f"       {_pairs(conflict.key)}: phone: {_pairs(conflict.phone)}")
             yield _cut(f"       {_pairs(conflict.key)}: desktop: {_pairs(conflict.desktop)}")
         for warning in foreseen.warnings:
-            yield f"[WARN] {plan.table}: {warning}."
+            yield in_one_line(f"[WARN] {plan.table}: {warning}.")
         for remark in foreseen.remarks:
-            yield f"       {plan.table}: {remark}."
+            yield in_one_line(f"       {plan.table}: {remark}.")
     yield from _troubles(plan)
 
 
@@ -174,7 +175,7 @@ def _last_line(plans: Sequence[TablePlan | PullPlan], seconds: float) -> str:
 def _details(plan: TablePlan) -> Iterator[str]:
     if foreseen := plan.foreseen:
         if foreseen.notes:
-            yield f"{plan.table}: resolved: {'; '.join(foreseen.notes)}."
+            yield in_one_line(f"{plan.table}: resolved: {'; '.join(foreseen.notes)}.")
         if foreseen.written:
             yield f"{plan.table}: {_summary(plan, foreseen)}."
         for mark, count, changes in (
@@ -191,9 +192,9 @@ def _details(plan: TablePlan) -> Iterator[str]:
         for sample in foreseen.samples[:SHOWN]:
             yield _cut(f"       {_pairs(sample.key)}: {sample}")
         for warning in foreseen.warnings:
-            yield f"[WARN] {plan.table}: {warning}."
+            yield in_one_line(f"[WARN] {plan.table}: {warning}.")
         for remark in foreseen.remarks:
-            yield f"       {plan.table}: {remark}."
+            yield in_one_line(f"       {plan.table}: {remark}.")
     yield from _troubles(plan)
 
 
@@ -224,15 +225,11 @@ def _change(change: Change) -> str:
 
 def _pairs(values: Mapping[str, str | None]) -> str:
     shown = {name: value for name, value in values.items() if value is not None and name not in STAMPS}
-    return ", ".join(f"{name}={_in_one_line(value)}" for name, value in shown.items())
+    return ", ".join(f"{name}={in_one_line(value)}" for name, value in shown.items())
 
 
 def _value(value: str | None) -> str:
-    return "(empty)" if value is None else f"`{_in_one_line(value)}`"
-
-
-def _in_one_line(value: str) -> str:
-    return value.replace("\n", r"\n").replace("\r", r"\r").replace("\t", r"\t")
+    return "(empty)" if value is None else f"`{in_one_line(value)}`"
 
 
 def _cut(line: str) -> str:

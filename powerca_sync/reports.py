@@ -13,6 +13,7 @@ from powerca_sync.engine.reverse_status import ReverseStatus
 from powerca_sync.engine.setup import Introduction
 from powerca_sync.engine.status import TableStatus
 from powerca_sync.environment import is_demo
+from powerca_sync.plain_text import in_one_line
 from powerca_sync.settings import Settings
 
 if TYPE_CHECKING:
@@ -51,11 +52,9 @@ def report_introduction(console: Console, settings: Settings, done: Introduction
     organisations = ", ".join(done.office.orgs or ()) or "(not split by organisation)"
     own_tables = _made(done.created, "the sync's own tables")
     ledger = _made(done.ledger_created, "the ledger of reverse-synced rows")
-    console.show(
-        f"[OK] {own_tables} on {settings.mobile}.\n"
-        f"[OK] {ledger} on {settings.desktop}.\n"
-        f"[OK] Registered the desktop {settings.desktop} for organisations {organisations}."
-    )
+    console.show(f"[OK] {own_tables} on {settings.mobile}.")
+    console.show(f"[OK] {ledger} on {settings.desktop}.")
+    console.show(f"[OK] Registered the desktop {settings.desktop} for organisations {organisations}.")
     if done.refusal:
         console.show(
             f"[WARN] The guide's table `_sync_metadata` could not be completed ({done.refusal}). The sync does not "
@@ -135,7 +134,7 @@ def _report_attention(console: Console, table: "TableOutcome") -> None:
     for remark in table.remarks:
         console.show(f"       {table.table}: {remark}.")
     for conflict in table.conflicts:
-        key = ", ".join(f"{name}={value}" for name, value in conflict.key.items())
+        key = ", ".join(f"{name}={in_one_line(str(value))}" for name, value in conflict.key.items())
         console.show(f"[WARN] {table.table}: {key} is one row on the phone and another on the desktop:")
         console.show(indent(text_table(("column", "phone", "desktop", ""), _both(conflict)), " " * 7))
     if table.error:

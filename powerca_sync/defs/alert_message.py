@@ -12,6 +12,7 @@ from powerca_sync.defs.notifier import Message
 from powerca_sync.defs.past_runs import BY_HAND
 from powerca_sync.defs.problems import Findings, Problem
 from powerca_sync.operations import Alerting
+from powerca_sync.plain_text import in_lines
 
 #: Characters of one reason, which may be a whole script; the UI has all of them.
 LONGEST: Final = 600
@@ -69,7 +70,7 @@ def _lines(group: Sequence[Problem]) -> list[str]:
     mark = "[WARN]" if first.is_warning else "[X]"
     what = f", check {first.check}" if first.check else (" failed" if first.is_of_a_table else "")
     reason = first.reason if len(first.reason) <= LONGEST else f"{first.reason[:LONGEST]} ..."
-    lines = [f"{mark} {_names([problem.subject for problem in group])}{what}: {reason}"]
+    lines = [in_lines(f"{mark} {_names([problem.subject for problem in group])}{what}: {reason}")]
     if len(group) == 1 and first.numbers:
         lines.append("    " + ", ".join(f"{name}: {count}" for name, count in first.numbers.items()))
     return lines

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from powerca_sync.engine.failures import plain_words_only
+from powerca_sync.plain_text import in_lines
+
 #: Metadata of a failure: the name of the error's class.
 ERROR = "error"
 
@@ -30,8 +33,9 @@ def retried_if_worthwhile(retries: Retries) -> Iterator[None]:
     try:
         yield
     except Exception as exc:
+        plain_words_only(exc)
         failure = dg.Failure(
-            description=str(exc) or repr(exc), metadata={ERROR: type(exc).__name__}, allow_retries=False
+            description=in_lines(str(exc) or repr(exc)), metadata={ERROR: type(exc).__name__}, allow_retries=False
         )
         failure.__cause__ = exc
         if getattr(exc, "retryable", False):

@@ -9,6 +9,7 @@ from powerca_sync.defs.keys import desktop_key, mobile_key
 from powerca_sync.engine.catalog import Column
 from powerca_sync.engine.result import Conflict, ForwardResult, ReverseResult
 from powerca_sync.engine.validation import Quarantined, Rejections
+from powerca_sync.plain_text import in_one_line
 from powerca_sync.tables import TableSpec
 
 #: Metadata: the rows in quarantine by reason.
@@ -198,19 +199,20 @@ def rejections_of(metadata: Mapping[str, dg.MetadataValue[Any]]) -> tuple[Reject
     )
 
 
-def markdown_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> dg.MarkdownMetadataValue:
-    """A table that Dagster renders; what is missing is shown as such."""
-    lines = [header, ["---"] * len(header), *rows]
-    return dg.MetadataValue.md("\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines))
+def text_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> dg.TableMetadataValue:
+    """A table that Dagster shows as text: unlike in Markdown, a value can bring no image and no link."""
+    return dg.MetadataValue.table(
+        records=[dg.TableRecord(dict(zip(header, map(_cell, line), strict=True))) for line in rows],
+        schema=dg.TableSchema(columns=[dg.TableColumn(name=name) for name in header]),
+    )
 
 
 def _cell(value: Any) -> str:
-    text = "(empty)" if value is None else str(value)
-    return text.replace("\\", "\\\\").replace("|", r"\|").replace("\r", " ").replace("\n", " ")
+    return "(empty)" if value is None else in_one_line(str(value))
 
 
-def _keys_table(keys: Iterable[str]) -> dg.MarkdownMetadataValue:
-    return markdown_table(("key",), ((key,) for key in keys))
+def _keys_table(keys: Iterable[str]) -> dg.TableMetadataValue:
+    return text_table(("key",), ((key,) for key in keys))
 
 
 def _seconds(phases: Mapping[str, float]) -> dict[str, float]:
@@ -218,15 +220,15 @@ def _seconds(phases: Mapping[str, float]) -> dict[str, float]:
 
 
 def _resolved(notes: Sequence[str]) -> dict[str, str]:
-    return {"resolved": "; ".join(notes)} if notes else {}
+    return {"resolved": in_one_line("; ".join(notes))} if notes else {}
 
 
 def _warnings(sentences: Sequence[str]) -> dict[str, str]:
-    return {"warnings": "\n".join(sentences)} if sentences else {}
+    return {"warnings": "\n".join(map(in_one_line, sentences))} if sentences else {}
 
 
 def _remarks(sentences: Sequence[str]) -> dict[str, str]:
-    return {"remarks": "\n".join(sentences)} if sentences else {}
+    return {"remarks": "\n".join(map(in_one_line, sentences))} if sentences else {}
 
 
 def _column_schema(columns: Iterable[Column]) -> dg.TableSchema:

@@ -12,8 +12,10 @@ from powerca_sync.defs.jobs import REVERSE_JOB, REVERSE_MAX_RUNTIME
 from powerca_sync.defs.keys import reverse_key
 from powerca_sync.defs.reverse import pulled_tables
 from powerca_sync.engine.database import connect
+from powerca_sync.engine.failures import plain_words_only
 from powerca_sync.engine.probe import Probe, probe
 from powerca_sync.environment import current_settings
+from powerca_sync.errors import SyncError
 from powerca_sync.tables import TableSpec
 
 #: Seconds between two looks, and for each step of one: to connect, and to ask.
@@ -83,5 +85,10 @@ def look(specs: Sequence[TableSpec]) -> Probe:
     desktop, mobile = (
         dataclasses.replace(endpoint, connect_timeout=PATIENCE) for endpoint in (settings.desktop, settings.mobile)
     )
-    with contextlib.closing(connect(mobile)) as source, contextlib.closing(connect(desktop)) as target:
-        return probe(source=source, target=target, specs=specs, seconds=PATIENCE)
+    try:
+        with contextlib.closing(connect(mobile)) as source, contextlib.closing(connect(desktop)) as target:
+            return probe(source=source, target=target, specs=specs, seconds=PATIENCE)
+    except SyncError as exc:
+        # Dagster prints an error of a tick with its causes.
+        plain_words_only(exc)
+        raise

@@ -8,7 +8,7 @@ import dagster as dg
 import pandas as pd
 
 from powerca_sync.defs.keys import OWNERS
-from powerca_sync.defs.metadata import markdown_table
+from powerca_sync.defs.metadata import text_table
 from powerca_sync.defs.past_runs import REPORT, REPORT_JOB, PastRun, read_past_runs
 from powerca_sync.defs.resources import SyncDatabases
 from powerca_sync.defs.schedules import build_schedule
@@ -85,7 +85,7 @@ def describe_status(overview: Overview, runs: Sequence[PastRun], *, now: datetim
     if overview.problem:
         described["problem"] = overview.problem
     frames = {"by_table": tables, "phone_rows_by_table": phones, "quarantine_by_reason": quarantine, "last_runs": past}
-    described |= {name: _markdown(frame) for name, frame in frames.items() if len(frame)}
+    described |= {name: _shown(frame) for name, frame in frames.items() if len(frame)}
     return described
 
 
@@ -160,10 +160,8 @@ def runs_frame(runs: Sequence[PastRun]) -> pd.DataFrame:
     return frame.astype({"seconds": "float64"})
 
 
-def _markdown(frame: pd.DataFrame) -> dg.MarkdownMetadataValue:
-    return markdown_table(
-        list(frame.columns), [[_text(value) for value in row] for row in frame.itertuples(index=False)]
-    )
+def _shown(frame: pd.DataFrame) -> dg.TableMetadataValue:
+    return text_table(list(frame.columns), [[_text(value) for value in row] for row in frame.itertuples(index=False)])
 
 
 def _text(value: Any) -> Any:

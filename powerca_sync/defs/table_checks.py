@@ -7,12 +7,13 @@ import dagster as dg
 
 from powerca_sync.defs.failures import Retries, retried_if_worthwhile
 from powerca_sync.defs.keys import mobile_key
-from powerca_sync.defs.metadata import markdown_table
+from powerca_sync.defs.metadata import text_table
 from powerca_sync.engine.context import open_context
 from powerca_sync.engine.database import Connection, Timeouts, connect
 from powerca_sync.engine.doctor.findings import Finding, Severity
 from powerca_sync.engine.drift import find_drift
 from powerca_sync.engine.status import TableStatus, read_status
+from powerca_sync.plain_text import in_one_line
 from powerca_sync.settings import Settings
 from powerca_sync.tables import TableSpec
 
@@ -54,11 +55,11 @@ def describe_drift(found: Sequence[Finding]) -> dg.AssetCheckResult:
         check_name=SCHEMA_DRIFT,
         passed=not found,
         severity=dg.AssetCheckSeverity.ERROR if blocks else dg.AssetCheckSeverity.WARN,
-        description=" ".join(finding.what for finding in found) or "All columns travel.",
+        description=in_one_line(" ".join(finding.what for finding in found)) or "All columns travel.",
         metadata={
             "findings": len(found),
             **(
-                {"to_do": markdown_table(("what", "why", "do"), ((one.what, one.why, one.do) for one in found))}
+                {"to_do": text_table(("what", "why", "do"), ((one.what, one.why, one.do) for one in found))}
                 if found
                 else {}
             ),

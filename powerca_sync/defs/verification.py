@@ -8,11 +8,12 @@ import dagster as dg
 
 from powerca_sync.defs.failures import Retries, retried_if_worthwhile
 from powerca_sync.defs.keys import mobile_key
-from powerca_sync.defs.metadata import markdown_table
+from powerca_sync.defs.metadata import text_table
 from powerca_sync.engine.database import Timeouts, connect
 from powerca_sync.engine.result import Options
 from powerca_sync.engine.verification import Verification
 from powerca_sync.engine.verify import verify
+from powerca_sync.plain_text import in_one_line
 from powerca_sync.settings import Settings
 from powerca_sync.tables import TableSpec
 
@@ -67,16 +68,16 @@ def describe_verification(spec: TableSpec, found: Verification) -> dg.AssetCheck
         description = "Both sides agree." if found.agrees else "The two sides differ; a full run mends what it can."
         if outcome.samples:
             header = (*spec.key, "difference", "column", "desktop", "mobile")
-            metadata["samples"] = markdown_table(header, _sample_rows(spec, found))
+            metadata["samples"] = text_table(header, _sample_rows(spec, found))
     if found.moved:
         metadata["moved"] = found.moved
     if found.notes:
-        metadata["notes"] = "\n".join(found.notes)
+        metadata["notes"] = "\n".join(map(in_one_line, found.notes))
     return dg.AssetCheckResult(
         check_name=PARITY,
         passed=found.agrees,
         severity=dg.AssetCheckSeverity.ERROR,
-        description=description,
+        description=in_one_line(description),
         metadata=metadata,
     )
 

@@ -21,7 +21,7 @@ from powerca_sync.engine.agreement import (
     compare,
 )
 from powerca_sync.engine.database import Cursor, configure
-from powerca_sync.engine.failures import explained, is_refusal
+from powerca_sync.engine.failures import explained, is_refusal, words_of
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.statements import verify as statements
 from powerca_sync.engine.statements.verify import BUCKET_DIGITS, Side, Wanted
@@ -292,7 +292,7 @@ class Comparison:
                 return end.cursor.execute(statement).fetchall()
             except psycopg.Error as exc:
                 if end.may_fail and (is_refusal(exc) or exc.sqlstate in _UNKNOWN):
-                    raise NotHashedError(exc.diag.message_primary or str(exc)) from exc
+                    raise NotHashedError(words_of(exc)) from exc
                 raise
 
 

@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 from powerca_sync.engine.connecting import LineConnection, SilentError, TlsError
-from powerca_sync.engine.failures import explained
+from powerca_sync.engine.failures import explained, words_of
 from powerca_sync.engine.tls import find_tls_fault
 from powerca_sync.settings import PATIENCE, Endpoint
 
@@ -234,7 +234,7 @@ def ask_in_savepoint(cursor: Cursor, *needed: Question, optional: Question | Non
         except psycopg.Error:
             # The savepoint was not reached: a needed statement failed.
             raise exc from None
-        return exc.diag.message_primary or str(exc)
+        return words_of(exc)
     return ""
 
 

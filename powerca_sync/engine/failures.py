@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import psycopg
 
 from powerca_sync.errors import ConfigurationError, ContentionError, DatabaseUnavailableError, SyncError
+from powerca_sync.plain_text import in_lines, in_one_line
 
 #: The cause and the cure by SQLSTATE, or by a state of our own (`powerca:...`); the longest prefix wins. Whatever is
 #: not here is passed on in the database's own words alone.
@@ -123,19 +124,38 @@ def explained(doing: str) -> Iterator[None]:
 
 def explain(exc: psycopg.Error, doing: str) -> SyncError:
     """The `SyncError` for a driver error; its message keeps the database's own words."""
-    words = exc.diag.message_primary or str(exc).strip().partition("\n")[0] or type(exc).__name__
-    words = " ".join(words.split()).rstrip(".")
+    words = " ".join(words_of(exc).split()).rstrip(".")
     state = _state(exc, words)
     if state == "42501" and "row-level security" in words:
         state = "powerca:rows"
     # The detail of a row that violates NOT NULL or CHECK is the whole row, passwords and all.
     if exc.diag.message_detail and state not in ("23502", "23514"):
-        words += f" ({' '.join(exc.diag.message_detail.split())})"
+        words += f" ({in_one_line(' '.join(exc.diag.message_detail.split()))})"
     for prefix in sorted(_EXPLANATIONS, key=len, reverse=True):
         if state.startswith(prefix):
             kind, advice = _EXPLANATIONS[prefix]
             return kind(f"{doing} failed: {words}. {advice}")
     return SyncError(f"{doing} failed: {words}. Nothing was written.")
+
+
+def words_of(exc: psycopg.Error) -> str:
+    """The database's own words, in one line."""
+    return in_one_line(exc.diag.message_primary or str(exc).strip().partition("\n")[0] or type(exc).__name__)
+
+
+def plain_words_only(exc: BaseException | None) -> None:
+    """Reduce an error and its causes to plain words, for whoever prints them with their causes, as Dagster does.
+
+    The driver's full text has the row's content, as it is.
+    """
+    seen: list[BaseException] = []
+    while exc is not None and exc not in seen:
+        seen.append(exc)
+        if isinstance(exc, psycopg.Error):
+            exc.args = (words_of(exc),)
+        else:
+            exc.args = tuple(in_lines(arg) if isinstance(arg, str) else arg for arg in exc.args)
+        exc = exc.__cause__ or exc.__context__
 
 
 def _state(exc: psycopg.Error, words: str) -> str:

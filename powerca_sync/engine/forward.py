@@ -9,7 +9,6 @@
 
 import contextlib
 import dataclasses
-import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -43,9 +42,10 @@ from powerca_sync.engine.statements import plan as plan_statements
 from powerca_sync.engine.steps import OWNED_DIGEST, TableRun
 from powerca_sync.engine.validation import NONE_REJECTED, Rejected, answered_rejected, asked_rejected
 from powerca_sync.errors import ContentionError, DatabaseUnavailableError, SchemaMismatchError, SyncError
+from powerca_sync.plain_text import one_line_logger
 from powerca_sync.tables import TableSpec
 
-logger = logging.getLogger(__name__)
+logger = one_line_logger(__name__)
 
 #: How often a merge is planned anew because the app wrote in between.
 ATTEMPTS = 5

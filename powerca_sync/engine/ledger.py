@@ -1,18 +1,18 @@
 """What the engine keeps at the desktop: the ledger of pulled phone rows, their quarantine, and the guide's log."""
 
 import dataclasses
-import logging
 from collections.abc import Sequence
 
 import psycopg
 from psycopg import sql
 
 from powerca_sync.engine.database import Connection, Cursor, Timeouts, ask_alone, ask_in_savepoint, one_row, transaction
-from powerca_sync.engine.failures import explained
+from powerca_sync.engine.failures import explained, words_of
 from powerca_sync.engine.sql import load
 from powerca_sync.errors import ConfigurationError
+from powerca_sync.plain_text import one_line_logger
 
-logger = logging.getLogger(__name__)
+logger = one_line_logger(__name__)
 
 #: What the guide's log calls the two ways.
 REVERSE = "reverse"
@@ -59,7 +59,7 @@ def prepare_ledger(connection: Connection) -> bool:
         role = sql.Identifier(connection.info.user).as_string(connection)
         raise ConfigurationError(
             "The ledger of pulled phone rows is missing at the desktop and its user may not create it "
-            f"({exc.__cause__.diag.message_primary}). Ask an administrator of the desktop's database to run:\n\n"
+            f"({words_of(exc.__cause__)}). Ask an administrator of the desktop's database to run:\n\n"
             f"CREATE SCHEMA IF NOT EXISTS powerca_sync;\nALTER SCHEMA powerca_sync OWNER TO {role};\n"
         ) from exc.__cause__
     return True

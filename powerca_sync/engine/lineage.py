@@ -9,7 +9,6 @@ Where the desktop's user may not write there, the position in the write-ahead lo
 """
 
 import dataclasses
-import logging
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
@@ -17,11 +16,12 @@ import psycopg
 
 from powerca_sync.engine.database import Connection, Cursor, Question, Timeouts, ask, configure, one_row, transaction
 from powerca_sync.engine.extract import Snapshot, read_identity, read_snapshot
-from powerca_sync.engine.failures import explained
+from powerca_sync.engine.failures import explained, words_of
 from powerca_sync.engine.sql import load
 from powerca_sync.errors import UnsafeTargetError
+from powerca_sync.plain_text import one_line_logger
 
-logger = logging.getLogger(__name__)
+logger = one_line_logger(__name__)
 
 #: Tokens are kept at least as long, so that mobile may be restored from a backup of this age.
 KEPT = "30 days"
@@ -150,7 +150,7 @@ def issue_token(connection: Connection, runs: Sequence[RecordedRun]) -> str | No
                 [KEPT, _tokens(runs)],
             )
     except psycopg.Error as exc:
-        logger.info("No run token was issued on the desktop: %s.", exc.diag.message_primary or exc)
+        logger.info("No run token was issued on the desktop: %s.", words_of(exc))
         return None
     return str(token)
 

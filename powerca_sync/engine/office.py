@@ -10,6 +10,7 @@ from psycopg import sql
 from powerca_sync.engine.catalog import Table, read_tables, schema_and_name
 from powerca_sync.engine.conversion import equal, equality
 from powerca_sync.engine.database import Cursor
+from powerca_sync.engine.failures import words_of
 from powerca_sync.errors import ConfigurationError, SchemaMismatchError
 from powerca_sync.tables import Reference, TableSpec, spec_named
 
@@ -154,7 +155,7 @@ def fitting_there(specs: Sequence[TableSpec]) -> Iterator[None]:
         where = spec and f"{spec.mobile}.{spec.key[0]}"
         raise SchemaMismatchError(
             f"An organisation of the source does not fit `{where}` at the target: "
-            f"{exc.diag.message_primary}. Nothing was read. Correct it at the source, or the column's type."
+            f"{words_of(exc)}. Nothing was read. Correct it at the source, or the column's type."
         ) from exc
 
 

@@ -1,7 +1,6 @@
 """Which tables have phone rows that no reverse run has seen: one statement on mobile for all tables, if none fails."""
 
 import dataclasses
-import logging
 from collections.abc import Sequence
 from functools import partial
 
@@ -11,14 +10,15 @@ from psycopg import sql
 from powerca_sync.engine import ledger
 from powerca_sync.engine.context import Context, read_context
 from powerca_sync.engine.database import Connection, Cursor, Timeouts, attempt, transaction
-from powerca_sync.engine.failures import explained
+from powerca_sync.engine.failures import explained, words_of
 from powerca_sync.engine.office import belongs
 from powerca_sync.engine.sql import load
 from powerca_sync.engine.statements import phones as phone_statements
 from powerca_sync.errors import SyncError
+from powerca_sync.plain_text import one_line_logger
 from powerca_sync.tables import BY_HAND, OWNER, TableSpec
 
-logger = logging.getLogger(__name__)
+logger = one_line_logger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,7 +85,7 @@ def _digests(cursor: Cursor, statements: Sequence[tuple[str, sql.Composed]]) -> 
     except psycopg.Error as exc:
         if cursor.connection.closed:
             raise
-        logger.info("One of the tables cannot be looked at (%s); looking at each by itself.", exc.diag.message_primary)
+        logger.info("One of the tables cannot be looked at (%s); looking at each by itself.", words_of(exc))
     found: dict[str, tuple[int, str]] = {}
     for table, statement in statements:
         try:
@@ -93,7 +93,7 @@ def _digests(cursor: Cursor, statements: Sequence[tuple[str, sql.Composed]]) -> 
         except psycopg.Error as exc:
             if cursor.connection.closed:
                 raise
-            logger.warning("[WARN] %s: cannot look for new phone rows: %s.", table, exc.diag.message_primary or exc)
+            logger.warning("[WARN] %s: cannot look for new phone rows: %s.", table, words_of(exc))
         else:
             ((name, rows, _, digest),) = cursor.fetchall()
             found[name] = (rows, digest)

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import logging
 from collections.abc import Generator, Sequence
 
 from psycopg import sql
@@ -21,9 +20,10 @@ from powerca_sync.engine.readable import pairing_by_rest, readable, renew
 from powerca_sync.engine.staging import read_rows
 from powerca_sync.engine.statements import ledger as ledger_statements
 from powerca_sync.engine.statements import phones as phone_statements
+from powerca_sync.plain_text import one_line_logger
 from powerca_sync.tables import OWNER, STAMPS, TableSpec
 
-logger = logging.getLogger(__name__)
+logger = one_line_logger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,7 +13,6 @@ The target's rows are never updated or deleted.
 import contextlib
 import dataclasses
 import hashlib
-import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -48,9 +47,10 @@ from powerca_sync.engine.statements import staging as staging_statements
 from powerca_sync.engine.statements.fragments import STAGING
 from powerca_sync.engine.unreadable import copy_out_unreadable, find_unreadable, refuse_unreadable, without_unreadable
 from powerca_sync.errors import DatabaseUnavailableError
+from powerca_sync.plain_text import one_line_logger
 from powerca_sync.tables import Strategy, TableSpec
 
-logger = logging.getLogger(__name__)
+logger = one_line_logger(__name__)
 
 
 def sync_reverse(

@@ -6,7 +6,6 @@ sent again in halves, down to the rows at fault.
 
 import dataclasses
 import itertools
-import logging
 import re
 from collections.abc import Generator, Iterable, Iterator, Sequence
 
@@ -23,8 +22,9 @@ from powerca_sync.engine.statements.extract import staged_names
 from powerca_sync.engine.statements.fragments import STAGING
 from powerca_sync.engine.statements.sizes import SHOWN
 from powerca_sync.errors import ConfigurationError, StagingError
+from powerca_sync.plain_text import one_line_logger
 
-logger = logging.getLogger(__name__)
+logger = one_line_logger(__name__)
 
 #: Bytes in memory before the target has to say whether it accepts them.
 CHUNK = 8 * 1024 * 1024

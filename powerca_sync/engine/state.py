@@ -11,7 +11,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from powerca_sync.engine.database import Connection, Cursor, Question, Timeouts, ask, ask_alone, one_row, transaction
-from powerca_sync.engine.failures import explained
+from powerca_sync.engine.failures import explained, words_of
 from powerca_sync.engine.office import WITHOUT_ORGANISATIONS, Office
 from powerca_sync.engine.sql import load
 from powerca_sync.errors import ConfigurationError, ContentionError, UnsafeTargetError
@@ -66,11 +66,11 @@ def prepare_target(connection: Connection) -> Preparation:
                 with connection.transaction():
                     cursor.execute(guides)
             except psycopg.Error as exc:
-                refusal = exc.diag.message_primary or str(exc)
+                refusal = words_of(exc)
     except psycopg.errors.InsufficientPrivilege as exc:
         raise ConfigurationError(
             f"The sync's own tables are missing at the target and its user may not create them "
-            f"({exc.diag.message_primary}). Ask an administrator to run:\n\n{script.decode()}"
+            f"({words_of(exc)}). Ask an administrator to run:\n\n{script.decode()}"
         ) from exc
     return Preparation(created=True, refusal=refusal, statements=guides.decode() if refusal else "")
 

@@ -7,7 +7,6 @@ written at the target, remembered and committed is theirs; what became of each r
 import contextlib
 import dataclasses
 import itertools
-import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -56,9 +55,10 @@ from powerca_sync.engine.unreadable import (
     refuse_unreadable,
     without_unreadable,
 )
+from powerca_sync.plain_text import one_line_logger
 from powerca_sync.tables import Category, TableSpec
 
-logger = logging.getLogger(__name__)
+logger = one_line_logger(__name__)
 
 #: Statistics pay from about here on; the planner guesses well enough for less.
 WORTH_ANALYZING = 1_000

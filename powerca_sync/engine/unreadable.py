@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 
 from powerca_sync.engine.database import Cursor, attempt, one_row
-from powerca_sync.engine.failures import is_refusal
+from powerca_sync.engine.failures import is_refusal, words_of
 from powerca_sync.engine.mapping import Aside, TableMapping
 from powerca_sync.engine.oversized import split_oversized
 from powerca_sync.engine.staging import MOST_REFUSED, UTF8, Refusal, Staged, refuse_row
@@ -45,7 +45,7 @@ def find_unreadable(
         if len(unreadable) > MOST_REFUSED:
             raise StagingError(
                 f"Table `{mapping.spec.mobile}`: an expression of the spec fails for more than {MOST_REFUSED} rows; "
-                f"for example: {exc.diag.message_primary}. Nothing was written. Correct the expression."
+                f"for example: {words_of(exc)}. Nothing was written. Correct the expression."
             ) from exc
         return unreadable
     return {}

@@ -14,6 +14,7 @@ from powerca_sync.engine.statements import echo as echo_statements
 from powerca_sync.engine.statements import quarantine
 from powerca_sync.engine.statements import rules as rule_statements
 from powerca_sync.engine.statements import staging as staging_statements
+from powerca_sync.plain_text import in_one_line
 from powerca_sync.tables import Lookup, Strategy
 
 
@@ -56,7 +57,7 @@ class Rejections:
     @property
     def why(self) -> str:
         """The reason as a sentence."""
-        return self.message or _sentence(self.reason, self.column, self.parent)
+        return in_one_line(self.message or _sentence(self.reason, self.column, self.parent))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,8 +74,8 @@ class Quarantined:
     def __str__(self) -> str:
         """The reason as a sentence, without the row's content."""
         if self.reason == "refused" and self.message:
-            return self.message
-        return _sentence(self.reason, self.column, self.parent, value=self.value)
+            return in_one_line(self.message)
+        return in_one_line(_sentence(self.reason, self.column, self.parent, value=self.value))
 
 
 def _sentence(reason: str, column: str | None, parent: str | None, *, value: str | None = None) -> str:

@@ -28,8 +28,9 @@ def report(office: Office) -> dict[str, object]:
 
 
 def lines(table: object) -> list[list[str]]:
-    """The cells of a table in Markdown, without header and rule."""
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in str(table).splitlines()[2:]]
+    """The cells of a table."""
+    assert isinstance(table, dg.TableMetadataValue)
+    return [[str(cell) for cell in record.data.values()] for record in table.records]
 
 
 def test_it_is_part_of_no_sync_and_has_a_job_and_a_schedule_of_its_own() -> None:

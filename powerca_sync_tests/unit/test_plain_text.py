@@ -1,0 +1,71 @@
+"""Text that others wrote, made safe for a terminal, a log or an error."""
+
+import logging
+import unicodedata
+
+import psycopg
+import pytest
+
+from powerca_sync.console import text_table
+from powerca_sync.engine.failures import explain, plain_words_only
+from powerca_sync.errors import SyncError
+from powerca_sync.plain_text import in_lines, in_one_line, one_line_logger
+
+ESCAPES = {
+    "a\nb": r"a\nb",
+    "a\r\nb": r"a\r\nb",
+    "\x1b[2J": r"\x1b[2J",
+    "\x7f": r"\x7f",
+    "\x9b31m": r"\x9b31m",
+    "\u202etxt.exe": r"\u202etxt.exe",
+    "\u2066x\u2069": r"\u2066x\u2069",
+    "\u2028": r"\u2028",
+    "\ufeff": r"\ufeff",
+    "\ud800": r"\ud800",
+}
+
+
+@pytest.mark.parametrize("text", ESCAPES)
+def test_what_does_not_print_is_escaped(text: str) -> None:
+    assert in_one_line(text) == ESCAPES[text]
+    assert in_one_line(in_one_line(text)) == in_one_line(text)
+
+
+def test_every_control_and_every_override_of_direction_is_escaped() -> None:
+    unsafe = [chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) in ("Cc", "Zl", "Zp", "Cs")]
+    unsafe += [chr(code) for code in range(0x3000) if unicodedata.bidirectional(chr(code)) in ("LRO", "RLO", "LRI")]
+    assert [char for char in unsafe if in_one_line(char) == char] == []
+
+
+@pytest.mark.parametrize("text", ["Rao & Co", "\u0930\u093e\u0935\u200d", "\u0d28\u200c", "\U0001f642", r"a\nb"])
+def test_what_people_write_stays(text: str) -> None:
+    assert in_one_line(text) == text == in_lines(text)
+
+
+def test_a_further_line_is_never_a_result() -> None:
+    said = in_lines("[X] staff: refused:\n[OK] 15 tables synced.\n   [WARN] none\nCREATE SCHEMA x;")
+    assert said.splitlines() == [
+        "[X] staff: refused:",
+        "       | [OK] 15 tables synced.",
+        "       | [WARN] none",
+        "CREATE SCHEMA x;",
+    ]
+
+
+def test_errors_tables_and_logs_are_plain(caplog: pytest.LogCaptureFixture) -> None:
+    hostile = "x\n[OK] forged\x1b[2J"
+    assert str(SyncError(hostile)) == "x\n       | [OK] forged\\x1b[2J"
+    assert str(explain(psycopg.errors.RaiseException(hostile), "merging")) == "merging failed: x. Nothing was written."
+    assert text_table(("column",), [(hostile,)]).splitlines()[2:] == [r"x\n[OK] forged\x1b[2J"]
+    with caplog.at_level(logging.INFO):
+        one_line_logger("powerca_sync.engine.test").info("%s: %d", hostile, 3)
+    assert caplog.messages == [r"x\n[OK] forged\x1b[2J: 3"]
+
+
+def test_causes_of_an_error_are_reduced_to_plain_words() -> None:
+    cause = psycopg.errors.RaiseException("x\x1b\nDETAIL: Failing row contains (secret)")
+    error = SyncError("failed")
+    error.__cause__ = cause
+    cause.__context__ = ValueError("a\x1bb", 1)
+    plain_words_only(error)
+    assert (str(cause), cause.__context__.args) == (r"x\x1b", (r"a\x1bb", 1))
