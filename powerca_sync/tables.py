@@ -199,8 +199,8 @@ def needed_tables(spec: TableSpec) -> tuple[str, ...]:
 def in_order(specs: Iterable[TableSpec]) -> tuple[TableSpec, ...]:
     """The same specs, checked and ordered so that every table comes after those it depends on.
 
-    Raises `ConfigurationError` for a name used twice, a dependency that is not among them, a circle, or more than one
-    table of offices.
+    Raises `ConfigurationError` for a name used twice, a dependency that is not among them, a circle, more than one
+    table of offices, or a `made_by` without a reference.
     """
     by_name: dict[str, TableSpec] = {}
     for spec in specs:
@@ -209,6 +209,10 @@ def in_order(specs: Iterable[TableSpec]) -> tuple[TableSpec, ...]:
     for spec in by_name.values():
         for name in spec.depends_on:
             spec_named(by_name.values(), name)
+        if spec.made_by is not None and all(one.column != spec.made_by for one in spec.references):
+            raise ConfigurationError(
+                f"Table `{spec.mobile}`: `made_by` names `{spec.made_by}`, for which there is no reference. Add one."
+            )
     if sum(spec.defines_offices for spec in by_name.values()) > 1:
         raise ConfigurationError("More than one spec has `defines_offices`. Keep it on the table of offices only.")
     graph = TopologicalSorter({spec.mobile: spec.depends_on for spec in by_name.values()})

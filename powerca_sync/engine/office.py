@@ -11,7 +11,7 @@ from powerca_sync.engine.catalog import Table, read_tables, schema_and_name
 from powerca_sync.engine.conversion import equal, equality
 from powerca_sync.engine.database import Cursor
 from powerca_sync.engine.failures import words_of
-from powerca_sync.errors import ConfigurationError, SchemaMismatchError
+from powerca_sync.errors import SchemaMismatchError
 from powerca_sync.tables import Reference, TableSpec, spec_named
 
 
@@ -183,11 +183,7 @@ def belongs(spec: TableSpec, specs: Sequence[TableSpec], office: Office, alias: 
         return sql.SQL("TRUE")
     verdicts = [_verdict(spec, specs, office, alias)]
     if spec.made_by is not None:
-        maker = next((one for one in spec.references if one.column == spec.made_by), None)
-        if maker is None:
-            raise ConfigurationError(
-                f"Table `{spec.mobile}`: `made_by` names `{spec.made_by}`, for which there is no reference. Add one."
-            )
+        maker = next(one for one in spec.references if one.column == spec.made_by)
         verdicts.append(_above(maker, specs, office, alias))
     if office.alone:
         verdicts.append(sql.SQL("TRUE"))

@@ -129,6 +129,10 @@ def test_a_table_may_speak_of_itself() -> None:
             [spec("a", "id", defines_offices=True), spec("b", "id", defines_offices=True)],
             "More than one spec has `defines_offices`.",
         ),
+        (
+            [spec("a", "id", made_by="who")],
+            "Table `a`: `made_by` names `who`, for which there is no reference. Add one.",
+        ),
     ],
 )
 def test_specs_that_do_not_fit_together_are_refused(tables: list[TableSpec], words: str) -> None:
