@@ -158,6 +158,11 @@ class _PlannedPull(Pull):
         self.rows[name] = preview.planned(place)
 
     @override
+    def warn(self, sentence: str) -> None:
+        # The plan shows it; in the log it would be told twice.
+        self.warnings.append(sentence)
+
+    @override
     def _map(self) -> TableMapping:
         mapping = super()._map()
         return dataclasses.replace(mapping, scope=dataclasses.replace(mapping.scope, planned=self.rows))

@@ -138,3 +138,14 @@ def test_a_pull_is_in_the_history_that_the_ui_shows(office: Office) -> None:
         assert record is not None
         assert (record.job_name, record.status) == ("reverse", dg.DagsterRunStatus.SUCCESS)
         assert instance.get_latest_materialization_event(dg.AssetKey(["reverse", "notices"])) is not None
+
+
+def test_a_plan_shows_each_warning_once(office: Office, caplog: pytest.LogCaptureFixture) -> None:
+    office.phone_writes("Rain")
+    run("reverse")
+    office.pair.target.execute("UPDATE notices SET body = 'Snow' WHERE notice_id = 100")
+    caplog.clear()
+    result = run("plan", "reverse")
+    assert result.output.count("1 phone rows were changed after their pull") == 1
+    # Without a handler, Python prints a warning of the log on stderr.
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == []
