@@ -90,6 +90,11 @@ def _remarks(ready: Ready, plan: MergePlan) -> Iterator[str]:
     if plan.mobile_owned:
         names = ", ".join(f"`{column.name}`" for column in columns_of(ready.mapping))
         yield f"{plan.mobile_owned} rows have another value of {names} on the desktop; mobile owns it and keeps its own"
+    if plan.stale:
+        yield (
+            f"{plan.stale} rows that the desktop no longer has stay on mobile, because the spec keeps them "
+            '(`deletes="keep"`)'
+        )
 
 
 def _warnings(ready: Ready, *, conflicting: int, owned: int) -> Iterator[str]:
