@@ -7,7 +7,15 @@ import psycopg
 from psycopg import sql
 
 from powerca_sync.engine.database import Cursor, write
-from powerca_sync.engine.exchange import NO_PARENT, TAKEN, Refused, exchange_values, insert_together, isolate
+from powerca_sync.engine.exchange import (
+    NO_PARENT,
+    TAKEN,
+    Refused,
+    exchange_values,
+    insert_together,
+    isolate,
+    write_planned,
+)
 from powerca_sync.engine.failures import may_concern_rows
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.refusals import Judge, SwallowedError, execute_completely, swallowed_words
@@ -101,10 +109,9 @@ def _isolate(
     """Carry out whatever the target does not refuse."""
 
     def write_range(first: int, last: int) -> int:
-        which = statement(mapping, statements.in_range(first, last))
         if how.again and action == "insert":
-            return execute_completely(cursor, which, last - first + 1)
-        return write(cursor, which)
+            return execute_completely(cursor, statement(mapping, statements.in_range(first, last)), last - first + 1)
+        return write_planned(cursor, mapping, statement, statements.in_range(first, last))
 
     judge = Judge(cursor, mapping.target, action, lambda n: write_range(n, n), last_number, known=lambda: how.known)
 
@@ -150,7 +157,9 @@ def retry_refused(cursor: Cursor, mapping: TableMapping, statement: Statement, o
         upwards, progress = not upwards, False
         in_the_way = (n for n, one in refused.items() if one.sqlstate in (*TAKEN, *NO_PARENT))
         for n in sorted(in_the_way, reverse=not upwards):
-            hit, again = isolate(lambda n, _: write(cursor, statement(mapping, statements.among([n]))), n, n, most=1)
+            hit, again = isolate(
+                lambda n, _: write_planned(cursor, mapping, statement, statements.among([n])), n, n, most=1
+            )
             refused |= again
             if not again:
                 del refused[n]
@@ -160,8 +169,12 @@ def retry_refused(cursor: Cursor, mapping: TableMapping, statement: Statement, o
 
 def _update_moved(cursor: Cursor, mapping: TableMapping) -> int:
     """How many updates whose row was written meanwhile could be carried out after all."""
+    cursor.execute(statements.confirm_moved(mapping))
+    numbers = [n for (n,) in cursor.fetchall()]
+    if not numbers:
+        return 0
     try:
-        return write(cursor, statements.update_moved(mapping))
+        return write(cursor, statements.update(mapping, statements.among(numbers)))
     except psycopg.Error as exc:
         if not may_concern_rows(exc):
             raise

@@ -118,7 +118,7 @@ def transaction(
     }
     with _ending(connection, writes=not snapshot), connection.cursor() as cursor:
         # In one message, because over a slow line it is the round trips that cost.
-        opening: list[Question] = [(begin, None), (_REMEMBER_PATH, None), setting(settings), (_CHECKED_AT_ONCE, None)]
+        opening: list[Question] = [(begin, None), (_REMEMBER_THEIRS, None), setting(settings), (_CHECKED_AT_ONCE, None)]
         cursor.execute(_together(connection, [*opening, *first]))
         for _ in opening if first else ():
             cursor.nextset()
@@ -182,28 +182,33 @@ def attempt(cursor: Cursor, statement: sql.Composed) -> int:
 
     After an exception the transaction is as it was before.
     """
-    return _attempt(cursor, statement)
+    return _attempt(cursor, [], (statement, None), [])
 
 
-def write(cursor: Cursor, statement: sql.Composed) -> int:
+def write(
+    cursor: Cursor, statement: sql.Composed, *, before: sql.Composed | None = None, after: sql.Composed | None = None
+) -> int:
     """Execute a statement that writes into a table of the databases, as `attempt` does; answers the rows affected.
 
-    Triggers, defaults and rules of the table find what they name by the database's own search path. In the statement
-    itself functions are qualified, and operators have operands of exactly their types.
+    Triggers, defaults, checks and rules of the table run with the database's own settings, the search path among them.
+    The statement itself must therefore make no text of a value, and have operands and arguments of exactly the types
+    that PostgreSQL's own operators and functions declare. `before` and `after` have our settings.
     """
-    return _attempt(cursor, statement, before=[(_THEIR_PATH, None)], after=[setting({"search_path": _OWN_PATH})])
+    first: list[Question] = [(before, None)] if before else []
+    last: list[Question] = [(after, None)] if after else []
+    first += [(_REMEMBER_OURS, None), (_TAKE_THEIRS, None)]
+    return _attempt(cursor, first, (statement, None), [(_TAKE_OURS, None), *last])
 
 
 def ask_as_theirs(cursor: Cursor, statement: sql.Composed) -> list[tuple[Any, ...]]:
-    """Execute a statement that writes into a table of the databases, as `write` does without savepoint; its rows."""
-    return ask(cursor, (_THEIR_PATH, None), (statement, None), setting({"search_path": _OWN_PATH}))[1]
+    """Execute a statement with the database's own settings, as `write` does without savepoint; its rows."""
+    questions: list[Question] = [(_REMEMBER_OURS, None), (_TAKE_THEIRS, None), (statement, None), (_TAKE_OURS, None)]
+    return ask(cursor, *questions)[2]
 
 
-def _attempt(
-    cursor: Cursor, statement: sql.Composed, *, before: Sequence[Question] = (), after: Sequence[Question] = ()
-) -> int:
+def _attempt(cursor: Cursor, before: Sequence[Question], statement: Question, after: Sequence[Question]) -> int:
     savepoint, release = sql.SQL("SAVEPOINT powerca_attempt"), sql.SQL("RELEASE SAVEPOINT powerca_attempt")
-    questions = [(savepoint, None), *before, (statement, None), *after, (release, None)]
+    questions = [(savepoint, None), *before, statement, *after, (release, None)]
     try:
         cursor.execute(_together(cursor.connection, questions))
     except psycopg.Error:
@@ -245,12 +250,25 @@ def _together(connection: Connection, questions: Sequence[Question]) -> bytes:
 
 
 _OWN_PATH = "pg_catalog, pg_temp"
-_REMEMBER_PATH = sql.SQL(
-    "SELECT pg_catalog.set_config('powerca.search_path', pg_catalog.current_setting('search_path'), true)"
+#: Settings of ours by which code of the databases would compute something else.
+_MATTERING = ("search_path", "TimeZone", *(name for name in TEXT_FORM if name != "client_encoding"))
+
+
+def _copies(taken: str, given: str, *more: sql.SQL) -> sql.Composed:
+    """Copy settings until the transaction ends, to `taken` and their name from `given` and their name."""
+    calls = (
+        sql.SQL("pg_catalog.set_config({}, pg_catalog.current_setting({}), true)").format(taken + name, given + name)
+        for name in _MATTERING
+    )
+    return sql.SQL("SELECT {}").format(sql.SQL(", ").join([*more, *calls]))
+
+
+_REMEMBER_THEIRS = _copies("powerca_theirs.", "")
+_TAKE_THEIRS = _copies("", "powerca_theirs.")
+_REMEMBER_OURS = _copies(
+    "powerca_ours.", "", sql.SQL("pg_catalog.set_config('powerca.now', localtimestamp::text, true)")
 )
-_THEIR_PATH = sql.SQL(
-    "SELECT pg_catalog.set_config('search_path', pg_catalog.current_setting('powerca.search_path'), true)"
-)
+_TAKE_OURS = _copies("", "powerca_ours.")
 _CHECKED_AT_ONCE = sql.SQL("SET CONSTRAINTS ALL IMMEDIATE")
 
 

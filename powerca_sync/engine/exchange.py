@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 import psycopg
+from psycopg import sql
 
 from powerca_sync.engine.catalog import Column
 from powerca_sync.engine.database import Cursor, write
@@ -40,6 +41,20 @@ class Refusal:
 
 #: By number of the action.
 Refused = dict[int, Refusal]
+
+
+def write_planned(
+    cursor: Cursor,
+    mapping: TableMapping,
+    statement: Callable[[TableMapping, sql.Composed], sql.Composed],
+    which: sql.Composed,
+) -> int:
+    """Carry out some of the planned actions by `statement`; rows to be updated or deleted are confirmed first."""
+    before = None
+    if statement is not apply_statements.insert:
+        action = "delete" if statement is apply_statements.delete else "update"
+        before = apply_statements.confirm(mapping, action, which)
+    return write(cursor, statement(mapping, which), before=before)
 
 
 def isolate(
@@ -128,7 +143,12 @@ def _vacate(cursor: Cursor, mapping: TableMapping, numbers: Sequence[int], candi
     """Give the rows an interim value in the first of the columns that the target allows; drops the others."""
     while candidates:
         try:
-            write(cursor, statements.vacate(mapping, numbers, candidates[0]))
+            write(
+                cursor,
+                statements.vacate(mapping, numbers, candidates[0]),
+                before=apply_statements.confirm(mapping, "update", apply_statements.among(numbers)),
+                after=statements.remember_vacated(mapping, numbers),
+            )
         except psycopg.Error as exc:
             if not may_concern_rows(exc):
                 raise
@@ -140,7 +160,8 @@ def _vacate(cursor: Cursor, mapping: TableMapping, numbers: Sequence[int], candi
 
 def _update(cursor: Cursor, mapping: TableMapping, numbers: Sequence[int]) -> tuple[int, Refused]:
     def run(first: int, last: int) -> int:
-        return write(cursor, apply_statements.update(mapping, apply_statements.among(numbers[first : last + 1])))
+        which = apply_statements.among(numbers[first : last + 1])
+        return write_planned(cursor, mapping, apply_statements.update, which)
 
     written, refused = isolate(run, 0, len(numbers) - 1, most=len(numbers))
     return written, {numbers[place]: refusal for place, refusal in refused.items()}

@@ -6,7 +6,7 @@ import psycopg
 from psycopg import sql
 
 from powerca_sync.engine.catalog import Column
-from powerca_sync.engine.database import Cursor, ask_as_theirs, one_row
+from powerca_sync.engine.database import Cursor, one_row, write
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.refusals import Judge, SwallowedError
 from powerca_sync.engine.sql import load
@@ -48,8 +48,10 @@ def _insert_staged(cursor: Cursor, mapping: TableMapping, run_id: str | None) ->
     ranges, progress = [(1, planned)] if planned else [], False
 
     def insert(first: int, last: int) -> tuple[int, int]:
-        ((landed, changed),) = ask_as_theirs(cursor, statements.insert(mapping, first, last, run_id))
-        return landed, changed
+        landed = write(cursor, statements.insert(mapping, first, last))
+        if landed <= last - first:
+            return landed, 0
+        return landed, one_row(cursor, statements.enter(mapping, first, last, run_id))[0]
 
     judge = Judge(
         cursor, mapping.target, "insert", lambda n: insert(n, n)[0], planned, known=lambda: _known(cursor, mapping)

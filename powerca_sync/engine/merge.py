@@ -1,8 +1,10 @@
 """Merge staging into the target: plan what differs, then write only that.
 
 `plan_merge` fills the table of actions and writes nothing to the target; `apply_merge` carries it out in the order
-delete, update, insert. Every write repeats in its WHERE who owns the row, whose office it is and what it held when the
-plan was made: a row that somebody changed in between is not hit, and the whole is planned anew.
+delete, update, insert. Right before a write another statement looks who owns the row, whose office it is and whether it
+holds what it held when the plan was made, and the write hits that version of the row only: a row that somebody changed
+in between is not hit, and the whole is planned anew. So a write needs to compare no values, and can leave settings and
+search path to the code of the database that it fires (`database.write`).
 """
 
 import dataclasses

@@ -39,7 +39,7 @@ def test_a_domain_that_forbids_null_sets_the_row_aside(pair: Pair) -> None:
     result = pair.sync(spec("marks", "id"))
     assert (result.inserted, [str(sample) for sample in result.samples]) == (
         1,
-        ["domain grade does not allow null values (column grade)"],
+        ["domain public.grade does not allow null values (column grade)"],
     )
 
 

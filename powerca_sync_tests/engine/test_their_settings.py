@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from psycopg import sql
 
+from powerca_sync.tables import Deletes
 from powerca_sync_tests.helpers import Pair, fates, pulled, spec
 
 
@@ -53,3 +54,82 @@ def test_triggers_read_dates_in_the_databases_order(indian: Pair) -> None:
     due = "SELECT to_char(due, 'YYYY-MM-DD') FROM visits ORDER BY id"
     expected = [("2005-04-03",), ("2025-12-25",), ("2006-05-04",)]
     assert (indian.rows(due), indian.rows(due, indian.source)) == (expected, expected)
+
+
+#: What a trigger makes of values of every kind whose text, or whose reading, a setting decides.
+SEEN = """concat_ws(' ', date '2005-04-03', interval '1 year 2 days', 0.1::float8 * 3, '\\x41'::bytea,
+    timestamptz '2005-04-03 12:00+00', current_setting('array_nulls'), current_setting('lc_monetary'))"""
+THEIRS = {
+    "DateStyle": "German, DMY",
+    "IntervalStyle": "iso_8601",
+    "extra_float_digits": "-5",
+    "bytea_output": "escape",
+    "TimeZone": "Asia/Kolkata",
+    "array_nulls": "off",
+    "lc_monetary": "POSIX",
+}
+COLUMNS = """id int PRIMARY KEY, at timestamp, span interval, number float8, bytes bytea, price money, words text[],
+    seen text DEFAULT 'default', source text"""
+
+
+@pytest.fixture
+def peculiar(pair: Pair) -> Iterator[Pair]:
+    """Databases with settings of their own, and a trigger that writes down what it sees of them."""
+    for connection, endpoint in ((pair.source, pair.settings.desktop), (pair.target, pair.settings.mobile)):
+        for name, value in THEIRS.items():
+            connection.execute(
+                sql.SQL("ALTER DATABASE {} SET {} = {}").format(
+                    sql.Identifier(endpoint.name), sql.Identifier(name), sql.Literal(value)
+                )
+            )
+            connection.execute("SELECT set_config(%s, %s, false)", [name, value])
+        connection.execute(f"""
+            CREATE TABLE items ({COLUMNS});
+            CREATE FUNCTION seen() RETURNS trigger LANGUAGE plpgsql AS
+                $$ BEGIN NEW.seen := {SEEN}; RETURN NEW; END $$;
+            CREATE TRIGGER seen BEFORE INSERT OR UPDATE ON items FOR EACH ROW EXECUTE FUNCTION seen()""")  # type: ignore[call-overload]
+    yield pair
+    for endpoint, connection in ((pair.settings.desktop, pair.source), (pair.settings.mobile, pair.target)):
+        connection.execute(sql.SQL("ALTER DATABASE {} RESET ALL").format(sql.Identifier(endpoint.name)))
+
+
+def test_triggers_see_the_databases_own_settings(peculiar: Pair) -> None:
+    pair = peculiar
+    items = spec("items", "id", skip=frozenset({"seen"}), deletes=Deletes.PROPAGATE)
+    for connection, first, owner in ((pair.source, 1, None), (pair.target, 50, "M")):
+        for n in range(first, first + 5):
+            connection.execute(
+                """INSERT INTO items (id, at, span, number, bytes, price, words, source)
+                VALUES (%s, timestamp '2024-05-06 07:08:09.123456', interval '1 mon -2 days', 0.1::float8 * 3, 'a',
+                    12.5::numeric::money, ARRAY['x', NULL], %s)""",
+                [n, owner],
+            )
+    seen = pair.one("SELECT DISTINCT seen FROM items")
+    assert seen == f"03.04.2005 P1Y2D 0.3 A 03.04.2005 17:30:00 IST off {THEIRS['lc_monetary']}"
+    assert fates(pair.sync(items)) == {"inserted": 5}
+    assert pulled(pair.pull(items)) == {"pulled": 5}
+    assert pulled(pair.pull(items)) == {"already_there": 5}
+    assert fates(pair.sync(items)) == {"unchanged": 5, "echo": 5}
+    pair.source.execute("UPDATE items SET number = number * 2, at = at + interval '1 h' WHERE id IN (1, 2)")
+    pair.source.execute("DELETE FROM items WHERE id = 3")
+    result = pair.sync(items)
+    assert (result.updated, result.deleted) == (2, 1)
+    for connection in (pair.source, pair.target):
+        assert pair.rows("SELECT DISTINCT seen FROM items", connection) == [(seen,)]
+    assert pair.one("SELECT to_char(at, 'YYYY-MM-DD HH24:MI:SS.US') FROM items WHERE id = 1") == (
+        "2024-05-06 08:08:09.123456"
+    )
+    assert pair.one("SELECT number = 0.1::float8 * 3 * 2 FROM items WHERE id = 1")
+    assert pair.one("SELECT price = 12.5::numeric::money AND words[2] IS NULL FROM items WHERE id = 54", pair.source)
+
+
+def test_stamps_have_the_time_of_the_office(peculiar: Pair) -> None:
+    peculiar.source.execute("CREATE TABLE notes (id int)")
+    peculiar.source.execute("INSERT INTO notes VALUES (1)")
+    peculiar.target.execute(
+        "CREATE TABLE notes (id int PRIMARY KEY, created_at timestamp, updated_at timestamptz, source text)"
+    )
+    name = peculiar.settings.mobile.name
+    peculiar.target.execute(sql.SQL("ALTER DATABASE {} SET TimeZone = 'UTC'").format(sql.Identifier(name)))
+    peculiar.sync(spec("notes", "id"))
+    assert peculiar.one("SELECT created_at = updated_at AT TIME ZONE 'Asia/Kolkata' FROM notes")

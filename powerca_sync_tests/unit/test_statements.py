@@ -185,9 +185,10 @@ def test_how_the_merge_is_planned_and_carried_out(golden: Callable[[str, str], N
     carry_out = {
         "lock what is to be deleted": apply.lock_deletes(jobs),
         "keep what others depend on": apply.keep_referenced(jobs, TARGET.referenced_by[0]),
+        "confirm": apply.confirm(jobs, "update", apply.in_range(1, 500)),
         "delete": apply.delete(jobs, apply.in_range(1, 500)),
         "update": apply.update(jobs, apply.in_range(1, 500)),
-        "update what was ticked meanwhile": apply.update_moved(jobs),
+        "update what was ticked meanwhile": apply.confirm_moved(jobs),
         "insert": apply.insert(jobs, apply.in_range(1, 500)),
     }
     golden(f"merge_{strategy.lower()}.sql", text(planned | carry_out))
@@ -260,7 +261,8 @@ def test_how_phone_rows_are_brought_back(golden: Callable[[str, str], None]) -> 
         "set conflicts aside": quarantine.reject(back, pull.conflicting(back, JOBS.key)),
         "show the other side of conflicts": pull.show_theirs(back, JOBS.key),
         "number": pull.number_inserts(),
-        "insert": pull.insert(back, 1, 500, "run"),
+        "insert": pull.insert(back, 1, 500),
+        "enter": pull.enter(back, 1, 500, "run"),
         "find the highest key": pull.highest("job_id", 90_000),
         "move the sequence": pull.advance(sql.Identifier("public", "job's ids"), 500, 1),
     }

@@ -7,7 +7,7 @@ from psycopg import sql
 from powerca_sync.engine.catalog import ForeignKey
 from powerca_sync.engine.conversion import equality
 from powerca_sync.engine.mapping import TableMapping
-from powerca_sync.engine.statements.fragments import ACTIONS, AND, COMMA, STAGING, content_text, is_ours
+from powerca_sync.engine.statements.fragments import ACTIONS, AND, COMMA, STAGING, content_text, is_ours, now_in
 from powerca_sync.tables import CREATED, DESKTOP, OWNER, STAMPS, UPDATED
 
 
@@ -61,16 +61,35 @@ def among(numbers: Iterable[int]) -> sql.Composed:
     return sql.SQL("a.n = ANY ({}::bigint[])").format(list(numbers))
 
 
-def delete(mapping: TableMapping, which: sql.Composed) -> sql.Composed:
-    """Carry out some of the deletes."""
+def confirm(mapping: TableMapping, action: str, which: sql.Composed) -> sql.Composed:
+    """Note the version of each row of these deletes or updates that is as it was planned, and may be written.
+
+    What then writes it needs to compare nothing but that, and works whatever the settings of the session.
+    """
+    may_be_written = is_ours(mapping, "t") if action == "delete" else may_be_updated(mapping)
     return sql.SQL("""\
-DELETE FROM {target} AS t USING {actions} AS a
-WHERE a.action = 'delete' AND {which} AND {in_its_place} AND {is_ours}""").format(
-        target=mapping.target.identifier,
+UPDATE {actions} AS a SET version = t.xmin
+FROM {target} AS t
+WHERE a.action = {action} AND {which} AND {in_its_place} AND {may_be_written}""").format(
         actions=ACTIONS,
+        target=mapping.target.identifier,
+        action=sql.Literal(action),
         which=which,
         in_its_place=in_its_place(mapping),
-        is_ours=is_ours(mapping, "t"),
+        may_be_written=may_be_written,
+    )
+
+
+#: A condition on the target row `t`: it is the version of action `a` that was confirmed.
+CONFIRMED = sql.SQL("t.ctid = a.existing AND t.tableoid = a.relation AND t.xmin = a.version")
+
+
+def delete(mapping: TableMapping, which: sql.Composed) -> sql.Composed:
+    """Carry out some of the deletes, of rows that are confirmed."""
+    return sql.SQL("""\
+DELETE FROM {target} AS t USING {actions} AS a
+WHERE a.action = 'delete' AND {which} AND {confirmed}""").format(
+        target=mapping.target.identifier, actions=ACTIONS, which=which, confirmed=CONFIRMED
     )
 
 
@@ -80,7 +99,7 @@ def updated_values(mapping: TableMapping) -> dict[str, sql.Composable]:
     if mapping.has_owner:
         values[OWNER] = sql.Literal(DESKTOP)
     if mapping.stamp(UPDATED):
-        values[UPDATED] = sql.SQL("now()")
+        values[UPDATED] = now_in(mapping.target.required(UPDATED))
     return values
 
 
@@ -94,51 +113,57 @@ def inserted_values(mapping: TableMapping) -> dict[str, sql.Composable]:
         values[OWNER] = sql.Literal(DESKTOP)
     for name in (CREATED, UPDATED):
         if mapping.stamp(name):
-            own = sql.SQL("coalesce({}, now())").format(sql.Identifier("s", name))
-            values[name] = own if name in staged else sql.SQL("now()")
+            now = now_in(mapping.target.required(name))
+            own = sql.SQL("coalesce({}, {})").format(sql.Identifier("s", name), now)
+            values[name] = own if name in staged else now
     return values | {name: sql.Literal(value) for name, value in mapping.spec.constants.items()}
 
 
 def update(mapping: TableMapping, which: sql.Composed) -> sql.Composed:
-    """Carry out some of the updates; a row without an owner becomes the desktop's."""
-    planned = [sql.SQL("a.action = 'update'"), which, in_its_place(mapping)]
-    return _update(mapping, actions=ACTIONS, where=AND.join(planned))
-
-
-def update_moved(mapping: TableMapping) -> sql.Composed:
-    """Carry out the updates whose row somebody has written since the plan without touching what is compared.
-
-    A tick, for example. Rows that the merge has updated already are of other content, or the desktop's by now.
-    """
-    moved = sql.SQL("""\
-WITH moved AS MATERIALIZED (
-    SELECT a.staged, a.before, a.relation, currtid2(a.relation::regclass::text, a.existing) AS existing
-    FROM {actions} AS a
-    WHERE a.action = 'update'
-        AND NOT EXISTS (SELECT FROM {target} AS t WHERE t.ctid = a.existing AND t.tableoid = a.relation)
-)
-""").format(actions=ACTIONS, target=mapping.target.identifier)
-    still_to_do = sql.SQL("{in_place} AND NOT ({owner} IS NOT DISTINCT FROM 'D' AND {content} = {staged})").format(
-        in_place=in_its_place(mapping),
-        owner=mapping.owner("t"),
-        content=content_text(mapping, "t"),
-        staged=content_text(mapping, "s"),
-    )
-    return moved + _update(mapping, actions=sql.Identifier("moved"), where=still_to_do)
-
-
-def _update(mapping: TableMapping, *, actions: sql.Identifier, where: sql.Composed) -> sql.Composed:
+    """Carry out some of the updates, of rows that are confirmed; a row without an owner becomes the desktop's."""
     return sql.SQL("""\
 UPDATE {target} AS t SET {values}
 FROM {actions} AS a JOIN {staging} AS s ON s.ctid = a.staged
-WHERE {where} AND {may_be_updated}""").format(
+WHERE a.action = 'update' AND {which} AND {confirmed}""").format(
         target=mapping.target.identifier,
         values=COMMA.join(
             sql.SQL("{} = {}").format(sql.Identifier(name), value) for name, value in updated_values(mapping).items()
         ),
-        actions=actions,
+        actions=ACTIONS,
         staging=STAGING,
-        where=where,
+        which=which,
+        confirmed=CONFIRMED,
+    )
+
+
+def confirm_moved(mapping: TableMapping) -> sql.Composed:
+    """Confirm the updates whose row somebody has written since the plan without touching what is compared.
+
+    A tick, for example. Rows that the merge has updated already are of other content, or the desktop's by now. Answers
+    their numbers.
+    """
+    return sql.SQL("""\
+WITH moved AS MATERIALIZED (
+    SELECT a.n, a.staged, a.before, a.relation, currtid2(a.relation::regclass::text, a.existing) AS existing
+    FROM {actions} AS a
+    WHERE a.action = 'update'
+        AND NOT EXISTS (SELECT FROM {target} AS t WHERE t.ctid = a.existing AND t.tableoid = a.relation)
+), found AS (
+    SELECT a.n, a.existing, t.xmin AS version
+    FROM moved AS a JOIN {staging} AS s ON s.ctid = a.staged JOIN {target} AS t ON {in_place}
+    WHERE NOT ({owner} IS NOT DISTINCT FROM 'D' AND {content} = {staged}) AND {may_be_updated}
+)
+UPDATE {actions} AS a SET existing = f.existing, version = f.version
+FROM found AS f
+WHERE a.action = 'update' AND a.n = f.n
+RETURNING a.n""").format(
+        actions=ACTIONS,
+        target=mapping.target.identifier,
+        staging=STAGING,
+        in_place=in_its_place(mapping),
+        owner=mapping.owner("t"),
+        content=content_text(mapping, "t"),
+        staged=content_text(mapping, "s"),
         may_be_updated=may_be_updated(mapping),
     )
 

@@ -7,12 +7,12 @@ from psycopg import sql
 from powerca_sync.engine.catalog import Column, ForeignKey
 from powerca_sync.engine.conversion import equality
 from powerca_sync.engine.mapping import TableMapping
-from powerca_sync.engine.statements.apply import among, in_its_place, may_be_updated
+from powerca_sync.engine.statements.apply import CONFIRMED, among
 from powerca_sync.engine.statements.fragments import ACTIONS, AND, STAGING, content_text
 
 
 def vacate(mapping: TableMapping, numbers: Sequence[int], column: Column) -> sql.Composed:
-    """Give the rows of these updates an interim value in a column; their updates stay planned.
+    """Give the rows of these updates, which are confirmed, an interim value in a column; their updates stay planned.
 
     The rows affected are those that have it now.
     """
@@ -20,10 +20,10 @@ def vacate(mapping: TableMapping, numbers: Sequence[int], column: Column) -> sql
 WITH vacated AS (
     UPDATE {target} AS t SET {column} = {interim}
     FROM {actions} AS a
-    WHERE a.action = 'update' AND {which} AND {in_its_place} AND {may_be_updated}
-    RETURNING a.n, t.tableoid AS relation, t.ctid AS place, {content} AS content
+    WHERE a.action = 'update' AND {which} AND {confirmed}
+    RETURNING a.n, t.tableoid AS relation, t.ctid AS place
 )
-UPDATE {actions} AS a SET relation = v.relation, existing = v.place, before = v.content
+UPDATE {actions} AS a SET relation = v.relation, existing = v.place
 FROM vacated AS v
 WHERE a.action = 'update' AND a.n = v.n""").format(
         target=mapping.target.identifier,
@@ -31,9 +31,20 @@ WHERE a.action = 'update' AND a.n = v.n""").format(
         interim=_interim(mapping, column),
         actions=ACTIONS,
         which=among(numbers),
-        in_its_place=in_its_place(mapping),
-        may_be_updated=may_be_updated(mapping),
+        confirmed=CONFIRMED,
+    )
+
+
+def remember_vacated(mapping: TableMapping, numbers: Sequence[int]) -> sql.Composed:
+    """Take the content that these rows have now for the one that they had when the merge was planned."""
+    return sql.SQL("""\
+UPDATE {actions} AS a SET before = {content}
+FROM {target} AS t
+WHERE a.action = 'update' AND {which} AND t.ctid = a.existing AND t.tableoid = a.relation""").format(
+        actions=ACTIONS,
         content=content_text(mapping, "t"),
+        target=mapping.target.identifier,
+        which=among(numbers),
     )
 
 

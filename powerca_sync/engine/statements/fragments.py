@@ -59,6 +59,13 @@ def same_key(mapping: TableMapping, left: str, right: str, names: Sequence[str] 
     )
 
 
+def now_in(column: Column) -> sql.SQL:
+    """The time of the transaction for a stamp; without a zone in that of our session, whichever is set by now."""
+    if column.base in ("timestamptz", "timetz"):
+        return sql.SQL("pg_catalog.now()")
+    return sql.SQL("pg_catalog.current_setting('powerca.now')::timestamp")
+
+
 def is_ours(mapping: TableMapping, alias: str) -> sql.Composed:
     """A condition on a target row: the desktop wrote it, and it belongs to this office."""
     return sql.SQL("{} = {} AND {}").format(mapping.owner(alias), DESKTOP, mapping.in_office(alias))

@@ -10,10 +10,13 @@ from powerca_sync.engine.statements.fragments import ACTIONS, COMMA, STAGING, UN
 
 
 def create_actions() -> sql.Composed:
-    """`n` counts the actions of one kind; `before` is the content that a row had when the merge was planned."""
+    """`n` counts the actions of one kind; `before` is the content that a row had when the merge was planned.
+
+    `version` is the row's `xmin` when it was last found to be as planned.
+    """
     return sql.SQL("""\
 CREATE TEMP TABLE {actions} (
-    action text, n bigint, staged tid, relation oid, existing tid, before text, message text
+    action text, n bigint, staged tid, relation oid, existing tid, version xid, before text, message text
 ) ON COMMIT DROP;
 CREATE TEMP TABLE {unsettled} (h1 bigint, staged bigint, existing bigint, place tid) ON COMMIT DROP""").format(
         actions=ACTIONS, unsettled=UNSETTLED

@@ -13,6 +13,7 @@ from powerca_sync.engine.statements.fragments import (
     REJECTED,
     STAGING,
     image_of,
+    now_in,
     row_text,
     same_key,
     shown_image_of,
@@ -201,20 +202,18 @@ def count_quarantined() -> sql.SQL:
     return sql.SQL("SELECT count(*) FROM powerca_sync.quarantine AS q WHERE q.table_name = %s")
 
 
-def insert(mapping: TableMapping, first: int, last: int, run_id: str | None) -> sql.Composed:
-    """Insert staged rows `first` to `last`, and enter them into the ledger as the target has them then.
+def insert(mapping: TableMapping, first: int, last: int) -> sql.Composed:
+    """Insert staged rows `first` to `last`, and note where they are; the rows affected are those inserted.
 
-    Answers (rows inserted, rows that the target changed as it took them). The rows come back in the order in which
-    they went in; where one is missing or not what it was, that order says nothing, and the caller isolates.
+    The places come back in the order in which the rows went in; where one is missing, that order says nothing.
     """
     names = COMMA.join(sql.Identifier(column.name) for column in mapping.staged)
     values = COMMA.join(
-        sql.SQL("coalesce({}, now())" if column.name in STAMPS and not column.nullable else "{}").format(
-            sql.Identifier("s", column.name)
-        )
+        sql.SQL("coalesce({}, {})").format(sql.Identifier("s", column.name), now_in(column))
+        if column.name in STAMPS and not column.nullable
+        else sql.Identifier("s", column.name)
         for column in mapping.staged
     )
-    columns = compared(mapping)
     return sql.SQL("""\
 WITH landed AS (
     INSERT INTO {target} AS t ({names})
@@ -222,26 +221,13 @@ WITH landed AS (
     FROM {actions} AS a JOIN {staging} AS s ON s.ctid = a.staged
     WHERE a.action = 'insert' AND a.n BETWEEN {first} AND {last}
     ORDER BY a.n
-    RETURNING t.tableoid AS relation, t.ctid AS place, {image} AS image, {key} AS desktop_key, {content} AS content
+    RETURNING t.tableoid AS relation, t.ctid AS place
 ), numbered AS (
-    SELECT l.*, row_number() OVER () + {first} - 1 AS n FROM landed AS l
-), placed AS (
-    UPDATE {actions} AS a SET relation = l.relation, existing = l.place
-    FROM numbered AS l
-    WHERE a.action = 'insert' AND a.n = l.n
-), known AS (
-    SELECT l.*, {phone_key} AS mobile_key, {hash} AS hash, {born} AS born, {occurrence} AS occurrence,
-        {staged_content} AS staged_content
-    FROM numbered AS l
-    JOIN {actions} AS a ON a.action = 'insert' AND a.n = l.n
-    JOIN {staging} AS s ON s.ctid = a.staged
-), entered AS (
-    INSERT INTO powerca_sync.pulled
-        (table_name, mobile_key, occurrence, desktop_key, image, content_hash, born, run_id)
-    SELECT {table}, k.mobile_key, k.occurrence, k.desktop_key, k.image, k.hash, k.born, {run} FROM known AS k
-    RETURNING 1
+    SELECT l.relation, l.place, pg_catalog.row_number() OVER () + {first} - 1 AS n FROM landed AS l
 )
-SELECT (SELECT count(*) FROM entered), (SELECT count(*) FROM known AS k WHERE k.content <> k.staged_content)""").format(
+UPDATE {actions} AS a SET relation = l.relation, existing = l.place
+FROM numbered AS l
+WHERE a.action = 'insert' AND a.n = l.n""").format(
         target=mapping.target.identifier,
         names=names,
         values=values,
@@ -249,8 +235,41 @@ SELECT (SELECT count(*) FROM entered), (SELECT count(*) FROM known AS k WHERE k.
         staging=STAGING,
         first=first,
         last=last,
+    )
+
+
+def enter(mapping: TableMapping, first: int, last: int, run_id: str | None) -> sql.Composed:
+    """Enter staged rows `first` to `last`, which are inserted, into the ledger as the target has them.
+
+    Answers how many of them the target changed as it took them. Those that a trigger has changed after that are
+    entered as they were sent, and `follow` corrects their entries.
+    """
+    columns = compared(mapping)
+    return sql.SQL("""\
+WITH known AS (
+    SELECT {phone_key} AS mobile_key, {hash} AS hash, {born} AS born, {occurrence} AS occurrence,
+        CASE WHEN t.ctid IS NULL THEN {sent_image} ELSE {image} END AS image,
+        CASE WHEN t.ctid IS NULL THEN {sent_key} ELSE {key} END AS desktop_key,
+        t.ctid IS NOT NULL AND {content} <> {staged_content} AS is_altered
+    FROM {actions} AS a
+    JOIN {staging} AS s ON s.ctid = a.staged
+    LEFT JOIN {target} AS t ON t.ctid = a.existing AND t.tableoid = a.relation
+    WHERE a.action = 'insert' AND a.n BETWEEN {first} AND {last}
+), entered AS (
+    INSERT INTO powerca_sync.pulled
+        (table_name, mobile_key, occurrence, desktop_key, image, content_hash, born, run_id)
+    SELECT {table}, k.mobile_key, k.occurrence, k.desktop_key, k.image, k.hash, k.born, {run} FROM known AS k
+)
+SELECT count(*) FILTER (WHERE k.is_altered) FROM known AS k""").format(
+        target=mapping.target.identifier,
+        actions=ACTIONS,
+        staging=STAGING,
+        first=first,
+        last=last,
         image=image_of(mapping.target.columns, "t"),
+        sent_image=image_of(mapping.staged, "s"),
         key=_key_of(mapping, "t"),
+        sent_key=_key_of(mapping, "s"),
         content=row_text(mapping, "t", columns),
         phone_key=sql.Identifier("s", KEY),
         hash=sql.Identifier("s", HASH),

@@ -34,29 +34,39 @@ FROM "public"."jobs" AS t
 WHERE a.action = 'delete' AND t.ctid = a.existing AND t.tableoid = a.relation
     AND EXISTS (SELECT FROM "public"."ticks" AS c WHERE "c"."job" OPERATOR(pg_catalog.=) "t"."id");
 
+-- confirm
+UPDATE "pg_temp"."powerca_actions" AS a SET version = t.xmin
+FROM "public"."jobs" AS t
+WHERE a.action = 'update' AND a.n BETWEEN 1 AND 500 AND t.ctid = a.existing AND t.tableoid = a.relation AND (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."secret")::bigint, 0)), "t"."name" COLLATE "C", "t"."boss", "t"."client")::text END) COLLATE "C" = a.before AND ("t"."source"::text = 'D' OR "t"."source"::text IS NULL) AND "t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}');
+
 -- delete
 DELETE FROM "public"."jobs" AS t USING "pg_temp"."powerca_actions" AS a
-WHERE a.action = 'delete' AND a.n BETWEEN 1 AND 500 AND t.ctid = a.existing AND t.tableoid = a.relation AND (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."secret")::bigint, 0)), "t"."name" COLLATE "C", "t"."boss", "t"."client")::text END) COLLATE "C" = a.before AND "t"."source"::text = 'D' AND "t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}');
+WHERE a.action = 'delete' AND a.n BETWEEN 1 AND 500 AND t.ctid = a.existing AND t.tableoid = a.relation AND t.xmin = a.version;
 
 -- update
-UPDATE "public"."jobs" AS t SET "name" = "s"."name", "boss" = "s"."boss", "client" = "s"."client", "secret" = "s"."secret", "source" = 'D', "updated_at" = now()
+UPDATE "public"."jobs" AS t SET "name" = "s"."name", "boss" = "s"."boss", "client" = "s"."client", "secret" = "s"."secret", "source" = 'D', "updated_at" = pg_catalog.now()
 FROM "pg_temp"."powerca_actions" AS a JOIN "pg_temp"."powerca_staging" AS s ON s.ctid = a.staged
-WHERE a.action = 'update' AND a.n BETWEEN 1 AND 500 AND t.ctid = a.existing AND t.tableoid = a.relation AND (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."secret")::bigint, 0)), "t"."name" COLLATE "C", "t"."boss", "t"."client")::text END) COLLATE "C" = a.before AND ("t"."source"::text = 'D' OR "t"."source"::text IS NULL) AND "t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}');
+WHERE a.action = 'update' AND a.n BETWEEN 1 AND 500 AND t.ctid = a.existing AND t.tableoid = a.relation AND t.xmin = a.version;
 
 -- update what was ticked meanwhile
 WITH moved AS MATERIALIZED (
-    SELECT a.staged, a.before, a.relation, currtid2(a.relation::regclass::text, a.existing) AS existing
+    SELECT a.n, a.staged, a.before, a.relation, currtid2(a.relation::regclass::text, a.existing) AS existing
     FROM "pg_temp"."powerca_actions" AS a
     WHERE a.action = 'update'
         AND NOT EXISTS (SELECT FROM "public"."jobs" AS t WHERE t.ctid = a.existing AND t.tableoid = a.relation)
+), found AS (
+    SELECT a.n, a.existing, t.xmin AS version
+    FROM moved AS a JOIN "pg_temp"."powerca_staging" AS s ON s.ctid = a.staged JOIN "public"."jobs" AS t ON t.ctid = a.existing AND t.tableoid = a.relation AND (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."secret")::bigint, 0)), "t"."name" COLLATE "C", "t"."boss", "t"."client")::text END) COLLATE "C" = a.before
+    WHERE NOT ("t"."source"::text IS NOT DISTINCT FROM 'D' AND (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."secret")::bigint, 0)), "t"."name" COLLATE "C", "t"."boss", "t"."client")::text END) COLLATE "C" = (CASE WHEN (coalesce(octet_length("s"."secret")::bigint, 0)) <= 33554432 THEN ROW("s"."name" COLLATE "C", "s"."boss", "s"."client", "s"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("s"."secret")::bigint, 0)), "s"."name" COLLATE "C", "s"."boss", "s"."client")::text END) COLLATE "C") AND ("t"."source"::text = 'D' OR "t"."source"::text IS NULL) AND "t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}')
 )
-UPDATE "public"."jobs" AS t SET "name" = "s"."name", "boss" = "s"."boss", "client" = "s"."client", "secret" = "s"."secret", "source" = 'D', "updated_at" = now()
-FROM "moved" AS a JOIN "pg_temp"."powerca_staging" AS s ON s.ctid = a.staged
-WHERE t.ctid = a.existing AND t.tableoid = a.relation AND (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."secret")::bigint, 0)), "t"."name" COLLATE "C", "t"."boss", "t"."client")::text END) COLLATE "C" = a.before AND NOT ("t"."source"::text IS NOT DISTINCT FROM 'D' AND (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."secret")::bigint, 0)), "t"."name" COLLATE "C", "t"."boss", "t"."client")::text END) COLLATE "C" = (CASE WHEN (coalesce(octet_length("s"."secret")::bigint, 0)) <= 33554432 THEN ROW("s"."name" COLLATE "C", "s"."boss", "s"."client", "s"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("s"."secret")::bigint, 0)), "s"."name" COLLATE "C", "s"."boss", "s"."client")::text END) COLLATE "C") AND ("t"."source"::text = 'D' OR "t"."source"::text IS NULL) AND "t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}');
+UPDATE "pg_temp"."powerca_actions" AS a SET existing = f.existing, version = f.version
+FROM found AS f
+WHERE a.action = 'update' AND a.n = f.n
+RETURNING a.n;
 
 -- insert
 INSERT INTO "public"."jobs" ("org_id", "job_id", "name", "boss", "client", "secret", "source", "created_at", "updated_at", "origin")
-SELECT "s"."org_id", "s"."job_id", "s"."name", "s"."boss", "s"."client", "s"."secret", 'D', now(), now(), '100% desktop'
+SELECT "s"."org_id", "s"."job_id", "s"."name", "s"."boss", "s"."client", "s"."secret", 'D', pg_catalog.now(), pg_catalog.now(), '100% desktop'
 FROM "pg_temp"."powerca_actions" AS a JOIN "pg_temp"."powerca_staging" AS s ON s.ctid = a.staged
 WHERE a.action = 'insert' AND a.n BETWEEN 1 AND 500;
 

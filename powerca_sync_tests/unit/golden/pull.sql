@@ -313,26 +313,30 @@ WITH landed AS (
     FROM "pg_temp"."powerca_actions" AS a JOIN "pg_temp"."powerca_staging" AS s ON s.ctid = a.staged
     WHERE a.action = 'insert' AND a.n BETWEEN 1 AND 500
     ORDER BY a.n
-    RETURNING t.tableoid AS relation, t.ctid AS place, jsonb_object('{org_id,job_id,name,boss,secret,source}'::text[], ARRAY["t"."org_id"::text, "t"."job_id"::text, "t"."name"::text, "t"."boss"::text, "t"."secret"::text, "t"."source"::text]::text[]) AS image, jsonb_object('{org_id,job_id}'::text[], ARRAY["t"."org_id"::text, "t"."job_id"::text]::text[]) AS desktop_key, (CASE WHEN (coalesce(octet_length("t"."name")::bigint, 0) + coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."org_id", "t"."job_id"::text COLLATE "C", "t"."name" COLLATE "C", "t"."boss", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."name")::bigint, 0) + coalesce(octet_length("t"."secret")::bigint, 0)), "t"."org_id", "t"."job_id"::text COLLATE "C", "t"."boss")::text END) COLLATE "C" AS content
+    RETURNING t.tableoid AS relation, t.ctid AS place
 ), numbered AS (
-    SELECT l.*, row_number() OVER () + 1 - 1 AS n FROM landed AS l
-), placed AS (
-    UPDATE "pg_temp"."powerca_actions" AS a SET relation = l.relation, existing = l.place
-    FROM numbered AS l
-    WHERE a.action = 'insert' AND a.n = l.n
-), known AS (
-    SELECT l.*, "s"."phone:key" AS mobile_key, "s"."phone:hash" AS hash, "s"."phone:born" AS born, "s"."phone:occurrence" AS occurrence,
-        (CASE WHEN (coalesce(octet_length("s"."name")::bigint, 0) + coalesce(octet_length("s"."secret")::bigint, 0)) <= 33554432 THEN ROW("s"."org_id", "s"."job_id"::text COLLATE "C", "s"."name" COLLATE "C", "s"."boss", "s"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("s"."name")::bigint, 0) + coalesce(octet_length("s"."secret")::bigint, 0)), "s"."org_id", "s"."job_id"::text COLLATE "C", "s"."boss")::text END) COLLATE "C" AS staged_content
-    FROM numbered AS l
-    JOIN "pg_temp"."powerca_actions" AS a ON a.action = 'insert' AND a.n = l.n
+    SELECT l.relation, l.place, pg_catalog.row_number() OVER () + 1 - 1 AS n FROM landed AS l
+)
+UPDATE "pg_temp"."powerca_actions" AS a SET relation = l.relation, existing = l.place
+FROM numbered AS l
+WHERE a.action = 'insert' AND a.n = l.n;
+
+-- enter
+WITH known AS (
+    SELECT "s"."phone:key" AS mobile_key, "s"."phone:hash" AS hash, "s"."phone:born" AS born, "s"."phone:occurrence" AS occurrence,
+        CASE WHEN t.ctid IS NULL THEN jsonb_object('{org_id,job_id,name,boss,secret,source}'::text[], ARRAY["s"."org_id"::text, "s"."job_id"::text, "s"."name"::text, "s"."boss"::text, "s"."secret"::text, "s"."source"::text]::text[]) ELSE jsonb_object('{org_id,job_id,name,boss,secret,source}'::text[], ARRAY["t"."org_id"::text, "t"."job_id"::text, "t"."name"::text, "t"."boss"::text, "t"."secret"::text, "t"."source"::text]::text[]) END AS image,
+        CASE WHEN t.ctid IS NULL THEN jsonb_object('{org_id,job_id}'::text[], ARRAY["s"."org_id"::text, "s"."job_id"::text]::text[]) ELSE jsonb_object('{org_id,job_id}'::text[], ARRAY["t"."org_id"::text, "t"."job_id"::text]::text[]) END AS desktop_key,
+        t.ctid IS NOT NULL AND (CASE WHEN (coalesce(octet_length("t"."name")::bigint, 0) + coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."org_id", "t"."job_id"::text COLLATE "C", "t"."name" COLLATE "C", "t"."boss", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."name")::bigint, 0) + coalesce(octet_length("t"."secret")::bigint, 0)), "t"."org_id", "t"."job_id"::text COLLATE "C", "t"."boss")::text END) COLLATE "C" <> (CASE WHEN (coalesce(octet_length("s"."name")::bigint, 0) + coalesce(octet_length("s"."secret")::bigint, 0)) <= 33554432 THEN ROW("s"."org_id", "s"."job_id"::text COLLATE "C", "s"."name" COLLATE "C", "s"."boss", "s"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("s"."name")::bigint, 0) + coalesce(octet_length("s"."secret")::bigint, 0)), "s"."org_id", "s"."job_id"::text COLLATE "C", "s"."boss")::text END) COLLATE "C" AS is_altered
+    FROM "pg_temp"."powerca_actions" AS a
     JOIN "pg_temp"."powerca_staging" AS s ON s.ctid = a.staged
+    LEFT JOIN "public"."jobs" AS t ON t.ctid = a.existing AND t.tableoid = a.relation
+    WHERE a.action = 'insert' AND a.n BETWEEN 1 AND 500
 ), entered AS (
     INSERT INTO powerca_sync.pulled
         (table_name, mobile_key, occurrence, desktop_key, image, content_hash, born, run_id)
     SELECT 'jobs', k.mobile_key, k.occurrence, k.desktop_key, k.image, k.hash, k.born, 'run' FROM known AS k
-    RETURNING 1
 )
-SELECT (SELECT count(*) FROM entered), (SELECT count(*) FROM known AS k WHERE k.content <> k.staged_content);
+SELECT count(*) FILTER (WHERE k.is_altered) FROM known AS k;
 
 -- find the highest key
 SELECT max("s"."job_id") FILTER (WHERE "s"."job_id" <= 90000), max("s"."job_id") FILTER (WHERE "s"."job_id" > 90000)
