@@ -20,8 +20,9 @@ BEGIN
     IF id = {ROWS // 2} THEN PERFORM pg_advisory_xact_lock(7); END IF;
     RETURN id;
 END $$;
-CREATE FUNCTION gate_row() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM gate(NEW.id); RETURN NEW; END $$;
-CREATE FUNCTION gate_all() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM gate({ROWS // 2}); RETURN NULL; END $$;
+CREATE FUNCTION gate_row() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM public.gate(NEW.id); RETURN NEW; END $$;
+CREATE FUNCTION gate_all() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN PERFORM public.gate({ROWS // 2}); RETURN NULL; END $$;
 """
 
 
@@ -33,7 +34,7 @@ def make_jobs(pair: Pair) -> None:
     pair.settings = dataclasses.replace(pair.settings, desktop=desktop, mobile=mobile)
     pair.both(GATE)
     pair.source.execute("CREATE TABLE stored (id int PRIMARY KEY, text text)")
-    pair.source.execute("CREATE VIEW jobs AS SELECT gate(id) AS id, text FROM stored")
+    pair.source.execute("CREATE VIEW jobs AS SELECT public.gate(id) AS id, text FROM stored")
     pair.target.execute("CREATE TABLE jobs (id int PRIMARY KEY, text text)")
     pair.source.execute(f"INSERT INTO stored SELECT g, repeat('x', 100) FROM generate_series(1, {ROWS}) AS g")  # type: ignore[call-overload]  # noqa: S608
     pair.sync(JOBS)
