@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from typing_extensions import override
+
 from powerca_sync.env_file import ENV_FILE, read_variables
 from powerca_sync.errors import ConfigurationError
 
@@ -49,6 +51,7 @@ class Endpoint:
         """The configured mode, or the safe one for the host."""
         return self.sslmode or ("prefer" if self.is_local else "verify-full")
 
+    @override
     def __str__(self) -> str:
         """`host:port/name`, without user or password."""
         return f"{self.host}:{self.port}/{self.name}"

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 
 import dagster as dg
+from typing_extensions import override
 
 from powerca_sync.defs.connections import KeptConnection
 from powerca_sync.defs.delivery import Delivery
@@ -35,6 +36,7 @@ class DesktopIOManager(dg.IOManager):
         )
         self._retries = retries
 
+    @override
     def handle_output(self, context: dg.OutputContext, obj: object) -> None:
         """Bring the rows back, commit, and describe what came of it."""
         with retried_if_worthwhile(self._retries):
@@ -49,6 +51,7 @@ class DesktopIOManager(dg.IOManager):
         if isinstance(obj, Delivery):
             obj.arrived(result)
 
+    @override
     def load_input(self, context: dg.InputContext) -> None:
         """Refused: the desktop's tables hold more than what phones made, and mobile has all of it."""
         with retried_if_worthwhile(self._retries):

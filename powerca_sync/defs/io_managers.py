@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 import pandas as pd
+from typing_extensions import override
 
 from powerca_sync.defs.connections import KeptConnection
 from powerca_sync.defs.delivery import Delivery
@@ -54,6 +55,7 @@ class PostgresIOManager(dg.IOManager):
         )
         self._retries = retries
 
+    @override
     def handle_output(self, context: dg.OutputContext, obj: object) -> None:
         """Land what the asset handed over, commit, and describe what came of it."""
         with retried_if_worthwhile(self._retries):
@@ -64,6 +66,7 @@ class PostgresIOManager(dg.IOManager):
         if isinstance(obj, Delivery):
             obj.arrived(result)
 
+    @override
     def load_input(self, context: dg.InputContext) -> pd.DataFrame:
         """This office's rows of the mobile table; see `frames.to_frame` for the dtypes."""
         with retried_if_worthwhile(self._retries), self._connections() as (source, target):

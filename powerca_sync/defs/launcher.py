@@ -16,6 +16,7 @@ from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
 from dagster._grpc.types import GetCurrentRunsResult
 from dagster._serdes import ConfigurableClassData, deserialize_value
+from typing_extensions import override
 
 
 class WatchedRunLauncher(dg.DefaultRunLauncher):
@@ -27,6 +28,7 @@ class WatchedRunLauncher(dg.DefaultRunLauncher):
         #: Since when the code server of a run has not answered.
         self._silent_since: dict[str, float] = {}
 
+    @override
     @classmethod
     def config_type(cls) -> dict[str, Any]:
         """What `dagster.yaml` may say."""
@@ -36,16 +38,19 @@ class WatchedRunLauncher(dg.DefaultRunLauncher):
             )
         }
 
+    @override
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData, config_value: Mapping[str, Any]) -> Self:
         """The launcher as `dagster.yaml` wants it."""
         return cls(config_value["patience_seconds"], inst_data)
 
+    @override
     @property
     def supports_check_run_worker_health(self) -> bool:
         """Yes: that is what it is for."""
         return True
 
+    @override
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
         """Whether the process of a run is there; a run of the command line, which no server has, counts as there.
 

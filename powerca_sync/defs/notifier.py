@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeVar
 
 import apprise
+from typing_extensions import override
 
 Answer = TypeVar("Answer")
 #: Where whole addresses are logged, below a warning or above.
@@ -105,5 +106,6 @@ class _Collector(logging.Handler):
         super().__init__(logging.WARNING)
         self.words: list[str] = []
 
+    @override
     def emit(self, record: logging.LogRecord) -> None:
         self.words.append(record.getMessage())

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import dagster as dg
+from typing_extensions import override
 
 #: Takes a line without its newline.
 Say = Callable[[str], None]
@@ -95,6 +96,7 @@ class _LineHandler(logging.Handler):
         self._say = say
         self._moving = moving
 
+    @override
     def emit(self, record: logging.LogRecord) -> None:
         said = self._moving if getattr(record, "moving", False) else self._say
         said(f"  {record.getMessage()}")
@@ -106,6 +108,7 @@ class _EventHandler(logging.Handler):
         self._say = say
         self._tables = tables
 
+    @override
     def emit(self, record: logging.LogRecord) -> None:
         event: dg.DagsterEvent | None = getattr(record, "dagster_meta", {}).get("dagster_event")
         if event is None:

@@ -6,6 +6,7 @@ from typing import Literal
 
 import dagster as dg
 from pydantic import Field
+from typing_extensions import override
 
 from powerca_sync.engine.extract import Allowances
 from powerca_sync.environment import current_settings
@@ -18,6 +19,7 @@ class SyncDatabases(dg.ConfigurableResource[Settings]):
     It has nothing to configure, so that no password gets into a run's configuration, which Dagster stores and shows.
     """
 
+    @override
     def create_resource(self, context: dg.InitResourceContext) -> Settings:
         """The settings of this process; for the demo its servers are started."""
         return current_settings()

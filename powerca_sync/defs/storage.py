@@ -21,6 +21,7 @@ from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 # Private, but the only way to a storage that Dagster accepts from `dagster.yaml`.
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster_postgres import DagsterPostgresStorage
+from typing_extensions import override
 
 from powerca_sync.environment import FOLDER
 
@@ -44,11 +45,13 @@ def one_process_at_a_time(folder: Path, what: str) -> Iterator[None]:
 class PostgresOrSqliteStorage(DagsterSqliteStorage):
     """Never an instance of its own: Dagster asks it for a storage and gets the one that the environment speaks of."""
 
+    @override
     @classmethod
     def config_type(cls) -> dict[str, Any]:
         """No options in `dagster.yaml`: a password there would end up in process titles and in the UI."""
         return {}
 
+    @override
     @classmethod
     def from_config_value(cls, inst_data: Any, config_value: Any) -> Any:
         """PostgreSQL if DAGSTER_POSTGRES_HOST is set and not empty, SQLite under DAGSTER_HOME otherwise."""

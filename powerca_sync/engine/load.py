@@ -14,6 +14,7 @@ from psycopg import sql
 from psycopg.abc import Buffer
 from psycopg.types.datetime import DateLoader, TimeLoader, TimestampLoader, TimestamptzLoader
 from psycopg.types.string import TextLoader
+from typing_extensions import override
 
 from powerca_sync.engine.catalog import Column
 from powerca_sync.engine.context import open_context
@@ -89,21 +90,25 @@ def _use_loaders(cursor: Cursor) -> None:
 
 
 class _DateOrText(DateLoader):
+    @override
     def load(self, data: Buffer) -> Any:
         return _or_text(super().load, data)
 
 
 class _TimeOrText(TimeLoader):
+    @override
     def load(self, data: Buffer) -> Any:
         return _or_text(super().load, data)
 
 
 class _TimestampOrText(TimestampLoader):
+    @override
     def load(self, data: Buffer) -> Any:
         return _or_text(super().load, data)
 
 
 class _TimestamptzOrText(TimestamptzLoader):
+    @override
     def load(self, data: Buffer) -> Any:
         return _or_text(super().load, data)
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import psycopg
 from psycopg import sql
+from typing_extensions import override
 
 from powerca_sync.engine import state
 from powerca_sync.engine.accounting import account, nothing_to_sync
@@ -270,12 +271,15 @@ class _PlannedRun(TableRun):
         super().__init__(what, source=source, target=target, specs=specs, options=options, tables=tables)
         self.refusals: list[str] = []
 
+    @override
     def read_catalogs(self) -> Catalogs:
         return self.catalogs
 
+    @override
     def scope(self, office: Office) -> Scope:
         return dataclasses.replace(super().scope(office), planned=self.earlier.rows)
 
+    @override
     def recall(self, office: Office) -> tuple[Office, state.TableState]:
         state.check_organisations(office)
         office = as_the_target_has_it(self.target, office, self.specs, self.tables)
@@ -286,9 +290,11 @@ class _PlannedRun(TableRun):
         before = state.read_state(self.target, office, self.spec.mobile, lookups)
         return office, self.earlier.as_remembered_then(before, lookups)
 
+    @override
     def _unscoped(self) -> Sequence[str]:
         return self.catalogs.resolution.unscoped
 
+    @override
     @contextlib.contextmanager
     def guarded(self) -> Iterator[None]:
         try:

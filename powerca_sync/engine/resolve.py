@@ -10,6 +10,8 @@ import enum
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+from typing_extensions import override
+
 from powerca_sync.engine.catalog import Table
 from powerca_sync.errors import SchemaMismatchError
 from powerca_sync.tables import OWNER, Expression, Lookup, Reference, Strategy, TableSpec, spec_named
@@ -41,6 +43,7 @@ class LeftOut:
     #: An existing column of a similar name that the spec does not mention; empty if there is none.
     nearest: str = ""
 
+    @override
     def __str__(self) -> str:
         """Name the column, what it was for, and what may have been meant."""
         hint = f"; similar: {self.nearest}" if self.nearest else ""
@@ -54,6 +57,7 @@ class Unchecked:
     reference: Reference
     reason: str
 
+    @override
     def __str__(self) -> str:
         """Name the column, the parent and the reason."""
         return f"{self.reference.column} to {self.reference.parent} ({self.reason})"

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import psycopg
+from typing_extensions import override
 
 from powerca_sync.engine.catalog import UniqueKey
 from powerca_sync.engine.database import Cursor, Question, ask, attempt, one_row
@@ -42,6 +43,7 @@ class Rejections:
     #: The database's words, where it refused the rows itself.
     message: str | None = None
 
+    @override
     def __str__(self) -> str:
         """How many, and why."""
         rows = "row" if self.rows == 1 else "rows"
@@ -71,6 +73,7 @@ class Quarantined:
     message: str | None
     key: dict[str, str | None]
 
+    @override
     def __str__(self) -> str:
         """The reason as a sentence, without the row's content."""
         if self.reason == "refused" and self.message:

@@ -21,6 +21,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from typing_extensions import override
 
 from powerca_sync.operations import UI_URL, WebAccess
 
@@ -100,6 +101,7 @@ class _Login(AuthenticationBackend):
     def __init__(self, access: WebAccess) -> None:
         self._expected = f"{access.user}:{access.password}".encode()
 
+    @override
     async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, BaseUser] | None:
         """Return the user, or nobody for a health check; raises `AuthenticationError` for any other request."""
         if conn.scope["path"] == HEALTH:

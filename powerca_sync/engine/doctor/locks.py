@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator
 
 from psycopg import sql
+from typing_extensions import override
 
 from powerca_sync.engine.catalog import Table
 from powerca_sync.engine.database import Cursor
@@ -38,6 +39,7 @@ class Lock:
         """Whether not even reading is possible."""
         return self.mode == "AccessExclusiveLock"
 
+    @override
     def __str__(self) -> str:
         """Who keeps what, and how long already."""
         who = f"user {self.user}" + (f" ({self.application})" if self.application else "")
