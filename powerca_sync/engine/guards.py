@@ -47,10 +47,14 @@ def check_mass_delete(spec: TableSpec, *, deletes: int, owned: int, allowed: boo
         )
 
 
-def check_mass_insert(spec: TableSpec, *, inserts: int, owned: int, allowed: bool) -> None:
-    """Raises `UnsafeTargetError` if too many rows would be added to the `owned` rows that the office has already."""
+def check_mass_insert(spec: TableSpec, *, inserts: int, grown: int | None, owned: int, allowed: bool) -> None:
+    """Raises `UnsafeTargetError` if too many rows would be added to the `owned` rows that the office has already.
+
+    `grown` says by how many rows the source has grown since the last full run; None where that is not known. Rows that
+    it had then were deleted on mobile, and come back.
+    """
     limit = max(spec.mass_insert_rows, int(spec.mass_insert_share * owned))
-    if owned and inserts > limit and not allowed:
+    if owned and min(inserts, inserts if grown is None else grown) > limit and not allowed:
         raise UnsafeTargetError(
             f"Table `{spec.mobile}`: {inserts} rows would be inserted beside the office's {owned}; the limit is "
             f"{limit}. Nothing was written. Check that the source does not hold its rows several times. To allow it "

@@ -17,12 +17,14 @@ def check_plan(
     plan: MergePlan,
     allowed: Allowances,
     *,
+    grown: int | None,
     count_owned: Callable[[], int],
     guarded: Callable[[], AbstractContextManager[None]],
 ) -> None:
     """Raise `UnsafeTargetError` if the plan deletes, inserts or empties too much, each within `guarded`.
 
-    `count_owned` returns how many rows of the target are the desktop's now.
+    `grown` is as in `guards.check_mass_insert`; `count_owned` returns how many rows of the target are the desktop's
+    now.
     """
     spec = mapping.spec
     if plan.delete > spec.mass_delete_rows or plan.insert > spec.mass_insert_rows:
@@ -30,7 +32,9 @@ def check_plan(
         with guarded():
             guards.check_mass_delete(spec, deletes=plan.delete, owned=owned, allowed=allowed.allow_mass_delete)
         with guarded():
-            guards.check_mass_insert(spec, inserts=plan.insert, owned=owned, allowed=allowed.allow_mass_insert)
+            guards.check_mass_insert(
+                spec, inserts=plan.insert, grown=grown, owned=owned, allowed=allowed.allow_mass_insert
+            )
     if plan.update > spec.emptied_rows and not allowed.allow_emptied:
         emptied = _count_emptied(cursor, mapping)
         with guarded():

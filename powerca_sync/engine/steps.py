@@ -270,6 +270,7 @@ class TableRun:
                 ready.mapping,
                 plan,
                 self.what,
+                grown=self._growth(ready),
                 count_owned=lambda: self.count(ready).owned,
                 guarded=self.guarded,
             )
@@ -279,6 +280,12 @@ class TableRun:
             if ready.scope_in_doubt and (plan.update or plan.delete):
                 check_scope(self.source, self.target, ready.mapping)
         return plan
+
+    def _growth(self, ready: Ready) -> int | None:
+        """By how many rows the source has grown since the last full run; None where that is not known."""
+        if not ready.complete or ready.before.rows_read is None:
+            return None
+        return ready.staged.read - ready.before.rows_read
 
     def count(self, ready: Ready) -> Counted:
         """How many rows of the office the target table has now."""

@@ -57,6 +57,12 @@ def test_first_sync_and_growth_within_the_limit_pass(jobs: Pair) -> None:
     assert assert_refused_once(jobs, BY_KEY, words, "allow_mass_insert") == {"inserted": 1501, "unchanged": 3000}
 
 
+def test_rows_that_were_deleted_on_mobile_come_back(jobs: Pair) -> None:
+    jobs.sync(BY_KEY)
+    jobs.target.execute("DELETE FROM jobs WHERE job_id > 500")
+    assert fates(jobs.sync(BY_KEY)) == {"inserted": 1500, "unchanged": 500}
+
+
 @pytest.mark.parametrize("table", [JOBS, BY_KEY], ids=["delete_insert", "upsert"])
 @pytest.mark.parametrize("emptied", ["NULL", "''", "' '"])
 def test_emptied_column_is_refused(jobs: Pair, table: TableSpec, emptied: str) -> None:

@@ -99,7 +99,7 @@ FAULTS = {
     "a domain": Fault(
         (3, LONG),
         "refused",
-        "domain short",
+        "domain public.short",
         "ALTER DOMAIN short DROP CONSTRAINT short_check",
         "CREATE DOMAIN short AS text CHECK (length(VALUE) < 9); ALTER TABLE notes ALTER note TYPE short",
     ),

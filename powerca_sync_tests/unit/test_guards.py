@@ -93,11 +93,13 @@ def test_every_refusal_names_what_allows_it_once() -> None:
 
 
 def test_mass_insert_counts_only_where_the_office_has_rows() -> None:
-    guards.check_mass_insert(ITEMS, inserts=100_000, owned=0, allowed=False)
-    guards.check_mass_insert(ITEMS, inserts=1000, owned=1, allowed=False)
+    guards.check_mass_insert(ITEMS, inserts=100_000, grown=None, owned=0, allowed=False)
+    guards.check_mass_insert(ITEMS, inserts=1000, grown=None, owned=1, allowed=False)
     with pytest.raises(UnsafeTargetError, match="1001 rows would be inserted beside the office's 1; the limit is 1000"):
-        guards.check_mass_insert(ITEMS, inserts=1001, owned=1, allowed=False)
-    guards.check_mass_insert(ITEMS, inserts=1001, owned=1, allowed=True)
+        guards.check_mass_insert(ITEMS, inserts=1001, grown=None, owned=1, allowed=False)
+    guards.check_mass_insert(ITEMS, inserts=1001, grown=None, owned=1, allowed=True)
+    # The source has not grown: they were deleted on mobile.
+    guards.check_mass_insert(ITEMS, inserts=1001, grown=0, owned=1, allowed=False)
 
 
 def test_emptied_columns_are_all_named() -> None:
