@@ -77,7 +77,8 @@ def probe(*, source: Connection, target: Connection, specs: Sequence[TableSpec],
 def _digests(cursor: Cursor, statements: Sequence[tuple[str, sql.Composed]]) -> dict[str, tuple[int, str]]:
     """Phone rows and digest by table: in one round trip, unless one of the statements fails.
 
-    Then each is tried by itself, so that one table cannot keep the others from being looked at. It is left out.
+    Then each is tried by itself, so that one table cannot keep the others from being looked at. It is left out. Raises
+    the error of the last one if all of them fail.
     """
     try:
         attempt(cursor, sql.SQL("\nUNION ALL\n").join(statement for _, statement in statements))
@@ -91,7 +92,8 @@ def _digests(cursor: Cursor, statements: Sequence[tuple[str, sql.Composed]]) -> 
         try:
             attempt(cursor, statement)
         except psycopg.Error as exc:
-            if cursor.connection.closed:
+            is_last = table == statements[-1][0]
+            if cursor.connection.closed or (is_last and not found):
                 raise
             logger.warning("[WARN] %s: cannot look for new phone rows: %s.", table, words_of(exc))
         else:

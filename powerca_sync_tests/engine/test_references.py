@@ -10,7 +10,7 @@ from powerca_sync_tests.helpers import ORGS, Pair, assert_quiet, delete_insert, 
 
 JOBS = spec("jobs", "job_id")
 JOB = Reference(column="job_id", parent="jobs")
-TASKS = spec("tasks", "task_id", references=(JOB,))
+TASKS = spec("tasks", "task_id", references=(JOB,), limit_share=1.0)
 
 
 def make_tables(pair: Pair, job: str = "int", task_job: str = "int", *, on_target: str = "", key: str = "") -> None:
@@ -57,7 +57,7 @@ def test_zero_is_no_reference_only_where_the_spec_says_so(pair: Pair, kind: str,
     make_tables(pair, job=kind, task_job=kind)
     pair.source.execute("INSERT INTO tasks VALUES (10, %s)", [zero])
     assert fates(pair.sync_all(JOBS, TASKS)["tasks"]) == {"quarantined": 1}
-    lenient = spec("tasks", "task_id", references=(dataclasses.replace(JOB, zero_is_none=True),))
+    lenient = spec("tasks", "task_id", references=(dataclasses.replace(JOB, zero_is_none=True),), limit_share=1.0)
     assert fates(pair.sync(lenient, JOBS)) == {"inserted": 1}
 
 
@@ -69,7 +69,7 @@ def test_zero_where_it_is_a_row_is_a_reference_like_any_other(pair: Pair) -> Non
 
 def test_a_reference_for_the_order_only_lets_rows_through(pair: Pair) -> None:
     make_tables(pair)
-    ordered = spec("tasks", "task_id", references=(dataclasses.replace(JOB, order_only=True),))
+    ordered = spec("tasks", "task_id", references=(dataclasses.replace(JOB, order_only=True),), limit_share=1.0)
     pair.source.execute("INSERT INTO tasks VALUES (10, 7)")
     assert fates(pair.sync(ordered, JOBS)) == {"inserted": 1}
 
@@ -81,7 +81,7 @@ def test_a_reference_for_the_order_only_lets_rows_through(pair: Pair) -> None:
 )
 def test_what_the_target_enforces_is_checked_whatever_the_spec_says(pair: Pair, reference: Reference | None) -> None:
     make_tables(pair, key="REFERENCES jobs DEFERRABLE INITIALLY DEFERRED")
-    table = spec("tasks", "task_id", references=(reference,) if reference else ())
+    table = spec("tasks", "task_id", references=(reference,) if reference else (), limit_share=1.0)
     pair.source.execute("INSERT INTO jobs VALUES (1); INSERT INTO tasks VALUES (10, 1), (11, 0), (12, 7), (13, NULL)")
     pair.sync(JOBS)
     assert fates(pair.sync(table, JOBS)) == {"inserted": 2, "quarantined": 2}
@@ -201,12 +201,13 @@ def test_too_many_rows_that_lead_nowhere_roll_the_table_back_with_figures(pair: 
     make_tables(pair)
     pair.source.execute("INSERT INTO jobs VALUES (1); INSERT INTO tasks SELECT n, 1 FROM generate_series(1, 80) AS n")
     pair.source.execute("INSERT INTO tasks VALUES (0, 9)")
-    pair.sync_all(JOBS, TASKS)
+    limited = dataclasses.replace(TASKS, limit_share=0.2)
+    pair.sync_all(JOBS, limited)
     everything = "SELECT s.* FROM powerca_sync.table_state AS s", "SELECT q.* FROM powerca_sync.quarantine AS q"
     before = [pair.text("tasks"), *map(pair.rows, everything)]
     pair.source.execute("UPDATE tasks SET job_id = 7 WHERE task_id <= 21")
     with pytest.raises(UnsafeTargetError, match=r"22 of 81 rows \(27%\) would go to quarantine.*job_id=7 has no match"):
-        pair.sync(TASKS, JOBS)
+        pair.sync(limited, JOBS)
     assert [pair.text("tasks"), *map(pair.rows, everything)] == before
     message = pair.one("SELECT error_message FROM _sync_metadata WHERE table_name = 'tasks'")
     assert message.startswith("Table `tasks`: 22 of 81 rows (27%)")
@@ -216,7 +217,7 @@ def test_too_many_rows_that_lead_nowhere_roll_the_table_back_with_figures(pair: 
 
 def test_masters_are_read_in_full_so_that_their_quarantine_is_always_complete(pair: Pair) -> None:
     make_tables(pair)
-    master = spec("tasks", "task_id", references=(JOB,), category=Category.MASTERS)
+    master = spec("tasks", "task_id", references=(JOB,), category=Category.MASTERS, limit_share=1.0)
     pair.source.execute("INSERT INTO tasks VALUES (10, 1)")
     pair.sync_all(JOBS, master)
     pair.source.execute("INSERT INTO jobs VALUES (1)")
