@@ -17,8 +17,10 @@ from powerca_sync.engine.statements.fragments import STAGING
 from powerca_sync.engine.steps import WORTH_ANALYZING
 from powerca_sync.errors import SchemaMismatchError
 
-#: A sequence is not moved past this share of what its column can hold.
-HIGHEST_SHARE = 0.9
+#: A sequence is not moved past this share of what its column can hold, so that phones cannot use its range up.
+HIGHEST_SHARE = 0.5
+#: Nor past the double of its last value, or this number: the office would never reach such a key.
+NEVER_REACHED = 1_000_000
 
 
 class _AlteredError(Exception):
@@ -104,19 +106,22 @@ def _known(cursor: Cursor, mapping: TableMapping) -> int:
 def move_sequences(cursor: Cursor, mapping: TableMapping) -> Iterator[str]:
     """Move the sequences of the target past the keys that were inserted, so that its own next rows get others.
 
-    Yields a warning for each that cannot be moved far enough.
+    Yields a warning for each that a key lies too far beyond.
     """
     cursor.execute(load("sequences.sql"), {"table": mapping.target.oid})
-    for name, schema, sequence, start, most in cursor.fetchall():
+    for name, schema, sequence, start, most, last in cursor.fetchall():
         column = next((column for column in mapping.staged if column.name == name), None)
         if column is None or column.category != "N":
             continue
-        limit = int(HIGHEST_SHARE * min(most, _most(column)))
+        limit = int(min(HIGHEST_SHARE * min(most, _most(column)), max(2 * last, NEVER_REACHED)))
         highest, beyond = one_row(cursor, statements.highest(name, limit))
         if highest is not None:
             cursor.execute(statements.advance(sql.Identifier(schema, sequence), int(highest), start))
         if beyond is not None:
-            yield f"{name}={beyond} is close to the end of its range; its sequence does not move past it"
+            yield (
+                f"{name}={beyond} is beyond what the desktop's own rows will reach; "
+                f"its sequence stays below {limit + 1}"
+            )
 
 
 def _most(column: Column) -> float:

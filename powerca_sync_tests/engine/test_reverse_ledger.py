@@ -449,13 +449,19 @@ def test_a_sequence_that_gave_no_value_yet_is_not_moved_back(
     assert next_leave(pair) == following
 
 
-def test_a_key_near_the_end_of_its_range_does_not_use_the_range_up(pair: Pair) -> None:
-    make_sequence(pair, SEQUENCES["shared"])
-    pair.target.execute("INSERT INTO leave VALUES (89999, 1, 'P'), (95000, 1, 'P')")
+@pytest.mark.parametrize(
+    ("how", "keys", "limit"), [("shared", (49_999, 95_000), 49_999), ("owned", (999_999, 2_000_000_000), 1_000_000)]
+)
+def test_key_that_the_office_will_never_reach_uses_no_range_up(
+    pair: Pair, how: str, keys: tuple[int, int], limit: int
+) -> None:
+    make_sequence(pair, SEQUENCES[how])
+    pair.target.execute("INSERT INTO leave VALUES (%s, 1, 'P'), (%s, 1, 'P')", keys)
     result = pair.pull(LEAVE)
     assert result.pulled == 2
-    assert any("leave_id=95000 is close to the end of its range" in warning for warning in result.warnings)
-    assert next_leave(pair) == 90000
+    words = f"leave_id={keys[1]} is beyond what the desktop's own rows will reach; its sequence stays below {limit + 1}"
+    assert words in result.warnings
+    assert next_leave(pair) == keys[0] + 1
 
 
 def test_a_default_that_makes_texts_of_a_sequence_is_left_alone(pair: Pair) -> None:

@@ -1,5 +1,8 @@
--- The sequences that give a table's columns their values: owned, of an identity, or named in a default.
-SELECT DISTINCT a.attname, n.nspname, c.relname, s.seqstart, s.seqmax
+-- The sequences that give a table's columns their values: owned, of an identity, or named in a default. The last value is
+-- that of the start where none has been given, or it may not be read.
+SELECT DISTINCT a.attname, n.nspname, c.relname, s.seqstart, s.seqmax,
+    greatest(s.seqstart, CASE WHEN has_sequence_privilege(c.oid, 'USAGE, SELECT') THEN
+        pg_sequence_last_value(c.oid::regclass) END)
 FROM (
     SELECT d.refobjsubid AS attnum, d.objid AS sequence
     FROM pg_depend AS d
