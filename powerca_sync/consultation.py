@@ -21,14 +21,17 @@ def report_consultation(console: Console, findings: Sequence[Finding]) -> int:
     for finding in by_severity[Severity.FINE]:
         console.show(f"[OK] {finding.side}: {finding.what}")
     for alike in _grouped([*warnings, *errors]):
-        console.show("\n" + _paragraph(alike))
+        console.show("")
+        for text in _paragraph(alike):
+            console.show(text)
+    console.show("")
     if errors:
         also = f", and {counted(len(warnings), 'warning')}" if warnings else ""
-        console.show(f"\n[X] {counted(len(errors), 'problem')} to solve before a sync can succeed{also}.")
+        console.show(f"[X] {counted(len(errors), 'problem')} to solve before a sync can succeed{also}.")
     elif warnings:
-        console.show(f"\n[WARN] A sync can run; {counted(len(warnings), 'warning')} above.")
+        console.show(f"[WARN] A sync can run; {counted(len(warnings), 'warning')} above.")
     else:
-        console.show("\n[OK] Both databases are ready for a sync.")
+        console.show("[OK] Both databases are ready for a sync.")
     console.document(
         {
             "demo": is_demo(),
@@ -49,13 +52,14 @@ def _grouped(findings: Iterable[Finding]) -> list[list[Finding]]:
     return list(groups.values())
 
 
-def _paragraph(alike: Sequence[Finding]) -> str:
+def _paragraph(alike: Sequence[Finding]) -> list[str]:
+    """One text for each finding, so that each may begin with its mark, and what follows from them."""
     first = alike[0]
-    lines = [_wrapped(f"[{first.severity}] {first.side}: ", finding.what) for finding in alike]
-    lines.append(_wrapped("     Why: ", first.why))
-    lines.append(_wrapped("     Do:  ", first.do))
-    lines += [f"          {statement}" for statement in itertools.chain(*(finding.statements for finding in alike))]
-    return "\n".join(lines)
+    texts = [_wrapped(f"[{first.severity}] {first.side}: ", finding.what) for finding in alike]
+    texts.append(_wrapped("     Why: ", first.why))
+    texts.append(_wrapped("     Do:  ", first.do))
+    texts += [f"          {statement}" for statement in itertools.chain(*(finding.statements for finding in alike))]
+    return texts
 
 
 def _wrapped(label: str, text: str) -> str:

@@ -62,7 +62,7 @@ def test_silence_during_commit_is_told_as_an_unknown_outcome(items: Pair) -> Non
                 explained("syncing table `items`"),
                 transaction(connection, timezone="UTC", timeouts=Timeouts()) as cursor,
             ):
-                cursor.execute("INSERT INTO items VALUES (1, 'one')")
+                cursor.execute("INSERT INTO public.items VALUES (1, 'one')")
                 silence.enter_context(proxy.troubled(Trouble(kind="silent", after=0)))
 
         with pytest.raises(DatabaseUnavailableError, match=r"whether it did is not known. It is tried again"):
