@@ -5,8 +5,18 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 
+# Private, but nothing public forgets what another instance has set for the whole process.
+from dagster._core.storage.defs_state.base import set_defs_state_storage
+
 from powerca_sync_tests.defs.office import Office
 from powerca_sync_tests.helpers import Pair
+
+
+@pytest.fixture(autouse=True)
+def _forget_other_instances() -> Iterator[None]:
+    """An instance that has been entered twice stays current for the process after its end; see that none is."""
+    with set_defs_state_storage(None):
+        yield
 
 
 @pytest.fixture(scope="session")

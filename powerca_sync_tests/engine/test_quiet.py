@@ -95,10 +95,10 @@ class Row(NamedTuple):
 
 #: Both strategies, with a mobile primary key and without one.
 SPECS = (
-    delete_insert("lines", "k"),
-    delete_insert("lines_with_id", "k"),
-    spec("items", "k"),
-    spec("items_with_key", "k"),
+    delete_insert("lines", "k", limit_share=1.0),
+    delete_insert("lines_with_id", "k", limit_share=1.0),
+    spec("items", "k", limit_share=1.0),
+    spec("items_with_key", "k", limit_share=1.0),
 )
 
 
