@@ -1,11 +1,20 @@
 """The checks `parity`: by themselves, never in a run that only loads."""
 
+from collections.abc import Iterator
+
 import dagster as dg
 import pytest
 
 from powerca_sync.defs import build_definitions
 from powerca_sync.defs.verification import PARITY, parity_key
 from powerca_sync_tests.defs.office import ONE_RETRY, QUICK, SPECS, STAFF, Office, failure, figures
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    """A history of its own for each test."""
+    with dg.DagsterInstance.ephemeral() as made:
+        yield made
 
 
 def check_by_hand(office: Office, *tables: str) -> dict[str, dg.AssetCheckEvaluation]:
