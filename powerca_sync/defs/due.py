@@ -43,7 +43,7 @@ def request_due_tables(
 
 
 def is_unsettled(instance: dg.DagsterInstance, key: dg.AssetKey) -> bool:
-    """Whether the table's last run left rows that may land by now, or was long ago, or is not known."""
+    """Whether the table's last run quarantined rows, ended too long ago, or is not in the history."""
     event = instance.get_latest_materialization_event(key)
     if event is None or event.asset_materialization is None or event.timestamp < time.time() - LONGEST_PAUSE:
         return True

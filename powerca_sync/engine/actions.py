@@ -34,7 +34,7 @@ class OvertakenError(Exception):
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """What came of the actions of one kind."""
+    """The result of the actions of one kind."""
 
     written: int = 0
     refused: Refused = dataclasses.field(default_factory=dict)

@@ -6,9 +6,8 @@ ledger has stored, read in today's form. A row of which that cannot tell whether
 pull is refused until somebody chooses.
 """
 
-import contextlib
 import dataclasses
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 
 from psycopg import sql
 
@@ -16,11 +15,9 @@ from powerca_sync.engine.database import Cursor, configure, one_row
 from powerca_sync.engine.extract import Choice
 from powerca_sync.engine.ledger import LastPull
 from powerca_sync.engine.mapping import TableMapping
-from powerca_sync.engine.oversized import split_oversized
 from powerca_sync.engine.phone_identity import Identity
-from powerca_sync.engine.staging import stage_rows
+from powerca_sync.engine.staging import Staged
 from powerca_sync.engine.statements import carry_over as statements
-from powerca_sync.engine.statements import extract as extract_statements
 from powerca_sync.engine.statements import ledger as ledger_statements
 from powerca_sync.engine.statements import phones as phone_statements
 from powerca_sync.engine.statements import staging as staging_statements
@@ -40,7 +37,8 @@ class CarryOver:
     timezone: str
     source: Cursor
     target: Cursor
-    read: Callable[[sql.Composed], Generator[bytes, None, None]]
+    #: Brings rows of the source into a working table, as `Recognition.stage`.
+    stage: Callable[..., Staged]
 
     def carry_out(self, choice: Choice) -> int:
         """Give phone rows the entries that are theirs; returns of how many rows nothing can tell whether they are new.
@@ -90,11 +88,7 @@ class CarryOver:
         self.target.execute(statements.drop_contents())
         self.target.execute(staging_statements.create_like_staging(mapping, statements.CONTENTS))
         configure(self.source, {"TimeZone": self.timezone})
-        identity = phone_statements.identity(mapping.source, self.columns, mapping.spec.max_row_bytes)
-        where = sql.SQL("{} AND {} = ANY ({}::text[])").format(phone_statements.is_phones(self.belongs), identity, keys)
-        with contextlib.closing(self.read(extract_statements.copy_out(mapping, where))) as read:
-            codec = self.target.connection.info.encoding
-            rows = split_oversized(read, mapping, [])
-            stage_rows(self.target, mapping, rows, into=statements.CONTENTS, codec=codec)
+        where = phone_statements.has_identity(mapping, self.belongs, self.columns, keys)
+        self.stage(mapping, where, into=statements.CONTENTS)
         configure(self.source, {"TimeZone": "UTC"})
         return True

@@ -106,7 +106,7 @@ class Table:
 
     @property
     def splits_by_inheritance(self) -> bool:
-        """Whether its rows may be in tables that inherit from it, as partitions were before PostgreSQL 10."""
+        """Whether it may be partitioned by inheritance, as before PostgreSQL 10."""
         return self.has_children and self.kind == PLAIN
 
     @property

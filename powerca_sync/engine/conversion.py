@@ -171,7 +171,7 @@ def is_compared_as_text(column: Column) -> bool:
 
 
 def has_one_value(column: Column) -> bool:
-    """Whether equal values of the column are the same to people, however they are written."""
+    """Whether equal values of the column are one value: 1.0 and 1.00 of numeric are, `a` and `A` of citext are two."""
     return column.base in _EXACT | {"numeric"}
 
 

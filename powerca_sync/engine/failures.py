@@ -183,9 +183,9 @@ def is_refusal(exc: psycopg.Error) -> bool:
 
 
 def may_concern_rows(exc: psycopg.Error) -> bool:
-    """Whether some rows alone may be the cause, so that others can still be written over the same connection.
+    """Whether single rows may have caused the error, so that the others can be written over the same connection.
 
-    It is not so if the connection is lost, or if the server reports something of the session or of itself:
+    False if the connection is lost, or if the error concerns the session or the server:
     cancellation and timeouts, locks, deadlocks, serialization failures, read-only mode, a full disk.
     """
     if is_refusal(exc):

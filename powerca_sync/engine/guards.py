@@ -82,9 +82,10 @@ def check_emptied(spec: TableSpec, *, emptied: Mapping[str, tuple[int, int]]) ->
 
 
 def exceeds_quarantine(spec: TableSpec, *, quarantined: int, rows: int) -> bool:
-    """Whether too many of the table's `rows` are quarantined: too large a share, or nearly all, however few they are.
+    """Whether too many of the table's `rows` are quarantined.
 
-    A `limit_share` of 1 allows everything.
+    That is a share above the spec's limit together with more rows than its limit, or 90 % of a table of any size. A
+    `limit_share` of 1 allows everything.
     """
     if spec.limit_share >= 1 or not quarantined:
         return False

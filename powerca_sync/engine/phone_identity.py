@@ -17,7 +17,7 @@ from powerca_sync.engine.statements import phones as statements
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Identity:
-    """What the ledger's entries of one table are found by; expressions over the phone row `s`."""
+    """Expressions over the phone row `s` by which its entry is found in the ledger."""
 
     #: The primary key as the entries have it; None if it cannot be computed, or there was none.
     key: sql.Composable | None

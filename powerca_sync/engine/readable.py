@@ -28,7 +28,7 @@ class Readable:
 
     @property
     def sentence(self) -> str:
-        """What has been set aside, for people; empty if nothing has."""
+        """A warning that names the values that were set aside; empty if there are none."""
         if not self.reasons:
             return ""
         counts = {name: len(self.table.required(name).unreadable) for name in self.reasons}

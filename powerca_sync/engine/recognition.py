@@ -17,9 +17,11 @@ from powerca_sync.engine.mapping import TableMapping, map_back
 from powerca_sync.engine.office import belongs
 from powerca_sync.engine.phone_identity import Identity, former_identity
 from powerca_sync.engine.readable import pairing_by_rest, readable, renew
-from powerca_sync.engine.staging import read_rows
+from powerca_sync.engine.source_rows import stage_source
+from powerca_sync.engine.staging import Staged, read_rows
 from powerca_sync.engine.statements import ledger as ledger_statements
 from powerca_sync.engine.statements import phones as phone_statements
+from powerca_sync.engine.statements.fragments import STAGING
 from powerca_sync.plain_text import one_line_logger
 from powerca_sync.tables import OWNER, STAMPS, TableSpec
 
@@ -94,7 +96,7 @@ class Recognition:
                     timezone=self.timezone,
                     source=self.source,
                     target=self.target,
-                    read=self.read,
+                    stage=self.stage,
                 )
             )
         gone = 0
@@ -160,11 +162,27 @@ class Recognition:
 
     @property
     def choice(self) -> Choice:
-        """What is done with rows of which the target may have a copy."""
+        """How look-alikes are settled."""
         return Choice.PULL if self.what.again else self.what.lookalikes
 
+    def stage(
+        self, mapping: TableMapping, where: sql.Composable, *, into: sql.Identifier = STAGING, defer: bool = False
+    ) -> Staged:
+        """Bring phone rows into a working table of the target; see `stage_source`."""
+        return stage_source(
+            self.source,
+            self.target,
+            mapping,
+            where,
+            read=self.read,
+            reading=self.reading,
+            into=into,
+            codec=self.target.connection.info.encoding,
+            defer=defer,
+        )
+
     def refuse_doubtful(self, rows: int) -> None:
-        """Deal with phone rows of which nothing can tell whether they have been pulled."""
+        """Called with the number of phone rows that may have been reverse-synced already, which nothing can tell."""
 
     def _mark_gone(self, mapping: TableMapping, belongs: sql.Composable, *, keyed: bool) -> int:
         """Mark the entries whose phone row is gone, and end those of rows that became the desktop's; returns how many.

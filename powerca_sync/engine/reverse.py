@@ -17,7 +17,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 
-from psycopg import sql
 from typing_extensions import override
 
 from powerca_sync.engine import guards, ledger, state, validation
@@ -31,12 +30,10 @@ from powerca_sync.engine.large_objects import find_large_objects, sentence
 from powerca_sync.engine.lineage import check_desktop
 from powerca_sync.engine.lookalikes import adopt_by_key, settle
 from powerca_sync.engine.mapping import TableMapping
-from powerca_sync.engine.oversized import refuse_oversized, split_oversized
 from powerca_sync.engine.recognition import Found, Recognition
 from powerca_sync.engine.result import Conflict, Options, ReverseResult
 from powerca_sync.engine.sql import load
-from powerca_sync.engine.staging import Staged, stage_rows
-from powerca_sync.engine.statements import extract as extract_statements
+from powerca_sync.engine.staging import Staged
 from powerca_sync.engine.statements import known_refusals, quarantine
 from powerca_sync.engine.statements import ledger as ledger_statements
 from powerca_sync.engine.statements import lookalikes as lookalike_statements
@@ -44,8 +41,6 @@ from powerca_sync.engine.statements import phones as phone_statements
 from powerca_sync.engine.statements import plan as plan_statements
 from powerca_sync.engine.statements import pull as statements
 from powerca_sync.engine.statements import staging as staging_statements
-from powerca_sync.engine.statements.fragments import STAGING
-from powerca_sync.engine.unreadable import copy_out_unreadable, find_unreadable, refuse_unreadable, without_unreadable
 from powerca_sync.errors import DatabaseUnavailableError
 from powerca_sync.plain_text import one_line_logger
 from powerca_sync.tables import Strategy, TableSpec
@@ -233,42 +228,19 @@ class Pull(Recognition):
         if keys:
             with self.reading():
                 configure(self.source, {"TimeZone": self.timezone})
-            where = sql.SQL("{} AND {} = ANY ({}::text[])").format(
-                phone_statements.is_phones(found.belongs),
-                phone_statements.identity(mapping.source, found.columns, mapping.spec.max_row_bytes),
-                keys,
-            )
-            staged = self._stage_rows(mapping, where, defer=True)
+            where = phone_statements.has_identity(mapping, found.belongs, found.columns, keys)
+            staged = self.stage(mapping, where, defer=True)
         self.target.execute(lookalike_statements.create_owned())
         if keys and (self.spec.strategy is Strategy.DELETE_INSERT or self.choice is Choice.ADOPT):
             owned = dataclasses.replace(mapping, asides=())
             where = lookalike_statements.owned_of_same_keys(mapping, found.columns, keys)
-            self._stage_rows(owned, where, into=lookalike_statements.OWNED)
+            self.stage(owned, where, into=lookalike_statements.OWNED)
         self.target.execute(statements.keep_new())
         if skipped:
             self.target.execute(known_refusals.carry_over(mapping.spec.mobile))
         validation.reject_faulty(self.target, mapping)
         if form:
             self.target.execute(known_refusals.remember_form(form))
-        return staged
-
-    def _stage_rows(
-        self, mapping: TableMapping, where: sql.Composable, *, into: sql.Identifier = STAGING, defer: bool = False
-    ) -> Staged:
-        """Bring the source's rows for which `where` holds into a working table."""
-        codec = self.target.connection.info.encoding
-        with self.reading():
-            unreadable = find_unreadable(self.source, mapping, where)
-        copy_out = extract_statements.copy_out(mapping, without_unreadable(mapping, where, unreadable))
-        oversized: list[bytes] = []
-        with contextlib.closing(self.read(copy_out)) as read:
-            rows = split_oversized(read, mapping, oversized)
-            staged = stage_rows(self.target, mapping, rows, into=into, codec=codec, defer=defer)
-        if into is STAGING:
-            refuse_oversized(self.target, mapping, oversized, staged, codec=codec)
-        if unreadable and into is STAGING:
-            with contextlib.closing(self.read(copy_out_unreadable(mapping, where, unreadable))) as rows:
-                refuse_unreadable(self.target, mapping, rows, unreadable, staged, codec=codec)
         return staged
 
     def _form(self, mapping: TableMapping) -> str:

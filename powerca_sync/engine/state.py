@@ -225,11 +225,6 @@ def has_offices(cursor: Cursor) -> bool:
     return cursor.fetchone() == (True,)
 
 
-def is_alone(cursor: Cursor, office: Office) -> bool:
-    """Whether no other desktop is registered."""
-    return bool(one_row(cursor, *_alone(office))[0])
-
-
 def _alone(office: Office) -> Question:
     statement = "SELECT NOT EXISTS (SELECT FROM powerca_sync.office AS o WHERE o.office <> %s) OR %s"
     return statement, [office.identity, not office.claims]

@@ -24,9 +24,9 @@ from powerca_sync.engine.context import read_context
 from powerca_sync.engine.database import Connection, Cursor, encoding_of, one_row, timezone_of, transaction
 from powerca_sync.engine.failures import explained
 from powerca_sync.engine.mapping import TableMapping, map_table
-from powerca_sync.engine.oversized import refuse_oversized, split_oversized
 from powerca_sync.engine.readable import readable
 from powerca_sync.engine.result import Options
+from powerca_sync.engine.source_rows import stage_source
 from powerca_sync.engine.sql import load
 from powerca_sync.engine.staging import read_rows, stage_rows
 from powerca_sync.engine.statements import extract as extract_statements
@@ -34,13 +34,7 @@ from powerca_sync.engine.statements import plan as plan_statements
 from powerca_sync.engine.statements import staging as staging_statements
 from powerca_sync.engine.statements import verify as statements
 from powerca_sync.engine.statements.fragments import LEDGER
-from powerca_sync.engine.unreadable import (
-    Unreadable,
-    copy_out_unreadable,
-    find_unreadable,
-    refuse_unreadable,
-    without_unreadable,
-)
+from powerca_sync.engine.unreadable import find_unreadable, without_unreadable
 from powerca_sync.engine.verification import NOTHING, Outcome, Verification
 from powerca_sync.errors import ConfigurationError, DatabaseUnavailableError, SyncError
 from powerca_sync.tables import TableSpec
@@ -223,7 +217,8 @@ class _Look:
             self.target.execute(staging_statements.create_ledger())
             entries = extract_statements.of_entries(mapping)
             everything = sql.SQL("TRUE")
-            unreadable = self._find_unreadable(entries, everything, images=True)
+            with self._reading(mapping):
+                unreadable = find_unreadable(self.source, entries, everything, images=True)
             copy_out = extract_statements.copy_out_ledger(entries, without_unreadable(entries, everything, unreadable))
             with contextlib.closing(self._read(entries, copy_out)) as rows:
                 stage_rows(self.target, entries, rows, into=LEDGER)
@@ -261,22 +256,13 @@ class _Look:
 
     def _stage(self, mapping: TableMapping, where: sql.Composable) -> int:
         """Bring the source's rows for which `where` holds into staging; returns how many could not be staged."""
-        unreadable = self._find_unreadable(mapping, where)
-        copy_out = extract_statements.copy_out(mapping, without_unreadable(mapping, where, unreadable))
-        oversized: list[bytes] = []
-        with contextlib.closing(self._read(mapping, copy_out)) as read:
-            staged = stage_rows(self.target, mapping, split_oversized(read, mapping, oversized))
-        refuse_oversized(self.target, mapping, oversized, staged)
-        if unreadable:
-            with contextlib.closing(self._read(mapping, copy_out_unreadable(mapping, where, unreadable))) as rows:
-                refuse_unreadable(self.target, mapping, rows, unreadable, staged)
-        return staged.refused
+        read, reading = partial(self._read, mapping), partial(self._reading, mapping)
+        return stage_source(self.source, self.target, mapping, where, read=read, reading=reading).refused
 
-    def _find_unreadable(self, mapping: TableMapping, where: sql.Composable, *, images: bool = False) -> Unreadable:
-        with explained(f"verifying table `{mapping.spec.mobile}`: reading the source"):
-            return find_unreadable(self.source, mapping, where, images=images)
+    def _reading(self, mapping: TableMapping) -> contextlib.AbstractContextManager[None]:
+        """Errors inside are the source's, not the target's refusal of its rows."""
+        return explained(f"verifying table `{mapping.spec.mobile}`: reading the source")
 
     def _read(self, mapping: TableMapping, copy_out: sql.Composed) -> Generator[bytes, None, None]:
-        # Around the reading alone: what the source says of a row is not the target's refusal of it.
-        with explained(f"verifying table `{mapping.spec.mobile}`: reading the source"):
+        with self._reading(mapping):
             yield from read_rows(self.source, copy_out, encoding=self.options.encoding)

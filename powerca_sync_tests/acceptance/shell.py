@@ -36,6 +36,14 @@ def configured(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> Office:
     return made
 
 
+def synced(pair: Pair, monkeypatch: pytest.MonkeyPatch, folder: Path) -> Office:
+    """A small office that the command has synced forward, in a shell that names nothing else."""
+    empty(monkeypatch, folder)
+    made = configured(pair, monkeypatch)
+    assert run("forward").exit_code == 0
+    return made
+
+
 def run(*arguments: str) -> Result:
     """The command in this process; it may exit, but not fail, and it may print neither a password nor beyond ASCII."""
     result = CliRunner().invoke(cli.main, arguments)

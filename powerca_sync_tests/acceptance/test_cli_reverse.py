@@ -17,10 +17,7 @@ from powerca_sync_tests.helpers import Pair
 @pytest.fixture
 def office(pair: Pair, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Office:
     """A small office that has been synced forward."""
-    shell.empty(monkeypatch, tmp_path)
-    made = shell.configured(pair, monkeypatch)
-    assert run("forward").exit_code == 0
-    return made
+    return shell.synced(pair, monkeypatch, tmp_path)
 
 
 def test_a_pull_shows_each_table_as_it_ends_and_a_table_of_all_at_the_end(office: Office) -> None:

@@ -28,10 +28,7 @@ CREATE TRIGGER refuse BEFORE INSERT ON notices FOR EACH ROW EXECUTE FUNCTION ref
 @pytest.fixture
 def office(pair: Pair, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Office:
     """A small office that has been synced forward."""
-    shell.empty(monkeypatch, tmp_path)
-    made = shell.configured(pair, monkeypatch)
-    assert run("forward").exit_code == 0
-    return made
+    return shell.synced(pair, monkeypatch, tmp_path)
 
 
 def assert_plain(result: Result) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from powerca_sync.engine.extract import Choice
 from powerca_sync.errors import UnsafeTargetError
-from powerca_sync.tables import TableSpec
+from powerca_sync.tables import Expression, TableSpec
 from powerca_sync_tests.helpers import QUICK, Pair, delete_insert, fates, pulled, spec
 
 JOBS = delete_insert("jobs", "no")
@@ -146,3 +146,19 @@ def test_rows_of_a_keyless_table_are_as_they_were_when_the_office_moves_its_cloc
     pair.pull(JOBS, options=KOLKATA)
     result = pair.pull(JOBS, options=dataclasses.replace(QUICK, timezone="Europe/London"))
     assert pulled(result) == {"already_there": 30, "missing_after_pull": 1}
+
+
+def test_row_over_which_an_expression_raises_stops_no_carrying_over(pair: Pair) -> None:
+    work = delete_insert(
+        "work",
+        "staff_id",
+        expressions=(Expression(column="begun", forward='"begun"::time', reverse='"day" + "begun"'),),
+    )
+    pair.source.execute("CREATE TABLE work (staff_id int, day date, begun timestamp, note text)")
+    pair.target.execute("CREATE TABLE work (staff_id int, day date, begun time, note varchar(20), source char(1))")
+    pair.target.execute("INSERT INTO work VALUES (1, '2025-11-04', '10:01', 'first', 'M')")
+    assert pulled(pair.pull(work)) == {"pulled": 1}
+    pair.target.execute("ALTER TABLE work ALTER note TYPE char(20)")
+    pair.target.execute("INSERT INTO work VALUES (2, '300000-01-01', '10:01', 'far', 'M')")
+    assert pulled(pair.pull(work)) == {"already_there": 1, "quarantined": 1}
+    assert pair.one("SELECT count(*) FROM work", pair.source) == 1

@@ -84,6 +84,14 @@ BEGIN
         )
         SELECT name, arguments, 'function' AS kind FROM signature
         UNION ALL
+        -- Names with values, as functions of any number of arguments are called.
+        SELECT p.proname, concat_ws(',', 'text', a.type, 'text', b.type), 'function'
+        FROM pg_proc AS p
+        CROSS JOIN unnest('{text,int4,int8,bool,jsonb,oid}'::text[]) AS a (type)
+        CROSS JOIN unnest('{text,int4,int8,bool,jsonb,oid}'::text[]) AS b (type)
+        WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.provariadic <> 0
+            AND p.proname = ANY (current_setting('test.names')::text[])
+        UNION ALL
         SELECT o.name, l.type || ',' || r.type, 'operator'
         FROM unnest('{=,<>,<,<=,>,>=,||,+,-,->,->>,@>,?,~}'::text[]) AS o (name)
         CROSS JOIN unnest('{text,varchar,bpchar,name,int2,int4,int8,numeric,bool,date,timestamp,timestamptz,time,uuid,

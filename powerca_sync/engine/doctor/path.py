@@ -1,4 +1,4 @@
-"""Who else may create objects where the database looks for what its triggers and functions name."""
+"""Roles, besides the sync's own, that may create objects in a schema of the search path."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator

@@ -32,7 +32,7 @@ class Trigger:
 
     @property
     def may_swallow(self) -> bool:
-        """Whether its text says that it may keep the row from being written."""
+        """Whether its function contains RETURN NULL, which keeps a row from being written."""
         return re.search(r"\bRETURN\s+NULL\b", self.body, _ANY_CASE) is not None
 
     @property

@@ -21,11 +21,6 @@ def drop_contents() -> sql.SQL:
     return sql.SQL("DROP TABLE IF EXISTS pg_temp.powerca_contents")
 
 
-def count_loose() -> sql.Composed:
-    """Answers whether there are phone rows without an entry."""
-    return sql.SQL("SELECT EXISTS (SELECT FROM {} AS f WHERE f.verdict = 'new')").format(FATES)
-
-
 def count_loose_entries(table: str) -> sql.Composed:
     """Answers how many entries have no phone row; those whose phone row has been gone for longer do not count."""
     return sql.SQL("SELECT count(*) FROM powerca_sync.pulled AS l WHERE {}").format(_is_loose("l", table, gone=False))

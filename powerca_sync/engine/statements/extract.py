@@ -11,8 +11,9 @@ from powerca_sync.engine.statements import sizes
 from powerca_sync.engine.statements.fragments import COMMA, NOT_ENDED, from_image
 from powerca_sync.tables import STAMPS
 
-#: Staging columns of a ledger image: which phone row it is of, when that was made, and the number of the entry.
+#: The column of `pulled_images` that has the size of an image.
 _IMAGE_SIZE = "ledger:bytes"
+#: Staging columns of a ledger image: which phone row it is of, when that was made, and the number of the entry.
 MOBILE_KEY, MADE, NUMBER = "ledger:mobile_key", "ledger:born", "ledger:id"
 ENTRY = (
     Aside(name=MOBILE_KEY, type="text", read=sql.Identifier("s", MOBILE_KEY)),

@@ -8,8 +8,6 @@ from powerca_sync.engine.statements.phones import HASH, KEY, OCCURRENCE
 
 #: Reasons that depend on nothing but the row's content and the declared columns.
 _LASTING = ("refused", "altered", "not_null")
-#: Reasons that wait for a decision rather than for a row or a table to be mended.
-_UNDECIDED = ("conflict", "lookalike")
 
 
 def skip_known(table: str, form: str) -> sql.Composed:
@@ -48,15 +46,3 @@ def remember_form(form: str) -> sql.Composed:
     return sql.SQL("UPDATE {} SET form = {} WHERE form IS NULL AND reason = ANY ({}::text[])").format(
         REJECTED, form, list(_LASTING)
     )
-
-
-def count_new(table: str) -> sql.Composed:
-    """Count the rejected rows that are not in quarantine yet; rows that wait for a decision are left out."""
-    return sql.SQL("""\
-SELECT count(*)
-FROM {rejected} AS r
-WHERE r.reason <> ALL ({undecided}::text[]) AND NOT EXISTS (
-    SELECT FROM powerca_sync.quarantine AS q
-    WHERE q.table_name = {table} AND (q.mobile_key, q.content_hash, q.occurrence)
-        = (r.key ->> {key}, r.key ->> {hash}, (r.key ->> {occurrence})::bigint)
-)""").format(rejected=REJECTED, undecided=list(_UNDECIDED), table=table, key=KEY, hash=HASH, occurrence=OCCURRENCE)

@@ -9,7 +9,7 @@ from typing import LiteralString
 from psycopg import sql
 
 from powerca_sync.engine.catalog import Column, Table
-from powerca_sync.engine.mapping import Aside
+from powerca_sync.engine.mapping import Aside, TableMapping
 from powerca_sync.engine.statements import sizes
 from powerca_sync.engine.statements.fragments import COMMA
 from powerca_sync.tables import CREATED, OWNER, PHONE
@@ -40,6 +40,15 @@ def content_hash(source: Table, columns: Sequence[str], limit: int) -> sql.Compo
 def identity(source: Table, columns: Sequence[str], limit: int) -> sql.Composable:
     """By what a phone row `s` is known: its primary key as text, or the hash of its content."""
     return primary_key(source, "s") if source.primary_key else content_hash(source, columns, limit)
+
+
+def has_identity(
+    mapping: TableMapping, belongs: sql.Composable, columns: Sequence[str], keys: Sequence[str]
+) -> sql.Composed:
+    """A condition on the source's row `s`: it is one of the office's phone rows with these identities."""
+    return sql.SQL("{} AND {} = ANY ({}::text[])").format(
+        is_phones(belongs), identity(mapping.source, columns, mapping.spec.max_row_bytes), list(keys)
+    )
 
 
 def primary_key(source: Table, alias: str) -> sql.Composable:
