@@ -43,6 +43,8 @@ class Column:
     unreadable: tuple[int, ...] = ()
     #: Of an enum, or of an array of one; a label may be renamed without touching the rows.
     labels: tuple[str, ...] = ()
+    #: Of money, and of an array of it: how many decimals the database's own `lc_monetary` gives it.
+    decimals: int = 2
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -44,6 +44,7 @@ class Conversion:
 
 def conversion(source: Column, target: Column) -> Conversion:
     """The conversion from `source` to `target`; raises `SchemaMismatchError` where each value would be altered."""
+    _check_decimals(source, target)
     if source.base == "money" and target.base != "money":
         return _from_money(target)
     if source.base == "bpchar" and target.category != "S":
@@ -79,6 +80,24 @@ def conversion(source: Column, target: Column) -> Conversion:
         # Its padding means nothing, so it may be cut; the cast to text, which gives `raw`, cuts all of it.
         return Conversion(faithful="rtrim({value}::text, ' ') = {raw}")
     return Conversion(faithful="{value}::text = {raw}")
+
+
+def _check_decimals(source: Column, target: Column) -> None:
+    """Raises `SchemaMismatchError` where an amount would become another: money is an integer, read by `lc_monetary`.
+
+    In our transactions it is read with two decimals. Between two columns of money, the integer itself travels.
+    """
+    if source.decimals == target.decimals and (source.base == target.base or source.decimals == 2):
+        return
+    declared = (f"`{one.type}`{_decimals(one)} at the {end}" for one, end in ((source, "source"), (target, "target")))
+    raise SchemaMismatchError(
+        f"Column `{target.name}` is {' and '.join(declared)}: its amounts would be altered. Make it `numeric` on both "
+        "sides, or give both databases an `lc_monetary` with two decimals, or skip the column."
+    )
+
+
+def _decimals(column: Column) -> str:
+    return f" with {column.decimals} decimals (by `lc_monetary`)" if column.base in ("money", "_money") else ""
 
 
 #: Of a key that an object has twice, jsonb keeps the last value alone.

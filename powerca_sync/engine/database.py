@@ -263,7 +263,15 @@ def _copies(taken: str, given: str, *more: sql.SQL) -> sql.Composed:
     return sql.SQL("SELECT {}").format(sql.SQL(", ").join([*more, *calls]))
 
 
-_REMEMBER_THEIRS = _copies("powerca_theirs.", "")
+#: With the decimals that their `lc_monetary` gives to money.
+_REMEMBER_THEIRS = _copies(
+    "powerca_theirs.",
+    "",
+    sql.SQL("""\
+pg_catalog.set_config('powerca_theirs.decimals', pg_catalog.scale(
+    (0::pg_catalog.numeric::pg_catalog.money)::pg_catalog.numeric
+)::pg_catalog.text, true)"""),
+)
 _TAKE_THEIRS = _copies("", "powerca_theirs.")
 _REMEMBER_OURS = _copies(
     "powerca_ours.", "", sql.SQL("pg_catalog.set_config('powerca.now', localtimestamp::text, true)")

@@ -93,7 +93,8 @@ def as_table(rows: TextRows, target: Table) -> Table:
     for name in rows.columns:
         declared, own = rows.types.get(name), target.column(name)
         if declared is None and own is not None:
-            columns.append(own)
+            # Amounts of money in given text have two decimals, whatever the target's `lc_monetary`.
+            columns.append(dataclasses.replace(own, decimals=2))
         else:
             base = declared or "text"
             columns.append(Column(name=name, type=base, base=base, typmod=-1, category=""))

@@ -3,6 +3,7 @@
 import re
 
 from powerca_sync.engine.catalog import Table
+from powerca_sync.engine.resolve import columns_read
 from powerca_sync.errors import SchemaMismatchError
 from powerca_sync.tables import STAMPS, Strategy, TableSpec
 
@@ -64,6 +65,19 @@ def check_stamps(target: Table) -> None:
                 f"Column `{name}` of `{target.schema}.{target.name}` is `{column.type}`, which cannot hold the moment "
                 "at which a row is written. Make it `timestamp with time zone`, or give it another name."
             )
+
+
+def check_money(spec: TableSpec, source: Table, target: Table) -> None:
+    """No expression reads or makes money that has other than two decimals, with which our transactions read it."""
+    for expression in spec.expressions:
+        made = target.column(expression.column)
+        for column in (*columns_read(expression.forward, source), *([made] if made else [])):
+            if column.decimals != 2:
+                raise SchemaMismatchError(
+                    f"Table `{spec.mobile}`: the spec computes `{expression.column}` with column `{column.name}`, "
+                    f"which is `money` with {column.decimals} decimals (by `lc_monetary`): amounts would be altered. "
+                    "Make the column `numeric`, or skip it."
+                )
 
 
 def check_names(target: Table) -> None:

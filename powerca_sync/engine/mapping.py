@@ -9,7 +9,7 @@ from psycopg import sql
 
 from powerca_sync.engine.catalog import PARTITIONED, PLAIN, Column, ForeignKey, Table
 from powerca_sync.engine.conversion import Conversion, comparable, conversion, has_one_value, tells_apart
-from powerca_sync.engine.fitness import check_columns, check_equality, check_names, check_stamps
+from powerca_sync.engine.fitness import check_columns, check_equality, check_money, check_names, check_stamps
 from powerca_sync.engine.office import Scope
 from powerca_sync.engine.resolve import unreadable_columns
 from powerca_sync.errors import SchemaMismatchError
@@ -214,6 +214,7 @@ def map_table(spec: TableSpec, *, sources: Mapping[str, Table], scope: Scope) ->
     check_names(target)
     check_equality(spec, target)
     check_stamps(target)
+    check_money(spec, source, target)
     looked_up = {lookup.column for lookup in spec.lookups}
     left_behind = spec.skip | looked_up | {OWNER} | set(spec.constants)
     synced: list[SyncedColumn] = []
@@ -283,6 +284,7 @@ def map_back(
         source.required(name)
         target.required(name)
     check_equality(spec, target)
+    check_money(back, source, target)
     synced: list[SyncedColumn] = []
     for column in target.columns:
         from_source = source.column(column.name)

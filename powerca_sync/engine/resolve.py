@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from typing_extensions import override
 
-from powerca_sync.engine.catalog import Table
+from powerca_sync.engine.catalog import Column, Table
 from powerca_sync.errors import SchemaMismatchError
 from powerca_sync.tables import OWNER, Expression, Lookup, Reference, Strategy, TableSpec, spec_named
 
@@ -469,6 +469,11 @@ def _is_needed(expression: Expression, pair: _Pair) -> bool:
 def unreadable_columns(expression: str, table: Table) -> tuple[str, ...]:
     """The quoted columns that an expression reads and the table lacks."""
     return tuple(name for name in _QUOTED.findall(expression) if table.column(name) is None)
+
+
+def columns_read(expression: str, table: Table) -> tuple[Column, ...]:
+    """Returns the table's columns that an expression reads, quoted."""
+    return tuple(column for column in table.columns if column.name in _QUOTED.findall(expression))
 
 
 def _left_out(pair: _Pair, used: TableSpec) -> tuple[LeftOut, ...]:

@@ -19,6 +19,7 @@ SELECT
             'number', a.attnum,
             'missing', CASE WHEN a.atthasmissing THEN (a.attmissingval::text::text[])[1] END,
             'operators', base.operators,
+            'decimals', CASE WHEN base.name IN ('money', '_money') THEN current_setting('powerca_theirs.decimals')::int END,
             'labels', (
                 SELECT jsonb_agg(e.enumlabel ORDER BY e.enumsortorder)
                 FROM pg_enum AS e
