@@ -9,9 +9,9 @@ from pathlib import Path
 
 from benchmarks.guide import guide
 from benchmarks.tables import big
-from powerca_sync.engine.database import connect
-from powerca_sync.engine.extract import Mode, TableExtract
 from powerca_sync.engine.forward import sync_forward
+from powerca_sync.engine.postgres import connect
+from powerca_sync.engine.requests import Mode, TableExtract
 from powerca_sync.settings import Endpoint
 from powerca_sync.tables import Strategy
 

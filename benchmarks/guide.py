@@ -4,7 +4,7 @@ import psycopg
 from psycopg import sql
 
 from benchmarks.tables import NAMES
-from powerca_sync.engine.database import Connection
+from powerca_sync.engine.postgres import Connection
 from powerca_sync.tables import Strategy, TableSpec
 
 BATCH = 1_000

@@ -12,9 +12,9 @@ from rich.table import Table
 
 from benchmarks.link import Line, through_a_link
 from powerca_sync.demo import edit_office
-from powerca_sync.engine.database import Connection, connect
-from powerca_sync.engine.extract import Mode, TableExtract, TablePull
 from powerca_sync.engine.forward import sync_forward
+from powerca_sync.engine.postgres import Connection, connect
+from powerca_sync.engine.requests import Mode, TableExtract, TablePull
 from powerca_sync.engine.result import Options, Transfer
 from powerca_sync.engine.reverse import sync_reverse
 from powerca_sync.settings import Settings

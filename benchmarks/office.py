@@ -12,9 +12,9 @@ from rich.table import Table
 from benchmarks.line import measure_line, sync_all
 from powerca_sync.defs.running import open_instance, run_forward
 from powerca_sync.demo import reset
-from powerca_sync.engine.database import Connection, connect
-from powerca_sync.engine.extract import Allowances, Mode, TableExtract
 from powerca_sync.engine.forward import sync_forward
+from powerca_sync.engine.postgres import Connection, connect
+from powerca_sync.engine.requests import Allowances, Mode, TableExtract
 from powerca_sync.environment import DEMO, FOLDER, current_settings
 from powerca_sync.settings import Settings
 from powerca_sync.tables import TABLES, spec_named

@@ -7,8 +7,8 @@ import psycopg
 from rich.console import Console
 from rich.table import Table
 
-from powerca_sync.engine.database import Connection, connect
-from powerca_sync.engine.extract import TablePull
+from powerca_sync.engine.postgres import Connection, connect
+from powerca_sync.engine.requests import TablePull
 from powerca_sync.engine.reverse import sync_reverse
 from powerca_sync.settings import Endpoint
 from powerca_sync.tables import Category, Strategy, TableSpec

@@ -22,7 +22,7 @@ from benchmarks import pipe, tables
 from benchmarks.office import measure_office
 from benchmarks.reverse import measure_pull
 from powerca_sync.demo import start_server
-from powerca_sync.engine.database import Connection, connect
+from powerca_sync.engine.postgres import Connection, connect
 from powerca_sync.settings import Endpoint
 from powerca_sync.tables import Strategy, TableSpec
 

@@ -2,7 +2,7 @@
 
 from psycopg import sql
 
-from powerca_sync.engine.database import Connection
+from powerca_sync.engine.postgres import Connection
 from powerca_sync.tables import Category, Strategy, TableSpec
 
 COLUMNS = (

@@ -7,13 +7,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
 
-from powerca_sync.engine.database import Connection, Timeouts, connect
-from powerca_sync.engine.extract import Choice, Mode, TableExtract, TablePull
-from powerca_sync.engine.forward import sync_forward
-from powerca_sync.engine.plan import TablePlan, plan_forward
-from powerca_sync.engine.probe import probe
+from powerca_sync.engine.dry_run.forward_plan import TablePlan, plan_forward
+from powerca_sync.engine.forward.forward import sync_forward
+from powerca_sync.engine.postgres.database import Connection, Timeouts, connect
+from powerca_sync.engine.requests import Choice, Mode, TableExtract, TablePull
 from powerca_sync.engine.result import ForwardResult, Options, ReverseResult, Transfer
-from powerca_sync.engine.reverse import sync_reverse
+from powerca_sync.engine.reverse.pending import probe
+from powerca_sync.engine.reverse.reverse import sync_reverse
 from powerca_sync.settings import Endpoint, Settings
 from powerca_sync.tables import Category, Strategy, TableSpec, in_order
 

@@ -66,7 +66,7 @@ from powerca_sync.defs.sensors import build_sensors
 from powerca_sync.defs.status_report import build_status_report
 from powerca_sync.defs.table_checks import build_table_checks
 from powerca_sync.defs.verification import build_parity_checks
-from powerca_sync.engine.database import Timeouts
+from powerca_sync.engine.postgres import Timeouts
 from powerca_sync.operations import History, Schedules
 from powerca_sync.tables import TableSpec
 

@@ -18,7 +18,7 @@ from powerca_sync.defs.delivery import Delivery
 from powerca_sync.defs.freshness import DAILY
 from powerca_sync.defs.keys import DESKTOP, OWNERS, desktop_key, full_name, mobile_key
 from powerca_sync.defs.resources import SyncMode
-from powerca_sync.engine.extract import Mode, TableExtract
+from powerca_sync.engine.requests import Mode, TableExtract
 from powerca_sync.engine.result import ForwardResult
 from powerca_sync.tables import TableSpec
 

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from powerca_sync.defs.metadata import conflict_table, quarantine_table, sample_table, where_counted
-from powerca_sync.engine.extract import Mode
+from powerca_sync.engine.requests import Mode
 from powerca_sync.engine.result import ForwardResult, ReverseResult
 from powerca_sync.tables import TableSpec
 

@@ -5,7 +5,7 @@ import select
 import time
 from collections.abc import Iterator
 
-from powerca_sync.engine.database import Connection, connect
+from powerca_sync.engine.postgres import Connection, connect
 from powerca_sync.settings import Endpoint
 
 #: Seconds after which an unused connection is not trusted any more: what lies between may have forgotten it.

@@ -11,8 +11,8 @@ from powerca_sync.defs.delivery import Delivery
 from powerca_sync.defs.failures import Retries, retried_if_worthwhile
 from powerca_sync.defs.keys import reverse_key
 from powerca_sync.defs.metadata import describe_pull
-from powerca_sync.engine.database import Timeouts
-from powerca_sync.engine.extract import TablePull
+from powerca_sync.engine.postgres import Timeouts
+from powerca_sync.engine.requests import TablePull
 from powerca_sync.engine.result import Options, ReverseResult
 from powerca_sync.engine.reverse import sync_reverse
 from powerca_sync.errors import ConfigurationError

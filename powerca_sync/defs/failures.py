@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from powerca_sync.engine.failures import plain_words_only
+from powerca_sync.engine.postgres import plain_words_only
 from powerca_sync.plain_text import in_lines
 
 #: Metadata of a failure: the name of the error's class.

@@ -15,9 +15,9 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from powerca_sync.engine.catalog import Column
 from powerca_sync.engine.load import LoadedRows
 from powerca_sync.engine.mapping import FROM_PHONE
+from powerca_sync.engine.postgres import Column
 from powerca_sync.errors import StagingError
 from powerca_sync.tables import OWNER, PHONE
 

@@ -15,12 +15,12 @@ from powerca_sync.defs.frames import copy_rows, to_frame, types_of
 from powerca_sync.defs.keys import mobile_key
 from powerca_sync.defs.metadata import describe
 from powerca_sync.defs.resources import SyncMode
-from powerca_sync.engine import state
-from powerca_sync.engine.database import Connection, Timeouts
-from powerca_sync.engine.extract import TableExtract, TextRows
 from powerca_sync.engine.forward import sync_forward
 from powerca_sync.engine.load import load_rows
+from powerca_sync.engine.postgres import Connection, Timeouts
+from powerca_sync.engine.requests import TableExtract, TextRows
 from powerca_sync.engine.result import ForwardResult, Options
+from powerca_sync.engine.state import state
 from powerca_sync.errors import ConfigurationError, SyncError
 from powerca_sync.settings import Settings
 from powerca_sync.tables import TableSpec

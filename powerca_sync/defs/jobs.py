@@ -6,7 +6,7 @@ import dagster as dg
 
 from powerca_sync.defs.keys import mobile_key, reverse_key
 from powerca_sync.defs.reverse import pulled_tables
-from powerca_sync.engine.extract import Mode
+from powerca_sync.engine.requests import Mode
 from powerca_sync.tables import TableSpec
 
 #: Seconds after which Dagster's run monitoring ends a run whose process is gone, so that the next one can start.

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from powerca_sync.engine.catalog import schema_and_name
+from powerca_sync.engine.postgres import schema_and_name
 from powerca_sync.tables import TableSpec
 
 #: Who looks after the tables; a firm of accountants has no other team.

@@ -6,9 +6,9 @@ from typing import Any, Final
 import dagster as dg
 
 from powerca_sync.defs.keys import desktop_key, mobile_key
-from powerca_sync.engine.catalog import Column
+from powerca_sync.engine.postgres import Column
 from powerca_sync.engine.result import Conflict, ForwardResult, ReverseResult
-from powerca_sync.engine.validation import Quarantined, Rejections
+from powerca_sync.engine.staging import Quarantined, Rejections
 from powerca_sync.plain_text import in_one_line
 from powerca_sync.tables import TableSpec
 

@@ -9,9 +9,9 @@ import dagster as dg
 from powerca_sync.defs.failures import ERROR
 from powerca_sync.defs.metadata import conflicts_of, rejections_of
 from powerca_sync.defs.progress import figures_of, needs_attention, words_of
-from powerca_sync.engine.extract import Mode
+from powerca_sync.engine.requests import Mode
 from powerca_sync.engine.result import Conflict
-from powerca_sync.engine.validation import Rejections
+from powerca_sync.engine.staging import Rejections
 from powerca_sync.errors import ConfigurationError
 from powerca_sync.tables import TableSpec, needed_tables
 

@@ -8,7 +8,7 @@ import dagster as dg
 from pydantic import Field
 from typing_extensions import override
 
-from powerca_sync.engine.extract import Allowances
+from powerca_sync.engine.requests import Allowances
 from powerca_sync.environment import current_settings
 from powerca_sync.settings import Settings
 

@@ -9,7 +9,7 @@ from powerca_sync.defs.delivery import Delivery
 from powerca_sync.defs.freshness import DAILY
 from powerca_sync.defs.keys import OWNERS, REVERSE, full_name, reverse_key
 from powerca_sync.defs.resources import PullMode
-from powerca_sync.engine.extract import Choice, TablePull
+from powerca_sync.engine.requests import Choice, TablePull
 from powerca_sync.engine.result import ReverseResult
 from powerca_sync.tables import BY_HAND, TableSpec
 

@@ -11,9 +11,8 @@ from powerca_sync.defs.history import active_run
 from powerca_sync.defs.jobs import REVERSE_JOB, REVERSE_MAX_RUNTIME
 from powerca_sync.defs.keys import reverse_key
 from powerca_sync.defs.reverse import pulled_tables
-from powerca_sync.engine.database import connect
-from powerca_sync.engine.failures import plain_words_only
-from powerca_sync.engine.probe import Probe, probe
+from powerca_sync.engine.postgres import connect, plain_words_only
+from powerca_sync.engine.reverse import Probe, probe
 from powerca_sync.environment import current_settings
 from powerca_sync.errors import SyncError
 from powerca_sync.tables import TableSpec

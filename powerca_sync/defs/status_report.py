@@ -12,7 +12,7 @@ from powerca_sync.defs.metadata import text_table
 from powerca_sync.defs.past_runs import REPORT, REPORT_JOB, PastRun, read_past_runs
 from powerca_sync.defs.resources import SyncDatabases
 from powerca_sync.defs.schedules import build_schedule
-from powerca_sync.engine.overview import Overview, read_overview
+from powerca_sync.engine.status import Overview, read_overview
 from powerca_sync.operations import STATUS_CRON, Schedules
 from powerca_sync.settings import Settings
 from powerca_sync.tables import TableSpec

@@ -9,9 +9,8 @@ from powerca_sync.defs.failures import Retries, retried_if_worthwhile
 from powerca_sync.defs.keys import mobile_key
 from powerca_sync.defs.metadata import text_table
 from powerca_sync.engine.context import open_context
-from powerca_sync.engine.database import Connection, Timeouts, connect
-from powerca_sync.engine.doctor.findings import Finding, Severity
-from powerca_sync.engine.drift import find_drift
+from powerca_sync.engine.doctor import Finding, Severity, find_drift
+from powerca_sync.engine.postgres import Connection, Timeouts, connect
 from powerca_sync.engine.status import TableStatus, read_status
 from powerca_sync.plain_text import in_one_line
 from powerca_sync.settings import Settings

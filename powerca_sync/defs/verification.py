@@ -9,10 +9,9 @@ import dagster as dg
 from powerca_sync.defs.failures import Retries, retried_if_worthwhile
 from powerca_sync.defs.keys import mobile_key
 from powerca_sync.defs.metadata import text_table
-from powerca_sync.engine.database import Timeouts, connect
+from powerca_sync.engine.postgres import Timeouts, connect
 from powerca_sync.engine.result import Options
-from powerca_sync.engine.verification import Verification
-from powerca_sync.engine.verify import verify
+from powerca_sync.engine.verify import Verification, verify
 from powerca_sync.plain_text import in_one_line
 from powerca_sync.settings import Settings
 from powerca_sync.tables import TableSpec

@@ -7,7 +7,7 @@ from typing import Final
 from psycopg import sql
 
 from powerca_sync.demo.office import create_desktop, create_mobile, fill_desktop, fill_mobile
-from powerca_sync.engine.database import Connection, connect
+from powerca_sync.engine.postgres import Connection, connect
 from powerca_sync.settings import Endpoint
 
 #: Any number that nobody else locks.

@@ -6,13 +6,22 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 
-from powerca_sync.engine import state
-from powerca_sync.engine.catalog import Table, read_tables
-from powerca_sync.engine.database import Connection, Cursor, Timeouts, transaction
-from powerca_sync.engine.extract import Snapshot, read_snapshot
-from powerca_sync.engine.failures import explained
-from powerca_sync.engine.office import Office, Scope, as_the_target_has_it, read_office
-from powerca_sync.engine.resolve import Resolution, ResolvedSpec, Route, needs_all_catalogs, resolve, tables_needed
+from powerca_sync.engine.mapping import (
+    Office,
+    Resolution,
+    ResolvedSpec,
+    Route,
+    Scope,
+    Snapshot,
+    as_the_target_has_it,
+    needs_all_catalogs,
+    read_office,
+    read_snapshot,
+    resolve,
+    tables_needed,
+)
+from powerca_sync.engine.postgres import Connection, Cursor, Table, Timeouts, explained, read_tables, transaction
+from powerca_sync.engine.state import state
 from powerca_sync.errors import SchemaMismatchError, UnsafeTargetError
 from powerca_sync.tables import TableSpec
 

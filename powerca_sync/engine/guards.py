@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from powerca_sync.engine.validation import Quarantined
+from powerca_sync.engine.staging import Quarantined
 from powerca_sync.errors import MergeError, UnsafeTargetError
 from powerca_sync.settings import Limits
 from powerca_sync.tables import TableSpec

@@ -16,11 +16,9 @@ from psycopg.types.datetime import DateLoader, TimeLoader, TimestampLoader, Time
 from psycopg.types.string import TextLoader
 from typing_extensions import override
 
-from powerca_sync.engine.catalog import Column
 from powerca_sync.engine.context import open_context
-from powerca_sync.engine.database import Connection, Cursor, timezone_of, transaction
-from powerca_sync.engine.failures import explained
-from powerca_sync.engine.office import Scope
+from powerca_sync.engine.mapping import Scope
+from powerca_sync.engine.postgres import Column, Connection, Cursor, explained, timezone_of, transaction
 from powerca_sync.engine.result import Options
 from powerca_sync.tables import TableSpec
 

@@ -4,10 +4,9 @@ import dataclasses
 import enum
 from collections.abc import Mapping
 
-from powerca_sync.engine.catalog import Column
-from powerca_sync.engine.database import Timeouts
-from powerca_sync.engine.extract import DEFAULT_OVERLAP, Mode
-from powerca_sync.engine.validation import LookupResult, Quarantined, Rejections
+from powerca_sync.engine.postgres import Column, Timeouts
+from powerca_sync.engine.requests import DEFAULT_OVERLAP, Mode
+from powerca_sync.engine.staging import LookupResult, Quarantined, Rejections
 from powerca_sync.settings import Limits
 
 

@@ -3,11 +3,11 @@
 import dataclasses
 from collections.abc import Sequence
 
-from powerca_sync.engine import ledger, lineage, state
 from powerca_sync.engine.context import open_context
-from powerca_sync.engine.database import Connection, Timeouts, transaction
-from powerca_sync.engine.failures import explained
-from powerca_sync.engine.office import Office
+from powerca_sync.engine.mapping import Office
+from powerca_sync.engine.postgres import Connection, Timeouts, explained, transaction
+from powerca_sync.engine.reverse import ledger
+from powerca_sync.engine.state import lineage, state
 from powerca_sync.tables import TableSpec
 
 

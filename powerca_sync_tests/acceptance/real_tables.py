@@ -4,7 +4,7 @@ Several offices differ by their number, which is their organisation and the thou
 """
 
 from powerca_sync.demo import create_desktop, create_mobile
-from powerca_sync.engine.database import Connection
+from powerca_sync.engine.postgres.database import Connection
 from powerca_sync.tables import TABLES
 
 #: Nobody may ever see these, wherever anything is printed or kept.

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from psycopg import sql
 
-from powerca_sync.engine.database import Connection
+from powerca_sync.engine.postgres.database import Connection
 from powerca_sync.tables import TABLES
 
 MOBILE_USER = "office_sync"

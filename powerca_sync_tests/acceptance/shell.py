@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 from click.testing import CliRunner, Result
 
-from powerca_sync import cli
+from powerca_sync.cli import commands
 from powerca_sync_tests.defs.office import SECRETS, SPECS, Office
 from powerca_sync_tests.helpers import Pair
 
@@ -32,7 +32,7 @@ def configured(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> Office:
     made.create()
     for name, value in made.environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(cli, "TABLES", SPECS)
+    monkeypatch.setattr(commands, "TABLES", SPECS)
     return made
 
 
@@ -46,7 +46,7 @@ def synced(pair: Pair, monkeypatch: pytest.MonkeyPatch, folder: Path) -> Office:
 
 def run(*arguments: str) -> Result:
     """The command in this process; it may exit, but not fail, and it may print neither a password nor beyond ASCII."""
-    result = CliRunner().invoke(cli.main, arguments)
+    result = CliRunner().invoke(commands.main, arguments)
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
     assert result.output.isascii()
     for secret in SECRETS:

@@ -20,8 +20,8 @@ from powerca_sync_tests.helpers import Pair
 DEFINITIONS = "powerca_sync_tests.acceptance.alert_definitions"
 #: The command line, for the small office.
 COMMAND = (
-    "import sys\nfrom powerca_sync import cli\nfrom powerca_sync_tests.defs.office import SPECS\n"
-    "cli.TABLES = SPECS\ncli.main(sys.argv[1:])"
+    "import sys\nfrom powerca_sync.cli import commands\nfrom powerca_sync_tests.defs.office import SPECS\n"
+    "commands.TABLES = SPECS\ncli.main(sys.argv[1:])"
 )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from powerca_sync.engine import staging
+from powerca_sync.engine.staging import staging
 from powerca_sync_tests.acceptance import shell
 from powerca_sync_tests.acceptance.shell import document, run
 from powerca_sync_tests.defs.office import Office
@@ -274,8 +274,8 @@ def test_dagster_is_not_imported_before_it_is_needed(command: list[str]) -> None
 def start(*arguments: str) -> subprocess.Popen[str]:
     """The command as a process of its own, for the small office."""
     code = (
-        "from powerca_sync import cli\nfrom powerca_sync_tests.defs.office import SPECS\n"
-        f"cli.TABLES = SPECS\ncli.main({list(arguments)!r})"
+        "from powerca_sync.cli import commands\nfrom powerca_sync_tests.defs.office import SPECS\n"
+        f"commands.TABLES = SPECS\ncli.main({list(arguments)!r})"
     )
     path = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, sys.path)])}
     return subprocess.Popen(

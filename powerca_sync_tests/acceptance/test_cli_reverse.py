@@ -6,7 +6,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from powerca_sync import cli
+from powerca_sync.cli import commands
 from powerca_sync.tables import TableSpec
 from powerca_sync_tests.acceptance import shell
 from powerca_sync_tests.acceptance.shell import document, run
@@ -99,7 +99,7 @@ def test_a_table_that_is_switched_off_is_wrong_usage_by_name_and_left_out_otherw
     def one_way(spec: TableSpec) -> TableSpec:
         return dataclasses.replace(spec, reverse=spec.mobile != "staff")
 
-    monkeypatch.setattr(cli, "TABLES", tuple(map(one_way, SPECS)))
+    monkeypatch.setattr(commands, "TABLES", tuple(map(one_way, SPECS)))
     refused = run("reverse", "--table", "staff")
     assert refused.exit_code == 2
     assert "Phone rows of staff are not brought back" in refused.stderr

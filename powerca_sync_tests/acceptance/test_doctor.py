@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from powerca_sync import cli
-from powerca_sync.cli import main
+from powerca_sync.cli import commands, main
 from powerca_sync.tables import TABLES
 from powerca_sync_tests.acceptance.conftest import GeneratedOffice
 from powerca_sync_tests.engine.clinic import SPECS, settle
@@ -38,7 +37,7 @@ def configure(pair: Pair, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None
 def office(pair: Pair, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pair:
     """The small healthy office, which the command examines."""
     configure(settle(pair), monkeypatch, tmp_path)
-    monkeypatch.setattr(cli, "TABLES", SPECS)
+    monkeypatch.setattr(commands, "TABLES", SPECS)
     return pair
 
 

@@ -7,8 +7,8 @@ agree.
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from powerca_sync.engine.database import connect
-from powerca_sync.engine.extract import Mode
+from powerca_sync.engine.postgres.database import connect
+from powerca_sync.engine.requests import Mode
 from powerca_sync.settings import Endpoint
 from powerca_sync_tests.helpers import Pair, wait_until
 from powerca_sync_tests.histories.traffic import LONGEST, SPECS, Seen, Traffic, Ways, create, disagreements, rush, sync

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from powerca_sync.engine.database import connect
+from powerca_sync.engine.postgres.database import connect
 from powerca_sync.errors import ConfigurationError, DatabaseUnavailableError
 from powerca_sync.settings import Endpoint
 from powerca_sync.tables import PHONE, TABLES, spec_named

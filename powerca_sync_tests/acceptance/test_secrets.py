@@ -20,7 +20,7 @@ from click.testing import CliRunner
 from psycopg import sql
 
 from powerca_sync.cli import main
-from powerca_sync.engine.database import Connection
+from powerca_sync.engine.postgres.database import Connection
 from powerca_sync_tests.acceptance.compose import PROJECT
 from powerca_sync_tests.acceptance.real_tables import LOGIN, add_phone_rows, create_empty_mobile, create_office
 from powerca_sync_tests.helpers import Pair

@@ -19,7 +19,7 @@ import pytest
 from psycopg import sql
 
 from powerca_sync.demo import Server
-from powerca_sync.engine.database import Connection, connect
+from powerca_sync.engine.postgres.database import Connection, connect
 from powerca_sync.settings import Endpoint
 from powerca_sync.tables import TABLES, spec_named
 from powerca_sync_tests.acceptance.compose import PROJECT

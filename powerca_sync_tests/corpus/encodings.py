@@ -2,8 +2,8 @@
 
 import dataclasses
 
+from powerca_sync.engine.postgres.encoding import python_codec
 from powerca_sync.engine.result import Options
-from powerca_sync.engine.staging import python_codec
 from powerca_sync_tests.corpus.case import Arrives, Case
 from powerca_sync_tests.helpers import QUICK, delete_insert, spec
 

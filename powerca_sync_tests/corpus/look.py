@@ -4,8 +4,8 @@ import dataclasses
 
 from psycopg import sql
 
-from powerca_sync.engine.catalog import schema_and_name
-from powerca_sync.engine.database import Connection
+from powerca_sync.engine.postgres.catalog import schema_and_name
+from powerca_sync.engine.postgres.database import Connection
 from powerca_sync_tests.corpus.case import Case
 
 #: The same text of a value on any server. No search path: names of objects are then written whole.

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import pytest
 from psycopg import sql
 
-from powerca_sync.engine.extract import Mode
+from powerca_sync.engine.postgres.encoding import python_codec
+from powerca_sync.engine.requests import Mode
 from powerca_sync.engine.result import ForwardResult, ReverseResult, Transfer
-from powerca_sync.engine.staging import python_codec
 from powerca_sync.errors import SyncError
 from powerca_sync.tables import Strategy
 from powerca_sync_tests.conftest import EMPTY

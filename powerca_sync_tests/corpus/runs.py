@@ -3,15 +3,15 @@
 import contextlib
 from collections.abc import Sequence
 
-from powerca_sync.engine.database import connect
-from powerca_sync.engine.extract import Mode, TableExtract, TablePull
-from powerca_sync.engine.forward import sync_forward
-from powerca_sync.engine.plan import TablePlan, plan_forward
-from powerca_sync.engine.plan_reverse import plan_reverse
+from powerca_sync.engine.dry_run.forward_plan import TablePlan, plan_forward
+from powerca_sync.engine.dry_run.reverse_plan import plan_reverse
+from powerca_sync.engine.forward.forward import sync_forward
+from powerca_sync.engine.postgres.database import connect
+from powerca_sync.engine.requests import Mode, TableExtract, TablePull
 from powerca_sync.engine.result import ForwardResult, Options, ReverseResult
-from powerca_sync.engine.reverse import sync_reverse
-from powerca_sync.engine.verification import Verification
-from powerca_sync.engine.verify import verify
+from powerca_sync.engine.reverse.reverse import sync_reverse
+from powerca_sync.engine.verify.verification import Verification
+from powerca_sync.engine.verify.verifier import verify
 from powerca_sync.tables import TableSpec
 from powerca_sync_tests.corpus.case import Case
 from powerca_sync_tests.helpers import Pair, everything, spec

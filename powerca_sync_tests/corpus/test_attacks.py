@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 from psycopg import sql
 
-from powerca_sync.engine.verify import verify
+from powerca_sync.engine.verify.verifier import verify
 from powerca_sync.errors import SchemaMismatchError
 from powerca_sync_tests.conftest import EMPTY
 from powerca_sync_tests.corpus.rules import RESTLESS

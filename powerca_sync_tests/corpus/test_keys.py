@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from powerca_sync.engine.fitness import WITHOUT_EQUALITY
+from powerca_sync.engine.mapping.compatibility import WITHOUT_EQUALITY
 from powerca_sync_tests.corpus.case import Case
 from powerca_sync_tests.corpus.keys import CASES, FOLDING, NONDETERMINISTIC
 from powerca_sync_tests.corpus.play import play

@@ -6,7 +6,7 @@ import dagster as dg
 
 from powerca_sync.defs import build_definitions
 from powerca_sync.defs.failures import Retries
-from powerca_sync.engine.database import Timeouts
+from powerca_sync.engine.postgres.database import Timeouts
 from powerca_sync.tables import Category, Lookup, Reference, Strategy, TableSpec, in_order
 from powerca_sync_tests.helpers import ORGS, Pair, spec
 

@@ -13,7 +13,7 @@ import pytest
 
 from powerca_sync.defs import build_definitions
 from powerca_sync.defs.frames import copy_rows, copy_text
-from powerca_sync.engine.mapping import FROM_PHONE
+from powerca_sync.engine.mapping.mapping import FROM_PHONE
 from powerca_sync.errors import StagingError
 from powerca_sync.tables import in_order
 from powerca_sync_tests.defs.office import ORG, Office, attempts, failure, figures

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-from powerca_sync.engine.database import Connection
+from powerca_sync.engine.postgres.database import Connection
 from powerca_sync.tables import TABLES, Strategy, TableSpec
 
 Where = Literal["desktop", "mobile", "both", "renamed"]

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from powerca_sync.engine.extract import Choice
+from powerca_sync.engine.requests import Choice
 from powerca_sync.errors import UnsafeTargetError
 from powerca_sync.tables import Expression, TableSpec
 from powerca_sync_tests.helpers import QUICK, Pair, delete_insert, fates, pulled, spec

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from powerca_sync.demo import start_server
-from powerca_sync.engine.database import connect
+from powerca_sync.engine.postgres.database import connect
 from powerca_sync.errors import ConfigurationError, DatabaseUnavailableError, SyncError
 from powerca_sync.settings import Endpoint
 from powerca_sync_tests.conftest import SOURCE_VERSION

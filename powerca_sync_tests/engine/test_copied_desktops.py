@@ -14,10 +14,10 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from powerca_sync.demo import Server, start_server
-from powerca_sync.engine.database import connect
-from powerca_sync.engine.extract import Mode, TablePull
-from powerca_sync.engine.plan import Prospect
-from powerca_sync.engine.plan_reverse import plan_reverse
+from powerca_sync.engine.dry_run.forward_plan import Prospect
+from powerca_sync.engine.dry_run.reverse_plan import plan_reverse
+from powerca_sync.engine.postgres.database import connect
+from powerca_sync.engine.requests import Mode, TablePull
 from powerca_sync.engine.setup import introduce
 from powerca_sync.errors import SyncError, UnsafeTargetError
 from powerca_sync.settings import Endpoint

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 from psycopg.types.json import Jsonb
 
-from powerca_sync.engine.database import connect
-from powerca_sync.engine.extract import Mode
+from powerca_sync.engine.postgres.database import connect
+from powerca_sync.engine.requests import Mode
 from powerca_sync.errors import SyncError
 from powerca_sync.tables import Category, Lookup
 from powerca_sync_tests.helpers import QUICK, Pair, delete_insert, fates, spec

@@ -5,9 +5,9 @@ from typing import Any, Self
 import psycopg
 import pytest
 
-from powerca_sync.engine.database import Timeouts, connect
-from powerca_sync.engine.extract import TableExtract
-from powerca_sync.engine.forward import sync_forward
+from powerca_sync.engine.forward.forward import sync_forward
+from powerca_sync.engine.postgres.database import Timeouts, connect
+from powerca_sync.engine.requests import TableExtract
 from powerca_sync.engine.result import Options
 from powerca_sync.errors import ContentionError, UnsafeTargetError
 from powerca_sync.tables import Deletes, TableSpec

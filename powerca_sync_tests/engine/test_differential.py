@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from powerca_sync.engine.database import connect
-from powerca_sync.engine.extract import TableExtract
-from powerca_sync.engine.plan import plan_forward
+from powerca_sync.engine.dry_run.forward_plan import plan_forward
+from powerca_sync.engine.postgres.database import connect
+from powerca_sync.engine.requests import TableExtract
 from powerca_sync.engine.result import ForwardResult, Transfer
 from powerca_sync.tables import Lookup, Reference, TableSpec
 from powerca_sync_tests.engine.random_offices import (

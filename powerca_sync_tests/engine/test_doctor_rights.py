@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from powerca_sync.engine.database import Connection, connect
 from powerca_sync.engine.doctor import Finding, Severity
-from powerca_sync.engine.extract import Mode, TableExtract, TablePull
-from powerca_sync.engine.forward import sync_forward
-from powerca_sync.engine.reverse import sync_reverse
+from powerca_sync.engine.forward.forward import sync_forward
+from powerca_sync.engine.postgres.database import Connection, connect
+from powerca_sync.engine.requests import Mode, TableExtract, TablePull
+from powerca_sync.engine.reverse.reverse import sync_reverse
 from powerca_sync.engine.setup import introduce
 from powerca_sync_tests.engine.clinic import NOTES, SPECS, examined, settle, the_trouble, troubles
 from powerca_sync_tests.helpers import QUICK, Pair

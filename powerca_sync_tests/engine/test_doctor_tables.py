@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from powerca_sync.engine.database import Connection
 from powerca_sync.engine.doctor import Severity
+from powerca_sync.engine.postgres.database import Connection
 from powerca_sync.settings import Limits
 from powerca_sync.tables import Reference
 from powerca_sync_tests.engine.clinic import CLIENTS, NOTES, SPECS, change, examined, settle, the_trouble, troubles

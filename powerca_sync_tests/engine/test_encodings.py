@@ -8,12 +8,12 @@ import pytest
 from psycopg import sql
 
 from powerca_sync.demo import Server
-from powerca_sync.engine.agreement import Known
-from powerca_sync.engine.database import Connection
+from powerca_sync.engine.postgres.database import Connection
+from powerca_sync.engine.postgres.encoding import python_codec
 from powerca_sync.engine.result import Options
-from powerca_sync.engine.staging import python_codec
-from powerca_sync.engine.verification import Verification
-from powerca_sync.engine.verify import verify
+from powerca_sync.engine.verify.row_matching import Known
+from powerca_sync.engine.verify.verification import Verification
+from powerca_sync.engine.verify.verifier import verify
 from powerca_sync_tests.helpers import QUICK, Pair, fates, spec
 
 NOTES = spec("notes", "id")

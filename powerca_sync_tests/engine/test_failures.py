@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from powerca_sync.engine.database import Timeouts, connect
+from powerca_sync.engine.postgres.database import Timeouts, connect
 from powerca_sync.engine.result import Options
 from powerca_sync.errors import ConfigurationError, ContentionError, SyncError
 from powerca_sync_tests.engine.mishaps import JOBS, assert_right, failing, make_jobs, stopped

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from powerca_sync.engine.database import connect
-from powerca_sync.engine.verify import verify
+from powerca_sync.engine.postgres.database import connect
+from powerca_sync.engine.verify.verifier import verify
 from powerca_sync.errors import SchemaMismatchError, SyncError, UnsafeTargetError
 from powerca_sync.tables import OWNER, TABLES, Strategy, TableSpec
 from powerca_sync_tests.engine.small_office import (

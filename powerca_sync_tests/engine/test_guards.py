@@ -2,7 +2,7 @@
 
 import pytest
 
-from powerca_sync.engine.plan import Prospect
+from powerca_sync.engine.dry_run.forward_plan import Prospect
 from powerca_sync.errors import UnsafeTargetError
 from powerca_sync.tables import TableSpec
 from powerca_sync_tests.helpers import Pair, delete_insert, fates, spec

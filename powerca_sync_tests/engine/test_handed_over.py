@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from powerca_sync.engine.extract import Choice
+from powerca_sync.engine.requests import Choice
 from powerca_sync.engine.result import Transfer
 from powerca_sync.tables import Deletes, TableSpec
 from powerca_sync_tests.engine.test_verify import counts, look

@@ -10,11 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from powerca_sync.engine import staging
-from powerca_sync.engine.database import Connection, Timeouts, connect
-from powerca_sync.engine.extract import TextRows
-from powerca_sync.engine.forward import sync_forward
+from powerca_sync.engine.forward.forward import sync_forward
+from powerca_sync.engine.postgres.database import Connection, Timeouts, connect
+from powerca_sync.engine.requests import TextRows
 from powerca_sync.engine.result import ForwardResult, Options
+from powerca_sync.engine.staging import staging
 from powerca_sync.errors import ContentionError, DatabaseUnavailableError
 from powerca_sync.settings import Endpoint
 from powerca_sync_tests.engine.mishaps import JOBS, ROWS, STOPS, assert_right, failing, image, make_jobs, stopped

@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from powerca_sync.engine.database import connect, timezone_of
+from powerca_sync.engine.postgres.database import connect, timezone_of
 from powerca_sync_tests.engine.listeners import encrypting
 from powerca_sync_tests.helpers import Pair
 from powerca_sync_tests.histories.proxy import Proxy

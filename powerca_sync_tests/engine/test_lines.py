@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from powerca_sync.engine.database import Timeouts, connect, transaction
-from powerca_sync.engine.failures import explained
+from powerca_sync.engine.postgres.database import Timeouts, connect, transaction
+from powerca_sync.engine.postgres.database_errors import explained
 from powerca_sync.errors import DatabaseUnavailableError
 from powerca_sync.settings import PATIENCE, Endpoint
 from powerca_sync_tests.helpers import QUICK, Pair, fates, spec

@@ -2,7 +2,7 @@
 
 import pytest
 
-from powerca_sync.engine.extract import Choice
+from powerca_sync.engine.requests import Choice
 from powerca_sync.tables import Expression
 from powerca_sync_tests.helpers import Pair, assert_quiet, delete_insert, fates, pulled, spec
 

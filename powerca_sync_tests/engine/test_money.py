@@ -10,11 +10,10 @@ import psycopg
 import pytest
 
 from powerca_sync.demo import start_server
-from powerca_sync.engine.database import connect
-from powerca_sync.engine.extract import TextRows
 from powerca_sync.engine.forward import sync_forward
-from powerca_sync.engine.verification import Verification
-from powerca_sync.engine.verify import verify
+from powerca_sync.engine.postgres import connect
+from powerca_sync.engine.requests import TextRows
+from powerca_sync.engine.verify import Verification, verify
 from powerca_sync.errors import SchemaMismatchError
 from powerca_sync.settings import Endpoint
 from powerca_sync.tables import Expression, TableSpec

@@ -2,7 +2,7 @@
 
 import pytest
 
-from powerca_sync.engine.extract import Choice
+from powerca_sync.engine.requests import Choice
 from powerca_sync.tables import TABLES, Strategy, TableSpec
 from powerca_sync_tests.engine.small_office import PHONE_ROW, ROWS, make, named_columns
 from powerca_sync_tests.helpers import Pair, assert_quiet, pulled

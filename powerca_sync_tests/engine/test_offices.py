@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from powerca_sync.engine.database import connect
+from powerca_sync.engine.postgres.database import connect
 from powerca_sync.engine.setup import introduce
 from powerca_sync.errors import SchemaMismatchError, SyncError, UnsafeTargetError
 from powerca_sync.settings import Endpoint

@@ -14,15 +14,15 @@ from psycopg import sql
 
 import powerca_sync
 from powerca_sync.demo import Server
-from powerca_sync.engine.database import Connection, connect
 from powerca_sync.engine.doctor import examine, reach
-from powerca_sync.engine.extract import Mode, TableExtract, TablePull
-from powerca_sync.engine.plan import plan_forward
-from powerca_sync.engine.plan_reverse import plan_reverse
-from powerca_sync.engine.probe import probe
+from powerca_sync.engine.dry_run.forward_plan import plan_forward
+from powerca_sync.engine.dry_run.reverse_plan import plan_reverse
+from powerca_sync.engine.postgres.database import Connection, connect
+from powerca_sync.engine.requests import Mode, TableExtract, TablePull
+from powerca_sync.engine.reverse.pending import probe
 from powerca_sync.engine.setup import introduce
-from powerca_sync.engine.status import read_status
-from powerca_sync.engine.verify import verify
+from powerca_sync.engine.status.status import read_status
+from powerca_sync.engine.verify.verifier import verify
 from powerca_sync.tables import TABLES, Deletes, Expression, TableSpec, in_order
 from powerca_sync_tests.engine.small_office import make
 from powerca_sync_tests.helpers import QUICK, Pair, spec

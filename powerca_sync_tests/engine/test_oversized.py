@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from psycopg import sql
 
-from powerca_sync.engine.database import Connection, connect
-from powerca_sync.engine.extract import Mode, TableExtract
-from powerca_sync.engine.plan import plan_forward
-from powerca_sync.engine.probe import probe
+from powerca_sync.engine.dry_run.forward_plan import plan_forward
+from powerca_sync.engine.postgres.database import Connection, connect
+from powerca_sync.engine.requests import Mode, TableExtract
 from powerca_sync.engine.result import ForwardResult, Transfer
+from powerca_sync.engine.reverse.pending import probe
 from powerca_sync.errors import ConfigurationError
 from powerca_sync.tables import TableSpec, in_order
 from powerca_sync_tests.engine.test_verify import counts, look

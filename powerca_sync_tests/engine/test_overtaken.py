@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from powerca_sync.engine.database import connect
+from powerca_sync.engine.postgres.database import connect
 from powerca_sync.tables import TableSpec
 from powerca_sync_tests.helpers import Pair, assert_quiet, delete_insert, fates, spec
 

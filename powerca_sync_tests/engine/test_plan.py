@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from powerca_sync.engine.database import connect
-from powerca_sync.engine.extract import TableExtract
-from powerca_sync.engine.plan import Change, Prospect, TablePlan, plan_forward
+from powerca_sync.engine.dry_run.forward_plan import Change, Prospect, TablePlan, plan_forward
+from powerca_sync.engine.postgres.database import connect
+from powerca_sync.engine.requests import TableExtract
 from powerca_sync.engine.result import ForwardResult, Transfer
 from powerca_sync.errors import DatabaseUnavailableError
 from powerca_sync.tables import Deletes, Lookup, Reference

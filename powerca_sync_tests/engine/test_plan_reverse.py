@@ -5,10 +5,10 @@ import dataclasses
 import psycopg
 import pytest
 
-from powerca_sync.engine.database import connect
-from powerca_sync.engine.extract import TablePull
-from powerca_sync.engine.plan import Prospect
-from powerca_sync.engine.plan_reverse import PullPlan, plan_reverse
+from powerca_sync.engine.dry_run.forward_plan import Prospect
+from powerca_sync.engine.dry_run.reverse_plan import PullPlan, plan_reverse
+from powerca_sync.engine.postgres.database import connect
+from powerca_sync.engine.requests import TablePull
 from powerca_sync.engine.result import ReverseResult
 from powerca_sync.errors import DatabaseUnavailableError
 from powerca_sync.tables import TableSpec, in_order

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from powerca_sync.engine.database import connect
-from powerca_sync.engine.probe import Probe, probe
+from powerca_sync.engine.postgres.database import connect
+from powerca_sync.engine.reverse.pending import Probe, probe
 from powerca_sync.errors import SyncError, UnsafeTargetError
 from powerca_sync.tables import BY_HAND, Reference, TableSpec, in_order
 from powerca_sync_tests.helpers import ORGS, Pair, delete_insert, everything, pulled, spec

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from powerca_sync.engine.database import Connection
+from powerca_sync.engine.postgres.database import Connection
 from powerca_sync.settings import Endpoint
 from powerca_sync.tables import TableSpec
 from powerca_sync_tests import helpers

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from powerca_sync.engine.database import connect
-from powerca_sync.engine.verify import verify
+from powerca_sync.engine.postgres.database import connect
+from powerca_sync.engine.verify.verifier import verify
 from powerca_sync.errors import SchemaMismatchError, SyncError, UnsafeTargetError
 from powerca_sync.tables import Deletes, Reference, Strategy, TableSpec, in_order
 from powerca_sync_tests.helpers import ORGS, QUICK, Pair, pulled, spec

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from powerca_sync.engine.database import connect
+from powerca_sync.engine.postgres.database import connect
 from powerca_sync.errors import ConfigurationError, DatabaseUnavailableError, SyncError
 from powerca_sync.settings import Endpoint
 from powerca_sync_tests.engine.listeners import CERTIFICATES, encrypting, refusing

@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from powerca_sync.engine.database import Timeouts, connect
+from powerca_sync.engine.postgres.database import Timeouts, connect
 from powerca_sync.engine.result import Options
 from powerca_sync.errors import ConfigurationError, ContentionError, SchemaMismatchError, SyncError
 from powerca_sync.tables import TableSpec

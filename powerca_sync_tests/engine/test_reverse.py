@@ -7,10 +7,10 @@ from typing import Any, Self
 import pytest
 from psycopg import Cursor
 
-from powerca_sync.engine.database import connect
-from powerca_sync.engine.extract import TablePull
+from powerca_sync.engine.postgres.database import connect
+from powerca_sync.engine.requests import TablePull
 from powerca_sync.engine.result import Options
-from powerca_sync.engine.reverse import sync_reverse
+from powerca_sync.engine.reverse.reverse import sync_reverse
 from powerca_sync.errors import SchemaMismatchError, SyncError, UnsafeTargetError
 from powerca_sync.tables import Expression, Reference
 from powerca_sync_tests.helpers import ORGS, QUICK, Pair, delete_insert, fates, pulled, spec

@@ -1,6 +1,6 @@
 """Clocks decide nothing: whatever phones say of the time, and however late rows come, they come with the next pull."""
 
-from powerca_sync.engine.database import connect
+from powerca_sync.engine.postgres.database import connect
 from powerca_sync_tests.helpers import Pair, delete_insert, pulled
 
 DIARY = delete_insert("diary", "note")

@@ -17,10 +17,10 @@ from typing import Any, Self
 import psycopg
 import pytest
 
-from powerca_sync.engine.database import Timeouts, connect
-from powerca_sync.engine.extract import TablePull
+from powerca_sync.engine.postgres.database import Timeouts, connect
+from powerca_sync.engine.requests import TablePull
 from powerca_sync.engine.result import Options
-from powerca_sync.engine.reverse import sync_reverse
+from powerca_sync.engine.reverse.reverse import sync_reverse
 from powerca_sync.errors import DatabaseUnavailableError
 from powerca_sync.settings import Endpoint, Settings
 from powerca_sync.tables import TableSpec

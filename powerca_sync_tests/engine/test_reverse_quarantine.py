@@ -8,8 +8,8 @@ import pytest
 from psycopg import sql
 
 from powerca_sync.demo import Server
-from powerca_sync.engine import staging
 from powerca_sync.engine.result import Options
+from powerca_sync.engine.staging import staging
 from powerca_sync_tests.helpers import QUICK, Pair, delete_insert, fates, pulled, spec
 
 NOTES = spec("notes", "id")

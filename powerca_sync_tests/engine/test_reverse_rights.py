@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 from psycopg import sql
 
-from powerca_sync.engine.database import connect
-from powerca_sync.engine.ledger import prepare_ledger
+from powerca_sync.engine.postgres.database import connect
+from powerca_sync.engine.reverse.ledger import prepare_ledger
 from powerca_sync.errors import ConfigurationError
 from powerca_sync_tests.helpers import Pair, delete_insert, pulled, spec
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from powerca_sync.engine import staging
-from powerca_sync.engine.ledger import prepare_ledger
+from powerca_sync.engine.reverse.ledger import prepare_ledger
+from powerca_sync.engine.staging import staging
 from powerca_sync.errors import StagingError
 from powerca_sync_tests.helpers import Pair, fates, spec
 

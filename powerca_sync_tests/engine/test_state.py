@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from powerca_sync.engine.database import connect
-from powerca_sync.engine.state import prepare_target
+from powerca_sync.engine.postgres.database import connect
+from powerca_sync.engine.state.state import prepare_target
 from powerca_sync.errors import ConfigurationError, ContentionError, SyncError, UnsafeTargetError
 from powerca_sync_tests.helpers import Pair, fates, spec
 

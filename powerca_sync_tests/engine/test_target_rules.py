@@ -2,7 +2,7 @@
 
 import pytest
 
-from powerca_sync.engine import actions
+from powerca_sync.engine.forward import actions
 from powerca_sync.errors import MergeError
 from powerca_sync.tables import TableSpec
 from powerca_sync_tests.helpers import Pair, assert_quiet, delete_insert, fates, spec

@@ -6,7 +6,7 @@ import logging
 import pytest
 from psycopg import sql
 
-from powerca_sync.engine.extract import Mode
+from powerca_sync.engine.requests import Mode
 from powerca_sync.tables import STAMPS, Cursor
 from powerca_sync_tests.helpers import QUICK, Pair, fates, spec
 

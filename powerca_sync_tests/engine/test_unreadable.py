@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 
-from powerca_sync.engine.database import connect
+from powerca_sync.engine.postgres.database import connect
 from powerca_sync.engine.result import Transfer
-from powerca_sync.engine.verify import verify
+from powerca_sync.engine.verify.verifier import verify
 from powerca_sync.errors import UnsafeTargetError
 from powerca_sync.tables import Deletes, Expression, TableSpec
 from powerca_sync_tests.helpers import QUICK, Pair, assert_quiet, delete_insert, fates, pulled, spec

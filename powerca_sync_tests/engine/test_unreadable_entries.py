@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 
-from powerca_sync.engine.database import connect
+from powerca_sync.engine.postgres.database import connect
 from powerca_sync.engine.result import Transfer
-from powerca_sync.engine.verify import verify
+from powerca_sync.engine.verify.verifier import verify
 from powerca_sync.tables import TableSpec
 from powerca_sync_tests.helpers import QUICK, Pair, delete_insert, fates, pulled, spec
 

@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from powerca_sync.engine.database import connect
+from powerca_sync.engine.postgres.database import connect
 from powerca_sync.engine.result import Options
-from powerca_sync.engine.verification import Verification
-from powerca_sync.engine.verify import verify
+from powerca_sync.engine.verify.verification import Verification
+from powerca_sync.engine.verify.verifier import verify
 from powerca_sync.errors import MergeError, UnsafeTargetError
 from powerca_sync.tables import Category, Deletes, Expression, Lookup, Reference, TableSpec, in_order
 from powerca_sync_tests.engine.test_echo import DIARY, desktop_writes, entry, make_diary, phone_writes
@@ -446,7 +446,7 @@ def test_text_that_the_target_reads_as_another_type_is_compared_there(pair: Pair
 
 
 def test_a_table_that_differs_everywhere_is_compared_in_parts(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("powerca_sync.engine.comparison.AT_A_TIME", 40)
+    monkeypatch.setattr("powerca_sync.engine.verify.comparison.AT_A_TIME", 40)
     make_clients(pair, 300)
     pair.target.execute(
         "UPDATE clients SET name = 'x' WHERE client_id <= 250; DELETE FROM clients WHERE client_id > 290"

@@ -23,7 +23,7 @@ from pathlib import Path
 from random import Random
 from typing import Self
 
-from powerca_sync.engine.extract import Mode
+from powerca_sync.engine.requests import Mode
 from powerca_sync.engine.result import Transfer
 from powerca_sync_tests.histories import disasters, faults
 from powerca_sync_tests.histories.office import Office

@@ -10,7 +10,7 @@ from random import Random
 
 import psycopg
 
-from powerca_sync.engine.database import connect
+from powerca_sync.engine.postgres.database import connect
 from powerca_sync_tests.helpers import LOCK_AWAITED
 from powerca_sync_tests.histories.proxy import Trouble
 from powerca_sync_tests.histories.runs import Run

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from powerca_sync.engine.database import connect
+from powerca_sync.engine.postgres.database import connect
 from powerca_sync_tests.histories.side import Side
 
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
 
-from powerca_sync.engine import differential
-from powerca_sync.engine.database import Timeouts
-from powerca_sync.engine.extract import Mode, TableExtract, TablePull
-from powerca_sync.engine.forward import sync_forward
+from powerca_sync.engine.forward import differential
+from powerca_sync.engine.forward.forward import sync_forward
+from powerca_sync.engine.postgres.database import Timeouts
+from powerca_sync.engine.requests import Mode, TableExtract, TablePull
 from powerca_sync.engine.result import ForwardResult, Options, ReverseResult, Transfer
-from powerca_sync.engine.reverse import sync_reverse
+from powerca_sync.engine.reverse.reverse import sync_reverse
 from powerca_sync.engine.setup import introduce
 from powerca_sync.errors import SyncError, UnsafeTargetError
 from powerca_sync.tables import PHONE, Category

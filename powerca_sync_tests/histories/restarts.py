@@ -17,7 +17,7 @@ from typing import Self
 
 import psutil
 
-from powerca_sync.engine.extract import Mode
+from powerca_sync.engine.requests import Mode
 from powerca_sync.settings import Endpoint
 from powerca_sync_tests.acceptance.compose import free_port
 from powerca_sync_tests.acceptance.pooler import PATH

@@ -11,11 +11,11 @@ from multiprocessing.connection import Connection as Pipe
 
 import psycopg
 
-from powerca_sync.engine.database import Connection, Timeouts, connect
-from powerca_sync.engine.extract import Mode, TableExtract, TablePull
-from powerca_sync.engine.forward import sync_forward
+from powerca_sync.engine.forward.forward import sync_forward
+from powerca_sync.engine.postgres.database import Connection, Timeouts, connect
+from powerca_sync.engine.requests import Mode, TableExtract, TablePull
 from powerca_sync.engine.result import Options, Transfer
-from powerca_sync.engine.reverse import sync_reverse
+from powerca_sync.engine.reverse.reverse import sync_reverse
 from powerca_sync.errors import SyncError
 from powerca_sync.settings import Endpoint
 from powerca_sync.tables import TableSpec

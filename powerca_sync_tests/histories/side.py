@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import psycopg
 from psycopg import sql
 
-from powerca_sync.engine.database import Connection, connect
+from powerca_sync.engine.postgres.database import Connection, connect
 from powerca_sync.settings import Endpoint
 from powerca_sync_tests.histories.model import Row
 

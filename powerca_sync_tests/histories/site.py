@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 
-from powerca_sync.engine.database import Connection, connect
-from powerca_sync.engine.extract import Mode
+from powerca_sync.engine.postgres.database import Connection, connect
+from powerca_sync.engine.requests import Mode
 from powerca_sync.engine.result import Transfer
 from powerca_sync.errors import SyncError
 from powerca_sync.tables import Cursor, TableSpec

@@ -20,11 +20,11 @@ from typing import Any
 import psycopg
 
 from benchmarks.link import through_a_link
-from powerca_sync.engine.database import Connection, connect
-from powerca_sync.engine.extract import Mode, TableExtract, TablePull
-from powerca_sync.engine.forward import sync_forward
+from powerca_sync.engine.forward.forward import sync_forward
+from powerca_sync.engine.postgres.database import Connection, connect
+from powerca_sync.engine.requests import Mode, TableExtract, TablePull
 from powerca_sync.engine.result import Options
-from powerca_sync.engine.reverse import sync_reverse
+from powerca_sync.engine.reverse.reverse import sync_reverse
 from powerca_sync.errors import SyncError
 from powerca_sync.settings import Endpoint, Settings
 from powerca_sync.tables import Lookup, Reference, in_order

@@ -5,9 +5,10 @@ import dataclasses
 import pytest
 from psycopg import sql
 
-from powerca_sync.engine.catalog import Column
-from powerca_sync.engine.conversion import comparable, conversion, equal, tells_apart
-from powerca_sync.engine.staging import parse_row, python_codec
+from powerca_sync.engine.mapping.conversion import comparable, conversion, equal, tells_apart
+from powerca_sync.engine.postgres.catalog import Column
+from powerca_sync.engine.postgres.encoding import python_codec
+from powerca_sync.engine.staging.staging import parse_row
 from powerca_sync.errors import ConfigurationError, SchemaMismatchError
 
 

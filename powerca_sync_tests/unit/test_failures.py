@@ -4,7 +4,7 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from powerca_sync.engine.failures import explain, is_refusal
+from powerca_sync.engine.postgres.database_errors import explain, is_refusal
 from powerca_sync.errors import ConfigurationError, ContentionError, DatabaseUnavailableError, SyncError
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from powerca_sync.engine import guards
-from powerca_sync.engine.validation import Quarantined
+from powerca_sync.engine.staging.validation import Quarantined
 from powerca_sync.errors import MergeError, UnsafeTargetError
 from powerca_sync.settings import Limits
 from powerca_sync_tests.helpers import spec

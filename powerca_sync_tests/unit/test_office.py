@@ -2,8 +2,8 @@
 
 import pytest
 
-from powerca_sync.engine.catalog import PLAIN, Column, Table
-from powerca_sync.engine.office import Office, Scope, array_literal
+from powerca_sync.engine.mapping.tenancy import Office, Scope, array_literal
+from powerca_sync.engine.postgres.catalog import PLAIN, Column, Table
 from powerca_sync.errors import SchemaMismatchError
 from powerca_sync.tables import Reference, in_order
 from powerca_sync_tests.helpers import ORGS, spec

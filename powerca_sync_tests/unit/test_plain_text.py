@@ -6,8 +6,8 @@ import unicodedata
 import psycopg
 import pytest
 
-from powerca_sync.console import text_table
-from powerca_sync.engine.failures import explain, plain_words_only
+from powerca_sync.cli.console import text_table
+from powerca_sync.engine.postgres.database_errors import explain, plain_words_only
 from powerca_sync.errors import SyncError
 from powerca_sync.plain_text import in_lines, in_one_line, one_line_logger
 

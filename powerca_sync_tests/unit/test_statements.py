@@ -7,28 +7,15 @@ from datetime import UTC, datetime
 import pytest
 from psycopg import sql
 
-from powerca_sync.engine import sides
-from powerca_sync.engine.canonical import encoder
-from powerca_sync.engine.catalog import Check, Column, ForeignKey, Table, UniqueKey
-from powerca_sync.engine.mapping import TableMapping, map_back, map_table
-from powerca_sync.engine.office import Office, Scope, belongs
-from powerca_sync.engine.statements import (
-    apply,
-    carry_over,
-    echo,
-    extract,
-    ledger,
-    phones,
-    plan,
-    plan_delete_insert,
-    plan_upsert,
-    preview,
-    pull,
-    quarantine,
-    rules,
-    staging,
-    verify,
-)
+from powerca_sync.engine.digests import digest_queries, digest_sql
+from powerca_sync.engine.digests.canonical_text import encoder
+from powerca_sync.engine.dry_run import preview_sql
+from powerca_sync.engine.forward import apply_sql, plan_delete_insert_sql, plan_sql, plan_upsert_sql
+from powerca_sync.engine.mapping.mapping import TableMapping, map_back, map_table
+from powerca_sync.engine.mapping.tenancy import Office, Scope, belongs
+from powerca_sync.engine.postgres.catalog import Check, Column, ForeignKey, Table, UniqueKey
+from powerca_sync.engine.reverse import carry_over_sql, insert_sql, ledger_sql
+from powerca_sync.engine.staging import echo_sql, extract_sql, phone_rows_sql, quarantine_sql, rules_sql, staging_sql
 from powerca_sync.tables import Category, Lookup, Reference, Strategy, TableSpec
 
 
@@ -123,12 +110,12 @@ def test_what_is_read_from_the_source(golden: Callable[[str, str], None]) -> Non
         jobs, source=dataclasses.replace(SOURCE, columns=(*SOURCE.columns, column("updated_at", "timestamp", "D")))
     )
     statements = {
-        "everything": extract.copy_out(jobs, sql.SQL("TRUE")),
-        "the ledger": extract.copy_out_ledger(jobs, sql.SQL("TRUE")),
-        "by row version": extract.changed_since_xid(2**32 + 5),
-        "by stamp": extract.changed_since_time(stamped, datetime(2025, 11, 30, tzinfo=UTC)),
-        "with all of a key": extract.sharing_a_key(jobs, sql.SQL("TRUE")),
-        "out of quarantine": extract.having_keys(jobs, [["1", "5.00"], [None, "it's"]]),
+        "everything": extract_sql.copy_out(jobs, sql.SQL("TRUE")),
+        "the ledger": extract_sql.copy_out_ledger(jobs, sql.SQL("TRUE")),
+        "by row version": extract_sql.changed_since_xid(2**32 + 5),
+        "by stamp": extract_sql.changed_since_time(stamped, datetime(2025, 11, 30, tzinfo=UTC)),
+        "with all of a key": extract_sql.sharing_a_key(jobs, sql.SQL("TRUE")),
+        "out of quarantine": extract_sql.having_keys(jobs, [["1", "5.00"], [None, "it's"]]),
     }
     golden("extract.sql", text(statements))
 
@@ -137,18 +124,18 @@ def test_how_two_sides_are_compared(golden: Callable[[str, str], None]) -> None:
     jobs = mapping(Strategy.DELETE_INSERT)
     utf8 = encoder(stored="UTF8")
     assert utf8 is not None
-    source = sides.source_side(jobs, utf8, extract.changed_since_xid(5), [b"\x01v1\x01n"])
-    target = sides.target_side(jobs, utf8)
-    wanted = verify.Wanted(buckets=("0a1",), contents=("0a1b2c",))
+    source = digest_queries.source_side(jobs, utf8, extract_sql.changed_since_xid(5), [b"\x01v1\x01n"])
+    target = digest_queries.target_side(jobs, utf8)
+    wanted = digest_sql.Wanted(buckets=("0a1",), contents=("0a1b2c",))
     statements = {
-        "buckets of the source": verify.bucket_sums(source),
-        "rows of the source": verify.row_digests(source, ["0a1", "fff"]),
-        "rows of the target": verify.row_digests(target, ["0a1"]),
-        "images in the ledger": verify.all_digests(sides.ledger_side(jobs, utf8)),
-        "what differs": verify.row_values(target, wanted, JOBS.sensitive),
-        "what others depend on": verify.depended_upon(target, wanted, jobs),
-        "what was looked up": verify.wrong_lookups(target, jobs, JOBS.lookups[0], most=20),
-        "what has not landed": verify.unlike_staged(*sides.landed_sides(jobs)),
+        "buckets of the source": digest_sql.bucket_sums(source),
+        "rows of the source": digest_sql.row_digests(source, ["0a1", "fff"]),
+        "rows of the target": digest_sql.row_digests(target, ["0a1"]),
+        "images in the ledger": digest_sql.all_digests(digest_queries.ledger_side(jobs, utf8)),
+        "what differs": digest_sql.row_values(target, wanted, JOBS.sensitive),
+        "what others depend on": digest_sql.depended_upon(target, wanted, jobs),
+        "what was looked up": digest_sql.wrong_lookups(target, jobs, JOBS.lookups[0], most=20),
+        "what has not landed": digest_sql.unlike_staged(*digest_queries.landed_sides(jobs)),
     }
     golden("verify.sql", text(statements))
 
@@ -156,18 +143,18 @@ def test_how_two_sides_are_compared(golden: Callable[[str, str], None]) -> None:
 def test_what_happens_in_staging(golden: Callable[[str, str], None]) -> None:
     jobs = mapping(Strategy.UPSERT)
     statements = {
-        "create": staging.create_staging(jobs),
-        "land": staging.copy_in(jobs),
-        "hold": staging.copy_in_held(jobs),
-        "skip echoes": echo.skip_echo(jobs),
-        "skip the office's edits of phone rows": echo.skip_edits(jobs),
-        "skip phone rows that the ledger lacks": echo.skip_unknown(jobs),
-        "end entries of rows handed over": echo.end_handed_over(jobs),
-        "leave alone what the ledger knows": echo.not_in_ledger(jobs),
-        "look up": rules.fill_lookup(jobs, JOBS.lookups[0]),
-        "set aside what does not fit": quarantine.reject_faulty(jobs, rules.rules(jobs)),
-        "collapse copies": staging.drop_duplicates(jobs, UniqueKey(columns=JOBS.key)),
-        "set aside other duplicates": staging.reject_duplicates(jobs, UniqueKey(columns=JOBS.key)),
+        "create": staging_sql.create_staging(jobs),
+        "land": staging_sql.copy_in(jobs),
+        "hold": staging_sql.copy_in_held(jobs),
+        "skip echoes": echo_sql.skip_echo(jobs),
+        "skip the office's edits of phone rows": echo_sql.skip_edits(jobs),
+        "skip phone rows that the ledger lacks": echo_sql.skip_unknown(jobs),
+        "end entries of rows handed over": echo_sql.end_handed_over(jobs),
+        "leave alone what the ledger knows": echo_sql.not_in_ledger(jobs),
+        "look up": rules_sql.fill_lookup(jobs, JOBS.lookups[0]),
+        "set aside what does not fit": quarantine_sql.reject_faulty(jobs, rules_sql.rules(jobs)),
+        "collapse copies": staging_sql.drop_duplicates(jobs, UniqueKey(columns=JOBS.key)),
+        "set aside other duplicates": staging_sql.reject_duplicates(jobs, UniqueKey(columns=JOBS.key)),
     }
     golden("staging.sql", text(statements))
 
@@ -176,39 +163,39 @@ def test_what_happens_in_staging(golden: Callable[[str, str], None]) -> None:
 def test_how_the_merge_is_planned_and_carried_out(golden: Callable[[str, str], None], strategy: Strategy) -> None:
     jobs = mapping(strategy)
     if strategy is Strategy.UPSERT:
-        planned = {"plan": plan_upsert.plan_upsert(jobs, complete=True)}
+        planned = {"plan": plan_upsert_sql.plan_upsert(jobs, complete=True)}
     else:
         planned = {
-            "plan contents": plan_delete_insert.plan_contents(jobs),
-            "plan pairs": plan_delete_insert.plan_pairs(jobs, complete=True, copies=True),
+            "plan contents": plan_delete_insert_sql.plan_contents(jobs),
+            "plan pairs": plan_delete_insert_sql.plan_pairs(jobs, complete=True, copies=True),
         }
     carry_out = {
-        "lock what is to be deleted": apply.lock_deletes(jobs),
-        "keep what others depend on": apply.keep_referenced(jobs, TARGET.referenced_by[0]),
-        "confirm": apply.confirm(jobs, "update", apply.in_range(1, 500)),
-        "delete": apply.delete(jobs, apply.in_range(1, 500)),
-        "update": apply.update(jobs, apply.in_range(1, 500)),
-        "update what was ticked meanwhile": apply.confirm_moved(jobs),
-        "insert": apply.insert(jobs, apply.in_range(1, 500)),
+        "lock what is to be deleted": apply_sql.lock_deletes(jobs),
+        "keep what others depend on": apply_sql.keep_referenced(jobs, TARGET.referenced_by[0]),
+        "confirm": apply_sql.confirm(jobs, "update", apply_sql.in_range(1, 500)),
+        "delete": apply_sql.delete(jobs, apply_sql.in_range(1, 500)),
+        "update": apply_sql.update(jobs, apply_sql.in_range(1, 500)),
+        "update what was ticked meanwhile": apply_sql.confirm_moved(jobs),
+        "insert": apply_sql.insert(jobs, apply_sql.in_range(1, 500)),
     }
     golden(f"merge_{strategy.lower()}.sql", text(planned | carry_out))
 
 
 def test_how_rows_and_writes_are_counted(golden: Callable[[str, str], None]) -> None:
     jobs = mapping(Strategy.UPSERT)
-    golden("counts.sql", text({"count rows": plan.count_rows(jobs), "count writes": plan.count_writes(jobs)}))
+    golden("counts.sql", text({"count rows": plan_sql.count_rows(jobs), "count writes": plan_sql.count_writes(jobs)}))
 
 
 def test_how_a_plan_is_shown_and_what_later_tables_see_of_it(golden: Callable[[str, str], None]) -> None:
     jobs = mapping(Strategy.UPSERT)
     statements = {
-        "count the changes": preview.count_changes(jobs),
-        "count what is taken over": preview.count_taken_over(jobs),
-        "sample inserts": preview.sample_inserts(jobs, 5),
-        "sample updates": preview.sample_updates(jobs, 5),
-        "sample deletes": preview.sample_deletes(jobs, 5),
-        "keep what there would be": preview.create_planned(jobs, 3, ["id", "org_id", "job_id", "source"]),
-        "make room": preview.drop_working_tables(),
+        "count the changes": preview_sql.count_changes(jobs),
+        "count what is taken over": preview_sql.count_taken_over(jobs),
+        "sample inserts": preview_sql.sample_inserts(jobs, 5),
+        "sample updates": preview_sql.sample_updates(jobs, 5),
+        "sample deletes": preview_sql.sample_deletes(jobs, 5),
+        "keep what there would be": preview_sql.create_planned(jobs, 3, ["id", "org_id", "job_id", "source"]),
+        "make room": preview_sql.drop_working_tables(),
     }
     golden("preview.sql", text(statements))
 
@@ -225,45 +212,47 @@ def test_how_phone_rows_are_brought_back(golden: Callable[[str, str], None]) -> 
     without_key = dataclasses.replace(TARGET, primary_key=())
     limit = spec.max_row_bytes
     new = sql.SQL("{} AND {} = ANY ({}::text[])").format(
-        phones.is_phones(ours), phones.identity(TARGET, columns, limit), ["7", "8"]
+        phone_rows_sql.is_phones(ours), phone_rows_sql.identity(TARGET, columns, limit), ["7", "8"]
     )
     statements = {
-        "whether anything changed": phones.digest(TARGET, ours, limit),
-        "who they are": phones.copy_out_identities(
+        "whether anything changed": phone_rows_sql.digest(TARGET, ours, limit),
+        "who they are": phone_rows_sql.copy_out_identities(
             TARGET,
             columns,
             ours,
             limit,
-            former_key=phones.primary_key(TARGET, "s"),
-            former_content=phones.content_hash(TARGET, columns, limit),
+            former_key=phone_rows_sql.primary_key(TARGET, "s"),
+            former_content=phone_rows_sql.content_hash(TARGET, columns, limit),
         ),
-        "who they are, by content": phones.copy_out_identities(
+        "who they are, by content": phone_rows_sql.copy_out_identities(
             without_key,
             columns,
             ours,
             limit,
             former_key=None,
-            former_content=phones.content_hash(TARGET, columns[:-1], limit),
+            former_content=phone_rows_sql.content_hash(TARGET, columns[:-1], limit),
         ),
-        "hold them against the ledger": ledger.judge("jobs", keyed=True),
-        "hold them against the ledger, by content": ledger.judge("jobs", keyed=False),
-        "mark what is gone": ledger.mark_gone("jobs"),
-        "bring entries up to date": ledger.refresh(keyed=True),
-        "carry entries over": carry_over.pair(back, ledger.compared(back), gone=True),
-        "count what cannot be told": carry_over.count_doubtful(back, back.key),
-        "find the copies of entries": ledger.find_entries(back),
-        "pull what is missing again": ledger.pull_again(),
-        "count": ledger.count_fates(),
-        "read": extract.copy_out(dataclasses.replace(back, asides=phones.asides(TARGET, columns, limit)), new),
-        "keep what is new": pull.keep_new(),
-        "adopt": pull.adopt(back, [JOBS.key], "run"),
-        "adopt by content": pull.adopt(back, None, None),
-        "set conflicts aside": quarantine.reject(back, pull.conflicting(back, JOBS.key)),
-        "show the other side of conflicts": pull.show_theirs(back, JOBS.key),
-        "number": pull.number_inserts(),
-        "insert": pull.insert(back, 1, 500),
-        "enter": pull.enter(back, 1, 500, "run"),
-        "find the highest key": pull.highest("job_id", 90_000),
-        "move the sequence": pull.advance(sql.Identifier("public", "job's ids"), 500, 1),
+        "hold them against the ledger": ledger_sql.judge("jobs", keyed=True),
+        "hold them against the ledger, by content": ledger_sql.judge("jobs", keyed=False),
+        "mark what is gone": ledger_sql.mark_gone("jobs"),
+        "bring entries up to date": ledger_sql.refresh(keyed=True),
+        "carry entries over": carry_over_sql.pair(back, ledger_sql.compared(back), gone=True),
+        "count what cannot be told": carry_over_sql.count_doubtful(back, back.key),
+        "find the copies of entries": ledger_sql.find_entries(back),
+        "pull what is missing again": ledger_sql.pull_again(),
+        "count": ledger_sql.count_fates(),
+        "read": extract_sql.copy_out(
+            dataclasses.replace(back, asides=phone_rows_sql.asides(TARGET, columns, limit)), new
+        ),
+        "keep what is new": insert_sql.keep_new(),
+        "adopt": insert_sql.adopt(back, [JOBS.key], "run"),
+        "adopt by content": insert_sql.adopt(back, None, None),
+        "set conflicts aside": quarantine_sql.reject(back, insert_sql.conflicting(back, JOBS.key)),
+        "show the other side of conflicts": insert_sql.show_theirs(back, JOBS.key),
+        "number": insert_sql.number_inserts(),
+        "insert": insert_sql.insert(back, 1, 500),
+        "enter": insert_sql.enter(back, 1, 500, "run"),
+        "find the highest key": insert_sql.highest("job_id", 90_000),
+        "move the sequence": insert_sql.advance(sql.Identifier("public", "job's ids"), 500, 1),
     }
     golden("pull.sql", text(statements))

@@ -8,12 +8,12 @@ from functools import partial
 
 from psycopg import sql
 
-from powerca_sync.engine.database import Cursor, one_row
+from powerca_sync.engine.doctor import examination_sql
 from powerca_sync.engine.doctor.columns import Layout
 from powerca_sync.engine.doctor.findings import Finding, listed, warning
 from powerca_sync.engine.doctor.side import Side
 from powerca_sync.engine.mapping import SyncedColumn, TableMapping
-from powerca_sync.engine.statements import examination as statements
+from powerca_sync.engine.postgres import Cursor, one_row
 from powerca_sync.tables import OWNER, Expression
 
 _TEXTS = ("text", "varchar", "bpchar")
@@ -32,10 +32,10 @@ def _examine(source: Side, target: Side, mapping: TableMapping) -> Iterator[Find
     repairs: list[sql.Composed] = []
     for column, rows in _cut(source, target, mapping):
         details.append(f"{column.name} cut to {column.source.type} ({rows})")
-        repairs.append(statements.widen(mapping.source, column.name, column.column.type))
+        repairs.append(examination_sql.widen(mapping.source, column.name, column.column.type))
     for expression, rows in _shifted(source, mapping):
         details.append(f"{expression.column} shifted ({rows})")
-        repairs.append(statements.restore(mapping.source, expression))
+        repairs.append(examination_sql.restore(mapping.source, expression))
     if details:
         yield warning(
             source.name,
@@ -57,8 +57,10 @@ def _shifted(source: Side, mapping: TableMapping) -> Iterator[tuple[Expression, 
         return
 
     def count(cursor: Cursor) -> tuple[int, ...]:
-        conditions = [statements.does_not_return(expression) for expression in found]
-        return one_row(cursor, statements.count_rows(mapping.source, conditions, where=statements.is_phone_row()))
+        conditions = [examination_sql.does_not_return(expression) for expression in found]
+        return one_row(
+            cursor, examination_sql.count_rows(mapping.source, conditions, where=examination_sql.is_phone_row())
+        )
 
     counts = source.look(f"the phone rows of `{mapping.source.name}`", count, table=mapping.spec.mobile)
     if counts is not None:
@@ -89,10 +91,10 @@ def _cut(source: Side, target: Side, mapping: TableMapping) -> Iterator[tuple[Sy
 
 def _beginnings(mapping: TableMapping, column: SyncedColumn, cursor: Cursor) -> Sequence[str]:
     """The texts of phones that the desktop's column would cut, cut."""
-    cursor.execute(statements.beginnings(mapping, column.column, column.source.typmod - 4))
+    cursor.execute(examination_sql.beginnings(mapping, column.column, column.source.typmod - 4))
     return [text for (text,) in cursor.fetchall()]
 
 
 def _count_texts(mapping: TableMapping, column: SyncedColumn, texts: Sequence[str], cursor: Cursor) -> int:
-    rows: int = one_row(cursor, statements.count_texts(mapping.source, column.name), [texts])[0]
+    rows: int = one_row(cursor, examination_sql.count_texts(mapping.source, column.name), [texts])[0]
     return rows

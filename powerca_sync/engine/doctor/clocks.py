@@ -5,10 +5,9 @@ from collections.abc import Callable, Iterator, Mapping
 
 import psycopg
 
-from powerca_sync.engine.database import Cursor, one_row
 from powerca_sync.engine.doctor.findings import BOTH, Finding, warning, wrong
 from powerca_sync.engine.doctor.side import Side
-from powerca_sync.engine.sql import load
+from powerca_sync.engine.postgres import Cursor, load, one_row
 
 #: Seconds by which clocks may differ before stamps of one side look wrong on the other.
 CLOCK_TOLERANCE = 60
@@ -30,7 +29,7 @@ def examine_zones(source: Side, target: Side, own: str, configured: str | None) 
         return
     same = source.look(
         "the time zone",
-        lambda cursor: one_row(cursor, load("doctor_zone.sql"), {"ours": configured, "theirs": own}),
+        lambda cursor: one_row(cursor, load(__package__, "zone.sql"), {"ours": configured, "theirs": own}),
     )
     if same == (False,):
         yield warning(

@@ -3,12 +3,10 @@
 import dataclasses
 from collections.abc import Container, Iterator, Mapping, Sequence
 
-from powerca_sync.engine.catalog import Table
 from powerca_sync.engine.context import Catalogs, check_route
 from powerca_sync.engine.doctor.findings import BOTH, Finding, fine, listed, warning, wrong
-from powerca_sync.engine.mapping import TableMapping, map_table
-from powerca_sync.engine.office import Office, Scope
-from powerca_sync.engine.resolve import ResolvedSpec
+from powerca_sync.engine.mapping import Office, ResolvedSpec, Scope, TableMapping, map_table
+from powerca_sync.engine.postgres import Table
 from powerca_sync.errors import SyncError
 from powerca_sync.tables import OWNER, STAMPS, TableSpec
 

@@ -5,12 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from psycopg import sql
 
-from powerca_sync.engine.catalog import Table, read_tables
-from powerca_sync.engine.database import Cursor
 from powerca_sync.engine.doctor.findings import Finding, fine, listed, warning, wrong
 from powerca_sync.engine.doctor.rights import READ, TableRights, grants
 from powerca_sync.engine.doctor.side import Side, read_as
-from powerca_sync.engine.sql import load
+from powerca_sync.engine.postgres import Cursor, Table, load, read_tables
 from powerca_sync.tables import Deletes, Strategy, TableSpec
 
 
@@ -29,7 +27,7 @@ class Dependent:
 def read_dependents(cursor: Cursor, tables: Mapping[str, Table]) -> list[Dependent]:
     """The foreign keys onto these tables from others that act when a row goes."""
     oids = [table.oid for table in tables.values()]
-    return read_as(Dependent, cursor, load("doctor_dependents.sql"), {"tables": oids})
+    return read_as(Dependent, cursor, load(__package__, "dependents.sql"), {"tables": oids})
 
 
 def deletes_rows(spec: TableSpec) -> bool:
@@ -71,7 +69,7 @@ def examine_rights(side: Side, user: str, specs: Sequence[TableSpec], tables: Ma
     def read(cursor: Cursor) -> list[sql.Composed]:
         children = read_tables(cursor, sorted(asked))
         oids = [table.oid for table in children.values()]
-        rights = read_as(TableRights, cursor, load("doctor_table_rights.sql"), {"tables": oids})
+        rights = read_as(TableRights, cursor, load(__package__, "table_rights.sql"), {"tables": oids})
         return grants(user, [(table, READ) for table in rights])
 
     missing = side.look("the rights on tables that hang on ours", read) if asked else None

@@ -5,10 +5,9 @@ from collections.abc import Iterator, Sequence
 
 from psycopg import sql
 
-from powerca_sync.engine.database import Cursor
 from powerca_sync.engine.doctor.findings import Finding, fine, listed, warning
 from powerca_sync.engine.doctor.side import Side, read_as
-from powerca_sync.engine.sql import load
+from powerca_sync.engine.postgres import Cursor, load
 
 #: Columns of the guide's `_sync_metadata`, with the types that they are given where they are missing.
 METADATA_COLUMNS = {
@@ -31,7 +30,7 @@ class GuideTable:
 
 def read_guide_tables(cursor: Cursor) -> list[GuideTable]:
     """Returns the state tables of the guide's system that exist."""
-    return read_as(GuideTable, cursor, load("doctor_guide_tables.sql"), {})
+    return read_as(GuideTable, cursor, load(__package__, "guide_tables.sql"), {})
 
 
 def examine_metadata(side: Side, tables: Sequence[GuideTable]) -> Iterator[Finding]:

@@ -7,7 +7,6 @@ from functools import partial
 import psycopg
 
 from powerca_sync.engine import guards
-from powerca_sync.engine.catalog import Table, read_tables
 from powerca_sync.engine.context import Catalogs, Context
 from powerca_sync.engine.doctor import (
     altered_rows,
@@ -31,9 +30,8 @@ from powerca_sync.engine.doctor import (
 )
 from powerca_sync.engine.doctor.findings import BOTH, Finding, all_fine, fine
 from powerca_sync.engine.doctor.side import Side, unexamined
-from powerca_sync.engine.office import Office
-from powerca_sync.engine.resolve import resolve
-from powerca_sync.engine.sql import load
+from powerca_sync.engine.mapping import Office, resolve
+from powerca_sync.engine.postgres import Table, load, read_tables
 from powerca_sync.errors import SyncError
 from powerca_sync.settings import Limits
 from powerca_sync.tables import TableSpec
@@ -130,7 +128,10 @@ class _Examination:
 
     def examine_rights(self) -> None:
         """What the users of both sides may do."""
-        prepared = (load("source_state_exists.sql"), load("state_exists.sql"))
+        prepared = (
+            load("powerca_sync.engine.reverse", "source_state_exists.sql"),
+            load("powerca_sync.engine.state", "state_exists.sql"),
+        )
         for side, condition in zip(self.sides, prepared, strict=True):
             tables = self.tables.get(side.name)
             if tables is None or side.name not in self.servers:

@@ -9,16 +9,13 @@ from functools import partial
 
 from psycopg import sql
 
-from powerca_sync.engine.catalog import Column, Table
-from powerca_sync.engine.database import Cursor, one_row
+from powerca_sync.engine.doctor import examination_sql
 from powerca_sync.engine.doctor.columns import Layout
 from powerca_sync.engine.doctor.findings import Finding, Severity, by_share, counted, listed
 from powerca_sync.engine.doctor.side import Side
-from powerca_sync.engine.large_objects import find_large_objects
-from powerca_sync.engine.mapping import TableMapping
-from powerca_sync.engine.oversized import shown
-from powerca_sync.engine.statements import examination as statements
-from powerca_sync.engine.statements import sizes
+from powerca_sync.engine.mapping import TableMapping, row_sizes
+from powerca_sync.engine.postgres import Column, Cursor, Table, one_row
+from powerca_sync.engine.staging import find_large_objects, shown
 from powerca_sync.tables import OWNER, PHONE, STAMPS, Strategy
 
 _INTEGERS = ("int2", "int4", "int8")
@@ -44,7 +41,7 @@ def examine_forward_fit(side: Side, layout: Layout) -> Iterator[Finding]:
     for mapping in layout.mappings.values():
         obstacles = [found for column in mapping.synced for found in _forward_obstacles(side, mapping, column.name)]
         yield from _measure(
-            side, mapping, mapping.source, obstacles, statements.not_pulled(mapping.source), other="mobile"
+            side, mapping, mapping.source, obstacles, examination_sql.not_pulled(mapping.source), other="mobile"
         )
 
 
@@ -52,7 +49,9 @@ def examine_reverse_fit(side: Side, layout: Layout) -> Iterator[Finding]:
     """Phone rows that the desktop would not take."""
     for mapping in layout.mappings.values():
         if mapping.spec.reverse and mapping.has_owner:
-            phone = sql.SQL("{} AND {}").format(statements.has_owner(PHONE), statements.not_another_office(mapping))
+            phone = sql.SQL("{} AND {}").format(
+                examination_sql.has_owner(PHONE), examination_sql.not_another_office(mapping)
+            )
             obstacles = [found for column in mapping.synced for found in _reverse_obstacles(side, mapping, column.name)]
             yield from _measure(side, mapping, mapping.target, obstacles, phone, other="desktop")
 
@@ -80,12 +79,14 @@ def examine_sizes(side: Side, layout: Layout) -> Iterator[Finding]:
     for mapping in layout.mappings.values():
         spec, at_mobile = mapping.spec, side.name == "mobile"
         table = mapping.target if at_mobile else mapping.source
-        where = statements.not_pulled(mapping.source)
+        where = examination_sql.not_pulled(mapping.source)
         if at_mobile:
             if not (spec.reverse and mapping.has_owner):
                 continue
-            where = sql.SQL("{} AND {}").format(statements.has_owner(PHONE), statements.not_another_office(mapping))
-        size = sizes.size("t", [table.required(column.name) for column in mapping.synced], spec.max_row_bytes)
+            where = sql.SQL("{} AND {}").format(
+                examination_sql.has_owner(PHONE), examination_sql.not_another_office(mapping)
+            )
+        size = row_sizes.size("t", [table.required(column.name) for column in mapping.synced], spec.max_row_bytes)
         if size is None:
             continue
         condition = sql.SQL("{} > {}").format(size, spec.max_row_bytes)
@@ -104,7 +105,7 @@ def examine_sizes(side: Side, layout: Layout) -> Iterator[Finding]:
 
 
 def _count_rows(cursor: Cursor, *, table: Table, condition: sql.Composable, where: sql.Composable) -> int:
-    _, found = one_row(cursor, statements.count_rows(table, [condition], where=where))
+    _, found = one_row(cursor, examination_sql.count_rows(table, [condition], where=where))
     return int(found)
 
 
@@ -139,11 +140,11 @@ def obstacles(column: Column, taker: Column, version: int) -> Iterator[Obstacle]
     elif taker.base in _LIMITED and taker.typmod > 0:
         condition = _length_obstacle(column, taker)
     elif column.category == "S" and taker.category != "S" and version >= _CAN_TRY_INPUT:
-        condition = statements.is_unreadable(column, taker.type)
+        condition = examination_sql.is_unreadable(column, taker.type)
     else:
         condition = None
     if column.nullable and not taker.nullable:
-        yield Obstacle(column=column.name, words="is empty", condition=statements.is_empty(column.name))
+        yield Obstacle(column=column.name, words="is empty", condition=examination_sql.is_empty(column.name))
     if condition is not None:
         yield Obstacle(column=column.name, words=f"does not fit {taker.type}", condition=condition)
 
@@ -152,14 +153,14 @@ def _length_obstacle(column: Column, taker: Column) -> sql.Composed | None:
     length = taker.typmod - 4
     if column.base in _LIMITED and 0 < column.typmod <= taker.typmod:
         return None
-    return statements.is_longer(column, length, padded=taker.base == "bpchar")
+    return examination_sql.is_longer(column, length, padded=taker.base == "bpchar")
 
 
 def _number_obstacle(column: Column, taker: Column) -> sql.Composed | None:
     if taker.base in _INTEGERS:
         if column.base in _INTEGERS and _INTEGERS.index(column.base) <= _INTEGERS.index(taker.base):
             return None
-        return statements.is_no_integer(column, taker.base)
+        return examination_sql.is_no_integer(column, taker.base)
     if taker.base != "numeric" or taker.typmod < 0:
         return None
     digits, scale = _precision(taker)
@@ -167,7 +168,7 @@ def _number_obstacle(column: Column, taker: Column) -> sql.Composed | None:
         own_digits, own_scale = _precision(column)
         if own_digits <= digits and own_scale <= scale:
             return None
-    return statements.exceeds_precision(column, digits=digits, scale=scale)
+    return examination_sql.exceeds_precision(column, digits=digits, scale=scale)
 
 
 def _precision(column: Column) -> tuple[int, int]:
@@ -187,7 +188,7 @@ def _measure(
     def count(cursor: Cursor) -> tuple[int, ...]:
         anything = sql.SQL(" OR ").join(obstacle.condition for obstacle in found)
         conditions = [anything, *(obstacle.condition for obstacle in found)]
-        return one_row(cursor, statements.count_rows(table, conditions, where=where))
+        return one_row(cursor, examination_sql.count_rows(table, conditions, where=where))
 
     counts = side.look(f"the rows of `{table.name}`", count, table=spec.mobile)
     if counts is None or not counts[1]:

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from psycopg import sql
 
-from powerca_sync.engine.catalog import Table
 from powerca_sync.engine.doctor.findings import Finding, listed, warning, wrong
 from powerca_sync.engine.doctor.rights import ADD, READ, WRITE, Rights, grants, lacking, wanted
+from powerca_sync.engine.postgres import Table
 
 SCHEMA = sql.Identifier("powerca_sync")
 

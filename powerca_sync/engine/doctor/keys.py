@@ -6,12 +6,12 @@ from functools import partial
 
 from psycopg import sql
 
-from powerca_sync.engine.database import Cursor, one_row
+from powerca_sync.engine.doctor import examination_sql
 from powerca_sync.engine.doctor.columns import Layout
 from powerca_sync.engine.doctor.findings import Finding, by_share, counted, fine, listed, warning
 from powerca_sync.engine.doctor.side import Side
 from powerca_sync.engine.mapping import TableMapping
-from powerca_sync.engine.statements import examination as statements
+from powerca_sync.engine.postgres import Cursor, one_row
 from powerca_sync.tables import OWNER, STAMPS, Strategy
 
 #: Exact copies of which there are more than both are taken for a mistake: copies, and a share of the table's rows.
@@ -47,9 +47,11 @@ def examine_keys(side: Side, layout: Layout) -> Iterator[Finding]:
 def _count(cursor: Cursor, mapping: TableMapping) -> Counts:
     source, spec = mapping.source, mapping.spec
     upsert = spec.strategy is Strategy.UPSERT
-    empty = [statements.is_empty(name) for name in spec.key] if upsert else [sql.SQL("FALSE")]
+    empty = [examination_sql.is_empty(name) for name in spec.key] if upsert else [sql.SQL("FALSE")]
     no_key = sql.SQL(" OR ").join(empty)
-    rows, keyless = one_row(cursor, statements.count_rows(source, [no_key], where=statements.not_pulled(source)))
+    rows, keyless = one_row(
+        cursor, examination_sql.count_rows(source, [no_key], where=examination_sql.not_pulled(source))
+    )
     content = [column.name for column in mapping.synced if column.name not in (*STAMPS, OWNER)]
     keys = dict.fromkeys([spec.key] if upsert else [])
     travelling = {column.name for column in mapping.synced}
@@ -57,11 +59,11 @@ def _count(cursor: Cursor, mapping: TableMapping) -> Counts:
     clashes = {}
     for key in keys:
         if not source.is_unique(key):
-            differing, copies = one_row(cursor, statements.count_clashes(source, key, content))
+            differing, copies = one_row(cursor, examination_sql.count_clashes(source, key, content))
             clashes[key] = (int(differing), int(copies))
     copies = 0
     if not (keys or source.unique_keys):
-        copies = int(one_row(cursor, statements.count_copies(source, content))[0])
+        copies = int(one_row(cursor, examination_sql.count_copies(source, content))[0])
     return Counts(
         rows=rows,
         keyless=keyless,

@@ -6,11 +6,9 @@ from collections.abc import Iterable, Iterator
 from psycopg import sql
 from typing_extensions import override
 
-from powerca_sync.engine.catalog import Table
-from powerca_sync.engine.database import Cursor
 from powerca_sync.engine.doctor.findings import Finding, listed, warning
 from powerca_sync.engine.doctor.side import read_as
-from powerca_sync.engine.sql import load
+from powerca_sync.engine.postgres import Cursor, Table, load
 
 #: Seconds after which a transaction that wrote rows is no longer ordinary.
 LONG = 60
@@ -52,7 +50,7 @@ class Lock:
 def read_locks(cursor: Cursor, tables: Iterable[Table], *, changed: bool) -> list[Lock]:
     """Locks that stand in the way of reading and adding rows or, if rows are `changed` there too, of that."""
     wanted = {"tables": [table.oid for table in tables], "changed": changed, "seconds": LONG}
-    return read_as(Lock, cursor, load("doctor_locks.sql"), wanted)
+    return read_as(Lock, cursor, load(__package__, "locks.sql"), wanted)
 
 
 def examine_locks(side: str, locks: Iterable[Lock]) -> Iterator[Finding]:
@@ -84,7 +82,7 @@ class PreparedTransaction:
 def read_prepared(cursor: Cursor, tables: Iterable[Table]) -> list[PreparedTransaction]:
     """Those of this database."""
     return read_as(
-        PreparedTransaction, cursor, load("doctor_prepared.sql"), {"tables": [table.oid for table in tables]}
+        PreparedTransaction, cursor, load(__package__, "prepared.sql"), {"tables": [table.oid for table in tables]}
     )
 
 

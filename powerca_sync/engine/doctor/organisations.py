@@ -4,13 +4,11 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from powerca_sync.engine.context import Context, open_context
-from powerca_sync.engine.database import Cursor
 from powerca_sync.engine.doctor.findings import Finding, fine, listed, wrong
 from powerca_sync.engine.doctor.side import Side
-from powerca_sync.engine.extract import read_snapshot
-from powerca_sync.engine.lineage import describe_unknown_run, find_unknown_run, read_recorded_runs
-from powerca_sync.engine.office import Office
-from powerca_sync.engine.sql import load
+from powerca_sync.engine.mapping import Office, read_snapshot
+from powerca_sync.engine.postgres import Cursor, load
+from powerca_sync.engine.state import describe_unknown_run, find_unknown_run, read_recorded_runs
 from powerca_sync.errors import SyncError
 from powerca_sync.tables import TableSpec
 
@@ -86,5 +84,5 @@ def _claims_of_others(cursor: Cursor, office: Office) -> list[tuple[str, str]]:
     cursor.execute("SELECT to_regclass('powerca_sync.office') IS NOT NULL")
     if cursor.fetchone() != (True,):
         return []
-    cursor.execute(load("doctor_claims.sql"), {"office": office.identity, "orgs": list(office.orgs or ())})
+    cursor.execute(load(__package__, "claims.sql"), {"office": office.identity, "orgs": list(office.orgs or ())})
     return cursor.fetchall()

@@ -6,14 +6,13 @@ from functools import partial
 
 from psycopg import sql
 
-from powerca_sync.engine.database import Cursor, one_row
+from powerca_sync.engine.doctor import examination_sql
 from powerca_sync.engine.doctor.columns import Layout
 from powerca_sync.engine.doctor.dependents import deletes_rows
 from powerca_sync.engine.doctor.findings import Finding, counted, fine, listed, warning
 from powerca_sync.engine.doctor.side import Side
 from powerca_sync.engine.mapping import TableMapping
-from powerca_sync.engine.sql import load
-from powerca_sync.engine.statements import examination as statements
+from powerca_sync.engine.postgres import Cursor, load, one_row
 from powerca_sync.tables import DESKTOP, OWNER, PHONE, Strategy
 
 #: By convention the owner of rows that an administrator's script made, such as "no concern".
@@ -46,18 +45,18 @@ def examine_owners(side: Side, layout: Layout) -> Iterator[Finding]:
 
 def _count(cursor: Cursor, mapping: TableMapping) -> dict[str, int]:
     conditions = {
-        "phone": statements.has_owner(PHONE),
-        "nobody": statements.is_empty(OWNER),
-        "system": statements.has_owner(SYSTEM),
-        "unknown": statements.has_owner_beyond([DESKTOP, PHONE, SYSTEM]),
+        "phone": examination_sql.has_owner(PHONE),
+        "nobody": examination_sql.is_empty(OWNER),
+        "system": examination_sql.has_owner(SYSTEM),
+        "unknown": examination_sql.has_owner_beyond([DESKTOP, PHONE, SYSTEM]),
     }
-    statement = statements.count_rows(
-        mapping.target, list(conditions.values()), where=statements.not_another_office(mapping)
+    statement = examination_sql.count_rows(
+        mapping.target, list(conditions.values()), where=examination_sql.not_another_office(mapping)
     )
     counts = dict(zip(("rows", *conditions), one_row(cursor, statement), strict=True))
     # An `UPSERT` row has its key once only, so that a phone's row and a desktop's cannot be twins.
     with_twins = counts["phone"] and mapping.spec.strategy is Strategy.DELETE_INSERT
-    counts["twins"] = int(one_row(cursor, statements.count_twins(mapping))[0]) if with_twins else 0
+    counts["twins"] = int(one_row(cursor, examination_sql.count_twins(mapping))[0]) if with_twins else 0
     return counts
 
 
@@ -98,7 +97,7 @@ def _twins(side: str, mapping: TableMapping, twins: int) -> Finding:
 
 def _defaults(cursor: Cursor, layout: Layout) -> dict[int, str | None]:
     oids = [table.oid for table in layout.targets.values()]
-    cursor.execute(load("doctor_owner_defaults.sql"), {"tables": oids, "column": OWNER})
+    cursor.execute(load(__package__, "owner_defaults.sql"), {"tables": oids, "column": OWNER})
     return dict(cursor.fetchall())
 
 

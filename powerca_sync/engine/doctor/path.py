@@ -5,10 +5,9 @@ from collections.abc import Iterable, Iterator
 
 from psycopg import sql
 
-from powerca_sync.engine.database import Cursor, ask_as_theirs
 from powerca_sync.engine.doctor.findings import Finding, warning
 from powerca_sync.engine.doctor.side import read_as
-from powerca_sync.engine.sql import load
+from powerca_sync.engine.postgres import Cursor, ask_as_theirs, load
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,7 +22,7 @@ class Creator:
 def read_creators(cursor: Cursor) -> list[Creator]:
     """Those besides us, superusers and owners, for the search path that a session of ours starts with."""
     ((schemas,),) = ask_as_theirs(cursor, sql.SQL("SELECT pg_catalog.current_schemas(false)::text[]").format())
-    return read_as(Creator, cursor, load("doctor_path.sql"), {"schemas": schemas})
+    return read_as(Creator, cursor, load(__package__, "path.sql"), {"schemas": schemas})
 
 
 def examine_creators(side: str, creators: Iterable[Creator]) -> Iterator[Finding]:

@@ -6,13 +6,12 @@ from functools import partial
 
 from psycopg.types.json import Jsonb
 
-from powerca_sync.engine.catalog import Column
-from powerca_sync.engine.database import Cursor, one_row
+from powerca_sync.engine.doctor import examination_sql
 from powerca_sync.engine.doctor.columns import Layout
 from powerca_sync.engine.doctor.findings import Finding, by_share, counted, listed
 from powerca_sync.engine.doctor.side import Side
 from powerca_sync.engine.mapping import TableMapping
-from powerca_sync.engine.statements import examination as statements
+from powerca_sync.engine.postgres import Column, Cursor, one_row
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,11 +78,13 @@ def examine_references(source: Side, target: Side, layout: Layout) -> Iterator[F
 
 def _lost(cursor: Cursor, mapping: TableMapping, links: Sequence[Link]) -> tuple[int, list[Lost]]:
     """How many rows there are, and what the desktop itself does not have."""
-    (total,) = one_row(cursor, statements.count_all(mapping.source))
+    (total,) = one_row(cursor, examination_sql.count_all(mapping.source))
     found = []
     for link in links:
         cursor.execute(
-            statements.lost_references(mapping.source, link.pairs, link.parent.source, zero_is_none=link.zero_is_none)
+            examination_sql.lost_references(
+                mapping.source, link.pairs, link.parent.source, zero_is_none=link.zero_is_none
+            )
         )
         if rows := cursor.fetchall():
             found.append(Lost(link=link, values=[values for values, _ in rows], rows=[count for _, count in rows]))
@@ -93,7 +94,7 @@ def _lost(cursor: Cursor, mapping: TableMapping, links: Sequence[Link]) -> tuple
 def _missing(cursor: Cursor, lost: Lost) -> list[int]:
     target = lost.link.parent.target
     columns = [target.required(name) for name in lost.link.named]
-    cursor.execute(statements.missing_rows(target, columns), {"values": Jsonb(lost.values)})
+    cursor.execute(examination_sql.missing_rows(target, columns), {"values": Jsonb(lost.values)})
     return [place for (place,) in cursor.fetchall()]
 
 

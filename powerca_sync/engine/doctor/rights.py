@@ -7,10 +7,8 @@ from typing import LiteralString
 import psycopg
 from psycopg import sql
 
-from powerca_sync.engine.catalog import Table
-from powerca_sync.engine.database import Cursor, one_row
 from powerca_sync.engine.doctor.side import read_as
-from powerca_sync.engine.sql import load
+from powerca_sync.engine.postgres import Cursor, Table, load, one_row
 
 READ: tuple[LiteralString, ...] = ("SELECT",)
 ADD: tuple[LiteralString, ...] = ("SELECT", "INSERT")
@@ -100,10 +98,10 @@ def read_rights(cursor: Cursor, tables: Iterable[Table], *, prepared: LiteralStr
     `prepared` is the condition that says whether the latter are complete there.
     """
     oids = [table.oid for table in tables]
-    (own,) = read_as(OwnRights, cursor, load("doctor_own_rights.sql"), {})
+    (own,) = read_as(OwnRights, cursor, load(__package__, "own_rights.sql"), {})
     tables_and_own = [*oids, *own.own_tables]
-    rights = read_as(TableRights, cursor, load("doctor_table_rights.sql"), {"tables": tables_and_own})
-    sequences = read_as(SequenceUse, cursor, load("doctor_sequences.sql"), {"tables": tables_and_own})
+    rights = read_as(TableRights, cursor, load(__package__, "table_rights.sql"), {"tables": tables_and_own})
+    sequences = read_as(SequenceUse, cursor, load(__package__, "sequences.sql"), {"tables": tables_and_own})
     try:
         with cursor.connection.transaction():
             complete = one_row(cursor, prepared) == (True,)

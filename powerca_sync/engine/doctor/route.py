@@ -10,9 +10,9 @@ from pathlib import Path
 
 import psycopg
 
-from powerca_sync.engine.database import Connection, connect
 from powerca_sync.engine.doctor.findings import Finding, counted, warning, wrong
 from powerca_sync.engine.doctor.side import Side
+from powerca_sync.engine.postgres import Connection, connect
 from powerca_sync.errors import ConfigurationError, SyncError
 
 #: Seconds to wait for a second server connection, before that says enough.

@@ -5,12 +5,11 @@ from functools import partial
 
 from psycopg import sql
 
-from powerca_sync.engine.catalog import Table
-from powerca_sync.engine.database import Cursor, one_row
+from powerca_sync.engine.doctor import examination_sql
 from powerca_sync.engine.doctor.findings import Finding, Severity
 from powerca_sync.engine.doctor.rights import SequenceUse
 from powerca_sync.engine.doctor.side import Side
-from powerca_sync.engine.statements import examination as statements
+from powerca_sync.engine.postgres import Cursor, Table, one_row
 
 
 def examine_sequences(side: Side, tables: Mapping[str, Table], uses: Iterable[SequenceUse]) -> Iterator[Finding]:
@@ -31,7 +30,7 @@ def examine_sequences(side: Side, tables: Mapping[str, Table], uses: Iterable[Se
 
 
 def _highest(cursor: Cursor, table: Table, column: str) -> int | None:
-    (highest,) = one_row(cursor, statements.highest(table, column))
+    (highest,) = one_row(cursor, examination_sql.highest(table, column))
     return None if highest is None else int(highest)
 
 

@@ -3,12 +3,10 @@
 import dataclasses
 from collections.abc import Iterator
 
-from powerca_sync.engine.database import Cursor
 from powerca_sync.engine.doctor.findings import Finding, fine, warning, wrong
 from powerca_sync.engine.doctor.route import Route
 from powerca_sync.engine.doctor.side import Side, read_as
-from powerca_sync.engine.sql import load
-from powerca_sync.engine.staging import python_codec
+from powerca_sync.engine.postgres import Cursor, load, python_codec
 from powerca_sync.errors import ConfigurationError
 
 #: Major versions of PostgreSQL: the oldest that can work, and those that the tests run on.
@@ -35,7 +33,7 @@ class Server:
 
 def read_server(cursor: Cursor) -> Server:
     """Ask it."""
-    (server,) = read_as(Server, cursor, load("doctor_server.sql"), {})
+    (server,) = read_as(Server, cursor, load(__package__, "server.sql"), {})
     return server
 
 

@@ -12,9 +12,8 @@ from typing import TypeVar
 import psycopg
 from psycopg.rows import class_row
 
-from powerca_sync.engine.database import Connection, Cursor, Timeouts, connect, transaction
 from powerca_sync.engine.doctor.findings import Finding, warning, wrong
-from powerca_sync.engine.failures import explain
+from powerca_sync.engine.postgres import Connection, Cursor, Timeouts, connect, explain, transaction
 from powerca_sync.errors import SyncError
 from powerca_sync.settings import Endpoint
 

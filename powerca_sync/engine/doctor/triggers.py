@@ -4,11 +4,9 @@ import dataclasses
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from powerca_sync.engine.catalog import Table
-from powerca_sync.engine.database import Cursor
 from powerca_sync.engine.doctor.findings import Finding, listed, warning, wrong
 from powerca_sync.engine.doctor.side import read_as
-from powerca_sync.engine.sql import load
+from powerca_sync.engine.postgres import Cursor, Table, load
 from powerca_sync.tables import CREATED, STAMPS, UPDATED, TableSpec
 from powerca_sync.tables import Cursor as ChangeCursor
 
@@ -55,7 +53,7 @@ class Trigger:
 def read_triggers(cursor: Cursor, tables: Mapping[str, Table]) -> tuple[Trigger, ...]:
     """Those of the tables."""
     oids = [table.oid for table in tables.values()]
-    return tuple(read_as(Trigger, cursor, load("doctor_triggers.sql"), {"tables": oids}))
+    return tuple(read_as(Trigger, cursor, load(__package__, "triggers.sql"), {"tables": oids}))
 
 
 def examine_changes(

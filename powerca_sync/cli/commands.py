@@ -1,0 +1,301 @@
+"""The command `powerca-sync`: parse, run, print, exit.
+
+Exit status: 0 all well (rows in quarantine within limits are a warning), 1 something failed, 2 wrong usage or
+configuration.
+"""
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from powerca_sync.cli.console import Console
+from powerca_sync.cli.doctor_report import report_consultation
+from powerca_sync.cli.plan_report import exit_status, report_plan, report_pull_plan
+from powerca_sync.cli.run_report import report_introduction, report_run, report_status
+from powerca_sync.cli.verify_report import report_verification
+from powerca_sync.engine.doctor import BOTH, examine, reach, warning
+from powerca_sync.engine.dry_run import PullPlan, TablePlan, plan_forward, plan_reverse
+from powerca_sync.engine.postgres import Connection, connect
+from powerca_sync.engine.requests import Allowances, Mode, TableExtract, TablePull
+from powerca_sync.engine.result import Options
+from powerca_sync.engine.setup import introduce
+from powerca_sync.engine.status import read_overview
+from powerca_sync.engine.verify import verify as compare
+from powerca_sync.env_file import exposure
+from powerca_sync.environment import DEMO, FOLDER, current_settings, is_demo
+from powerca_sync.errors import ConfigurationError, SyncError
+from powerca_sync.settings import Settings
+from powerca_sync.tables import TABLES, spec_named
+
+if TYPE_CHECKING:
+    from powerca_sync.defs.past_runs import PastRun
+
+#: Each lets one run do what a guard refuses.
+ALLOWANCES = {
+    "--allow-mass-delete": "delete more rows",
+    "--allow-mass-insert": "insert more rows",
+    "--allow-emptied": "empty more values of a column",
+}
+
+
+def allowance_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the switches of the guards to a command, which gets each as a keyword."""
+    for option, words in reversed(ALLOWANCES.items()):
+        command = click.option(option, is_flag=True, help=f"Let this run {words} than the guard allows.")(command)
+    return command
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout; progress on stderr.")
+
+
+@click.group()
+@click.version_option(package_name="powerca-sync", message="%(prog)s %(version)s")
+def main() -> None:
+    """Sync an office's desktop database with the mobile database of its phone app."""
+
+
+@main.command()
+@click.option(
+    "--mode",
+    type=click.Choice([mode.value for mode in Mode]),
+    default=Mode.FULL.value,
+    show_default=True,
+    help="Read every row, or what changed since the last run.",
+)
+@click.option("--table", "tables", multiple=True, metavar="TABLE", help="Only this mobile table; may be repeated.")
+@allowance_options
+@json_option
+def forward(mode: str, tables: tuple[str, ...], as_json: bool, **allowed: bool) -> None:
+    """Bring the desktop's rows to mobile."""
+    with _reporting(as_json) as console:
+        only = [spec_named(TABLES, name) for name in tables] or TABLES
+        _settings(console)
+        # Dagster takes two seconds to import; a mistake in the settings is told before that.
+        from powerca_sync.defs.running import open_instance, run_forward
+
+        with open_instance(FOLDER / "dagster") as instance:
+            outcome = run_forward(
+                TABLES,
+                mode=Mode(mode),
+                only=only,
+                allowances=Allowances(**allowed),
+                instance=instance,
+                say=console.say,
+                moving=console.moving,
+            )
+        report_run(console, outcome)
+    sys.exit(outcome.exit_status)
+
+
+@main.command()
+@click.option("--table", "tables", multiple=True, metavar="TABLE", help="Only this mobile table; may be repeated.")
+@click.option("--again", is_flag=True, help="Bring back once more what is no longer on the desktop.")
+@click.option(
+    "--adopt-lookalikes",
+    "lookalikes",
+    flag_value="adopt",
+    help="Phone rows that look like rows of the desktop are the same rows: enter them into the ledger as they stand.",
+)
+@click.option(
+    "--pull-lookalikes", "lookalikes", flag_value="pull", help="They are other rows: insert them on the desktop."
+)
+@json_option
+def reverse(tables: tuple[str, ...], again: bool, lookalikes: str | None, as_json: bool) -> None:
+    """Bring the phones' rows back to the desktop."""
+    with _reporting(as_json) as console:
+        only = [spec_named(TABLES, name) for name in tables] or [spec for spec in TABLES if spec.reverse]
+        _settings(console)
+        from powerca_sync.defs.running import open_instance, run_reverse
+
+        with open_instance(FOLDER / "dagster") as instance:
+            outcome = run_reverse(
+                TABLES,
+                only=only,
+                again=again,
+                lookalikes=lookalikes or "hold",
+                instance=instance,
+                say=console.say,
+                moving=console.moving,
+            )
+        report_run(console, outcome)
+    sys.exit(outcome.exit_status)
+
+
+@main.command()
+@click.argument("direction", type=click.Choice(["forward", "reverse"]), default="forward")
+@click.option(
+    "--mode",
+    type=click.Choice([mode.value for mode in Mode]),
+    help="Plan a forward run that reads every row (as it is without this), or what changed since the last run.",
+)
+@click.option("--table", "tables", multiple=True, metavar="TABLE", help="Only this mobile table; may be repeated.")
+@allowance_options
+@json_option
+def plan(direction: str, mode: str | None, tables: tuple[str, ...], as_json: bool, **allowed: bool) -> None:
+    """Show what a run would do, row by row, without changing anything."""
+    with _reporting(as_json) as console:
+        only = [spec_named(TABLES, name) for name in tables] or TABLES
+        if direction == "reverse" and (mode or any(allowed.values())):
+            raise ConfigurationError(
+                f"`--mode` and `{'`, `'.join(ALLOWANCES)}` are for forward runs only. Leave them out."
+            )
+        settings = _settings(console)
+        options = Options(timezone=settings.timezone, encoding=settings.encoding, limits=settings.limits)
+        began = time.monotonic()
+        plans: Sequence[TablePlan | PullPlan]
+        with _connections(settings) as (desktop, mobile):
+            if direction == "forward":
+                how = Mode(mode or Mode.FULL)
+                extracts = [TableExtract(spec=spec, mode=how, **allowed) for spec in only]
+                plans = forwards = plan_forward(extracts, source=desktop, target=mobile, specs=TABLES, options=options)
+                report_plan(console, forwards, mode=how, seconds=time.monotonic() - began)
+            else:
+                pulls = [TablePull(spec=spec) for spec in only if spec.reverse]
+                plans = pulled = plan_reverse(pulls, source=mobile, target=desktop, specs=TABLES, options=options)
+                report_pull_plan(console, pulled, seconds=time.monotonic() - began)
+    sys.exit(exit_status(plans))
+
+
+@main.command()
+@click.option(
+    "--accept-source",
+    is_flag=True,
+    help="Take the place of another desktop that has these organisations; also for a copy, or after a restore.",
+)
+@json_option
+def init(accept_source: bool, as_json: bool) -> None:
+    """Prepare mobile for this desktop; does nothing where that has been done."""
+    with _reporting(as_json) as console:
+        settings = _settings(console)
+        with _connections(settings) as (source, target):
+            done = introduce(source=source, target=target, specs=TABLES, accept=accept_source)
+        report_introduction(console, settings, done)
+
+
+@main.command()
+@json_option
+def status(as_json: bool) -> None:
+    """Say where each table stands: last sync, rows, phone rows, quarantine, dangling references, the last runs."""
+    with _reporting(as_json) as console:
+        settings = _settings(console)
+        overview = read_overview(settings, TABLES)
+        if overview.problem:
+            console.say(f"[WARN] {overview.problem}")
+        report_status(console, overview, _past_runs(console))
+    sys.exit(1 if overview.has_errors else 0)
+
+
+@main.command()
+@click.option("--table", "tables", multiple=True, metavar="TABLE", help="Only this mobile table; may be repeated.")
+@json_option
+def verify(tables: tuple[str, ...], as_json: bool) -> None:
+    """Prove that both sides hold the same, or show which rows differ; changes nothing."""
+    with _reporting(as_json) as console:
+        only = [spec_named(TABLES, name) for name in tables] or TABLES
+        settings = _settings(console)
+        began = time.monotonic()
+        with _connections(settings) as (source, target):
+            found = compare(
+                source=source,
+                target=target,
+                specs=TABLES,
+                only=only,
+                options=Options(timezone=settings.timezone, encoding=settings.encoding),
+            )
+        report_verification(console, found, seconds=time.monotonic() - began)
+    sys.exit(0 if all(one.agrees for one in found) else 1)
+
+
+@main.command()
+@json_option
+def doctor(as_json: bool) -> None:
+    """Examine both databases, and say what is wrong and what to do; changes nothing."""
+    with _reporting(as_json) as console:
+        settings = _settings(console, examined=True)
+        with reach(settings.desktop) as source, reach(settings.mobile) as target:
+            findings = examine(
+                source,
+                target,
+                TABLES,
+                timezone=settings.timezone,
+                encoding=settings.encoding,
+                limits=settings.limits,
+            )
+        if exposed := exposure():
+            findings = (warning(BOTH, exposed, why="They open both databases.", do="Run `chmod 600 .env`."), *findings)
+        status = report_consultation(console, findings)
+    sys.exit(status)
+
+
+@main.command()
+@click.option("--reset", is_flag=True, help="Remove the embedded databases first and start over.")
+def demo(reset: bool) -> None:
+    """Tell the story of a sync on two embedded databases; needs no configuration."""
+    # Dagster again, and packages that an office does not need.
+    from powerca_sync import demo as embedded
+    from powerca_sync.cli import demo_tour
+
+    os.environ[DEMO] = "1"
+    with _reporting(as_json=False) as console:
+        if reset:
+            embedded.reset(FOLDER)
+        _settings(console)
+        told = demo_tour.tell(console)
+    sys.exit(told)
+
+
+@contextlib.contextmanager
+def _reporting(as_json: bool) -> Iterator[Console]:
+    """A console for the command; an error that explains itself becomes its last line and its exit status."""
+    console = Console(as_json=as_json)
+    try:
+        yield console
+    except SyncError as exc:
+        console.say(f"[X] {exc}")
+        console.document({"error": str(exc), "kind": type(exc).__name__})
+        sys.exit(2 if isinstance(exc, ConfigurationError) else 1)
+
+
+def _settings(console: Console, *, examined: bool = False) -> Settings:
+    """The settings of this process; says what a person should know of them, unless the connections are examined."""
+    if is_demo():
+        console.say(f"Demo: working on the embedded databases in {FOLDER} (POWERCA_DEMO is set).")
+    settings = current_settings()
+    if not examined and not is_demo() and (exposed := exposure()):
+        console.say(f"[WARN] {exposed} Run `chmod 600 .env`.")
+    for endpoint in (settings.desktop, settings.mobile):
+        if not examined and not endpoint.is_local and endpoint.effective_sslmode != "verify-full":
+            console.say(
+                f"[WARN] The connection to {endpoint.side} ({endpoint}) has sslmode {endpoint.effective_sslmode}: "
+                "nobody makes sure that it is the right server. Use verify-full."
+            )
+    return settings
+
+
+def _past_runs(console: Console) -> "tuple[PastRun, ...]":
+    """The last runs in Dagster's history; none, and nothing made, where there has been no run yet."""
+    if not os.environ.get("DAGSTER_HOME") and not (FOLDER / "dagster").exists():
+        return ()
+    from powerca_sync.defs.past_runs import read_past_runs
+    from powerca_sync.defs.running import open_instance
+
+    try:
+        with open_instance(FOLDER / "dagster") as instance:
+            return read_past_runs(instance)
+    except SyncError as exc:
+        console.say(f"[WARN] {exc} The last runs are not known.")
+        return ()
+
+
+@contextlib.contextmanager
+def _connections(settings: Settings) -> Iterator[tuple[Connection, Connection]]:
+    with (
+        contextlib.closing(connect(settings.desktop)) as source,
+        contextlib.closing(connect(settings.mobile)) as target,
+    ):
+        yield source, target

@@ -1,0 +1,72 @@
+"""What `doctor` prints: what is well in a few lines, then what needs attention, like with like, the worst last."""
+
+import dataclasses
+import itertools
+import textwrap
+from collections.abc import Iterable, Sequence
+
+from powerca_sync.cli.console import Console
+from powerca_sync.engine.doctor import Finding, Severity, counted
+from powerca_sync.environment import is_demo
+
+WIDTH = 112
+
+
+def report_consultation(console: Console, findings: Sequence[Finding]) -> int:
+    """Print the findings, for a person or as one document; answers the exit status."""
+    by_severity = {severity: [f for f in findings if f.severity is severity] for severity in Severity}
+    warnings, errors = by_severity[Severity.WARNING], by_severity[Severity.WRONG]
+    exit_status = 1 if errors else 0
+    for finding in by_severity[Severity.FINE]:
+        console.show(f"[OK] {finding.side}: {finding.what}")
+    for alike in _grouped([*warnings, *errors]):
+        console.show("")
+        for text in _paragraph(alike):
+            console.show(text)
+    console.show("")
+    if errors:
+        also = f", and {counted(len(warnings), 'warning')}" if warnings else ""
+        console.show(f"[X] {counted(len(errors), 'problem')} to solve before a sync can succeed{also}.")
+    elif warnings:
+        console.show(f"[WARN] A sync can run; {counted(len(warnings), 'warning')} above.")
+    else:
+        console.show("[OK] Both databases are ready for a sync.")
+    console.document(
+        {
+            "demo": is_demo(),
+            "exit_status": exit_status,
+            "problems": len(errors),
+            "warnings": len(warnings),
+            "findings": [dataclasses.asdict(finding) for finding in findings],
+        }
+    )
+    return exit_status
+
+
+def _grouped(findings: Iterable[Finding]) -> list[list[Finding]]:
+    """Findings with the same cause and cure together, in the order of the first of them."""
+    groups: dict[tuple[str, ...], list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault((finding.severity, finding.side, finding.why, finding.do), []).append(finding)
+    return list(groups.values())
+
+
+def _paragraph(alike: Sequence[Finding]) -> list[str]:
+    """One text for each finding, so that each may begin with its mark, and what follows from them."""
+    first = alike[0]
+    texts = [_wrapped(f"[{first.severity}] {first.side}: ", finding.what) for finding in alike]
+    texts.append(_wrapped("     Why: ", first.why))
+    texts.append(_wrapped("     Do:  ", first.do))
+    texts += [f"          {statement}" for statement in itertools.chain(*(finding.statements for finding in alike))]
+    return texts
+
+
+def _wrapped(label: str, text: str) -> str:
+    """The text behind its label; further lines are indented."""
+    indent = " " * min(len(label), 10)
+    lines = text.splitlines() or [""]
+    first = textwrap.fill(
+        lines[0], WIDTH, initial_indent=label, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+    # What an administrator is to paste stands on lines of its own.
+    return "\n".join([first, *(indent + line for line in lines[1:])])

@@ -1,0 +1,266 @@
+"""What `powerca-sync plan` shows: for each table what a run would do, from what to what, and what it would refuse."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from powerca_sync.cli.console import Console, text_table
+from powerca_sync.engine.dry_run import UNFORESEEN, UNFORESEEN_PULL, Change, Prospect, PullPlan, TablePlan
+from powerca_sync.engine.requests import Mode
+from powerca_sync.engine.result import ForwardResult
+from powerca_sync.environment import is_demo
+from powerca_sync.errors import ConfigurationError
+from powerca_sync.plain_text import in_one_line
+from powerca_sync.tables import STAMPS
+
+#: Heading of a column in the table of a plan, and the figure in it, by the name that a run gives it.
+FIGURES = {
+    "read": "extracted",
+    "insert": "inserted",
+    "update": "updated",
+    "delete": "deleted",
+    "unchanged": "unchanged",
+    "keep": "kept_mobile",
+    "echo": "echo",
+    "superseded": "superseded",
+    "held": "held",
+    "stale": "stale",
+    "quarantine": "quarantined",
+}
+#: The same for a pull.
+PULLED = {
+    "seen": "seen",
+    "pull": "pulled",
+    "already": "already_there",
+    "adopt": "adopted",
+    "conflicts": "conflicts",
+    "look-alikes": "lookalikes",
+    "quarantine": "quarantined",
+    "changed": "changed_after_pull",
+    "missing": "missing_after_pull",
+    "unassigned": "unassigned",
+}
+#: Samples of each kind that a person is shown; the document has all there are.
+SHOWN = 3
+#: Characters of a row, or of a reason, that fit a line.
+WIDTH = 160
+
+
+def exit_status(plans: Sequence[TablePlan | PullPlan]) -> int:
+    """0 if a run would end well, 1 if not, 2 if only the configuration is at fault."""
+    if all(plan.prospect is Prospect.READY for plan in plans):
+        return 0
+    kinds = {plan.kind for plan in plans if plan.prospect in (Prospect.FAILED, Prospect.REFUSED)}
+    return 2 if kinds == {ConfigurationError.__name__} else 1
+
+
+def report_plan(console: Console, plans: Sequence[TablePlan], *, mode: Mode, seconds: float) -> None:
+    """Each table and the total of those that would be synced; then the changes, with samples, and what needs a look."""
+    rows = [_row(plan) for plan in plans if plan.foreseen]
+    totals = {
+        figure: sum(getattr(plan.foreseen, figure) for plan in plans if plan.prospect is Prospect.READY)
+        for figure in FIGURES.values()
+    }
+    if rows:
+        rows.append(("total", "", *totals.values()))
+        console.show(text_table(("table", "mode", *FIGURES), rows))
+    for plan in plans:
+        for line in _details(plan):
+            console.show(line)
+    console.show(UNFORESEEN)
+    console.show(_last_line(plans, seconds))
+    console.document(
+        {
+            "direction": "forward",
+            "mode": mode.value,
+            "demo": is_demo(),
+            "exit_status": exit_status(plans),
+            "seconds": seconds,
+            "totals": totals,
+            "unforeseen": UNFORESEEN,
+            "tables": [_as_document(plan) for plan in plans],
+        }
+    )
+
+
+def report_pull_plan(console: Console, plans: Sequence[PullPlan], *, seconds: float) -> None:
+    """The same for a pull: the phone rows that would be brought back, and those that would not."""
+    planned = [plan.foreseen for plan in plans if plan.foreseen]
+    totals = {
+        figure: sum(
+            getattr(plan.foreseen, figure) for plan in plans if plan.foreseen and plan.prospect is Prospect.READY
+        )
+        for figure in PULLED.values()
+    }
+    if planned:
+        rows = [(one.table, *(getattr(one, figure) for figure in PULLED.values())) for one in planned]
+        console.show(text_table(("table", *PULLED), [*rows, ("total", *totals.values())]))
+    for plan in plans:
+        for line in _pull_details(plan):
+            console.show(line)
+    console.show(UNFORESEEN_PULL)
+    console.show(_last_line(plans, seconds))
+    console.document(
+        {
+            "direction": "reverse",
+            "demo": is_demo(),
+            "exit_status": exit_status(plans),
+            "seconds": seconds,
+            "totals": totals,
+            "unforeseen": UNFORESEEN_PULL,
+            "tables": [_pull_as_document(plan) for plan in plans],
+        }
+    )
+
+
+def _pull_details(plan: PullPlan) -> Iterator[str]:
+    if foreseen := plan.foreseen:
+        if foreseen.notes:
+            yield in_one_line(f"{plan.table}: resolved: {'; '.join(foreseen.notes)}.")
+        if foreseen.pulled:
+            yield f"{plan.table}: {foreseen.pulled} rows to bring back."
+        for change in plan.inserts[:SHOWN]:
+            yield f"   + {_change(change)}"
+        if foreseen.pulled > SHOWN:
+            yield f"   + ... and {foreseen.pulled - SHOWN} more"
+        for entry in foreseen.rejections:
+            yield f"[WARN] {plan.table}: {entry.rows} rows would wait in quarantine: {entry.why}."
+        for conflict in foreseen.conflict_samples[:SHOWN]:
+            yield _cut(f"       {_pairs(conflict.key)}: phone: {_pairs(conflict.phone)}")
+            yield _cut(f"       {_pairs(conflict.key)}: desktop: {_pairs(conflict.desktop)}")
+        for warning in foreseen.warnings:
+            yield in_one_line(f"[WARN] {plan.table}: {warning}.")
+        for remark in foreseen.remarks:
+            yield in_one_line(f"       {plan.table}: {remark}.")
+    yield from _troubles(plan)
+
+
+def _pull_as_document(plan: PullPlan) -> dict[str, Any]:
+    foreseen = plan.foreseen
+    document = _without_figures(plan)
+    if foreseen is None:
+        return document
+    values = {field.name: getattr(foreseen, field.name) for field in dataclasses.fields(foreseen)}
+    return document | {
+        "figures": {name: value for name, value in values.items() if isinstance(value, int | str)},
+        "inserts": [dataclasses.asdict(change) for change in plan.inserts],
+        "quarantine": [dataclasses.asdict(entry) for entry in foreseen.rejections],
+        "quarantine_samples": [dataclasses.asdict(sample) for sample in foreseen.samples],
+        "conflicts": [dataclasses.asdict(conflict) for conflict in foreseen.conflict_samples],
+        "warnings": foreseen.warnings,
+        "remarks": foreseen.remarks,
+        "seconds": foreseen.seconds,
+    }
+
+
+def _row(plan: TablePlan) -> tuple[Any, ...]:
+    assert plan.foreseen is not None
+    mark = "" if plan.prospect is Prospect.READY else " [X]"
+    return (
+        f"{plan.table}{mark}",
+        plan.foreseen.mode_effective.value,
+        *(getattr(plan.foreseen, figure) for figure in FIGURES.values()),
+    )
+
+
+def _last_line(plans: Sequence[TablePlan | PullPlan], seconds: float) -> str:
+    left_out = [plan.table for plan in plans if plan.prospect is not Prospect.READY]
+    if left_out:
+        return f"[X] A run would not sync {', '.join(left_out)}. Nothing was changed."
+    return f"[OK] {len(plans)} tables planned in {seconds:.1f} s. Nothing was changed."
+
+
+def _details(plan: TablePlan) -> Iterator[str]:
+    if foreseen := plan.foreseen:
+        if foreseen.notes:
+            yield in_one_line(f"{plan.table}: resolved: {'; '.join(foreseen.notes)}.")
+        if foreseen.written:
+            yield f"{plan.table}: {_summary(plan, foreseen)}."
+        for mark, count, changes in (
+            ("+", foreseen.inserted, plan.inserts),
+            ("~", foreseen.updated, plan.updates),
+            ("-", foreseen.deleted, plan.deletes),
+        ):
+            for change in changes[:SHOWN]:
+                yield f"   {mark} {_change(change)}"
+            if count > SHOWN:
+                yield f"   {mark} ... and {count - SHOWN} more"
+        for entry in foreseen.rejections:
+            yield f"[WARN] {plan.table}: {entry.rows} rows would go to quarantine: {entry.why}."
+        for sample in foreseen.samples[:SHOWN]:
+            yield _cut(f"       {_pairs(sample.key)}: {sample}")
+        for warning in foreseen.warnings:
+            yield in_one_line(f"[WARN] {plan.table}: {warning}.")
+        for remark in foreseen.remarks:
+            yield in_one_line(f"       {plan.table}: {remark}.")
+    yield from _troubles(plan)
+
+
+def _troubles(plan: TablePlan | PullPlan) -> Iterator[str]:
+    for refusal in plan.refusals:
+        yield f"[X] {plan.table} would be refused: {refusal}"
+    if plan.error:
+        yield f"[X] {plan.table} {'would be skipped' if plan.prospect is Prospect.SKIPPED else 'failed'}: {plan.error}"
+
+
+def _summary(plan: TablePlan, foreseen: ForwardResult) -> str:
+    counts = (("insert", foreseen.inserted), ("update", foreseen.updated), ("delete", foreseen.deleted))
+    parts = [f"{count} rows to {action}" for action, count in counts if count]
+    if plan.changes:
+        changed = ", ".join(f"{column} in {count}" for column, count in plan.changes.items())
+        return f"{', '.join(parts)} (changes: {changed})"
+    return ", ".join(parts)
+
+
+def _change(change: Change) -> str:
+    if change.before is None:
+        return _cut(_pairs(change.after or {}))
+    if change.after is None:
+        return _cut(_pairs({**change.key, **change.before}))
+    changed = (f"{name} {_value(old)} -> {_value(change.after[name])}" for name, old in change.before.items())
+    return _cut(f"{_pairs(change.key)}: {', '.join(changed)}")
+
+
+def _pairs(values: Mapping[str, str | None]) -> str:
+    shown = {name: value for name, value in values.items() if value is not None and name not in STAMPS}
+    return ", ".join(f"{name}={in_one_line(value)}" for name, value in shown.items())
+
+
+def _value(value: str | None) -> str:
+    return "(empty)" if value is None else f"`{in_one_line(value)}`"
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= WIDTH else f"{line[: WIDTH - 4]} ..."
+
+
+def _as_document(plan: TablePlan) -> dict[str, Any]:
+    foreseen = plan.foreseen
+    document = _without_figures(plan)
+    if foreseen is None:
+        return document
+    values = {field.name: getattr(foreseen, field.name) for field in dataclasses.fields(foreseen)}
+    return document | {
+        "figures": {name: value for name, value in values.items() if isinstance(value, int | str)},
+        "changed_columns": plan.changes,
+        "inserts": [dataclasses.asdict(change) for change in plan.inserts],
+        "updates": [dataclasses.asdict(change) for change in plan.updates],
+        "deletes": [dataclasses.asdict(change) for change in plan.deletes],
+        "quarantine": [dataclasses.asdict(entry) for entry in foreseen.rejections],
+        "quarantine_samples": [dataclasses.asdict(sample) for sample in foreseen.samples],
+        "conflicts": foreseen.conflicts,
+        "lookups": [dataclasses.asdict(lookup) for lookup in foreseen.lookups],
+        "warnings": foreseen.warnings,
+        "remarks": foreseen.remarks,
+        "seconds": foreseen.seconds,
+    }
+
+
+def _without_figures(plan: TablePlan | PullPlan) -> dict[str, Any]:
+    return {
+        "table": plan.table,
+        "prospect": plan.prospect.value,
+        "refusals": plan.refusals,
+        "error": plan.error,
+        "kind": plan.kind,
+    }

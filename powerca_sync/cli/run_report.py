@@ -1,0 +1,246 @@
+"""What came of a command, as a table for a person or as one document for a program: the same figures in both."""
+
+import dataclasses
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from textwrap import indent
+from typing import TYPE_CHECKING, Any
+
+from powerca_sync.cli.console import Console, text_table
+from powerca_sync.engine.result import Conflict
+from powerca_sync.engine.setup import Introduction
+from powerca_sync.engine.status import Overview, ReverseStatus, TableStatus
+from powerca_sync.environment import is_demo
+from powerca_sync.plain_text import in_one_line
+from powerca_sync.settings import Settings
+
+if TYPE_CHECKING:
+    from powerca_sync.defs.outcomes import RunOutcome, TableOutcome
+    from powerca_sync.defs.past_runs import PastRun
+
+#: Heading of a column in the table of a forward run, and the figure in it.
+FORWARD = {
+    "mode": "mode_effective",
+    "read": "extracted",
+    "inserted": "inserted",
+    "updated": "updated",
+    "deleted": "deleted",
+    "unchanged": "unchanged",
+    "kept": "kept_mobile",
+    "echo": "echo",
+    "quarantined": "quarantined",
+}
+#: The same for a run that brings phone rows back.
+REVERSE = {
+    "seen": "seen",
+    "pulled": "pulled",
+    "already": "already_there",
+    "adopted": "adopted",
+    "conflicts": "conflicts",
+    "look-alikes": "lookalikes",
+    "quarantined": "quarantined",
+    "changed": "changed_after_pull",
+    "missing": "missing_after_pull",
+    "unassigned": "unassigned",
+}
+
+
+def report_introduction(console: Console, settings: Settings, done: Introduction) -> None:
+    """What `init` did."""
+    organisations = ", ".join(done.office.orgs or ()) or "(not split by organisation)"
+    own_tables = _made(done.created, "the sync's own tables")
+    ledger = _made(done.ledger_created, "the ledger of reverse-synced rows")
+    console.show(f"[OK] {own_tables} on {settings.mobile}.")
+    console.show(f"[OK] {ledger} on {settings.desktop}.")
+    console.show(f"[OK] Registered the desktop {settings.desktop} for organisations {organisations}.")
+    if done.refusal:
+        console.show(
+            f"[WARN] The guide's table `_sync_metadata` could not be completed ({done.refusal}). The sync does not "
+            "need it and goes on with tables of its own. To complete it, ask an administrator to run:\n\n"
+            f"{done.statements}"
+        )
+    console.document(
+        {
+            "created": done.created,
+            "ledger_created": done.ledger_created,
+            "guide_table_statements": done.statements,
+            "office": done.office.identity,
+            "organisations": done.office.orgs,
+            "desktop": str(settings.desktop),
+            "mobile": str(settings.mobile),
+            "demo": is_demo(),
+        }
+    )
+
+
+def _made(created: bool | None, what: str) -> str:
+    if created is None:
+        return f"No table is reverse-synced: did not create {what}"
+    return f"Created {what}" if created else f"Found {what}"
+
+
+def report_run(console: Console, outcome: "RunOutcome") -> None:
+    """Each table and the total; then what needs attention; the last line names what failed."""
+    columns = FORWARD if outcome.mode else REVERSE
+    synced = [table for table in outcome.tables if table.figures]
+    totals = {
+        figure: sum(int(table.figures[figure]) for table in synced)
+        for figure in columns.values()
+        if figure != "mode_effective"
+    }
+    rows: list[tuple[Any, ...]] = [
+        (table.table, *(table.figures[figure] for figure in columns.values()), table.figures["seconds"])
+        for table in synced
+    ]
+    if synced:
+        rows.append(("total", *(totals.get(figure, "") for figure in columns.values()), outcome.seconds))
+        console.show(text_table(("table", *columns, "seconds"), rows))
+    for table in outcome.tables:
+        _report_attention(console, table)
+    if outcome.error:
+        console.show(f"[X] The run ended early: {outcome.error}")
+    elif outcome.failed:
+        failed = ", ".join(table.table for table in outcome.failed)
+        went_on = any(table.figures for table in outcome.tables)
+        console.show(f"[X] Failed: {failed}.{' The other tables went on.' if went_on else ''}")
+    elif outcome.mode:
+        console.show(f"[OK] {len(synced)} tables synced in {outcome.seconds:.1f} s.")
+    else:
+        console.show(f"[OK] {totals['pulled']} phone rows brought back in {outcome.seconds:.1f} s.")
+    console.document(
+        {
+            "run_id": outcome.run_id,
+            "job": outcome.job,
+            "mode": outcome.mode and outcome.mode.value,
+            "demo": is_demo(),
+            "exit_status": outcome.exit_status,
+            "seconds": outcome.seconds,
+            "error": outcome.error,
+            "totals": totals,
+            "tables": [dataclasses.asdict(table) for table in outcome.tables],
+        }
+    )
+
+
+def _report_attention(console: Console, table: "TableOutcome") -> None:
+    for entry in table.quarantine:
+        # Conflicts are told below, with both contents.
+        if entry.reason != "conflict":
+            console.show(f"[WARN] {table.table}: {entry}.")
+    for warning in table.warnings:
+        console.show(f"[WARN] {table.table}: {warning}.")
+    for remark in table.remarks:
+        console.show(f"       {table.table}: {remark}.")
+    for conflict in table.conflicts:
+        key = ", ".join(f"{name}={in_one_line(str(value))}" for name, value in conflict.key.items())
+        console.show(f"[WARN] {table.table}: {key} is one row on the phone and another on the desktop:")
+        console.show(indent(text_table(("column", "phone", "desktop", ""), _both(conflict)), " " * 7))
+    if table.error:
+        console.show(f"[X] {table.table} {table.verdict.value}: {table.error}")
+
+
+def _both(conflict: Conflict) -> Iterator[tuple[str, ...]]:
+    """Both contents of a conflict, column by column."""
+    for name, phone in conflict.phone.items():
+        desktop = conflict.desktop.get(name)
+        shown = ("(empty)" if value is None else value for value in (phone, desktop))
+        yield name, *shown, "" if phone == desktop else "differs"
+
+
+def report_status(console: Console, overview: Overview, runs: "tuple[PastRun, ...]") -> None:
+    """Each table, its phone rows unless they are not known; quarantine, dangling references, errors; the last runs."""
+    tables, phones = overview.tables, overview.phones
+    if tables is None:
+        console.show("Nothing has been synced to this mobile database yet. Run `powerca-sync forward --mode full`.")
+    else:
+        header = ("table", "last sync", "mode", "synced", "seconds", "desktop", "phone", "other", "quarantined")
+        console.show(text_table(header, map(_status_row, tables)))
+    for table in tables or ():
+        for entry in table.quarantine:
+            console.show(f"[WARN] {table.table}: {entry}.")
+        for orphans in table.contents.orphans if table.contents else ():
+            console.show(
+                f"       {table.table}: {orphans.rows} rows whose {orphans.column} is not in {orphans.parent}."
+            )
+        if table.error:
+            console.show(f"[X] {table.table}: {table.error}")
+    if phones is not None:
+        _report_phones(console, phones)
+    if runs:
+        console.show("")
+        console.show(text_table(("last runs", "job", *PAST, "run"), map(_run_row, runs[:SHOWN])))
+    console.document(
+        {
+            "prepared": tables is not None,
+            "demo": is_demo(),
+            "tables": [dataclasses.asdict(table) for table in tables or ()],
+            "phone_rows": None if phones is None else [dataclasses.asdict(table) for table in phones],
+            "runs": [dataclasses.asdict(run) for run in runs],
+        }
+    )
+
+
+#: How many of the last runs a person is shown, and what of them; a program gets all.
+SHOWN = 5
+PAST = ("status", "seconds", "tables", "inserted", "updated", "deleted", "pulled", "quarantined")
+#: Heading of a column in the table of phone rows, and the figure in it.
+PHONES = {
+    "on mobile": "phone_rows",
+    "waiting": "waiting",
+    "pulled": "pulled",
+    "conflicting": "conflicting",
+    "unassigned": "unassigned",
+    "changed": "changed_after_pull",
+    "missing": "missing_after_pull",
+}
+
+
+def _report_phones(console: Console, phones: tuple[ReverseStatus, ...]) -> None:
+    """The tables in which phones made rows, or of which something is to be said."""
+    told = [table for table in phones if table.quarantine or any(getattr(table, name) for name in PHONES.values())]
+    console.show("")
+    if not told:
+        console.show("No phone has made a row yet.")
+    else:
+        rows = (
+            (
+                table.table,
+                _moment(table.last_pull),
+                *(getattr(table, name) for name in PHONES.values()),
+                sum(entry.rows for entry in table.quarantine),
+            )
+            for table in told
+        )
+        console.show(text_table(("phone rows", "last pull", *PHONES, "quarantined"), rows))
+    for table in phones:
+        for entry in table.quarantine:
+            console.show(f"[WARN] {table.table}: {entry}.")
+        if table.by_hand and table.waiting:
+            console.show(
+                f"[WARN] {table.table}: {table.waiting} new phone rows are pending and reverse-synced by hand only. "
+                f"Look at them, then run `powerca-sync reverse --table {table.table}`."
+            )
+        if table.error:
+            console.show(f"[X] {table.table}: {table.error}")
+
+
+def _run_row(run: "PastRun") -> tuple[Any, ...]:
+    figures = (getattr(run, name) for name in PAST)
+    return (_moment(run.started), run.job, *("" if figure is None else figure for figure in figures), run.run_id[:8])
+
+
+def _moment(moment: datetime | None) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if moment else "never"
+
+
+def _status_row(table: TableStatus) -> tuple[Any, ...]:
+    contents = table.contents
+    return (
+        table.table,
+        _moment(table.last_sync),
+        table.mode or "",
+        "" if table.records is None else table.records,
+        "" if table.seconds is None else table.seconds,
+        *((contents.desktop, contents.phone, contents.other) if contents else ("no table", "", "")),
+        sum(entry.rows for entry in table.quarantine),
+    )

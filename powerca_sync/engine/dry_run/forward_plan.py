@@ -1,0 +1,296 @@
+"""What a forward run would do, table by table, without doing it.
+
+All tables are planned in one transaction at each side, which is rolled back. A table that has been planned is read by
+the later ones as it would be then: its references, lookups and offices resolve against a temporary table of the rows
+that it would have. Nothing is locked, claimed, written or remembered at the target, and no default is evaluated there:
+a role that may read and make temporary tables is enough.
+"""
+
+import contextlib
+import dataclasses
+import enum
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import psycopg
+from psycopg import sql
+from typing_extensions import override
+
+from powerca_sync.engine.context import Catalogs, read_catalogs
+from powerca_sync.engine.dry_run import preview_sql
+from powerca_sync.engine.dry_run.virtual_tables import PlannedTables
+from powerca_sync.engine.forward import Counted, MergePlan, MergeResult, Ready, TableRun, account, nothing_to_sync
+from powerca_sync.engine.mapping import Office, Scope, TableMapping, as_the_target_has_it
+from powerca_sync.engine.postgres import Column, Connection, Cursor, Table, explained, one_row, timezone_of, transaction
+from powerca_sync.engine.requests import TableExtract
+from powerca_sync.engine.result import ForwardResult, Options
+from powerca_sync.engine.staging import rejections
+from powerca_sync.engine.state import read_recorded_runs, state
+from powerca_sync.errors import SyncError, UnsafeTargetError
+from powerca_sync.tables import TableSpec, in_order, needed_tables
+
+#: Rows of each kind that are shown.
+SAMPLES = 5
+#: What no plan can see, because it shows only when a row is written.
+UNFORESEEN = (
+    "Not foreseen: what a trigger of the target refuses, changes or writes elsewhere, rows that break a unique or "
+    "exclusion rule of the target which is not the table's key, and what others write meanwhile. Such rows of a run "
+    "go to quarantine."
+)
+
+
+class Prospect(enum.StrEnum):
+    """How a run would end for a table."""
+
+    READY = "ready"
+    #: A guard would refuse it.
+    REFUSED = "refused"
+    #: It would fail, or what it would do cannot be told.
+    FAILED = "failed"
+    #: It would not be tried, because a table that it depends on is refused or fails.
+    SKIPPED = "skipped"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """A row that would be written; values as text, sensitive ones masked."""
+
+    #: By which the row is found again: its key, and the target's primary key where it is there already.
+    key: Mapping[str, str | None]
+    #: Of a row to be updated, only the columns that change; None for a new row.
+    before: Mapping[str, str | None] | None
+    #: None for a row to be deleted.
+    after: Mapping[str, str | None] | None
+
+    @classmethod
+    def of(cls, found: Sequence[Mapping[str, str | None] | None], columns: Sequence[Column]) -> "Change":
+        """From (key, before, after), in the order of the table's own columns, which jsonb does not keep."""
+        key, before, after = (
+            values and {column.name: values[column.name] for column in columns if column.name in values}
+            for values in found
+        )
+        return cls(key=key or {}, before=before, after=after)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class TablePlan:
+    """What a run would do to one table."""
+
+    #: Mobile name.
+    table: str
+    prospect: Prospect
+    #: What the run would report, or would have done were it not refused; None if that cannot be told.
+    foreseen: ForwardResult | None = None
+    #: The columns that updates change: in how many rows.
+    changes: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    #: The first rows of each kind.
+    inserts: tuple[Change, ...] = ()
+    updates: tuple[Change, ...] = ()
+    deletes: tuple[Change, ...] = ()
+    #: What the guards would refuse.
+    refusals: tuple[str, ...] = ()
+    #: Why the table fails or is skipped.
+    error: str | None = None
+    #: Class of what it fails with.
+    kind: str | None = None
+
+
+def plan_forward(
+    wanted: Sequence[TableExtract],
+    *,
+    source: Connection,
+    target: Connection,
+    specs: Sequence[TableSpec],
+    options: Options | None = None,
+) -> tuple[TablePlan, ...]:
+    """What `sync_forward` would do if it was called now for each of the tables, parents first.
+
+    A table that cannot be planned is an error of its own, and so are those that depend on it. Raises a `SyncError`
+    where no table can be planned, such as for a lost connection. Changes nothing at either side.
+    """
+    options = options or Options()
+    plans: tuple[TablePlan, ...] = ()
+    with explained("planning the run"):
+        timezone = options.timezone or timezone_of(source)
+        options = dataclasses.replace(options, timezone=timezone)
+        with transaction(target, timezone=timezone, timeouts=options.timeouts, stable=True) as target_cursor:
+            with transaction(source, timezone=timezone, timeouts=options.timeouts, snapshot=True) as source_cursor:
+                plans = tuple(_Planner(wanted, source_cursor, target_cursor, in_order(specs), options).plans())
+            raise psycopg.Rollback
+    return plans
+
+
+class _Planner:
+    """Plans one table after the other."""
+
+    def __init__(
+        self,
+        wanted: Sequence[TableExtract],
+        source: Cursor,
+        target: Cursor,
+        specs: Sequence[TableSpec],
+        options: Options,
+    ) -> None:
+        by_name = {one.spec.mobile: one for one in wanted}
+        self.wanted = [by_name[spec.mobile] for spec in specs if spec.mobile in by_name]
+        self.source = source
+        self.target = target
+        self.specs = specs
+        self.options = options
+        with explained("planning the run: reading the source"):
+            self.catalogs = read_catalogs(source, target, specs)
+        resolved = self.catalogs.resolution
+        self.earlier = PlannedTables(
+            target,
+            wanted=[resolved[one.spec.mobile].spec for one in self.wanted],
+            specs=self.catalogs.specs,
+            tables=self.catalogs.targets,
+        )
+
+    def plans(self) -> Iterator[TablePlan]:
+        left_out: set[str] = set()
+        for what in self.wanted:
+            resolved = self.catalogs.resolution[what.spec.mobile]
+            missing = [name for name in needed_tables(resolved.spec) if name in left_out]
+            if missing:
+                error = f"it needs the rows of {', '.join(missing)}"
+                plan = TablePlan(table=what.spec.mobile, prospect=Prospect.SKIPPED, error=error)
+            else:
+                plan = self._plan_or_error(what)
+            if plan.prospect is not Prospect.READY:
+                left_out.add(plan.table)
+            yield plan
+
+    def _plan_or_error(self, what: TableExtract) -> TablePlan:
+        try:
+            with (
+                explained(f"planning table `{what.spec.mobile}`"),
+                # A statement that fails spoils the transaction, but not what came before a savepoint.
+                self.source.connection.transaction(),
+                self.target.connection.transaction(),
+            ):
+                return self._plan(what)
+        except UnsafeTargetError as exc:
+            return TablePlan(table=what.spec.mobile, prospect=Prospect.REFUSED, refusals=(str(exc),))
+        except SyncError as exc:
+            if self.source.connection.closed or self.target.connection.closed:
+                raise
+            return TablePlan(table=what.spec.mobile, prospect=Prospect.FAILED, error=str(exc), kind=type(exc).__name__)
+
+    def _plan(self, what: TableExtract) -> TablePlan:
+        self.earlier.check_foreseeable(what.spec)
+        run = _PlannedRun(
+            what,
+            source=self.source,
+            target=self.target,
+            specs=self.specs,
+            options=self.options,
+            tables=self.catalogs.targets,
+        )
+        run.earlier, run.catalogs = self.earlier, self.catalogs
+        resolved = run.look()
+        run.runs = read_recorded_runs(self.target, run.snapshot.identity)
+        if resolved.absent:
+            return TablePlan(table=what.spec.mobile, prospect=Prospect.READY, foreseen=nothing_to_sync(run))
+        ready = run.prepare(all_is_read=lambda: None)
+        plan = run.plan(ready)
+        merged = MergeResult(
+            inserted=plan.insert,
+            updated=plan.update,
+            deleted=plan.delete,
+            kept_referenced=plan.referenced,
+            held=plan.ambiguous,
+        )
+        foreseen = account(
+            run,
+            ready,
+            plan,
+            merged,
+            rejected=rejections(self.target),
+            counted=self._count_afterwards(run, ready, plan) if ready.complete else None,
+        )
+        shown = TablePlan(
+            table=what.spec.mobile,
+            prospect=Prospect.REFUSED if run.refusals else Prospect.READY,
+            foreseen=foreseen,
+            changes=self._changes(ready.mapping) if plan.update else {},
+            inserts=self._sample(ready.mapping, preview_sql.sample_inserts) if plan.insert else (),
+            updates=self._sample(ready.mapping, preview_sql.sample_updates) if plan.update else (),
+            deletes=self._sample(ready.mapping, preview_sql.sample_deletes) if plan.delete else (),
+            refusals=tuple(run.refusals),
+        )
+        if not run.refusals:
+            self.earlier.remember(ready.mapping, foreseen)
+        self.target.execute(preview_sql.drop_working_tables())
+        return shown
+
+    def _count_afterwards(self, run: TableRun, ready: Ready, plan: MergePlan) -> Counted:
+        now = run.count(ready)
+        (taken_over,) = one_row(self.target, preview_sql.count_taken_over(ready.mapping)) if plan.update else (0,)
+        return dataclasses.replace(
+            now,
+            rows=now.rows + plan.insert - plan.delete,
+            owned=now.owned + plan.insert + taken_over - plan.delete,
+            other=now.other - taken_over,
+        )
+
+    def _changes(self, mapping: TableMapping) -> Mapping[str, int]:
+        counts = one_row(self.target, preview_sql.count_changes(mapping))
+        by_name = {column.name: count for column, count in zip(preview_sql.compared(mapping), counts, strict=True)}
+        return {name: count for name, count in by_name.items() if count}
+
+    def _sample(
+        self, mapping: TableMapping, statement: Callable[[TableMapping, int], sql.Composed]
+    ) -> tuple[Change, ...]:
+        self.target.execute(statement(mapping, SAMPLES))
+        return tuple(Change.of(row, mapping.target.columns) for row in self.target.fetchall())
+
+
+class _PlannedRun(TableRun):
+    """A run that sees other tables as they will be, remembers nothing, and goes on where a guard would end it."""
+
+    doing = "planning"
+    earlier: PlannedTables
+
+    def __init__(
+        self,
+        what: TableExtract,
+        *,
+        source: Cursor,
+        target: Cursor,
+        specs: Sequence[TableSpec],
+        options: Options,
+        tables: Mapping[str, Table],
+    ) -> None:
+        super().__init__(what, source=source, target=target, specs=specs, options=options, tables=tables)
+        self.refusals: list[str] = []
+
+    @override
+    def read_catalogs(self) -> Catalogs:
+        return self.catalogs
+
+    @override
+    def scope(self, office: Office) -> Scope:
+        return dataclasses.replace(super().scope(office), planned=self.earlier.rows)
+
+    @override
+    def recall(self, office: Office) -> tuple[Office, state.TableState]:
+        state.check_organisations(office)
+        office = as_the_target_has_it(self.target, office, self.specs, self.tables)
+        if not state.is_remembered(self.target):
+            return office, state.TableState()
+        office = state.check_registration(self.target, office, unscoped=self._unscoped)
+        lookups = [lookup.table for lookup in self.spec.lookups]
+        before = state.read_state(self.target, office, self.spec.mobile, lookups)
+        return office, self.earlier.as_remembered_then(before, lookups)
+
+    @override
+    def _unscoped(self) -> Sequence[str]:
+        return self.catalogs.resolution.unscoped
+
+    @override
+    @contextlib.contextmanager
+    def guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except UnsafeTargetError as exc:
+            self.refusals.append(str(exc))

@@ -1,0 +1,226 @@
+"""Statements that plan a merge by content, then by key and ordinal, for tables whose key the target makes."""
+
+from psycopg import sql
+
+from powerca_sync.engine.mapping import (
+    ACTIONS,
+    COMMA,
+    ECHOED,
+    HELD,
+    STAGING,
+    UNSETTLED,
+    TableMapping,
+    content_text,
+    is_ours,
+    key_text,
+)
+from powerca_sync.engine.postgres import PLAIN
+from powerca_sync.tables import PHONE
+
+
+def has_rows(mapping: TableMapping) -> sql.Composed:
+    """Whether the office has any row in the target table that is looked at, whoever wrote it."""
+    return sql.SQL("SELECT EXISTS (SELECT FROM {} AS t WHERE {} AND {})").format(
+        mapping.target.identifier, mapping.in_office("t"), mapping.looked_at
+    )
+
+
+def plan_inserts() -> sql.Composed:
+    """Every staged row is new. Answers (action, count)."""
+    return sql.SQL("""\
+WITH recorded AS (
+    INSERT INTO {actions} (action, n, staged)
+    SELECT 'insert', row_number() OVER (), s.ctid FROM {staging} AS s
+    RETURNING 1
+)
+SELECT 'insert', count(*) FROM recorded""").format(actions=ACTIONS, staging=STAGING)
+
+
+def plan_contents(mapping: TableMapping) -> sql.Composed:
+    """Record each content that staging does not have as often as the desktop's own rows on the target.
+
+    Rows of the others need not be looked at. Contents are told apart by one hash; that a group is of one content shows
+    by the other hash, which then cancels out. Few aggregates: a million groups must fit in memory.
+    """
+    return sql.SQL("""\
+WITH sides AS (
+    SELECT s.h1, s.h2, s.place, 1 AS side FROM {staged} AS s
+    UNION ALL
+    SELECT t.h1, t.h2, t.place, -1 FROM {owned} AS t
+)
+INSERT INTO {unsettled} (h1, staged, existing, place)
+SELECT h1, (count(*) + sum(side)) / 2, (count(*) - sum(side)) / 2, min(place)
+FROM sides GROUP BY h1 HAVING sum(side) <> 0 OR bit_xor(h2) <> 0""").format(
+        staged=_hashed(mapping, "s", sql.SQL("{} AS s").format(STAGING)),
+        owned=_hashed(mapping, "t", _owned(mapping)),
+        unsettled=UNSETTLED,
+    )
+
+
+def count_settled() -> sql.Composed:
+    """Answers (staged rows of settled contents, unsettled contents, of them those with several rows)."""
+    return sql.SQL("""\
+SELECT (SELECT count(*) FROM {staging}) - coalesce(sum(staged), 0)::bigint, count(*),
+    count(*) FILTER (WHERE staged + existing > 1)
+FROM {unsettled}""").format(staging=STAGING, unsettled=UNSETTLED)
+
+
+def plan_pairs(mapping: TableMapping, *, complete: bool, copies: bool) -> sql.Composed:
+    """Pair the rows of unsettled contents: equal ones copy by copy, then desktop-owned ones by key and ordinal.
+
+    What is left over on the target goes if staging is `complete` and its key is not in quarantine. A row without an
+    owner is taken over by an update. Answers (action, count). Recorded: `insert`, `update`, `delete`; only counted:
+    `unchanged`, `keep` (the equal row is a phone's, or nobody's), `held`, `other`; `overtaken`, if rows were written
+    since their place was found. Without `copies` each unsettled content has one row, whose place is known.
+    """
+    # Rows without a key have nothing but their content, and equal contents are paired by then.
+    key = key_text if mapping.spec.key else content_text
+    primary_key = [sql.Identifier("t", name) for name in mapping.target.primary_key]
+    held_key = sql.SQL("{} = t.key").format(key_text(mapping, "h")) if mapping.spec.key else sql.SQL("FALSE")
+    alone = sql.SQL("u.staged + u.existing = 1") if copies else sql.SQL("TRUE")
+    if mapping.target.kind != PLAIN or mapping.target.has_children:
+        # A place alone does not say in which table.
+        alone = sql.SQL("FALSE")
+    return sql.SQL("""\
+WITH staged AS MATERIALIZED (
+    SELECT f.place, {staged_content} AS content, {staged_key} AS key,
+        row_number() OVER (PARTITION BY {staged_content} ORDER BY f.place) AS copy
+    FROM (
+        SELECT u.place FROM {unsettled} AS u WHERE u.staged = 1 AND {alone}
+        UNION ALL
+        SELECT c.place FROM {staged} AS c JOIN {unsettled} AS u USING (h1) WHERE u.staged > 0 AND NOT ({alone})
+    ) AS f
+    JOIN {staging} AS s ON s.ctid = f.place
+), found AS MATERIALIZED (
+    -- Where the row is that this statement sees: somebody may have written it since the last, most often a tick.
+    SELECT {oid}::oid AS relation,
+        CASE
+            WHEN EXISTS (SELECT FROM {target} AS t WHERE t.ctid = u.place) THEN u.place
+            ELSE currtid2({oid}::oid::regclass::text, u.place)
+        END AS place
+    FROM {unsettled} AS u WHERE u.existing = 1 AND {alone}
+    UNION ALL
+    SELECT c.relation, c.place FROM {owned} AS c JOIN {unsettled} AS u USING (h1)
+    WHERE u.existing > 0 AND NOT ({alone})
+    UNION ALL
+    SELECT c.relation, c.place
+    FROM (
+        SELECT c.*, row_number() OVER (PARTITION BY c.unowned, c.content ORDER BY c.phone DESC, c.place) AS copy
+        FROM {not_owned} AS c
+        LEFT JOIN (SELECT DISTINCT u.h1 AS wanted FROM {unsettled} AS u WHERE u.staged > 0) AS u ON u.wanted = c.h1
+        WHERE c.unowned OR u.wanted IS NOT NULL
+    ) AS c
+    -- A row whose copy was set aside as echo stands for that copy, and for no other row.
+    LEFT JOIN (SELECT e.content, count(*) AS copies FROM {echoed} AS e GROUP BY e.content) AS e USING (content)
+    WHERE c.unowned OR c.copy > coalesce(e.copies, 0)
+), existing AS MATERIALIZED (
+    -- The desktop's own rows come first, so that phone rows pair only with what is left over.
+    SELECT e.*, row_number() OVER (PARTITION BY e.content ORDER BY e.rank, e.ordinal) AS copy
+    FROM (
+        SELECT f.relation, f.place, {existing_content} AS content, {existing_key} AS key,
+            CASE {owner} WHEN 'D' THEN 0 ELSE CASE WHEN {owner} IS NULL THEN 1 ELSE 2 END END AS rank,
+            ROW({ordinal}) AS ordinal
+        FROM found AS f
+        JOIN {target} AS t ON t.ctid = f.place AND t.tableoid = f.relation
+    ) AS e
+), same AS (
+    SELECT s.place AS staged, t.relation, t.place AS existing, t.rank, t.content
+    FROM staged AS s JOIN existing AS t USING (content, copy)
+), loose_staged AS (
+    SELECT s.*, row_number() OVER (PARTITION BY s.key ORDER BY s.content, s.place) AS n,
+        count(*) OVER (PARTITION BY s.key) AS of_key
+    FROM staged AS s
+    WHERE NOT EXISTS (SELECT FROM existing AS t WHERE (t.content, t.copy) = (s.content, s.copy))
+), loose_existing AS (
+    SELECT t.*, row_number() OVER (PARTITION BY t.key ORDER BY t.rank, t.content, t.ordinal) AS n,
+        count(*) OVER (PARTITION BY t.key) AS of_key
+    FROM existing AS t
+    WHERE t.rank < 2 AND NOT EXISTS (SELECT FROM staged AS s WHERE (t.content, t.copy) = (s.content, s.copy))
+), paired AS (
+    SELECT CASE rank WHEN 0 THEN 'unchanged' WHEN 1 THEN 'update' ELSE 'keep' END AS action,
+        staged, relation, existing, content AS before
+    FROM same
+    UNION ALL
+    SELECT
+        CASE
+            WHEN p.existing IS NULL THEN 'insert'
+            -- One of the rows there is the last good version of a row in quarantine; nobody knows which.
+            WHEN p.existing_of_key > p.staged_of_key AND p.is_held THEN 'ambiguous'
+            WHEN p.staged IS NOT NULL THEN 'update'
+            WHEN p.rank > 0 THEN 'other'
+            WHEN p.is_held THEN 'held'
+            ELSE {gone}
+        END,
+        p.staged, p.relation, p.existing, p.before
+    FROM (
+        SELECT s.place AS staged, t.relation, t.place AS existing, t.rank, t.content AS before,
+            s.of_key AS staged_of_key, t.of_key AS existing_of_key,
+            EXISTS (SELECT FROM {held} AS h WHERE {held_key}) AS is_held
+        FROM loose_staged AS s FULL JOIN loose_existing AS t ON s.key = t.key AND s.n = t.n
+    ) AS p
+), recorded AS (
+    INSERT INTO {actions} (action, n, staged, relation, existing, before)
+    SELECT p.action, row_number() OVER (PARTITION BY p.action ORDER BY p.staged), p.staged, p.relation, p.existing,
+        p.before
+    FROM paired AS p
+    WHERE p.action IN ('insert', 'update', 'delete', 'ambiguous')
+)
+SELECT action, count(*) FROM paired GROUP BY action
+UNION ALL
+SELECT 'overtaken', 1
+WHERE (SELECT count(*) FROM existing WHERE rank = 0)
+    <> (SELECT coalesce(sum(u.existing), 0) FROM {unsettled} AS u)""").format(
+        staged=_hashed(mapping, "s", sql.SQL("{} AS s").format(STAGING)),
+        staged_content=content_text(mapping, "s"),
+        staged_key=key(mapping, "s"),
+        staging=STAGING,
+        unsettled=UNSETTLED,
+        alone=alone,
+        oid=sql.Literal(mapping.target.oid),
+        owned=_hashed(
+            mapping,
+            "t",
+            _owned(mapping),
+            sql.SQL("t.tableoid AS relation"),
+        ),
+        not_owned=_hashed(
+            mapping,
+            "t",
+            sql.SQL("{} AS t WHERE {} IS DISTINCT FROM 'D' AND {} AND {}").format(
+                mapping.target.identifier, mapping.owner("t"), mapping.in_office("t"), mapping.looked_at
+            ),
+            sql.SQL(
+                "t.tableoid AS relation, {owner} IS NULL AS unowned, {owner} IS NOT DISTINCT FROM {phone} AS phone"
+            ).format(owner=mapping.owner("t"), phone=PHONE),
+        ),
+        existing_content=content_text(mapping, "t"),
+        existing_key=key(mapping, "t"),
+        owner=mapping.owner("t"),
+        ordinal=COMMA.join([*primary_key, sql.SQL("t.tableoid"), sql.SQL("t.ctid")]),
+        target=mapping.target.identifier,
+        held=HELD,
+        held_key=held_key,
+        echoed=ECHOED,
+        gone=sql.Literal("delete" if complete else "other"),
+        actions=ACTIONS,
+    )
+
+
+def _owned(mapping: TableMapping) -> sql.Composed:
+    """The desktop's own rows on the target that are looked at."""
+    return sql.SQL("{} AS t WHERE {} AND {}").format(
+        mapping.target.identifier, is_ours(mapping, "t"), mapping.looked_at
+    )
+
+
+def _hashed(mapping: TableMapping, alias: str, rows: sql.Composable, *also: sql.Composable) -> sql.Composed:
+    """Rows as (place, content, h1, h2, ...`also`), with two independent hashes of the content's text.
+
+    Of the text: the hashes of PostgreSQL's own types fold a bigint or a timestamp into 32 bits. OFFSET 0 has the text
+    made once for a row.
+    """
+    values = [sql.SQL("{} AS place").format(sql.Identifier(alias, "ctid")), *also]
+    values.append(sql.SQL("{} AS content").format(content_text(mapping, alias)))
+    return sql.SQL("""\
+(SELECT c.*, hashtextextended(c.content, 0) AS h1, hashtextextended(c.content, 1) AS h2
+        FROM (SELECT {values} FROM {rows} OFFSET 0) AS c)""").format(values=COMMA.join(values), rows=rows)

@@ -1,0 +1,118 @@
+"""Statements that every plan of a merge shares: the table of actions, and what to tell of the rows there."""
+
+from collections.abc import Sequence
+
+from psycopg import sql
+
+from powerca_sync.engine.mapping import ACTIONS, COMMA, STAGING, UNSETTLED, TableMapping, is_ours, key_text
+from powerca_sync.engine.postgres import Column
+
+
+def create_actions() -> sql.Composed:
+    """`n` counts the actions of one kind; `before` is the content that a row had when the merge was planned.
+
+    `version` is the row's `xmin` when it was last found to be as planned.
+    """
+    return sql.SQL("""\
+CREATE TEMP TABLE {actions} (
+    action text, n bigint, staged tid, relation oid, existing tid, version xid, before text, message text
+) ON COMMIT DROP;
+CREATE TEMP TABLE {unsettled} (h1 bigint, staged bigint, existing bigint, place tid) ON COMMIT DROP""").format(
+        actions=ACTIONS, unsettled=UNSETTLED
+    )
+
+
+def count_rows(mapping: TableMapping) -> sql.Composed:
+    """How many rows of the office the target table has: all, the desktop's, nobody's, the phones', and of the last
+    those that this transaction has written.
+    """
+    return sql.SQL("""\
+SELECT {counts}
+FROM {target} AS t
+WHERE {in_office}""").format(
+        counts=COMMA.join(counts_by_owner(mapping)),
+        target=mapping.target.identifier,
+        in_office=mapping.in_office("t"),
+    )
+
+
+def counts_by_owner(mapping: TableMapping) -> tuple[sql.Composed, ...]:
+    """The counts of `count_rows`, over the target row `t`.
+
+    A row that we see and whose transaction is still in progress is our own. Only rows that are not older than this
+    transaction are asked for that; `xmin` has 32 of the 64 bits of a transaction's number.
+    """
+    return tuple(
+        sql.SQL("count(*) FILTER (WHERE {})").format(sql.SQL(condition).format(owner=mapping.owner("t")))
+        for condition in (
+            "TRUE",
+            "{owner} = 'D'",
+            "{owner} IS NULL OR {owner} NOT IN ('D', 'M')",
+            "{owner} = 'M'",
+            "CASE WHEN {owner} = 'M' AND age(t.xmin) <= age(pg_current_xact_id_if_assigned()::xid)"
+            " THEN pg_xact_status((pg_current_xact_id_if_assigned()::text::numeric"
+            " + mod(t.xmin::text::numeric - mod(pg_current_xact_id_if_assigned()::text::numeric, 4294967296)"
+            " + 4294967296, 4294967296))::text::xid8) = 'in progress' END",
+        )
+    )
+
+
+def count_writes(mapping: TableMapping) -> sql.Composed:
+    """How many rows of the target table, its partitions and its children this session has written, by whatever means.
+
+    Counted by the server as it writes, undone writes as well, so that nothing has to be read. It grows until the
+    session is idle: only the difference within one transaction means something.
+    """
+    return sql.SQL("""\
+WITH RECURSIVE parts AS (
+    SELECT {oid}::oid AS part
+    UNION
+    SELECT i.inhrelid FROM pg_inherits AS i JOIN parts AS p ON p.part = i.inhparent
+)
+SELECT sum(
+    pg_stat_get_xact_tuples_inserted(p.part)
+    + pg_stat_get_xact_tuples_updated(p.part)
+    + pg_stat_get_xact_tuples_deleted(p.part)
+)::bigint
+FROM parts AS p""").format(oid=mapping.target.oid)
+
+
+def count_emptied(mapping: TableMapping) -> sql.Composed:
+    """Count for each compared column, in order, the planned updates that leave it without a value."""
+    counts = (
+        sql.SQL("count(*) FILTER (WHERE {} AND NOT {})").format(_has_value(column, "t"), _has_value(column, "s"))
+        for column in mapping.content
+    )
+    return sql.SQL("""\
+SELECT {counts}
+FROM {actions} AS a
+JOIN {target} AS t ON t.ctid = a.existing AND t.tableoid = a.relation
+JOIN {staging} AS s ON s.ctid = a.staged
+WHERE a.action = 'update'""").format(
+        counts=sql.SQL(",\n    ").join(counts), actions=ACTIONS, target=mapping.target.identifier, staging=STAGING
+    )
+
+
+def count_values(mapping: TableMapping, columns: Sequence[Column]) -> sql.Composed:
+    """Count the values that each of these columns has in the desktop-owned rows."""
+    return sql.SQL("SELECT {counts} FROM {target} AS t WHERE {is_ours}").format(
+        counts=COMMA.join(sql.SQL("count(*) FILTER (WHERE {})").format(_has_value(column, "t")) for column in columns),
+        target=mapping.target.identifier,
+        is_ours=is_ours(mapping, "t"),
+    )
+
+
+def _has_value(column: Column, alias: str) -> sql.Composed:
+    value = sql.Identifier(alias, column.name)
+    if column.category == "S":
+        return sql.SQL("({value} IS NOT NULL AND btrim({value}::text) <> '')").format(value=value)
+    return sql.SQL("{} IS NOT NULL").format(value)
+
+
+def conflicts(mapping: TableMapping) -> sql.Composed:
+    """The keys, as text, of the first twenty phone rows whose desktop row has other content."""
+    return sql.SQL("""\
+SELECT {key} FROM {actions} AS a JOIN {staging} AS s ON s.ctid = a.staged
+WHERE a.action = 'conflict' ORDER BY a.n LIMIT 20""").format(
+        key=key_text(mapping, "s"), actions=ACTIONS, staging=STAGING
+    )

@@ -1,0 +1,87 @@
+"""Statements that plan a merge by key, for tables whose key the source makes."""
+
+from psycopg import sql
+
+from powerca_sync.engine.mapping import ACTIONS, COMMA, HELD, STAGING, TableMapping, content_text, is_ours, same_key
+from powerca_sync.tables import Deletes
+
+
+def plan_upsert(mapping: TableMapping, *, complete: bool) -> sql.Composed:
+    """Pair staged and target rows by key and judge each pair. Answers (action, count).
+
+    With `complete` (the staged rows are all that the source has of those looked at) target rows without a staged row
+    are judged too.
+    Recorded: `insert`, `update`, `delete`, `collision`, `conflict`; only counted: `unchanged`, `keep`, `stale`, `held`,
+    `other`.
+    """
+    deletes = mapping.spec.deletes is Deletes.PROPAGATE
+    return sql.SQL("""\
+WITH paired AS MATERIALIZED (
+    SELECT s.ctid AS staged, t."t:relation" AS relation, t."t:place" AS existing,
+        CASE
+            WHEN t."t:place" IS NULL THEN 'insert'
+            WHEN s.ctid IS NULL THEN
+                CASE
+                    WHEN ({is_ours}) IS NOT TRUE THEN 'other'
+                    WHEN EXISTS (SELECT FROM {held} AS h WHERE {held_key}) THEN 'held'
+                    ELSE {gone}
+                END
+            WHEN ({in_office}) IS NOT TRUE THEN 'collision'
+            WHEN {owner} IS NULL THEN 'update'
+            WHEN {staged_row} IS DISTINCT FROM {target_row} THEN CASE {owner} WHEN 'D' THEN 'update' ELSE 'conflict' END
+            ELSE CASE {owner} WHEN 'D' THEN 'unchanged' ELSE 'keep' END
+        END AS action
+    FROM {staging} AS s
+    {join} JOIN {existing} AS t ON {same_key}
+), recorded AS (
+    INSERT INTO {actions} (action, n, staged, relation, existing, before)
+    SELECT p.action, row_number() OVER (PARTITION BY p.action), p.staged, p.relation, p.existing, {before}
+    FROM paired AS p
+    WHERE p.action IN ('insert', 'update', 'delete', 'collision', 'conflict')
+)
+SELECT action, count(*) FROM paired GROUP BY action""").format(
+        is_ours=is_ours(mapping, "t"),
+        held=HELD,
+        held_key=same_key(mapping, "h", "t"),
+        gone=sql.Literal("delete" if deletes else "stale"),
+        in_office=mapping.in_office("t"),
+        owner=mapping.owner("t"),
+        staged_row=mapping.row("s", mapping.content),
+        target_row=mapping.row("t", mapping.content),
+        staging=STAGING,
+        join=sql.SQL("FULL" if complete else "LEFT"),
+        existing=_one_row_a_key(mapping),
+        same_key=same_key(mapping, "s", "t"),
+        actions=ACTIONS,
+        before=_before(mapping, "p.relation", "p.existing"),
+    )
+
+
+def _one_row_a_key(mapping: TableMapping) -> sql.Composed:
+    """The target's rows; where its key may repeat, only the one of each key that a desktop row speaks of."""
+    if mapping.target.is_unique(mapping.spec.key):
+        return sql.SQL('(SELECT t.tableoid AS "t:relation", t.ctid AS "t:place", t.* FROM {} AS t WHERE {})').format(
+            mapping.target.identifier, mapping.looked_at
+        )
+    return sql.SQL("""\
+(
+        SELECT DISTINCT ON ({key}) t.tableoid AS "t:relation", t.ctid AS "t:place", t.*
+        FROM {target} AS t
+        WHERE {looked_at}
+        ORDER BY {key}, ({in_office}) IS NOT TRUE, ({owner} = 'D') IS NOT TRUE, {owner} IS NOT NULL, t.ctid
+    )""").format(
+        key=COMMA.join(sql.Identifier("t", name) for name in mapping.spec.key),
+        target=mapping.target.identifier,
+        looked_at=mapping.looked_at,
+        in_office=mapping.in_office("t"),
+        owner=mapping.owner("t"),
+    )
+
+
+def _before(mapping: TableMapping, relation: str, place: str) -> sql.Composed:
+    return sql.SQL("(SELECT {} FROM {} AS t WHERE t.ctid = {} AND t.tableoid = {})").format(
+        content_text(mapping, "t"),
+        mapping.target.identifier,
+        sql.Identifier(*place.split(".")),
+        sql.Identifier(*relation.split(".")),
+    )

@@ -1,0 +1,11 @@
+"""Reverse sync of one table: new phone rows are inserted at the target, exactly once.
+
+`matching` pairs phone rows with the ledger, `lookalikes` finds rows that the target may have already, `insert` writes
+rows and ledger entries in one transaction, `pending` asks cheaply which tables have new rows. Updates nothing else.
+"""
+
+from powerca_sync.engine.reverse.matching import Recognition
+from powerca_sync.engine.reverse.pending import Probe, probe
+from powerca_sync.engine.reverse.reverse import Pull, sync_reverse
+
+__all__ = ["Probe", "Pull", "Recognition", "probe", "sync_reverse"]

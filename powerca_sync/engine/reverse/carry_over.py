@@ -1,0 +1,91 @@
+"""Carry the ledger's entries over when the form of the phone rows' identity has changed.
+
+Without a mobile primary key a row is known by its content, and a migration of the app (a column retyped, renamed or
+dropped; a primary key made anew) may give all of them another. Their entries are then found by the content that the
+ledger has stored, read in today's form. A row of which that cannot tell whether it has been pulled is not inserted: the
+pull is refused until somebody chooses.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+
+from psycopg import sql
+
+from powerca_sync.engine.mapping import TableMapping
+from powerca_sync.engine.postgres import Cursor, configure, one_row
+from powerca_sync.engine.requests import Choice
+from powerca_sync.engine.reverse import carry_over_sql, ledger_sql
+from powerca_sync.engine.reverse.ledger import LastPull
+from powerca_sync.engine.reverse.phone_identity import Identity
+from powerca_sync.engine.staging import Staged, phone_rows_sql, staging_sql
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class CarryOver:
+    """The ledger's entries and the phone rows of one table, once each row has been looked for by its identity."""
+
+    #: With the asides of phone rows.
+    mapping: TableMapping
+    columns: tuple[str, ...]
+    belongs: sql.Composable
+    last: LastPull
+    identity: Identity
+    #: The office's.
+    timezone: str
+    source: Cursor
+    target: Cursor
+    #: Brings rows of the source into a working table, as `Recognition.stage`.
+    stage: Callable[..., Staged]
+
+    def carry_out(self, choice: Choice) -> int:
+        """Give phone rows the entries that are theirs; returns of how many rows nothing can tell whether they are new.
+
+        With `Choice.ADOPT` these are given an entry of the same key, with `Choice.PULL` they are new.
+        """
+        filled = False
+        if self.identity.content is None:
+            known = [
+                column
+                for column in ledger_sql.compared(self.mapping)
+                if self.last.columns is None or column.name in self.last.columns
+            ]
+            for mapping in self._readings():
+                filled = self._fill(mapping)
+                if filled and known:
+                    self.target.execute(carry_over_sql.pair(self.mapping, known, gone=True))
+        (loose,) = one_row(self.target, carry_over_sql.count_loose_entries(self.mapping.spec.mobile))
+        if not loose or choice is Choice.PULL or not (filled or self._fill(self.mapping)):
+            return 0
+        key = self.mapping.key
+        if choice is Choice.ADOPT:
+            self.target.execute(carry_over_sql.pair(self.mapping, key, gone=False))
+            return 0
+        (doubtful,) = one_row(self.target, carry_over_sql.count_doubtful(self.mapping, key))
+        return int(doubtful)
+
+    def _readings(self) -> Iterator[TableMapping]:
+        """The mapping, and before it one for moments that had no time zone at the last pull: Supabase's is UTC."""
+        declared = (self.last.content_form or "").split(", ")
+        synced = tuple(
+            dataclasses.replace(column, read=sql.SQL("{} AT TIME ZONE 'UTC'").format(sql.Identifier("s", column.name)))
+            if column.source.base == "timestamptz" and f"{column.name} timestamp without time zone" in declared
+            else column
+            for column in self.mapping.synced
+        )
+        if synced != self.mapping.synced:
+            yield dataclasses.replace(self.mapping, synced=synced)
+        yield self.mapping
+
+    def _fill(self, mapping: TableMapping) -> bool:
+        """Read the contents of the rows that have no entry yet; returns whether there are any."""
+        self.target.execute(ledger_sql.new_keys())
+        keys = [key for (key,) in self.target.fetchall()]
+        if not keys:
+            return False
+        self.target.execute(carry_over_sql.drop_contents())
+        self.target.execute(staging_sql.create_like_staging(mapping, carry_over_sql.CONTENTS))
+        configure(self.source, {"TimeZone": self.timezone})
+        where = phone_rows_sql.has_identity(mapping, self.belongs, self.columns, keys)
+        self.stage(mapping, where, into=carry_over_sql.CONTENTS)
+        configure(self.source, {"TimeZone": "UTC"})
+        return True

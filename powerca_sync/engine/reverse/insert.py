@@ -1,0 +1,127 @@
+"""Insert staged phone rows into the target, each with its entry in the ledger; nothing there is updated or deleted."""
+
+from collections.abc import Iterator
+
+import psycopg
+from psycopg import sql
+
+from powerca_sync.engine.forward import WORTH_ANALYZING, apply_sql
+from powerca_sync.engine.mapping import STAGING, TableMapping
+from powerca_sync.engine.postgres import Column, Cursor, Judge, SwallowedError, load, one_row, write
+from powerca_sync.engine.reverse import insert_sql
+from powerca_sync.engine.staging import quarantine_sql
+from powerca_sync.errors import SchemaMismatchError
+
+#: A sequence is not moved past this share of what its column can hold, so that phones cannot use its range up.
+HIGHEST_SHARE = 0.5
+#: Nor past the double of its last value, or this number: the office would never reach such a key.
+NEVER_REACHED = 1_000_000
+
+
+class _AlteredError(Exception):
+    """The target altered some of the rows as it took them: which ones, only single rows can tell."""
+
+
+def insert_staged(cursor: Cursor, mapping: TableMapping, run_id: str | None) -> tuple[int, int]:
+    """Insert what is staged; rows that the target refuses go to the rejected.
+
+    Returns (rows inserted, rows that the target altered as it took them). Raises `SchemaMismatchError` if a trigger
+    swallows all of them.
+    """
+    try:
+        return _insert_staged(cursor, mapping, run_id)
+    except SwallowedError as exc:
+        raise SchemaMismatchError(f"Table `{mapping.spec.desktop}`: {exc}. Nothing was written.") from exc
+
+
+def _insert_staged(cursor: Cursor, mapping: TableMapping, run_id: str | None) -> tuple[int, int]:
+    (planned,) = one_row(cursor, insert_sql.number_inserts())
+    if planned >= WORTH_ANALYZING:
+        cursor.execute(apply_sql.index_actions())
+        cursor.execute(sql.SQL("ANALYZE {}").format(STAGING))
+    pulled = altered = 0
+    refused: dict[int, str] = {}
+    orphans: set[int] = set()
+    ranges, progress = [(1, planned)] if planned else [], False
+
+    def insert(first: int, last: int) -> tuple[int, int]:
+        landed = write(cursor, insert_sql.insert(mapping, first, last))
+        if landed <= last - first:
+            return landed, 0
+        return landed, one_row(cursor, insert_sql.enter(mapping, first, last, run_id))[0]
+
+    judge = Judge(
+        cursor, mapping.target, "insert", lambda n: insert(n, n)[0], planned, known=lambda: _known(cursor, mapping)
+    )
+    while ranges:
+        first, last = ranges.pop()
+        try:
+            with cursor.connection.transaction():
+                landed, changed = insert(first, last)
+                if landed <= last - first:
+                    raise SwallowedError
+                if changed and first < last:
+                    raise _AlteredError
+        except _AlteredError:
+            ranges += _halves(first, last)
+        except (psycopg.Error, SwallowedError) as exc:
+            judge.check(exc, pulled)
+            if first < last:
+                ranges += _halves(first, last)
+            else:
+                refused[first] = judge.words(exc)
+                if isinstance(exc, psycopg.errors.ForeignKeyViolation):
+                    orphans.add(first)
+        else:
+            pulled, altered, progress = pulled + landed, altered + changed, True
+        if not ranges and orphans and progress:
+            # A row may name another of its own table, which has landed after it.
+            ranges, progress = [(n, n) for n in sorted(orphans)], False
+            refused = {n: words for n, words in refused.items() if n not in orphans}
+            orphans = set()
+    if pulled:
+        altered += one_row(cursor, insert_sql.follow(mapping))[0]
+    for n, message in refused.items():
+        cursor.execute(apply_sql.mark_refused("insert", n, message))
+    if refused:
+        faulty = apply_sql.faulty_actions("refused", reason="refused", mapping=mapping)
+        cursor.execute(quarantine_sql.reject(mapping, faulty))
+    return pulled, altered
+
+
+def _halves(first: int, last: int) -> list[tuple[int, int]]:
+    middle = (first + last) // 2
+    return [(middle + 1, last), (first, middle)]
+
+
+def _known(cursor: Cursor, mapping: TableMapping) -> int:
+    return int(one_row(cursor, insert_sql.count_quarantined(), [mapping.spec.mobile])[0])
+
+
+def move_sequences(cursor: Cursor, mapping: TableMapping) -> Iterator[str]:
+    """Move the sequences of the target past the keys that were inserted, so that its own next rows get others.
+
+    Yields a warning for each that a key lies too far beyond.
+    """
+    cursor.execute(load(__package__, "sequences.sql"), {"table": mapping.target.oid})
+    for name, schema, sequence, start, most, last in cursor.fetchall():
+        column = next((column for column in mapping.staged if column.name == name), None)
+        if column is None or column.category != "N":
+            continue
+        limit = int(min(HIGHEST_SHARE * min(most, _most(column)), max(2 * last, NEVER_REACHED)))
+        highest, beyond = one_row(cursor, insert_sql.highest(name, limit))
+        if highest is not None:
+            cursor.execute(insert_sql.advance(sql.Identifier(schema, sequence), int(highest), start))
+        if beyond is not None:
+            yield (
+                f"{name}={beyond} is beyond what the desktop's own rows will reach; "
+                f"its sequence stays below {limit + 1}"
+            )
+
+
+def _most(column: Column) -> float:
+    """The highest number that a column can hold."""
+    if column.base == "numeric" and column.typmod >= 0:
+        precision, scale = (column.typmod - 4) >> 16, (((column.typmod - 4) & 0x7FF) ^ 1024) - 1024
+        return float(10 ** (precision - scale) - 1)
+    return {"int2": 2**15 - 1, "int4": 2**31 - 1}.get(column.base, 2**63 - 1)

@@ -1,0 +1,136 @@
+"""What the engine keeps at the desktop: the ledger of pulled phone rows, their quarantine, and the guide's log."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import psycopg
+from psycopg import sql
+
+from powerca_sync.engine.postgres import (
+    Connection,
+    Cursor,
+    Timeouts,
+    ask_alone,
+    ask_in_savepoint,
+    explained,
+    load,
+    one_row,
+    transaction,
+    words_of,
+)
+from powerca_sync.errors import ConfigurationError
+from powerca_sync.plain_text import one_line_logger
+
+logger = one_line_logger(__name__)
+
+#: What the guide's log calls the two ways.
+REVERSE = "reverse"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class LastPull:
+    """What the last pull of a table left for this one."""
+
+    #: By which columns phone rows were recognised; None before the first pull.
+    columns: tuple[str, ...] | None
+    #: How those columns, and the primary key, were declared then.
+    content_form: str | None
+    key_form: str | None
+    #: Whether it saw any phone row.
+    saw_rows: bool
+    #: Whether the ledger has any entry of the table.
+    has_entries: bool
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the ledger cannot say what was pulled: it is empty, for all we know not because nothing was."""
+        return not self.has_entries and (self.columns is None or self.saw_rows)
+
+
+def prepare_ledger(connection: Connection) -> bool:
+    """Create what the engine keeps at the desktop, where it is missing; answers whether anything was.
+
+    Raises `ConfigurationError`, with the statements for an administrator, if the role may not.
+    """
+    with explained("looking for the ledger at the desktop"):
+        if is_prepared(connection):
+            return False
+    try:
+        with (
+            explained("making the ledger at the desktop"),
+            transaction(connection, timezone="UTC", timeouts=Timeouts()) as cursor,
+        ):
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('powerca_sync', 0))")
+            cursor.execute(load(__package__, "source_state.sql"))
+    except ConfigurationError as exc:
+        if not isinstance(exc.__cause__, psycopg.errors.InsufficientPrivilege):
+            raise
+        role = sql.Identifier(connection.info.user).as_string(connection)
+        raise ConfigurationError(
+            "The ledger of pulled phone rows is missing at the desktop and its user may not create it "
+            f"({words_of(exc.__cause__)}). Ask an administrator of the desktop's database to run:\n\n"
+            f"CREATE SCHEMA IF NOT EXISTS powerca_sync;\nALTER SCHEMA powerca_sync OWNER TO {role};\n"
+        ) from exc.__cause__
+    return True
+
+
+def is_prepared(connection: Connection) -> bool:
+    """Whether all is there that the engine keeps at the desktop, and may be looked at."""
+    try:
+        return ask_alone(connection, load(__package__, "source_state_exists.sql")) == [(True,)]
+    except psycopg.errors.InsufficientPrivilege:
+        # The schema is there, and is somebody else's.
+        return False
+
+
+def read_last_pull(cursor: Cursor, table: str) -> LastPull:
+    """What is remembered of a table (its desktop name)."""
+    columns, content_form, key_form, saw_rows, has_entries = one_row(
+        cursor, load(__package__, "last_pull.sql"), {"table": table}
+    )
+    return LastPull(
+        columns=None if columns is None else tuple(columns),
+        content_form=content_form,
+        key_form=key_form,
+        saw_rows=saw_rows,
+        has_entries=has_entries,
+    )
+
+
+def record_pull(
+    cursor: Cursor,
+    table: str,
+    *,
+    columns: Sequence[str],
+    content_form: str,
+    key_form: str,
+    digest: str,
+    alone: bool,
+    run_id: str | None,
+    pulled: int,
+) -> None:
+    """Store which phone rows this pull saw, and its line in the guide's log, in the transaction of its rows."""
+    cursor.execute(
+        load(__package__, "record_pull.sql"),
+        {
+            "table": table,
+            "columns": list(columns),
+            "content_form": content_form,
+            "key_form": key_form,
+            "digest": digest,
+            "alone": alone,
+            "run": run_id,
+        },
+    )
+    schema = "public" if one_row(cursor, load(__package__, "guide_log_exists.sql")) == (True,) else "powerca_sync"
+    line = sql.SQL(
+        "INSERT INTO {} (table_name, direction, records_synced, last_sync_at, synced_at)"
+        " VALUES (%s, %s, %s, now(), now())"
+    ).format(sql.Identifier(schema, "sync_log"))
+    if refusal := ask_in_savepoint(cursor, optional=(line, [table, REVERSE, pulled])):
+        logger.warning("[WARN] `%s.sync_log` has not been written for %s: %s.", schema, table, refusal)
+
+
+def record_held_back(cursor: Cursor, table: str) -> None:
+    """Make the table's quarantine at the desktop what this pull rejected."""
+    cursor.execute(load(__package__, "record_held_back.sql"), {"table": table})

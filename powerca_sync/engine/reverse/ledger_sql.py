@@ -1,0 +1,238 @@
+"""Statements that hold the phones' rows against the ledger, and keep its entries up to date.
+
+Temporary tables: `fates` has what is known of each phone row, `entries` the ledger's entries with the place of their
+row at the target.
+"""
+
+from collections.abc import Sequence
+
+from psycopg import sql
+
+from powerca_sync.engine.mapping import AND, COMMA, ENTRIES, TableMapping, from_image, image_of, key_text, row_text
+from powerca_sync.engine.postgres import Column
+from powerca_sync.engine.staging import PHONES
+from powerca_sync.tables import OWNER, STAMPS
+
+FATES = sql.Identifier("pg_temp", "powerca_fates")
+
+
+def judge(table: str, *, keyed: bool) -> sql.Composed:
+    """What the ledger says of each phone row: `new`, `there`, or `changed` since its pull; with the entry's id.
+
+    Equal rows that are not `keyed` pair with their entries nth with nth, those that are gone last. An id is used again
+    if its entry is gone, or the row was made at another time. A gone entry comes back to life with a row of the same
+    content, or of the same id made at the same time.
+    """
+    known, nth, once = (
+        sql.SQL("l.mobile_key"),
+        sql.SQL("l.occurrence"),
+        sql.SQL("(g.known, g.born) = (p.known, p.born)"),
+    )
+    if not keyed:
+        known = sql.SQL("l.content_hash")
+        nth = sql.SQL(
+            "row_number() OVER (PARTITION BY l.content_hash ORDER BY l.gone_at NULLS FIRST, l.occurrence, l.id)"
+        )
+        once = sql.SQL("FALSE")
+    return sql.SQL("""\
+CREATE TEMP TABLE {fates} ON COMMIT DROP AS
+WITH phone AS (
+    SELECT p.*, row_number() OVER (PARTITION BY p.known ORDER BY p.born, p.hash) AS nth FROM {phones} AS p
+), entry AS (
+    SELECT l.id, l.content_hash, l.born, l.gone_at IS NOT NULL AS gone, {known} AS known, {nth} AS nth
+    FROM powerca_sync.pulled AS l
+    WHERE l.table_name = {table}
+), gone AS (
+    SELECT DISTINCT ON (g.known, g.content_hash, g.nth) g.* FROM entry AS g
+    WHERE g.gone
+    ORDER BY g.known, g.content_hash, g.nth, g.id DESC
+), once AS (
+    SELECT DISTINCT ON (g.known, g.born) g.* FROM entry AS g
+    WHERE g.gone
+    ORDER BY g.known, g.born, g.id DESC
+), found AS (
+    SELECT p.key, p.hash, p.born, p.nth, live.id AS live, gone.id AS gone, g.id AS once,
+        live.id IS NOT NULL AND coalesce(p.was = live.content_hash, p.born = live.born, TRUE) AS same,
+        live.id IS NOT NULL AND coalesce(p.born <> live.born, FALSE) AS reborn
+    FROM phone AS p
+    LEFT JOIN entry AS live ON NOT live.gone AND (live.known, live.nth) = (p.known, p.nth)
+    LEFT JOIN gone ON (gone.known, gone.content_hash, gone.nth) = (p.known, coalesce(p.was, p.hash), p.nth)
+    LEFT JOIN once AS g ON {once}
+), judged AS (
+    SELECT f.*,
+        CASE
+            WHEN f.same THEN 'there'
+            WHEN f.live IS NOT NULL AND NOT f.reborn THEN 'changed'
+            WHEN f.gone IS NOT NULL THEN 'there'
+            WHEN f.once IS NOT NULL THEN 'changed'
+            ELSE 'new'
+        END AS verdict,
+        CASE WHEN f.same OR NOT f.reborn THEN f.live END AS still
+    FROM found AS f
+)
+SELECT j.key, j.hash, j.born, row_number() OVER (PARTITION BY j.key ORDER BY j.nth, j.hash) AS occurrence, j.verdict,
+    coalesce(j.still, j.gone, j.once) AS entry
+FROM judged AS j""").format(fates=FATES, phones=PHONES, table=table, known=known, nth=nth, once=once)
+
+
+def mark_gone(table: str) -> sql.Composed:
+    """Mark the entries whose phone row is gone; returns (id, mobile primary key, when made) of each."""
+    return sql.SQL("""\
+UPDATE powerca_sync.pulled AS l SET gone_at = now()
+WHERE l.table_name = {table} AND l.gone_at IS NULL
+    AND NOT EXISTS (SELECT FROM {fates} AS f WHERE f.entry = l.id)
+RETURNING l.id, l.mobile_key, l.born""").format(table=table, fates=FATES)
+
+
+def end(entries: Sequence[int]) -> sql.Composed:
+    """End the entries with these ids: their phone row was handed over to the desktop on mobile.
+
+    They stay for the day on which the row is a phone's again.
+    """
+    return sql.SQL("UPDATE powerca_sync.pulled AS l SET gone_at = '-infinity' WHERE l.id = ANY ({}::bigint[])").format(
+        list(entries)
+    )
+
+
+def refresh(*, keyed: bool) -> sql.Composed:
+    """Bring entries up to date: gone ones that are back, keys and hashes of columns that are others now.
+
+    A row that was edited after its pull keeps the hash of what was pulled, unless it is known by its content from now
+    on: rows are `keyed` where the mobile table has a primary key today.
+    """
+    renewed = sql.SQL("f.verdict = 'there'" if keyed else "TRUE")
+    return sql.SQL("""\
+UPDATE powerca_sync.pulled AS l SET
+    gone_at = NULL,
+    mobile_key = f.key,
+    content_hash = CASE WHEN {renewed} THEN f.hash ELSE l.content_hash END,
+    occurrence = f.occurrence
+FROM {fates} AS f
+WHERE f.entry = l.id
+    AND (l.gone_at IS NOT NULL OR l.mobile_key <> f.key OR ({renewed} AND l.content_hash <> f.hash))\
+""").format(fates=FATES, renewed=renewed)
+
+
+def find_entries(mapping: TableMapping) -> sql.Composed:
+    """The ledger's entries, each with the place of its row at the target, or NULL if that is no longer there.
+
+    Rows as they were pulled come first; what is left pairs by key, for the office's edits of them.
+    """
+    columns = compared(mapping)
+    whole = [sql.SQL("{} IS NOT NULL").format(sql.Identifier("l", name)) for name in mapping.spec.key]
+    images = COMMA.join(
+        sql.SQL("{} AS {}").format(from_image("p", column), sql.Identifier(column.name)) for column in columns
+    )
+    return sql.SQL("""\
+CREATE TEMP TABLE {entries} ON COMMIT DROP AS
+WITH image AS MATERIALIZED (
+    SELECT l."e:id" AS id, l."e:gone" AS gone, {image_content} AS content, {image_key} AS key, {whole} AS whole,
+        row_number() OVER (PARTITION BY {image_content} ORDER BY l."e:gone", l."e:id") AS copy
+    FROM (
+        SELECT p.id AS "e:id", p.gone_at IS NOT NULL AS "e:gone", {images}
+        FROM powerca_sync.pulled AS p
+        WHERE p.table_name = {table}
+    ) AS l
+), present AS MATERIALIZED (
+    -- Joins to what is distinct: an IN within an OR is searched row by row where the planner expects many.
+    SELECT t.*, row_number() OVER (PARTITION BY t.content ORDER BY t.relation, t.place) AS copy
+    FROM (
+        SELECT t.tableoid AS relation, t.ctid AS place, {content} AS content, {key} AS key FROM {target} AS t
+    ) AS t
+    LEFT JOIN (SELECT DISTINCT i.content AS known FROM image AS i) AS c ON c.known = t.content
+    LEFT JOIN (SELECT DISTINCT i.key AS known FROM image AS i) AS k ON k.known = t.key
+    WHERE c.known IS NOT NULL OR k.known IS NOT NULL
+), same AS (
+    SELECT i.id, p.relation, p.place FROM image AS i JOIN present AS p USING (content, copy)
+), loose_image AS (
+    SELECT i.id, i.key, row_number() OVER (PARTITION BY i.key ORDER BY i.gone, i.id) AS n
+    FROM image AS i
+    WHERE i.whole AND NOT EXISTS (SELECT FROM same AS s WHERE s.id = i.id)
+), loose_present AS (
+    SELECT p.relation, p.place, p.key, row_number() OVER (PARTITION BY p.key ORDER BY p.relation, p.place) AS n
+    FROM present AS p
+    WHERE NOT EXISTS (SELECT FROM same AS s WHERE (s.relation, s.place) = (p.relation, p.place))
+)
+SELECT i.id, i.gone, coalesce(s.relation, p.relation) AS relation, coalesce(s.place, p.place) AS place
+FROM image AS i
+LEFT JOIN same AS s ON s.id = i.id
+LEFT JOIN loose_image AS l ON l.id = i.id
+LEFT JOIN loose_present AS p ON (p.key, p.n) = (l.key, l.n)""").format(
+        entries=ENTRIES,
+        image_content=row_text(mapping, "l", columns),
+        image_key=key_text(mapping, "l"),
+        whole=AND.join(whole) if whole else sql.SQL("FALSE"),
+        images=images,
+        table=mapping.spec.mobile,
+        content=row_text(mapping, "t", columns),
+        key=key_text(mapping, "t"),
+        target=mapping.target.identifier,
+    )
+
+
+def complete_images(mapping: TableMapping) -> sql.Composed:
+    """Enter columns that came later into the images of rows that are there: a rewrite of the table ends the memory of
+    what PostgreSQL gave to the rows of then.
+    """
+    return sql.SQL("""\
+UPDATE powerca_sync.pulled AS l SET image = {image} || l.image
+FROM {entries} AS e JOIN {target} AS t ON (t.tableoid, t.ctid) = (e.relation, e.place)
+WHERE l.id = e.id AND NOT l.image ?& {names}::text[]""").format(
+        image=image_of(mapping.target.columns, "t"),
+        entries=ENTRIES,
+        target=mapping.target.identifier,
+        names=[column.name for column in mapping.target.columns],
+    )
+
+
+def compared(mapping: TableMapping) -> tuple[Column, ...]:
+    """The target's columns by which a phone row and its copy are compared."""
+    return tuple(column for column in mapping.staged if column.name not in (*STAMPS, OWNER))
+
+
+def create_entries() -> sql.Composed:
+    """The same where the ledger has no entry."""
+    return sql.SQL("CREATE TEMP TABLE {} (id bigint, gone boolean, relation oid, place tid) ON COMMIT DROP").format(
+        ENTRIES
+    )
+
+
+def pull_again() -> sql.Composed:
+    """Take the entries out whose row is missing, so that it counts as new. The rows affected are those."""
+    return sql.SQL("""\
+WITH missing AS (
+    UPDATE {fates} AS f SET verdict = 'new', entry = NULL
+    FROM {entries} AS e
+    WHERE e.id = f.entry AND e.place IS NULL
+    RETURNING e.id
+)
+DELETE FROM powerca_sync.pulled AS l USING missing AS m WHERE l.id = m.id""").format(fates=FATES, entries=ENTRIES)
+
+
+def count_fates() -> sql.Composed:
+    """Answers (phones' rows, those there, changed and missing after their pull, first keys of either)."""
+    first = sql.SQL(
+        "(SELECT coalesce(array_agg(few.key), '{{}}') FROM (SELECT f.key FROM fate AS f WHERE {} ORDER BY f.key"
+        " LIMIT 20) AS few)"
+    )
+    return sql.SQL("""\
+WITH fate AS (
+    SELECT f.key, f.verdict, f.verdict <> 'new' AND e.place IS NULL AS missing
+    FROM {fates} AS f
+    LEFT JOIN {entries} AS e ON e.id = f.entry
+)
+SELECT count(*), count(*) FILTER (WHERE f.verdict <> 'new'), count(*) FILTER (WHERE f.verdict = 'changed'),
+    count(*) FILTER (WHERE f.missing),
+    {changed},
+    {missing}
+FROM fate AS f""").format(
+        fates=FATES,
+        entries=ENTRIES,
+        changed=first.format(sql.SQL("f.verdict = 'changed'")),
+        missing=first.format(sql.SQL("f.missing")),
+    )
+
+
+def new_keys() -> sql.Composed:
+    """The keys of the phone rows that have to come."""
+    return sql.SQL("SELECT DISTINCT f.key FROM {} AS f WHERE f.verdict = 'new'").format(FATES)

@@ -1,0 +1,234 @@
+"""Statements that find look-alikes: new phone rows of which the target may have a copy that no ledger entry explains.
+
+Temporary tables: `owned` has the source's desktop-owned rows of the same keys, in the target's form; `pairs` each
+look-alike with the target's row.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+
+from psycopg import sql
+
+from powerca_sync.engine.mapping import (
+    AND,
+    COMMA,
+    ENTRIES,
+    REJECTED,
+    STAGING,
+    TableMapping,
+    comparable,
+    image_of,
+    row_sizes,
+    shown_image_of,
+)
+from powerca_sync.engine.reverse.ledger_sql import compared
+from powerca_sync.engine.staging import BORN, HASH, KEY, OCCURRENCE, phone_rows_sql
+from powerca_sync.tables import DESKTOP, OWNER, PHONE
+
+OWNED = sql.Identifier("pg_temp", "powerca_owned")
+PAIRS = sql.Identifier("pg_temp", "powerca_pairs")
+THEIRS = sql.Identifier("pg_temp", "powerca_theirs")
+#: A text of the row of that alias, by which rows pair.
+Text = Callable[[str], sql.Composable]
+
+
+def create_owned() -> sql.Composed:
+    """A table like staging."""
+    return sql.SQL("CREATE TEMP TABLE {} ON COMMIT DROP AS SELECT * FROM {} WITH NO DATA").format(OWNED, STAGING)
+
+
+def owned_of_same_keys(mapping: TableMapping, columns: Sequence[str], keys: Sequence[str]) -> sql.Composed:
+    """A condition on the source's row `s`: the desktop owns it, and it shares `columns` with one of the phone rows.
+
+    `keys` are the identities of those phone rows, made of `columns` of their own (see `phones.identity`).
+    """
+    names = mapping.spec.key or tuple(column.name for column in mapping.synced)
+    limit = mapping.spec.max_row_bytes
+    values = row_sizes.row_text("s", [mapping.source.required(name) for name in names], limit)
+    return sql.SQL(
+        "{owner}::text = {desktop} AND {values} IN (SELECT {values} FROM {table} AS s"
+        " WHERE {owner}::text = {phone} AND {identity} = ANY ({keys}::text[]))"
+    ).format(
+        owner=sql.Identifier("s", OWNER),
+        desktop=DESKTOP,
+        phone=PHONE,
+        values=values,
+        table=mapping.source.identifier,
+        identity=phone_rows_sql.identity(mapping.source, columns, limit),
+        keys=list(keys),
+    )
+
+
+def content_text(mapping: TableMapping, alias: str) -> sql.Composed:
+    """The content of a row; columns that the spec computes are compared as the forward direction has them."""
+    columns = compared(mapping)
+    values = [_value(mapping, alias, column.name) for column in columns]
+    limit = row_sizes.AT_TARGET * mapping.spec.max_row_bytes
+    return sql.SQL('{} COLLATE "C"').format(row_sizes.row_text(alias, columns, limit, values))
+
+
+def columns_text(mapping: TableMapping, names: Sequence[str], alias: str) -> sql.Composed:
+    """Some columns of a row; NULL if one of them is NULL."""
+    whole = AND.join(sql.SQL("{} IS NOT NULL").format(sql.Identifier(alias, name)) for name in names)
+    return sql.SQL("CASE WHEN {} THEN {} END").format(whole, columns_text_or_null(mapping, names, alias))
+
+
+def columns_text_or_null(mapping: TableMapping, names: Sequence[str], alias: str) -> sql.Composable:
+    """Some columns of a row, NULLs included. One number has one text."""
+    columns = [mapping.target.required(name) for name in names]
+    values = [
+        sql.SQL("trim_scale({})" if column.base == "numeric" else "{}").format(sql.Identifier(alias, column.name))
+        for column in columns
+    ]
+    return row_sizes.row_text(alias, columns, row_sizes.AT_TARGET * mapping.spec.max_row_bytes, values)
+
+
+def _value(mapping: TableMapping, alias: str, name: str) -> sql.Composable:
+    for expression in mapping.spec.expressions:
+        if expression.column == name:
+            # Its mapping is the reverse one, whose way back is the forward expression over the desktop's row.
+            return sql.SQL("(SELECT {} FROM (SELECT {}.*) AS d)").format(
+                sql.SQL(expression.reverse), sql.Identifier(alias)
+            )
+    return comparable(sql.Identifier(alias, name), mapping.target.required(name))
+
+
+def find_pairs(
+    mapping: TableMapping, text: Text, *, among: sql.Composable, ignored: Collection[str], alike: bool
+) -> sql.Composed:
+    """Pair staged rows with rows of the target that have the same `text` and that nothing explains.
+
+    A row of the target is explained by a ledger entry, or by a desktop-owned row of the source: as many of one text as
+    there are of these are the office's own. `among` is a condition on the target's row `t`. With `alike` at least half
+    of the other columns must be equal, those `ignored` aside.
+    """
+    names = [c.name for c in compared(mapping) if c.name not in {*mapping.spec.key, *ignored}]
+    equal = [
+        sql.SQL("({} IS NOT DISTINCT FROM {})::int").format(_value(mapping, "s", name), _value(mapping, "t", name))
+        for name in names
+    ]
+    similar: sql.Composable = sql.SQL("TRUE")
+    if alike and equal:
+        similar = sql.SQL("2 * ({}) >= {}").format(sql.SQL(" + ").join(equal), sql.Literal(len(equal)))
+    return sql.SQL("""\
+DROP TABLE IF EXISTS {pairs};
+CREATE TEMP TABLE {pairs} ON COMMIT DROP AS
+WITH staged AS MATERIALIZED (
+    SELECT s.place, s.text, row_number() OVER (PARTITION BY s.text ORDER BY s.content, s.place) AS n
+    FROM (SELECT s.ctid AS place, {staged_text} AS text, {staged_content} AS content FROM {staging} AS s) AS s
+    WHERE s.text IS NOT NULL
+), owned AS MATERIALIZED (
+    SELECT {owned_text} AS text, {owned_content} AS content FROM {owned} AS o
+), present AS MATERIALIZED (
+    SELECT t.tableoid AS relation, t.ctid AS place, {text} AS text, {content} AS content
+    FROM {target} AS t
+    WHERE {among} AND EXISTS (SELECT FROM staged AS s WHERE s.text = {text})
+        AND NOT EXISTS (SELECT FROM {entries} AS e WHERE (e.relation, e.place) = (t.tableoid, t.ctid))
+), ranked AS (
+    -- Those that a desktop-owned row of the source explains come first.
+    SELECT p.*, row_number() OVER (PARTITION BY p.text ORDER BY o.content IS NULL, p.content, p.relation, p.place) AS n
+    FROM present AS p
+    LEFT JOIN (SELECT DISTINCT o.content FROM owned AS o) AS o ON o.content = p.content
+), explained AS (
+    SELECT o.text, count(*) AS rows FROM owned AS o GROUP BY o.text
+)
+SELECT f.place AS staged, r.relation, r.place
+FROM staged AS f
+JOIN ranked AS r ON r.text = f.text
+LEFT JOIN explained AS e ON e.text = r.text
+JOIN {staging} AS s ON s.ctid = f.place
+JOIN {target} AS t ON (t.tableoid, t.ctid) = (r.relation, r.place)
+WHERE r.n - coalesce(e.rows, 0) = f.n AND {similar}""").format(
+        pairs=PAIRS,
+        staging=STAGING,
+        owned=OWNED,
+        entries=ENTRIES,
+        target=mapping.target.identifier,
+        staged_text=text("s"),
+        staged_content=content_text(mapping, "s"),
+        owned_text=text("o"),
+        owned_content=content_text(mapping, "o"),
+        text=text("t"),
+        content=content_text(mapping, "t"),
+        among=among,
+        similar=similar,
+    )
+
+
+def adopt_pairs(mapping: TableMapping, run_id: str | None, *, into: sql.Identifier) -> sql.Composed:
+    """Enter paired rows into the ledger as the target has them, and drop them. The rows affected are those adopted."""
+    return sql.SQL("""\
+WITH entered AS (
+    INSERT INTO {into} (table_name, mobile_key, occurrence, desktop_key, image, content_hash, born, run_id)
+    SELECT {table}, {key}, {occurrence}, {desktop_key}, {image}, {hash}, {born}, {run}
+    FROM {pairs} AS p
+    JOIN {staging} AS s ON s.ctid = p.staged
+    JOIN {target} AS t ON (t.tableoid, t.ctid) = (p.relation, p.place)
+    RETURNING id, mobile_key, content_hash, occurrence
+), explained AS (
+    INSERT INTO {entries} (id, gone, relation, place)
+    SELECT e.id, FALSE, p.relation, p.place
+    FROM entered AS e
+    JOIN {staging} AS s ON ({key}, {hash}, {occurrence}) = (e.mobile_key, e.content_hash, e.occurrence)
+    JOIN {pairs} AS p ON p.staged = s.ctid
+)
+DELETE FROM {staging} AS s USING {pairs} AS p WHERE s.ctid = p.staged""").format(
+        into=into,
+        table=mapping.spec.mobile,
+        pairs=PAIRS,
+        staging=STAGING,
+        entries=ENTRIES,
+        target=mapping.target.identifier,
+        key=sql.Identifier("s", KEY),
+        hash=sql.Identifier("s", HASH),
+        born=sql.Identifier("s", BORN),
+        occurrence=sql.Identifier("s", OCCURRENCE),
+        desktop_key=image_of([mapping.target.required(name) for name in mapping.spec.key], "t"),
+        image=image_of(mapping.target.columns, "t"),
+        run=sql.Literal(run_id),
+    )
+
+
+def keep_theirs(mapping: TableMapping) -> sql.Composed:
+    """Keep the target's content of each pair, sensitive columns left out."""
+    shown = tuple(column for column in mapping.target.columns if column.name not in mapping.spec.sensitive)
+    return sql.SQL("""\
+DROP TABLE IF EXISTS {theirs};
+CREATE TEMP TABLE {theirs} ON COMMIT DROP AS
+SELECT {key} AS key, {hash} AS hash, {occurrence} AS occurrence, {image} AS image
+FROM {pairs} AS p
+JOIN {staging} AS s ON s.ctid = p.staged
+JOIN {target} AS t ON (t.tableoid, t.ctid) = (p.relation, p.place)""").format(
+        theirs=THEIRS,
+        pairs=PAIRS,
+        staging=STAGING,
+        target=mapping.target.identifier,
+        key=sql.Identifier("s", KEY),
+        hash=sql.Identifier("s", HASH),
+        occurrence=sql.Identifier("s", OCCURRENCE),
+        image=shown_image_of(shown, "t"),
+    )
+
+
+def lookalikes(mapping: TableMapping) -> sql.Composed:
+    """The paired rows, in the form that `quarantine.reject` takes."""
+    key = mapping.spec.key
+    value: sql.Composable = sql.SQL("NULL")
+    if key:
+        value = sql.SQL("concat_ws(', ', {})").format(COMMA.join(sql.Identifier("s", name) for name in key))
+    return sql.SQL("""\
+SELECT p.staged AS place, 'lookalike' AS reason, {columns} AS column_name, {value} AS value, NULL AS parent,
+    NULL AS message
+FROM {pairs} AS p JOIN {staging} AS s ON s.ctid = p.staged""").format(
+        columns=", ".join(key) or None, value=value, pairs=PAIRS, staging=STAGING
+    )
+
+
+def show_theirs() -> sql.Composed:
+    """Put the target's content beside each look-alike."""
+    return sql.SQL("""\
+UPDATE {rejected} AS r SET theirs = t.image
+FROM {theirs} AS t
+WHERE r.reason = 'lookalike' AND r.theirs IS NULL
+    AND (t.key, t.hash, t.occurrence::text) = (r.key ->> {key}, r.key ->> {hash}, r.key ->> {occurrence})""").format(
+        rejected=REJECTED, theirs=THEIRS, key=KEY, hash=HASH, occurrence=OCCURRENCE
+    )

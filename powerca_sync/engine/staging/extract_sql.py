@@ -1,0 +1,280 @@
+"""Statements for the source: which rows to read, and as what."""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from psycopg import sql
+
+from powerca_sync.engine.mapping import COMMA, NOT_ENDED, Aside, SyncedColumn, TableMapping, from_image, row_sizes
+from powerca_sync.tables import STAMPS
+
+#: The column of `pulled_images` that has the size of an image.
+_IMAGE_SIZE = "ledger:bytes"
+#: Staging columns of a ledger image: which phone row it is of, when that was made, and the number of the entry.
+MOBILE_KEY, MADE, NUMBER = "ledger:mobile_key", "ledger:born", "ledger:id"
+ENTRY = (
+    Aside(name=MOBILE_KEY, type="text", read=sql.Identifier("s", MOBILE_KEY)),
+    Aside(name=MADE, type="text", read=sql.Identifier("s", MADE)),
+    Aside(name=NUMBER, type="bigint", read=sql.Identifier("s", NUMBER)),
+)
+
+
+def staged_names(mapping: TableMapping) -> tuple[str, ...]:
+    """The staging columns that the rows read from the source fill, in the order in which they are read."""
+    names = [column.name for column in mapping.synced]
+    names += [column.raw for column in mapping.synced if column.raw]
+    names += [aside.name for aside in mapping.asides]
+    return tuple(names)
+
+
+def asked_names(mapping: TableMapping) -> tuple[str, ...]:
+    """The source's columns whose text fills those staging columns, in the same order; then what stands beside them."""
+    names = [column.name for column in mapping.synced]
+    names += [column.name for column in mapping.synced if column.raw]
+    names += [aside.name for aside in mapping.asides]
+    return tuple(names)
+
+
+def copy_out(mapping: TableMapping, where: sql.Composable) -> sql.Composed:
+    """COPY the source's rows for which `where` holds (alias `s`), as text.
+
+    If `has_size`, a last field has the size of rows over the spec's limit, and NULL for the others. Of rows over the
+    limit, wide columns and what the spec computes are NULL, so that their content does not travel.
+    """
+    size = _size(mapping)
+    if size is None:
+        return _copy_out(mapping, mapping.source.identifier, where)
+    limit = mapping.spec.max_row_bytes
+    values = [_bounded(column, mapping, column.read) for column in mapping.synced]
+    values += [_bounded(column, mapping, _raw(column)) for column in mapping.synced if column.raw]
+    values += [aside.read for aside in mapping.asides]
+    values.append(sql.SQL("CASE WHEN z.bytes > {} THEN z.bytes END").format(limit))
+    return sql.SQL("""\
+COPY (
+    SELECT {values}
+    FROM {rows} AS s
+    CROSS JOIN LATERAL (SELECT {size} AS bytes OFFSET 0) AS z
+    WHERE {where}
+) TO STDOUT""").format(values=COMMA.join(values), rows=mapping.source.identifier, size=size, where=where)
+
+
+def has_size(mapping: TableMapping) -> bool:
+    """Whether rows of the source may be over the limit, so that `copy_out` gives the size of those that are."""
+    return _size(mapping) is not None
+
+
+def fits(mapping: TableMapping) -> sql.Composable:
+    """A condition on the source's row `s`: it is not over the limit."""
+    size = _size(mapping)
+    return sql.SQL("TRUE") if size is None else sql.SQL("{} <= {}").format(size, mapping.spec.max_row_bytes)
+
+
+def _size(mapping: TableMapping) -> sql.Composable | None:
+    return row_sizes.size("s", (column.source for column in mapping.synced), mapping.spec.max_row_bytes)
+
+
+def _bounded(column: SyncedColumn, mapping: TableMapping, value: sql.Composable) -> sql.Composable:
+    """The value to read; NULL in rows over the limit if it may be large itself. Keys are kept if they are short."""
+    if not row_sizes.is_wide(column.source) and column not in mapping.computed:
+        return value
+    kept = sql.SQL("z.bytes <= {}").format(mapping.spec.max_row_bytes)
+    if column.name in mapping.spec.key and column not in mapping.computed:
+        short = row_sizes.is_short(sql.Identifier("s", column.source.name), column.source)
+        kept = sql.SQL("{} OR {}").format(kept, short)
+    return sql.SQL("CASE WHEN {} THEN {} END").format(kept, value)
+
+
+def of_entries(mapping: TableMapping) -> TableMapping:
+    """The same mapping for the images of pulled phone rows, which bring along what the ledger knows of them."""
+    return dataclasses.replace(mapping, asides=(*mapping.asides, *ENTRY))
+
+
+def copy_out_ledger(mapping: TableMapping, where: sql.Composable) -> sql.Composed:
+    """COPY the images of reverse-synced rows for which `where` holds (alias `s`), in the form of the source's own rows.
+
+    The mapping is `of_entries`. Of images far over the limit, which entries from before the limit may have, wide
+    columns are NULL: the source's own row is quarantined.
+    """
+    fits = sql.SQL("{} <= {}").format(
+        sql.Identifier("s", _IMAGE_SIZE), row_sizes.AT_TARGET * mapping.spec.max_row_bytes
+    )
+
+    def bounded(column: SyncedColumn, value: sql.Composable) -> sql.Composable:
+        if column.name in mapping.spec.key or not row_sizes.is_wide(column.source):
+            return value
+        return sql.SQL("CASE WHEN {} THEN {} END").format(fits, value)
+
+    values = [bounded(column, column.read) for column in mapping.synced]
+    values += [bounded(column, _raw(column)) for column in mapping.synced if column.raw]
+    values += [aside.read for aside in mapping.asides]
+    return sql.SQL("""\
+COPY (
+    SELECT {values}
+    FROM {images} AS s
+    WHERE {where}
+) TO STDOUT""").format(values=COMMA.join(values), images=pulled_images(mapping), where=where)
+
+
+def pulled_images(mapping: TableMapping) -> sql.Composed:
+    """The images of pulled phone rows as a FROM item with the source's columns, `ENTRY` and the size of each image.
+
+    It has no alias.
+    """
+    columns = [
+        sql.SQL("{} AS {}").format(from_image("l", column), sql.Identifier(column.name))
+        for column in mapping.source.columns
+    ]
+    columns += [
+        sql.SQL("{} AS {}").format(sql.Identifier("l", aside.name.removeprefix("ledger:")), sql.Identifier(aside.name))
+        for aside in ENTRY
+    ]
+    size = row_sizes.stored_size(sql.Identifier("l", "image"), mapping.spec.max_row_bytes)
+    columns.append(sql.SQL("{} AS {}").format(size, sql.Identifier(_IMAGE_SIZE)))
+    return sql.SQL(
+        "(SELECT {columns} FROM powerca_sync.pulled AS l WHERE l.table_name = {table} AND {not_ended})"
+    ).format(columns=sql.SQL(", ").join(columns), table=mapping.spec.desktop, not_ended=NOT_ENDED)
+
+
+def _copy_out(mapping: TableMapping, rows: sql.Composable, where: sql.Composable) -> sql.Composed:
+    values = [column.read for column in mapping.synced]
+    values += [_raw(column) for column in mapping.synced if column.raw]
+    values += [aside.read for aside in mapping.asides]
+    return sql.SQL("""\
+COPY (
+    SELECT {values}
+    FROM {rows} AS s
+    WHERE {where}
+) TO STDOUT""").format(values=sql.SQL(", ").join(values), rows=rows, where=where)
+
+
+def _raw(column: SyncedColumn) -> sql.Composed:
+    return sql.SQL("{}::text").format(sql.Identifier("s", column.name))
+
+
+def evaluate(mapping: TableMapping, rows: sql.Composable, where: sql.Composable) -> sql.Composed:
+    """Evaluate the spec's expressions over the rows for which `where` holds (alias `s`), and return none of them."""
+    return sql.SQL("SELECT {} FROM {} AS s WHERE {}").format(
+        COMMA.join(sql.SQL("count(({})::text)").format(column.read) for column in mapping.computed), rows, where
+    )
+
+
+def find_unreadable(mapping: TableMapping, rows: sql.Composable, where: sql.Composable, most: int) -> sql.Composed:
+    """Note the rows over which an expression raises, at most one more than `most`, in a setting of the transaction.
+
+    As a JSON array of [`row_hash`, message]. A block, because only PL/pgSQL goes on after an error.
+    """
+    block = sql.SQL("""\
+DECLARE
+    r record;
+    found jsonb := '[]';
+BEGIN
+    FOR r IN SELECT {hash} AS "row:hash", {columns} FROM {rows} AS s WHERE {where} LOOP
+        BEGIN
+            PERFORM {values} FROM (SELECT {fields}) AS s;
+        EXCEPTION WHEN OTHERS THEN
+            found := found || jsonb_build_array(jsonb_build_array(r."row:hash"::text, SQLERRM));
+            EXIT WHEN jsonb_array_length(found) > {most};
+        END;
+    END LOOP;
+    PERFORM set_config({setting}, found::text, true);
+END""").format(
+        hash=row_hash(mapping),
+        columns=COMMA.join(sql.Identifier("s", column.name) for column in mapping.source.columns),
+        rows=rows,
+        where=where,
+        values=COMMA.join(column.read for column in mapping.computed),
+        fields=COMMA.join(
+            sql.SQL("{} AS {}").format(sql.Identifier("r", column.name), sql.Identifier(column.name))
+            for column in mapping.source.columns
+        ),
+        most=most,
+        setting=UNREADABLE,
+    )
+    return sql.SQL("DO {}").format(sql.Literal(block.as_string()))
+
+
+#: The setting in which `find_unreadable` leaves what it finds.
+UNREADABLE = "powerca_sync.unreadable"
+
+
+def row_hash(mapping: TableMapping) -> sql.Composed:
+    """A number by which a row `s` of the source and its exact copies are known."""
+    return sql.SQL("hashtextextended({}, 0)").format(
+        row_sizes.row_text("s", mapping.source.columns, row_sizes.HASHED_AT_MOST)
+    )
+
+
+def is_among(mapping: TableMapping, hashes: Sequence[int]) -> sql.Composed:
+    """A condition on the source's row `s`: its `row_hash` is one of these."""
+    return sql.SQL("{} = ANY ({}::bigint[])").format(row_hash(mapping), list(hashes))
+
+
+def without_computed(mapping: TableMapping) -> TableMapping:
+    """The same mapping, with NULL for what the spec's expressions compute."""
+    names = {column.name for column in mapping.computed}
+    synced = (
+        dataclasses.replace(column, read=sql.SQL("NULL")) if column.name in names else column
+        for column in mapping.synced
+    )
+    return dataclasses.replace(mapping, synced=tuple(synced))
+
+
+def changed_since_xid(xid: int) -> sql.Composed:
+    """Rows whose version is not older than a snapshot's xmin; `age` compares as PostgreSQL does, past wraparound."""
+    return sql.SQL("age(s.xmin) <= age(({})::text::xid)").format(sql.Literal(str(xid % 2**32)))
+
+
+def changed_since_time(mapping: TableMapping, mark: datetime) -> sql.Composed:
+    """Rows stamped after `mark`, or not stamped.
+
+    Zone-less stamps are read in the session's time zone; where its clocks have gone back since, as the later hour. A
+    stamp without a time may be of any moment of its day.
+    """
+    columns = [name for name in reversed(STAMPS) if mapping.source.column(name)]
+    conditions = [
+        sql.SQL("{column} {after} {mark} OR {column} IS NULL").format(
+            column=sql.Identifier("s", name),
+            after=sql.SQL(">=" if mapping.source.required(name).base == "date" else ">"),
+            mark=_as_stamp(mark, mapping.source.required(name).base),
+        )
+        for name in columns
+    ]
+    return sql.SQL(" OR ").join(conditions)
+
+
+def _as_stamp(mark: datetime, base: str) -> sql.Composed:
+    zoned = sql.SQL("({})::timestamptz").format(sql.Literal(mark.isoformat()))
+    if base == "timestamptz":
+        return zoned
+    offset_now = sql.SQL("localtimestamp - (now() AT TIME ZONE 'UTC')")
+    return sql.SQL("least({zoned}::timestamp, ({zoned} AT TIME ZONE 'UTC') + ({offset_now}))::{type}").format(
+        zoned=zoned, offset_now=offset_now, type=sql.SQL(base)
+    )
+
+
+def sharing_a_key(mapping: TableMapping, changed: sql.Composable) -> sql.Composed:
+    """All rows whose key a changed row has, so that a key that repeats shows."""
+    return sql.SQL("{key} IN (SELECT {key} FROM {source} AS s WHERE {changed})").format(
+        key=_key(mapping, "s"), source=mapping.source.identifier, changed=changed
+    )
+
+
+def having_keys(mapping: TableMapping, keys: Iterable[Sequence[str | None]]) -> sql.Composed:
+    """Rows with one of the keys, given as text; NULL is found too."""
+    values = (
+        sql.SQL("({})").format(sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Literal(part)) for part in key))
+        for key in keys
+    )
+    return sql.SQL("{key} IN (SELECT {wanted} FROM (VALUES {values}) AS k ({columns}))").format(
+        key=_key(mapping, "s"),
+        wanted=_key(mapping, "k"),
+        values=sql.SQL(", ").join(values),
+        columns=sql.SQL(", ").join(sql.Identifier(name) for name in mapping.spec.key),
+    )
+
+
+def _key(mapping: TableMapping, alias: str) -> sql.Composed:
+    # As one text, in which NULL is a value like any other and which PostgreSQL can hash.
+    names = (sql.SQL("{}::text").format(sql.Identifier(alias, name)) for name in mapping.spec.key)
+    return sql.SQL("ROW({})::text").format(sql.SQL(", ").join(names))

@@ -1,0 +1,51 @@
+"""Rows over the limit of their spec: the source sends their size instead of their content, and they are quarantined.
+
+So the memory that a run takes depends on the limit, and not on what somebody has put into a row.
+"""
+
+from collections.abc import Generator, Iterable, Iterator
+
+from powerca_sync.engine.mapping import TableMapping
+from powerca_sync.engine.postgres import Cursor
+from powerca_sync.engine.staging.extract_sql import has_size
+from powerca_sync.engine.staging.staging import UTF8, Refusal, Staged, refuse_row
+
+REASON = "oversized"
+_FITS = rb"\N"
+
+
+def split_oversized(
+    rows: Iterable[bytes], mapping: TableMapping, oversized: list[bytes]
+) -> Generator[bytes, None, None]:
+    """Yields the rows of a COPY by `extract.copy_out` that are within the limit, and collects the others."""
+    if not has_size(mapping):
+        yield from rows
+        return
+    fits = b"\t" + _FITS + b"\n"
+    for row in rows:
+        if row.endswith(fits):
+            yield row[: -len(fits)] + b"\n"
+            continue
+        oversized.append(row)
+
+
+def refuse_oversized(
+    target: Cursor, mapping: TableMapping, oversized: Iterable[bytes], staged: Staged, *, codec: str = UTF8
+) -> None:
+    """Quarantine the rows that `split_oversized` has collected; `staged` counts them."""
+    for row, size in _sized(oversized):
+        refusal = Refusal(reason=REASON, value=shown(size), parent=shown(mapping.spec.max_row_bytes))
+        refuse_row(target, mapping, row, refusal, codec)
+        staged.read += 1
+        staged.refused += 1
+
+
+def _sized(rows: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
+    for row in rows:
+        values, _, size = row.rstrip(b"\n").rpartition(b"\t")
+        yield values, int(size)
+
+
+def shown(size: int) -> str:
+    """A size for people, in megabytes of a million bytes, or in bytes."""
+    return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size} bytes"

@@ -1,0 +1,158 @@
+"""Statements that move rows from staging to quarantine, and say what was moved."""
+
+from collections.abc import Sequence
+
+from psycopg import sql
+
+from powerca_sync.engine.mapping import COMMA, HELD, REJECTED, STAGING, TableMapping, shown_image_of
+from powerca_sync.engine.postgres import Column
+from powerca_sync.engine.staging.rules_sql import Rule
+
+
+def insert_rejected() -> sql.Composed:
+    """A row that is quarantined before it is staged: reason, value, parent, message, key and image."""
+    return sql.SQL(
+        "INSERT INTO {} (reason, value, parent, message, key, image) VALUES (%s, %s, %s, %s, %s, %s)"
+    ).format(REJECTED)
+
+
+def reject_faulty(mapping: TableMapping, rules: Sequence[Rule]) -> sql.Composed:
+    """Send every row to quarantine to which a rule applies; the first one is its reason."""
+    return reject(mapping, _faulty(mapping, rules))
+
+
+def defer(mapping: TableMapping, rule: Rule, column: Column) -> sql.Composed:
+    """Empty the column of every staged row to which the rule applies, and make an entry for quarantine of it.
+
+    The row stays in staging; by the entry the next run reads it again.
+    """
+    return _record(
+        mapping,
+        _faulty(mapping, [rule]),
+        taken=sql.SQL("UPDATE {} AS s SET {} = NULL FROM faulty AS f").format(STAGING, sql.Identifier(column.name)),
+        hold=False,
+    )
+
+
+def _faulty(mapping: TableMapping, rules: Sequence[Rule]) -> sql.Composed:
+    """The staged rows to which a rule applies, in the form that `reject` takes."""
+    verdict = sql.SQL(" ").join(
+        sql.SQL("WHEN {} THEN {}").format(rule.faulty, sql.Literal(n)) for n, rule in enumerate(rules)
+    )
+    return sql.SQL("""\
+SELECT judged.place, rule.reason, rule.column_name,
+    (
+        SELECT string_agg(judged.image ->> c.name, ', ' ORDER BY c.place)
+        FROM unnest(string_to_array(rule.column_name, ', ')) WITH ORDINALITY AS c (name, place)
+    ) AS value,
+    rule.parent, NULL AS message
+FROM (
+    SELECT s.ctid AS place, {image} AS image, CASE {verdict} END AS rule
+    FROM {staging} AS s
+    {joins}
+    WHERE {any_holds}
+) AS judged
+JOIN (VALUES {rules}) AS rule (n, reason, column_name, parent) ON rule.n = judged.rule""").format(
+        image=shown_image_of(mapping.staged, "s"),
+        verdict=verdict,
+        staging=STAGING,
+        joins=sql.SQL("\n    ").join(rule.join for rule in rules if rule.join is not None),
+        any_holds=sql.SQL(" OR ").join(sql.SQL("({})").format(rule.faulty) for rule in rules),
+        rules=COMMA.join(
+            sql.SQL("({}, {}, {}::text, {}::text)").format(n, rule.reason, rule.column, rule.parent)
+            for n, rule in enumerate(rules)
+        ),
+    )
+
+
+def reject(mapping: TableMapping, faulty: sql.Composable) -> sql.Composed:
+    """Move staged rows to quarantine; `faulty` selects (place, reason, column_name, value, parent, message).
+
+    Their keys are held. Sensitive columns do not go along. The rows affected are those moved.
+    """
+    taken = sql.SQL("DELETE FROM {} AS s USING faulty AS f").format(STAGING)
+    return _record(mapping, faulty, taken=taken, hold=True)
+
+
+def _record(mapping: TableMapping, faulty: sql.Composable, *, taken: sql.Composable, hold: bool) -> sql.Composed:
+    """Make an entry of each `faulty` row that the statement `taken` returns, and hold its key if so wanted."""
+    by_name = {column.name: column for column in mapping.synced}
+    key = (
+        sql.SQL("{}, {}::text").format(
+            name,
+            sql.Identifier("s", by_name[name].raw or name) if name in by_name else sql.Identifier("s", name),
+        )
+        for name in mapping.spec.key
+    )
+    identity = (
+        sql.SQL("{}, {}::text").format(aside.name, sql.Identifier("s", aside.name))
+        for aside in mapping.asides
+        if aside.identifies
+    )
+    values = [sql.Identifier("s", name) for name in mapping.spec.key]
+    held = [sql.Identifier(f"f:key:{n}") for n in range(len(values))]
+    held_too: sql.Composable = sql.SQL("")
+    if values and hold:
+        held_too = sql.SQL(", hold AS (INSERT INTO {} ({}) SELECT {} FROM gone AS g)").format(
+            HELD, COMMA.join(sql.Identifier(name) for name in mapping.spec.key), COMMA.join(held)
+        )
+    shown = [column for column in mapping.staged if column.name not in mapping.spec.sensitive]
+    return sql.SQL("""\
+WITH faulty AS MATERIALIZED (
+{faulty}
+), gone AS (
+    {taken}
+    WHERE s.ctid = f.place
+    RETURNING f.reason, f.column_name, {value} AS "f:value", f.parent, {message} AS "f:message",
+        jsonb_build_object({key}) AS "f:key", {image} AS "f:image"{held}
+){hold}
+INSERT INTO {rejected} (reason, column_name, value, parent, message, key, image)
+SELECT g.reason, g.column_name, g."f:value", g.parent, g."f:message", g."f:key", g."f:image" FROM gone AS g""").format(
+        faulty=faulty,
+        taken=taken,
+        value=_masked_value(mapping),
+        message=_masked_message(mapping),
+        key=COMMA.join([*key, *identity]),
+        image=shown_image_of(shown, "s"),
+        held=sql.SQL("").join(
+            sql.SQL(", {} AS {}").format(value, name) for value, name in zip(values, held, strict=True)
+        ),
+        hold=held_too,
+        rejected=REJECTED,
+    )
+
+
+def _masked_value(mapping: TableMapping) -> sql.Composed:
+    return sql.SQL("CASE WHEN string_to_array(f.column_name, ', ') && {}::text[] THEN '***' ELSE f.value END").format(
+        sorted(mapping.spec.sensitive)
+    )
+
+
+def _masked_message(mapping: TableMapping) -> sql.Composed:
+    """The database's words, in which a trigger may have quoted anything."""
+    message = sql.SQL("f.message").format()
+    for column in mapping.staged:
+        if column.name in mapping.spec.sensitive:
+            value = sql.SQL("coalesce(nullif({}::text, ''), '***')").format(sql.Identifier("s", column.name))
+            message = sql.SQL("replace({}, {}, '***')").format(message, value)
+    return message
+
+
+def summarize_rejected() -> sql.Composed:
+    """Counts by reason, column and parent, and by the database's own words; most first."""
+    return sql.SQL("""\
+SELECT reason, column_name, parent, {words} AS message, count(*)
+FROM {rejected} GROUP BY 1, 2, 3, 4 ORDER BY count(*) DESC, 1, 2, 3, 4""").format(
+        words=sql.SQL("CASE reason WHEN 'refused' THEN left(message, 200) END"), rejected=REJECTED
+    )
+
+
+def sample_rejected() -> sql.Composed:
+    """The first rejected rows, `%s` of each reason, column and parent, so that no reason hides another."""
+    return sql.SQL("""\
+SELECT reason, column_name, value, parent, message, key
+FROM (
+    SELECT *, row_number() OVER (PARTITION BY reason, column_name, parent ORDER BY key::text) AS n FROM {}
+) AS numbered
+WHERE n <= %s
+ORDER BY reason, column_name, parent, key::text""").format(REJECTED)

@@ -1,0 +1,30 @@
+"""Conditions on a table's own rows by where their references lead."""
+
+from psycopg import sql
+
+from powerca_sync.engine.postgres import Table
+from powerca_sync.tables import Reference
+
+
+def leads_nowhere(
+    reference: Reference, table: Table, parent: Table, *, alias: str, among: sql.Composable | None = None
+) -> sql.Composed:
+    """A condition on a row: the row of the parent that it names (`p`, of those for which `among` holds) is not there.
+
+    NOT IN over a set without NULL, which PostgreSQL hashes; NOT EXISTS within a FILTER it would ask row by row.
+    """
+    own, there = sql.Identifier(alias, reference.column), sql.Identifier("p", reference.names)
+    left, right = table.required(reference.column), parent.required(reference.names)
+    alike = left.base == right.base or left.category == right.category in ("N", "S")
+    condition = sql.SQL(
+        "{own} IS NOT NULL AND {own}{cast} NOT IN (SELECT {there}{cast} FROM {parent} AS p WHERE {among})"
+    ).format(
+        own=own,
+        cast=sql.SQL("" if alike else "::text"),
+        there=there,
+        parent=parent.identifier,
+        among=sql.SQL("{} IS NOT NULL AND {}").format(there, among or sql.SQL("TRUE")),
+    )
+    if reference.zero_is_none:
+        condition = sql.SQL("btrim({}::text) <> '0' AND {}").format(own, condition)
+    return sql.SQL("({})").format(condition)

@@ -1,0 +1,249 @@
+"""Lookups in staging, and the rules by which a staged row is fit for the target."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from psycopg import sql
+
+from powerca_sync.engine.mapping import AND, COMMA, STAGING, TableMapping, equal, equality, same_key
+from powerca_sync.engine.postgres import Column, ForeignKey, schema_and_name
+from powerca_sync.tables import (
+    DESKTOP,
+    OWNER,
+    STAMPS,
+    Lookup,
+    Reference,
+    Strategy,
+    spec_named,
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Rule:
+    """A reason for which a staged row goes to quarantine."""
+
+    #: Short and stable: `reference`, `circle`, `deferred`, `not_null`, `altered`, `check`, `null_key`, `lookup`,
+    #: `office`.
+    reason: str
+    #: Condition over the staged row `s`; true where the row is at fault.
+    faulty: sql.Composable
+    column: str | None = None
+    #: The table that lacks the row spoken of, or the constraint that is violated.
+    parent: str | None = None
+    #: A join that `faulty` needs.
+    join: sql.Composable | None = None
+
+
+#: Categories of types that can be ordered: numbers, text, days and times, spans of time.
+_HAVING_MIN = frozenset({"N", "S", "D", "T"})
+
+
+def answers(mapping: TableMapping, lookup: Lookup, alias: str) -> tuple[sql.Composed, sql.Composed]:
+    """What a lookup finds: a SELECT of (match, value, ambiguous), and the condition that its row `a` is for `alias`.
+
+    Desktop-owned rows win, then the lowest value.
+    """
+    scope = mapping.scope
+    table = scope.table(lookup.table)
+    match = table.required(lookup.match)
+    value = sql.Identifier("p", table.required(lookup.answer).name)
+    owned: sql.Composable = sql.SQL("TRUE")
+    if table.column(OWNER):
+        owned = sql.SQL("{}::text = {}").format(sql.Identifier("p", OWNER), DESKTOP)
+    lowest, highest = (sql.SQL("{}({})").format(sql.SQL(name), value) for name in ("min", "max"))
+    if table.required(lookup.answer).category not in _HAVING_MIN:
+        # Such as uuid, boolean and jsonb: in the order of their text.
+        value_text = sql.SQL('{}::text COLLATE "C"').format(value)
+        lowest = sql.SQL("min({})").format(value_text)
+        highest = sql.SQL("max({})").format(value_text)
+    found = sql.SQL("""\
+    SELECT {match} AS match,
+        coalesce({lowest} FILTER (WHERE {owned}), {lowest}) AS value, {lowest} IS DISTINCT FROM {highest} AS ambiguous
+    FROM {table} AS p
+    WHERE {in_office} AND {value} IS NOT NULL AND {match} IS NOT NULL
+    GROUP BY {match}""").format(
+        match=sql.Identifier("p", lookup.match),
+        value=value,
+        lowest=lowest,
+        highest=highest,
+        owned=owned,
+        table=scope.rows(table.schema, table.name),
+        in_office=scope.holds(spec_named(scope.specs, lookup.table), "p"),
+    )
+    same = equal(
+        sql.Identifier(alias, lookup.match),
+        mapping.target.required(lookup.match),
+        sql.Identifier("a", "match"),
+        match,
+    )
+    return found, same
+
+
+def fill_lookup(mapping: TableMapping, lookup: Lookup) -> sql.Composed:
+    """Fill a column from another table of the same office. Answers (rows filled, of them those of several answers)."""
+    found, same = answers(mapping, lookup, "s")
+    answer: sql.Composable = sql.SQL("a.value")
+    if mapping.scope.table(lookup.table).required(lookup.answer).category not in _HAVING_MIN:
+        # Without a length, to which a cast would cut in silence.
+        answer = sql.SQL("a.value::{}").format(sql.SQL(mapping.target.required(lookup.column).base))
+    return sql.SQL("""\
+WITH answer AS (
+{found}
+), filled AS (
+    UPDATE {staging} AS s SET {column} = {answer} FROM answer AS a WHERE {same} RETURNING a.ambiguous
+)
+SELECT count(*), count(*) FILTER (WHERE ambiguous) FROM filled""").format(
+        found=found,
+        staging=STAGING,
+        column=sql.Identifier(lookup.column),
+        answer=answer,
+        same=same,
+    )
+
+
+def count_missed(lookup: Lookup) -> sql.Composed:
+    """How many staged rows have something to look by and found nothing."""
+    return sql.SQL("SELECT count(*) FROM {} AS s WHERE {} IS NOT NULL AND {} IS NULL").format(
+        STAGING, sql.Identifier("s", lookup.match), sql.Identifier("s", lookup.column)
+    )
+
+
+def _is_null(column: Column) -> sql.Composed:
+    # A composite value is NULL to IS NULL if all of its fields are; this asks for the value itself.
+    is_null = "{} IS NOT DISTINCT FROM NULL" if column.category == "C" else "{} IS NULL"
+    return sql.SQL(is_null).format(sql.Identifier("s", column.name))
+
+
+def rules(mapping: TableMapping) -> list[Rule]:
+    """What makes a staged row unfit for the target, the first reason that holds first."""
+    found = []
+    if mapping.spec.strategy is Strategy.UPSERT:
+        found += [Rule(reason="null_key", column=column.name, faulty=_is_null(column)) for column in mapping.key]
+    for column in mapping.synced:
+        if column.faithful is not None and column.raw is not None:
+            unchanged = sql.SQL(column.faithful).format(
+                value=sql.Identifier("s", column.name), raw=sql.Identifier("s", column.raw)
+            )
+            found.append(Rule(reason="altered", column=column.name, faulty=sql.SQL("({}) IS FALSE").format(unchanged)))
+    looked_up = {lookup.column: lookup.table for lookup in mapping.spec.lookups}
+    # What phones own is not written to a row that is there already, so that it may not hold that row back.
+    left_to_the_target = {*STAMPS, *mapping.spec.mobile_owned}
+    found += [
+        Rule(
+            reason="lookup" if column.name in looked_up else "not_null",
+            column=column.name,
+            parent=looked_up.get(column.name),
+            faulty=_is_null(column),
+        )
+        for column in mapping.staged
+        if not column.nullable and column.name not in left_to_the_target
+    ]
+    staged = {column.name for column in mapping.staged} - left_to_the_target
+    found += [
+        Rule(
+            reason="check",
+            column=", ".join(sorted(check.columns)) or None,
+            parent=check.name,
+            faulty=sql.SQL("({}) IS FALSE").format(sql.SQL(check.expression)),
+        )
+        for check in mapping.target.checks
+        if check.columns <= staged
+    ]
+    declared = mapping.checked_references()
+    found += [_declared(mapping, reference, place) for place, reference in enumerate(declared)]
+    certain = {(r.column, schema_and_name(r.parent), r.names) for r in declared if not r.zero_is_none}
+    found += [
+        _enforced(mapping, key, place)
+        for place, key in enumerate(mapping.enforced_references(), start=len(declared))
+        if not (len(key.columns) == 1 and (key.columns[0], key.parent, key.parent_columns[0]) in certain)
+    ]
+    found.append(
+        Rule(
+            reason="office",
+            column=mapping.spec.office,
+            faulty=sql.SQL("({}) IS NOT TRUE").format(mapping.in_office("s")),
+        )
+    )
+    return found
+
+
+def _declared(mapping: TableMapping, reference: Reference, place: int) -> Rule:
+    """A reference of the spec: the parent must be there, in this office."""
+    scope = mapping.scope
+    table = scope.table(reference.parent)
+    in_office = scope.holds(spec_named(scope.specs, reference.parent), "p")
+    own = sql.Identifier("s", reference.column)
+    there = sql.Identifier("p", reference.names)
+    rows = sql.SQL("SELECT {} AS value FROM {} AS p WHERE {}").format(
+        there, scope.rows(table.schema, table.name), in_office
+    )
+    if reference.parent == mapping.spec.mobile and _is_staged(mapping, [reference.names]):
+        rows = sql.SQL("{} UNION ALL SELECT {} FROM {} AS p").format(rows, there, STAGING)
+    alias = f"ref:{place}"
+    found = sql.Identifier(alias, f"{alias}:0")
+    join = sql.SQL("LEFT JOIN (SELECT DISTINCT r.value AS {name} FROM ({rows}) AS r) AS {alias} ON {same}").format(
+        name=sql.Identifier(f"{alias}:0"),
+        rows=rows,
+        alias=sql.Identifier(alias),
+        same=equal(found, table.required(reference.names), own, mapping.target.required(reference.column)),
+    )
+    faulty = sql.SQL("{own} IS NOT NULL AND {found} IS NULL").format(own=own, found=found)
+    if reference.zero_is_none:
+        number = mapping.target.required(reference.column).category == "N"
+        zero = sql.SQL("{} <> 0" if number else "btrim({}::text) <> '0'").format(own)
+        faulty = sql.SQL("{} AND {}").format(faulty, zero)
+    return Rule(reason="reference", column=reference.column, parent=reference.parent, faulty=faulty, join=join)
+
+
+def deferrable(mapping: TableMapping) -> list[tuple[Rule, Column]]:
+    """Rules for rows that land with an empty column first: new rows whose parent is missing, and refers back to them.
+
+    Neither the row nor its parent could be the first otherwise.
+    """
+    is_new = sql.SQL("NOT EXISTS (SELECT FROM {} AS t WHERE {})").format(
+        mapping.target.identifier, same_key(mapping, "t", "s")
+    )
+    found = []
+    for place, (key, column) in enumerate(mapping.deferrable_columns()):
+        rule = _enforced(mapping, key, place)
+        faulty = AND.join([rule.faulty, is_new])
+        found.append((dataclasses.replace(rule, reason="deferred", faulty=faulty), column))
+    return found
+
+
+def _enforced(mapping: TableMapping, key: ForeignKey, place: int) -> Rule:
+    """A foreign key of the target: the parent must be there, in whatever office."""
+    alias = f"ref:{place}"
+    names = [f"{alias}:{n}" for n in range(len(key.columns))]
+    there = COMMA.join(
+        sql.SQL("{} AS {}").format(sql.Identifier("p", column), sql.Identifier(name))
+        for column, name in zip(key.parent_columns, names, strict=True)
+    )
+    rows = sql.SQL("SELECT {} FROM {} AS p").format(there, mapping.scope.rows(*key.parent))
+    if key.parent == (mapping.target.schema, mapping.target.name) and _is_staged(mapping, key.parent_columns):
+        rows = sql.SQL("{} UNION ALL SELECT {} FROM {} AS p").format(rows, there, STAGING)
+    own = [sql.Identifier("s", column) for column in key.columns]
+    join = sql.SQL("LEFT JOIN (SELECT DISTINCT * FROM ({rows}) AS r) AS {alias} ON {same}").format(
+        rows=rows,
+        alias=sql.Identifier(alias),
+        same=AND.join(
+            sql.SQL("{} {} {}").format(
+                sql.Identifier(alias, name), equality(mapping.target.required(column)), sql.Identifier("s", column)
+            )
+            for name, column in zip(names, key.columns, strict=True)
+        ),
+    )
+    conditions = [sql.SQL("{} IS NOT NULL").format(column) for column in own]
+    conditions.append(sql.SQL("{} IS NULL").format(sql.Identifier(alias, names[0])))
+    is_closed = key.circle == "closed" and not any(mapping.target.required(name).nullable for name in key.columns)
+    return Rule(
+        reason="circle" if is_closed else "reference",
+        column=", ".join(key.columns),
+        parent=key.parent[1],
+        faulty=AND.join(conditions),
+        join=join,
+    )
+
+
+def _is_staged(mapping: TableMapping, names: Sequence[str]) -> bool:
+    return {column.name for column in mapping.staged}.issuperset(names)

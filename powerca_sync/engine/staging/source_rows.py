@@ -1,0 +1,53 @@
+"""Bring rows of the source into a working table, and quarantine those whose content cannot or must not be read."""
+
+import contextlib
+from collections.abc import Callable, Generator
+
+from psycopg import sql
+
+from powerca_sync.engine.mapping import STAGING, TableMapping
+from powerca_sync.engine.postgres import Cursor
+from powerca_sync.engine.staging import extract_sql
+from powerca_sync.engine.staging.oversized import refuse_oversized, split_oversized
+from powerca_sync.engine.staging.staging import UTF8, Staged, stage_rows
+from powerca_sync.engine.staging.unreadable import (
+    copy_out_unreadable,
+    find_unreadable,
+    refuse_unreadable,
+    without_unreadable,
+)
+
+#: Executes a COPY at the source, and yields its rows.
+Read = Callable[[sql.Composed], Generator[bytes, None, None]]
+
+
+def stage_source(
+    source: Cursor,
+    target: Cursor,
+    mapping: TableMapping,
+    where: sql.Composable,
+    *,
+    read: Read,
+    reading: Callable[[], contextlib.AbstractContextManager[None]],
+    into: sql.Identifier = STAGING,
+    codec: str = UTF8,
+    defer: bool = False,
+) -> Staged:
+    """Bring the source's rows for which `where` holds (alias `s`) into a working table of the target.
+
+    Rows over the limit of the spec, and those over which an expression of the spec raises, are left out; if the table
+    is staging, they are quarantined. `reading` makes errors the source's; `codec` and `defer` are as in `stage_rows`.
+    """
+    with reading():
+        unreadable = find_unreadable(source, mapping, where)
+    oversized: list[bytes] = []
+    copy_out = extract_sql.copy_out(mapping, without_unreadable(mapping, where, unreadable))
+    with contextlib.closing(read(copy_out)) as found:
+        rows = split_oversized(found, mapping, oversized)
+        staged = stage_rows(target, mapping, rows, into=into, codec=codec, defer=defer)
+    if into is STAGING:
+        refuse_oversized(target, mapping, oversized, staged, codec=codec)
+        if unreadable:
+            with contextlib.closing(read(copy_out_unreadable(mapping, where, unreadable))) as rows:
+                refuse_unreadable(target, mapping, rows, unreadable, staged, codec=codec)
+    return staged

@@ -1,0 +1,121 @@
+"""Statements that bring rows into staging, and take duplicates out of it; `echo` takes out what came from phones."""
+
+from psycopg import sql
+
+from powerca_sync.engine.mapping import COMMA, ECHOED, HELD, LEDGER, REJECTED, STAGING, TableMapping, row_text, same_key
+from powerca_sync.engine.postgres import UniqueKey
+from powerca_sync.engine.staging.extract_sql import ENTRY, staged_names
+from powerca_sync.engine.staging.quarantine_sql import reject
+from powerca_sync.tables import STAMPS
+
+
+def create_staging(mapping: TableMapping) -> sql.Composed:
+    """Bare tables with the target's types. Not LIKE ... INCLUDING ALL, which would burn the target's sequences."""
+    key = [sql.Identifier("t", name) for name in mapping.spec.key]
+    return sql.SQL("""\
+CREATE TEMP TABLE {staging} ON COMMIT DROP AS
+SELECT {values} FROM {target} AS t WITH NO DATA;
+CREATE TEMP TABLE {held} ON COMMIT DROP AS
+SELECT {key} FROM {target} AS t WITH NO DATA;
+CREATE TEMP TABLE {rejected} (
+    reason text NOT NULL, column_name text, value text, parent text, message text, key jsonb, image jsonb
+) ON COMMIT DROP;
+CREATE TEMP TABLE {echoed} (content text COLLATE "C") ON COMMIT DROP""").format(
+        staging=STAGING,
+        echoed=ECHOED,
+        values=_staged_values(mapping),
+        target=mapping.target.identifier,
+        held=HELD,
+        key=COMMA.join(key),
+        rejected=REJECTED,
+    )
+
+
+def create_like_staging(mapping: TableMapping, name: sql.Identifier) -> sql.Composed:
+    """A table of that name with staging's columns."""
+    return sql.SQL("CREATE TEMP TABLE {} ON COMMIT DROP AS SELECT {} FROM {} AS t WITH NO DATA").format(
+        name, _staged_values(mapping), mapping.target.identifier
+    )
+
+
+def _staged_values(mapping: TableMapping) -> sql.Composed:
+    values: list[sql.Composable] = [sql.Identifier("t", column.name) for column in mapping.staged]
+    values += [sql.SQL("NULL::text AS {}").format(sql.Identifier(c.raw)) for c in mapping.synced if c.raw]
+    values += [
+        sql.SQL("NULL::{} AS {}").format(sql.SQL(aside.type), sql.Identifier(aside.name)) for aside in mapping.asides
+    ]
+    return COMMA.join(values)
+
+
+def create_ledger() -> sql.Composed:
+    """A table like staging, with what the ledger knows of each row besides."""
+    return sql.SQL("CREATE TEMP TABLE {} ON COMMIT DROP AS SELECT *, {} FROM {} WITH NO DATA").format(
+        LEDGER,
+        COMMA.join(sql.SQL("NULL::{} AS {}").format(sql.SQL(one.type), sql.Identifier(one.name)) for one in ENTRY),
+        STAGING,
+    )
+
+
+def copy_in(mapping: TableMapping, into: sql.Identifier = STAGING) -> sql.Composed:
+    """COPY rows, as `extract.copy_out` gives them, into staging."""
+    names = COMMA.join(sql.Identifier(name) for name in staged_names(mapping))
+    return sql.SQL("COPY {} ({}) FROM STDIN").format(into, names)
+
+
+def copy_in_held(mapping: TableMapping) -> sql.Composed:
+    """COPY the key of a row that does not fit, so that its last good version is kept."""
+    names = COMMA.join(sql.Identifier(name) for name in mapping.spec.key)
+    return sql.SQL("COPY {} ({}) FROM STDIN").format(HELD, names)
+
+
+def has_duplicates(key: UniqueKey) -> sql.Composed:
+    """Whether two staged rows share a key that must not repeat."""
+    return sql.SQL("SELECT EXISTS (SELECT FROM {} AS s WHERE {} GROUP BY {} HAVING count(*) > 1)").format(
+        STAGING, _may_not_repeat(key), _columns(key)
+    )
+
+
+def drop_duplicates(mapping: TableMapping, key: UniqueKey) -> sql.Composed:
+    """Leave one of each set of exact copies. Answers how many were dropped."""
+    everything = tuple(column for column in mapping.staged if column.name not in STAMPS)
+    return sql.SQL("""\
+WITH numbered AS (
+    SELECT s.ctid AS place, row_number() OVER (PARTITION BY {content} ORDER BY s.ctid) AS n
+    FROM {staging} AS s
+    WHERE {may_not_repeat}
+), dropped AS (
+    DELETE FROM {staging} AS s USING numbered AS c WHERE s.ctid = c.place AND c.n > 1 RETURNING 1
+)
+SELECT count(*) FROM dropped""").format(
+        staging=STAGING, content=row_text(mapping, "s", everything), may_not_repeat=_may_not_repeat(key)
+    )
+
+
+def reject_duplicates(mapping: TableMapping, key: UniqueKey) -> sql.Composed:
+    """Send every row to quarantine that shares the key with another, or with a row that staging refused."""
+    refused: sql.Composable = sql.SQL("FALSE")
+    if key.columns == mapping.spec.key:
+        refused = sql.SQL("EXISTS (SELECT FROM {} AS h WHERE {})").format(HELD, same_key(mapping, "h", "s"))
+    faulty = sql.SQL("""\
+SELECT s.ctid AS place, 'duplicate_key' AS reason, {column} AS column_name, concat_ws(', ', {columns}) AS value,
+    NULL AS parent, NULL AS message
+FROM {staging} AS s
+JOIN (
+    SELECT s.ctid AS place, count(*) OVER (PARTITION BY {columns}) AS copies FROM {staging} AS s
+) AS counted ON counted.place = s.ctid
+WHERE (counted.copies > 1 AND {may_not_repeat}) OR {refused}""").format(
+        staging=STAGING,
+        columns=_columns(key),
+        column=", ".join(key.columns),
+        may_not_repeat=_may_not_repeat(key),
+        refused=refused,
+    )
+    return reject(mapping, faulty)
+
+
+def _columns(key: UniqueKey) -> sql.Composed:
+    return COMMA.join(sql.Identifier("s", name) for name in key.columns)
+
+
+def _may_not_repeat(key: UniqueKey) -> sql.Composable:
+    return sql.SQL("({}) IS NOT NULL").format(_columns(key)) if key.nulls_distinct else sql.SQL("TRUE")
