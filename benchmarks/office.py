@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.line import measure_line, sync_all
-from powerca_sync.defs.running import open_instance, run_forward
+from powerca_sync.defs.runs.in_process import open_instance, run_forward
 from powerca_sync.demo import reset
 from powerca_sync.engine.forward import sync_forward
 from powerca_sync.engine.postgres import Connection, connect

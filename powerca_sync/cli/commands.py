@@ -33,7 +33,7 @@ from powerca_sync.settings import Settings
 from powerca_sync.tables import TABLES, spec_named
 
 if TYPE_CHECKING:
-    from powerca_sync.defs.past_runs import PastRun
+    from powerca_sync.defs.runs import PastRun
 
 #: Each lets one run do what a guard refuses.
 ALLOWANCES = {
@@ -76,7 +76,7 @@ def forward(mode: str, tables: tuple[str, ...], as_json: bool, **allowed: bool) 
         only = [spec_named(TABLES, name) for name in tables] or TABLES
         _settings(console)
         # Dagster takes two seconds to import; a mistake in the settings is told before that.
-        from powerca_sync.defs.running import open_instance, run_forward
+        from powerca_sync.defs.runs.in_process import open_instance, run_forward
 
         with open_instance(FOLDER / "dagster") as instance:
             outcome = run_forward(
@@ -110,7 +110,7 @@ def reverse(tables: tuple[str, ...], again: bool, lookalikes: str | None, as_jso
     with _reporting(as_json) as console:
         only = [spec_named(TABLES, name) for name in tables] or [spec for spec in TABLES if spec.reverse]
         _settings(console)
-        from powerca_sync.defs.running import open_instance, run_reverse
+        from powerca_sync.defs.runs.in_process import open_instance, run_reverse
 
         with open_instance(FOLDER / "dagster") as instance:
             outcome = run_reverse(
@@ -281,8 +281,8 @@ def _past_runs(console: Console) -> "tuple[PastRun, ...]":
     """The last runs in Dagster's history; none, and nothing made, where there has been no run yet."""
     if not os.environ.get("DAGSTER_HOME") and not (FOLDER / "dagster").exists():
         return ()
-    from powerca_sync.defs.past_runs import read_past_runs
-    from powerca_sync.defs.running import open_instance
+    from powerca_sync.defs.runs import read_past_runs
+    from powerca_sync.defs.runs.in_process import open_instance
 
     try:
         with open_instance(FOLDER / "dagster") as instance:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from powerca_sync.cli.console import Console
 from powerca_sync.cli.run_report import report_run
-from powerca_sync.defs.running import open_instance, run_forward, run_reverse
+from powerca_sync.defs.runs.in_process import open_instance, run_forward, run_reverse
 from powerca_sync.defs.sensors import look
 from powerca_sync.demo import count_without_organisation, create_phone_rows, edit_office
 from powerca_sync.demo.edits import OfficeEdits

@@ -15,8 +15,7 @@ from powerca_sync.plain_text import in_one_line
 from powerca_sync.settings import Settings
 
 if TYPE_CHECKING:
-    from powerca_sync.defs.outcomes import RunOutcome, TableOutcome
-    from powerca_sync.defs.past_runs import PastRun
+    from powerca_sync.defs.runs import PastRun, RunOutcome, TableOutcome
 
 #: Heading of a column in the table of a forward run, and the figure in it.
 FORWARD = {

@@ -1,49 +1,38 @@
 """The Dagster face of the sync: the only folder that imports dagster. It holds no SQL.
 
-What is synced:
+Assets and what they declare:
 
-    keys            names of the tables on both sides, as asset keys
-    assets          one asset for each mobile table, from its spec
-    reverse         one asset for each table whose phone rows are brought back
-    checks          checks in the step of a load or a pull
-    verification    checks that both sides hold the same, each by itself
-    jobs            all tables forward, all phone rows back
+    keys                names of the tables of both databases, as asset keys
+    assets              one asset for each mobile table, from its spec
+    reverse_assets      one asset for each reverse-synced table
+    checks/             asset checks: in the step of a run, and by themselves
+    freshness           when an asset counts as late
+    jobs                forward, reverse, checks
 
-How it lands:
+Loading:
 
-    io_managers     on mobile: stage and merge by way of the engine, or load as a DataFrame
-    desktop_io_manager  on the desktop: phone rows, each once
-    delivery        how the result of a load gets back to its asset
-    frames          DataFrames as COPY text and back
-    failures        which errors are tried again
-    metadata        what is shown of a load
+    mobile_io_manager   mobile: stages and merges with the engine, or loads a DataFrame
+    desktop_io_manager  desktop: inserts reverse-synced rows
+    delivery            carries the result of a load from the IO manager to its asset
+    frames              DataFrames as COPY text and back
+    failures            which errors Dagster retries
+    metadata            metadata of a materialization
+    resources           the two databases and the options of a run
 
-When, where and by whom it is run:
+Starting runs:
 
-    sensors         when phones have made rows
-    schedules       by the clock
-    due             which tables the hourly schedule reverse-syncs
-    freshness       when an asset counts as old
-    history         whether a job is under way
-    backoff         how long a table rests after it has failed
-    resources       the two databases, and what a run is told
-    storage         where Dagster keeps its own records
-    retention       how long it keeps them
-    launcher        how runs are started, and how one that lost its process is noticed
-    follow_up       the tables that a failed run has skipped without need
-    running         a job run in this process, for the command line
-    outcomes        what such a run did, table by table
-    progress        a run's events as lines for a person
+    sensors             reverse sync when mobile has new rows
+    schedules           runs by the clock
+    due                 tables that the hourly schedule reverse-syncs
+    follow_up           tables that a failed run skipped without need
+    runs/               history and backoff, events as text, a run in the current process
 
-Who is told of it:
+Operating:
 
-    alerts          the sensor that looks at ended runs
-    problems        what was wrong with a run
-    alert_state     what people know of it, and what has still to reach them
-    alert_message   what a message says
-    notifier        how it is sent
-    past_runs       what the last runs did
-    status_report   where everything stands, for the UI
+    alerts/             messages to people when a run or a check fails
+    status_report       the asset with the state of all tables
+    retention           deletes old runs from Dagster's history
+    platform/           storage, launcher, `dagster dev`: the only private Dagster imports
 """
 
 from collections.abc import Mapping, Sequence
@@ -52,20 +41,19 @@ import dagster as dg
 
 from powerca_sync.defs.alerts import build_alerts
 from powerca_sync.defs.assets import build_assets, build_desktop_tables
+from powerca_sync.defs.checks import build_parity_checks, build_table_checks
 from powerca_sync.defs.desktop_io_manager import build_desktop_io_manager
 from powerca_sync.defs.failures import Retries
 from powerca_sync.defs.follow_up import build_follow_up
-from powerca_sync.defs.io_managers import build_io_manager
 from powerca_sync.defs.jobs import build_jobs
 from powerca_sync.defs.keys import mobile_key
+from powerca_sync.defs.mobile_io_manager import build_io_manager
 from powerca_sync.defs.resources import PullMode, SyncDatabases, SyncMode
 from powerca_sync.defs.retention import build_retention
-from powerca_sync.defs.reverse import IO_MANAGER, build_reverse_assets
+from powerca_sync.defs.reverse_assets import IO_MANAGER, build_reverse_assets
 from powerca_sync.defs.schedules import build_schedules
 from powerca_sync.defs.sensors import build_sensors
 from powerca_sync.defs.status_report import build_status_report
-from powerca_sync.defs.table_checks import build_table_checks
-from powerca_sync.defs.verification import build_parity_checks
 from powerca_sync.engine.postgres import Timeouts
 from powerca_sync.operations import History, Schedules
 from powerca_sync.tables import TableSpec

@@ -7,8 +7,8 @@ from typing import Final
 import dagster as dg
 
 from powerca_sync.defs.keys import reverse_key
-from powerca_sync.defs.progress import figures_of
-from powerca_sync.defs.reverse import unattended_tables
+from powerca_sync.defs.reverse_assets import unattended_tables
+from powerca_sync.defs.runs import figures_of
 from powerca_sync.defs.sensors import look
 from powerca_sync.errors import SyncError
 from powerca_sync.tables import TableSpec

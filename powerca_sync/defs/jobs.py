@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from powerca_sync.defs.keys import mobile_key, reverse_key
-from powerca_sync.defs.reverse import pulled_tables
+from powerca_sync.defs.reverse_assets import pulled_tables
 from powerca_sync.engine.requests import Mode
 from powerca_sync.tables import TableSpec
 

@@ -7,8 +7,8 @@ from typing import Final
 
 import dagster as dg
 
+from powerca_sync.defs.platform import delete_leftover_files, delete_run_completely
 from powerca_sync.defs.schedules import build_schedule
-from powerca_sync.defs.storage import delete_leftover_files, delete_run_completely
 from powerca_sync.operations import HISTORY_DAYS, RETENTION_CRON, History, Schedules
 
 RETENTION_JOB: Final = "retention"

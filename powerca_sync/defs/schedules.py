@@ -8,10 +8,10 @@ from collections.abc import Callable, Collection, Sequence
 import dagster as dg
 
 from powerca_sync.defs.due import request_due_tables
-from powerca_sync.defs.history import active_run
 from powerca_sync.defs.jobs import MAX_RUNTIME, REVERSE_JOB, REVERSE_MAX_RUNTIME, forward_job_name
 from powerca_sync.defs.keys import mobile_key, reverse_key
-from powerca_sync.defs.reverse import unattended_tables
+from powerca_sync.defs.reverse_assets import unattended_tables
+from powerca_sync.defs.runs import active_run
 from powerca_sync.engine.requests import Mode
 from powerca_sync.errors import ConfigurationError
 from powerca_sync.operations import FULL_CRON, INCREMENTAL_CRON, REVERSE_CRON, Schedules

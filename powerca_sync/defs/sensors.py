@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from powerca_sync.defs.backoff import recent_failures
-from powerca_sync.defs.history import active_run
 from powerca_sync.defs.jobs import REVERSE_JOB, REVERSE_MAX_RUNTIME
 from powerca_sync.defs.keys import reverse_key
-from powerca_sync.defs.reverse import pulled_tables
+from powerca_sync.defs.reverse_assets import pulled_tables
+from powerca_sync.defs.runs import active_run, recent_failures
 from powerca_sync.engine.postgres import connect, plain_words_only
 from powerca_sync.engine.reverse import Probe, probe
 from powerca_sync.environment import current_settings

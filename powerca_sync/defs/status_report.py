@@ -9,8 +9,8 @@ import pandas as pd
 
 from powerca_sync.defs.keys import OWNERS
 from powerca_sync.defs.metadata import text_table
-from powerca_sync.defs.past_runs import REPORT, REPORT_JOB, PastRun, read_past_runs
 from powerca_sync.defs.resources import SyncDatabases
+from powerca_sync.defs.runs import REPORT, REPORT_JOB, PastRun, read_past_runs
 from powerca_sync.defs.schedules import build_schedule
 from powerca_sync.engine.status import Overview, read_overview
 from powerca_sync.operations import STATUS_CRON, Schedules

@@ -2,11 +2,12 @@
 
 import dataclasses
 
-from powerca_sync.defs import alerts, build_definitions
+from powerca_sync.defs import build_definitions
+from powerca_sync.defs.alerts import sensor
 from powerca_sync.operations import Schedules
 from powerca_sync_tests.defs.office import ONE_RETRY, QUICK, SPECS
 
-alerts.INTERVAL = 2
+sensor.INTERVAL = 2
 
 specs = [dataclasses.replace(spec, reverse=False) for spec in SPECS]
 never = Schedules(crons=dict.fromkeys(Schedules().crons, ""))

@@ -13,7 +13,7 @@ import dagster as dg
 import pytest
 
 from powerca_sync_tests.acceptance.shell import configured, empty
-from powerca_sync_tests.defs.mailbox import SECRET, MailServer, WebHook
+from powerca_sync_tests.defs.alerts.mailbox import SECRET, MailServer, WebHook
 from powerca_sync_tests.defs.office import Office
 from powerca_sync_tests.helpers import Pair
 

@@ -8,7 +8,7 @@ import pytest
 from powerca_sync.defs.follow_up import FOLLOWS, build_follow_up, tables_to_follow
 from powerca_sync.defs.jobs import build_jobs
 from powerca_sync.defs.keys import mobile_key
-from powerca_sync.defs.running import run_forward, run_reverse
+from powerca_sync.defs.runs.in_process import run_forward, run_reverse
 from powerca_sync.engine.requests import Allowances, Mode
 from powerca_sync.tables import TABLES, in_order
 from powerca_sync_tests.defs.office import DEPARTMENT, DEPARTMENTS, NOTICES, ORG, ORGS, STAFF, Office

@@ -13,8 +13,8 @@ import pytest
 from dagster._core.storage.event_log import SqliteEventLogStorage
 
 from powerca_sync.defs import build_definitions
+from powerca_sync.defs.platform import delete_leftover_files
 from powerca_sync.defs.retention import old_runs
-from powerca_sync.defs.storage import delete_leftover_files
 from powerca_sync.errors import ConfigurationError
 from powerca_sync.operations import HISTORY_DAYS, RETENTION_CRON, History, Schedules
 from powerca_sync_tests.defs.office import SPECS, Office

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from powerca_sync.defs.delivery import Delivery
-from powerca_sync.defs.progress import words_of
+from powerca_sync.defs.runs import words_of
 from powerca_sync.engine.requests import TableExtract, TextRows
 from powerca_sync.tables import in_order
 from powerca_sync_tests.defs.office import (

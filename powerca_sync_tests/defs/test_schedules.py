@@ -16,7 +16,7 @@ from dagster_graphql.test.utils import execute_dagster_graphql
 
 from powerca_sync.definitions import defs
 from powerca_sync.defs.keys import reverse_key
-from powerca_sync.defs.past_runs import REPORT
+from powerca_sync.defs.runs import REPORT
 from powerca_sync.defs.schedules import build_schedules
 from powerca_sync.errors import ConfigurationError
 from powerca_sync.operations import DEFAULTS, Schedules

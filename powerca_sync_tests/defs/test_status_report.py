@@ -7,7 +7,7 @@ import pytest
 
 from powerca_sync.definitions import defs
 from powerca_sync.defs import build_definitions
-from powerca_sync.defs.past_runs import REPORT, direction_of, read_past_runs
+from powerca_sync.defs.runs import REPORT, direction_of, read_past_runs
 from powerca_sync.operations import Schedules
 from powerca_sync_tests.defs.office import SECRETS, SPECS, Office
 

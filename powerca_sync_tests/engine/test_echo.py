@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from powerca_sync.engine.sql import load
 
+from powerca_sync.engine.sql import load
 from powerca_sync_tests.helpers import Pair, assert_quiet, delete_insert, fates, spec
 
 DIARY = delete_insert("diary", "staff_id", "day")

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from powerca_sync.engine.sql import load
 
+from powerca_sync.engine.sql import load
 from powerca_sync.engine.state.state import prepare_target
 from powerca_sync.tables import TableSpec
 from powerca_sync_tests.helpers import Pair, delete_insert

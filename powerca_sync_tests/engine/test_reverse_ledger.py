@@ -1,9 +1,9 @@
 """What the ledger remembers: a phone row is pulled once, whatever happens to it, to its copy, or to the tables."""
 
 import pytest
-from powerca_sync.engine.sql import load
 
 from powerca_sync.engine.requests import Choice
+from powerca_sync.engine.sql import load
 from powerca_sync.tables import Strategy, TableSpec
 from powerca_sync_tests.helpers import Pair, delete_insert, fates, pulled, spec
 

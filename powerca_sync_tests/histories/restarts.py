@@ -165,7 +165,7 @@ class CodeServer:
 _DEFINITIONS = "powerca_sync_tests.histories.code_location"
 _DAGSTER = """
 run_coordinator: {module: dagster._core.run_coordinator, class: DefaultRunCoordinator}
-run_launcher: {module: powerca_sync.defs.launcher, class: WatchedRunLauncher, config: {patience_seconds: 120}}
+run_launcher: {module: powerca_sync.defs.platform, class: WatchedRunLauncher, config: {patience_seconds: 120}}
 telemetry: {enabled: false}
 nux: {enabled: false}
 """

@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from powerca_sync.defs import build_definitions
-from powerca_sync.defs.verification import PARITY, parity_key
+from powerca_sync.defs.checks import PARITY, parity_key
 from powerca_sync_tests.defs.office import ONE_RETRY, QUICK, SPECS, STAFF, Office, failure, figures
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 
-from powerca_sync.defs.backoff import Failures, recent_failures
+from powerca_sync.defs.runs import Failures, recent_failures
 
 BROKEN: set[str] = set()
 PARENT, CHILD, OTHER = KEYS = [dg.AssetKey(name) for name in ("parent", "child", "other")]

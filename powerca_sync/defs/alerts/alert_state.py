@@ -11,8 +11,8 @@ from typing import Any, Final, Self
 
 import dagster as dg
 
-from powerca_sync.defs.notifier import Message, Recipient
-from powerca_sync.defs.problems import Findings, Problem, Told
+from powerca_sync.defs.alerts.notifier import Message, Recipient
+from powerca_sync.defs.alerts.problems import Findings, Problem, Told
 
 #: Under which the state is kept; another form of it gets another name.
 KEY: Final = "powerca_sync/alerts/1"

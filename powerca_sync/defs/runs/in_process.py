@@ -14,9 +14,9 @@ from powerca_sync.defs import build_definitions
 from powerca_sync.defs.follow_up import COMMAND, FOLLOWS, STARTED_BY, tables_to_follow
 from powerca_sync.defs.jobs import REVERSE_JOB, forward_job_name
 from powerca_sync.defs.keys import mobile_key, reverse_key
-from powerca_sync.defs.outcomes import RunOutcome, TableOutcome, Verdict, run_error, table_outcomes
-from powerca_sync.defs.progress import Say, build_progress_logger, engine_lines
-from powerca_sync.defs.storage import one_process_at_a_time
+from powerca_sync.defs.platform import one_process_at_a_time
+from powerca_sync.defs.runs.outcome import RunOutcome, TableOutcome, Verdict, run_error, table_outcomes
+from powerca_sync.defs.runs.progress import Say, build_progress_logger, engine_lines
 from powerca_sync.engine.requests import Allowances, Mode
 from powerca_sync.errors import ConfigurationError
 from powerca_sync.tables import TableSpec, in_order

@@ -11,11 +11,11 @@ from typing import Final
 
 import dagster as dg
 
-from powerca_sync.defs.alert_message import compose
-from powerca_sync.defs.alert_state import AlertState, Waiting
-from powerca_sync.defs.notifier import Recipient, read_recipients
-from powerca_sync.defs.past_runs import is_report
-from powerca_sync.defs.problems import find_problems
+from powerca_sync.defs.alerts.alert_message import compose
+from powerca_sync.defs.alerts.alert_state import AlertState, Waiting
+from powerca_sync.defs.alerts.notifier import Recipient, read_recipients
+from powerca_sync.defs.alerts.problems import find_problems
+from powerca_sync.defs.runs import is_report
 from powerca_sync.environment import is_demo
 from powerca_sync.errors import ConfigurationError, NotificationError
 from powerca_sync.operations import ALERT_URLS, Alerting

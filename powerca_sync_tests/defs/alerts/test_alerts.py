@@ -12,12 +12,12 @@ import pytest
 from dagster._core.test_utils import freeze_time
 
 from powerca_sync.definitions import defs
-from powerca_sync.defs import alerts
-from powerca_sync.defs.alert_message import LONGEST, MOST
-from powerca_sync.defs.alert_state import FIRST_REST, GIVEN_UP, KEY, LONGEST_REST, AlertState
-from powerca_sync.defs.alerts import OLDEST, OLDEST_AT_FIRST, build_alerts
+from powerca_sync.defs.alerts import sensor
+from powerca_sync.defs.alerts.alert_message import LONGEST, MOST
+from powerca_sync.defs.alerts.alert_state import FIRST_REST, GIVEN_UP, KEY, LONGEST_REST, AlertState
+from powerca_sync.defs.alerts.sensor import OLDEST, OLDEST_AT_FIRST, build_alerts
 from powerca_sync.errors import ConfigurationError, NotificationError
-from powerca_sync_tests.defs.mailbox import SECRET, MailServer, WebHook
+from powerca_sync_tests.defs.alerts.mailbox import SECRET, MailServer, WebHook
 from powerca_sync_tests.defs.office import SPECS, Office
 from powerca_sync_tests.helpers import Pair
 
@@ -34,7 +34,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 @pytest.fixture
 def hook(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[WebHook]:
     """The one address that is told."""
-    monkeypatch.setattr(alerts, "PAUSE", 0.01)
+    monkeypatch.setattr(sensor, "PAUSE", 0.01)
     monkeypatch.chdir(tmp_path)
     with WebHook() as made:
         monkeypatch.setenv("POWERCA_ALERT_URLS", made.url)

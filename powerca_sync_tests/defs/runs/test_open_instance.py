@@ -7,20 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from powerca_sync.defs.running import open_instance
+from powerca_sync.defs.runs.in_process import open_instance
 from powerca_sync.errors import ConfigurationError
 
 #: Opens the instance as a command does, as soon as standard input says so, and looks at its history.
 OPEN = """
 import sys
 from pathlib import Path
-from powerca_sync.defs.running import open_instance
+from powerca_sync.defs.runs.in_process import open_instance
 print("ready", flush=True)
 sys.stdin.read()
 with open_instance(Path(".powerca/dagster")) as instance:
     print(len(instance.get_runs()))
 """
-PROJECT = Path(__file__).parents[2] / "dagster.yaml"
+PROJECT = Path(__file__).parents[3] / "dagster.yaml"
 COMMANDS = 4
 
 

@@ -7,10 +7,10 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-from powerca_sync.defs.alert_state import News
-from powerca_sync.defs.notifier import Message
-from powerca_sync.defs.past_runs import BY_HAND
-from powerca_sync.defs.problems import Findings, Problem
+from powerca_sync.defs.alerts.alert_state import News
+from powerca_sync.defs.alerts.notifier import Message
+from powerca_sync.defs.alerts.problems import Findings, Problem
+from powerca_sync.defs.runs import BY_HAND
 from powerca_sync.operations import Alerting
 from powerca_sync.plain_text import in_lines
 

@@ -14,7 +14,7 @@ import pytest
 from dagster._core.launcher import WorkerStatus
 from dagster._grpc.__generated__.dagster_api_pb2_grpc import DagsterApiServicer, add_DagsterApiServicer_to_server
 
-from powerca_sync.defs.launcher import WatchedRunLauncher
+from powerca_sync.defs.platform import WatchedRunLauncher
 
 
 @pytest.fixture

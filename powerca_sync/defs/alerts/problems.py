@@ -9,8 +9,7 @@ import dagster as dg
 
 from powerca_sync import errors
 from powerca_sync.defs.failures import ERROR
-from powerca_sync.defs.past_runs import direction_of
-from powerca_sync.defs.progress import figures_of, words_of
+from powerca_sync.defs.runs import direction_of, figures_of, words_of
 
 #: What a problem is called that is the run's, and of no table.
 THE_RUN: Final = "the run"

@@ -1,0 +1,39 @@
+"""Asset checks: `run_checks` evaluates the result of a run in its own step, the others query both databases.
+
+The engine does the reading and comparing; this package turns its results into `AssetCheckResult`s. Which checks an
+asset declares stands in `assets` and `reverse_assets`, and when the others run in `jobs`.
+"""
+
+from powerca_sync.defs.checks.parity import PARITY, build_parity_checks, parity_key
+from powerca_sync.defs.checks.run_checks import (
+    CONFLICTS,
+    FOREIGN_KEYS,
+    PHONE_ROWS_PRESERVED,
+    QUARANTINE,
+    STALE_ROWS,
+    check_conflicts,
+    check_fit,
+    check_foreign_keys,
+    check_phone_rows,
+    check_quarantine,
+    check_stale_rows,
+)
+from powerca_sync.defs.checks.table_checks import build_table_checks
+
+__all__ = [
+    "CONFLICTS",
+    "FOREIGN_KEYS",
+    "PARITY",
+    "PHONE_ROWS_PRESERVED",
+    "QUARANTINE",
+    "STALE_ROWS",
+    "build_parity_checks",
+    "build_table_checks",
+    "check_conflicts",
+    "check_fit",
+    "check_foreign_keys",
+    "check_phone_rows",
+    "check_quarantine",
+    "check_stale_rows",
+    "parity_key",
+]

@@ -1,0 +1,43 @@
+"""Runs: the history of past ones, the events of one as lines and as a result, and a run in the current process.
+
+`history` reads Dagster's records, `progress` and `outcome` turn a run's events into text and into a `RunOutcome`.
+`in_process` is not exported: it builds all definitions, which import this package. Starting runs by themselves is left
+to `sensors` and `schedules`, telling people of them to `alerts`.
+"""
+
+from powerca_sync.defs.runs.history import (
+    BY_HAND,
+    DIRECTION,
+    FORWARD,
+    REPORT,
+    REPORT_JOB,
+    Failures,
+    PastRun,
+    active_run,
+    direction_of,
+    is_report,
+    read_past_runs,
+    recent_failures,
+)
+from powerca_sync.defs.runs.outcome import RunOutcome, TableOutcome, Verdict
+from powerca_sync.defs.runs.progress import figures_of, words_of
+
+__all__ = [
+    "BY_HAND",
+    "DIRECTION",
+    "FORWARD",
+    "REPORT",
+    "REPORT_JOB",
+    "Failures",
+    "PastRun",
+    "RunOutcome",
+    "TableOutcome",
+    "Verdict",
+    "active_run",
+    "direction_of",
+    "figures_of",
+    "is_report",
+    "read_past_runs",
+    "recent_failures",
+    "words_of",
+]

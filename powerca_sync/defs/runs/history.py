@@ -1,0 +1,178 @@
+"""Reads Dagster's run history: active runs, the backoff of tables that failed, and the figures of past runs.
+
+Nothing is stored besides Dagster's own records.
+"""
+
+import dataclasses
+import time
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+import dagster as dg
+
+from powerca_sync.defs.keys import REVERSE
+from powerca_sync.defs.runs.progress import figures_of
+
+#: Tag of a job: which way its rows go.
+DIRECTION: Final = "direction"
+FORWARD: Final = "forward"
+#: The asset that reports; its runs move no rows.
+REPORT: Final = dg.AssetKey("status_report")
+#: Its job; not the asset's own name, which Dagster has given to its step.
+REPORT_JOB: Final = "report"
+#: What a run is called that was started from an asset's page.
+BY_HAND: Final = "by hand"
+#: Figures of a table that are summed up; one of the other direction has none.
+ROWS: Final = ("inserted", "updated", "deleted", "pulled", "quarantined", "conflicts")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class PastRun:
+    """What one run of the sync did, over all its tables."""
+
+    run_id: str
+    #: `BY_HAND` for what was started from an asset's page.
+    job: str
+    #: `forward` or `reverse`.
+    direction: str
+    status: str
+    #: None if it has not started.
+    started: datetime | None
+    #: None if it has not ended.
+    seconds: float | None
+    #: Tables that were synced.
+    tables: int
+    inserted: int
+    updated: int
+    deleted: int
+    #: Rows of phones brought to the desktop.
+    pulled: int
+    quarantined: int
+    #: Of the phones' rows, those whose key the desktop has given to another row.
+    conflicts: int
+
+
+def read_past_runs(instance: dg.DagsterInstance, *, most: int = 30) -> tuple[PastRun, ...]:
+    """The last runs that moved rows, or should have, the latest first."""
+    # Runs of the report and of checks are among them.
+    records = instance.get_run_records(limit=5 * most)
+    moved = [(record, way) for record in records if (way := direction_of(record.dagster_run))]
+    return tuple(_past_run(instance, record, way) for record, way in moved[:most])
+
+
+def direction_of(run: dg.DagsterRun) -> str | None:
+    """Which way a run moves rows, also if it was started by hand; None if it moves none."""
+    if (tagged := run.tags.get(DIRECTION)) in (FORWARD, REVERSE):
+        return tagged
+    keys = (run.asset_selection or frozenset()) - {REPORT}
+    if not keys:
+        return None
+    return REVERSE if all(key.path[0] == REVERSE for key in keys) else FORWARD
+
+
+def is_report(run: dg.DagsterRun) -> bool:
+    """Whether a run only makes the report, by its job or by hand."""
+    return run.job_name == REPORT_JOB or run.asset_selection == {REPORT}
+
+
+def _past_run(instance: dg.DagsterInstance, record: dg.RunRecord, direction: str) -> PastRun:
+    run, began, ended = record.dagster_run, record.start_time, record.end_time
+    synced = _synced(instance, run.run_id)
+    return PastRun(
+        run_id=run.run_id,
+        job=BY_HAND if run.job_name.startswith("__") else run.job_name,
+        direction=direction,
+        status=run.status.value,
+        started=None if began is None else datetime.fromtimestamp(began, UTC),
+        seconds=None if began is None or ended is None else ended - began,
+        tables=len(synced),
+        **{name: sum(int(figures.get(name, 0)) for figures in synced) for name in ROWS},
+    )
+
+
+def _synced(instance: dg.DagsterInstance, run_id: str) -> Sequence[dict[str, int | float | str]]:
+    records = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION).records
+    landed = (record.asset_materialization for record in records)
+    return [figures_of(materialization.metadata) for materialization in landed if materialization is not None]
+
+
+_WAITING: Final = (dg.DagsterRunStatus.QUEUED,)
+_RUNNING: Final = (
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+)
+
+
+def active_run(
+    instance: dg.DagsterInstance, job: str, keys: Collection[dg.AssetKey], *, max_runtime: float
+) -> dg.DagsterRun | None:
+    """A run of the job, or one by hand of some of its assets, that waits or runs; None if there is none.
+
+    A run that began longer ago than it may take is none: its process was killed, and nobody told Dagster.
+    """
+    oldest = time.time() - max_runtime
+    for record in instance.get_run_records(dg.RunsFilter(statuses=[*_WAITING, *_RUNNING])):
+        run = record.dagster_run
+        concerned = run.job_name == job or any(key in keys for key in run.asset_selection or ())
+        began = record.start_time or record.create_timestamp.timestamp()
+        if concerned and (run.status in _WAITING or began > oldest):
+            return run
+    return None
+
+
+#: Seconds after the first failure, and at most; each further one doubles them.
+FIRST_REST, LONGEST_REST = 120.0, 3600.0
+FAILED = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+#: So many failed runs are looked at, the newest first; the rest is the longest after six.
+DEPTH = 30
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Failures:
+    """How a table has fared since it last landed."""
+
+    #: Runs in which it failed, one after the other.
+    count: int
+    #: When the last of them ended, in seconds since 1970.
+    last: float
+
+    def rest(self, *, now: float | None = None) -> float:
+        """Seconds that the table still has to rest."""
+        whole = min(FIRST_REST * 2.0 ** (self.count - 1), LONGEST_REST)
+        return max(self.last + whole - (time.time() if now is None else now), 0.0)
+
+
+def recent_failures(
+    instance: dg.DagsterInstance, job: str, keys: Sequence[dg.AssetKey]
+) -> Mapping[dg.AssetKey, Failures]:
+    """Those of the assets that failed in the last runs of the job, with how often; one that landed counts anew.
+
+    An asset that was skipped because another one failed has not failed. If no asset failed and the run did (it was
+    cancelled, or its process was killed), all have that did not land.
+    """
+    landed = {key: _last_landed(instance, key) for key in keys}
+    ends = defaultdict(list)
+    for record in instance.get_run_records(dg.RunsFilter(job_name=job, statuses=list(FAILED)), limit=DEPTH):
+        ended = record.end_time or record.update_timestamp.timestamp()
+        for key in _failed_in(instance, record.dagster_run, keys):
+            if ended > landed[key]:
+                ends[key].append(ended)
+    return {key: Failures(count=len(times), last=max(times)) for key, times in ends.items()}
+
+
+def _last_landed(instance: dg.DagsterInstance, key: dg.AssetKey) -> float:
+    event = instance.get_latest_materialization_event(key)
+    return event.timestamp if event else 0.0
+
+
+def _failed_in(instance: dg.DagsterInstance, run: dg.DagsterRun, keys: Sequence[dg.AssetKey]) -> list[dg.AssetKey]:
+    steps = {step.step_key: step.status for step in instance.get_run_step_stats(run.run_id)}
+    ended = {key: getattr(steps.get(key.to_python_identifier()), "value", None) for key in keys}
+    selected = [key for key in keys if not run.asset_selection or key in run.asset_selection]
+    if any(getattr(status, "value", None) == "FAILURE" for status in steps.values()):
+        return [key for key in selected if ended[key] == "FAILURE"]
+    return [key for key in selected if ended[key] != "SUCCESS"]
