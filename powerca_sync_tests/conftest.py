@@ -4,7 +4,7 @@ import contextlib
 import itertools
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -16,6 +16,9 @@ from powerca_sync.demo import Server, start_server
 from powerca_sync.settings import Endpoint
 from powerca_sync_tests.helpers import Pair
 
+#: Texts that a reviewer should see change: kept beside the tests.
+GOLDEN = Path(__file__).parent / "golden"
+
 _numbers = itertools.count(1)
 
 #: Versions of an office's desktop and of Supabase.
@@ -26,6 +29,22 @@ _with_servers = {"deadline": None, "suppress_health_check": [HealthCheck.too_slo
 settings.register_profile("default", max_examples=60, derandomize=True, database=None, **_with_servers)
 settings.register_profile("long", max_examples=3000, print_blob=True, **_with_servers)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.fixture
+def golden() -> Callable[[str, str], None]:
+    """Compares a text with the golden file of that name, or writes the file if `REWRITE_GOLDEN=1` is set."""
+
+    def check(name: str, text: str) -> None:
+        file = GOLDEN / name
+        if os.environ.get("REWRITE_GOLDEN"):
+            file.write_text(text, encoding="utf-8")
+        kept = file.read_text(encoding="utf-8") if file.exists() else ""
+        assert text == kept, (
+            f"`{name}` changed. If that is meant, run the tests with REWRITE_GOLDEN=1 and review the diff."
+        )
+
+    return check
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from powerca_sync_tests.corpus.case import Case
 from powerca_sync_tests.corpus.full import BOTH, DESKTOP
 from powerca_sync_tests.corpus.play import play
 from powerca_sync_tests.corpus.values import CASES, FAMILIES, MADE_BY_THE_SERVER, ONLY_FULL, TYPES, UNWRITABLE
-from powerca_sync_tests.engine.test_versions import database, own
+from powerca_sync_tests.engine.state.test_versions import database, own
 from powerca_sync_tests.helpers import Pair
 
 #: Makes the fixture known here.

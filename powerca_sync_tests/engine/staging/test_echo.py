@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from powerca_sync.engine.sql import load
+from powerca_sync.engine.postgres import load
 from powerca_sync_tests.helpers import Pair, assert_quiet, delete_insert, fates, spec
 
 DIARY = delete_insert("diary", "staff_id", "day")
@@ -12,7 +12,7 @@ LEAVE = spec("leave", "leave_id")
 
 
 def make_diary(pair: Pair, desktop_columns: str = "") -> None:
-    pair.source.execute(load("source_state.sql"))
+    pair.source.execute(load("powerca_sync.engine.reverse", "source_state.sql"))
     pair.source.execute(f"CREATE TABLE diary (staff_id int, day date, note text {desktop_columns})")
     pair.target.execute(
         "CREATE TABLE diary (id bigserial PRIMARY KEY, staff_id int, day date, note text, source char(1) DEFAULT 'D')"
@@ -20,7 +20,7 @@ def make_diary(pair: Pair, desktop_columns: str = "") -> None:
 
 
 def make_leave(pair: Pair) -> None:
-    pair.source.execute(load("source_state.sql"))
+    pair.source.execute(load("powerca_sync.engine.reverse", "source_state.sql"))
     pair.source.execute("CREATE TABLE leave (leave_id int PRIMARY KEY, days numeric(5,2), status text)")
     pair.target.execute(
         "CREATE TABLE leave (leave_id int PRIMARY KEY, days numeric(5,2), status text, source char(1) DEFAULT 'D')"

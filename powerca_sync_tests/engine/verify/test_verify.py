@@ -11,7 +11,7 @@ from powerca_sync.engine.verify.verification import Verification
 from powerca_sync.engine.verify.verifier import verify
 from powerca_sync.errors import MergeError, UnsafeTargetError
 from powerca_sync.tables import Category, Deletes, Expression, Lookup, Reference, TableSpec, in_order
-from powerca_sync_tests.engine.test_echo import DIARY, desktop_writes, entry, make_diary, phone_writes
+from powerca_sync_tests.engine.staging.test_echo import DIARY, desktop_writes, entry, make_diary, phone_writes
 from powerca_sync_tests.helpers import ORGS, QUICK, Pair, assert_quiet, delete_insert, spec
 
 #: Looks at what was written before it commits.

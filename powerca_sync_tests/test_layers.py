@@ -84,7 +84,7 @@ def test_dagster_code_contains_no_sql_and_sql_code_no_dagster() -> None:
 )
 def test_every_sql_file_is_used(folder: Path) -> None:
     # The tests make the ledger that the way back will make.
-    modules = [*MODULES, *Path(__file__).parents[1].rglob("*.py")]
+    modules = [*MODULES, *Path(__file__).parent.rglob("*.py")]
     code = "\n".join(module.read_text(encoding="utf-8") for module in modules)
     for file in folder.glob("*.sql"):
         assert f'"{file.name}"' in code, f"nobody loads {file.name}"

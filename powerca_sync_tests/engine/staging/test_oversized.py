@@ -14,7 +14,7 @@ from powerca_sync.engine.result import ForwardResult, Transfer
 from powerca_sync.engine.reverse.pending import probe
 from powerca_sync.errors import ConfigurationError
 from powerca_sync.tables import TableSpec, in_order
-from powerca_sync_tests.engine.test_verify import counts, look
+from powerca_sync_tests.engine.verify.test_verify import counts, look
 from powerca_sync_tests.helpers import QUICK, Pair, assert_quiet, delete_insert, pulled, spec
 
 BOTH = pytest.mark.parametrize("make", [spec, delete_insert], ids=["upsert", "delete-insert"])

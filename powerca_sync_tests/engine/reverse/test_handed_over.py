@@ -7,7 +7,7 @@ import pytest
 from powerca_sync.engine.requests import Choice
 from powerca_sync.engine.result import Transfer
 from powerca_sync.tables import Deletes, TableSpec
-from powerca_sync_tests.engine.test_verify import counts, look
+from powerca_sync_tests.engine.verify.test_verify import counts, look
 from powerca_sync_tests.helpers import QUICK, Pair, delete_insert, fates, pulled, spec
 
 DIARY = delete_insert("diary", "staff_id", "day")

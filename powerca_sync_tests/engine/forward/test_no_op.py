@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
-from powerca_sync.engine.sql import load
+from powerca_sync.engine.postgres import load
 from powerca_sync.tables import TABLES, TableSpec
 from powerca_sync_tests.acceptance.real_tables import add_phone_rows, contents, create_empty_mobile, create_office
 from powerca_sync_tests.helpers import Pair, delete_insert, pulled, spec
@@ -104,7 +104,7 @@ SPECS = (
 
 @pytest.fixture(scope="module")
 def office(shared_pair: Pair) -> Pair:
-    shared_pair.source.execute(load("source_state.sql"))
+    shared_pair.source.execute(load("powerca_sync.engine.reverse", "source_state.sql"))
     for table in SPECS:
         shared_pair.source.execute(f"CREATE TABLE {table.desktop} (k int, note text CHECK (note <> 'bad'), own int)")
         keys = {"lines_with_id": ", id serial PRIMARY KEY", "items_with_key": ", PRIMARY KEY (k)"}

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from powerca_sync.engine.sql import load
+from powerca_sync.engine.postgres import load
 from powerca_sync.engine.state.state import prepare_target
 from powerca_sync.tables import TableSpec
 from powerca_sync_tests.helpers import Pair, delete_insert
@@ -57,7 +57,7 @@ def office(shared_pair: Pair) -> Iterator[Pair]:
         shared_pair.target.execute(
             f"CREATE TABLE {table.mobile} (staff_id int, note text, id bigserial {key}, source char(1) DEFAULT 'D')"
         )
-    shared_pair.source.execute(load("source_state.sql"))
+    shared_pair.source.execute(load("powerca_sync.engine.reverse", "source_state.sql"))
     prepare_target(shared_pair.target)
     return shared_pair
 

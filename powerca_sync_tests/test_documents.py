@@ -9,7 +9,7 @@ import pytest
 from powerca_sync.cli import main
 from powerca_sync.settings import REQUIRED
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[1]
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 CONTRIBUTING = (PROJECT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 CHANGELOG = (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8")

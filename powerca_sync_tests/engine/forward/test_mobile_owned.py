@@ -6,7 +6,7 @@ import pytest
 
 from powerca_sync.engine.result import ForwardResult, Transfer
 from powerca_sync.tables import TABLES, TableSpec, spec_named
-from powerca_sync_tests.engine.test_verify import counts, look
+from powerca_sync_tests.engine.verify.test_verify import counts, look
 from powerca_sync_tests.helpers import QUICK, Pair, delete_insert, fates, spec
 
 LINES = delete_insert("lines", "job_id", mobile_owned=frozenset({"ticked"}))

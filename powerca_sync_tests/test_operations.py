@@ -7,7 +7,7 @@ import pytest
 from powerca_sync.errors import ConfigurationError
 from powerca_sync.operations import ALERT_URLS, DEFAULTS, FULL_CRON, INCREMENTAL_CRON, Alerting, Schedules
 
-EXAMPLE = (Path(__file__).parents[2] / ".env.example").read_text(encoding="utf-8")
+EXAMPLE = (Path(__file__).parents[1] / ".env.example").read_text(encoding="utf-8")
 
 
 def test_nothing_has_to_be_set() -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
+from powerca_sync.engine.postgres import load
 from powerca_sync.engine.requests import Choice
-from powerca_sync.engine.sql import load
 from powerca_sync.tables import Strategy, TableSpec
 from powerca_sync_tests.helpers import Pair, delete_insert, fates, pulled, spec
 
@@ -506,7 +506,7 @@ def test_a_failed_pull_leaves_no_trace(pair: Pair) -> None:
 
 
 def test_what_is_kept_at_the_desktop_is_made_once(pair: Pair) -> None:
-    pair.source.execute(load("source_state.sql"))
+    pair.source.execute(load("powerca_sync.engine.reverse", "source_state.sql"))
     before = pair.text("pg_class", on=pair.source)
-    pair.source.execute(load("source_state.sql"))
+    pair.source.execute(load("powerca_sync.engine.reverse", "source_state.sql"))
     assert pair.text("pg_class", on=pair.source) == before
