@@ -113,7 +113,7 @@ def plan_forward(
         timezone = options.timezone or timezone_of(source)
         options = dataclasses.replace(options, timezone=timezone)
         with transaction(target, timezone=timezone, timeouts=options.timeouts, stable=True) as target_cursor:
-            with transaction(source, timezone=timezone, timeouts=options.timeouts, snapshot=True) as source_cursor:
+            with transaction(source, timezone=timezone, timeouts=options.timeouts, stable=True) as source_cursor:
                 plans = tuple(_Planner(wanted, source_cursor, target_cursor, in_order(specs), options).plans())
             raise psycopg.Rollback
     return plans
@@ -165,7 +165,8 @@ class _Planner:
             with (
                 explained(f"planning table `{what.spec.mobile}`"),
                 # A statement that fails spoils the transaction, but not what came before a savepoint.
-                self.source.connection.transaction(),
+                # The copy of a view is of one table.
+                self.source.connection.transaction(force_rollback=True),
                 self.target.connection.transaction(),
             ):
                 return self._plan(what)

@@ -149,7 +149,7 @@ def _in_one_transaction(
             (runs,) = ask(target_cursor, lineage.recorded_runs(identity))
         with explained(f"syncing table `{name}`: reading the source"):
             source_cursor = snapshot.enter_context(
-                transaction(source, timezone=timezone, timeouts=options.timeouts, snapshot=True)
+                transaction(source, timezone=timezone, timeouts=options.timeouts, stable=True)
             )
         tables = answered_tables(wanted, found)
         run = TableRun(what, source=source_cursor, target=target_cursor, specs=specs, options=options, tables=tables)

@@ -58,6 +58,7 @@ from powerca_sync.engine.staging import (
     readable,
     refuse_oversized,
     refuse_unreadable,
+    settle_source,
     split_oversized,
     stage_rows,
     staging_sql,
@@ -310,6 +311,8 @@ class TableRun:
         mapping = map_table(self.spec, sources=self.catalogs.sources, scope=self.scope(office))
         if mapping.ignored:
             logger.info("%s: columns only at the source stay behind: %s.", self.spec.mobile, ", ".join(mapping.ignored))
+        with self.reading():
+            mapping = settle_source(self.source, mapping)
         return dataclasses.replace(mapping, reading=(self.options.timezone, self.options.encoding))
 
     def _change_set(self, mapping: TableMapping, before: state.TableState, snapshot: Snapshot) -> ChangeSet:

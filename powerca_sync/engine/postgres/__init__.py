@@ -7,6 +7,7 @@ Knows neither specs nor offices. Every transaction has the settings of `database
 from powerca_sync.engine.postgres.catalog import (
     PARTITIONED,
     PLAIN,
+    VIEW,
     Column,
     ForeignKey,
     Table,
@@ -51,6 +52,7 @@ from powerca_sync.engine.postgres.sql_files import load
 __all__ = [
     "PARTITIONED",
     "PLAIN",
+    "VIEW",
     "Column",
     "Connection",
     "Cursor",

@@ -13,6 +13,8 @@ from powerca_sync.errors import SchemaMismatchError
 #: Relations that hold rows of their own and have a `ctid` and an `xmin`.
 PLAIN = "r"
 PARTITIONED = "p"
+#: Computes its rows anew whenever they are read.
+VIEW = "v"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

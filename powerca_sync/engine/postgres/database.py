@@ -91,8 +91,9 @@ def transaction(
     """One transaction in which values have their canonical text form; commits, or rolls back on an exception.
 
     With `snapshot` it is READ ONLY and REPEATABLE READ, so that all it reads is of one instant; `stable` is the same
-    for one that makes temporary tables. Otherwise it is READ COMMITTED, so that each statement sees what others
-    committed before it. What is asked `first` travels with its begin: read the `answers` of the cursor.
+    for one that makes temporary tables, and writes nothing else. Otherwise it is READ COMMITTED, so that each statement
+    sees what others committed before it. What is asked `first` travels with its begin: read the `answers` of the
+    cursor.
     """
     level = sql.SQL("REPEATABLE READ" if snapshot or stable else "READ COMMITTED")
     # Never READ WRITE: that would override a server that went read-only because its disk is full.
@@ -116,7 +117,7 @@ def transaction(
         # No function or operator of another schema may be taken for one of ours, as one of exactly matching types is.
         "search_path": _OWN_PATH,
     }
-    with _ending(connection, writes=not snapshot), connection.cursor() as cursor:
+    with _ending(connection, writes=not (snapshot or stable)), connection.cursor() as cursor:
         # In one message, because over a slow line it is the round trips that cost.
         opening: list[Question] = [(begin, None), (_REMEMBER_THEIRS, None), setting(settings), (_CHECKED_AT_ONCE, None)]
         cursor.execute(_together(connection, [*opening, *first]))

@@ -29,6 +29,7 @@ from powerca_sync.engine.staging.validation import (
     asked_rejected,
     rejections,
 )
+from powerca_sync.engine.staging.views import settle_source
 
 __all__ = [
     "BORN",
@@ -58,6 +59,7 @@ __all__ = [
     "rejections",
     "renew",
     "sentence",
+    "settle_source",
     "shown",
     "split_oversized",
     "stage_rows",

@@ -7,6 +7,7 @@ from datetime import datetime
 from psycopg import sql
 
 from powerca_sync.engine.mapping import COMMA, NOT_ENDED, Aside, SyncedColumn, TableMapping, from_image, row_sizes
+from powerca_sync.engine.postgres import Table
 from powerca_sync.tables import STAMPS
 
 #: The column of `pulled_images` that has the size of an image.
@@ -18,6 +19,19 @@ ENTRY = (
     Aside(name=MADE, type="text", read=sql.Identifier("s", MADE)),
     Aside(name=NUMBER, type="bigint", read=sql.Identifier("s", NUMBER)),
 )
+
+
+#: Schema and name of the copy of a view.
+VIEW_COPY = ("pg_temp", "powerca_view")
+
+
+def copy_view(view: Table) -> sql.Composed:
+    """Copy the columns of a view into a temporary table. It has nothing that another search path could change."""
+    return sql.SQL("CREATE TEMP TABLE {} ON COMMIT DROP AS SELECT {} FROM {} AS s").format(
+        sql.Identifier(VIEW_COPY[1]),
+        COMMA.join(sql.Identifier("s", column.name) for column in view.columns),
+        view.identifier,
+    )
 
 
 def staged_names(mapping: TableMapping) -> tuple[str, ...]:

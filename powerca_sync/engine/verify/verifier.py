@@ -37,6 +37,7 @@ from powerca_sync.engine.staging import (
     find_unreadable,
     read_rows,
     readable,
+    settle_source,
     stage_rows,
     stage_source,
     staging_sql,
@@ -96,7 +97,7 @@ def _looking(
     with (
         explained("verifying"),
         transaction(target, timezone=timezone, timeouts=options.timeouts, snapshot=not moving, stable=moving) as there,
-        transaction(source, timezone=timezone, timeouts=options.timeouts, snapshot=True) as here,
+        transaction(source, timezone=timezone, timeouts=options.timeouts, stable=True) as here,
     ):
         yield _Look(here, there, specs, wanted, options)
 
@@ -153,6 +154,8 @@ class _Look:
     def _compare(self, spec: TableSpec, notes: list[str], *, moved: bool) -> Outcome:
         spec = self.context.require(spec)
         mapping = map_table(spec, sources=self.context.catalogs.sources, scope=self.context.scope)
+        with self._reading(mapping):
+            mapping = settle_source(self.source, mapping)
         before = state.TableState()
         quarantined: dict[bytes, int] = {}
         if self.remembered:

@@ -5,8 +5,12 @@ from collections.abc import Iterator
 import pytest
 from psycopg import sql
 
-from powerca_sync.tables import Deletes
-from powerca_sync_tests.helpers import Pair, fates, pulled, spec
+from powerca_sync.engine.dry_run import Prospect
+from powerca_sync.engine.postgres import connect
+from powerca_sync.engine.verify import verify
+from powerca_sync.errors import SyncError
+from powerca_sync.tables import Deletes, Expression
+from powerca_sync_tests.helpers import QUICK, Pair, fates, pulled, spec
 
 
 @pytest.fixture
@@ -121,6 +125,41 @@ def test_triggers_see_the_databases_own_settings(peculiar: Pair) -> None:
     )
     assert pair.one("SELECT number = 0.1::float8 * 3 * 2 FROM items WHERE id = 1")
     assert pair.one("SELECT price = 12.5::numeric::money AND words[2] IS NULL FROM items WHERE id = 54", pair.source)
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["copied", "read-only database"])
+def test_view_computes_with_the_databases_own_settings(
+    peculiar: Pair, own: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    pair = peculiar
+    pair.both("DROP TABLE items")
+    pair.source.execute("CREATE TABLE stored (id int); INSERT INTO stored VALUES (1), (2)")
+    pair.source.execute(f"CREATE VIEW items AS SELECT id, {SEEN} AS seen, 1 / (id - 1) AS unread FROM stored")  # type: ignore[call-overload]  # noqa: S608
+    pair.target.execute("CREATE TABLE items (id int PRIMARY KEY, seen text, source text)")
+    items = spec("items", "id", reverse=False)
+    expected = pair.rows("SELECT id, seen FROM items ORDER BY id", pair.source) if own else None
+    if not own:
+        name = sql.Identifier(pair.settings.desktop.name)
+        pair.source.execute(sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = on").format(name))
+    assert {plan.prospect for plan in pair.plan(items).values()} == {Prospect.READY}
+    assert fates(pair.sync(items)) == {"inserted": 2}
+    assert expected in (None, pair.rows("SELECT id, seen FROM items ORDER BY id"))
+    assert fates(pair.sync(items)) == {"unchanged": 2}
+    with connect(pair.settings.desktop) as source, connect(pair.settings.mobile) as target:
+        (verified,) = verify(source=source, target=target, specs=[items], options=QUICK)
+    assert verified.agrees
+    assert ("View `items` is read with the settings of the sync" in caplog.text) is not own
+
+
+def test_expression_cannot_write_at_the_source(pair: Pair) -> None:
+    pair.source.execute("""
+        CREATE TABLE items (id int, name text); INSERT INTO items VALUES (1, 'one');
+        CREATE FUNCTION noted(text) RETURNS text LANGUAGE sql AS 'DELETE FROM public.items; SELECT $1'""")
+    pair.target.execute("CREATE TABLE items (id int PRIMARY KEY, name varchar, source text)")
+    noted = Expression(column="name", forward='public.noted("name")', reverse='"name"')
+    assert "read-only transaction" in str(pair.plan(spec("items", "id", expressions=(noted,)))["items"].error)
+    with pytest.raises(SyncError, match="cannot execute DELETE in a read-only transaction"):
+        pair.sync(spec("items", "id", expressions=(noted,)))
 
 
 def test_stamps_have_the_time_of_the_office(peculiar: Pair) -> None:

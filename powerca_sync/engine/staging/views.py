@@ -1,0 +1,54 @@
+"""Read a view of the desktop with the desktop's own settings, by which its code computes what it shows there."""
+
+import dataclasses
+
+import psycopg
+
+from powerca_sync.engine.mapping import TableMapping, columns_read
+from powerca_sync.engine.postgres import VIEW, Cursor, ask_as_theirs, words_of
+from powerca_sync.engine.staging.extract_sql import VIEW_COPY, copy_view
+from powerca_sync.plain_text import one_line_logger
+from powerca_sync.tables import OWNER, STAMPS
+
+logger = one_line_logger(__name__)
+
+#: No right to make temporary tables or to read a column, a standby, a column of a type that no table can have.
+_NOT_COPIED = (
+    psycopg.errors.InsufficientPrivilege,
+    psycopg.errors.ReadOnlySqlTransaction,
+    psycopg.errors.InvalidTableDefinition,
+)
+
+
+def settle_source(cursor: Cursor, mapping: TableMapping) -> TableMapping:
+    """Make the source's transaction READ ONLY; a view is copied into a temporary table before that.
+
+    Returns the mapping of what is to be read. The transaction is `stable`. A view that cannot be copied is read with
+    our settings and search path, with a warning.
+    """
+    if mapping.source.kind == VIEW:
+        mapping = _copied(cursor, mapping)
+    cursor.execute("SET TRANSACTION READ ONLY")
+    return mapping
+
+
+def _copied(cursor: Cursor, mapping: TableMapping) -> TableMapping:
+    source, spec = mapping.source, mapping.spec
+    names = {*(column.name for column in mapping.synced), *spec.key, OWNER, *STAMPS}
+    names.update(lookup.match for lookup in spec.lookups)
+    for expression in spec.expressions:
+        names.update(column.name for column in columns_read(expression.forward, source))
+    read = dataclasses.replace(source, columns=tuple(column for column in source.columns if column.name in names))
+    try:
+        with cursor.connection.transaction():
+            ask_as_theirs(cursor, copy_view(read))
+    except _NOT_COPIED as exc:
+        logger.warning(
+            "[WARN] View `%s` is read with the settings of the sync, because it could not be copied: %s. Grant "
+            "TEMPORARY on the database to the user of the sync.",
+            source.name,
+            words_of(exc),
+        )
+        return mapping
+    schema, name = VIEW_COPY
+    return dataclasses.replace(mapping, source=dataclasses.replace(read, schema=schema, name=name))
