@@ -1,4 +1,4 @@
-"""What every command needs before it looks at rows: who the office is, and how its tables are resolved."""
+"""Open the context of a command: the desktop's identity, its office, and the specs resolved against both catalogs."""
 
 import contextlib
 import dataclasses
@@ -25,7 +25,7 @@ from powerca_sync.engine.state import state
 from powerca_sync.errors import SchemaMismatchError, UnsafeTargetError
 from powerca_sync.tables import TableSpec
 
-#: Encloses what is asked of one database, so that its errors say which one failed.
+#: Encloses statements of one database, so that error messages name the database that failed.
 Reading = Callable[[], AbstractContextManager[None]]
 
 
@@ -34,9 +34,9 @@ class Catalogs:
     """The tables of both databases, and the specs resolved against them."""
 
     resolution: Resolution
-    #: The desktop's tables by desktop name; those that exist.
+    #: Existing desktop tables by desktop name.
     sources: Mapping[str, Table]
-    #: The mobile tables by mobile name; those that exist.
+    #: Existing mobile tables by mobile name.
     targets: Mapping[str, Table]
 
     @property
@@ -45,13 +45,13 @@ class Catalogs:
         return self.resolution.specs
 
     def scope(self, office: Office) -> Scope:
-        """Returns what tells the office's rows from those of others."""
+        """Returns the conditions that select the office's rows."""
         return Scope(office=office, specs=self.specs, tables=self.targets)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Context:
-    """Who the desktop is, which organisations it has, and how its tables are resolved."""
+    """The desktop's snapshot and office, and its resolved tables."""
 
     snapshot: Snapshot
     catalogs: Catalogs
@@ -64,11 +64,11 @@ class Context:
 
     @property
     def scope(self) -> Scope:
-        """What tells the office's rows from those of others."""
+        """The conditions that select the office's rows."""
         return self.catalogs.scope(self.office)
 
     def require(self, spec: TableSpec) -> TableSpec:
-        """Returns the resolved spec of a declared one; raises a `SyncError` if its table cannot be synced."""
+        """Returns the resolved spec of a declared one. Raises a `SyncError` if its table cannot be synced."""
         resolved = self.catalogs.resolution[spec.mobile]
         check_route(resolved, self.office)
         return resolved.require()
@@ -86,8 +86,10 @@ def read_context(
 ) -> Context:
     """Read both catalogs and the office's organisations, and check that no other desktop has claimed them.
 
-    With `only` it suffices for that table; `check=False` leaves the registration of desktops aside. Only reads. Raises
-    `UnsafeTargetError` if the desktop could not be registered, or if it has no organisation.
+    Writes nothing. With `only`, the context is complete for that table alone; `check=False` skips the check.
+
+    Raises:
+        UnsafeTargetError: Another desktop has claimed an organisation, or the desktop has none.
     """
     with at_desktop():
         snapshot = read_snapshot(desktop)
@@ -131,10 +133,10 @@ def read_catalogs(
     at_desktop: Reading = contextlib.nullcontext,
     at_mobile: Reading = contextlib.nullcontext,
 ) -> Catalogs:
-    """Read the catalogs that resolving takes, and resolve the specs.
+    """Read the catalogs of both databases and resolve the specs.
 
-    With `only` it suffices for that table, and what is resolved of the others may be wrong. `sources` and `targets` are
-    tables that are known already: of those that `only` needs all.
+    With `only`, reads what that table needs; the resolution of the others may then be wrong. Tables in `sources` are
+    not read again; `targets`, if given, has all mobile tables that `only` needs.
     """
     names = [spec.mobile for spec in specs]
     wanted = names if only is None else list(tables_needed(only, specs))
@@ -159,7 +161,7 @@ def _read(cursor: Cursor, names: Sequence[str], known: Mapping[str, Table]) -> d
 
 
 def check_route(resolved: ResolvedSpec, office: Office) -> None:
-    """Raises a `SyncError` if it cannot be told which rows of the table are this office's."""
+    """Raises a `SyncError` if the office's rows of the table cannot be told from those of other offices."""
     if resolved.blocked or resolved.absent or not office.claims:
         return
     if office.unlisted and resolved.route is not Route.UNSCOPED:

@@ -1,4 +1,7 @@
-"""Refuse to commit what looks like a mistake. Each refusal names the table, the numbers and what allows it."""
+"""Guards: refuse a run that deletes, inserts, empties or quarantines too much.
+
+Each refusal names the table, the numbers, the limit and the option that allows it once.
+"""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -9,12 +12,12 @@ from powerca_sync.errors import MergeError, UnsafeTargetError
 from powerca_sync.settings import Limits
 from powerca_sync.tables import TableSpec
 
-#: From this share of its rows on, a table counts as nearly whole.
+#: Share of quarantined rows from which a table of any size is refused.
 NEARLY_ALL = 0.9
 
 
 def with_limits(spec: TableSpec, limits: Limits) -> TableSpec:
-    """The same spec with the limits that are set, over its own."""
+    """Returns the spec with its own limits replaced by those that `limits` sets."""
     chosen: dict[str, Any] = {
         "mass_delete_share": limits.mass_delete_share,
         "mass_delete_rows": limits.mass_delete_rows,
@@ -25,20 +28,20 @@ def with_limits(spec: TableSpec, limits: Limits) -> TableSpec:
 
 
 def check_not_emptied(spec: TableSpec, *, read: int, read_before: int | None, allowed: bool) -> None:
-    """Raises `UnsafeTargetError` if the source has no rows at all where the last full run did read some.
+    """Raises `UnsafeTargetError` if the source has no rows and the last full run read some.
 
-    Nothing is ever deleted because of an empty source, whatever is allowed.
+    An empty source deletes no row of the target, even if `allowed`.
     """
     if read_before and not read and not allowed:
         raise UnsafeTargetError(
             f"Table `{spec.desktop}` is empty at the source; the last run read {read_before} rows; the limit is 1. "
             "Nothing was written. Check that the source is the right database and its refresh is not running. If the "
-            "table really is empty now, run once with `--allow-mass-delete`: what the target holds stays all the same."
+            "table really is empty now, run once with `--allow-mass-delete`; the target's rows stay in any case."
         )
 
 
 def check_mass_delete(spec: TableSpec, *, deletes: int, owned: int, allowed: bool) -> None:
-    """Raises `UnsafeTargetError` if more of the office's `owned` rows would go than the spec's limit."""
+    """Raises `UnsafeTargetError` if more of the office's `owned` rows would be deleted than the spec's limit."""
     limit = max(spec.mass_delete_rows, int(spec.mass_delete_share * owned))
     if deletes > limit and not allowed:
         raise UnsafeTargetError(
@@ -48,10 +51,10 @@ def check_mass_delete(spec: TableSpec, *, deletes: int, owned: int, allowed: boo
 
 
 def check_mass_insert(spec: TableSpec, *, inserts: int, grown: int | None, owned: int, allowed: bool) -> None:
-    """Raises `UnsafeTargetError` if too many rows would be added to the `owned` rows that the office has already.
+    """Raises `UnsafeTargetError` if too many rows would be added to the office's `owned` rows.
 
-    `grown` says by how many rows the source has grown since the last full run; None where that is not known. Rows that
-    it had then were deleted on mobile, and come back.
+    `grown` is the number of rows by which the source has grown since the last full run; None if unknown. Inserts beyond
+    it restore rows that were deleted on mobile, and do not count.
     """
     limit = max(spec.mass_insert_rows, int(spec.mass_insert_share * owned))
     if owned and min(inserts, inserts if grown is None else grown) > limit and not allowed:
@@ -65,7 +68,7 @@ def check_mass_insert(spec: TableSpec, *, inserts: int, grown: int | None, owned
 def check_emptied(spec: TableSpec, *, emptied: Mapping[str, tuple[int, int]]) -> None:
     """Raises `UnsafeTargetError` if too many values of a column would become NULL or blank.
 
-    `emptied` has (values that would be lost, values that there are) by column.
+    `emptied` maps a column to (values that would be lost, values that it has now).
     """
     lost = {
         column: (values, of)
@@ -82,10 +85,10 @@ def check_emptied(spec: TableSpec, *, emptied: Mapping[str, tuple[int, int]]) ->
 
 
 def exceeds_quarantine(spec: TableSpec, *, quarantined: int, rows: int) -> bool:
-    """Whether too many of the table's `rows` are quarantined.
+    """Returns whether too many of the table's `rows` are quarantined.
 
-    That is a share above the spec's limit together with more rows than its limit, or 90 % of a table of any size. A
-    `limit_share` of 1 allows everything.
+    The limit is exceeded by more rows than `limit_rows` together with a larger share than `limit_share`, or by 90 % of
+    a table of any size. A `limit_share` of 1 allows everything.
     """
     if spec.limit_share >= 1 or not quarantined:
         return False
@@ -93,13 +96,13 @@ def exceeds_quarantine(spec: TableSpec, *, quarantined: int, rows: int) -> bool:
 
 
 def check_quarantine(spec: TableSpec, *, quarantined: int, rows: int, samples: Sequence[Quarantined]) -> None:
-    """Raises `UnsafeTargetError` if too many of the table's `rows` do not fit or have a dangling reference."""
+    """Raises `UnsafeTargetError` if too many of the table's `rows` are quarantined."""
     if exceeds_quarantine(spec, quarantined=quarantined, rows=rows):
         reasons = "; ".join(dict.fromkeys(str(sample) for sample in samples[:5]))
         raise UnsafeTargetError(
             f"Table `{spec.mobile}`: {quarantined} of {rows} rows ({_percent(quarantined / rows)}) would go to "
             f"quarantine; the limit is {_percent(spec.limit_share)} and more than {spec.limit_rows} rows, or nearly "
-            f"all rows, however few. Nothing was written. For example: {reasons}. Mend the cause. To allow it "
+            f"all rows, however few. Nothing was written. For example: {reasons}. Correct these rows. To allow it "
             "once, run with `POWERCA_QUARANTINE_SHARE=1` in the environment; for good, raise `limit_share` of the spec."
         )
 
@@ -109,20 +112,20 @@ def _percent(share: float) -> str:
 
 
 def check_conservation(spec: TableSpec, *, extracted: int, accounted: dict[str, int]) -> None:
-    """Raises `MergeError` unless each row that was read has exactly one fate."""
+    """Raises `MergeError` unless each row that was read is counted exactly once in `accounted`."""
     if sum(accounted.values()) != extracted:
-        fates = ", ".join(f"{count} {fate}" for fate, count in accounted.items())
+        counts = ", ".join(f"{count} {outcome}" for outcome, count in accounted.items())
         raise MergeError(
             f"Table `{spec.mobile}`: {extracted} rows were read, but {sum(accounted.values())} are accounted for "
-            f"({fates}). Nothing was written. This is a defect of the sync; please report it."
+            f"({counts}). Nothing was written. This is a defect of the sync; please report it."
         )
 
 
 def check_carried_over(spec: TableSpec, *, doubtful: int) -> None:
-    """Raises `UnsafeTargetError` if nothing can tell of some phone rows whether they have been reverse-synced.
+    """Raises `UnsafeTargetError` if it is unknown of some phone rows whether they have been reverse-synced.
 
-    So it is when the form of their content, by which they are known, has changed and they no longer equal what the
-    ledger has stored.
+    These rows are identified by their content, whose form has changed, and no longer equal the content that the ledger
+    has stored.
     """
     if doubtful:
         raise UnsafeTargetError(

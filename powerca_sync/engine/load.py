@@ -1,7 +1,7 @@
-"""One office's rows of a target table as Python values, for programs that look at data rather than move it.
+"""Read one office's rows of a target table as Python values, for programs that analyse data.
 
-The sync itself never comes here: its rows travel as text. What Python's own types cannot hold comes as the text that
-PostgreSQL prints: infinite dates and those before Christ, 24:00, intervals of months, arrays, documents.
+The sync itself moves rows as text and does not use this module. Values that Python's types cannot hold are returned as
+PostgreSQL prints them: infinite dates and those before Christ, 24:00, intervals of months, arrays, documents.
 """
 
 import dataclasses
@@ -22,18 +22,18 @@ from powerca_sync.engine.postgres import Column, Connection, Cursor, explained, 
 from powerca_sync.engine.result import Options
 from powerca_sync.tables import TableSpec
 
-#: Types for which the driver's own loader gives a Python value that says exactly the same.
+#: Types whose values the driver's own loader converts without loss.
 _EXACT = frozenset({"bool", "bytea", "float4", "float8", "int2", "int4", "int8", "numeric"})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class LoadedRows:
-    """A table's rows, all read at one instant."""
+    """A table's rows, all read in one snapshot."""
 
     columns: tuple[Column, ...]
     #: Values in the order of the columns.
     rows: Sequence[tuple[Any, ...]]
-    #: In which times with a zone are given: the office's.
+    #: The office's time zone, in which `timestamptz` values are given.
     timezone: tzinfo
 
 
@@ -45,10 +45,12 @@ def load_rows(
     specs: Sequence[TableSpec],
     options: Options | None = None,
 ) -> LoadedRows:
-    """Every row of this office in the target's table, whoever wrote it, with all of its columns.
+    """Returns all rows of this office in the target's table, with all columns, in the order of the primary key.
 
-    In the order of the primary key, if there is one. The source is asked only whose organisations it has. Raises a
-    `SyncError`; writes nothing.
+    Reads from the source only the office's organisations. Writes nothing.
+
+    Raises:
+        SyncError: The office or the table cannot be resolved, or a database fails.
     """
     options = options or Options()
     with explained(f"loading table `{spec.mobile}`"):
@@ -79,7 +81,7 @@ WHERE {in_office}""").format(
 
 
 def _use_loaders(cursor: Cursor) -> None:
-    """Exact values for the types that have them, text for all others, arrays of any type included."""
+    """Load the types of `_EXACT` as Python values, and all others, arrays included, as text."""
     for info in cursor.adapters.types:
         if info.name not in _EXACT:
             cursor.adapters.register_loader(info.oid, _DAYTIME.get(info.name, TextLoader))

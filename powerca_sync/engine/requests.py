@@ -1,4 +1,4 @@
-"""What a caller asks the engine for: which table to sync, how, and what a guard should allow this once."""
+"""Requests to the engine: which table to sync, how, and which guards to lift for this run."""
 
 import dataclasses
 import enum
@@ -6,23 +6,23 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from powerca_sync.tables import TableSpec
 
-#: A `timestamp` mark goes back this far, in seconds, for transactions in flight and clocks that differ.
+#: Seconds by which a `timestamp` watermark is set back, for transactions in flight and clocks that differ.
 DEFAULT_OVERLAP = 600.0
 
 
 class Choice(enum.StrEnum):
-    """What becomes of look-alikes: new phone rows of which the desktop may have a copy already."""
+    """How to treat look-alikes: new phone rows of which the desktop may have a copy already."""
 
-    #: They are quarantined, shown with both contents, until another choice is made.
+    #: Quarantine them, shown with both contents, until another choice is made.
     HOLD = "hold"
-    #: They are entered into the ledger as the desktop has them.
+    #: Enter them into the ledger as copies of the desktop's rows.
     ADOPT = "adopt"
-    #: They are inserted: the desktop's rows are others.
+    #: Insert them as new rows.
     PULL = "pull"
 
 
 class Mode(enum.StrEnum):
-    """Everything, or what changed since the last run."""
+    """Which rows a run reads: all of them, or those that changed since the last run."""
 
     FULL = "full"
     INCREMENTAL = "incremental"
@@ -30,19 +30,17 @@ class Mode(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Allowances:
-    """What this run may do although a guard would refuse it."""
+    """Guards that this run ignores."""
 
-    #: Delete more rows than the guard allows.
     allow_mass_delete: bool = False
-    #: Insert more rows than the guard allows.
     allow_mass_insert: bool = False
-    #: Empty more values of a column than the guard allows.
+    #: Allows that a column loses more values than the guard's limit.
     allow_emptied: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TableExtract(Allowances):
-    """What to read, not yet read: one table of the source."""
+    """Request to sync one table of the source to the target."""
 
     spec: TableSpec
     mode: Mode = Mode.FULL
@@ -50,24 +48,23 @@ class TableExtract(Allowances):
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TablePull:
-    """What to bring back, not yet read: the phones' rows of one table that the desktop does not have."""
+    """Request to insert the phone rows of one table that the desktop does not have."""
 
     spec: TableSpec
-    #: Brings back once more what was pulled before and is no longer on the desktop.
+    #: Inserts reverse-synced rows again that the desktop no longer has.
     again: bool = False
-    #: What becomes of new phone rows of which the desktop may have a copy already.
     lookalikes: Choice = Choice.HOLD
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TextRows(Allowances):
-    """Rows from elsewhere: all that the target table should hold of this office."""
+    """Request to sync rows that the caller gives: all rows that the target table should have of this office."""
 
     spec: TableSpec
-    #: Names of the columns that there are, as the target has them.
+    #: Names of the given columns, as the target has them.
     columns: tuple[str, ...]
-    #: Asked for columns in an order (some of them twice), gives rows of COPY text, each ending in a newline.
+    #: Takes column names in an order, some of them twice; returns rows of COPY text, each ending in a newline.
     rows: Callable[[Sequence[str]], Iterable[bytes]]
-    #: What `pg_type` calls the type of a column's values, where that is known: a value that would not reach the target
-    #: unchanged is then refused. Any other column is read as the target's own type reads it.
+    #: Column to the name of its values' type in `pg_type`, if known: values that the target's type would change are
+    #: quarantined. Values of other columns are read by the target's own type.
     types: Mapping[str, str] = dataclasses.field(default_factory=dict)

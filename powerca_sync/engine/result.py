@@ -1,4 +1,4 @@
-"""What one run did to one table, and what it went by."""
+"""Results of one run of one table, and the options that it took."""
 
 import dataclasses
 import enum
@@ -11,36 +11,36 @@ from powerca_sync.settings import Limits
 
 
 class Transfer(enum.StrEnum):
-    """What of the rows that a full run looks at goes over the line."""
+    """Which rows a full run transfers."""
 
-    #: Only differences, if the target is far away.
+    #: `DIFFERENCES` if the target is far away, otherwise `EVERYTHING`.
     AUTO = "auto"
     EVERYTHING = "everything"
-    #: Digests first, then the rows that differ; the others are taken from the target itself.
+    #: Compare digests first, then transfer only the rows that differ.
     DIFFERENCES = "differences"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
-    """How to read the source, how long to wait, and what a run may do at most."""
+    """Settings of a run: how to read the source, timeouts and limits."""
 
-    #: Of the office. None: what the source reports.
+    #: Of the office. None: the time zone of the source's server.
     timezone: str | None = None
-    #: Of the source's text, where the source does not know. None: what it reports.
+    #: Encoding of the source's text if the source is SQL_ASCII. None: the encoding of the source's server.
     encoding: str | None = None
     timeouts: Timeouts = dataclasses.field(default_factory=Timeouts)
-    #: Seconds by which a `timestamp` mark goes back.
+    #: Seconds by which the watermark of a `timestamp` cursor is set back.
     overlap: float = DEFAULT_OVERLAP
-    #: Over those of the specs.
+    #: They replace those of the specs.
     limits: Limits = dataclasses.field(default_factory=Limits)
-    #: Look at what was written before committing, and roll back if it is not as it was meant.
+    #: Compare the written rows with staging before the commit, and roll back if they differ.
     verify_on_commit: bool = False
     transfer: Transfer = Transfer.AUTO
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ForwardResult:
-    """What one run did to one table. All counts are rows.
+    """Result of one forward run of one table. All counts are rows.
 
     `extracted = inserted + updated + unchanged + kept_mobile + echo + quarantined + superseded`, always.
     """
@@ -48,57 +48,56 @@ class ForwardResult:
     table: str
     mode_requested: Mode
     mode_effective: Mode
-    #: Why the effective mode is another one; empty otherwise.
+    #: Why the effective mode differs from the requested one; empty if it does not.
     mode_reason: str = ""
     extracted: int = 0
-    #: Of them, accepted by staging.
+    #: Of the extracted, accepted by staging.
     staged: int = 0
     inserted: int = 0
     updated: int = 0
     unchanged: int = 0
-    #: Staged rows for which a phone's row, or nobody's, stands on the target.
+    #: Staged rows that match a phone row, or an unowned row, of the target.
     kept_mobile: int = 0
-    #: Rows that phones made and the source got by a pull.
+    #: Reverse-synced rows of the source, skipped.
     echo: int = 0
     quarantined: int = 0
-    #: Exact copies of a row that may be there once only.
+    #: Exact copies of a staged row whose key must not repeat.
     superseded: int = 0
     deleted: int = 0
-    #: Rows of the target kept: gone from the source, but the spec keeps them.
+    #: Target rows that the source no longer has, kept by policy.
     stale: int = 0
-    #: Kept because their source row is in quarantine.
+    #: Retained rows: their newer version is quarantined.
     held: int = 0
-    #: Kept because other rows depend on them, or because the target refused to delete them.
+    #: Kept because other rows reference them, or because the target refused to delete them.
     kept_referenced: int = 0
-    #: Rows of this office on the target that are neither the desktop's nor a phone's; never touched. None where they
-    #: were not counted: an incremental run looks at no rows but those that changed.
+    #: Unowned rows of this office on the target, which are never written. None if they were not counted: an
+    #: incremental run reads only rows that changed.
     kept_other: int | None = None
-    #: Rows of this office on the target that phones made; None where they were not counted.
+    #: Phone rows of this office on the target; None if they were not counted.
     phone_rows: int | None = None
-    #: Phone rows written by this run all the same: by a trigger of the target.
+    #: Phone rows that a trigger of the target wrote during this run.
     phone_rows_written: int = 0
-    #: Desktop-owned rows whose mobile-owned columns differ from the source's, and stay; None where not all rows were
-    #: compared: an incremental run, or digests, see only rows that changed.
+    #: Desktop-owned rows whose mobile-owned columns differ from the source's; None if not all rows were compared.
     mobile_owned: int | None = None
-    #: Of the quarantined, those whose reference leads nowhere.
+    #: Of the quarantined, those with a dangling reference.
     filtered: int = 0
-    #: Rows of the source's table, now or when all of them were read.
+    #: Rows of the source's table in the last full run, this one included.
     rows_at_source: int = 0
-    #: Rows of this office on the target afterwards; None where they were not counted.
+    #: Rows of this office on the target afterwards; None if they were not counted.
     rows_at_target: int | None = None
     rejections: tuple[Rejections, ...] = ()
     #: The first quarantined rows of each reason.
     samples: tuple[Quarantined, ...] = ()
-    #: Keys of the first rows that phones and the office hold with different content.
+    #: Keys of the first phone rows that differ from the office's row of the same key.
     conflicts: tuple[str, ...] = ()
     conflicting: int = 0
     lookups: tuple[LookupResult, ...] = ()
-    #: How the spec was resolved, where that differs from the declared one.
+    #: Differences between the resolved spec and the declared one.
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    #: What a person may want to know, and need not act on; one clause each.
+    #: Facts that need no action; one clause each.
     remarks: tuple[str, ...] = ()
-    #: Columns of the target that travel.
+    #: Synced columns of the target.
     columns: tuple[Column, ...] = ()
     #: Read from the source.
     bytes: int = 0
@@ -107,68 +106,67 @@ class ForwardResult:
 
     @property
     def written(self) -> int:
-        """Rows of the target table that were written in any way."""
+        """Rows inserted, updated or deleted."""
         return self.inserted + self.updated + self.deleted
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Conflict:
-    """A row born on either side under one key, with different content: both contents, sensitive columns masked."""
+    """A phone row and a desktop row of one key with different contents; sensitive columns are masked."""
 
     key: Mapping[str, str | None]
-    #: As the phone has it: column to text.
+    #: Column to text.
     phone: Mapping[str, str | None]
-    #: As the desktop has it.
     desktop: Mapping[str, str | None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ReverseResult:
-    """What one pull did to one table. All counts are rows.
+    """Result of one reverse run of one table. All counts are rows.
 
     `seen = pulled + already_there + adopted + conflicts + lookalikes + quarantined`, always.
     """
 
     #: Mobile name.
     table: str
-    #: The phones' rows of this office on mobile.
+    #: Phone rows of this office on mobile.
     seen: int = 0
     #: Inserted on the desktop.
     pulled: int = 0
-    #: Pulled before, as the ledger says.
+    #: Reverse-synced by an earlier run, according to the ledger.
     already_there: int = 0
     #: Found on the desktop with the same content, and entered into the ledger.
     adopted: int = 0
-    #: In quarantine because the desktop has another row of the same key.
+    #: Quarantined because the desktop has another row of the same key.
     conflicts: int = 0
-    #: Held because the desktop has a row that may be their copy.
+    #: Quarantined because a desktop row may be their copy.
     lookalikes: int = 0
-    #: In quarantine for any other reason.
+    #: Quarantined for any other reason.
     quarantined: int = 0
-    #: Of those already there: edited on mobile after their pull; the desktop keeps what was pulled.
+    #: Of `already_there`: edited on mobile since; the desktop keeps the content that was pulled.
     changed_after_pull: int = 0
-    #: Of those already there: no longer on the desktop.
+    #: Of `already_there`: no longer on the desktop.
     missing_after_pull: int = 0
-    #: Phone rows without an office of which nobody can say whose they are; not among the seen.
+    #: Phone rows whose office is unknown; not counted in `seen`.
     unassigned: int = 0
-    #: Pulled before, and gone from mobile since.
+    #: Reverse-synced rows that mobile no longer has.
     gone: int = 0
-    #: Of the pulled: the desktop changed the row as it took it.
+    #: Of the pulled: changed by the desktop on insert.
     altered: int = 0
     rejections: tuple[Rejections, ...] = ()
     #: The first quarantined rows of each reason.
     samples: tuple[Quarantined, ...] = ()
     #: The first conflicts.
     conflict_samples: tuple[Conflict, ...] = ()
-    #: Keys of the first rows changed, and of the first missing, after their pull.
+    #: Keys of the first rows of `changed_after_pull`, and of `missing_after_pull`.
     changed_keys: tuple[str, ...] = ()
     missing_keys: tuple[str, ...] = ()
-    #: How the spec was resolved, where that differs from the declared one.
+    #: Differences between the resolved spec and the declared one.
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    #: What a person may want to know, and need not act on; one clause each.
+    #: Facts that need no action; one clause each.
     remarks: tuple[str, ...] = ()
-    #: Columns of the desktop that travel.
+    #: Synced columns of the desktop.
     columns: tuple[Column, ...] = ()
     #: Read from mobile.
     bytes: int = 0

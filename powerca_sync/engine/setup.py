@@ -1,4 +1,4 @@
-"""First contact: make what the engine keeps at the target, and record whose organisations the desktop has."""
+"""Set up both databases for the sync: create the engine's tables, and register the desktop and its organisations."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ from powerca_sync.tables import TableSpec
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Introduction:
-    """What the target now knows of the source."""
+    """Result of setting up both databases."""
 
-    #: Whether any of the engine's own tables at the target had to be made.
+    #: Some of the engine's own tables at the target were created.
     created: bool
-    #: Why the guide's `_sync_metadata` could not be completed, and the statements for an administrator; mostly empty.
+    #: Why the guide's `_sync_metadata` could not be completed, and the statements for an administrator; usually empty.
     refusal: str = ""
     statements: str = ""
-    #: Whether the ledger of pulled phone rows had to be made at the source; None where no table has a way back.
+    #: The ledger of reverse-synced rows was created at the source; None if no table is reverse-synced.
     ledger_created: bool | None
     office: Office
 
@@ -28,16 +28,20 @@ class Introduction:
 def introduce(
     *, source: Connection, target: Connection, specs: Sequence[TableSpec], accept: bool = False
 ) -> Introduction:
-    """Prepare the target for this source, and the source for phone rows; changes nothing where that has been done.
+    """Create the engine's missing tables, the target's first, and register the desktop; a no-op if all of it exists.
 
-    Raises `UnsafeTargetError` if another desktop has one of the organisations, or if this one is a copy of the desktop
-    that was synced last, unless `accept`: then this one takes its place, and its next runs read all rows. Raises
-    `ConfigurationError` where a role may not make what is missing; the target comes first.
+    With `accept` this desktop replaces another one that has claimed its organisations, or of which it is a copy; its
+    next runs read all rows.
+
+    Raises:
+        UnsafeTargetError: Another desktop has claimed an organisation, or this one is a copy of the desktop that was
+            synced last; not with `accept`.
+        ConfigurationError: A role has no right to create what is missing.
     """
     context = open_context(source, target, specs, check=False)
     office = context.office
     prepared = state.prepare_target(target)
-    # An accepted desktop knows none of the runs of those whose place it takes, unless it is one of them.
+    # An accepted desktop need not know the runs of the desktop that it replaces.
     runs = () if accept else lineage.check_desktop(source, target)
     token = lineage.issue_token(source, runs) if accept else None
     with (
