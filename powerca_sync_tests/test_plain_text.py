@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from powerca_sync.cli.console import text_table
-from powerca_sync.engine.postgres.database_errors import explain, plain_words_only
+from powerca_sync.engine.postgres.database_errors import explain, strip_row_content
 from powerca_sync.errors import SyncError
 from powerca_sync.plain_text import in_lines, in_one_line, one_line_logger
 
@@ -67,5 +67,5 @@ def test_causes_of_an_error_are_reduced_to_plain_words() -> None:
     error = SyncError("failed")
     error.__cause__ = cause
     cause.__context__ = ValueError("a\x1bb", 1)
-    plain_words_only(error)
+    strip_row_content(error)
     assert (str(cause), cause.__context__.args) == (r"x\x1b", (r"a\x1bb", 1))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from powerca_sync.engine.postgres import plain_words_only
+from powerca_sync.engine.postgres import strip_row_content
 from powerca_sync.plain_text import in_lines
 
 #: Metadata of a failure: the name of the error's class.
@@ -33,7 +33,7 @@ def retried_if_worthwhile(retries: Retries) -> Iterator[None]:
     try:
         yield
     except Exception as exc:
-        plain_words_only(exc)
+        strip_row_content(exc)
         failure = dg.Failure(
             description=in_lines(str(exc) or repr(exc)), metadata={ERROR: type(exc).__name__}, allow_retries=False
         )

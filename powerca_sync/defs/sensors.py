@@ -10,7 +10,7 @@ from powerca_sync.defs.jobs import REVERSE_JOB, REVERSE_MAX_RUNTIME
 from powerca_sync.defs.keys import reverse_key
 from powerca_sync.defs.reverse_assets import pulled_tables
 from powerca_sync.defs.runs import active_run, recent_failures
-from powerca_sync.engine.postgres import connect, plain_words_only
+from powerca_sync.engine.postgres import connect, strip_row_content
 from powerca_sync.engine.reverse import Probe, probe
 from powerca_sync.environment import current_settings
 from powerca_sync.errors import SyncError
@@ -88,5 +88,5 @@ def look(specs: Sequence[TableSpec]) -> Probe:
             return probe(source=source, target=target, specs=specs, seconds=PATIENCE)
     except SyncError as exc:
         # Dagster prints an error of a tick with its causes.
-        plain_words_only(exc)
+        strip_row_content(exc)
         raise

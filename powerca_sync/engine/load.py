@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from powerca_sync.engine.context import open_context
 from powerca_sync.engine.mapping import Scope
-from powerca_sync.engine.postgres import Column, Connection, Cursor, explained, timezone_of, transaction
+from powerca_sync.engine.postgres import Column, Connection, Cursor, explained, server_timezone, transaction
 from powerca_sync.engine.result import Options
 from powerca_sync.tables import TableSpec
 
@@ -54,7 +54,7 @@ def load_rows(
     """
     options = options or Options()
     with explained(f"loading table `{spec.mobile}`"):
-        timezone = options.timezone or timezone_of(source)
+        timezone = options.timezone or server_timezone(source)
         context = open_context(source, target, specs)
         with transaction(target, timezone=timezone, timeouts=options.timeouts, snapshot=True) as cursor:
             resolved = context.catalogs.resolution[spec.mobile]

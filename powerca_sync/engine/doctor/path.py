@@ -7,7 +7,7 @@ from psycopg import sql
 
 from powerca_sync.engine.doctor.findings import Finding, warning
 from powerca_sync.engine.doctor.side import read_as
-from powerca_sync.engine.postgres import Cursor, ask_as_theirs, load
+from powerca_sync.engine.postgres import Cursor, execute_with_database_settings, load
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,7 +21,9 @@ class Creator:
 
 def read_creators(cursor: Cursor) -> list[Creator]:
     """Those besides us, superusers and owners, for the search path that a session of ours starts with."""
-    ((schemas,),) = ask_as_theirs(cursor, sql.SQL("SELECT pg_catalog.current_schemas(false)::text[]").format())
+    ((schemas,),) = execute_with_database_settings(
+        cursor, sql.SQL("SELECT pg_catalog.current_schemas(false)::text[]").format()
+    )
     return read_as(Creator, cursor, load(__package__, "path.sql"), {"schemas": schemas})
 
 

@@ -20,7 +20,16 @@ from powerca_sync.engine.dry_run import preview_sql
 from powerca_sync.engine.dry_run.virtual_tables import PlannedTables
 from powerca_sync.engine.forward import Counted, MergePlan, MergeResult, Ready, TableRun, account, nothing_to_sync
 from powerca_sync.engine.mapping import Office, Scope, TableMapping, as_the_target_has_it
-from powerca_sync.engine.postgres import Column, Connection, Cursor, Table, explained, one_row, timezone_of, transaction
+from powerca_sync.engine.postgres import (
+    Column,
+    Connection,
+    Cursor,
+    Table,
+    explained,
+    one_row,
+    server_timezone,
+    transaction,
+)
 from powerca_sync.engine.requests import TableExtract
 from powerca_sync.engine.result import ForwardResult, Options
 from powerca_sync.engine.staging import rejections
@@ -110,7 +119,7 @@ def plan_forward(
     options = options or Options()
     plans: tuple[TablePlan, ...] = ()
     with explained("planning the run"):
-        timezone = options.timezone or timezone_of(source)
+        timezone = options.timezone or server_timezone(source)
         options = dataclasses.replace(options, timezone=timezone)
         with transaction(target, timezone=timezone, timeouts=options.timeouts, stable=True) as target_cursor:
             with transaction(source, timezone=timezone, timeouts=options.timeouts, stable=True) as source_cursor:

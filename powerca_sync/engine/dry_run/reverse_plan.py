@@ -19,13 +19,13 @@ from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.postgres import (
     Connection,
     Cursor,
-    configure,
+    apply_settings,
     explained,
     load,
     one_row,
-    speak_as_stored,
-    timezone_of,
+    server_timezone,
     transaction,
+    use_stored_encoding,
 )
 from powerca_sync.engine.requests import TablePull
 from powerca_sync.engine.result import Options, ReverseResult
@@ -78,12 +78,12 @@ def plan_reverse(
     plans: list[PullPlan] = []
     with explained("planning the pull"):
         is_new = not ledger.is_prepared(target)
-        timezone = options.timezone or timezone_of(target)
+        timezone = options.timezone or server_timezone(target)
         with transaction(target, timezone=timezone, timeouts=options.timeouts) as target_cursor:
             with transaction(source, timezone="UTC", timeouts=options.timeouts, snapshot=True) as source_cursor:
                 if is_new:
                     target_cursor.execute(load("powerca_sync.engine.reverse", "source_state.sql"))
-                speak_as_stored(target_cursor, options.encoding)
+                use_stored_encoding(target_cursor, options.encoding)
                 rows: dict[tuple[str, str], sql.Identifier] = {}
                 for what in ordered:
                     pull = _PlannedPull(what, source_cursor, target_cursor, specs, options, timezone, rows)
@@ -112,7 +112,7 @@ def _plan_or_error(pull: "_PlannedPull") -> PullPlan:
 
 def _plan(pull: "_PlannedPull") -> PullPlan:
     # A table before this one was read in the office's zone.
-    configure(pull.source, {"TimeZone": "UTC"})
+    apply_settings(pull.source, {"TimeZone": "UTC"})
     notes = pull.resolve()
     if not pull.has_phone_rows:
         return PullPlan(table=pull.spec.mobile, prospect=Prospect.READY, foreseen=pull.nothing_to_pull(notes))

@@ -19,11 +19,11 @@ from powerca_sync.engine.forward.exchange import (
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.postgres import (
     Cursor,
-    Judge,
+    RefusalJudge,
     SwallowedError,
+    describe_swallowing,
     execute_completely,
     may_concern_rows,
-    swallowed_words,
     write,
 )
 from powerca_sync.errors import MergeError
@@ -103,7 +103,7 @@ def carry_out(
     if how.again and outcome.total < planned:
         outcome = _find_swallowed(cursor, mapping, action, outcome)
         if action == "update" and outcome.swallowed == planned > how.known:
-            raise SwallowedError(swallowed_words(cursor, mapping.target, action))
+            raise SwallowedError(describe_swallowing(cursor, mapping.target, action))
     if outcome.total != planned:
         raise OvertakenError(f"{planned} rows were to be {action}d, {outcome.written} were")
     return outcome
@@ -119,7 +119,9 @@ def _isolate(
             return execute_completely(cursor, statement(mapping, apply_sql.in_range(first, last)), last - first + 1)
         return write_planned(cursor, mapping, statement, apply_sql.in_range(first, last))
 
-    judge = Judge(cursor, mapping.target, action, lambda n: write_range(n, n), last_number, known=lambda: how.known)
+    judge = RefusalJudge(
+        cursor, mapping.target, action, lambda n: write_range(n, n), last_number, known=lambda: how.known
+    )
 
     def check(exc: psycopg.Error | SwallowedError, written: int) -> None:
         judge.check(exc, written)
@@ -130,7 +132,7 @@ def _isolate(
     errors: list[Exception] = []
     written, refused = isolate(write_range, 1, last_number, most=MOST_REFUSED, check=check)
     if any(not refusal.words for refusal in refused.values()):
-        words = swallowed_words(cursor, mapping.target, action)
+        words = describe_swallowing(cursor, mapping.target, action)
         refused = {n: one if one.words else dataclasses.replace(one, words=words) for n, one in refused.items()}
     if len(refused) > MOST_REFUSED:
         words = "(not shown, the table has sensitive columns)"
@@ -147,7 +149,7 @@ def _find_swallowed(cursor: Cursor, mapping: TableMapping, action: str, outcome:
     """Take those actions out of the plan whose row is still as it was: nobody else has written it, nor have they."""
     for n, refusal in outcome.refused.items():
         cursor.execute(apply_sql.mark_refused(action, n, refusal.words))
-    words = swallowed_words(cursor, mapping.target, action)
+    words = describe_swallowing(cursor, mapping.target, action)
     cursor.execute(apply_sql.mark_swallowed(mapping, action, words))
     return dataclasses.replace(outcome, swallowed=cursor.rowcount)
 

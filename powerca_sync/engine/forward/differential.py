@@ -20,7 +20,7 @@ from psycopg import sql
 from powerca_sync.engine.digests import Side, digest_queries, encoder
 from powerca_sync.engine.forward import differential_sql
 from powerca_sync.engine.mapping import TableMapping, is_compared_as_text
-from powerca_sync.engine.postgres import Cursor, Question, ask, encoding_of, is_refusal, one_row
+from powerca_sync.engine.postgres import Cursor, Query, execute_batch, is_refusal, one_row, server_encoding
 from powerca_sync.engine.staging import readable
 from powerca_sync.engine.state import TableState
 
@@ -78,8 +78,8 @@ def find_differences(
     if any(column.raw is not None and column.name in mapping.spec.key for column in mapping.synced):
         # A row that goes to quarantine is known by the source's own text of its key.
         return None
-    at_source = encoder(stored=encoding_of(source), declared=encoding)
-    at_target = encoder(stored=encoding_of(target))
+    at_source = encoder(stored=server_encoding(source), declared=encoding)
+    at_target = encoder(stored=server_encoding(target))
     if at_source is None or at_target is None:
         return None
     here = digest_queries.source_side(mapping, at_source, sql.SQL("FALSE"))
@@ -195,14 +195,14 @@ def _compare(
     doubtful: sql.Composable | None,
     reading: Callable[[], contextlib.AbstractContextManager[None]],
     within: _Compared | None = None,
-    also: Sequence[Question] = (),
+    also: Sequence[Query] = (),
 ) -> _Compared | None:
     """Compare prefixes of so many digits; where that was done with fewer, only `within` what differed."""
     limits = (within.different, within.digits) if within else (None, 0)
     with ThreadPoolExecutor(max_workers=1) as thread:
         # Each server has its own work.
         digests = differential_sql.in_one_text(differential_sql.digests(there, digits, *limits, doubtful=doubtful))
-        answer = thread.submit(ask, target, (digests, None), *also)
+        answer = thread.submit(execute_batch, target, (digests, None), *also)
         #: By prefix: rows, of them the desktop's own, and their digest.
         at_source: dict[str, tuple[int, int, str]] | None = None
         with reading():

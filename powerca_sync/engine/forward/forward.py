@@ -26,15 +26,15 @@ from powerca_sync.engine.forward.table_run import OWNED_DIGEST, TableRun
 from powerca_sync.engine.mapping import Route, read_identity, read_snapshot, tables_needed
 from powerca_sync.engine.postgres import (
     Connection,
-    Question,
+    Query,
     SwallowedError,
     Timeouts,
-    answered_tables,
-    answers,
-    ask,
-    ask_in_savepoint,
-    asked_tables,
+    catalog_query,
+    execute_batch,
+    execute_with_optional,
     explained,
+    fetch_batch,
+    parse_catalog,
     transaction,
 )
 from powerca_sync.engine.requests import TableExtract, TextRows
@@ -50,7 +50,7 @@ logger = one_line_logger(__name__)
 #: How often a merge is planned anew because the app wrote in between.
 ATTEMPTS = 5
 #: What such a merge goes back to.
-_SAVEPOINT: Question = ("SAVEPOINT powerca_merge", None)
+_SAVEPOINT: Query = ("SAVEPOINT powerca_merge", None)
 
 
 def sync_forward(
@@ -129,7 +129,7 @@ def _in_one_transaction(
         state.try_lock(name),
         state.is_prepared(),
         state.guide_columns(),
-        asked_tables(wanted),
+        catalog_query(wanted),
         lineage.recorded_runs(identity),
     )
     with contextlib.ExitStack() as target_end, contextlib.ExitStack() as snapshot:
@@ -141,17 +141,17 @@ def _in_one_transaction(
             if prepared:
                 raise
             return None
-        [(locked,)], [(complete,)], [(guide_columns,)], found, runs = answers(target_cursor)
+        [(locked,)], [(complete,)], [(guide_columns,)], found, runs = fetch_batch(target_cursor)
         if not (complete or prepared):
             return None
         if not locked:
             state.lock(target_cursor, name, f"Table `{name}` is being synced", wait=options.timeouts.table)
-            (runs,) = ask(target_cursor, lineage.recorded_runs(identity))
+            (runs,) = execute_batch(target_cursor, lineage.recorded_runs(identity))
         with explained(f"syncing table `{name}`: reading the source"):
             source_cursor = snapshot.enter_context(
                 transaction(source, timezone=timezone, timeouts=options.timeouts, stable=True)
             )
-        tables = answered_tables(wanted, found)
+        tables = parse_catalog(wanted, found)
         run = TableRun(what, source=source_cursor, target=target_cursor, specs=specs, options=options, tables=tables)
         run.runs = tuple(RecordedRun(*row) for row in runs)
         return _carry_out(run, guide_columns, all_is_read=snapshot.close)
@@ -183,7 +183,7 @@ def _carry_out(run: TableRun, guide_columns: Sequence[str], *, all_is_read: Call
             records=result.extracted - result.quarantined,
             milliseconds=_milliseconds(run),
         )
-        refusal = ask_in_savepoint(run.target, *_records(run, ready, result, token), optional=line)
+        refusal = execute_with_optional(run.target, *_records(run, ready, result, token), optional=line)
         if refusal:
             logger.warning("[WARN] `_sync_metadata` has not been written for %s: %s.", run.spec.mobile, refusal)
     for sentence in result.warnings:
@@ -198,11 +198,11 @@ def _begin_merge(run: TableRun, ready: Ready) -> tuple[int, Counted | None]:
 
     Asked now, because nobody waits yet for a row that the merge has written.
     """
-    questions: list[Question] = [_SAVEPOINT, (plan_sql.count_writes(ready.mapping), None)]
+    questions: list[Query] = [_SAVEPOINT, (plan_sql.count_writes(ready.mapping), None)]
     if ready.complete:
         questions.append((plan_sql.count_rows(ready.mapping), None))
     with run.phase("plan"):
-        _, [(writes,)], *counts = ask(run.target, *questions)
+        _, [(writes,)], *counts = execute_batch(run.target, *questions)
     return writes, Counted(*counts[0][0]) if counts else None
 
 
@@ -236,7 +236,9 @@ def _look_back(
     They are counted anew if more was written since there had been so many `writes` than the merge says that it wrote,
     or if it may have taken over rows that were nobody's.
     """
-    summary, samples, [(now,)] = ask(run.target, *asked_rejected(), (plan_sql.count_writes(ready.mapping), None))
+    summary, samples, [(now,)] = execute_batch(
+        run.target, *asked_rejected(), (plan_sql.count_writes(ready.mapping), None)
+    )
     rejected = answered_rejected(summary, samples)
     if now - writes != merged.written or (before and before.other and merged.updated):
         return rejected, run.count(ready)
@@ -249,7 +251,7 @@ def _watermark(ready: Ready) -> dict[str, Any]:
     return ready.snapshot.mark(ready.mapping) | owned
 
 
-def _records(run: TableRun, ready: Ready, result: ForwardResult, token: str | None) -> Iterator[Question]:
+def _records(run: TableRun, ready: Ready, result: ForwardResult, token: str | None) -> Iterator[Query]:
     """What stores quarantine, mark and the guide's line about the run."""
     if result.rejections or ready.before.quarantined:
         yield state.quarantine_record(ready.office, run.spec.mobile)

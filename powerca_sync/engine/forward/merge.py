@@ -16,7 +16,7 @@ from powerca_sync.engine.forward import apply_sql, plan_delete_insert_sql, plan_
 from powerca_sync.engine.forward.actions import Manner, OvertakenError, carry_out, retry_refused
 from powerca_sync.engine.forward.exchange import NO_PARENT
 from powerca_sync.engine.mapping import UNSETTLED, TableMapping
-from powerca_sync.engine.postgres import Cursor, ask, setting
+from powerca_sync.engine.postgres import Cursor, execute_batch, settings_query
 from powerca_sync.engine.staging import quarantine_sql
 from powerca_sync.tables import Strategy
 
@@ -98,16 +98,18 @@ def _plan_delete_insert(cursor: Cursor, mapping: TableMapping, counts: dict[str,
     # Without a look at how few they are, both tables would be sorted to find them.
     analyze = sql.SQL("ANALYZE {}").format(UNSETTLED)
     contents, settled_counts = plan_delete_insert_sql.plan_contents(mapping), plan_delete_insert_sql.count_settled()
-    *_, [(settled, unsettled, with_copies)] = ask(cursor, (contents, None), (analyze, None), (settled_counts, None))
+    *_, [(settled, unsettled, with_copies)] = execute_batch(
+        cursor, (contents, None), (analyze, None), (settled_counts, None)
+    )
     if unsettled:
         # Thousands of copies of few contents: the planner expects a handful, and would compare each with each.
         allowed = "off" if with_copies else "on"
         pairs = plan_delete_insert_sql.plan_pairs(mapping, complete=complete, copies=with_copies > 0)
-        _, found, _ = ask(
+        _, found, _ = execute_batch(
             cursor,
-            setting({"enable_nestloop": allowed, "enable_mergejoin": allowed}),
+            settings_query({"enable_nestloop": allowed, "enable_mergejoin": allowed}),
             (pairs, None),
-            setting({"enable_nestloop": "on", "enable_mergejoin": "on"}),
+            settings_query({"enable_nestloop": "on", "enable_mergejoin": "on"}),
         )
         _add(found, counts)
         if counts.get("overtaken"):

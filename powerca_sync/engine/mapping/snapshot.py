@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from powerca_sync.engine.mapping.mapping import TableMapping
-from powerca_sync.engine.postgres import Connection, Cursor, ask_alone, load, one_row
+from powerca_sync.engine.postgres import Connection, Cursor, execute_autocommit, load, one_row
 from powerca_sync.errors import ConfigurationError
 
 #: Past half the 32-bit range the order of two transaction ids can no longer be told; this leaves a margin.
@@ -47,7 +47,7 @@ class Snapshot:
 
 def read_identity(source: Connection) -> tuple[str, str]:
     """Returns (identity, as `Snapshot` has it; time zone of the server). Outside a transaction."""
-    ((system_identifier, database, timezone),) = ask_alone(source, load(__package__, "identity.sql"))
+    ((system_identifier, database, timezone),) = execute_autocommit(source, load(__package__, "identity.sql"))
     return f"{system_identifier}/{database}", timezone
 
 

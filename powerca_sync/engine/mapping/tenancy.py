@@ -8,7 +8,7 @@ import psycopg
 from psycopg import sql
 
 from powerca_sync.engine.mapping.conversion import equal, equality
-from powerca_sync.engine.postgres import Cursor, Table, read_tables, schema_and_name, words_of
+from powerca_sync.engine.postgres import Cursor, Table, error_text, read_tables, schema_and_name
 from powerca_sync.errors import SchemaMismatchError
 from powerca_sync.tables import Reference, TableSpec, spec_named
 
@@ -153,7 +153,7 @@ def fitting_there(specs: Sequence[TableSpec]) -> Iterator[None]:
         where = spec and f"{spec.mobile}.{spec.key[0]}"
         raise SchemaMismatchError(
             f"An organisation of the source does not fit `{where}` at the target: "
-            f"{words_of(exc)}. Nothing was read. Correct it at the source, or the column's type."
+            f"{error_text(exc)}. Nothing was read. Correct it at the source, or the column's type."
         ) from exc
 
 

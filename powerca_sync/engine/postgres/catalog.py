@@ -6,7 +6,7 @@ from typing import Any
 
 from psycopg import sql
 
-from powerca_sync.engine.postgres.database import Cursor, Question
+from powerca_sync.engine.postgres.database import Cursor, Query
 from powerca_sync.engine.postgres.sql_files import load
 from powerca_sync.errors import SchemaMismatchError
 
@@ -147,12 +147,12 @@ def schema_and_name(name: str) -> tuple[str, str]:
 def read_tables(cursor: Cursor, names: Iterable[str]) -> dict[str, Table]:
     """The tables of those names that exist and that this role may look up, in one round trip."""
     wanted = tuple(names)
-    cursor.execute(*asked_tables(wanted))
-    return answered_tables(wanted, cursor.fetchall())
+    cursor.execute(*catalog_query(wanted))
+    return parse_catalog(wanted, cursor.fetchall())
 
 
-def asked_tables(names: Sequence[str]) -> Question:
-    """What `answered_tables` needs to be answered."""
+def catalog_query(names: Sequence[str]) -> Query:
+    """What `parse_catalog` needs to be answered."""
     wanted = [schema_and_name(name) for name in names]
     return load(__package__, "catalog.sql"), {
         "schemas": [schema for schema, _ in wanted],
@@ -160,7 +160,7 @@ def asked_tables(names: Sequence[str]) -> Question:
     }
 
 
-def answered_tables(names: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> dict[str, Table]:
+def parse_catalog(names: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> dict[str, Table]:
     """The tables of those names that exist and that this role may look up."""
     found = {}
     for name, row in zip(names, rows, strict=True):

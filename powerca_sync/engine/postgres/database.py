@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 from powerca_sync.engine.postgres.connecting import LineConnection, SilentError, TlsError
-from powerca_sync.engine.postgres.database_errors import explained, words_of
+from powerca_sync.engine.postgres.database_errors import error_text, explained
 from powerca_sync.engine.postgres.tls import find_tls_fault
 from powerca_sync.settings import PATIENCE, Endpoint
 
@@ -21,7 +21,7 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 Cursor = psycopg.Cursor[tuple[Any, ...]]
 Statement = LiteralString | sql.SQL | sql.Composed
 #: A statement and its parameters.
-Question = tuple[Statement | bytes, Mapping[str, Any] | Sequence[Any] | None]
+Query = tuple[Statement | bytes, Mapping[str, Any] | Sequence[Any] | None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,14 +86,14 @@ def transaction(
     timeouts: Timeouts,
     snapshot: bool = False,
     stable: bool = False,
-    first: Sequence[Question] = (),
+    first: Sequence[Query] = (),
 ) -> Iterator[Cursor]:
     """One transaction in which values have their canonical text form; commits, or rolls back on an exception.
 
     With `snapshot` it is READ ONLY and REPEATABLE READ, so that all it reads is of one instant; `stable` is the same
     for one that makes temporary tables, and writes nothing else. Otherwise it is READ COMMITTED, so that each statement
-    sees what others committed before it. What is asked `first` travels with its begin: read the `answers` of the
-    cursor.
+    sees what others committed before it. The queries of `first` are sent in the same message as BEGIN; read their
+    rows with `fetch_batch`.
     """
     level = sql.SQL("REPEATABLE READ" if snapshot or stable else "READ COMMITTED")
     # Never READ WRITE: that would override a server that went read-only because its disk is full.
@@ -119,7 +119,12 @@ def transaction(
     }
     with _ending(connection, writes=not (snapshot or stable)), connection.cursor() as cursor:
         # In one message, because over a slow line it is the round trips that cost.
-        opening: list[Question] = [(begin, None), (_REMEMBER_THEIRS, None), setting(settings), (_CHECKED_AT_ONCE, None)]
+        opening: list[Query] = [
+            (begin, None),
+            (_REMEMBER_THEIRS, None),
+            settings_query(settings),
+            (_CHECKED_AT_ONCE, None),
+        ]
         cursor.execute(_together(connection, [*opening, *first]))
         for _ in opening if first else ():
             cursor.nextset()
@@ -153,20 +158,22 @@ class _CommitLostError(psycopg.OperationalError):
     sqlstate = "powerca:commit"
 
 
-def ask_alone(connection: Connection, statement: Statement | bytes, parameters: Any = None) -> list[tuple[Any, ...]]:
+def execute_autocommit(
+    connection: Connection, statement: Statement | bytes, parameters: Any = None
+) -> list[tuple[Any, ...]]:
     """Execute one statement outside any transaction, by our own search path; returns its rows."""
     with connection.cursor() as cursor:
         # In one message, which is a transaction.
-        return ask(cursor, setting({"search_path": _OWN_PATH}), (statement, parameters))[-1]
+        return execute_batch(cursor, settings_query({"search_path": _OWN_PATH}), (statement, parameters))[-1]
 
 
-def ask(cursor: Cursor, *questions: Question) -> tuple[list[tuple[Any, ...]], ...]:
+def execute_batch(cursor: Cursor, *questions: Query) -> tuple[list[tuple[Any, ...]], ...]:
     """Execute statements in one round trip; the rows of each, none for one that answers none."""
     cursor.execute(_together(cursor.connection, questions))
-    return answers(cursor)
+    return fetch_batch(cursor)
 
 
-def answers(cursor: Cursor) -> tuple[list[tuple[Any, ...]], ...]:
+def fetch_batch(cursor: Cursor) -> tuple[list[tuple[Any, ...]], ...]:
     """The rows of each of the statements that were executed together."""
     found = [_rows(cursor)]
     while cursor.nextset():
@@ -178,7 +185,7 @@ def _rows(cursor: Cursor) -> list[tuple[Any, ...]]:
     return cursor.fetchall() if cursor.description else []
 
 
-def attempt(cursor: Cursor, statement: sql.Composed) -> int:
+def execute_in_savepoint(cursor: Cursor, statement: sql.Composed) -> int:
     """Execute a statement under a savepoint, in one round trip; answers the rows affected.
 
     After an exception the transaction is as it was before.
@@ -189,25 +196,25 @@ def attempt(cursor: Cursor, statement: sql.Composed) -> int:
 def write(
     cursor: Cursor, statement: sql.Composed, *, before: sql.Composed | None = None, after: sql.Composed | None = None
 ) -> int:
-    """Execute a statement that writes into a table of the databases, as `attempt` does; answers the rows affected.
+    """Execute a statement that writes into a user table, under a savepoint; returns the rows affected.
 
     Triggers, defaults, checks and rules of the table run with the database's own settings, the search path among them.
     The statement itself must therefore make no text of a value, and have operands and arguments of exactly the types
     that PostgreSQL's own operators and functions declare. `before` and `after` have our settings.
     """
-    first: list[Question] = [(before, None)] if before else []
-    last: list[Question] = [(after, None)] if after else []
+    first: list[Query] = [(before, None)] if before else []
+    last: list[Query] = [(after, None)] if after else []
     first += [(_REMEMBER_OURS, None), (_TAKE_THEIRS, None)]
     return _attempt(cursor, first, (statement, None), [(_TAKE_OURS, None), *last])
 
 
-def ask_as_theirs(cursor: Cursor, statement: sql.Composed) -> list[tuple[Any, ...]]:
+def execute_with_database_settings(cursor: Cursor, statement: sql.Composed) -> list[tuple[Any, ...]]:
     """Execute a statement with the database's own settings, as `write` does without savepoint; its rows."""
-    questions: list[Question] = [(_REMEMBER_OURS, None), (_TAKE_THEIRS, None), (statement, None), (_TAKE_OURS, None)]
-    return ask(cursor, *questions)[2]
+    questions: list[Query] = [(_REMEMBER_OURS, None), (_TAKE_THEIRS, None), (statement, None), (_TAKE_OURS, None)]
+    return execute_batch(cursor, *questions)[2]
 
 
-def _attempt(cursor: Cursor, before: Sequence[Question], statement: Question, after: Sequence[Question]) -> int:
+def _attempt(cursor: Cursor, before: Sequence[Query], statement: Query, after: Sequence[Query]) -> int:
     savepoint, release = sql.SQL("SAVEPOINT powerca_attempt"), sql.SQL("RELEASE SAVEPOINT powerca_attempt")
     questions = [(savepoint, None), *before, statement, *after, (release, None)]
     try:
@@ -221,17 +228,17 @@ def _attempt(cursor: Cursor, before: Sequence[Question], statement: Question, af
     return cursor.rowcount
 
 
-def ask_in_savepoint(cursor: Cursor, *needed: Question, optional: Question | None) -> str:
+def execute_with_optional(cursor: Cursor, *needed: Query, optional: Query | None) -> str:
     """Execute statements in one round trip, the last of them under a savepoint; returns why that failed, or nothing.
 
     After a failure of `optional` the transaction is as if it had not been tried; any other error is raised.
     """
     if optional is None:
-        ask(cursor, *needed)
+        execute_batch(cursor, *needed)
         return ""
-    savepoint: Question = ("SAVEPOINT powerca_optional", None)
+    savepoint: Query = ("SAVEPOINT powerca_optional", None)
     try:
-        ask(cursor, *needed, savepoint, optional, ("RELEASE SAVEPOINT powerca_optional", None))
+        execute_batch(cursor, *needed, savepoint, optional, ("RELEASE SAVEPOINT powerca_optional", None))
     except psycopg.Error as exc:
         if cursor.connection.info.transaction_status != psycopg.pq.TransactionStatus.INERROR:
             raise
@@ -240,11 +247,11 @@ def ask_in_savepoint(cursor: Cursor, *needed: Question, optional: Question | Non
         except psycopg.Error:
             # The savepoint was not reached: a needed statement failed.
             raise exc from None
-        return words_of(exc)
+        return error_text(exc)
     return ""
 
 
-def _together(connection: Connection, questions: Sequence[Question]) -> bytes:
+def _together(connection: Connection, questions: Sequence[Query]) -> bytes:
     # Several statements can be one message only in the simple protocol, which knows no parameters.
     literal = psycopg.ClientCursor(connection).mogrify
     return ";\n".join(literal(statement, parameters) for statement, parameters in questions).encode()
@@ -281,24 +288,24 @@ _TAKE_OURS = _copies("", "powerca_ours.")
 _CHECKED_AT_ONCE = sql.SQL("SET CONSTRAINTS ALL IMMEDIATE")
 
 
-def configure(cursor: Cursor, settings: dict[str, str]) -> None:
+def apply_settings(cursor: Cursor, settings: dict[str, str]) -> None:
     """Set run-time parameters until the transaction ends."""
-    cursor.execute(*setting(settings))
+    cursor.execute(*settings_query(settings))
 
 
-def setting(settings: dict[str, str]) -> Question:
+def settings_query(settings: dict[str, str]) -> Query:
     """Set run-time parameters until the transaction ends."""
     calls = (sql.SQL("pg_catalog.set_config({}, {}, true)").format(name, value) for name, value in settings.items())
     return sql.SQL("SELECT {}").format(sql.SQL(", ").join(calls)), None
 
 
-def timezone_of(connection: Connection) -> str:
+def server_timezone(connection: Connection) -> str:
     """The time zone that the server reports. Asked, because what the driver remembers may be of another session."""
     with connection.cursor() as cursor:
         return str(one_row(cursor, "SHOW TimeZone")[0])
 
 
-def encoding_of(cursor: Cursor) -> str:
+def server_encoding(cursor: Cursor) -> str:
     """In what the server stores its text, by PostgreSQL's name."""
     return cursor.connection.info.parameter_status("server_encoding") or "UTF8"
 

@@ -124,7 +124,7 @@ def explained(doing: str) -> Iterator[None]:
 
 def explain(exc: psycopg.Error, doing: str) -> SyncError:
     """The `SyncError` for a driver error; its message keeps the database's own words."""
-    words = " ".join(words_of(exc).split()).rstrip(".")
+    words = " ".join(error_text(exc).split()).rstrip(".")
     state = _state(exc, words)
     if state == "42501" and "row-level security" in words:
         state = "powerca:rows"
@@ -138,12 +138,12 @@ def explain(exc: psycopg.Error, doing: str) -> SyncError:
     return SyncError(f"{doing} failed: {words}. Nothing was written.")
 
 
-def words_of(exc: psycopg.Error) -> str:
+def error_text(exc: psycopg.Error) -> str:
     """The database's own words, in one line."""
     return in_one_line(exc.diag.message_primary or str(exc).strip().partition("\n")[0] or type(exc).__name__)
 
 
-def plain_words_only(exc: BaseException | None) -> None:
+def strip_row_content(exc: BaseException | None) -> None:
     """Reduce an error and its causes to plain words, for whoever prints them with their causes, as Dagster does.
 
     The driver's full text has the row's content, as it is.
@@ -152,7 +152,7 @@ def plain_words_only(exc: BaseException | None) -> None:
     while exc is not None and exc not in seen:
         seen.append(exc)
         if isinstance(exc, psycopg.Error):
-            exc.args = (words_of(exc),)
+            exc.args = (error_text(exc),)
         else:
             exc.args = tuple(in_lines(arg) if isinstance(arg, str) else arg for arg in exc.args)
         exc = exc.__cause__ or exc.__context__

@@ -8,30 +8,30 @@ from typing import Any
 
 from psycopg.types.json import set_json_dumps, set_json_loads
 
-from powerca_sync.engine.postgres.database import Cursor, configure, encoding_of
+from powerca_sync.engine.postgres.database import Cursor, apply_settings, server_encoding
 from powerca_sync.errors import ConfigurationError
 
 
-def speak_as_stored(cursor: Cursor, encoding: str | None) -> None:
+def use_stored_encoding(cursor: Cursor, encoding: str | None) -> None:
     """Until the transaction ends, text goes out and comes in in `encoding`; where that is not said, in UTF-8.
 
     Does nothing where the database converts by itself.
     """
-    if encoding_of(cursor) != "SQL_ASCII":
+    if server_encoding(cursor) != "SQL_ASCII":
         return
     encoding = encoding or "UTF8"
-    configure(cursor, {"client_encoding": encoding})
+    apply_settings(cursor, {"client_encoding": encoding})
     dumps, loads = _documents_in(python_codec(encoding))
     set_json_dumps(dumps, cursor)
     set_json_loads(loads, cursor)
 
 
-def document_as_stored(cursor: Cursor, document: bytes, encoding: str | None) -> Any:
+def decode_stored_document(cursor: Cursor, document: bytes, encoding: str | None) -> Any:
     """The document in bytes as the database has them; those that mean nothing in its encoding are shown as marks.
 
     `encoding` says how to read it where the database does not.
     """
-    stored = encoding_of(cursor)
+    stored = server_encoding(cursor)
     return _load(document, codec=python_codec((encoding or "UTF8") if stored == "SQL_ASCII" else stored))
 
 

@@ -23,7 +23,7 @@ class SwallowedError(Exception):
     """A trigger or a rule of the target wrote fewer rows than it was given, without an error."""
 
 
-class Judge:
+class RefusalJudge:
     """Decides whether what the target refuses is isolated row by row, and says why a row is refused."""
 
     def __init__(
@@ -67,7 +67,7 @@ class Judge:
         if isinstance(exc, psycopg.Error):
             return exc.diag.message_primary or str(exc)
         if self._swallowed_words is None:
-            self._swallowed_words = swallowed_words(self._cursor, self._table, self._event)
+            self._swallowed_words = describe_swallowing(self._cursor, self._table, self._event)
         return self._swallowed_words
 
     def _try(self) -> bool:
@@ -94,7 +94,7 @@ def execute_completely(cursor: Cursor, statement: sql.Composed, rows: int) -> in
     return rows
 
 
-def swallowed_words(cursor: Cursor, table: Table, event: str) -> str:
+def describe_swallowing(cursor: Cursor, table: Table, event: str) -> str:
     """Why rows are not written although nothing refuses them, as far as the catalog tells."""
     cursor.execute(load(__package__, "swallowing.sql"), {"table": table.oid, "event": event})
     names = [f"`{name}`" for (name,) in cursor.fetchall()]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from psycopg import sql
 
 from powerca_sync.engine.mapping import TableMapping
-from powerca_sync.engine.postgres import Cursor, configure, one_row
+from powerca_sync.engine.postgres import Cursor, apply_settings, one_row
 from powerca_sync.engine.requests import Choice
 from powerca_sync.engine.reverse import carry_over_sql, ledger_sql
 from powerca_sync.engine.reverse.ledger import LastPull
@@ -84,8 +84,8 @@ class CarryOver:
             return False
         self.target.execute(carry_over_sql.drop_contents())
         self.target.execute(staging_sql.create_like_staging(mapping, carry_over_sql.CONTENTS))
-        configure(self.source, {"TimeZone": self.timezone})
+        apply_settings(self.source, {"TimeZone": self.timezone})
         where = phone_rows_sql.has_identity(mapping, self.belongs, self.columns, keys)
         self.stage(mapping, where, into=carry_over_sql.CONTENTS)
-        configure(self.source, {"TimeZone": "UTC"})
+        apply_settings(self.source, {"TimeZone": "UTC"})
         return True

@@ -7,7 +7,7 @@ from psycopg import sql
 
 from powerca_sync.engine.forward import WORTH_ANALYZING, apply_sql
 from powerca_sync.engine.mapping import STAGING, TableMapping
-from powerca_sync.engine.postgres import Column, Cursor, Judge, SwallowedError, load, one_row, write
+from powerca_sync.engine.postgres import Column, Cursor, RefusalJudge, SwallowedError, load, one_row, write
 from powerca_sync.engine.reverse import insert_sql
 from powerca_sync.engine.staging import quarantine_sql
 from powerca_sync.errors import SchemaMismatchError
@@ -50,7 +50,7 @@ def _insert_staged(cursor: Cursor, mapping: TableMapping, run_id: str | None) ->
             return landed, 0
         return landed, one_row(cursor, insert_sql.enter(mapping, first, last, run_id))[0]
 
-    judge = Judge(
+    judge = RefusalJudge(
         cursor, mapping.target, "insert", lambda n: insert(n, n)[0], planned, known=lambda: _known(cursor, mapping)
     )
     while ranges:

@@ -10,13 +10,13 @@ from powerca_sync.engine.postgres import (
     Connection,
     Cursor,
     Timeouts,
-    ask_alone,
-    ask_in_savepoint,
+    error_text,
+    execute_autocommit,
+    execute_with_optional,
     explained,
     load,
     one_row,
     transaction,
-    words_of,
 )
 from powerca_sync.errors import ConfigurationError
 from powerca_sync.plain_text import one_line_logger
@@ -68,7 +68,7 @@ def prepare_ledger(connection: Connection) -> bool:
         role = sql.Identifier(connection.info.user).as_string(connection)
         raise ConfigurationError(
             "The ledger of pulled phone rows is missing at the desktop and its user may not create it "
-            f"({words_of(exc.__cause__)}). Ask an administrator of the desktop's database to run:\n\n"
+            f"({error_text(exc.__cause__)}). Ask an administrator of the desktop's database to run:\n\n"
             f"CREATE SCHEMA IF NOT EXISTS powerca_sync;\nALTER SCHEMA powerca_sync OWNER TO {role};\n"
         ) from exc.__cause__
     return True
@@ -77,7 +77,7 @@ def prepare_ledger(connection: Connection) -> bool:
 def is_prepared(connection: Connection) -> bool:
     """Whether all is there that the engine keeps at the desktop, and may be looked at."""
     try:
-        return ask_alone(connection, load(__package__, "source_state_exists.sql")) == [(True,)]
+        return execute_autocommit(connection, load(__package__, "source_state_exists.sql")) == [(True,)]
     except psycopg.errors.InsufficientPrivilege:
         # The schema is there, and is somebody else's.
         return False
@@ -127,7 +127,7 @@ def record_pull(
         "INSERT INTO {} (table_name, direction, records_synced, last_sync_at, synced_at)"
         " VALUES (%s, %s, %s, now(), now())"
     ).format(sql.Identifier(schema, "sync_log"))
-    if refusal := ask_in_savepoint(cursor, optional=(line, [table, REVERSE, pulled])):
+    if refusal := execute_with_optional(cursor, optional=(line, [table, REVERSE, pulled])):
         logger.warning("[WARN] `%s.sync_log` has not been written for %s: %s.", schema, table, refusal)
 
 

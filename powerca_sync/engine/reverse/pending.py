@@ -9,7 +9,16 @@ from psycopg import sql
 
 from powerca_sync.engine.context import Context, read_context
 from powerca_sync.engine.mapping import belongs
-from powerca_sync.engine.postgres import Connection, Cursor, Timeouts, attempt, explained, load, transaction, words_of
+from powerca_sync.engine.postgres import (
+    Connection,
+    Cursor,
+    Timeouts,
+    error_text,
+    execute_in_savepoint,
+    explained,
+    load,
+    transaction,
+)
 from powerca_sync.engine.reverse import ledger
 from powerca_sync.engine.staging import phone_rows_sql
 from powerca_sync.errors import SyncError
@@ -79,21 +88,21 @@ def _digests(cursor: Cursor, statements: Sequence[tuple[str, sql.Composed]]) -> 
     the error of the last one if all of them fail.
     """
     try:
-        attempt(cursor, sql.SQL("\nUNION ALL\n").join(statement for _, statement in statements))
+        execute_in_savepoint(cursor, sql.SQL("\nUNION ALL\n").join(statement for _, statement in statements))
         return {name: (rows, digest) for name, rows, _, digest in cursor.fetchall()}
     except psycopg.Error as exc:
         if cursor.connection.closed:
             raise
-        logger.info("One of the tables cannot be looked at (%s); looking at each by itself.", words_of(exc))
+        logger.info("One of the tables cannot be looked at (%s); looking at each by itself.", error_text(exc))
     found: dict[str, tuple[int, str]] = {}
     for table, statement in statements:
         try:
-            attempt(cursor, statement)
+            execute_in_savepoint(cursor, statement)
         except psycopg.Error as exc:
             is_last = table == statements[-1][0]
             if cursor.connection.closed or (is_last and not found):
                 raise
-            logger.warning("[WARN] %s: cannot look for new phone rows: %s.", table, words_of(exc))
+            logger.warning("[WARN] %s: cannot look for new phone rows: %s.", table, error_text(exc))
         else:
             ((name, rows, _, digest),) = cursor.fetchall()
             found[name] = (rows, digest)

@@ -26,14 +26,14 @@ from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.postgres import (
     Connection,
     Cursor,
-    configure,
-    document_as_stored,
+    apply_settings,
+    decode_stored_document,
     explained,
     load,
     one_row,
-    speak_as_stored,
-    timezone_of,
+    server_timezone,
     transaction,
+    use_stored_encoding,
 )
 from powerca_sync.engine.requests import Choice, TablePull
 from powerca_sync.engine.result import Conflict, Options, ReverseResult
@@ -80,7 +80,7 @@ def sync_reverse(
                 open_context(target, source, specs)
                 check_desktop(target, source)
                 ledger.prepare_ledger(target)
-            timezone = options.timezone or timezone_of(target)
+            timezone = options.timezone or server_timezone(target)
             with (
                 transaction(target, timezone=timezone, timeouts=options.timeouts) as target_cursor,
                 contextlib.ExitStack() as snapshot,
@@ -92,7 +92,7 @@ def sync_reverse(
                     source_cursor = snapshot.enter_context(
                         transaction(source, timezone="UTC", timeouts=options.timeouts, snapshot=True)
                     )
-                speak_as_stored(target_cursor, options.encoding)
+                use_stored_encoding(target_cursor, options.encoding)
                 pull = Pull(what, source_cursor, target_cursor, specs, options, timezone, run_id)
                 return pull.carry_out(all_is_read=snapshot.close)
     except ValueError as exc:
@@ -237,7 +237,7 @@ class Pull(Recognition):
         staged = Staged()
         if keys:
             with self.reading():
-                configure(self.source, {"TimeZone": self.timezone})
+                apply_settings(self.source, {"TimeZone": self.timezone})
             where = phone_rows_sql.has_identity(mapping, found.belongs, found.columns, keys)
             staged = self.stage(mapping, where, defer=True)
         self.target.execute(lookalikes_sql.create_owned())
@@ -307,7 +307,7 @@ class Pull(Recognition):
             Conflict(
                 key=key,
                 phone=phone,
-                desktop=document_as_stored(self.target, theirs, self.options.encoding) if theirs else {},
+                desktop=decode_stored_document(self.target, theirs, self.options.encoding) if theirs else {},
             )
             for key, phone, theirs in self.target.fetchall()
         )

@@ -1,7 +1,7 @@
 """Columns that hold numbers of large objects, whose content lies elsewhere and does not travel."""
 
 from powerca_sync.engine.mapping import TableMapping
-from powerca_sync.engine.postgres import Cursor, ask
+from powerca_sync.engine.postgres import Cursor, execute_batch
 from powerca_sync.engine.staging.large_objects_sql import has_large_object
 
 
@@ -14,7 +14,7 @@ def find_large_objects(cursor: Cursor, mapping: TableMapping, *, at_target: bool
     names = [column.name for column in mapping.synced if table.required(column.name).base == "oid"]
     if not names:
         return ()
-    found = ask(cursor, *((has_large_object(table, name), None) for name in names))
+    found = execute_batch(cursor, *((has_large_object(table, name), None) for name in names))
     return tuple(name for name, [(holds,)] in zip(names, found, strict=True) if holds)
 
 

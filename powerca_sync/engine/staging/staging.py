@@ -14,7 +14,14 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from powerca_sync.engine.mapping import SHOWN, STAGING, TableMapping
-from powerca_sync.engine.postgres import Cursor, configure, encoding_of, is_refusal, may_concern_rows, python_codec
+from powerca_sync.engine.postgres import (
+    Cursor,
+    apply_settings,
+    is_refusal,
+    may_concern_rows,
+    python_codec,
+    server_encoding,
+)
 from powerca_sync.engine.staging import quarantine_sql, staging_sql
 from powerca_sync.engine.staging.extract_sql import staged_names
 from powerca_sync.errors import StagingError
@@ -69,7 +76,7 @@ def read_rows(cursor: Cursor, copy_out: sql.Composed, *, encoding: str | None) -
     A database in another encoding is read as it is stored: the server's own conversion would fail the whole table for
     one impossible byte. `encoding` says how to read it where the database does not (SQL_ASCII).
     """
-    stored = encoding_of(cursor)
+    stored = server_encoding(cursor)
     if stored == "UTF8":
         with cursor.copy(copy_out) as copy:
             yield from map(bytes, copy)
@@ -77,11 +84,11 @@ def read_rows(cursor: Cursor, copy_out: sql.Composed, *, encoding: str | None) -
     codec = python_codec(encoding or ("UTF8" if stored == "SQL_ASCII" else stored))
     # Names and keys in the statement are not converted either.
     statement = copy_out.as_string(cursor).encode(codec)
-    configure(cursor, {"client_encoding": "SQL_ASCII"})
+    apply_settings(cursor, {"client_encoding": "SQL_ASCII"})
     with cursor.copy(statement) as copy:
         for row in copy:
             yield _as_utf8(bytes(row), codec)
-    configure(cursor, {"client_encoding": "UTF8"})
+    apply_settings(cursor, {"client_encoding": "UTF8"})
 
 
 def _as_utf8(row: bytes, codec: str) -> bytes:
@@ -248,7 +255,7 @@ def refuse_row(cursor: Cursor, mapping: TableMapping, row: bytes, refusal: Refus
 
     An untried row has no image.
     """
-    stored = encoding_of(cursor)
+    stored = server_encoding(cursor)
     possible = codec if stored == "SQL_ASCII" else python_codec(stored)
     parsed = (value and _storable(value, possible) for value in parse_row(row))
     values = dict(zip(staged_names(mapping), parsed, strict=False))

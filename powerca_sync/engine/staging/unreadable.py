@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 
 from powerca_sync.engine.mapping import Aside, TableMapping
-from powerca_sync.engine.postgres import Cursor, attempt, is_refusal, one_row, words_of
+from powerca_sync.engine.postgres import Cursor, error_text, execute_in_savepoint, is_refusal, one_row
 from powerca_sync.engine.staging import extract_sql
 from powerca_sync.engine.staging.oversized import split_oversized
 from powerca_sync.engine.staging.staging import MOST_REFUSED, UTF8, Refusal, Staged, refuse_row
@@ -34,17 +34,17 @@ def find_unreadable(
     rows = extract_sql.pulled_images(mapping) if images else mapping.source.identifier
     where = sql.SQL("({}) AND {}").format(where, extract_sql.fits(mapping))
     try:
-        attempt(source, extract_sql.evaluate(mapping, rows, where))
+        execute_in_savepoint(source, extract_sql.evaluate(mapping, rows, where))
     except psycopg.Error as exc:
         if not is_refusal(exc):
             raise
-        attempt(source, extract_sql.find_unreadable(mapping, rows, where, MOST_REFUSED))
+        execute_in_savepoint(source, extract_sql.find_unreadable(mapping, rows, where, MOST_REFUSED))
         (found,) = one_row(source, "SELECT current_setting(%s)", [extract_sql.UNREADABLE])
         unreadable = {int(row_hash): words for row_hash, words in json.loads(found)}
         if len(unreadable) > MOST_REFUSED:
             raise StagingError(
                 f"Table `{mapping.spec.mobile}`: an expression of the spec fails for more than {MOST_REFUSED} rows; "
-                f"for example: {words_of(exc)}. Nothing was written. Correct the expression."
+                f"for example: {error_text(exc)}. Nothing was written. Correct the expression."
             ) from exc
         return unreadable
     return {}

@@ -8,7 +8,15 @@ import psycopg
 from typing_extensions import override
 
 from powerca_sync.engine.mapping import TableMapping
-from powerca_sync.engine.postgres import Cursor, Question, UniqueKey, ask, attempt, may_concern_rows, one_row
+from powerca_sync.engine.postgres import (
+    Cursor,
+    Query,
+    UniqueKey,
+    execute_batch,
+    execute_in_savepoint,
+    may_concern_rows,
+    one_row,
+)
 from powerca_sync.engine.staging import echo_sql, quarantine_sql, rules_sql, staging_sql
 from powerca_sync.plain_text import in_one_line
 from powerca_sync.tables import Lookup, Strategy
@@ -158,7 +166,7 @@ def settle_duplicates(cursor: Cursor, mapping: TableMapping, *, refused: int) ->
     keys = [key for key in keys if refused or not _told_apart_by_the_source(mapping, key)]
     if not keys:
         return 0
-    repeated = ask(cursor, *((staging_sql.has_duplicates(key), None) for key in keys))
+    repeated = execute_batch(cursor, *((staging_sql.has_duplicates(key), None) for key in keys))
     superseded = 0
     for key, [(repeats,)] in zip(keys, repeated, strict=True):
         if repeats:
@@ -232,7 +240,7 @@ def reject_faulty(cursor: Cursor, mapping: TableMapping) -> None:
     while True:
         may_raise = any(rule.reason == "check" for rule in rules)
         try:
-            rejected = attempt(cursor, quarantine_sql.reject_faulty(mapping, rules))
+            rejected = execute_in_savepoint(cursor, quarantine_sql.reject_faulty(mapping, rules))
         except psycopg.Error as exc:
             if not may_concern_rows(exc) or not may_raise:
                 raise
@@ -250,14 +258,14 @@ Rejected = tuple[tuple[Rejections, ...], tuple[Quarantined, ...]]
 NONE_REJECTED: Rejected = ((), ())
 
 
-def asked_rejected() -> tuple[Question, Question]:
+def asked_rejected() -> tuple[Query, Query]:
     """What to ask for the answers that `answered_rejected` takes."""
     return (quarantine_sql.summarize_rejected(), None), (quarantine_sql.sample_rejected(), [SAMPLES])
 
 
 def rejections(cursor: Cursor) -> Rejected:
     """What was rejected."""
-    return answered_rejected(*ask(cursor, *asked_rejected()))
+    return answered_rejected(*execute_batch(cursor, *asked_rejected()))
 
 
 def answered_rejected(summary: Sequence[tuple[Any, ...]], samples: Sequence[tuple[Any, ...]]) -> Rejected:

@@ -5,7 +5,7 @@ import dataclasses
 import psycopg
 
 from powerca_sync.engine.mapping import TableMapping, columns_read
-from powerca_sync.engine.postgres import VIEW, Cursor, ask_as_theirs, words_of
+from powerca_sync.engine.postgres import VIEW, Cursor, error_text, execute_with_database_settings
 from powerca_sync.engine.staging.extract_sql import VIEW_COPY, copy_view
 from powerca_sync.plain_text import one_line_logger
 from powerca_sync.tables import OWNER, STAMPS
@@ -41,13 +41,13 @@ def _copied(cursor: Cursor, mapping: TableMapping) -> TableMapping:
     read = dataclasses.replace(source, columns=tuple(column for column in source.columns if column.name in names))
     try:
         with cursor.connection.transaction():
-            ask_as_theirs(cursor, copy_view(read))
+            execute_with_database_settings(cursor, copy_view(read))
     except _NOT_COPIED as exc:
         logger.warning(
             "[WARN] View `%s` is read with the settings of the sync, because it could not be copied: %s. Grant "
             "TEMPORARY on the database to the user of the sync.",
             source.name,
-            words_of(exc),
+            error_text(exc),
         )
         return mapping
     schema, name = VIEW_COPY

@@ -18,15 +18,15 @@ from powerca_sync.engine.mapping import Snapshot, read_identity, read_snapshot
 from powerca_sync.engine.postgres import (
     Connection,
     Cursor,
-    Question,
+    Query,
     Timeouts,
-    ask,
-    configure,
+    apply_settings,
+    error_text,
+    execute_batch,
     explained,
     load,
     one_row,
     transaction,
-    words_of,
 )
 from powerca_sync.errors import UnsafeTargetError
 from powerca_sync.plain_text import one_line_logger
@@ -54,7 +54,7 @@ class RecordedRun:
     timeline: int | None
 
 
-def recorded_runs(identity: str) -> Question:
+def recorded_runs(identity: str) -> Query:
     """The columns of `RecordedRun` for each table of the desktop, on mobile.
 
     To be asked before the desktop's tokens are read: other tables may be synced in between.
@@ -64,9 +64,11 @@ def recorded_runs(identity: str) -> Question:
 
 def read_recorded_runs(mobile: Cursor, identity: str) -> tuple[RecordedRun, ...]:
     """Returns what mobile remembers of the desktop; nothing where no sync has prepared it."""
-    savepoint: Question = ("SAVEPOINT powerca_lineage", None)
+    savepoint: Query = ("SAVEPOINT powerca_lineage", None)
     try:
-        _, found, _ = ask(mobile, savepoint, recorded_runs(identity), ("RELEASE SAVEPOINT powerca_lineage", None))
+        _, found, _ = execute_batch(
+            mobile, savepoint, recorded_runs(identity), ("RELEASE SAVEPOINT powerca_lineage", None)
+        )
     except NOT_PREPARED:
         mobile.execute("ROLLBACK TO SAVEPOINT powerca_lineage")
         return ()
@@ -150,7 +152,7 @@ def issue_token(connection: Connection, runs: Sequence[RecordedRun]) -> str | No
             if not _prepare(cursor, runs):
                 return None
             # Mobile must never have a token that a power failure takes from the desktop.
-            configure(cursor, {"synchronous_commit": "on"})
+            apply_settings(cursor, {"synchronous_commit": "on"})
             (token,) = one_row(
                 cursor, "INSERT INTO powerca_sync.run_token AS t (token) VALUES (DEFAULT) RETURNING t.token"
             )
@@ -160,7 +162,7 @@ def issue_token(connection: Connection, runs: Sequence[RecordedRun]) -> str | No
                 [KEPT, _tokens(runs)],
             )
     except psycopg.Error as exc:
-        logger.info("No run token was issued on the desktop: %s.", words_of(exc))
+        logger.info("No run token was issued on the desktop: %s.", error_text(exc))
         return None
     return str(token)
 

@@ -14,15 +14,15 @@ from powerca_sync.engine.mapping import WITHOUT_ORGANISATIONS, Office
 from powerca_sync.engine.postgres import (
     Connection,
     Cursor,
-    Question,
+    Query,
     Timeouts,
-    ask,
-    ask_alone,
+    error_text,
+    execute_autocommit,
+    execute_batch,
     explained,
     load,
     one_row,
     transaction,
-    words_of,
 )
 from powerca_sync.errors import ConfigurationError, ContentionError, UnsafeTargetError
 
@@ -63,7 +63,7 @@ def prepare_target(connection: Connection) -> Preparation:
     statements for an administrator, if the role may not make the engine's own tables.
     """
     with explained("looking for the sync's own tables at the target"):
-        if ask_alone(connection, *is_prepared()) == [(True,)]:
+        if execute_autocommit(connection, *is_prepared()) == [(True,)]:
             return Preparation(created=False)
     script, guides = load(__package__, "target_state.sql"), load(__package__, "guide_state.sql")
     refusal = ""
@@ -76,28 +76,28 @@ def prepare_target(connection: Connection) -> Preparation:
                 with connection.transaction():
                     cursor.execute(guides)
             except psycopg.Error as exc:
-                refusal = words_of(exc)
+                refusal = error_text(exc)
     except psycopg.errors.InsufficientPrivilege as exc:
         raise ConfigurationError(
             f"The sync's own tables are missing at the target and its user may not create them "
-            f"({words_of(exc)}). Ask an administrator to run:\n\n{script.decode()}"
+            f"({error_text(exc)}). Ask an administrator to run:\n\n{script.decode()}"
         ) from exc
     return Preparation(created=True, refusal=refusal, statements=guides.decode() if refusal else "")
 
 
-def is_prepared() -> Question:
+def is_prepared() -> Query:
     """Whether all is there that the engine keeps at the target."""
     return load(__package__, "state_exists.sql"), None
 
 
-def guide_columns() -> Question:
+def guide_columns() -> Query:
     """The columns of the guide's `_sync_metadata` that this role may write."""
     return load(__package__, "guide_columns.sql"), None
 
 
 def guide_record(
     columns: Sequence[str], table: str, *, records: int | None = None, milliseconds: int | None = None, error: str = ""
-) -> Question | None:
+) -> Query | None:
     """The guide's line about a run of the table: with `records` it succeeded, otherwise `error` says why not.
 
     Earlier versions of that system have other columns: those that exist are written. None where there is no such table.
@@ -129,7 +129,7 @@ SELECT {table}, {values} WHERE NOT EXISTS (SELECT FROM updated)""").format(
     ), None
 
 
-def try_lock(name: str) -> Question:
+def try_lock(name: str) -> Query:
     """Have this transaction be the only one with that lock; answers whether it is."""
     return "SELECT pg_try_advisory_xact_lock(hashtextextended('powerca_sync:' || %s, 0))", [name]
 
@@ -194,7 +194,7 @@ def _check_tells_apart(
     )
 
 
-def _registration_lock(*, shared: bool) -> Question:
+def _registration_lock(*, shared: bool) -> Query:
     """Keep out others that register a desktop; `shared`: only those."""
     name = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
     return sql.SQL("SELECT {}(hashtextextended('powerca_sync:registration', 0))").format(sql.SQL(name)), None
@@ -235,7 +235,7 @@ def has_offices(cursor: Cursor) -> bool:
     return cursor.fetchone() == (True,)
 
 
-def _alone(office: Office) -> Question:
+def _alone(office: Office) -> Query:
     statement = "SELECT NOT EXISTS (SELECT FROM powerca_sync.office AS o WHERE o.office <> %s) OR %s"
     return statement, [office.identity, not office.claims]
 
@@ -270,7 +270,7 @@ def recall(
     """
     check_organisations(office)
     claimed = sql.SQL("SELECT o.org_id, o.office FROM powerca_sync.office AS o WHERE o.org_id IN ({})").format(orgs)
-    spelled, holders, [(alone,)], [remembered] = ask(
+    spelled, holders, [(alone,)], [remembered] = execute_batch(
         cursor, (orgs, None), (claimed, None), _alone(office), _remembered(office, table, lookups)
     )
     if office.orgs is not None:
@@ -279,7 +279,7 @@ def recall(
         register_office(cursor, office, unscoped=unscoped)
         (alone,) = one_row(cursor, *_alone(office))
     elif shared:
-        _, [(alone,)] = ask(cursor, _registration_lock(shared=True), _alone(office))
+        _, [(alone,)] = execute_batch(cursor, _registration_lock(shared=True), _alone(office))
     return dataclasses.replace(office, alone=alone), _table_state(remembered)
 
 
@@ -297,7 +297,7 @@ def read_state(cursor: Cursor, office: Office, table: str, lookups: Sequence[str
     return _table_state(one_row(cursor, *_remembered(office, table, lookups)))
 
 
-def _remembered(office: Office, table: str, lookups: Sequence[str]) -> Question:
+def _remembered(office: Office, table: str, lookups: Sequence[str]) -> Query:
     return load(__package__, "table_state.sql"), {"office": office.identity, "table": table, "lookups": list(lookups)}
 
 
@@ -327,7 +327,7 @@ def run_record(
     records: int,
     milliseconds: int,
     token: str | None,
-) -> Question:
+) -> Query:
     """Store where this run stood and what it did, in the transaction of its data.
 
     `rows_read` is None for an incremental run.
@@ -351,7 +351,7 @@ def run_record(
     }
 
 
-def quarantine_record(office: Office, table: str) -> Question:
+def quarantine_record(office: Office, table: str) -> Query:
     """Make the table's quarantine what this run rejected."""
     return load(__package__, "record_quarantine.sql"), {"office": office.identity, "table": table}
 

@@ -5,7 +5,15 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from powerca_sync.engine.mapping import belongs
-from powerca_sync.engine.postgres import Connection, explained, load, one_row, speak_as_stored, timezone_of, transaction
+from powerca_sync.engine.postgres import (
+    Connection,
+    explained,
+    load,
+    one_row,
+    server_timezone,
+    transaction,
+    use_stored_encoding,
+)
 from powerca_sync.engine.requests import TablePull
 from powerca_sync.engine.result import Options
 from powerca_sync.engine.reverse import Recognition, ledger
@@ -72,14 +80,14 @@ def read_reverse_status(
 def _look(
     spec: TableSpec, source: Connection, target: Connection, specs: Sequence[TableSpec], options: Options
 ) -> ReverseStatus:
-    timezone = options.timezone or timezone_of(target)
+    timezone = options.timezone or server_timezone(target)
     with (
         explained(f"looking at the phone rows of `{spec.mobile}`"),
         transaction(source, timezone="UTC", timeouts=options.timeouts, snapshot=True) as source_cursor,
         # Not READ ONLY, in which no temporary table could be made.
         transaction(target, timezone=timezone, timeouts=options.timeouts) as target_cursor,
     ):
-        speak_as_stored(target_cursor, options.encoding)
+        use_stored_encoding(target_cursor, options.encoding)
         recognition = Recognition(TablePull(spec=spec), source_cursor, target_cursor, specs, timezone=timezone)
         recognition.resolve()
         if not recognition.has_phone_rows:

@@ -11,7 +11,7 @@ from psycopg import sql
 
 from powerca_sync.engine.digests import BUCKET_DIGITS, Side, Wanted, digest_sql
 from powerca_sync.engine.mapping import TableMapping
-from powerca_sync.engine.postgres import Cursor, configure, explained, is_refusal, words_of
+from powerca_sync.engine.postgres import Cursor, apply_settings, error_text, explained, is_refusal
 from powerca_sync.engine.verify.row_matching import (
     DesktopRow,
     Difference,
@@ -254,9 +254,9 @@ class Comparison:
     def _wrong_lookups(self, lookup: Lookup) -> tuple[int, list[Sample]]:
         statement = digest_sql.wrong_lookups(self.mobile.side, self.mapping, lookup, most=SAMPLES)
         # A table that was never analyzed is thought to be small, and its rows would be compared each with each.
-        configure(self.mobile.cursor, {"enable_nestloop": "off"})
+        apply_settings(self.mobile.cursor, {"enable_nestloop": "off"})
         rows = self._ask(self.mobile, statement)
-        configure(self.mobile.cursor, {"enable_nestloop": "on"})
+        apply_settings(self.mobile.cursor, {"enable_nestloop": "on"})
         samples = []
         for _, *texts in rows:
             *keys, there, found = map(_decoded, texts)
@@ -290,7 +290,7 @@ class Comparison:
                 return end.cursor.execute(statement).fetchall()
             except psycopg.Error as exc:
                 if end.may_fail and (is_refusal(exc) or exc.sqlstate in _UNKNOWN):
-                    raise NotHashedError(words_of(exc)) from exc
+                    raise NotHashedError(error_text(exc)) from exc
                 raise
 
 

@@ -24,11 +24,11 @@ from powerca_sync.engine.mapping import LEDGER, TableMapping, map_table
 from powerca_sync.engine.postgres import (
     Connection,
     Cursor,
-    encoding_of,
     explained,
     load,
     one_row,
-    timezone_of,
+    server_encoding,
+    server_timezone,
     transaction,
 )
 from powerca_sync.engine.result import Options
@@ -93,7 +93,7 @@ def _looking(
 ) -> Iterator["_Look"]:
     """One snapshot on each side; with `moving` temporary tables can be made at the target."""
     with explained("verifying: reading the source"):
-        timezone = options.timezone or timezone_of(source)
+        timezone = options.timezone or server_timezone(source)
     with (
         explained("verifying"),
         transaction(target, timezone=timezone, timeouts=options.timeouts, snapshot=not moving, stable=moving) as there,
@@ -169,11 +169,11 @@ class _Look:
         changed = digest_queries.changed_since(mapping, before, self.snapshot)
         if changed is None:
             notes.append("which rows changed since the last run cannot be told, so that they count as different")
-        utf8 = encoder(stored=encoding_of(self.target))
+        utf8 = encoder(stored=server_encoding(self.target))
         if utf8 is None:
             raise SyncError(
-                f"Table `{spec.mobile}`: the target stores text as {encoding_of(self.target)}, of which it cannot make "
-                "digests that another server makes too. Use a database in UTF8."
+                f"Table `{spec.mobile}`: the target stores text as {server_encoding(self.target)}, of which it cannot "
+                "make digests that another server makes too. Use a database in UTF8."
             )
         there = End(cursor=self.target, side=digest_queries.target_side(mapping, utf8), name="target")
         if self.snapshot.has_ledger:
@@ -194,7 +194,7 @@ class _Look:
         self, mapping: TableMapping, there: End, quarantined: Mapping[bytes, int], changed: sql.Composable
     ) -> Comparison:
         """Each server hashes its own rows."""
-        stored = encoding_of(self.source)
+        stored = server_encoding(self.source)
         utf8 = encoder(stored=stored, declared=self.options.encoding)
         if utf8 is None:
             raise NotHashedError(f"the desktop's text is in {self.options.encoding or stored}")

@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from powerca_sync.engine.postgres.database import connect, timezone_of
+from powerca_sync.engine.postgres.database import connect, server_timezone
 from powerca_sync_tests.engine.listeners import encrypting
 from powerca_sync_tests.helpers import Pair
 from powerca_sync_tests.histories.proxy import Proxy
@@ -60,7 +60,7 @@ def test_service_file_changes_nothing(pair: Pair, monkeypatch: pytest.MonkeyPatc
 def test_time_zone_is_the_servers_own(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, "PGTZ", "Pacific/Kiritimati")
     with connect(pair.settings.desktop) as connection:
-        assert timezone_of(connection) != "Pacific/Kiritimati"
+        assert server_timezone(connection) != "Pacific/Kiritimati"
 
 
 def test_password_file_is_not_read(pair: Pair, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
