@@ -7,6 +7,9 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 DAGSTER_FOLDER := .powerca/dagster
 
+# Without compiled modules each worker and each process that a test starts would compile them again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help install demo dev test lint bench soak faults traffic clean
 
 help: ## Print this list
@@ -28,7 +31,7 @@ dev: $(INSTALLED) $(DAGSTER_FOLDER)/dagster.yaml ## Open Dagster's UI with the d
 	exec $(BIN)/python -W 'ignore:Function `dev_command`' -m powerca_sync.web.dev
 
 test: $(INSTALLED) ## Run the tests, on all processors
-	@$(BIN)/python -m pytest -n logical --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(INSTALLED) ## Check style, formatting, types and the direction of imports
 	$(BIN)/ruff check .

@@ -1,12 +1,15 @@
 """Embedded servers for the session, and an empty pair of databases for each test that asks for one."""
 
 import contextlib
+import gc
 import itertools
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
@@ -29,6 +32,34 @@ _with_servers = {"deadline": None, "suppress_health_check": [HealthCheck.too_slo
 settings.register_profile("default", max_examples=60, derandomize=True, database=None, **_with_servers)
 settings.register_profile("long", max_examples=3000, print_blob=True, **_with_servers)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+#: Where Linux keeps files in memory, and how much of it has to be free.
+MEMORY, GIGABYTES = Path("/dev/shm"), 6
+if MEMORY.is_dir() and "TMPDIR" not in os.environ:
+    # Creating and dropping tables on disk is a third of what the servers do, and SQLite waits for each commit.
+    available = min(psutil.virtual_memory().available, shutil.disk_usage(MEMORY).free)
+    if available > GIGABYTES * 1024**3:
+        os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than processors, because many tests wait; no more than a container may use."""
+    processors = float(os.cpu_count() or 1)
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        processors = min(processors, float(quota) / float(period))
+    return max(2, round(processors) + 1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with the long files, so that no worker is left alone with one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
+def pytest_collection_finish() -> None:
+    """Exclude all modules from garbage collection: Dagster alone has a million objects."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
