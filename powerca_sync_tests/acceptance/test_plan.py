@@ -12,6 +12,8 @@ from powerca_sync_tests.acceptance.shell import configured, empty, run
 from powerca_sync_tests.defs.office import Office
 from powerca_sync_tests.helpers import Pair, everything, fates
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def office(pair: Pair, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Office:

@@ -31,6 +31,8 @@ from powerca_sync_tests.acceptance.compose import FILE, PATIENCE, PROJECT, Proce
 from powerca_sync_tests.acceptance.real_tables import create_empty_mobile, create_office
 from powerca_sync_tests.helpers import Pair, wait_until
 
+pytestmark = pytest.mark.long
+
 PASSWORD = "a word for Dagster's records #@:/%"
 PASSWORDS = ("of the desktop #@:/%", "of mobile #@:/%")
 #: What is shortened of `dagster.yaml`, and nothing else.

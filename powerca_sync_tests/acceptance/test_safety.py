@@ -18,6 +18,8 @@ from powerca_sync_tests.defs.office import ONE_RETRY, attempts, failure, materia
 from powerca_sync_tests.defs.office import QUICK as QUICK_RUN
 from powerca_sync_tests.helpers import Pair, everything, fates
 
+pytestmark = pytest.mark.long
+
 MOBILE_TABLES = tuple(spec.mobile for spec in TABLES)
 JOBSHEAD, JOBTASKS = spec_named(TABLES, "jobshead"), spec_named(TABLES, "jobtasks")
 #: The organisations themselves, a table that has their key, and one that is led to them by another table.

@@ -25,6 +25,8 @@ from powerca_sync_tests.acceptance.compose import PROJECT
 from powerca_sync_tests.acceptance.real_tables import LOGIN, add_phone_rows, create_empty_mobile, create_office
 from powerca_sync_tests.helpers import Pair
 
+pytestmark = pytest.mark.long
+
 PASSWORDS = ("of-the-desktop #@:/%", "of-mobile #@:/%")
 #: As they are, and as a URL would have them.
 SECRETS = (LOGIN, *PASSWORDS, *map(quote, PASSWORDS), *(quote(password, safe="") for password in PASSWORDS))

@@ -33,6 +33,8 @@ from powerca_sync_tests.acceptance.real_tables import (
 )
 from powerca_sync_tests.helpers import Pair
 
+pytestmark = pytest.mark.long
+
 NUMBERS = (1, 2, 3)
 
 

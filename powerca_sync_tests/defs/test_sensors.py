@@ -23,6 +23,8 @@ from powerca_sync.tables import BY_HAND
 from powerca_sync_tests.defs.office import ONE_RETRY, QUICK, SPECS, Office
 from powerca_sync_tests.helpers import wait_until
 
+pytestmark = pytest.mark.long
+
 DEFINITIONS = build_definitions(SPECS, timeouts=QUICK, retries=ONE_RETRY)
 SENSOR = DEFINITIONS.get_repository_def().get_sensor_def("mobile_rows")
 NOT_STARTED, QUEUED = dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.QUEUED

@@ -14,6 +14,8 @@ from powerca_sync.tables import TableSpec
 from powerca_sync_tests import helpers
 from powerca_sync_tests.helpers import Pair, delete_insert, fates, pulled, spec
 
+pytestmark = pytest.mark.long
+
 #: Rows of the office, and rows that phones made.
 OWN, PHONES = 100_000, 20_000
 COLUMNS = "no int, staff_id int, day date, job_id int, note text"

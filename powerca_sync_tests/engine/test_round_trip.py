@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from powerca_sync.engine.postgres.database import TEXT_FORM
 from powerca_sync_tests.helpers import Pair, fates, spec
 
+pytestmark = pytest.mark.long
+
 #: Text as PostgreSQL stores it: no zero, no lone surrogates; rich in what COPY has to escape.
 CHARACTERS = st.characters(exclude_characters="\0", exclude_categories=("Cs",)) | st.sampled_from("\\\t\n\r.N'\"{},")
 TEXT = st.text(CHARACTERS, max_size=30)

@@ -19,6 +19,8 @@ from powerca_sync_tests.histories.office import Office
 from powerca_sync_tests.histories.runs import Run
 from powerca_sync_tests.histories.site import Kind, Site, make_site
 
+pytestmark = pytest.mark.long
+
 ROW = {"org_id": 1, "job_id": 1, "name": "a", "days": 1, "ticked": 0}
 EVERY = tuple(KINDS.values())
 

@@ -7,6 +7,8 @@ import pytest
 from powerca_sync_tests.helpers import Pair
 from powerca_sync_tests.histories.history import SETS, make_history
 
+pytestmark = pytest.mark.long
+
 HISTORIES = 4
 LENGTH = 20
 

@@ -21,6 +21,8 @@ from powerca_sync_tests.defs.alerts.mailbox import SECRET, MailServer, WebHook
 from powerca_sync_tests.defs.office import SPECS, Office
 from powerca_sync_tests.helpers import Pair
 
+pytestmark = pytest.mark.long
+
 SENSOR = build_alerts()
 
 

@@ -20,6 +20,8 @@ from powerca_sync_tests.engine.random_offices import (
 )
 from powerca_sync_tests.helpers import ORGS, QUICK, Pair, delete_insert
 
+pytestmark = pytest.mark.long
+
 #: Its office, a reference and a value come from the items, as they are after those have been synced.
 PARTS = delete_insert(
     *("parts", "part_id"),

@@ -26,6 +26,8 @@ from powerca_sync_tests.engine.random_offices import (
 )
 from powerca_sync_tests.helpers import ORGS, QUICK, Pair, delete_insert, fates, spec
 
+pytestmark = pytest.mark.long
+
 APART = dataclasses.replace(QUICK, transfer=Transfer.DIFFERENCES)
 
 CLIENTS = spec("clients", "client_id")

@@ -28,6 +28,8 @@ from powerca_sync_tests.engine.random_offices import (
 )
 from powerca_sync_tests.helpers import Pair
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def office(shared_pair: Pair) -> Iterator[Pair]:

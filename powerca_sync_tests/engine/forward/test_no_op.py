@@ -17,6 +17,8 @@ from powerca_sync.tables import TABLES, TableSpec
 from powerca_sync_tests.acceptance.real_tables import add_phone_rows, contents, create_empty_mobile, create_office
 from powerca_sync_tests.helpers import Pair, delete_insert, pulled, spec
 
+pytestmark = pytest.mark.long
+
 #: Phone rows in the tables that phones do not write today, under keys that the office does not use; some are equal to
 #: one another, or to a row of the office, or have no key.
 MORE_PHONE_ROWS = """

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,6 +12,8 @@ from powerca_sync.engine.verify.verifier import verify
 from powerca_sync.errors import SchemaMismatchError, SyncError, UnsafeTargetError
 from powerca_sync.tables import Deletes, Reference, Strategy, TableSpec, in_order
 from powerca_sync_tests.helpers import ORGS, QUICK, Pair, pulled, spec
+
+pytestmark = pytest.mark.long
 
 ORG = Reference(column="org_id", parent="orgs")
 PARENTS = spec("parents", "parent_id", office="org_id", references=(ORG,))

@@ -27,6 +27,8 @@ from powerca_sync.tables import TABLES, Deletes, Expression, TableSpec, in_order
 from powerca_sync_tests.engine.small_office import make
 from powerca_sync_tests.helpers import QUICK, Pair, spec
 
+pytestmark = pytest.mark.long
+
 PRODUCT = Path(powerca_sync.__file__).parent
 GOLDEN = Path(__file__).parents[2] / "golden"
 #: What may be a call of a function, in the statements that are written down and in the code that makes them.

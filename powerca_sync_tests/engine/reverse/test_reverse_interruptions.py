@@ -26,6 +26,8 @@ from powerca_sync.settings import Endpoint, Settings
 from powerca_sync.tables import TableSpec
 from powerca_sync_tests.helpers import Pair, assert_quiet, delete_insert, spec
 
+pytestmark = pytest.mark.long
+
 #: A killed run's transaction lives on until its server notices.
 PATIENT = Options(timeouts=Timeouts(statement=60, lock=10, table=10))
 KEYLESS, KEYED = delete_insert("diary", "day"), spec("leave", "leave_id")

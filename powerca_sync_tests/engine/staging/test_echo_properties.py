@@ -19,6 +19,8 @@ from powerca_sync.engine.state.state import prepare_target
 from powerca_sync.tables import TableSpec
 from powerca_sync_tests.helpers import Pair, delete_insert
 
+pytestmark = pytest.mark.long
+
 #: With and without a key, with and without a primary key on mobile.
 TABLES = (delete_insert("diary", "staff_id"), delete_insert("notes"), delete_insert("bare", "staff_id"))
 

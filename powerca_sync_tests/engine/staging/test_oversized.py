@@ -17,6 +17,8 @@ from powerca_sync.tables import TableSpec, in_order
 from powerca_sync_tests.engine.verify.test_verify import counts, look
 from powerca_sync_tests.helpers import QUICK, Pair, assert_quiet, delete_insert, pulled, spec
 
+pytestmark = pytest.mark.long
+
 BOTH = pytest.mark.parametrize("make", [spec, delete_insert], ids=["upsert", "delete-insert"])
 LIMIT = 2 * 1024 * 1024
 #: By type, a value that is over the limit, however well it can be compressed.
