@@ -24,6 +24,7 @@ from powerca_sync.engine.postgres import Connection, connect
 from powerca_sync.engine.requests import Allowances, Mode, TableExtract, TablePull
 from powerca_sync.engine.result import Options
 from powerca_sync.engine.setup import introduce
+from powerca_sync.engine.state import warn_of_copy
 from powerca_sync.engine.status import read_overview
 from powerca_sync.engine.verify import verify as compare
 from powerca_sync.env_file import exposure
@@ -184,8 +185,8 @@ def status(as_json: bool) -> None:
     with _reporting(as_json) as console:
         settings = _settings(console)
         overview = read_overview(settings, TABLES)
-        if overview.problem:
-            console.say(f"[WARN] {overview.problem}")
+        for sentence in filter(None, (overview.problem, overview.refusal)):
+            console.say(f"[WARN] {sentence}")
         report_status(console, overview, _past_runs(console))
     sys.exit(1 if overview.has_errors else 0)
 
@@ -200,6 +201,8 @@ def verify(tables: tuple[str, ...], as_json: bool) -> None:
         settings = _settings(console)
         began = time.monotonic()
         with _connections(settings) as (source, target):
+            if refusal := warn_of_copy(source, target):
+                console.say(f"[WARN] {refusal}")
             found = compare(
                 source=source,
                 target=target,

@@ -84,6 +84,8 @@ def describe_status(overview: Overview, runs: Sequence[PastRun], *, now: datetim
         described[f"seconds_per_{direction}_run"] = float(seconds)
     if overview.problem:
         described["problem"] = overview.problem
+    if overview.refusal:
+        described["desktop_refused"] = overview.refusal
     frames = {"by_table": tables, "phone_rows_by_table": phones, "quarantine_by_reason": quarantine, "last_runs": past}
     described |= {name: _shown(frame) for name, frame in frames.items() if len(frame)}
     return described

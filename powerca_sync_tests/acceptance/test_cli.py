@@ -187,6 +187,17 @@ def test_status_before_any_sync_says_what_to_do(office: Office) -> None:
     assert (content["prepared"], content["tables"]) == (False, [])
 
 
+def test_status_and_verify_warn_of_a_copied_desktop(office: Office) -> None:
+    run("forward")
+    office.pair.source.execute("DELETE FROM powerca_sync.run_token")
+    for command in ("status", "verify"):
+        result = run(command)
+        assert result.exit_code == 0
+        (warned,) = (line for line in result.output.splitlines() if "in the state in which it was last synced" in line)
+        assert warned.startswith("[WARN] This desktop is not")
+        assert "Runs refuse it." in warned
+
+
 def test_status_says_where_each_table_stands(office: Office) -> None:
     office.pair.source.execute("UPDATE staff SET dept_id = 99 WHERE staff_no = 7")
     office.pair.target.execute("INSERT INTO staff (org_id, staff_no, dept_id, source) VALUES (1, 500, 77, 'M')")

@@ -101,6 +101,7 @@ def test_a_desktop_that_is_off_leaves_what_mobile_knows(office: Office, monkeypa
     monkeypatch.setenv("LOCAL_DB_PORT", "1")
     shown = report(office)
     assert "connecting to desktop" in str(shown["problem"])
+    assert "desktop_refused" not in shown
     assert shown["desktop_rows"] == 44
     assert "phone_rows_by_table" not in shown
 

@@ -10,6 +10,7 @@ from powerca_sync.engine.state.lineage import (
     describe_unknown_run,
     find_unknown_run,
     read_recorded_runs,
+    warn_of_copy,
 )
 from powerca_sync.engine.state.state import TableState
 
@@ -21,4 +22,5 @@ __all__ = [
     "describe_unknown_run",
     "find_unknown_run",
     "read_recorded_runs",
+    "warn_of_copy",
 ]

@@ -8,8 +8,9 @@ between the two commits leaves a token that is on the desktop only, and excludes
 Where the desktop's user may not write there, the position in the write-ahead log has to do: it must not go backwards.
 """
 
+import contextlib
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 import psycopg
@@ -79,14 +80,32 @@ def check_lineage(desktop: Cursor, snapshot: Snapshot, runs: Sequence[RecordedRu
     """Raises `UnsafeTargetError` unless the desktop is the one that made the recorded runs. Only reads."""
     unknown = find_unknown_run(desktop, snapshot, runs)
     if unknown is not None:
-        raise UnsafeTargetError(
-            f"{describe_unknown_run(unknown)} Nothing was read. If it has taken the other's place, or was restored, "
-            "run `powerca-sync init --accept-source`. Otherwise correct the settings, or stop the sync of this machine."
-        )
+        raise UnsafeTargetError(f"{describe_unknown_run(unknown)} Nothing was read. {_ACTION}")
 
 
 def check_desktop(desktop: Connection, mobile: Connection) -> tuple[RecordedRun, ...]:
     """Returns the recorded runs of the desktop; raises `UnsafeTargetError` as `check_lineage` does. Only reads."""
+    with _both_read(desktop, mobile) as (here, snapshot, runs):
+        check_lineage(here, snapshot, runs)
+    return runs
+
+
+def warn_of_copy(desktop: Connection, mobile: Connection) -> str | None:
+    """Returns the warning that runs refuse this desktop, as `check_lineage` does; None if they do not. Only reads."""
+    with _both_read(desktop, mobile) as (here, snapshot, runs):
+        unknown = find_unknown_run(here, snapshot, runs)
+    return f"{describe_unknown_run(unknown)} Runs refuse it. {_ACTION}" if unknown else None
+
+
+_ACTION = (
+    "If it has taken the other's place, or was restored, run `powerca-sync init --accept-source`. Otherwise correct "
+    "the settings, or stop the sync of this machine."
+)
+
+
+@contextlib.contextmanager
+def _both_read(desktop: Connection, mobile: Connection) -> Iterator[tuple[Cursor, Snapshot, tuple[RecordedRun, ...]]]:
+    """The recorded runs, then the desktop at a later instant."""
     with explained("reading the desktop's identity"):
         identity, _ = read_identity(desktop)
     with (
@@ -98,8 +117,7 @@ def check_desktop(desktop: Connection, mobile: Connection) -> tuple[RecordedRun,
         explained("looking for the last runs on the desktop"),
         transaction(desktop, timezone="UTC", timeouts=Timeouts(), snapshot=True) as here,
     ):
-        check_lineage(here, read_snapshot(here), runs)
-    return runs
+        yield here, read_snapshot(here), runs
 
 
 def describe_unknown_run(run: RecordedRun) -> str:
