@@ -13,7 +13,7 @@ from powerca_sync.engine.mapping import (
     Route,
     Scope,
     Snapshot,
-    as_the_target_has_it,
+    cast_organisations,
     needs_all_catalogs,
     read_office,
     read_snapshot,
@@ -97,7 +97,7 @@ def read_context(
     with at_desktop():
         office = read_office(desktop, catalogs.specs, snapshot.identity)
     with at_mobile():
-        office = as_the_target_has_it(mobile, office, catalogs.specs, catalogs.targets)
+        office = cast_organisations(mobile, office, catalogs.specs, catalogs.targets)
     if not check:
         return Context(snapshot=snapshot, catalogs=catalogs, office=office)
     state.check_organisations(office)

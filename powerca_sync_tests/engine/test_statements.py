@@ -12,7 +12,7 @@ from powerca_sync.engine.digests.canonical_text import encoder
 from powerca_sync.engine.dry_run import preview_sql
 from powerca_sync.engine.forward import apply_sql, plan_delete_insert_sql, plan_sql, plan_upsert_sql
 from powerca_sync.engine.mapping.mapping import TableMapping, map_back, map_table
-from powerca_sync.engine.mapping.tenancy import Office, Scope, belongs
+from powerca_sync.engine.mapping.tenancy import Office, Scope, office_condition
 from powerca_sync.engine.postgres.catalog import Check, Column, ForeignKey, Table, UniqueKey
 from powerca_sync.engine.reverse import carry_over_sql, insert_sql, ledger_sql
 from powerca_sync.engine.staging import echo_sql, extract_sql, phone_rows_sql, quarantine_sql, rules_sql, staging_sql
@@ -208,7 +208,7 @@ def test_how_phone_rows_are_brought_back(golden: Callable[[str, str], None]) -> 
         spec, source=TARGET, target=SOURCE, scope=Scope(office=office, specs=specs, tables={"orgs": OFFICES})
     )
     columns = [one.name for one in back.synced]
-    ours = belongs(spec, specs, office, "s")
+    ours = office_condition(spec, specs, office, "s")
     without_key = dataclasses.replace(TARGET, primary_key=())
     limit = spec.max_row_bytes
     new = sql.SQL("{} AND {} = ANY ({}::text[])").format(
@@ -242,7 +242,7 @@ def test_how_phone_rows_are_brought_back(golden: Callable[[str, str], None]) -> 
         "pull what is missing again": ledger_sql.pull_again(),
         "count": ledger_sql.count_fates(),
         "read": extract_sql.copy_out(
-            dataclasses.replace(back, asides=phone_rows_sql.asides(TARGET, columns, limit)), new
+            dataclasses.replace(back, extra_columns=phone_rows_sql.extra_columns(TARGET, columns, limit)), new
         ),
         "keep what is new": insert_sql.keep_new(),
         "adopt": insert_sql.adopt(back, [JOBS.key], "run"),

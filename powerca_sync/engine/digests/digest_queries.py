@@ -23,7 +23,7 @@ from powerca_sync.engine.mapping import (
     LEDGER,
     STAGING,
     XID_HORIZON,
-    Aside,
+    ExtraColumn,
     Snapshot,
     SyncedColumn,
     TableMapping,
@@ -90,10 +90,10 @@ def moved(mapping: TableMapping, changed: sql.Composable) -> TableMapping:
     key = packed(source_text(sql.Identifier("s", name)) for name in mapping.spec.key)
     return dataclasses.replace(
         mapping,
-        asides=(
-            *mapping.asides,
-            Aside(name=CHANGED, type="boolean", read=changed),
-            Aside(name=KEY, type="text", read=key),
+        extra_columns=(
+            *mapping.extra_columns,
+            ExtraColumn(name=CHANGED, type="boolean", source_expression=changed),
+            ExtraColumn(name=KEY, type="text", source_expression=key),
         ),
     )
 
@@ -224,7 +224,7 @@ def _at_source(mapping: TableMapping) -> Read:
 
     def read(column: SyncedColumn) -> sql.Composable:
         if column.name in computed_columns:
-            return computed(column.read, column.column)
+            return computed(column.source_expression, column.column)
         return at_source(sql.Identifier("s", column.source.name), column.source, column.column)
 
     return read
@@ -241,7 +241,7 @@ def _at_target(mapping: TableMapping, alias: str) -> Read:
 
 
 def _from_phone(mapping: TableMapping) -> sql.Composable:
-    return next((aside.read for aside in mapping.asides if aside.name == FROM_PHONE), _FALSE)
+    return next((extra.source_expression for extra in mapping.extra_columns if extra.name == FROM_PHONE), _FALSE)
 
 
 def _collapses(mapping: TableMapping) -> sql.Composable:

@@ -19,7 +19,7 @@ from powerca_sync.engine.context import Catalogs, read_catalogs
 from powerca_sync.engine.dry_run import preview_sql
 from powerca_sync.engine.dry_run.virtual_tables import PlannedTables
 from powerca_sync.engine.forward import Counted, MergePlan, MergeResult, Ready, TableRun, account, nothing_to_sync
-from powerca_sync.engine.mapping import Office, Scope, TableMapping, as_the_target_has_it
+from powerca_sync.engine.mapping import Office, Scope, TableMapping, cast_organisations
 from powerca_sync.engine.postgres import (
     Column,
     Connection,
@@ -285,7 +285,7 @@ class _PlannedRun(TableRun):
     @override
     def recall(self, office: Office) -> tuple[Office, state.TableState]:
         state.check_organisations(office)
-        office = as_the_target_has_it(self.target, office, self.specs, self.tables)
+        office = cast_organisations(self.target, office, self.specs, self.tables)
         if not state.is_remembered(self.target):
             return office, state.TableState()
         office = state.check_registration(self.target, office, unscoped=self._unscoped)

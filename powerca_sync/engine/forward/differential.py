@@ -75,7 +75,7 @@ def find_differences(
     target is asked in the same breath what `statements.count_standing` answers. Only reads. The source is left in the
     same snapshot.
     """
-    if any(column.raw is not None and column.name in mapping.spec.key for column in mapping.synced):
+    if any(column.source_text is not None and column.name in mapping.spec.key for column in mapping.synced):
         # A row that goes to quarantine is known by the source's own text of its key.
         return None
     at_source = encoder(stored=server_encoding(source), declared=encoding)

@@ -163,15 +163,17 @@ def fill_staging(mapping: TableMapping, differs: sql.Composable) -> sql.Composed
     """Put the target's own rows into staging that are equal at the source. The rows affected are those."""
     names = [column.name for column in mapping.synced]
     return sql.SQL("""\
-INSERT INTO {staging} ({names}{asides})
+INSERT INTO {staging} ({names}{extra_columns})
 SELECT {values}{nothing}
 FROM {target} AS t
 WHERE {is_ours} AND NOT ({differs})""").format(
         staging=STAGING,
         names=COMMA.join(map(sql.Identifier, names)),
-        asides=sql.SQL("").join(sql.SQL(", {}").format(sql.Identifier(aside.name)) for aside in mapping.asides),
+        extra_columns=sql.SQL("").join(
+            sql.SQL(", {}").format(sql.Identifier(extra.name)) for extra in mapping.extra_columns
+        ),
         values=COMMA.join(sql.Identifier("t", name) for name in names),
-        nothing=sql.SQL("").join(sql.SQL(", FALSE") for _ in mapping.asides),
+        nothing=sql.SQL("").join(sql.SQL(", FALSE") for _ in mapping.extra_columns),
         target=mapping.target.identifier,
         is_ours=is_ours(mapping, "t"),
         differs=differs,

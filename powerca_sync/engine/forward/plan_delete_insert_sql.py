@@ -21,7 +21,7 @@ from powerca_sync.tables import PHONE
 def has_rows(mapping: TableMapping) -> sql.Composed:
     """Whether the office has any row in the target table that is looked at, whoever wrote it."""
     return sql.SQL("SELECT EXISTS (SELECT FROM {} AS t WHERE {} AND {})").format(
-        mapping.target.identifier, mapping.in_office("t"), mapping.looked_at
+        mapping.target.identifier, mapping.in_office("t"), mapping.merge_filter
     )
 
 
@@ -187,7 +187,7 @@ WHERE (SELECT count(*) FROM existing WHERE rank = 0)
             mapping,
             "t",
             sql.SQL("{} AS t WHERE {} IS DISTINCT FROM 'D' AND {} AND {}").format(
-                mapping.target.identifier, mapping.owner("t"), mapping.in_office("t"), mapping.looked_at
+                mapping.target.identifier, mapping.owner("t"), mapping.in_office("t"), mapping.merge_filter
             ),
             sql.SQL(
                 "t.tableoid AS relation, {owner} IS NULL AS unowned, {owner} IS NOT DISTINCT FROM {phone} AS phone"
@@ -209,7 +209,7 @@ WHERE (SELECT count(*) FROM existing WHERE rank = 0)
 def _owned(mapping: TableMapping) -> sql.Composed:
     """The desktop's own rows on the target that are looked at."""
     return sql.SQL("{} AS t WHERE {} AND {}").format(
-        mapping.target.identifier, is_ours(mapping, "t"), mapping.looked_at
+        mapping.target.identifier, is_ours(mapping, "t"), mapping.merge_filter
     )
 
 

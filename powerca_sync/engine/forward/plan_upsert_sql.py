@@ -61,18 +61,18 @@ def _one_row_a_key(mapping: TableMapping) -> sql.Composed:
     """The target's rows; where its key may repeat, only the one of each key that a desktop row speaks of."""
     if mapping.target.is_unique(mapping.spec.key):
         return sql.SQL('(SELECT t.tableoid AS "t:relation", t.ctid AS "t:place", t.* FROM {} AS t WHERE {})').format(
-            mapping.target.identifier, mapping.looked_at
+            mapping.target.identifier, mapping.merge_filter
         )
     return sql.SQL("""\
 (
         SELECT DISTINCT ON ({key}) t.tableoid AS "t:relation", t.ctid AS "t:place", t.*
         FROM {target} AS t
-        WHERE {looked_at}
+        WHERE {merge_filter}
         ORDER BY {key}, ({in_office}) IS NOT TRUE, ({owner} = 'D') IS NOT TRUE, {owner} IS NOT NULL, t.ctid
     )""").format(
         key=COMMA.join(sql.Identifier("t", name) for name in mapping.spec.key),
         target=mapping.target.identifier,
-        looked_at=mapping.looked_at,
+        merge_filter=mapping.merge_filter,
         in_office=mapping.in_office("t"),
         owner=mapping.owner("t"),
     )

@@ -36,9 +36,9 @@ from powerca_sync.engine.mapping import (
     Scope,
     Snapshot,
     TableMapping,
-    fitting_there,
+    explain_cast_errors,
     map_table,
-    organisations_there,
+    organisations_query,
     read_office,
     read_snapshot,
 )
@@ -156,10 +156,10 @@ class TableRun:
 
     def recall(self, office: Office) -> tuple[Office, state.TableState]:
         """Register the office, as the target spells its organisations, and read what is remembered of the table."""
-        orgs = organisations_there(office, self.specs, self.tables)
+        orgs = organisations_query(office, self.specs, self.tables)
         lookups = [one.table for one in self.spec.lookups]
         began = time.monotonic()
-        with fitting_there(self.specs):
+        with explain_cast_errors(self.specs):
             recalled = state.recall(
                 self.target,
                 office,
@@ -214,7 +214,7 @@ class TableRun:
             return self._quiet(ready, differences.standing, all_is_read)
         with self.phase("stage"):
             if differences and may_be_scoped(differences, mapping, before):
-                mapping = dataclasses.replace(mapping, looked_at=differences.at_target)
+                mapping = dataclasses.replace(mapping, merge_filter=differences.at_target)
             where = changes.where if differences is None else differences.at_source
             unreadable = self._find_unreadable(mapping, where)
             with contextlib.closing(self._rows(mapping, without_unreadable(mapping, where, unreadable))) as rows:
@@ -398,7 +398,7 @@ class TableRun:
             # What is neither sent nor there as the desktop's own came from phones.
             staged.echo = differences.rows - differences.alike - staged.read
             staged.read = differences.rows
-            if mapping.looked_at is differences.at_target:
+            if mapping.merge_filter is differences.at_target:
                 staged.alike = differences.alike
             else:
                 self.target.execute(differential_sql.fill_staging(mapping, differences.at_target))
@@ -437,8 +437,8 @@ class TableRun:
             if staged.accepted >= WORTH_ANALYZING:
                 self.target.execute(sql.SQL("ANALYZE {}").format(LEDGER))
             if mapping.target.primary_key and mapping.has_owner:
-                mapping = mapping.looking_only_at(echo_sql.not_in_ledger(mapping))
-            pairing = dataclasses.replace(known, looked_at=mapping.looked_at)
+                mapping = mapping.with_merge_filter(echo_sql.not_in_ledger(mapping))
+            pairing = dataclasses.replace(known, merge_filter=mapping.merge_filter)
             echo, edited, keys = validation.skip_echo(self.target, pairing)
         same, more, their_keys = validation.skip_unknown(self.target, mapping)
         return mapping, echo + same, edited + more, (*keys, *their_keys)

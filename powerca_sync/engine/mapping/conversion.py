@@ -1,7 +1,7 @@
 """How a value of one column type reaches a column of another type, and how to tell that it arrived unchanged.
 
 A value travels as text and is read by the target type's own input function, which rounds, cuts or shifts some values
-in silence. Where that can happen, the source's text travels as well (`raw`) and is held against what arrived.
+in silence. Where that can happen, the source's text travels as well (`text`) and is held against what arrived.
 """
 
 import dataclasses
@@ -34,12 +34,12 @@ _DAYTIME_WITH_A_WAY_BACK = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Conversion:
-    """The two SQL templates for a column; `{value}`, `{raw}` stand for the column and for its text at the source."""
+    """The SQL templates for a column: `{value}` is the column, `{text}` its text at the source."""
 
     #: Over the source's row.
-    read: LiteralString = "{value}"
+    source_expression: LiteralString = "{value}"
     #: Over the staged row: true where the value arrived unchanged. None: it always does, or the input refuses it.
-    faithful: LiteralString | None = None
+    lossless_check: LiteralString | None = None
 
 
 def conversion(source: Column, target: Column) -> Conversion:
@@ -50,12 +50,12 @@ def conversion(source: Column, target: Column) -> Conversion:
     if source.base == "bpchar" and target.category != "S":
         # No other type's input knows of padding.
         trimmed = dataclasses.replace(source, base="text", typmod=-1)
-        return dataclasses.replace(conversion(trimmed, target), read="{value}::text")
+        return dataclasses.replace(conversion(trimmed, target), source_expression="{value}::text")
     if source.base == "bool" and target.base in _NUMBERS:
         # `t` and `f` are no numbers; 1 and 0 are what a boolean reads as these.
-        return Conversion(read="{value}::int")
+        return Conversion(source_expression="{value}::int")
     if target.base == "jsonb" and source.base in _TEXT | {"json"}:
-        return Conversion(faithful=_EACH_KEY_ONCE)
+        return Conversion(lossless_check=_EACH_KEY_ONCE)
     if _widens(source, target):
         return Conversion()
     if {source.base, target.base} <= _DAYTIME and source.base != target.base:
@@ -64,22 +64,24 @@ def conversion(source: Column, target: Column) -> Conversion:
                 f"Column `{target.name}` is `{source.type}` at the source and `{target.type}` at the target: no value "
                 "would arrive unchanged. Give the spec an expression for it, or skip it."
             )
-        return Conversion(faithful=_there_and_back(source))
+        return Conversion(lossless_check=_there_and_back(source))
     if source.base == target.base and source.base in _DAYTIME | {"interval"}:
-        return Conversion(faithful=_there_and_back(source))
+        return Conversion(lossless_check=_there_and_back(source))
     if target.base in _INTEGERS and source.base in _FLOATS | {"numeric"}:
         # 5.00 and 5e+15 are whole; what is left of 5.50 is refused by the integer's input.
         return Conversion(
-            read="trim_scale({value})" if source.base == "numeric" else "trim_scale({value}::text::numeric)"
+            source_expression="trim_scale({value})"
+            if source.base == "numeric"
+            else "trim_scale({value}::text::numeric)"
         )
     if target.base in _NUMBERS:
-        return Conversion(faithful=_same_number(target))
+        return Conversion(lossless_check=_same_number(target))
     if target.base == "money" and source.base in _NUMBERS:
-        return Conversion(faithful="{value}::numeric = {raw}::numeric")
+        return Conversion(lossless_check="{value}::numeric = {text}::numeric")
     if source.base == "bpchar":
-        # Its padding means nothing, so it may be cut; the cast to text, which gives `raw`, cuts all of it.
-        return Conversion(faithful="rtrim({value}::text, ' ') = {raw}")
-    return Conversion(faithful="{value}::text = {raw}")
+        # Its padding means nothing, so it may be cut; the cast to text, which gives `text`, cuts all of it.
+        return Conversion(lossless_check="rtrim({value}::text, ' ') = {text}")
+    return Conversion(lossless_check="{value}::text = {text}")
 
 
 def _check_decimals(source: Column, target: Column) -> None:
@@ -103,7 +105,7 @@ def _decimals(column: Column) -> str:
 #: Of a key that an object has twice, jsonb keeps the last value alone.
 _EACH_KEY_ONCE: LiteralString = """(
     WITH RECURSIVE part (document) AS (
-        SELECT {raw}::json
+        SELECT {text}::json
         UNION ALL
         SELECT inside.value
         FROM part AS p
@@ -124,10 +126,13 @@ _EACH_KEY_ONCE: LiteralString = """(
 def _from_money(target: Column) -> Conversion:
     # Its text has a currency sign; as a number it is exact.
     if target.base in _INTEGERS:
-        return Conversion(read="trim_scale({value}::numeric)")
+        return Conversion(source_expression="trim_scale({value}::numeric)")
     if target.base in _NUMBERS:
-        return Conversion(read="{value}::numeric", faithful="{value}::text::numeric = {raw}::money::numeric")
-    return Conversion(read="{value}::numeric")
+        return Conversion(
+            source_expression="{value}::numeric",
+            lossless_check="{value}::text::numeric = {text}::money::numeric",
+        )
+    return Conversion(source_expression="{value}::numeric")
 
 
 def _widens(source: Column, target: Column) -> bool:
@@ -159,22 +164,23 @@ def _scale(column: Column) -> int:
 
 def _same_number(target: Column) -> LiteralString:
     if target.base not in _FLOATS:
-        return "{value}::numeric = {raw}::numeric"
+        return "{value}::numeric = {text}::numeric"
     # A float is compared by its shortest text, not by its binary expansion. It may be written in ways that are not
     # known to numeric (0x1p3), which must not raise.
     return (
-        "CASE WHEN {raw} ~ '^[-+.0-9eE]+$' THEN {value}::text::numeric = {raw}::numeric ELSE {value}::text = {raw} END"
+        "CASE WHEN {text} ~ '^[-+.0-9eE]+$' THEN {value}::text::numeric = {text}::numeric "
+        "ELSE {value}::text = {text} END"
     )
 
 
 def _there_and_back(source: Column) -> LiteralString:
     templates: dict[str, LiteralString] = {
-        "date": "{value}::date = {raw}::date",
-        "timestamp": "{value}::timestamp = {raw}::timestamp",
-        "timestamptz": "{value}::timestamptz = {raw}::timestamptz",
-        "time": "{value}::time = {raw}::time",
-        "timetz": "{value}::timetz = {raw}::timetz",
-        "interval": "{value}::text = {raw}::interval::text",
+        "date": "{value}::date = {text}::date",
+        "timestamp": "{value}::timestamp = {text}::timestamp",
+        "timestamptz": "{value}::timestamptz = {text}::timestamptz",
+        "time": "{value}::time = {text}::time",
+        "timetz": "{value}::timetz = {text}::timetz",
+        "interval": "{value}::text = {text}::interval::text",
     }
     return templates[source.base]
 

@@ -31,11 +31,11 @@ class SyncedColumn:
     #: As the source has it.
     source: Column
     #: SQL over the source's row, alias `s`.
-    read: sql.Composable
-    #: Template over the staged row, as in `Conversion.faithful`.
-    faithful: LiteralString | None = None
-    #: Staging column that holds the source's text, where `faithful` needs it.
-    raw: str | None = None
+    source_expression: sql.Composable
+    #: Template over the staged row, as in `Conversion.lossless_check`.
+    lossless_check: LiteralString | None = None
+    #: Staging column that holds the source's text, where `lossless_check` needs it.
+    source_text: str | None = None
 
     @property
     def name(self) -> str:
@@ -44,14 +44,14 @@ class SyncedColumn:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Aside:
+class ExtraColumn:
     """What staging holds of a row beside its columns, because only the source can tell it."""
 
     #: A staging column; its name has a colon, as no table's column may (`fitness.WORKING_NAMES`).
     name: str
     type: LiteralString
     #: SQL over the source's row, alias `s`.
-    read: sql.Composable
+    source_expression: sql.Composable
     #: Whether a row in quarantine is known by it, besides its key.
     identifies: bool = False
 
@@ -74,19 +74,19 @@ class TableMapping:
     synced: tuple[SyncedColumn, ...]
     #: Source columns that stay behind because the target has no such column.
     ignored: tuple[str, ...] = ()
-    asides: tuple[Aside, ...] = ()
+    extra_columns: tuple[ExtraColumn, ...] = ()
     #: What else gives the source's values their meaning: the time zone and the encoding in which they are read.
     reading: tuple[str | None, ...] = ()
     #: A condition on the target's row `t`: which of them a merge looks at, the others being known to be as they should.
-    looked_at: sql.Composable = dataclasses.field(default_factory=lambda: sql.SQL("TRUE"))
+    merge_filter: sql.Composable = dataclasses.field(default_factory=lambda: sql.SQL("TRUE"))
 
     def __post_init__(self) -> None:
-        raw = sum(column.raw is not None for column in self.synced)
-        width = len(self.staged) + raw + len(self.asides)
+        texts = sum(column.source_text is not None for column in self.synced)
+        width = len(self.staged) + texts + len(self.extra_columns)
         if width > MOST_COLUMNS:
             raise SchemaMismatchError(
                 f"Table `{self.spec.mobile}` needs a working table of {width} columns, and PostgreSQL's limit is "
-                f"{MOST_COLUMNS}: {len(self.staged)} columns travel, and {raw} of them need their text beside them, "
+                f"{MOST_COLUMNS}: {len(self.staged)} columns travel, and {texts} of them need their text beside them, "
                 "because their types or lengths are not the same on both sides. Make them the same, or skip some in "
                 "the spec."
             )
@@ -145,7 +145,10 @@ class TableMapping:
             self.spec.strategy,
             self.spec.key,
             [column.name for column in self.content],
-            [(column.name, column.source.type, column.column.type, column.read.as_string()) for column in self.synced],
+            [
+                (column.name, column.source.type, column.column.type, column.source_expression.as_string())
+                for column in self.synced
+            ],
             [(lookup.column, lookup.table, lookup.match, lookup.answer) for lookup in self.spec.lookups],
             # PostgreSQL adds a column with a default without touching the rows.
             [(column.name, column.number) for column in self.source.columns],
@@ -154,9 +157,9 @@ class TableMapping:
         ]
         return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
-    def looking_only_at(self, rows: sql.Composable) -> "TableMapping":
+    def with_merge_filter(self, rows: sql.Composable) -> "TableMapping":
         """Returns the same mapping for a merge that looks only at those of its rows for which the condition holds."""
-        return dataclasses.replace(self, looked_at=sql.SQL("{} AND {}").format(self.looked_at, rows))
+        return dataclasses.replace(self, merge_filter=sql.SQL("{} AND {}").format(self.merge_filter, rows))
 
     def row(self, alias: str, columns: Iterable[Column]) -> sql.Composed:
         """`ROW(...)` of columns in a form whose equality is equality of their text."""
@@ -248,12 +251,12 @@ def map_table(spec: TableSpec, *, sources: Mapping[str, Table], scope: Scope) ->
             for column in source.columns
             if target.column(column.name) is None and column.name not in left_behind
         ),
-        asides=(_from_phone(source),) if source.column(OWNER) else (),
+        extra_columns=(_from_phone(source),) if source.column(OWNER) else (),
     )
 
 
 def map_back(
-    spec: TableSpec, *, source: Table, target: Table, scope: Scope, asides: Sequence[Aside] = ()
+    spec: TableSpec, *, source: Table, target: Table, scope: Scope, extra_columns: Sequence[ExtraColumn] = ()
 ) -> TableMapping:
     """The mapping for the phones' rows of one table on their way back: every column that both sides have.
 
@@ -307,15 +310,17 @@ def map_back(
         # A key that the target makes itself says nothing of the phone's row.
         back = dataclasses.replace(back, key=())
     return TableMapping(
-        spec=back, scope=scope, source=source, target=target, synced=tuple(synced), asides=tuple(asides)
+        spec=back, scope=scope, source=source, target=target, synced=tuple(synced), extra_columns=tuple(extra_columns)
     )
 
 
-def _from_phone(source: Table) -> Aside:
-    return Aside(
+def _from_phone(source: Table) -> ExtraColumn:
+    return ExtraColumn(
         name=FROM_PHONE,
         type="boolean",
-        read=sql.SQL("coalesce({}::text = {}, false)").format(sql.Identifier("s", source.required(OWNER).name), PHONE),
+        source_expression=sql.SQL("coalesce({}::text = {}, false)").format(
+            sql.Identifier("s", source.required(OWNER).name), PHONE
+        ),
     )
 
 
@@ -341,9 +346,9 @@ def _synced(spec: TableSpec, source: Column, target: Column, *, place: int) -> S
             return SyncedColumn(
                 column=target,
                 source=source,
-                read=sql.SQL("({})").format(sql.SQL(expression.forward)),
-                faithful="({value} IS NULL) = ({raw} IS NULL)",
-                raw=f"raw:{place}",
+                source_expression=sql.SQL("({})").format(sql.SQL(expression.forward)),
+                lossless_check="({value} IS NULL) = ({text} IS NULL)",
+                source_text=f"raw:{place}",
             )
     try:
         how = Conversion() if target.name in STAMPS else conversion(source, target)
@@ -352,11 +357,11 @@ def _synced(spec: TableSpec, source: Column, target: Column, *, place: int) -> S
     # A key is kept as the source's cast to text has it, so that its row can be found there again: COPY says `t` where
     # the cast says `true`.
     as_cast = source.type == target.type and source.base in _COPIED_AS_CAST
-    kept = how.faithful is not None or (target.name in spec.key and not as_cast)
+    kept = how.lossless_check is not None or (target.name in spec.key and not as_cast)
     return SyncedColumn(
         column=target,
         source=source,
-        read=sql.SQL(how.read).format(value=sql.Identifier("s", source.name)),
-        faithful=how.faithful,
-        raw=f"raw:{place}" if kept else None,
+        source_expression=sql.SQL(how.source_expression).format(value=sql.Identifier("s", source.name)),
+        lossless_check=how.lossless_check,
+        source_text=f"raw:{place}" if kept else None,
     )

@@ -116,7 +116,7 @@ def read_office(source: Cursor, specs: Sequence[TableSpec], identity: str) -> Of
     return Office(identity=identity, orgs=tuple(org for (org,) in source.fetchall()), table=spec.desktop)
 
 
-def as_the_target_has_it(
+def cast_organisations(
     cursor: Cursor, office: Office, specs: Sequence[TableSpec], tables: Mapping[str, Table]
 ) -> Office:
     """The same office with its organisations in the target's text form.
@@ -125,12 +125,12 @@ def as_the_target_has_it(
     """
     if office.orgs is None:
         return office
-    with fitting_there(specs):
-        cursor.execute(organisations_there(office, specs, tables))
+    with explain_cast_errors(specs):
+        cursor.execute(organisations_query(office, specs, tables))
     return dataclasses.replace(office, orgs=tuple(org for (org,) in cursor.fetchall()))
 
 
-def organisations_there(office: Office, specs: Sequence[TableSpec], tables: Mapping[str, Table]) -> sql.Composed:
+def organisations_query(office: Office, specs: Sequence[TableSpec], tables: Mapping[str, Table]) -> sql.Composed:
     """A query for the organisations in the target's text form: `01` and `1` are one if they are numbers there."""
     spec = _defining_offices(specs)
     there = tables.get(spec.mobile) if spec else None
@@ -144,8 +144,8 @@ def organisations_there(office: Office, specs: Sequence[TableSpec], tables: Mapp
 
 
 @contextlib.contextmanager
-def fitting_there(specs: Sequence[TableSpec]) -> Iterator[None]:
-    """Raises `SchemaMismatchError` where `organisations_there` finds one that cannot be a key at the target."""
+def explain_cast_errors(specs: Sequence[TableSpec]) -> Iterator[None]:
+    """Raises `SchemaMismatchError` where `organisations_query` finds one that cannot be a key at the target."""
     try:
         yield
     except psycopg.DataError as exc:
@@ -171,7 +171,7 @@ def office_reference(spec: TableSpec, specs: Sequence[TableSpec]) -> Reference |
     return None
 
 
-def belongs(spec: TableSpec, specs: Sequence[TableSpec], office: Office, alias: str) -> sql.Composable:
+def office_condition(spec: TableSpec, specs: Sequence[TableSpec], office: Office, alias: str) -> sql.Composable:
     """A condition on `alias`, a phone's row: true where it is this office's, false where another's, else NULL.
 
     A row that leads to no organisation belongs to the office of whoever made it; if that is not known either, to the

@@ -24,10 +24,10 @@ from powerca_sync.engine.staging import Staged, phone_rows_sql, staging_sql
 class CarryOver:
     """The ledger's entries and the phone rows of one table, once each row has been looked for by its identity."""
 
-    #: With the asides of phone rows.
+    #: With the extra_columns of phone rows.
     mapping: TableMapping
     columns: tuple[str, ...]
-    belongs: sql.Composable
+    in_office: sql.Composable
     last: LastPull
     identity: Identity
     #: The office's.
@@ -67,7 +67,9 @@ class CarryOver:
         """The mapping, and before it one for moments that had no time zone at the last pull: Supabase's is UTC."""
         declared = (self.last.content_form or "").split(", ")
         synced = tuple(
-            dataclasses.replace(column, read=sql.SQL("{} AT TIME ZONE 'UTC'").format(sql.Identifier("s", column.name)))
+            dataclasses.replace(
+                column, source_expression=sql.SQL("{} AT TIME ZONE 'UTC'").format(sql.Identifier("s", column.name))
+            )
             if column.source.base == "timestamptz" and f"{column.name} timestamp without time zone" in declared
             else column
             for column in self.mapping.synced
@@ -85,7 +87,7 @@ class CarryOver:
         self.target.execute(carry_over_sql.drop_contents())
         self.target.execute(staging_sql.create_like_staging(mapping, carry_over_sql.CONTENTS))
         apply_settings(self.source, {"TimeZone": self.timezone})
-        where = phone_rows_sql.has_identity(mapping, self.belongs, self.columns, keys)
+        where = phone_rows_sql.has_identity(mapping, self.in_office, self.columns, keys)
         self.stage(mapping, where, into=carry_over_sql.CONTENTS)
         apply_settings(self.source, {"TimeZone": "UTC"})
         return True

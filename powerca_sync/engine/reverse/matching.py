@@ -7,7 +7,7 @@ from collections.abc import Generator, Sequence
 from psycopg import sql
 
 from powerca_sync.engine.context import Context, read_context
-from powerca_sync.engine.mapping import STAGING, TableMapping, belongs, map_back
+from powerca_sync.engine.mapping import STAGING, TableMapping, map_back, office_condition
 from powerca_sync.engine.postgres import Cursor, explained, one_row
 from powerca_sync.engine.requests import Choice, TablePull
 from powerca_sync.engine.reverse import ledger, ledger_sql
@@ -38,7 +38,7 @@ class Found:
     columns: tuple[str, ...]
     content_form: str
     key_form: str
-    belongs: sql.Composable
+    in_office: sql.Composable
     alone: bool
     digest: str
     unassigned: int
@@ -73,7 +73,7 @@ class Recognition:
         """Hold the phones' rows against the ledger, and, to `record` it, bring its entries up to date."""
         context, mapping = self.context, self._map()
         source, alone, limit = mapping.source, context.office.alone, mapping.spec.max_row_bytes
-        ours = belongs(self.spec, context.specs, context.office, "s")
+        ours = office_condition(self.spec, context.specs, context.office, "s")
         with self.reading():
             _, unassigned, digest = one_row(self.source, phone_rows_sql.digest(source, ours, limit))
         columns = tuple(column.name for column in mapping.synced if column.name not in STAMPS)
@@ -84,14 +84,14 @@ class Recognition:
         self.target.execute(ledger_sql.judge(mapping.spec.mobile, keyed=identity.key is not None))
         stored = readable(self.target, mapping.target, mapping.spec.mobile, sensitive=mapping.spec.sensitive)
         mapping = dataclasses.replace(
-            mapping, asides=phone_rows_sql.asides(source, columns, limit), target=stored.table
+            mapping, extra_columns=phone_rows_sql.extra_columns(source, columns, limit), target=stored.table
         )
         if last.has_entries and not identity.is_unchanged:
             self._carry_over(
                 CarryOver(
                     mapping=mapping,
                     columns=columns,
-                    belongs=ours,
+                    in_office=ours,
                     last=last,
                     identity=identity,
                     timezone=self.timezone,
@@ -121,7 +121,7 @@ class Recognition:
             columns=columns,
             content_form=phone_rows_sql.content_form(source, columns),
             key_form=key_form,
-            belongs=ours,
+            in_office=ours,
             alone=alone,
             digest=digest,
             unassigned=unassigned,
@@ -136,14 +136,14 @@ class Recognition:
         )
 
     def _read_identities(
-        self, mapping: TableMapping, columns: Sequence[str], identity: Identity, belongs: sql.Composable
+        self, mapping: TableMapping, columns: Sequence[str], identity: Identity, in_office: sql.Composable
     ) -> None:
         """Bring to the target who each phone row is."""
         self.target.execute(phone_rows_sql.create_phones())
         identities = phone_rows_sql.copy_out_identities(
             mapping.source,
             columns,
-            belongs,
+            in_office,
             mapping.spec.max_row_bytes,
             former_key=identity.key,
             former_content=identity.content,
@@ -183,7 +183,7 @@ class Recognition:
     def refuse_doubtful(self, rows: int) -> None:
         """Called with the number of phone rows that may have been reverse-synced already, which nothing can tell."""
 
-    def _mark_gone(self, mapping: TableMapping, belongs: sql.Composable, *, keyed: bool) -> int:
+    def _mark_gone(self, mapping: TableMapping, in_office: sql.Composable, *, keyed: bool) -> int:
         """Mark the entries whose phone row is gone, and end those of rows that became the desktop's; returns how many.
 
         Without a primary key nothing tells one from the other; the forward run then counts.
@@ -193,7 +193,7 @@ class Recognition:
         if not (gone and keyed):
             return len(gone)
         with self.reading():
-            self.source.execute(phone_rows_sql.handed_over(mapping.source, belongs, [key for _, key, _ in gone]))
+            self.source.execute(phone_rows_sql.handed_over(mapping.source, in_office, [key for _, key, _ in gone]))
             made: dict[str, str | None] = dict(self.source.fetchall())
         # Made at another time, it is another row.
         ended = [entry for entry, key, born in gone if key in made and (None in (born, made[key]) or born == made[key])]

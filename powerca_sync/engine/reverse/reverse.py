@@ -238,11 +238,11 @@ class Pull(Recognition):
         if keys:
             with self.reading():
                 apply_settings(self.source, {"TimeZone": self.timezone})
-            where = phone_rows_sql.has_identity(mapping, found.belongs, found.columns, keys)
+            where = phone_rows_sql.has_identity(mapping, found.in_office, found.columns, keys)
             staged = self.stage(mapping, where, defer=True)
         self.target.execute(lookalikes_sql.create_owned())
         if keys and (self.spec.strategy is Strategy.DELETE_INSERT or self.choice is Choice.ADOPT):
-            owned = dataclasses.replace(mapping, asides=())
+            owned = dataclasses.replace(mapping, extra_columns=())
             where = lookalikes_sql.owned_of_same_keys(mapping, found.columns, keys)
             self.stage(owned, where, into=lookalikes_sql.OWNED)
         self.target.execute(insert_sql.keep_new())

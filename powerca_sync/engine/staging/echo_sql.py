@@ -163,7 +163,7 @@ WITH missing AS MATERIALIZED (
     FROM (
         SELECT {target_key} AS key, {target_own} AS own
         FROM {target} AS t
-        WHERE {owner} = {desktop} AND {in_office} AND {looked_at}
+        WHERE {owner} = {desktop} AND {in_office} AND {merge_filter}
     ) AS t
     WHERE EXISTS (SELECT FROM missing AS m WHERE m.key = t.key)
 ), changed AS (
@@ -194,7 +194,7 @@ FROM edited""").format(
         owner=mapping.owner("t"),
         desktop=DESKTOP,
         in_office=mapping.in_office("t"),
-        looked_at=mapping.looked_at,
+        merge_filter=mapping.merge_filter,
     )
 
 

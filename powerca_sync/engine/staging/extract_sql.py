@@ -6,7 +6,7 @@ from datetime import datetime
 
 from psycopg import sql
 
-from powerca_sync.engine.mapping import COMMA, NOT_ENDED, Aside, SyncedColumn, TableMapping, from_image, row_sizes
+from powerca_sync.engine.mapping import COMMA, NOT_ENDED, ExtraColumn, SyncedColumn, TableMapping, from_image, row_sizes
 from powerca_sync.engine.postgres import Table
 from powerca_sync.tables import STAMPS
 
@@ -15,9 +15,9 @@ _IMAGE_SIZE = "ledger:bytes"
 #: Staging columns of a ledger image: which phone row it is of, when that was made, and the number of the entry.
 MOBILE_KEY, MADE, NUMBER = "ledger:mobile_key", "ledger:born", "ledger:id"
 ENTRY = (
-    Aside(name=MOBILE_KEY, type="text", read=sql.Identifier("s", MOBILE_KEY)),
-    Aside(name=MADE, type="text", read=sql.Identifier("s", MADE)),
-    Aside(name=NUMBER, type="bigint", read=sql.Identifier("s", NUMBER)),
+    ExtraColumn(name=MOBILE_KEY, type="text", source_expression=sql.Identifier("s", MOBILE_KEY)),
+    ExtraColumn(name=MADE, type="text", source_expression=sql.Identifier("s", MADE)),
+    ExtraColumn(name=NUMBER, type="bigint", source_expression=sql.Identifier("s", NUMBER)),
 )
 
 
@@ -37,16 +37,16 @@ def copy_view(view: Table) -> sql.Composed:
 def staged_names(mapping: TableMapping) -> tuple[str, ...]:
     """The staging columns that the rows read from the source fill, in the order in which they are read."""
     names = [column.name for column in mapping.synced]
-    names += [column.raw for column in mapping.synced if column.raw]
-    names += [aside.name for aside in mapping.asides]
+    names += [column.source_text for column in mapping.synced if column.source_text]
+    names += [extra.name for extra in mapping.extra_columns]
     return tuple(names)
 
 
 def asked_names(mapping: TableMapping) -> tuple[str, ...]:
     """The source's columns whose text fills those staging columns, in the same order; then what stands beside them."""
     names = [column.name for column in mapping.synced]
-    names += [column.name for column in mapping.synced if column.raw]
-    names += [aside.name for aside in mapping.asides]
+    names += [column.name for column in mapping.synced if column.source_text]
+    names += [extra.name for extra in mapping.extra_columns]
     return tuple(names)
 
 
@@ -60,9 +60,9 @@ def copy_out(mapping: TableMapping, where: sql.Composable) -> sql.Composed:
     if size is None:
         return _copy_out(mapping, mapping.source.identifier, where)
     limit = mapping.spec.max_row_bytes
-    values = [_bounded(column, mapping, column.read) for column in mapping.synced]
-    values += [_bounded(column, mapping, _raw(column)) for column in mapping.synced if column.raw]
-    values += [aside.read for aside in mapping.asides]
+    values = [_bounded(column, mapping, column.source_expression) for column in mapping.synced]
+    values += [_bounded(column, mapping, _raw(column)) for column in mapping.synced if column.source_text]
+    values += [extra.source_expression for extra in mapping.extra_columns]
     values.append(sql.SQL("CASE WHEN z.bytes > {} THEN z.bytes END").format(limit))
     return sql.SQL("""\
 COPY (
@@ -101,7 +101,7 @@ def _bounded(column: SyncedColumn, mapping: TableMapping, value: sql.Composable)
 
 def of_entries(mapping: TableMapping) -> TableMapping:
     """The same mapping for the images of pulled phone rows, which bring along what the ledger knows of them."""
-    return dataclasses.replace(mapping, asides=(*mapping.asides, *ENTRY))
+    return dataclasses.replace(mapping, extra_columns=(*mapping.extra_columns, *ENTRY))
 
 
 def copy_out_ledger(mapping: TableMapping, where: sql.Composable) -> sql.Composed:
@@ -119,9 +119,9 @@ def copy_out_ledger(mapping: TableMapping, where: sql.Composable) -> sql.Compose
             return value
         return sql.SQL("CASE WHEN {} THEN {} END").format(fits, value)
 
-    values = [bounded(column, column.read) for column in mapping.synced]
-    values += [bounded(column, _raw(column)) for column in mapping.synced if column.raw]
-    values += [aside.read for aside in mapping.asides]
+    values = [bounded(column, column.source_expression) for column in mapping.synced]
+    values += [bounded(column, _raw(column)) for column in mapping.synced if column.source_text]
+    values += [extra.source_expression for extra in mapping.extra_columns]
     return sql.SQL("""\
 COPY (
     SELECT {values}
@@ -140,8 +140,8 @@ def pulled_images(mapping: TableMapping) -> sql.Composed:
         for column in mapping.source.columns
     ]
     columns += [
-        sql.SQL("{} AS {}").format(sql.Identifier("l", aside.name.removeprefix("ledger:")), sql.Identifier(aside.name))
-        for aside in ENTRY
+        sql.SQL("{} AS {}").format(sql.Identifier("l", extra.name.removeprefix("ledger:")), sql.Identifier(extra.name))
+        for extra in ENTRY
     ]
     size = row_sizes.stored_size(sql.Identifier("l", "image"), mapping.spec.max_row_bytes)
     columns.append(sql.SQL("{} AS {}").format(size, sql.Identifier(_IMAGE_SIZE)))
@@ -151,9 +151,9 @@ def pulled_images(mapping: TableMapping) -> sql.Composed:
 
 
 def _copy_out(mapping: TableMapping, rows: sql.Composable, where: sql.Composable) -> sql.Composed:
-    values = [column.read for column in mapping.synced]
-    values += [_raw(column) for column in mapping.synced if column.raw]
-    values += [aside.read for aside in mapping.asides]
+    values = [column.source_expression for column in mapping.synced]
+    values += [_raw(column) for column in mapping.synced if column.source_text]
+    values += [extra.source_expression for extra in mapping.extra_columns]
     return sql.SQL("""\
 COPY (
     SELECT {values}
@@ -169,7 +169,9 @@ def _raw(column: SyncedColumn) -> sql.Composed:
 def evaluate(mapping: TableMapping, rows: sql.Composable, where: sql.Composable) -> sql.Composed:
     """Evaluate the spec's expressions over the rows for which `where` holds (alias `s`), and return none of them."""
     return sql.SQL("SELECT {} FROM {} AS s WHERE {}").format(
-        COMMA.join(sql.SQL("count(({})::text)").format(column.read) for column in mapping.computed), rows, where
+        COMMA.join(sql.SQL("count(({})::text)").format(column.source_expression) for column in mapping.computed),
+        rows,
+        where,
     )
 
 
@@ -197,7 +199,7 @@ END""").format(
         columns=COMMA.join(sql.Identifier("s", column.name) for column in mapping.source.columns),
         rows=rows,
         where=where,
-        values=COMMA.join(column.read for column in mapping.computed),
+        values=COMMA.join(column.source_expression for column in mapping.computed),
         fields=COMMA.join(
             sql.SQL("{} AS {}").format(sql.Identifier("r", column.name), sql.Identifier(column.name))
             for column in mapping.source.columns
@@ -228,7 +230,7 @@ def without_computed(mapping: TableMapping) -> TableMapping:
     """The same mapping, with NULL for what the spec's expressions compute."""
     names = {column.name for column in mapping.computed}
     synced = (
-        dataclasses.replace(column, read=sql.SQL("NULL")) if column.name in names else column
+        dataclasses.replace(column, source_expression=sql.SQL("NULL")) if column.name in names else column
         for column in mapping.synced
     )
     return dataclasses.replace(mapping, synced=tuple(synced))

@@ -8,7 +8,7 @@ from typing import LiteralString
 
 from psycopg import sql
 
-from powerca_sync.engine.mapping import COMMA, Aside, TableMapping, row_sizes
+from powerca_sync.engine.mapping import COMMA, ExtraColumn, TableMapping, row_sizes
 from powerca_sync.engine.postgres import Column, Table
 from powerca_sync.tables import CREATED, OWNER, PHONE
 
@@ -82,15 +82,15 @@ def declared_form(column: Column) -> str:
     return alike.get(column.base, column.type)
 
 
-def asides(source: Table, columns: Sequence[str], limit: int) -> tuple[Aside, ...]:
+def extra_columns(source: Table, columns: Sequence[str], limit: int) -> tuple[ExtraColumn, ...]:
     """What staging holds of a phone row beside its columns. Equal rows without a primary key are numbered."""
     key = identity(source, columns, limit)
     occurrence = sql.SQL("row_number() OVER (PARTITION BY {})").format(key)
     return (
-        Aside(name=KEY, type="text", read=key, identifies=True),
-        Aside(name=HASH, type="text", read=content_hash(source, columns, limit), identifies=True),
-        Aside(name=BORN, type="text", read=born(source, "s")),
-        Aside(name=OCCURRENCE, type="bigint", read=occurrence, identifies=True),
+        ExtraColumn(name=KEY, type="text", source_expression=key, identifies=True),
+        ExtraColumn(name=HASH, type="text", source_expression=content_hash(source, columns, limit), identifies=True),
+        ExtraColumn(name=BORN, type="text", source_expression=born(source, "s")),
+        ExtraColumn(name=OCCURRENCE, type="bigint", source_expression=occurrence, identifies=True),
     )
 
 

@@ -80,14 +80,14 @@ def _record(mapping: TableMapping, faulty: sql.Composable, *, taken: sql.Composa
     key = (
         sql.SQL("{}, {}::text").format(
             name,
-            sql.Identifier("s", by_name[name].raw or name) if name in by_name else sql.Identifier("s", name),
+            sql.Identifier("s", by_name[name].source_text or name) if name in by_name else sql.Identifier("s", name),
         )
         for name in mapping.spec.key
     )
     identity = (
-        sql.SQL("{}, {}::text").format(aside.name, sql.Identifier("s", aside.name))
-        for aside in mapping.asides
-        if aside.identifies
+        sql.SQL("{}, {}::text").format(extra.name, sql.Identifier("s", extra.name))
+        for extra in mapping.extra_columns
+        if extra.identifies
     )
     values = [sql.Identifier("s", name) for name in mapping.spec.key]
     held = [sql.Identifier(f"f:key:{n}") for n in range(len(values))]

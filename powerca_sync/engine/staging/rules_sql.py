@@ -120,9 +120,9 @@ def rules(mapping: TableMapping) -> list[Rule]:
     if mapping.spec.strategy is Strategy.UPSERT:
         found += [Rule(reason="null_key", column=column.name, faulty=_is_null(column)) for column in mapping.key]
     for column in mapping.synced:
-        if column.faithful is not None and column.raw is not None:
-            unchanged = sql.SQL(column.faithful).format(
-                value=sql.Identifier("s", column.name), raw=sql.Identifier("s", column.raw)
+        if column.lossless_check is not None and column.source_text is not None:
+            unchanged = sql.SQL(column.lossless_check).format(
+                value=sql.Identifier("s", column.name), text=sql.Identifier("s", column.source_text)
             )
             found.append(Rule(reason="altered", column=column.name, faulty=sql.SQL("({}) IS FALSE").format(unchanged)))
     looked_up = {lookup.column: lookup.table for lookup in mapping.spec.lookups}

@@ -262,10 +262,10 @@ def refuse_row(cursor: Cursor, mapping: TableMapping, row: bytes, refusal: Refus
     synced = {column.name: column for column in mapping.synced}
     key = {}
     for name in mapping.spec.key:
-        text = values.get(synced[name].raw or name)
+        text = values.get(synced[name].source_text or name)
         # As `char(n)::text` has it, by which the row is looked for at the source.
         key[name] = text.rstrip(" ") if text and synced[name].source.base == "bpchar" else text
-    key |= {aside.name: values.get(aside.name) for aside in mapping.asides if aside.identifies}
+    key |= {extra.name: values.get(extra.name) for extra in mapping.extra_columns if extra.identifies}
     image = None
     if refusal.reason != UNTRIED:
         image = {name: _shown(values.get(name)) for name in synced if name not in mapping.spec.sensitive}

@@ -40,9 +40,12 @@ def create_like_staging(mapping: TableMapping, name: sql.Identifier) -> sql.Comp
 
 def _staged_values(mapping: TableMapping) -> sql.Composed:
     values: list[sql.Composable] = [sql.Identifier("t", column.name) for column in mapping.staged]
-    values += [sql.SQL("NULL::text AS {}").format(sql.Identifier(c.raw)) for c in mapping.synced if c.raw]
     values += [
-        sql.SQL("NULL::{} AS {}").format(sql.SQL(aside.type), sql.Identifier(aside.name)) for aside in mapping.asides
+        sql.SQL("NULL::text AS {}").format(sql.Identifier(c.source_text)) for c in mapping.synced if c.source_text
+    ]
+    values += [
+        sql.SQL("NULL::{} AS {}").format(sql.SQL(extra.type), sql.Identifier(extra.name))
+        for extra in mapping.extra_columns
     ]
     return COMMA.join(values)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 import psycopg
 from psycopg import sql
 
-from powerca_sync.engine.mapping import Aside, TableMapping
+from powerca_sync.engine.mapping import ExtraColumn, TableMapping
 from powerca_sync.engine.postgres import Cursor, error_text, execute_in_savepoint, is_refusal, one_row
 from powerca_sync.engine.staging import extract_sql
 from powerca_sync.engine.staging.oversized import split_oversized
@@ -81,5 +81,5 @@ def refuse_unreadable(
 
 
 def _hashed(mapping: TableMapping) -> TableMapping:
-    row_hash = Aside(name=_HASH, type="bigint", read=extract_sql.row_hash(mapping))
-    return dataclasses.replace(extract_sql.without_computed(mapping), asides=(*mapping.asides, row_hash))
+    row_hash = ExtraColumn(name=_HASH, type="bigint", source_expression=extract_sql.row_hash(mapping))
+    return dataclasses.replace(extract_sql.without_computed(mapping), extra_columns=(*mapping.extra_columns, row_hash))

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from datetime import datetime
 
-from powerca_sync.engine.mapping import belongs
+from powerca_sync.engine.mapping import office_condition
 from powerca_sync.engine.postgres import (
     Connection,
     explained,
@@ -123,7 +123,7 @@ def _count(
         if not recognition.has_phone_rows:
             return ReverseStatus(table=spec.mobile)
         context = recognition.context
-        ours = belongs(recognition.spec, context.specs, context.office, "s")
+        ours = office_condition(recognition.spec, context.specs, context.office, "s")
         table = context.catalogs.targets[spec.mobile]
         rows, unassigned, _ = one_row(source_cursor, phone_rows_sql.digest(table, ours, spec.max_row_bytes))
     return ReverseStatus(table=spec.mobile, phone_rows=rows, waiting=rows, unassigned=unassigned)

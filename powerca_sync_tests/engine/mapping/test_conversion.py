@@ -56,7 +56,7 @@ def column(kind: str) -> Column:
 @pytest.mark.parametrize("kind", TYPES)
 def test_the_same_type_on_both_sides_needs_no_proof(kind: str) -> None:
     how = conversion(column(kind), column(kind))
-    assert (how.read, how.faithful) == ("{value}", None)
+    assert (how.source_expression, how.lossless_check) == ("{value}", None)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_the_same_type_on_both_sides_needs_no_proof(kind: str) -> None:
 def test_a_type_that_holds_more_or_refuses_needs_no_proof(pair: str) -> None:
     source, target = map(column, pair.split())
     how = conversion(source, target)
-    assert (how.read, how.faithful) == ("{value}", None)
+    assert (how.source_expression, how.lossless_check) == ("{value}", None)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_a_type_that_holds_more_or_refuses_needs_no_proof(pair: str) -> None:
 )
 def test_a_type_that_may_round_cut_or_shift_needs_a_proof(pair: str) -> None:
     source, target = map(column, pair.split())
-    assert conversion(source, target).faithful is not None
+    assert conversion(source, target).lossless_check is not None
 
 
 @pytest.mark.parametrize("source", ["date", "time", "timetz", "timestamp", "timestamptz"])
@@ -116,13 +116,13 @@ def test_a_time_of_day_is_never_made_of_something_else(source: str, target: str)
 def test_whole_numbers_are_read_as_such() -> None:
     for source in ("numeric", "float8", "money"):
         how = conversion(column(source), column("int4"))
-        assert how.read.startswith("trim_scale(")
-        assert how.faithful is None
+        assert how.source_expression.startswith("trim_scale(")
+        assert how.lossless_check is None
 
 
 def test_padding_is_unknown_to_other_types() -> None:
-    assert conversion(column("char(5)"), column("int4")).read == "{value}::text"
-    assert conversion(column("char(5)"), column("text")).read == "{value}"
+    assert conversion(column("char(5)"), column("int4")).source_expression == "{value}::text"
+    assert conversion(column("char(5)"), column("text")).source_expression == "{value}"
 
 
 def test_the_cheapest_comparison_that_sees_every_change_of_text_is_taken() -> None:
