@@ -12,7 +12,7 @@ from powerca_sync.engine.forward.forward import sync_forward
 from powerca_sync.engine.postgres.database import Connection, Timeouts, connect
 from powerca_sync.engine.requests import Choice, Mode, TableExtract, TablePull
 from powerca_sync.engine.result import ForwardResult, Options, ReverseResult, Transfer
-from powerca_sync.engine.reverse.pending import probe
+from powerca_sync.engine.reverse.pending import find_pending_tables
 from powerca_sync.engine.reverse.reverse import sync_reverse
 from powerca_sync.settings import Endpoint, Settings
 from powerca_sync.tables import Category, Strategy, TableSpec, in_order
@@ -176,7 +176,7 @@ class Pair:
     def pending(self, *tables: TableSpec) -> tuple[str, ...]:
         """The tables whose phone rows the sensor would have reverse-synced."""
         with connect(self.settings.mobile) as source, connect(self.settings.desktop) as target:
-            return probe(source=source, target=target, specs=in_order(tables)).pending
+            return find_pending_tables(source=source, target=target, specs=in_order(tables)).pending
 
     def rows(self, query: str, connection: Connection | None = None) -> list[tuple[Any, ...]]:
         """Rows of the target (or of another connection)."""

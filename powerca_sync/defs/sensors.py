@@ -11,7 +11,7 @@ from powerca_sync.defs.keys import reverse_key
 from powerca_sync.defs.reverse_assets import pulled_tables
 from powerca_sync.defs.runs import active_run, recent_failures
 from powerca_sync.engine.postgres import connect, strip_row_content
-from powerca_sync.engine.reverse import Probe, probe
+from powerca_sync.engine.reverse import PendingTables, find_pending_tables
 from powerca_sync.environment import current_settings
 from powerca_sync.errors import SyncError
 from powerca_sync.tables import TableSpec
@@ -77,7 +77,7 @@ def _by_hand(tables: Sequence[str]) -> str:
     )
 
 
-def look(specs: Sequence[TableSpec]) -> Probe:
+def look(specs: Sequence[TableSpec]) -> PendingTables:
     """Which tables have phone rows that no pull has seen; raises a `SyncError` if a database does not answer soon."""
     settings = current_settings()
     desktop, mobile = (
@@ -85,7 +85,7 @@ def look(specs: Sequence[TableSpec]) -> Probe:
     )
     try:
         with contextlib.closing(connect(mobile)) as source, contextlib.closing(connect(desktop)) as target:
-            return probe(source=source, target=target, specs=specs, seconds=PATIENCE)
+            return find_pending_tables(source=source, target=target, specs=specs, seconds=PATIENCE)
     except SyncError as exc:
         # Dagster prints an error of a tick with its causes.
         strip_row_content(exc)

@@ -19,7 +19,7 @@ COPY (
 ) TO STDOUT;
 
 -- hold them against the ledger
-CREATE TEMP TABLE "pg_temp"."powerca_fates" ON COMMIT DROP AS
+CREATE TEMP TABLE "pg_temp"."powerca_classification" ON COMMIT DROP AS
 WITH phone AS (
     SELECT p.*, row_number() OVER (PARTITION BY p.known ORDER BY p.born, p.hash) AS nth FROM "pg_temp"."powerca_phones" AS p
 ), entry AS (
@@ -59,7 +59,7 @@ SELECT j.key, j.hash, j.born, row_number() OVER (PARTITION BY j.key ORDER BY j.n
 FROM judged AS j;
 
 -- hold them against the ledger, by content
-CREATE TEMP TABLE "pg_temp"."powerca_fates" ON COMMIT DROP AS
+CREATE TEMP TABLE "pg_temp"."powerca_classification" ON COMMIT DROP AS
 WITH phone AS (
     SELECT p.*, row_number() OVER (PARTITION BY p.known ORDER BY p.born, p.hash) AS nth FROM "pg_temp"."powerca_phones" AS p
 ), entry AS (
@@ -101,7 +101,7 @@ FROM judged AS j;
 -- mark what is gone
 UPDATE powerca_sync.pulled AS l SET gone_at = now()
 WHERE l.table_name = 'jobs' AND l.gone_at IS NULL
-    AND NOT EXISTS (SELECT FROM "pg_temp"."powerca_fates" AS f WHERE f.entry = l.id)
+    AND NOT EXISTS (SELECT FROM "pg_temp"."powerca_classification" AS f WHERE f.entry = l.id)
 RETURNING l.id, l.mobile_key, l.born;
 
 -- bring entries up to date
@@ -110,7 +110,7 @@ UPDATE powerca_sync.pulled AS l SET
     mobile_key = f.key,
     content_hash = CASE WHEN f.verdict = 'there' THEN f.hash ELSE l.content_hash END,
     occurrence = f.occurrence
-FROM "pg_temp"."powerca_fates" AS f
+FROM "pg_temp"."powerca_classification" AS f
 WHERE f.entry = l.id
     AND (l.gone_at IS NOT NULL OR l.mobile_key <> f.key OR (f.verdict = 'there' AND l.content_hash <> f.hash));
 
@@ -122,7 +122,7 @@ WITH image AS MATERIALIZED (
         FROM (
             SELECT l.id AS "e:id", l.gone_at IS NOT NULL AS "e:gone", ("l".image ->> 'org_id')::int4 AS "org_id", ("l".image ->> 'job_id')::numeric AS "job_id", ("l".image ->> 'name')::text AS "name", ("l".image ->> 'boss')::int4 AS "boss", ("l".image ->> 'secret')::text AS "secret", ("l".image ->> 'source')::bpchar AS "source"
             FROM powerca_sync.pulled AS l
-            WHERE "l".table_name = 'jobs' AND NOT EXISTS (SELECT FROM "pg_temp"."powerca_fates" AS f WHERE f.entry = "l".id)
+            WHERE "l".table_name = 'jobs' AND NOT EXISTS (SELECT FROM "pg_temp"."powerca_classification" AS f WHERE f.entry = "l".id)
         ) AS l
     ) AS e
     WHERE e.content IS NOT NULL
@@ -130,20 +130,20 @@ WITH image AS MATERIALIZED (
     SELECT c."phone:key" AS key, c."phone:occurrence" AS occurrence, ROW("c"."org_id", trim_scale("c"."job_id"), rtrim("c"."name", ' '), "c"."boss", rtrim("c"."secret", ' '))::text COLLATE "C" AS content,
         row_number() OVER (PARTITION BY ROW("c"."org_id", trim_scale("c"."job_id"), rtrim("c"."name", ' '), "c"."boss", rtrim("c"."secret", ' '))::text COLLATE "C" ORDER BY c."phone:key", c."phone:occurrence") AS n
     FROM "pg_temp"."powerca_contents" AS c
-    JOIN "pg_temp"."powerca_fates" AS f ON (f.key, f.occurrence) = (c."phone:key", c."phone:occurrence") AND f.verdict = 'new'
+    JOIN "pg_temp"."powerca_classification" AS f ON (f.key, f.occurrence) = (c."phone:key", c."phone:occurrence") AND f.verdict = 'new'
 )
-UPDATE "pg_temp"."powerca_fates" AS f SET verdict = 'there', entry = i.id
+UPDATE "pg_temp"."powerca_classification" AS f SET verdict = 'there', entry = i.id
 FROM phone AS p JOIN image AS i USING (content, n)
 WHERE (f.key, f.occurrence) = (p.key, p.occurrence);
 
 -- count what cannot be told
 WITH image AS MATERIALIZED (
     SELECT ROW("l"."org_id", trim_scale("l"."job_id"))::text COLLATE "C" AS content
-    FROM (SELECT ("l".image ->> 'org_id')::int4 AS "org_id", ("l".image ->> 'job_id')::numeric AS "job_id", ("l".image ->> 'name')::text AS "name", ("l".image ->> 'boss')::int4 AS "boss", ("l".image ->> 'secret')::text AS "secret", ("l".image ->> 'source')::bpchar AS "source" FROM powerca_sync.pulled AS l WHERE "l".table_name = 'jobs' AND NOT EXISTS (SELECT FROM "pg_temp"."powerca_fates" AS f WHERE f.entry = "l".id) AND "l".gone_at IS NULL) AS l
+    FROM (SELECT ("l".image ->> 'org_id')::int4 AS "org_id", ("l".image ->> 'job_id')::numeric AS "job_id", ("l".image ->> 'name')::text AS "name", ("l".image ->> 'boss')::int4 AS "boss", ("l".image ->> 'secret')::text AS "secret", ("l".image ->> 'source')::bpchar AS "source" FROM powerca_sync.pulled AS l WHERE "l".table_name = 'jobs' AND NOT EXISTS (SELECT FROM "pg_temp"."powerca_classification" AS f WHERE f.entry = "l".id) AND "l".gone_at IS NULL) AS l
 )
 SELECT count(*)
 FROM "pg_temp"."powerca_contents" AS c
-JOIN "pg_temp"."powerca_fates" AS f ON (f.key, f.occurrence) = (c."phone:key", c."phone:occurrence") AND f.verdict = 'new'
+JOIN "pg_temp"."powerca_classification" AS f ON (f.key, f.occurrence) = (c."phone:key", c."phone:occurrence") AND f.verdict = 'new'
 WHERE EXISTS (SELECT FROM image AS i WHERE i.content = ROW("c"."org_id", trim_scale("c"."job_id"))::text COLLATE "C");
 
 -- find the copies of entries
@@ -184,7 +184,7 @@ LEFT JOIN loose_present AS p ON (p.key, p.n) = (l.key, l.n);
 
 -- pull what is missing again
 WITH missing AS (
-    UPDATE "pg_temp"."powerca_fates" AS f SET verdict = 'new', entry = NULL
+    UPDATE "pg_temp"."powerca_classification" AS f SET verdict = 'new', entry = NULL
     FROM "pg_temp"."powerca_entries" AS e
     WHERE e.id = f.entry AND e.place IS NULL
     RETURNING e.id
@@ -194,7 +194,7 @@ DELETE FROM powerca_sync.pulled AS l USING missing AS m WHERE l.id = m.id;
 -- count
 WITH fate AS (
     SELECT f.key, f.verdict, f.verdict <> 'new' AND e.place IS NULL AS missing
-    FROM "pg_temp"."powerca_fates" AS f
+    FROM "pg_temp"."powerca_classification" AS f
     LEFT JOIN "pg_temp"."powerca_entries" AS e ON e.id = f.entry
 )
 SELECT count(*), count(*) FILTER (WHERE f.verdict <> 'new'), count(*) FILTER (WHERE f.verdict = 'changed'),
@@ -213,10 +213,10 @@ COPY (
 
 -- keep what is new
 DELETE FROM "pg_temp"."powerca_staging" AS s WHERE NOT EXISTS (
-    SELECT FROM "pg_temp"."powerca_fates" AS f WHERE f.verdict = 'new' AND (f.key, f.occurrence) = ("s"."phone:key", "s"."phone:occurrence")
+    SELECT FROM "pg_temp"."powerca_classification" AS f WHERE f.verdict = 'new' AND (f.key, f.occurrence) = ("s"."phone:key", "s"."phone:occurrence")
 );
 DELETE FROM "pg_temp"."powerca_rejected" AS r WHERE NOT EXISTS (
-    SELECT FROM "pg_temp"."powerca_fates" AS f
+    SELECT FROM "pg_temp"."powerca_classification" AS f
     WHERE f.verdict = 'new' AND (f.key, f.occurrence) = (r.key ->> 'phone:key', (r.key ->> 'phone:occurrence')::bigint)
 );
 ALTER TABLE "pg_temp"."powerca_rejected" ADD theirs jsonb, ADD form text;

@@ -81,7 +81,7 @@ WHERE a.action = 'update' AND {owner} IS NULL""").format(
 
 
 def count_changes(mapping: TableMapping) -> sql.Composed:
-    """For each column of `compared`, in order: in how many of the rows to be updated it changes."""
+    """For each column of `compared_columns`, in order: in how many of the rows to be updated it changes."""
     counts = (sql.SQL("count(*) FILTER (WHERE {})").format(_differs(mapping, column)) for column in compared(mapping))
     return sql.SQL("SELECT {counts}\n{updates}").format(
         counts=sql.SQL(",\n    ").join(counts), updates=_updates(mapping)

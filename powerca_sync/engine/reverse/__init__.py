@@ -4,8 +4,8 @@
 rows and ledger entries in one transaction, `pending` asks cheaply which tables have new rows. Updates nothing else.
 """
 
-from powerca_sync.engine.reverse.matching import Recognition
-from powerca_sync.engine.reverse.pending import Probe, probe
+from powerca_sync.engine.reverse.matching import PhoneRowMatcher
+from powerca_sync.engine.reverse.pending import PendingTables, find_pending_tables
 from powerca_sync.engine.reverse.reverse import Pull, sync_reverse
 
-__all__ = ["Probe", "Pull", "Recognition", "probe", "sync_reverse"]
+__all__ = ["PendingTables", "PhoneRowMatcher", "Pull", "find_pending_tables", "sync_reverse"]

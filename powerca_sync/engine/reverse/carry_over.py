@@ -34,7 +34,7 @@ class CarryOver:
     timezone: str
     source: Cursor
     target: Cursor
-    #: Brings rows of the source into a working table, as `Recognition.stage`.
+    #: Brings rows of the source into a working table, as `PhoneRowMatcher.stage`.
     stage: Callable[..., Staged]
 
     def carry_out(self, choice: Choice) -> int:
@@ -46,7 +46,7 @@ class CarryOver:
         if self.identity.content is None:
             known = [
                 column
-                for column in ledger_sql.compared(self.mapping)
+                for column in ledger_sql.compared_columns(self.mapping)
                 if self.last.columns is None or column.name in self.last.columns
             ]
             for mapping in self._readings():

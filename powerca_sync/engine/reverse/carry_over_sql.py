@@ -9,7 +9,7 @@ from psycopg import sql
 
 from powerca_sync.engine.mapping import AND, COMMA, TableMapping, from_image
 from powerca_sync.engine.postgres import Column
-from powerca_sync.engine.reverse.ledger_sql import FATES
+from powerca_sync.engine.reverse.ledger_sql import CLASSIFICATION
 from powerca_sync.engine.staging import KEY, OCCURRENCE
 
 CONTENTS = sql.Identifier("pg_temp", "powerca_contents")
@@ -46,9 +46,9 @@ WITH image AS MATERIALIZED (
     SELECT c.{key} AS key, c.{occurrence} AS occurrence, {content} AS content,
         row_number() OVER (PARTITION BY {content} ORDER BY c.{key}, c.{occurrence}) AS n
     FROM {contents} AS c
-    JOIN {fates} AS f ON (f.key, f.occurrence) = (c.{key}, c.{occurrence}) AND f.verdict = 'new'
+    JOIN {classification} AS f ON (f.key, f.occurrence) = (c.{key}, c.{occurrence}) AND f.verdict = 'new'
 )
-UPDATE {fates} AS f SET verdict = 'there', entry = i.id
+UPDATE {classification} AS f SET verdict = 'there', entry = i.id
 FROM phone AS p JOIN image AS i USING (content, n)
 WHERE (f.key, f.occurrence) = (p.key, p.occurrence)""").format(
         image_content=_text("l", columns),
@@ -61,7 +61,7 @@ WHERE (f.key, f.occurrence) = (p.key, p.occurrence)""").format(
         occurrence=sql.Identifier(OCCURRENCE),
         content=_text("c", columns),
         contents=CONTENTS,
-        fates=FATES,
+        classification=CLASSIFICATION,
     )
 
 
@@ -74,7 +74,7 @@ WITH image AS MATERIALIZED (
 )
 SELECT count(*)
 FROM {contents} AS c
-JOIN {fates} AS f ON (f.key, f.occurrence) = (c.{key}, c.{occurrence}) AND f.verdict = 'new'
+JOIN {classification} AS f ON (f.key, f.occurrence) = (c.{key}, c.{occurrence}) AND f.verdict = 'new'
 WHERE EXISTS (SELECT FROM image AS i WHERE i.content = {content})""").format(
         image_content=_text("l", columns),
         images=COMMA.join(
@@ -83,7 +83,7 @@ WHERE EXISTS (SELECT FROM image AS i WHERE i.content = {content})""").format(
         ),
         is_loose=_is_loose("l", mapping.spec.mobile, gone=False),
         contents=CONTENTS,
-        fates=FATES,
+        classification=CLASSIFICATION,
         key=sql.Identifier(KEY),
         occurrence=sql.Identifier(OCCURRENCE),
         content=_text("c", columns),
@@ -93,7 +93,7 @@ WHERE EXISTS (SELECT FROM image AS i WHERE i.content = {content})""").format(
 def _is_loose(alias: str, table: str, *, gone: bool) -> sql.Composed:
     conditions = [
         sql.SQL("{}.table_name = {}").format(sql.Identifier(alias), table),
-        sql.SQL("NOT EXISTS (SELECT FROM {} AS f WHERE f.entry = {}.id)").format(FATES, sql.Identifier(alias)),
+        sql.SQL("NOT EXISTS (SELECT FROM {} AS f WHERE f.entry = {}.id)").format(CLASSIFICATION, sql.Identifier(alias)),
     ]
     if not gone:
         conditions.append(sql.SQL("{}.gone_at IS NULL").format(sql.Identifier(alias)))

@@ -80,7 +80,7 @@ def _insert_staged(cursor: Cursor, mapping: TableMapping, run_id: str | None) ->
             refused = {n: words for n, words in refused.items() if n not in orphans}
             orphans = set()
     if pulled:
-        altered += one_row(cursor, insert_sql.follow(mapping))[0]
+        altered += one_row(cursor, insert_sql.refresh_after_triggers(mapping))[0]
     for n, message in refused.items():
         cursor.execute(apply_sql.mark_refused("insert", n, message))
     if refused:

@@ -19,8 +19,8 @@ from powerca_sync.engine.mapping import (
     shown_image_of,
 )
 from powerca_sync.engine.reverse.carry_over_sql import CONTENTS
-from powerca_sync.engine.reverse.ledger_sql import FATES, compared
-from powerca_sync.engine.reverse.lookalikes_sql import OWNED, PAIRS, THEIRS
+from powerca_sync.engine.reverse.ledger_sql import CLASSIFICATION, compared_columns
+from powerca_sync.engine.reverse.lookalikes_sql import DESKTOP_ROWS, OWNED, PAIRS
 from powerca_sync.engine.staging import BORN, HASH, KEY, OCCURRENCE, PHONES
 from powerca_sync.tables import STAMPS
 
@@ -33,16 +33,16 @@ def keep_new() -> sql.Composed:
     """Drop what came along with the new ones: equal rows that are there already."""
     return sql.SQL("""\
 DELETE FROM {staging} AS s WHERE NOT EXISTS (
-    SELECT FROM {fates} AS f WHERE f.verdict = 'new' AND (f.key, f.occurrence) = ({key}, {occurrence})
+    SELECT FROM {classification} AS f WHERE f.verdict = 'new' AND (f.key, f.occurrence) = ({key}, {occurrence})
 );
 DELETE FROM {rejected} AS r WHERE NOT EXISTS (
-    SELECT FROM {fates} AS f
+    SELECT FROM {classification} AS f
     WHERE f.verdict = 'new' AND (f.key, f.occurrence) = (r.key ->> {key_name}, (r.key ->> {occurrence_name})::bigint)
 );
 ALTER TABLE {rejected} ADD theirs jsonb, ADD form text""").format(
         staging=STAGING,
         rejected=REJECTED,
-        fates=FATES,
+        classification=CLASSIFICATION,
         key=sql.Identifier("s", KEY),
         occurrence=sql.Identifier("s", OCCURRENCE),
         key_name=KEY,
@@ -62,7 +62,7 @@ def adopt(
     Where `keys` are given, only rows that have one of them whole: a key says that it is the same record. The rows
     affected are those adopted.
     """
-    columns = compared(mapping)
+    columns = compared_columns(mapping)
     which: sql.Composable = sql.SQL("TRUE")
     if keys is not None:
         which = sql.SQL(" OR ").join(
@@ -140,7 +140,7 @@ WHERE a.action = 'insert' ORDER BY a.n LIMIT {most}""").format(
 def drop_working_tables() -> sql.Composed:
     """Make room for the next table's: what pulls need besides the tables of every run."""
     return sql.SQL("DROP TABLE IF EXISTS {}").format(
-        COMMA.join((PHONES, FATES, CONTENTS, ENTRIES, WOULD_BE_PULLED, OWNED, PAIRS, THEIRS))
+        COMMA.join((PHONES, CLASSIFICATION, CONTENTS, ENTRIES, WOULD_BE_PULLED, OWNED, PAIRS, DESKTOP_ROWS))
     )
 
 
@@ -167,7 +167,7 @@ WHERE EXISTS (SELECT FROM {target} AS t WHERE {same} AND {unexplained})""").form
     )
 
 
-def show_theirs(mapping: TableMapping, key: Sequence[str]) -> sql.Composed:
+def attach_desktop_row(mapping: TableMapping, key: Sequence[str]) -> sql.Composed:
     """Put the target's row beside each conflicting one."""
     shown = tuple(column for column in mapping.target.columns if column.name not in mapping.spec.sensitive)
     same = AND.join(sql.SQL("{}::text = r.image ->> {}").format(sql.Identifier("t", name), name) for name in key)
@@ -243,9 +243,9 @@ def enter(mapping: TableMapping, first: int, last: int, run_id: str | None) -> s
     """Enter staged rows `first` to `last`, which are inserted, into the ledger as the target has them.
 
     Answers how many of them the target changed as it took them. Those that a trigger has changed after that are
-    entered as they were sent, and `follow` corrects their entries.
+    entered as they were sent, and `refresh_after_triggers` corrects their entries.
     """
-    columns = compared(mapping)
+    columns = compared_columns(mapping)
     return sql.SQL("""\
 WITH known AS (
     SELECT {phone_key} AS mobile_key, {hash} AS hash, {born} AS born, {occurrence} AS occurrence,
@@ -282,12 +282,12 @@ SELECT count(*) FILTER (WHERE k.is_altered) FROM known AS k""").format(
     )
 
 
-def follow(mapping: TableMapping) -> sql.Composed:
+def refresh_after_triggers(mapping: TableMapping) -> sql.Composed:
     """Bring the ledger's entries up to date of rows that triggers changed once they had landed.
 
     Answers how many of them are not as they were sent.
     """
-    columns = compared(mapping)
+    columns = compared_columns(mapping)
     return sql.SQL("""WITH moved AS MATERIALIZED (
     -- The row's last version, through however many updates: the insert itself does not see what follows it.
     SELECT a.staged, a.relation, currtid2(a.relation::regclass::text, a.existing) AS place

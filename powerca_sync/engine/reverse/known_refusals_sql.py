@@ -3,24 +3,24 @@
 from psycopg import sql
 
 from powerca_sync.engine.mapping import REJECTED
-from powerca_sync.engine.reverse.ledger_sql import FATES
+from powerca_sync.engine.reverse.ledger_sql import CLASSIFICATION
 from powerca_sync.engine.staging import HASH, KEY, OCCURRENCE
 
 #: Reasons that depend on nothing but the row's content and the declared columns.
 _LASTING = ("refused", "altered", "not_null")
 
 
-def skip_known(table: str, form: str) -> sql.Composed:
+def skip_known_refusals(table: str, form: str) -> sql.Composed:
     """Give the verdict `refused` to new phone rows that the table, as declared by `form`, has refused before.
 
     A row whose content has changed since has another hash. The rows affected are those.
     """
     return sql.SQL("""\
-UPDATE {fates} AS f SET verdict = 'refused'
+UPDATE {classification} AS f SET verdict = 'refused'
 FROM powerca_sync.quarantine AS q
 WHERE f.verdict = 'new' AND q.table_name = {table} AND q.form = {form}
     AND (q.mobile_key, q.content_hash, q.occurrence) = (f.key, f.hash, f.occurrence)""").format(
-        fates=FATES, table=table, form=form
+        classification=CLASSIFICATION, table=table, form=form
     )
 
 
@@ -31,15 +31,15 @@ INSERT INTO {rejected} (reason, column_name, value, parent, message, key, image,
 SELECT q.reason, q.column_name, q.value, q.parent, q.message,
     q.key || jsonb_build_object({key}, q.mobile_key, {hash}, q.content_hash, {occurrence}, q.occurrence),
     q.image, q.theirs, q.form
-FROM {fates} AS f
+FROM {classification} AS f
 JOIN powerca_sync.quarantine AS q
     ON (q.mobile_key, q.content_hash, q.occurrence) = (f.key, f.hash, f.occurrence)
 WHERE f.verdict = 'refused' AND q.table_name = {table}""").format(
-        rejected=REJECTED, fates=FATES, table=table, key=KEY, hash=HASH, occurrence=OCCURRENCE
+        rejected=REJECTED, classification=CLASSIFICATION, table=table, key=KEY, hash=HASH, occurrence=OCCURRENCE
     )
 
 
-def remember_form(form: str) -> sql.Composed:
+def record_form(form: str) -> sql.Composed:
     """Note on rows that were refused for their content how the table is declared. Comes before any row is inserted:
     what a trigger or another row refuses may be taken next time.
     """

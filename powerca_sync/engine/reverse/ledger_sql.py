@@ -1,7 +1,7 @@
-"""Statements that hold the phones' rows against the ledger, and keep its entries up to date.
+"""Statements that classify phone rows by the ledger and keep its entries up to date.
 
-Temporary tables: `fates` has what is known of each phone row, `entries` the ledger's entries with the place of their
-row at the target.
+Temporary tables: `classification` has one row for each phone row, `entries` one for each ledger entry, with the
+physical place (tableoid, ctid) of its row at the target.
 """
 
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ from powerca_sync.engine.postgres import Column
 from powerca_sync.engine.staging import PHONES
 from powerca_sync.tables import OWNER, STAMPS
 
-FATES = sql.Identifier("pg_temp", "powerca_fates")
+CLASSIFICATION = sql.Identifier("pg_temp", "powerca_classification")
 
 
-def judge(table: str, *, keyed: bool) -> sql.Composed:
+def classify(table: str, *, keyed: bool) -> sql.Composed:
     """What the ledger says of each phone row: `new`, `there`, or `changed` since its pull; with the entry's id.
 
     Equal rows that are not `keyed` pair with their entries nth with nth, those that are gone last. An id is used again
@@ -35,7 +35,7 @@ def judge(table: str, *, keyed: bool) -> sql.Composed:
         )
         once = sql.SQL("FALSE")
     return sql.SQL("""\
-CREATE TEMP TABLE {fates} ON COMMIT DROP AS
+CREATE TEMP TABLE {classification} ON COMMIT DROP AS
 WITH phone AS (
     SELECT p.*, row_number() OVER (PARTITION BY p.known ORDER BY p.born, p.hash) AS nth FROM {phones} AS p
 ), entry AS (
@@ -72,7 +72,7 @@ WITH phone AS (
 )
 SELECT j.key, j.hash, j.born, row_number() OVER (PARTITION BY j.key ORDER BY j.nth, j.hash) AS occurrence, j.verdict,
     coalesce(j.still, j.gone, j.once) AS entry
-FROM judged AS j""").format(fates=FATES, phones=PHONES, table=table, known=known, nth=nth, once=once)
+FROM judged AS j""").format(classification=CLASSIFICATION, phones=PHONES, table=table, known=known, nth=nth, once=once)
 
 
 def mark_gone(table: str) -> sql.Composed:
@@ -80,8 +80,8 @@ def mark_gone(table: str) -> sql.Composed:
     return sql.SQL("""\
 UPDATE powerca_sync.pulled AS l SET gone_at = now()
 WHERE l.table_name = {table} AND l.gone_at IS NULL
-    AND NOT EXISTS (SELECT FROM {fates} AS f WHERE f.entry = l.id)
-RETURNING l.id, l.mobile_key, l.born""").format(table=table, fates=FATES)
+    AND NOT EXISTS (SELECT FROM {classification} AS f WHERE f.entry = l.id)
+RETURNING l.id, l.mobile_key, l.born""").format(table=table, classification=CLASSIFICATION)
 
 
 def end(entries: Sequence[int]) -> sql.Composed:
@@ -107,10 +107,10 @@ UPDATE powerca_sync.pulled AS l SET
     mobile_key = f.key,
     content_hash = CASE WHEN {renewed} THEN f.hash ELSE l.content_hash END,
     occurrence = f.occurrence
-FROM {fates} AS f
+FROM {classification} AS f
 WHERE f.entry = l.id
     AND (l.gone_at IS NOT NULL OR l.mobile_key <> f.key OR ({renewed} AND l.content_hash <> f.hash))\
-""").format(fates=FATES, renewed=renewed)
+""").format(classification=CLASSIFICATION, renewed=renewed)
 
 
 def find_entries(mapping: TableMapping) -> sql.Composed:
@@ -118,7 +118,7 @@ def find_entries(mapping: TableMapping) -> sql.Composed:
 
     Rows as they were pulled come first; what is left pairs by key, for the office's edits of them.
     """
-    columns = compared(mapping)
+    columns = compared_columns(mapping)
     whole = [sql.SQL("{} IS NOT NULL").format(sql.Identifier("l", name)) for name in mapping.spec.key]
     images = COMMA.join(
         sql.SQL("{} AS {}").format(from_image("p", column), sql.Identifier(column.name)) for column in columns
@@ -170,7 +170,7 @@ LEFT JOIN loose_present AS p ON (p.key, p.n) = (l.key, l.n)""").format(
     )
 
 
-def complete_images(mapping: TableMapping) -> sql.Composed:
+def backfill_images(mapping: TableMapping) -> sql.Composed:
     """Enter columns that came later into the images of rows that are there: a rewrite of the table ends the memory of
     what PostgreSQL gave to the rows of then.
     """
@@ -185,7 +185,7 @@ WHERE l.id = e.id AND NOT l.image ?& {names}::text[]""").format(
     )
 
 
-def compared(mapping: TableMapping) -> tuple[Column, ...]:
+def compared_columns(mapping: TableMapping) -> tuple[Column, ...]:
     """The target's columns by which a phone row and its copy are compared."""
     return tuple(column for column in mapping.staged if column.name not in (*STAMPS, OWNER))
 
@@ -197,19 +197,21 @@ def create_entries() -> sql.Composed:
     )
 
 
-def pull_again() -> sql.Composed:
+def delete_missing_entries() -> sql.Composed:
     """Take the entries out whose row is missing, so that it counts as new. The rows affected are those."""
     return sql.SQL("""\
 WITH missing AS (
-    UPDATE {fates} AS f SET verdict = 'new', entry = NULL
+    UPDATE {classification} AS f SET verdict = 'new', entry = NULL
     FROM {entries} AS e
     WHERE e.id = f.entry AND e.place IS NULL
     RETURNING e.id
 )
-DELETE FROM powerca_sync.pulled AS l USING missing AS m WHERE l.id = m.id""").format(fates=FATES, entries=ENTRIES)
+DELETE FROM powerca_sync.pulled AS l USING missing AS m WHERE l.id = m.id""").format(
+        classification=CLASSIFICATION, entries=ENTRIES
+    )
 
 
-def count_fates() -> sql.Composed:
+def count_classified() -> sql.Composed:
     """Answers (phones' rows, those there, changed and missing after their pull, first keys of either)."""
     first = sql.SQL(
         "(SELECT coalesce(array_agg(few.key), '{{}}') FROM (SELECT f.key FROM fate AS f WHERE {} ORDER BY f.key"
@@ -218,7 +220,7 @@ def count_fates() -> sql.Composed:
     return sql.SQL("""\
 WITH fate AS (
     SELECT f.key, f.verdict, f.verdict <> 'new' AND e.place IS NULL AS missing
-    FROM {fates} AS f
+    FROM {classification} AS f
     LEFT JOIN {entries} AS e ON e.id = f.entry
 )
 SELECT count(*), count(*) FILTER (WHERE f.verdict <> 'new'), count(*) FILTER (WHERE f.verdict = 'changed'),
@@ -226,7 +228,7 @@ SELECT count(*), count(*) FILTER (WHERE f.verdict <> 'new'), count(*) FILTER (WH
     {changed},
     {missing}
 FROM fate AS f""").format(
-        fates=FATES,
+        classification=CLASSIFICATION,
         entries=ENTRIES,
         changed=first.format(sql.SQL("f.verdict = 'changed'")),
         missing=first.format(sql.SQL("f.missing")),
@@ -235,4 +237,4 @@ FROM fate AS f""").format(
 
 def new_keys() -> sql.Composed:
     """The keys of the phone rows that have to come."""
-    return sql.SQL("SELECT DISTINCT f.key FROM {} AS f WHERE f.verdict = 'new'").format(FATES)
+    return sql.SQL("SELECT DISTINCT f.key FROM {} AS f WHERE f.verdict = 'new'").format(CLASSIFICATION)

@@ -18,7 +18,7 @@ from powerca_sync.engine.staging import quarantine_sql
 from powerca_sync.tables import OWNER, PHONE, TableSpec
 
 
-def settle(
+def settle_lookalikes(
     cursor: Cursor,
     mapping: TableMapping,
     spec: TableSpec,
@@ -46,9 +46,9 @@ def settle(
         if choice is Choice.ADOPT:
             adopted += _adopt(cursor, mapping, into, run_id)
             continue
-        cursor.execute(lookalikes_sql.keep_theirs(mapping))
-        cursor.execute(quarantine_sql.reject(mapping, lookalikes_sql.lookalikes(mapping)))
-        cursor.execute(lookalikes_sql.show_theirs())
+        cursor.execute(lookalikes_sql.keep_desktop_rows(mapping))
+        cursor.execute(quarantine_sql.reject(mapping, lookalikes_sql.paired_rows(mapping)))
+        cursor.execute(lookalikes_sql.attach_desktop_row())
     return adopted
 
 

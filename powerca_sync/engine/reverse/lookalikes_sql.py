@@ -20,13 +20,13 @@ from powerca_sync.engine.mapping import (
     row_sizes,
     shown_image_of,
 )
-from powerca_sync.engine.reverse.ledger_sql import compared
+from powerca_sync.engine.reverse.ledger_sql import compared_columns
 from powerca_sync.engine.staging import BORN, HASH, KEY, OCCURRENCE, phone_rows_sql
 from powerca_sync.tables import DESKTOP, OWNER, PHONE
 
 OWNED = sql.Identifier("pg_temp", "powerca_owned")
 PAIRS = sql.Identifier("pg_temp", "powerca_pairs")
-THEIRS = sql.Identifier("pg_temp", "powerca_theirs")
+DESKTOP_ROWS = sql.Identifier("pg_temp", "powerca_desktop_rows")
 #: A text of the row of that alias, by which rows pair.
 Text = Callable[[str], sql.Composable]
 
@@ -60,7 +60,7 @@ def owned_of_same_keys(mapping: TableMapping, columns: Sequence[str], keys: Sequ
 
 def content_text(mapping: TableMapping, alias: str) -> sql.Composed:
     """The content of a row; columns that the spec computes are compared as the forward direction has them."""
-    columns = compared(mapping)
+    columns = compared_columns(mapping)
     values = [_value(mapping, alias, column.name) for column in columns]
     limit = row_sizes.AT_TARGET * mapping.spec.max_row_bytes
     return sql.SQL('{} COLLATE "C"').format(row_sizes.row_text(alias, columns, limit, values))
@@ -101,7 +101,7 @@ def find_pairs(
     there are of these are the office's own. `among` is a condition on the target's row `t`. With `alike` at least half
     of the other columns must be equal, those `ignored` aside.
     """
-    names = [c.name for c in compared(mapping) if c.name not in {*mapping.spec.key, *ignored}]
+    names = [c.name for c in compared_columns(mapping) if c.name not in {*mapping.spec.key, *ignored}]
     equal = [
         sql.SQL("({} IS NOT DISTINCT FROM {})::int").format(_value(mapping, "s", name), _value(mapping, "t", name))
         for name in names
@@ -188,17 +188,17 @@ DELETE FROM {staging} AS s USING {pairs} AS p WHERE s.ctid = p.staged""").format
     )
 
 
-def keep_theirs(mapping: TableMapping) -> sql.Composed:
+def keep_desktop_rows(mapping: TableMapping) -> sql.Composed:
     """Keep the target's content of each pair, sensitive columns left out."""
     shown = tuple(column for column in mapping.target.columns if column.name not in mapping.spec.sensitive)
     return sql.SQL("""\
-DROP TABLE IF EXISTS {theirs};
-CREATE TEMP TABLE {theirs} ON COMMIT DROP AS
+DROP TABLE IF EXISTS {desktop_rows};
+CREATE TEMP TABLE {desktop_rows} ON COMMIT DROP AS
 SELECT {key} AS key, {hash} AS hash, {occurrence} AS occurrence, {image} AS image
 FROM {pairs} AS p
 JOIN {staging} AS s ON s.ctid = p.staged
 JOIN {target} AS t ON (t.tableoid, t.ctid) = (p.relation, p.place)""").format(
-        theirs=THEIRS,
+        desktop_rows=DESKTOP_ROWS,
         pairs=PAIRS,
         staging=STAGING,
         target=mapping.target.identifier,
@@ -209,7 +209,7 @@ JOIN {target} AS t ON (t.tableoid, t.ctid) = (p.relation, p.place)""").format(
     )
 
 
-def lookalikes(mapping: TableMapping) -> sql.Composed:
+def paired_rows(mapping: TableMapping) -> sql.Composed:
     """The paired rows, in the form that `quarantine.reject` takes."""
     key = mapping.spec.key
     value: sql.Composable = sql.SQL("NULL")
@@ -223,12 +223,12 @@ FROM {pairs} AS p JOIN {staging} AS s ON s.ctid = p.staged""").format(
     )
 
 
-def show_theirs() -> sql.Composed:
+def attach_desktop_row() -> sql.Composed:
     """Put the target's content beside each look-alike."""
     return sql.SQL("""\
 UPDATE {rejected} AS r SET theirs = t.image
-FROM {theirs} AS t
+FROM {desktop_rows} AS t
 WHERE r.reason = 'lookalike' AND r.theirs IS NULL
     AND (t.key, t.hash, t.occurrence::text) = (r.key ->> {key}, r.key ->> {hash}, r.key ->> {occurrence})""").format(
-        rejected=REJECTED, theirs=THEIRS, key=KEY, hash=HASH, occurrence=OCCURRENCE
+        rejected=REJECTED, desktop_rows=DESKTOP_ROWS, key=KEY, hash=HASH, occurrence=OCCURRENCE
     )

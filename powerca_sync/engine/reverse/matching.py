@@ -30,7 +30,7 @@ logger = one_line_logger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Found:
+class MatchedRows:
     """The phones' rows as a snapshot of the source has them, and what the ledger says of them."""
 
     mapping: TableMapping
@@ -54,7 +54,7 @@ class Found:
     by_content: bool
 
 
-class Recognition:
+class PhoneRowMatcher:
     """A look at the phones' rows, within a transaction at either side."""
 
     def __init__(
@@ -69,7 +69,7 @@ class Recognition:
         self.warnings: list[str] = []
         self.context: Context
 
-    def look(self, *, record: bool = True) -> Found:
+    def match(self, *, record: bool = True) -> MatchedRows:
         """Hold the phones' rows against the ledger, and, to `record` it, bring its entries up to date."""
         context, mapping = self.context, self._map()
         source, alone, limit = mapping.source, context.office.alone, mapping.spec.max_row_bytes
@@ -81,7 +81,7 @@ class Recognition:
         key_form = phone_rows_sql.key_form(source)
         identity = former_identity(last, source, columns, limit)
         self._read_identities(mapping, columns, identity, ours)
-        self.target.execute(ledger_sql.judge(mapping.spec.mobile, keyed=identity.key is not None))
+        self.target.execute(ledger_sql.classify(mapping.spec.mobile, keyed=identity.key is not None))
         stored = readable(self.target, mapping.target, mapping.spec.mobile, sensitive=mapping.spec.sensitive)
         mapping = dataclasses.replace(
             mapping, extra_columns=phone_rows_sql.extra_columns(source, columns, limit), target=stored.table
@@ -107,16 +107,16 @@ class Recognition:
                 self.target.execute(ledger_sql.refresh(keyed=bool(key_form)))
             self.target.execute(ledger_sql.find_entries(pairing_by_rest(mapping, stored)))
             if record:
-                self.target.execute(ledger_sql.complete_images(mapping))
+                self.target.execute(ledger_sql.backfill_images(mapping))
                 renew(self.target, mapping.target, mapping.spec.mobile)
                 if stored.sentence:
                     self.warn(stored.sentence)
             if self.what.again:
-                self.target.execute(ledger_sql.pull_again())
+                self.target.execute(ledger_sql.delete_missing_entries())
         else:
             self.target.execute(ledger_sql.create_entries())
-        seen, there, changed, missing, changed_keys, missing_keys = one_row(self.target, ledger_sql.count_fates())
-        return Found(
+        seen, there, changed, missing, changed_keys, missing_keys = one_row(self.target, ledger_sql.count_classified())
+        return MatchedRows(
             mapping=mapping,
             columns=columns,
             content_form=phone_rows_sql.content_form(source, columns),

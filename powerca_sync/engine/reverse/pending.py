@@ -29,7 +29,7 @@ logger = one_line_logger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Probe:
+class PendingTables:
     """What a look at both sides found."""
 
     #: Mobile names of the tables whose phone rows are not those of the last pull, in the order of the specs.
@@ -40,7 +40,9 @@ class Probe:
     rows: dict[str, int]
 
 
-def probe(*, source: Connection, target: Connection, specs: Sequence[TableSpec], seconds: float = 5) -> Probe:
+def find_pending_tables(
+    *, source: Connection, target: Connection, specs: Sequence[TableSpec], seconds: float = 5
+) -> PendingTables:
     """Compare the phones' rows (at `source`) with what the last pull of each table recorded (at `target`).
 
     Each statement is given `seconds`. Only reads. Tables that were never pulled are pending, and so are those that
@@ -60,7 +62,7 @@ def probe(*, source: Connection, target: Connection, specs: Sequence[TableSpec],
             context = read_context(here, there, specs, at_mobile=partial(explained, "looking for new phone rows"))
             wanted = [spec for spec in wanted if _has_phone_rows(spec, context)]
             if not ledger.is_prepared(target):
-                return Probe(pending=tuple(spec.mobile for spec in wanted if spec.reverse != BY_HAND), rows={})
+                return PendingTables(pending=tuple(spec.mobile for spec in wanted if spec.reverse != BY_HAND), rows={})
             here.execute(load(__package__, "last_pulls.sql"), {"tables": [spec.desktop for spec in wanted]})
             digests = dict(zip((spec.mobile for spec in wanted), here.fetchall(), strict=True))
         known = [
@@ -72,7 +74,7 @@ def probe(*, source: Connection, target: Connection, specs: Sequence[TableSpec],
         if known:
             found = _digests(there, [(spec.mobile, _digest(spec, context)) for spec in known])
     changed = [spec for spec in wanted if spec.mobile not in found or found[spec.mobile][1] != digests[spec.mobile][0]]
-    return Probe(
+    return PendingTables(
         pending=tuple(spec.mobile for spec in changed if spec.reverse != BY_HAND),
         by_hand=tuple(
             spec.mobile for spec in changed if spec.reverse == BY_HAND and found.get(spec.mobile, (0, ""))[0]

@@ -39,8 +39,8 @@ from powerca_sync.engine.requests import Choice, TablePull
 from powerca_sync.engine.result import Conflict, Options, ReverseResult
 from powerca_sync.engine.reverse import insert_sql, known_refusals_sql, ledger, ledger_sql, lookalikes_sql
 from powerca_sync.engine.reverse.insert import insert_staged, move_sequences
-from powerca_sync.engine.reverse.lookalikes import adopt_by_key, settle
-from powerca_sync.engine.reverse.matching import Found, Recognition
+from powerca_sync.engine.reverse.lookalikes import adopt_by_key, settle_lookalikes
+from powerca_sync.engine.reverse.matching import MatchedRows, PhoneRowMatcher
 from powerca_sync.engine.staging import (
     Staged,
     find_large_objects,
@@ -104,7 +104,7 @@ def sync_reverse(
         ) from exc
 
 
-class Pull(Recognition):
+class Pull(PhoneRowMatcher):
     """The steps of one pull, between the begin and the commit of its two transactions."""
 
     def __init__(
@@ -170,10 +170,10 @@ class Pull(Recognition):
         """The result for a table in which no row can be a phone's."""
         return ReverseResult(table=self.spec.mobile, notes=notes, seconds=dict(self.seconds))
 
-    def prepare(self, *, all_is_read: Callable[[], None]) -> tuple[Found, Staged, int]:
+    def prepare(self, *, all_is_read: Callable[[], None]) -> tuple[MatchedRows, Staged, int]:
         """Leave in staging what is to be inserted; answers what was found, staged, and how many rows were adopted."""
         with self._phase("look"):
-            found = self.look()
+            found = self.match()
             with self.reading():
                 names = find_large_objects(self.source, found.mapping)
             if names:
@@ -186,7 +186,7 @@ class Pull(Recognition):
             adopted = self._settle(found)
         return found, staged, adopted
 
-    def account(self, found: Found, staged: Staged, *, adopted: int, pulled: int, altered: int) -> ReverseResult:
+    def account(self, found: MatchedRows, staged: Staged, *, adopted: int, pulled: int, altered: int) -> ReverseResult:
         """What became of every phone row."""
         rejections, samples = validation.rejections(self.target)
         conflicts = sum(entry.rows for entry in rejections if entry.reason == "conflict")
@@ -223,14 +223,14 @@ class Pull(Recognition):
             seconds=dict(self.seconds),
         )
 
-    def _stage(self, found: Found) -> Staged:
+    def _stage(self, found: MatchedRows) -> Staged:
         mapping = found.mapping
         self.target.execute(staging_sql.create_staging(mapping))
         self.target.execute(plan_sql.create_actions())
         form = self._form(mapping)
         skipped = 0
         if form:
-            self.target.execute(known_refusals_sql.skip_known(mapping.spec.mobile, form))
+            self.target.execute(known_refusals_sql.skip_known_refusals(mapping.spec.mobile, form))
             skipped = self.target.rowcount
         self.target.execute(ledger_sql.new_keys())
         keys = [key for (key,) in self.target.fetchall()]
@@ -250,7 +250,7 @@ class Pull(Recognition):
             self.target.execute(known_refusals_sql.carry_over(mapping.spec.mobile))
         validation.reject_faulty(self.target, mapping)
         if form:
-            self.target.execute(known_refusals_sql.remember_form(form))
+            self.target.execute(known_refusals_sql.record_form(form))
         return staged
 
     def _form(self, mapping: TableMapping) -> str:
@@ -265,7 +265,7 @@ class Pull(Recognition):
         )
         return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
-    def _settle(self, found: Found) -> int:
+    def _settle(self, found: MatchedRows) -> int:
         """Adopt what the target has already, and set conflicts aside; answers how many were adopted."""
         mapping = found.mapping
         names = {column.name for column in mapping.staged}
@@ -288,9 +288,9 @@ class Pull(Recognition):
                 continue
             self.target.execute(quarantine_sql.reject(mapping, insert_sql.conflicting(mapping, key)))
             if self.target.rowcount:
-                self.target.execute(insert_sql.show_theirs(mapping, key))
+                self.target.execute(insert_sql.attach_desktop_row(mapping, key))
         if self.spec.strategy is Strategy.DELETE_INSERT and found.seen > found.there:
-            adopted += settle(
+            adopted += settle_lookalikes(
                 self.target,
                 mapping,
                 self.spec,
@@ -312,7 +312,7 @@ class Pull(Recognition):
             for key, phone, theirs in self.target.fetchall()
         )
 
-    def _warn_of(self, found: Found, *, conflicts: int, lookalikes: int, altered: int) -> None:
+    def _warn_of(self, found: MatchedRows, *, conflicts: int, lookalikes: int, altered: int) -> None:
         if lookalikes:
             self.warn(
                 f"{lookalikes} new phone rows look like rows that the desktop has already, and are held: compare the "
@@ -344,6 +344,6 @@ class Pull(Recognition):
             self.seconds[name] += time.monotonic() - began
 
 
-def _remarks(found: Found) -> Iterator[str]:
+def _remarks(found: MatchedRows) -> Iterator[str]:
     if found.gone:
         yield f"{found.gone} reverse-synced rows were deleted on mobile since; the desktop keeps them"

@@ -13,7 +13,7 @@ SELECT
     ) AS quarantine,
     (
         SELECT count(*)
-        FROM pg_temp.powerca_fates AS f
+        FROM pg_temp.powerca_classification AS f
         JOIN powerca_sync.quarantine AS q
             ON (q.mobile_key, q.content_hash, q.occurrence) = (f.key, f.hash, f.occurrence)
         WHERE q.table_name = %(table)s AND f.verdict = 'new'

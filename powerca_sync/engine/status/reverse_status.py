@@ -16,7 +16,7 @@ from powerca_sync.engine.postgres import (
 )
 from powerca_sync.engine.requests import TablePull
 from powerca_sync.engine.result import Options
-from powerca_sync.engine.reverse import Recognition, ledger
+from powerca_sync.engine.reverse import PhoneRowMatcher, ledger
 from powerca_sync.engine.staging import Rejections, phone_rows_sql
 from powerca_sync.errors import SyncError
 from powerca_sync.tables import BY_HAND, TableSpec
@@ -88,11 +88,11 @@ def _look(
         transaction(target, timezone=timezone, timeouts=options.timeouts) as target_cursor,
     ):
         use_stored_encoding(target_cursor, options.encoding)
-        recognition = Recognition(TablePull(spec=spec), source_cursor, target_cursor, specs, timezone=timezone)
-        recognition.resolve()
-        if not recognition.has_phone_rows:
+        matcher = PhoneRowMatcher(TablePull(spec=spec), source_cursor, target_cursor, specs, timezone=timezone)
+        matcher.resolve()
+        if not matcher.has_phone_rows:
             return ReverseStatus(table=spec.mobile)
-        found = recognition.look(record=False)
+        found = matcher.match(record=False)
         last_pull, entries, known = one_row(target_cursor, load(__package__, "held_back.sql"), {"table": spec.desktop})
     quarantine = tuple(Rejections(**entry) for entry in entries)
     return ReverseStatus(
@@ -118,12 +118,12 @@ def _count(
         transaction(target, timezone="UTC", timeouts=options.timeouts, snapshot=True) as target_cursor,
         transaction(source, timezone="UTC", timeouts=options.timeouts, snapshot=True) as source_cursor,
     ):
-        recognition = Recognition(TablePull(spec=spec), source_cursor, target_cursor, specs)
-        recognition.resolve()
-        if not recognition.has_phone_rows:
+        matcher = PhoneRowMatcher(TablePull(spec=spec), source_cursor, target_cursor, specs)
+        matcher.resolve()
+        if not matcher.has_phone_rows:
             return ReverseStatus(table=spec.mobile)
-        context = recognition.context
-        ours = office_condition(recognition.spec, context.specs, context.office, "s")
+        context = matcher.context
+        ours = office_condition(matcher.spec, context.specs, context.office, "s")
         table = context.catalogs.targets[spec.mobile]
         rows, unassigned, _ = one_row(source_cursor, phone_rows_sql.digest(table, ours, spec.max_row_bytes))
     return ReverseStatus(table=spec.mobile, phone_rows=rows, waiting=rows, unassigned=unassigned)

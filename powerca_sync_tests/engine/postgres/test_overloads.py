@@ -19,7 +19,7 @@ from powerca_sync.engine.dry_run.forward_plan import plan_forward
 from powerca_sync.engine.dry_run.reverse_plan import plan_reverse
 from powerca_sync.engine.postgres.database import Connection, connect
 from powerca_sync.engine.requests import Mode, TableExtract, TablePull
-from powerca_sync.engine.reverse.pending import probe
+from powerca_sync.engine.reverse.pending import find_pending_tables
 from powerca_sync.engine.setup import introduce
 from powerca_sync.engine.status.status import read_status
 from powerca_sync.engine.verify.verifier import verify
@@ -184,7 +184,7 @@ def look(source: Connection, target: Connection) -> None:
     plan_reverse(pulls, source=target, target=source, specs=SPECS, options=QUICK)
     verify(source=source, target=target, specs=SPECS, options=QUICK)
     read_status(target, SPECS, None)
-    probe(source=target, target=source, specs=SPECS)
+    find_pending_tables(source=target, target=source, specs=SPECS)
 
 
 def run_everything(pair: Pair) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from powerca_sync.engine.postgres.database import connect
-from powerca_sync.engine.reverse.pending import Probe, probe
+from powerca_sync.engine.reverse.pending import PendingTables, find_pending_tables
 from powerca_sync.errors import SyncError, UnsafeTargetError
 from powerca_sync.tables import BY_HAND, Reference, TableSpec, in_order
 from powerca_sync_tests.helpers import ORGS, Pair, delete_insert, everything, pulled, spec
@@ -37,13 +37,13 @@ def office(pair: Pair) -> Pair:
     return pair
 
 
-def look(pair: Pair, *tables: TableSpec) -> Probe:
+def look(pair: Pair, *tables: TableSpec) -> PendingTables:
     with connect(pair.settings.mobile) as source, connect(pair.settings.desktop) as target:
-        return probe(source=source, target=target, specs=in_order(tables or ALL))
+        return find_pending_tables(source=source, target=target, specs=in_order(tables or ALL))
 
 
 def test_before_the_first_pull_every_table_with_a_way_back_is_pending(office: Pair) -> None:
-    assert look(office) == Probe(pending=("orgs", "leave", "diary"), rows={})
+    assert look(office) == PendingTables(pending=("orgs", "leave", "diary"), rows={})
     office.pull(DIARY, ORGS, STAFF)
     assert look(office).pending == ("orgs", "leave")
     assert look(office).rows == {"diary": 0}
@@ -53,12 +53,12 @@ def test_tables_reverse_synced_by_hand_are_told_apart(office: Pair) -> None:
     by_hand = dataclasses.replace(LEAVE, reverse=BY_HAND)
     tables = (ORGS, STAFF, DIARY, by_hand)
     office.pull_all(ORGS, STAFF, DIARY)
-    assert look(office, *tables) == Probe(pending=(), rows={"orgs": 0, "diary": 0})
+    assert look(office, *tables) == PendingTables(pending=(), rows={"orgs": 0, "diary": 0})
     office.target.execute("INSERT INTO leave VALUES (5, 1)")
     found = look(office, *tables)
     assert (found.pending, found.by_hand) == ((), ("leave",))
     office.pull(by_hand, ORGS)
-    assert look(office, *tables) == Probe(pending=(), rows={"orgs": 0, "diary": 0, "leave": 1})
+    assert look(office, *tables) == PendingTables(pending=(), rows={"orgs": 0, "diary": 0, "leave": 1})
 
 
 WRITES: dict[str, tuple[str, Callable[[Pair], object]]] = {
@@ -92,7 +92,7 @@ def test_a_table_is_pending_from_a_write_of_phones_until_the_next_pull(office: P
         INSERT INTO diary (org_id, note) VALUES (1, 'a'), (1, 'a'), (2, 'b');
         INSERT INTO leave VALUES (5, 1, '2025-10-01 10:00+05:30')""")
     office.pull_all(*ALL)
-    assert look(office) == Probe(pending=(), rows={"orgs": 0, "diary": 2, "leave": 1})
+    assert look(office) == PendingTables(pending=(), rows={"orgs": 0, "diary": 2, "leave": 1})
     table, happens = WRITES[write]
     happens(office)
     assert look(office).pending == ((table,) if table else ())

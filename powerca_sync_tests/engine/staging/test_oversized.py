@@ -11,7 +11,7 @@ from powerca_sync.engine.dry_run.forward_plan import plan_forward
 from powerca_sync.engine.postgres.database import Connection, connect
 from powerca_sync.engine.requests import Mode, TableExtract
 from powerca_sync.engine.result import ForwardResult, Transfer
-from powerca_sync.engine.reverse.pending import probe
+from powerca_sync.engine.reverse.pending import find_pending_tables
 from powerca_sync.errors import ConfigurationError
 from powerca_sync.tables import TableSpec, in_order
 from powerca_sync_tests.engine.verify.test_verify import counts, look
@@ -248,7 +248,7 @@ def test_values_of_which_no_text_can_be_made_stop_nothing(pair: Pair) -> None:
 
 def look_for_phone_rows(pair: Pair, *tables: TableSpec, seconds: float = 5) -> tuple[str, ...]:
     with connect(pair.settings.mobile) as source, connect(pair.settings.desktop) as target:
-        return probe(source=source, target=target, specs=in_order(tables), seconds=seconds).pending
+        return find_pending_tables(source=source, target=target, specs=in_order(tables), seconds=seconds).pending
 
 
 def test_table_that_cannot_be_looked_at_hides_no_other(pair: Pair) -> None:
