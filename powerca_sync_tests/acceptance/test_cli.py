@@ -192,7 +192,7 @@ def test_status_and_verify_warn_of_a_copied_desktop(office: Office) -> None:
     office.pair.source.execute("DELETE FROM powerca_sync.run_token")
     for command in ("status", "verify"):
         result = run(command)
-        assert result.exit_code == 0
+        assert result.exit_code == 0, result.output
         (warned,) = (line for line in result.output.splitlines() if "in the state in which it was last synced" in line)
         assert warned.startswith("[WARN] This desktop is not")
         assert "Runs refuse it." in warned

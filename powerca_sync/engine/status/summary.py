@@ -21,7 +21,7 @@ class Overview:
 
     #: None if no sync has ever prepared mobile.
     tables: tuple[TableStatus, ...] | None
-    #: The phones' rows; None if the desktop could not be asked.
+    #: The phones' rows; None if the desktop could not be asked, or is refused.
     phones: tuple[ReverseStatus, ...] | None
     #: Why the desktop could not be asked, and what that means for the figures; None if it could.
     problem: str | None
@@ -45,9 +45,10 @@ def read_overview(settings: Settings, specs: Sequence[TableSpec]) -> Overview:
             with contextlib.closing(connect(settings.desktop)) as desktop:
                 context = open_context(desktop, mobile, specs)
                 refusal = warn_of_copy(desktop, mobile)
-                phones = read_reverse_status(
-                    source=mobile, target=desktop, specs=specs, options=Options(timezone=settings.timezone)
-                )
+                if refusal is None:
+                    phones = read_reverse_status(
+                        source=mobile, target=desktop, specs=specs, options=Options(timezone=settings.timezone)
+                    )
         except SyncError as exc:
             problem = f"{exc} What follows counts the rows of all offices."
         return Overview(tables=read_status(mobile, specs, context), phones=phones, problem=problem, refusal=refusal)
