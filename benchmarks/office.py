@@ -59,6 +59,7 @@ def _seconds(settings: Settings, rounds: int) -> tuple[float, float, float]:
                 allowances=Allowances(),
                 instance=instance,
                 say=lambda _: None,
+                detail=lambda _: None,
                 moving=lambda _: None,
             )
             assert outcome.exit_status == 0, outcome

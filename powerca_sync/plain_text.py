@@ -31,6 +31,11 @@ def in_lines(text: str) -> str:
     return "\n".join([first, *(f"       | {line.strip()}" if _MARK.match(line) else line for line in others)])
 
 
+def counted(number: int, thing: str) -> str:
+    """Returns `1 row` or `2 rows`."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
 def one_line_logger(name: str) -> logging.Logger:
     """The logger of that name; each of its records is a line."""
     logger = logging.getLogger(name)

@@ -5,6 +5,7 @@ added on both sides travels without an edit here. Nothing else in the package kn
 """
 
 import dataclasses
+import difflib
 import enum
 from collections.abc import Iterable, Mapping
 from graphlib import CycleError, TopologicalSorter
@@ -223,12 +224,16 @@ def in_order(specs: Iterable[TableSpec]) -> tuple[TableSpec, ...]:
 
 
 def spec_named(specs: Iterable[TableSpec], mobile: str) -> TableSpec:
-    """The spec with that mobile name; `ConfigurationError` lists the known names if there is none."""
-    for spec in specs:
-        if spec.mobile == mobile:
-            return spec
-    known = ", ".join(spec.mobile for spec in specs)
-    raise ConfigurationError(f"There is no spec for table `{mobile}`. Known tables: {known}.")
+    """Returns the spec with that mobile name.
+
+    Raises `ConfigurationError`, with the nearest and all known names, if there is none.
+    """
+    known = {spec.mobile: spec for spec in specs}
+    if mobile in known:
+        return known[mobile]
+    near = difflib.get_close_matches(mobile, known, n=1)
+    hint = f" Did you mean `{near[0]}`?" if near else ""
+    raise ConfigurationError(f"There is no spec for table `{mobile}`.{hint} Known tables: {', '.join(known)}.")
 
 
 ORG = Reference(column="org_id", parent="orgmaster")

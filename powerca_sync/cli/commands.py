@@ -1,7 +1,7 @@
-"""The command `powerca-sync`: parse, run, print, exit.
+"""The options and subcommands of `powerca-sync`; each calls the engine or a Dagster job and prints the result.
 
-Exit status: 0 all well (rows in quarantine within limits are a warning), 1 something failed, 2 wrong usage or
-configuration.
+Exit status: 0 all well (quarantined rows within limits are a warning), 1 something failed or differs, 2 wrong usage or
+configuration, 130 after Ctrl-C, 143 after SIGTERM.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from powerca_sync.cli.console import Console
-from powerca_sync.cli.doctor_report import report_consultation
+from powerca_sync.cli.doctor_report import report_findings
 from powerca_sync.cli.plan_report import exit_status, report_plan, report_pull_plan
 from powerca_sync.cli.run_report import report_introduction, report_run, report_status
 from powerca_sync.cli.verify_report import report_verification
@@ -30,6 +30,7 @@ from powerca_sync.engine.verify import verify as compare
 from powerca_sync.env_file import exposure
 from powerca_sync.environment import DEMO, FOLDER, current_settings, is_demo
 from powerca_sync.errors import ConfigurationError, SyncError
+from powerca_sync.interrupts import note_signals
 from powerca_sync.settings import Settings
 from powerca_sync.tables import TABLES, spec_named
 
@@ -42,6 +43,11 @@ ALLOWANCES = {
     "--allow-mass-insert": "insert more rows",
     "--allow-emptied": "empty more values of a column",
 }
+EXIT_CODES = (
+    "Exit status: 0 all well (quarantined rows within limits are a warning), 1 something failed or differs, "
+    "2 wrong usage or configuration, 130 after Ctrl-C, 143 after SIGTERM."
+)
+HELP = {"help_option_names": ["-h", "--help"]}
 
 
 def allowance_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -51,32 +57,78 @@ def allowance_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout; progress on stderr.")
+def output_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that say what a command prints."""
+    command = click.option(
+        "-q", "--quiet", is_flag=True, help="No progress on stderr, only warnings and errors; results stay on stdout."
+    )(command)
+    return click.option(
+        "--json", "as_json", is_flag=True, help="One JSON document on stdout; progress stays on stderr."
+    )(command)
 
 
-@click.group()
+verbose_option = click.option("-v", "--verbose", is_flag=True, help="A line on stderr for each stage of each table.")
+
+
+def _complete_table(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
+    return [spec.mobile for spec in TABLES if spec.mobile.startswith(typed)]
+
+
+table_option = click.option(
+    "--table",
+    "tables",
+    multiple=True,
+    metavar="TABLE",
+    shell_complete=_complete_table,
+    help="Only this mobile table; may be repeated.",
+)
+
+
+def _examples(*lines: str) -> str:
+    """Returns the end of a help text: examples as they are, then the exit codes."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines) + f"\n\n{EXIT_CODES}"
+
+
+@click.group(
+    context_settings=HELP,
+    epilog=_examples(
+        "powerca-sync doctor                    examine both databases",
+        "powerca-sync init                      prepare mobile for this desktop",
+        "powerca-sync plan                      see what a run would change",
+        "powerca-sync forward                   sync all tables to mobile",
+        "powerca-sync reverse                   bring new phone rows to the desktop",
+        'eval "$(_POWERCA_SYNC_COMPLETE=bash_source powerca-sync)"   complete names in bash',
+    ),
+)
 @click.version_option(package_name="powerca-sync", message="%(prog)s %(version)s")
 def main() -> None:
     """Sync an office's desktop database with the mobile database of its phone app."""
 
 
-@main.command()
+@main.command(
+    context_settings=HELP,
+    epilog=_examples(
+        "powerca-sync forward --mode incremental",
+        "powerca-sync forward --table jobshead --table jobtasks",
+    ),
+)
 @click.option(
     "--mode",
     type=click.Choice([mode.value for mode in Mode]),
     default=Mode.FULL.value,
     show_default=True,
-    help="Read every row, or what changed since the last run.",
+    help="Read every row, or the rows that changed since the last run.",
 )
-@click.option("--table", "tables", multiple=True, metavar="TABLE", help="Only this mobile table; may be repeated.")
+@table_option
 @allowance_options
-@json_option
-def forward(mode: str, tables: tuple[str, ...], as_json: bool, **allowed: bool) -> None:
-    """Bring the desktop's rows to mobile."""
-    with _reporting(as_json) as console:
+@output_options
+@verbose_option
+def forward(mode: str, tables: tuple[str, ...], as_json: bool, quiet: bool, verbose: bool, **allowed: bool) -> None:
+    """Sync the desktop's rows to mobile."""
+    with _reporting(as_json, quiet=quiet, verbose=verbose) as console:
         only = [spec_named(TABLES, name) for name in tables] or TABLES
         _settings(console)
-        # Dagster takes two seconds to import; a mistake in the settings is told before that.
+        # Dagster takes two seconds to import; mistakes in the settings are reported before that.
         from powerca_sync.defs.runs.in_process import open_instance, run_forward
 
         with open_instance(FOLDER / "dagster") as instance:
@@ -87,28 +139,38 @@ def forward(mode: str, tables: tuple[str, ...], as_json: bool, **allowed: bool) 
                 allowances=Allowances(**allowed),
                 instance=instance,
                 say=console.say,
+                detail=console.detail,
                 moving=console.moving,
             )
         report_run(console, outcome)
     sys.exit(outcome.exit_status)
 
 
-@main.command()
-@click.option("--table", "tables", multiple=True, metavar="TABLE", help="Only this mobile table; may be repeated.")
-@click.option("--again", is_flag=True, help="Bring back once more what is no longer on the desktop.")
+@main.command(
+    context_settings=HELP,
+    epilog=_examples(
+        "powerca-sync reverse",
+        "powerca-sync reverse --table mbstaff",
+    ),
+)
+@table_option
+@click.option("--again", is_flag=True, help="Insert again rows that were deleted on the desktop.")
 @click.option(
     "--adopt-lookalikes",
     "lookalikes",
     flag_value="adopt",
-    help="Phone rows that look like rows of the desktop are the same rows: enter them into the ledger as they stand.",
+    help="Look-alikes are the desktop's own rows: enter them into the ledger as they are.",
 )
 @click.option(
-    "--pull-lookalikes", "lookalikes", flag_value="pull", help="They are other rows: insert them on the desktop."
+    "--pull-lookalikes", "lookalikes", flag_value="pull", help="Look-alikes are new rows: insert them on the desktop."
 )
-@json_option
-def reverse(tables: tuple[str, ...], again: bool, lookalikes: str | None, as_json: bool) -> None:
-    """Bring the phones' rows back to the desktop."""
-    with _reporting(as_json) as console:
+@output_options
+@verbose_option
+def reverse(
+    tables: tuple[str, ...], again: bool, lookalikes: str | None, as_json: bool, quiet: bool, verbose: bool
+) -> None:
+    """Insert new phone rows on the desktop."""
+    with _reporting(as_json, quiet=quiet, verbose=verbose) as console:
         only = [spec_named(TABLES, name) for name in tables] or [spec for spec in TABLES if spec.reverse]
         _settings(console)
         from powerca_sync.defs.runs.in_process import open_instance, run_reverse
@@ -121,25 +183,34 @@ def reverse(tables: tuple[str, ...], again: bool, lookalikes: str | None, as_jso
                 lookalikes=lookalikes or "hold",
                 instance=instance,
                 say=console.say,
+                detail=console.detail,
                 moving=console.moving,
             )
         report_run(console, outcome)
     sys.exit(outcome.exit_status)
 
 
-@main.command()
+@main.command(
+    context_settings=HELP,
+    epilog=_examples(
+        "powerca-sync plan",
+        "powerca-sync plan reverse --table reminder",
+    ),
+)
 @click.argument("direction", type=click.Choice(["forward", "reverse"]), default="forward")
 @click.option(
     "--mode",
     type=click.Choice([mode.value for mode in Mode]),
-    help="Plan a forward run that reads every row (as it is without this), or what changed since the last run.",
+    help="For forward: read every row (default), or the rows that changed since the last run.",
 )
-@click.option("--table", "tables", multiple=True, metavar="TABLE", help="Only this mobile table; may be repeated.")
+@table_option
 @allowance_options
-@json_option
-def plan(direction: str, mode: str | None, tables: tuple[str, ...], as_json: bool, **allowed: bool) -> None:
-    """Show what a run would do, row by row, without changing anything."""
-    with _reporting(as_json) as console:
+@output_options
+def plan(
+    direction: str, mode: str | None, tables: tuple[str, ...], as_json: bool, quiet: bool, **allowed: bool
+) -> None:
+    """Show what a run would change, without changing anything."""
+    with _reporting(as_json, quiet=quiet) as console:
         only = [spec_named(TABLES, name) for name in tables] or TABLES
         if direction == "reverse" and (mode or any(allowed.values())):
             raise ConfigurationError(
@@ -162,27 +233,39 @@ def plan(direction: str, mode: str | None, tables: tuple[str, ...], as_json: boo
     sys.exit(exit_status(plans))
 
 
-@main.command()
+@main.command(
+    context_settings=HELP,
+    epilog=_examples(
+        "powerca-sync init",
+        "powerca-sync init --accept-source",
+    ),
+)
 @click.option(
     "--accept-source",
     is_flag=True,
-    help="Take the place of another desktop that has these organisations; also for a copy, or after a restore.",
+    help="Replace another desktop that has these organisations; also after copying or restoring this one.",
 )
-@json_option
-def init(accept_source: bool, as_json: bool) -> None:
-    """Prepare mobile for this desktop; does nothing where that has been done."""
-    with _reporting(as_json) as console:
+@output_options
+def init(accept_source: bool, as_json: bool, quiet: bool) -> None:
+    """Prepare mobile for this desktop; safe to repeat."""
+    with _reporting(as_json, quiet=quiet) as console:
         settings = _settings(console)
         with _connections(settings) as (source, target):
             done = introduce(source=source, target=target, specs=TABLES, accept=accept_source)
         report_introduction(console, settings, done)
 
 
-@main.command()
-@json_option
-def status(as_json: bool) -> None:
-    """Say where each table stands: last sync, rows, phone rows, quarantine, dangling references, the last runs."""
-    with _reporting(as_json) as console:
+@main.command(
+    context_settings=HELP,
+    epilog=_examples(
+        "powerca-sync status",
+        "powerca-sync status --json",
+    ),
+)
+@output_options
+def status(as_json: bool, quiet: bool) -> None:
+    """Show each table: last sync, rows, quarantine, last runs."""
+    with _reporting(as_json, quiet=quiet) as console:
         settings = _settings(console)
         overview = read_overview(settings, TABLES)
         for sentence in filter(None, (overview.problem, overview.refusal)):
@@ -191,12 +274,18 @@ def status(as_json: bool) -> None:
     sys.exit(1 if overview.has_errors else 0)
 
 
-@main.command()
-@click.option("--table", "tables", multiple=True, metavar="TABLE", help="Only this mobile table; may be repeated.")
-@json_option
-def verify(tables: tuple[str, ...], as_json: bool) -> None:
-    """Prove that both sides hold the same, or show which rows differ; changes nothing."""
-    with _reporting(as_json) as console:
+@main.command(
+    context_settings=HELP,
+    epilog=_examples(
+        "powerca-sync verify",
+        "powerca-sync verify --table climaster",
+    ),
+)
+@table_option
+@output_options
+def verify(tables: tuple[str, ...], as_json: bool, quiet: bool) -> None:
+    """Compare both databases row by row; changes nothing."""
+    with _reporting(as_json, quiet=quiet) as console:
         only = [spec_named(TABLES, name) for name in tables] or TABLES
         settings = _settings(console)
         began = time.monotonic()
@@ -214,11 +303,16 @@ def verify(tables: tuple[str, ...], as_json: bool) -> None:
     sys.exit(0 if all(one.agrees for one in found) else 1)
 
 
-@main.command()
-@json_option
-def doctor(as_json: bool) -> None:
-    """Examine both databases, and say what is wrong and what to do; changes nothing."""
-    with _reporting(as_json) as console:
+@main.command(
+    context_settings=HELP,
+    epilog=_examples(
+        "powerca-sync doctor",
+    ),
+)
+@output_options
+def doctor(as_json: bool, quiet: bool) -> None:
+    """Find what is wrong and what to do; changes nothing."""
+    with _reporting(as_json, quiet=quiet) as console:
         settings = _settings(console, examined=True)
         with reach(settings.desktop) as source, reach(settings.mobile) as target:
             findings = examine(
@@ -231,15 +325,21 @@ def doctor(as_json: bool) -> None:
             )
         if exposed := exposure():
             findings = (warning(BOTH, exposed, why="They open both databases.", do="Run `chmod 600 .env`."), *findings)
-        status = report_consultation(console, findings)
+        status = report_findings(console, findings)
     sys.exit(status)
 
 
-@main.command()
+@main.command(
+    context_settings=HELP,
+    epilog=_examples(
+        "powerca-sync demo",
+        "powerca-sync demo --reset",
+    ),
+)
 @click.option("--reset", is_flag=True, help="Remove the embedded databases first and start over.")
 def demo(reset: bool) -> None:
-    """Tell the story of a sync on two embedded databases; needs no configuration."""
-    # Dagster again, and packages that an office does not need.
+    """Show a day of an office on two embedded databases."""
+    # Imports Dagster, and packages that an office does not need.
     from powerca_sync import demo as embedded
     from powerca_sync.cli import demo_tour
 
@@ -253,19 +353,24 @@ def demo(reset: bool) -> None:
 
 
 @contextlib.contextmanager
-def _reporting(as_json: bool) -> Iterator[Console]:
-    """A console for the command; an error that explains itself becomes its last line and its exit status."""
-    console = Console(as_json=as_json)
-    try:
-        yield console
-    except SyncError as exc:
-        console.say(f"[X] {exc}")
-        console.document({"error": str(exc), "kind": type(exc).__name__})
-        sys.exit(2 if isinstance(exc, ConfigurationError) else 1)
+def _reporting(as_json: bool, *, quiet: bool = False, verbose: bool = False) -> Iterator[Console]:
+    """Yields the console of a command; prints an error or an interrupt as the last line and exits with its status."""
+    console = Console(as_json=as_json, quiet=quiet, verbose=verbose)
+    with note_signals() as signals:
+        try:
+            yield console
+        except SyncError as exc:
+            console.say(f"[X] {exc}")
+            console.document({"error": str(exc), "kind": type(exc).__name__})
+            sys.exit(2 if isinstance(exc, ConfigurationError) else 1)
+        except KeyboardInterrupt:
+            console.say("[X] Interrupted. Nothing is half done; run the same command again.")
+            console.document({"error": "interrupted", "kind": "Interrupted"})
+            sys.exit(signals.exit_status)
 
 
 def _settings(console: Console, *, examined: bool = False) -> Settings:
-    """The settings of this process; says what a person should know of them, unless the connections are examined."""
+    """Returns the settings; warns of an exposed `.env` and unverified connections unless `examined` by doctor."""
     if is_demo():
         console.say(f"Demo: working on the embedded databases in {FOLDER} (POWERCA_DEMO is set).")
     settings = current_settings()
@@ -275,13 +380,13 @@ def _settings(console: Console, *, examined: bool = False) -> Settings:
         if not examined and not endpoint.is_local and endpoint.effective_sslmode != "verify-full":
             console.say(
                 f"[WARN] The connection to {endpoint.side} ({endpoint}) has sslmode {endpoint.effective_sslmode}: "
-                "nobody makes sure that it is the right server. Use verify-full."
+                "it does not verify the server's identity. Use verify-full."
             )
     return settings
 
 
 def _past_runs(console: Console) -> "tuple[PastRun, ...]":
-    """The last runs in Dagster's history; none, and nothing made, where there has been no run yet."""
+    """Returns the last runs in Dagster's history; creates no history."""
     if not os.environ.get("DAGSTER_HOME") and not (FOLDER / "dagster").exists():
         return ()
     from powerca_sync.defs.runs import read_past_runs

@@ -118,6 +118,7 @@ def _forward(console: Console, mode: Mode) -> int:
             allowances=Allowances(),
             instance=instance,
             say=lambda _: None,
+            detail=lambda _: None,
             moving=console.moving,
         )
     report_run(console, outcome)
@@ -134,6 +135,7 @@ def _pull(console: Console, tables: Sequence[str], *, report: bool = True) -> in
             lookalikes="hold",
             instance=instance,
             say=lambda _: None,
+            detail=lambda _: None,
             moving=console.moving,
         )
     if report or outcome.exit_status:

@@ -1,4 +1,4 @@
-"""What `doctor` prints: what is well in a few lines, then what needs attention, like with like, the worst last."""
+"""The output of `powerca-sync doctor`: findings of one kind together, the most severe last."""
 
 import dataclasses
 import itertools
@@ -6,14 +6,15 @@ import textwrap
 from collections.abc import Iterable, Sequence
 
 from powerca_sync.cli.console import Console
-from powerca_sync.engine.doctor import Finding, Severity, counted
+from powerca_sync.engine.doctor import Finding, Severity
 from powerca_sync.environment import is_demo
+from powerca_sync.plain_text import counted
 
 WIDTH = 112
 
 
-def report_consultation(console: Console, findings: Sequence[Finding]) -> int:
-    """Print the findings, for a person or as one document; answers the exit status."""
+def report_findings(console: Console, findings: Sequence[Finding]) -> int:
+    """Print the findings, as text or as one document; returns the exit status."""
     by_severity = {severity: [f for f in findings if f.severity is severity] for severity in Severity}
     warnings, errors = by_severity[Severity.WARNING], by_severity[Severity.WRONG]
     exit_status = 1 if errors else 0
@@ -44,7 +45,7 @@ def report_consultation(console: Console, findings: Sequence[Finding]) -> int:
 
 
 def _grouped(findings: Iterable[Finding]) -> list[list[Finding]]:
-    """Findings with the same cause and cure together, in the order of the first of them."""
+    """Returns findings with the same cause and remedy together, in the order of the first of them."""
     groups: dict[tuple[str, ...], list[Finding]] = {}
     for finding in findings:
         groups.setdefault((finding.severity, finding.side, finding.why, finding.do), []).append(finding)
@@ -52,7 +53,7 @@ def _grouped(findings: Iterable[Finding]) -> list[list[Finding]]:
 
 
 def _paragraph(alike: Sequence[Finding]) -> list[str]:
-    """One text for each finding, so that each may begin with its mark, and what follows from them."""
+    """Returns a text for each finding, each beginning with its mark, then the reason, the remedy and the statements."""
     first = alike[0]
     texts = [_wrapped(f"[{first.severity}] {first.side}: ", finding.what) for finding in alike]
     texts.append(_wrapped("     Why: ", first.why))
@@ -62,11 +63,11 @@ def _paragraph(alike: Sequence[Finding]) -> list[str]:
 
 
 def _wrapped(label: str, text: str) -> str:
-    """The text behind its label; further lines are indented."""
+    """Returns the text behind its label, wrapped; further lines are indented."""
     indent = " " * min(len(label), 10)
     lines = text.splitlines() or [""]
     first = textwrap.fill(
         lines[0], WIDTH, initial_indent=label, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
-    # What an administrator is to paste stands on lines of its own.
+    # Statements to paste keep their own lines.
     return "\n".join([first, *(indent + line for line in lines[1:])])

@@ -1,16 +1,16 @@
-"""What `powerca-sync plan` shows: for each table what a run would do, from what to what, and what it would refuse."""
+"""The output of `powerca-sync plan`: for each table the changes that a run would make, and what it would refuse."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from powerca_sync.cli.console import Console, text_table
+from powerca_sync.cli.console import Console
 from powerca_sync.engine.dry_run import UNFORESEEN, UNFORESEEN_PULL, Change, Prospect, PullPlan, TablePlan
 from powerca_sync.engine.requests import Mode
 from powerca_sync.engine.result import ForwardResult
 from powerca_sync.environment import is_demo
 from powerca_sync.errors import ConfigurationError
-from powerca_sync.plain_text import in_one_line
+from powerca_sync.plain_text import counted, in_one_line
 from powerca_sync.tables import STAMPS
 
 #: Heading of a column in the table of a plan, and the figure in it, by the name that a run gives it.
@@ -27,7 +27,7 @@ FIGURES = {
     "stale": "stale",
     "quarantine": "quarantined",
 }
-#: The same for a pull.
+#: The same for a reverse run.
 PULLED = {
     "seen": "seen",
     "pull": "pulled",
@@ -40,14 +40,14 @@ PULLED = {
     "missing": "missing_after_pull",
     "unassigned": "unassigned",
 }
-#: Samples of each kind that a person is shown; the document has all there are.
+#: Samples of each kind in the text; the document has all of them.
 SHOWN = 3
 #: Characters of a row, or of a reason, that fit a line.
 WIDTH = 160
 
 
 def exit_status(plans: Sequence[TablePlan | PullPlan]) -> int:
-    """0 if a run would end well, 1 if not, 2 if only the configuration is at fault."""
+    """Returns 0 if a run would succeed, 1 if not, 2 if only the configuration is at fault."""
     if all(plan.prospect is Prospect.READY for plan in plans):
         return 0
     kinds = {plan.kind for plan in plans if plan.prospect in (Prospect.FAILED, Prospect.REFUSED)}
@@ -55,7 +55,7 @@ def exit_status(plans: Sequence[TablePlan | PullPlan]) -> int:
 
 
 def report_plan(console: Console, plans: Sequence[TablePlan], *, mode: Mode, seconds: float) -> None:
-    """Each table and the total of those that would be synced; then the changes, with samples, and what needs a look."""
+    """Print each table and the total of those that would be synced; then the changes, with samples, and warnings."""
     rows = [_row(plan) for plan in plans if plan.foreseen]
     totals = {
         figure: sum(getattr(plan.foreseen, figure) for plan in plans if plan.prospect is Prospect.READY)
@@ -63,7 +63,7 @@ def report_plan(console: Console, plans: Sequence[TablePlan], *, mode: Mode, sec
     }
     if rows:
         rows.append(("total", "", *totals.values()))
-        console.show(text_table(("table", "mode", *FIGURES), rows))
+        console.table(("table", "mode", *FIGURES), rows, spare=("mode", "superseded", "stale", "held", "echo"))
     for plan in plans:
         for line in _details(plan):
             console.show(line)
@@ -84,7 +84,7 @@ def report_plan(console: Console, plans: Sequence[TablePlan], *, mode: Mode, sec
 
 
 def report_pull_plan(console: Console, plans: Sequence[PullPlan], *, seconds: float) -> None:
-    """The same for a pull: the phone rows that would be brought back, and those that would not."""
+    """Print the same for a reverse run: the phone rows that would be inserted, and those that would not."""
     planned = [plan.foreseen for plan in plans if plan.foreseen]
     totals = {
         figure: sum(
@@ -94,7 +94,7 @@ def report_pull_plan(console: Console, plans: Sequence[PullPlan], *, seconds: fl
     }
     if planned:
         rows = [(one.table, *(getattr(one, figure) for figure in PULLED.values())) for one in planned]
-        console.show(text_table(("table", *PULLED), [*rows, ("total", *totals.values())]))
+        console.table(("table", *PULLED), [*rows, ("total", *totals.values())], spare=("changed", "missing"))
     for plan in plans:
         for line in _pull_details(plan):
             console.show(line)
@@ -118,13 +118,13 @@ def _pull_details(plan: PullPlan) -> Iterator[str]:
         if foreseen.notes:
             yield in_one_line(f"{plan.table}: resolved: {'; '.join(foreseen.notes)}.")
         if foreseen.pulled:
-            yield f"{plan.table}: {foreseen.pulled} rows to bring back."
+            yield f"{plan.table}: {counted(foreseen.pulled, 'row')} to reverse-sync."
         for change in plan.inserts[:SHOWN]:
             yield f"   + {_change(change)}"
         if foreseen.pulled > SHOWN:
             yield f"   + ... and {foreseen.pulled - SHOWN} more"
         for entry in foreseen.rejections:
-            yield f"[WARN] {plan.table}: {entry.rows} rows would wait in quarantine: {entry.why}."
+            yield f"[WARN] {plan.table}: {entry.rows} rows would be quarantined: {entry.why}."
         for conflict in foreseen.conflict_samples[:SHOWN]:
             yield _cut(f"       {_pairs(conflict.key)}: phone: {_pairs(conflict.phone)}")
             yield _cut(f"       {_pairs(conflict.key)}: desktop: {_pairs(conflict.desktop)}")
@@ -167,7 +167,7 @@ def _last_line(plans: Sequence[TablePlan | PullPlan], seconds: float) -> str:
     left_out = [plan.table for plan in plans if plan.prospect is not Prospect.READY]
     if left_out:
         return f"[X] A run would not sync {', '.join(left_out)}. Nothing was changed."
-    return f"[OK] {len(plans)} tables planned in {seconds:.1f} s. Nothing was changed."
+    return f"[OK] {counted(len(plans), 'table')} planned in {seconds:.1f} s. Nothing was changed."
 
 
 def _details(plan: TablePlan) -> Iterator[str]:
@@ -205,7 +205,7 @@ def _troubles(plan: TablePlan | PullPlan) -> Iterator[str]:
 
 def _summary(plan: TablePlan, foreseen: ForwardResult) -> str:
     counts = (("insert", foreseen.inserted), ("update", foreseen.updated), ("delete", foreseen.deleted))
-    parts = [f"{count} rows to {action}" for action, count in counts if count]
+    parts = [f"{counted(count, 'row')} to {action}" for action, count in counts if count]
     if plan.changes:
         changed = ", ".join(f"{column} in {count}" for column, count in plan.changes.items())
         return f"{', '.join(parts)} (changes: {changed})"

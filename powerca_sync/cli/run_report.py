@@ -1,4 +1,4 @@
-"""What came of a command, as a table for a person or as one document for a program: the same figures in both."""
+"""The output of `forward`, `reverse`, `init` and `status`: a table for people or one document for programs."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from powerca_sync.engine.result import Conflict
 from powerca_sync.engine.setup import Introduction
 from powerca_sync.engine.status import Overview, ReverseStatus, TableStatus
 from powerca_sync.environment import is_demo
-from powerca_sync.plain_text import in_one_line
+from powerca_sync.plain_text import counted, in_one_line
 from powerca_sync.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ FORWARD = {
     "echo": "echo",
     "quarantined": "quarantined",
 }
-#: The same for a run that brings phone rows back.
+#: The same for a reverse run.
 REVERSE = {
     "seen": "seen",
     "pulled": "pulled",
@@ -44,8 +44,12 @@ REVERSE = {
 }
 
 
+#: Columns that a narrow terminal can do without, least important first.
+SPARE = ("mode", "echo", "kept", "seconds", "changed", "missing")
+
+
 def report_introduction(console: Console, settings: Settings, done: Introduction) -> None:
-    """What `init` did."""
+    """Print what `init` created or found, and the statements for an administrator."""
     organisations = ", ".join(done.office.orgs or ()) or "(not split by organisation)"
     own_tables = _made(done.created, "the sync's own tables")
     ledger = _made(done.ledger_created, "the ledger of reverse-synced rows")
@@ -79,7 +83,7 @@ def _made(created: bool | None, what: str) -> str:
 
 
 def report_run(console: Console, outcome: "RunOutcome") -> None:
-    """Each table and the total; then what needs attention; the last line names what failed."""
+    """Print each table and the total, then warnings; the last line names the tables that failed."""
     columns = FORWARD if outcome.mode else REVERSE
     synced = [table for table in outcome.tables if table.figures]
     totals = {
@@ -93,19 +97,23 @@ def report_run(console: Console, outcome: "RunOutcome") -> None:
     ]
     if synced:
         rows.append(("total", *(totals.get(figure, "") for figure in columns.values()), outcome.seconds))
-        console.show(text_table(("table", *columns, "seconds"), rows))
+        console.table(("table", *columns, "seconds"), rows, spare=SPARE)
     for table in outcome.tables:
         _report_attention(console, table)
-    if outcome.error:
+    if outcome.interrupted:
+        console.show(
+            "[X] Interrupted. Tables that ended are synced, the others are unchanged; the same command carries on."
+        )
+    elif outcome.error:
         console.show(f"[X] The run ended early: {outcome.error}")
     elif outcome.failed:
         failed = ", ".join(table.table for table in outcome.failed)
         went_on = any(table.figures for table in outcome.tables)
         console.show(f"[X] Failed: {failed}.{' The other tables went on.' if went_on else ''}")
     elif outcome.mode:
-        console.show(f"[OK] {len(synced)} tables synced in {outcome.seconds:.1f} s.")
+        console.show(f"[OK] {counted(len(synced), 'table')} synced in {outcome.seconds:.1f} s.")
     else:
-        console.show(f"[OK] {totals['pulled']} phone rows brought back in {outcome.seconds:.1f} s.")
+        console.show(f"[OK] {counted(totals['pulled'], 'phone row')} reverse-synced in {outcome.seconds:.1f} s.")
     console.document(
         {
             "run_id": outcome.run_id,
@@ -123,7 +131,7 @@ def report_run(console: Console, outcome: "RunOutcome") -> None:
 
 def _report_attention(console: Console, table: "TableOutcome") -> None:
     for entry in table.quarantine:
-        # Conflicts are told below, with both contents.
+        # Conflicts are printed below, with both contents.
         if entry.reason != "conflict":
             console.show(f"[WARN] {table.table}: {entry}.")
     for warning in table.warnings:
@@ -132,14 +140,14 @@ def _report_attention(console: Console, table: "TableOutcome") -> None:
         console.show(f"       {table.table}: {remark}.")
     for conflict in table.conflicts:
         key = ", ".join(f"{name}={in_one_line(str(value))}" for name, value in conflict.key.items())
-        console.show(f"[WARN] {table.table}: {key} is one row on the phone and another on the desktop:")
+        console.show(f"[WARN] {table.table}: {key} has different contents on the phone and on the desktop:")
         console.show(indent(text_table(("column", "phone", "desktop", ""), _both(conflict)), " " * 7))
     if table.error:
         console.show(f"[X] {table.table} {table.verdict.value}: {table.error}")
 
 
 def _both(conflict: Conflict) -> Iterator[tuple[str, ...]]:
-    """Both contents of a conflict, column by column."""
+    """Yields name, phone's value, desktop's value and a remark for each column."""
     for name, phone in conflict.phone.items():
         desktop = conflict.desktop.get(name)
         shown = ("(empty)" if value is None else value for value in (phone, desktop))
@@ -147,27 +155,27 @@ def _both(conflict: Conflict) -> Iterator[tuple[str, ...]]:
 
 
 def report_status(console: Console, overview: Overview, runs: "tuple[PastRun, ...]") -> None:
-    """Each table, its phone rows unless they are not known; quarantine, dangling references, errors; the last runs."""
+    """Print tables, quarantine, dangling references and errors; phone rows, if they are known; and the last runs."""
     tables, phones = overview.tables, overview.phones
     if tables is None:
         console.show("Nothing has been synced to this mobile database yet. Run `powerca-sync forward --mode full`.")
     else:
         header = ("table", "last sync", "mode", "synced", "seconds", "desktop", "phone", "other", "quarantined")
-        console.show(text_table(header, map(_status_row, tables)))
+        console.table(header, map(_status_row, tables), spare=("seconds", "mode", "synced"))
     for table in tables or ():
         for entry in table.quarantine:
             console.show(f"[WARN] {table.table}: {entry}.")
         for orphans in table.contents.orphans if table.contents else ():
-            console.show(
-                f"       {table.table}: {orphans.rows} rows whose {orphans.column} is not in {orphans.parent}."
-            )
+            rows = counted(orphans.rows, "row")
+            console.show(f"       {table.table}: {rows} whose {orphans.column} is not in {orphans.parent}.")
         if table.error:
             console.show(f"[X] {table.table}: {table.error}")
     if phones is not None:
         _report_phones(console, phones)
     if runs:
         console.show("")
-        console.show(text_table(("last runs", "job", *PAST, "run"), map(_run_row, runs[:SHOWN])))
+        headings = ("last runs", "job", *PAST, "run")
+        console.table(headings, map(_run_row, runs[:SHOWN]), spare=("tables", "run", "seconds"))
     console.document(
         {
             "prepared": tables is not None,
@@ -179,13 +187,13 @@ def report_status(console: Console, overview: Overview, runs: "tuple[PastRun, ..
     )
 
 
-#: How many of the last runs a person is shown, and what of them; a program gets all.
+#: Number of runs in the text, and their figures; the document has all runs.
 SHOWN = 5
 PAST = ("status", "seconds", "tables", "inserted", "updated", "deleted", "pulled", "quarantined")
 #: Heading of a column in the table of phone rows, and the figure in it.
 PHONES = {
     "on mobile": "phone_rows",
-    "waiting": "waiting",
+    "pending": "waiting",
     "pulled": "pulled",
     "conflicting": "conflicting",
     "unassigned": "unassigned",
@@ -195,11 +203,11 @@ PHONES = {
 
 
 def _report_phones(console: Console, phones: tuple[ReverseStatus, ...]) -> None:
-    """The tables in which phones made rows, or of which something is to be said."""
+    """Print the tables that have phone rows, quarantined rows or warnings."""
     told = [table for table in phones if table.quarantine or any(getattr(table, name) for name in PHONES.values())]
     console.show("")
     if not told:
-        console.show("No phone has made a row yet.")
+        console.show("There are no phone rows.")
     else:
         rows = (
             (
@@ -210,14 +218,15 @@ def _report_phones(console: Console, phones: tuple[ReverseStatus, ...]) -> None:
             )
             for table in told
         )
-        console.show(text_table(("phone rows", "last pull", *PHONES, "quarantined"), rows))
+        header = ("phone rows", "last run", *PHONES, "quarantined")
+        console.table(header, rows, spare=("last run", "changed", "missing"))
     for table in phones:
         for entry in table.quarantine:
             console.show(f"[WARN] {table.table}: {entry}.")
         if table.by_hand and table.waiting:
             console.show(
-                f"[WARN] {table.table}: {table.waiting} new phone rows are pending and reverse-synced by hand only. "
-                f"Look at them, then run `powerca-sync reverse --table {table.table}`."
+                f"[WARN] {table.table}: {counted(table.waiting, 'new phone row')} pending; the table is "
+                f"reverse-synced by hand only. Look at the rows, then run `powerca-sync reverse --table {table.table}`."
             )
         if table.error:
             console.show(f"[X] {table.table}: {table.error}")

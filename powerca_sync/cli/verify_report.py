@@ -5,9 +5,10 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from powerca_sync.cli.console import Console, text_table
+from powerca_sync.cli.console import Console
 from powerca_sync.engine.verify import Difference, Known, Sample, Verification
 from powerca_sync.environment import is_demo
+from powerca_sync.plain_text import counted
 
 #: What is said of the rows of each kind of difference.
 DIFFERENCES: Mapping[Difference, str] = {
@@ -37,7 +38,7 @@ def report_verification(console: Console, found: Sequence[Verification], *, seco
     header = ("table", "desktop", "mobile", "agree", *(kind.value for kind in Difference), "known", "seconds")
     rows = [_row(one) for one in found if one.outcome]
     if rows:
-        console.show(text_table(header, rows))
+        console.table(header, rows, spare=("seconds",))
     for one in found:
         for line in _details(one):
             console.show(line)
@@ -47,7 +48,7 @@ def report_verification(console: Console, found: Sequence[Verification], *, seco
             "what it can; what differs after that is altered by something on mobile."
         )
     else:
-        console.show(f"[OK] {len(found)} tables agree, known differences aside ({seconds:.1f} s).")
+        console.show(f"[OK] {counted(len(found), 'table')} agree, known differences aside ({seconds:.1f} s).")
     console.document(
         {
             "agrees": not differing,
@@ -85,7 +86,7 @@ def _details(found: Verification) -> Iterator[str]:
         if rows := found.outcome.differences[kind]:
             columns = ", ".join(f"{name} ({count})" for name, count in found.outcome.columns.items())
             where = f" in {columns}" if kind is Difference.DIFFERENT and columns else ""
-            yield f"[X] {found.table}: {rows} rows {words}{where}."
+            yield f"[X] {found.table}: {counted(rows, 'row')} {words}{where}."
             yield from (_line(sample) for sample in found.outcome.samples if sample.kind is kind)
     for known, rows in found.outcome.known.items():
         yield f"       {found.table}: {rows} known, {KNOWN[known]} ({known.value})."

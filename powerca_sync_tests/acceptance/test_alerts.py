@@ -21,7 +21,7 @@ DEFINITIONS = "powerca_sync_tests.acceptance.alert_definitions"
 #: The command line, for the small office.
 COMMAND = (
     "import sys\nfrom powerca_sync.cli import commands\nfrom powerca_sync_tests.defs.office import SPECS\n"
-    "commands.TABLES = SPECS\ncli.main(sys.argv[1:])"
+    "commands.TABLES = SPECS\ncommands.main(sys.argv[1:])"
 )
 
 

@@ -12,11 +12,14 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from powerca_sync.cli.console import text_table
 from powerca_sync.engine.staging import staging
 from powerca_sync_tests.acceptance import shell
 from powerca_sync_tests.acceptance.shell import document, run
 from powerca_sync_tests.defs.office import Office
 from powerca_sync_tests.helpers import Pair
+
+PROJECT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +35,7 @@ def office(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> Office:
 
 
 def test_a_run_shows_each_table_as_it_ends_and_a_table_of_all_at_the_end(office: Office) -> None:
-    result = run("forward", "--mode", "full")
+    result = run("forward", "--mode", "full", "--verbose")
     assert result.exit_code == 0
     ended = [line.split(":")[0] for line in result.stderr.splitlines() if line.startswith("[")]
     assert ended == ["[OK] orgs", "[OK] departments", "[OK] notices", "[OK] staff"]
@@ -87,7 +90,7 @@ def test_only_the_named_tables_are_synced(office: Office) -> None:
 def test_an_unknown_table_is_wrong_usage_and_the_known_ones_are_listed(office: Office) -> None:
     result = run("forward", "--table", "stuff")
     assert result.exit_code == 2
-    assert "There is no spec for table `stuff`. Known tables: orgs, departments, notices, staff." in result.stderr
+    assert "Known tables: orgs, departments, notices, staff." in result.stderr
 
 
 def test_a_table_that_fails_is_named_in_the_last_line_and_the_others_go_on(office: Office) -> None:
@@ -207,7 +210,7 @@ def test_status_says_where_each_table_stands(office: Office) -> None:
     staff = next(line.split() for line in result.stdout.splitlines() if line.startswith("staff "))
     assert staff[-4:] == ["39", "1", "0", "1"]
     assert "[WARN] staff: 1 row waits in quarantine: dept_id has no matching departments." in result.stdout
-    assert "staff: 1 rows whose dept_id is not in departments." in result.stdout
+    assert "staff: 1 row whose dept_id is not in departments." in result.stdout
     content = document(run("status", "--json"))
     (entry,) = (table for table in content["tables"] if table["table"] == "staff")
     assert entry["contents"]["phone"] == 1
@@ -286,7 +289,7 @@ def start(*arguments: str) -> subprocess.Popen[str]:
     """The command as a process of its own, for the small office."""
     code = (
         "from powerca_sync.cli import commands\nfrom powerca_sync_tests.defs.office import SPECS\n"
-        f"commands.TABLES = SPECS\ncli.main({list(arguments)!r})"
+        f"commands.TABLES = SPECS\ncommands.main({list(arguments)!r})"
     )
     path = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, sys.path)])}
     return subprocess.Popen(
@@ -309,7 +312,8 @@ WHERE datname = current_database() AND application_name = 'powerca_sync' AND pid
     AND state = 'idle in transaction' AND query LIKE 'SELECT pg_try_advisory_xact_lock%'"""
 
 
-def test_an_interrupted_run_ends_and_says_so(office: Office) -> None:
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_run_is_cancelled(office: Office, number: signal.Signals, status: int) -> None:
     office.pair.target.execute("SELECT pg_advisory_lock(hashtextextended('powerca_sync:staff', 0))")
     process = start("forward")
     assert process.stderr is not None
@@ -318,11 +322,15 @@ def test_an_interrupted_run_ends_and_says_so(office: Office) -> None:
     while not office.pair.one(WAITING):
         assert time.monotonic() < give_up
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     stdout, stderr = process.communicate(timeout=60)
-    assert process.returncode == 1
+    assert process.returncode == status
     assert "[X] staff: it was interrupted" in stderr.splitlines()
-    assert stdout.splitlines()[-1] == "[X] The run ended early: it was interrupted"
+    assert "Traceback" not in stderr
+    assert stdout.splitlines()[-1].startswith("[X] Interrupted. Tables that ended are synced")
+    with dg.DagsterInstance.from_config(str(Path(".powerca/dagster").resolve())) as instance:
+        (past,) = instance.get_runs()
+        assert past.status is dg.DagsterRunStatus.CANCELED
     assert office.pair.one("SELECT count(*) FROM staff") == 0
 
 
@@ -349,9 +357,9 @@ def test_verify_shows_that_both_sides_agree_and_then_which_rows_do_not(office: O
     office.pair.target.execute("DELETE FROM staff WHERE staff_no = 8")
     result = run("verify", "--table", "staff")
     assert result.exit_code == 1
-    assert "[X] staff: 1 rows missing on mobile." in result.stdout
+    assert "[X] staff: 1 row missing on mobile." in result.stdout
     assert '       org_id="1", staff_no="8"' in result.stdout
-    assert "[X] staff: 1 rows different in full_name (1), login (1)." in result.stdout
+    assert "[X] staff: 1 row different in full_name (1), login (1)." in result.stdout
     assert '"7": full_name: "Person 7" on the desktop, "P" on mobile; login: "***" on the desktop' in result.stdout
     assert "pw-7" not in result.output
     assert result.stdout.splitlines()[-1].startswith("[X] The two sides differ: staff. ")
@@ -370,3 +378,86 @@ def test_verify_gives_one_document_and_names_unknown_tables(office: Office) -> N
     (sample,) = notices["outcome"]["samples"]
     assert (sample["columns"], sample["mobile"]["body"]) == (["body"], None)
     assert run("verify", "--table", "nonsense").exit_code == 2
+
+
+@pytest.mark.parametrize("arguments", [["forward", "--verbose"], ["status"], ["doctor"], ["plan"]])
+def test_closed_pipe_ends_no_command(office: Office, arguments: list[str]) -> None:
+    process = start(*arguments)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    process.stderr.close()
+    assert process.wait(timeout=120) == 0
+    if arguments[0] == "forward":
+        assert office.pair.one("SELECT count(*) FROM staff") == 40
+
+
+def test_lost_terminal_does_not_end_a_run(office: Office) -> None:
+    office.pair.target.execute("SELECT pg_advisory_lock(hashtextextended('powerca_sync:staff', 0))")
+    process = start("forward")
+    give_up = time.monotonic() + 60
+    while not office.pair.one(WAITING):
+        assert time.monotonic() < give_up
+        time.sleep(0.1)
+    process.send_signal(signal.SIGHUP)
+    office.pair.target.execute("SELECT pg_advisory_unlock_all()")
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert office.pair.one("SELECT count(*) FROM staff") == 40
+
+
+def test_history_that_cannot_be_created_is_one_sentence(office: Office) -> None:
+    # A file where the folder should be fails for every user, root too.
+    Path(".powerca").write_text("")
+    result = run("forward", "--json")
+    assert result.exit_code == 2
+    content = document(result)
+    assert content["kind"] == "ConfigurationError"
+    assert content["error"].startswith("Dagster's history in `.powerca/dagster` cannot be used: ")
+    assert run("status").exit_code == 0
+    assert office.pair.one("SELECT to_regclass('staff') IS NOT NULL")
+
+
+def test_unreachable_history_database_is_one_sentence(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("forward")
+    Path("dagster.yaml").write_text((PROJECT / "dagster.yaml").read_text(encoding="utf-8"))
+    monkeypatch.setenv("DAGSTER_HOME", str(Path.cwd()))
+    monkeypatch.setenv("DAGSTER_POSTGRES_HOST", "127.0.0.1")
+    monkeypatch.setenv("DAGSTER_POSTGRES_PORT", "1")
+    result = run("forward", "--json")
+    assert result.exit_code == 2
+    assert document(result)["error"].startswith("Dagster's history on the database server `127.0.0.1` cannot be used")
+    shown = run("status")
+    assert shown.exit_code == 0
+    assert "The last runs are not known." in shown.stderr
+
+
+def test_misspelt_table_gets_a_suggestion(office: Office) -> None:
+    result = run("forward", "--table", "staf")
+    assert result.exit_code == 2
+    assert "There is no spec for table `staf`. Did you mean `staff`?" in result.stderr
+
+
+def test_quiet_command_prints_only_warnings_to_stderr(office: Office) -> None:
+    result = run("forward", "--quiet")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.splitlines()[-1].startswith("[OK] 4 tables synced in ")
+
+
+@pytest.mark.parametrize("command", ["demo", "doctor", "forward", "init", "plan", "reverse", "status", "verify"])
+def test_help_fits_80_columns_with_examples_and_exit_codes(command: str) -> None:
+    summary = next(line for line in run("-h").stdout.splitlines() if line.split()[:1] == [command])
+    assert not summary.endswith("...")
+    text = run(command, "-h").stdout
+    assert max(map(len, text.splitlines())) <= 80
+    assert "Examples:" in text
+    assert "Exit status:" in text
+
+
+def test_table_on_a_narrow_terminal_loses_zeros_and_spare_columns() -> None:
+    header, rows = ("table", "read", "deleted", "mode", "seconds"), [("staff", 40, 0, "full", 1.5)]
+    assert text_table(header, rows).splitlines()[0].split() == list(header)
+    assert text_table(header, rows, width=30, spare=("mode",)).splitlines()[0].split() == [
+        *("table", "read", "mode", "seconds")
+    ]
+    assert text_table(header, rows, width=24, spare=("mode",)).splitlines()[0].split() == ["table", "read", "seconds"]

@@ -54,6 +54,7 @@ def forward(office: Office, instance: dg.DagsterInstance) -> dict[str, str]:
         allowances=Allowances(),
         instance=instance,
         say=lambda _: None,
+        detail=lambda _: None,
         moving=lambda _: None,
     )
     return {table.table: table.verdict.value for table in outcome.tables}
@@ -79,6 +80,7 @@ def test_reverse_has_its_follow_up_too(office: Office) -> None:
             lookalikes="hold",
             instance=instance,
             say=lambda _: None,
+            detail=lambda _: None,
             moving=lambda _: None,
         )
     assert {table.table: table.verdict.value for table in outcome.tables}["staff"] == "ok"

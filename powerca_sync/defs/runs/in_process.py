@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster_postgres.utils import DagsterPostgresException
+from sqlalchemy.exc import SQLAlchemyError
 
 from powerca_sync.defs import build_definitions
 from powerca_sync.defs.follow_up import COMMAND, FOLLOWS, STARTED_BY, tables_to_follow
@@ -19,6 +21,7 @@ from powerca_sync.defs.runs.outcome import RunOutcome, TableOutcome, Verdict, ru
 from powerca_sync.defs.runs.progress import Say, build_progress_logger, engine_lines
 from powerca_sync.engine.requests import Allowances, Mode
 from powerca_sync.errors import ConfigurationError
+from powerca_sync.interrupts import note_signals
 from powerca_sync.tables import TableSpec, in_order
 
 #: For an instance of our own, where the current folder has no `dagster.yaml` to copy. Nothing is sent to anybody; the
@@ -34,20 +37,38 @@ python_logs:
 
 @contextmanager
 def open_instance(folder: Path) -> Iterator[dg.DagsterInstance]:
-    """The Dagster instance that `DAGSTER_HOME` names, or one in `folder`, which is made if it is not there."""
+    """Yields the Dagster instance of `DAGSTER_HOME`, or one in `folder`, which is created if it is missing.
+
+    Raises `ConfigurationError` if the history cannot be read or written, here or while the instance is used.
+    """
     is_named = bool(os.environ.get("DAGSTER_HOME"))
-    if not is_named:
-        folder.mkdir(parents=True, exist_ok=True)
-    with one_process_at_a_time(Path(os.environ["DAGSTER_HOME"]) if is_named else folder, "instance"):
+    home = Path(os.environ["DAGSTER_HOME"]) if is_named else folder
+    with _explained_history(home):
         if not is_named:
-            _configure(folder)
-            os.environ["DAGSTER_HOME"] = str(folder.resolve())
-        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        with one_process_at_a_time(home, "instance"):
+            if not is_named:
+                _configure(folder)
+                os.environ["DAGSTER_HOME"] = str(folder.resolve())
             instance = dg.DagsterInstance.get()
-        except dg.DagsterInvariantViolationError as exc:
-            raise ConfigurationError(f"DAGSTER_HOME is `{os.environ['DAGSTER_HOME']}`, which is no use: {exc}") from exc
-    with instance:
-        yield instance
+        with instance:
+            yield instance
+
+
+@contextmanager
+def _explained_history(home: Path) -> Iterator[None]:
+    """Turn the errors of Dagster's storage into a `ConfigurationError` that names it."""
+    try:
+        yield
+    except (OSError, SQLAlchemyError, dg.DagsterInvariantViolationError, DagsterPostgresException) as exc:
+        host = os.environ.get("DAGSTER_POSTGRES_HOST")
+        place, check = (
+            (f"on the database server `{host}`", "the server answers and `DAGSTER_POSTGRES_*` are right")
+            if host
+            else (f"in `{home}`", "this user may write to the folder, and that its disk is not full")
+        )
+        words = str(getattr(exc, "orig", None) or exc).strip().partition("\n")[0]
+        raise ConfigurationError(f"Dagster's history {place} cannot be used: {words}. Check that {check}.") from exc
 
 
 def _configure(folder: Path) -> None:
@@ -65,17 +86,18 @@ def run_forward(
     allowances: Allowances,
     instance: dg.DagsterInstance,
     say: Say,
+    detail: Say,
     moving: Say,
 ) -> RunOutcome:
-    """Run the forward job over the tables of `only`, in this process; says how each ends as soon as it has.
+    """Run the forward job over the tables of `only`, in this process.
 
-    `moving` is told how far the rows of a table have come; each such line supersedes the one before.
-
-    The run is in the instance's history like any other. A table that fails does not raise.
+    `say` gets a line when a table has ended, `detail` a line for each stage of a table, `moving` the progress of its
+    rows (each such line supersedes the one before). The run is in the instance's history like any other. A table that
+    fails does not raise.
     """
     config = {"sync": {"config": {"mode": mode.value, **dataclasses.asdict(allowances)}}}
     run = _Run(job=forward_job_name(mode), mode=mode, key=mobile_key, config=config)
-    return run.carry_out(specs, only, instance=instance, say=say, moving=moving)
+    return run.carry_out(specs, only, instance=instance, say=say, detail=detail, moving=moving)
 
 
 def run_reverse(
@@ -86,6 +108,7 @@ def run_reverse(
     lookalikes: str,
     instance: dg.DagsterInstance,
     say: Say,
+    detail: Say,
     moving: Say,
 ) -> RunOutcome:
     """Run the job that brings phone rows back, over the tables of `only`, in the same way.
@@ -100,7 +123,7 @@ def run_reverse(
         )
     config = {"pull": {"config": {"again": again, "lookalikes": lookalikes}}}
     run = _Run(job=REVERSE_JOB, mode=None, key=reverse_key, config=config)
-    return run.carry_out(specs, only, instance=instance, say=say, moving=moving)
+    return run.carry_out(specs, only, instance=instance, say=say, detail=detail, moving=moving)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,22 +144,32 @@ class _Run:
         *,
         instance: dg.DagsterInstance,
         say: Say,
+        detail: Say,
         moving: Say,
     ) -> RunOutcome:
         began = time.monotonic()
         tables = in_order_of(specs, only)
         names = {self.key(spec.mobile).to_python_identifier(): spec.mobile for spec in tables}
-        logger = build_progress_logger(say, names)
+        stopped: list[str] = []
+
+        def cancel(run_id: str) -> None:
+            """Mark the run as being cancelled: Dagster calls an interrupted run without that mark failed."""
+            stopped.append(run_id)
+            if run := instance.get_run_by_id(run_id):
+                instance.report_run_canceling(run, "The command was interrupted.")
+
+        logger = build_progress_logger(say, names, interrupted=cancel)
         # Without the checks by themselves: a selection of assets would take them along.
         definitions = build_definitions(specs, loggers={"progress": logger}, by_hand=False)
-        with engine_lines(say, moving):
+        with engine_lines(detail, moving), note_signals() as signals:
             result = self._execute(definitions, tables, instance, {})
             outcomes = {outcome.table: outcome for outcome in table_outcomes(tables, self.key, result)}
             error = run_error(result)
-            if error is None and (ready := self._to_follow(tables, outcomes)):
+            if error is None and not stopped and (ready := self._to_follow(tables, outcomes)):
                 followed = self._execute(definitions, ready, instance, {FOLLOWS: result.run_id})
                 outcomes |= {outcome.table: outcome for outcome in table_outcomes(ready, self.key, followed)}
                 error = run_error(followed)
+            interrupted = signals.exit_status if stopped else None
         return RunOutcome(
             run_id=result.run_id,
             job=self.job,
@@ -144,6 +177,7 @@ class _Run:
             seconds=time.monotonic() - began,
             tables=tuple(outcomes.values()),
             error=error,
+            interrupted=interrupted,
         )
 
     def _execute(

@@ -60,6 +60,8 @@ class RunOutcome:
     tables: tuple[TableOutcome, ...]
     #: Why the run ended before its tables; None if it did not.
     error: str | None
+    #: Exit status of a run that a signal ended (130 for Ctrl-C, 143 for SIGTERM); None otherwise.
+    interrupted: int | None = None
 
     @property
     def failed(self) -> tuple[TableOutcome, ...]:
@@ -68,7 +70,9 @@ class RunOutcome:
 
     @property
     def exit_status(self) -> int:
-        """0 all well, 1 something failed, 2 only the configuration is at fault."""
+        """0 all well, 1 something failed, 2 only the configuration is at fault, 128 and its number after a signal."""
+        if self.interrupted:
+            return self.interrupted
         if self.error is None and not any(table.error for table in self.tables):
             return 0
         kinds = {table.kind for table in self.failed}
@@ -93,7 +97,7 @@ def table_outcomes(
             outcomes[spec.mobile] = TableOutcome(
                 table=spec.mobile,
                 verdict=Verdict.SKIPPED,
-                error=f"it needs the rows of {', '.join(missing)}" if missing else "the run ended before it",
+                error=f"it needs the rows of {', '.join(missing)}" if missing else "the run ended before this table",
             )
     return tuple(outcomes.values())
 

@@ -8,26 +8,34 @@ from typing import Any, Final
 import dagster as dg
 from typing_extensions import override
 
+#: Dagster's name of the error that it raises in a step when the process is interrupted.
+INTERRUPTED: Final = "DagsterExecutionInterruptedError"
 #: Takes a line without its newline.
 Say = Callable[[str], None]
 
 
-def build_progress_logger(say: Say, tables: Mapping[str, str]) -> dg.LoggerDefinition:
-    """A Dagster logger that says how each table ended, and nothing else; `tables` gives its name for each step."""
+def build_progress_logger(
+    say: Say, tables: Mapping[str, str], *, interrupted: Callable[[str], None]
+) -> dg.LoggerDefinition:
+    """Returns a Dagster logger that says how each table ended, and nothing else.
+
+    `tables` gives the table of each step. `interrupted` is called with the run's id when a step was interrupted, before
+    Dagster decides on the status of the run.
+    """
 
     def progress(context: dg.InitLoggerContext) -> logging.Logger:
         logger = logging.Logger("powerca_sync.progress", logging.DEBUG)
-        logger.addHandler(_EventHandler(say, tables))
+        logger.addHandler(_EventHandler(say, tables, interrupted))
         return logger
 
     return dg.LoggerDefinition(progress, description="How each table ended, for the terminal.")
 
 
 @contextlib.contextmanager
-def engine_lines(say: Say, moving: Say) -> Iterator[None]:
-    """Say what the engine logs meanwhile: a line for each stage of a table, and how far its rows have moved."""
+def engine_lines(detail: Say, moving: Say) -> Iterator[None]:
+    """Pass on what the engine logs meanwhile: a line for each stage of a table, and the progress of its rows."""
     logger = logging.getLogger("powerca_sync")
-    handler = _LineHandler(say, moving)
+    handler = _LineHandler(detail, moving)
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
@@ -60,10 +68,20 @@ def words_of(event: dg.DagsterEvent) -> str:
         error = error.cause
     if error is None:
         return "no reason was given"
-    if error.cls_name == "DagsterExecutionInterruptedError":
+    if error.cls_name == INTERRUPTED:
         return "it was interrupted"
     # Dagster keeps `module.Class: message`.
     return str(error.message).partition(": ")[2].strip() or str(error.message).strip()
+
+
+def was_interrupted(event: dg.DagsterEvent) -> bool:
+    """Whether a step failed because the process was interrupted."""
+    error = getattr(event.event_specific_data, "error", None)
+    while error is not None:
+        if error.cls_name == INTERRUPTED:
+            return True
+        error = error.cause
+    return False
 
 
 #: What happened to a table's rows, in either direction.
@@ -91,26 +109,28 @@ def needs_attention(figures: Mapping[str, int | float | str]) -> bool:
 
 
 class _LineHandler(logging.Handler):
-    def __init__(self, say: Say, moving: Say) -> None:
+    def __init__(self, detail: Say, moving: Say) -> None:
         super().__init__(logging.INFO)
-        self._say = say
+        self._detail = detail
         self._moving = moving
 
     @override
     def emit(self, record: logging.LogRecord) -> None:
-        said = self._moving if getattr(record, "moving", False) else self._say
-        said(f"  {record.getMessage()}")
+        pass_on = self._moving if getattr(record, "moving", False) else self._detail
+        pass_on(f"  {record.getMessage()}")
 
 
 class _EventHandler(logging.Handler):
-    def __init__(self, say: Say, tables: Mapping[str, str]) -> None:
+    def __init__(self, say: Say, tables: Mapping[str, str], interrupted: Callable[[str], None]) -> None:
         super().__init__(logging.DEBUG)
         self._say = say
         self._tables = tables
+        self._interrupted = interrupted
 
     @override
     def emit(self, record: logging.LogRecord) -> None:
-        event: dg.DagsterEvent | None = getattr(record, "dagster_meta", {}).get("dagster_event")
+        meta = getattr(record, "dagster_meta", {})
+        event: dg.DagsterEvent | None = meta.get("dagster_event")
         if event is None:
             return
         table = self._tables.get(event.step_key or "")
@@ -123,3 +143,5 @@ class _EventHandler(logging.Handler):
                 self._say(f"[WARN] {table}: {words_of(event)} Next attempt in {wait:.0f} s.")
             case dg.DagsterEventType.STEP_FAILURE:
                 self._say(f"[X] {table}: {words_of(event)}")
+                if was_interrupted(event):
+                    self._interrupted(meta["run_id"])

@@ -16,8 +16,8 @@ Unlike the rest of the engine this package speaks of desktop and mobile: its sen
 """
 
 from powerca_sync.engine.doctor.examination import examine
-from powerca_sync.engine.doctor.findings import BOTH, Finding, Severity, counted, warning
+from powerca_sync.engine.doctor.findings import BOTH, Finding, Severity, warning
 from powerca_sync.engine.doctor.schema_drift import find_drift
 from powerca_sync.engine.doctor.side import Side, reach
 
-__all__ = ["BOTH", "Finding", "Severity", "Side", "counted", "examine", "find_drift", "reach", "warning"]
+__all__ = ["BOTH", "Finding", "Severity", "Side", "examine", "find_drift", "reach", "warning"]

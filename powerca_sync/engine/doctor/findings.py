@@ -72,11 +72,6 @@ def all_fine(findings: Iterable[Finding]) -> bool:
     return all(finding.severity is Severity.FINE for finding in findings)
 
 
-def counted(number: int, thing: str) -> str:
-    """`1 row`, `2 rows`."""
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
-
-
 def listed(names: Iterable[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     *most, last = names

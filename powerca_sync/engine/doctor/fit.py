@@ -11,11 +11,12 @@ from psycopg import sql
 
 from powerca_sync.engine.doctor import examination_sql
 from powerca_sync.engine.doctor.columns import Layout
-from powerca_sync.engine.doctor.findings import Finding, Severity, by_share, counted, listed
+from powerca_sync.engine.doctor.findings import Finding, Severity, by_share, listed
 from powerca_sync.engine.doctor.side import Side
 from powerca_sync.engine.mapping import TableMapping, row_sizes
 from powerca_sync.engine.postgres import Column, Cursor, Table, one_row
 from powerca_sync.engine.staging import find_large_objects, shown
+from powerca_sync.plain_text import counted
 from powerca_sync.tables import OWNER, PHONE, STAMPS, Strategy
 
 _INTEGERS = ("int2", "int4", "int8")

@@ -8,10 +8,11 @@ from psycopg import sql
 
 from powerca_sync.engine.doctor import examination_sql
 from powerca_sync.engine.doctor.columns import Layout
-from powerca_sync.engine.doctor.findings import Finding, by_share, counted, fine, listed, warning
+from powerca_sync.engine.doctor.findings import Finding, by_share, fine, listed, warning
 from powerca_sync.engine.doctor.side import Side
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.postgres import Cursor, one_row
+from powerca_sync.plain_text import counted
 from powerca_sync.tables import OWNER, STAMPS, Strategy
 
 #: Exact copies of which there are more than both are taken for a mistake: copies, and a share of the table's rows.

@@ -9,10 +9,11 @@ from psycopg import sql
 from powerca_sync.engine.doctor import examination_sql
 from powerca_sync.engine.doctor.columns import Layout
 from powerca_sync.engine.doctor.dependents import deletes_rows
-from powerca_sync.engine.doctor.findings import Finding, counted, fine, listed, warning
+from powerca_sync.engine.doctor.findings import Finding, fine, listed, warning
 from powerca_sync.engine.doctor.side import Side
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.postgres import Cursor, load, one_row
+from powerca_sync.plain_text import counted
 from powerca_sync.tables import DESKTOP, OWNER, PHONE, Strategy
 
 #: By convention the owner of rows that an administrator's script made, such as "no concern".

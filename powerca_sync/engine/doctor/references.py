@@ -8,10 +8,11 @@ from psycopg.types.json import Jsonb
 
 from powerca_sync.engine.doctor import examination_sql
 from powerca_sync.engine.doctor.columns import Layout
-from powerca_sync.engine.doctor.findings import Finding, by_share, counted, listed
+from powerca_sync.engine.doctor.findings import Finding, by_share, listed
 from powerca_sync.engine.doctor.side import Side
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.postgres import Column, Cursor, one_row
+from powerca_sync.plain_text import counted
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

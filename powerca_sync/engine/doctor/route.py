@@ -10,10 +10,11 @@ from pathlib import Path
 
 import psycopg
 
-from powerca_sync.engine.doctor.findings import Finding, counted, warning, wrong
+from powerca_sync.engine.doctor.findings import Finding, warning, wrong
 from powerca_sync.engine.doctor.side import Side
 from powerca_sync.engine.postgres import Connection, connect
 from powerca_sync.errors import ConfigurationError, SyncError
+from powerca_sync.plain_text import counted
 
 #: Seconds to wait for a second server connection, before that says enough.
 IMPATIENCE = 3.0
