@@ -1,12 +1,11 @@
 """Two-way sync between an office's desktop PostgreSQL and the Supabase PostgreSQL behind its phone app.
 
-Imports, and data, go one way:
+Imports go one way:
 
-    cli, story, definitions -> defs (Dagster) -> environment, demo -> engine (psycopg) -> tables, settings, errors
+    cli, web, definitions -> defs (Dagster) -> environment, demo -> engine (psycopg) -> tables, settings, errors
 
-`tables` says what is synced, `settings` where the databases are, `operations` when it runs by itself and whom it tells,
-`errors` why something did not work. `engine` moves rows, one table in one transaction. `defs` makes Dagster assets,
-jobs and checks of it, `definitions` hands them to Dagster. `cli` is the command `powerca-sync`; `console`, `reports`,
-`plan_report`, `verification_report` and `consultation` are what it prints, `story` is what its demo tells. `demo` has
-two embedded servers with an office of real size; `environment` chooses between them and the office's own.
+`tables` declares the synced tables, `settings` the databases, `operations` schedules and alerts. `engine` syncs one
+table in one transaction. `defs` builds Dagster's assets, jobs and checks, and `definitions` hands them to Dagster.
+`cli` is the command `powerca-sync`, `web` guards Dagster's webserver. `demo` has two embedded servers with an office of
+realistic size; `environment` chooses between them and the configured databases.
 """

@@ -1,7 +1,7 @@
-"""The file `.env`: its variables exactly as they are written, and who else may read it.
+"""The file `.env`: its variables exactly as written, and its permissions.
 
-Readers of such files expand `${x}` and end a value without quotes at ` #`, in passwords too. A password is used as it
-is written, or refused.
+Parsers of such files expand `${x}` and end an unquoted value at ` #`, in passwords too. Here a password is used as
+written, or refused.
 """
 
 import os
@@ -14,31 +14,30 @@ from dotenv.parser import Binding, parse_stream
 
 from powerca_sync.errors import ConfigurationError
 
-#: Where it is: in the current folder.
+#: In the current folder.
 ENV_FILE = Path(".env")
 _PASSWORD = "PASSWORD"
 
 
 def read_variables(environ: Mapping[str, str] | None, env_file: Path | None) -> dict[str, str]:
-    """The variables of `environ` (default: the process's), over those of the file if it exists.
+    """Returns the variables of the file, if it exists, overridden by those of `environ` (default: the process's).
 
-    Raises `ConfigurationError` for a line that cannot be read, and for a password that means something else than it
-    looks like.
+    Raises `ConfigurationError` for a line that cannot be parsed, and for a password that the parser would alter.
     """
     environ = os.environ if environ is None else environ
     written = _read(env_file) if env_file and env_file.is_file() else {}
     if not written:
         return dict(environ)
-    # Dagster has put the file's variables into the environment before, expanded.
+    # Dagster has already put the expanded variables of the file into the environment.
     expanded = dotenv_values(env_file, encoding="utf-8-sig")
     own = {name: value for name, value in environ.items() if name not in written or value != expanded.get(name)}
     return written | own
 
 
 def exposure(env_file: Path = ENV_FILE) -> str | None:
-    """A sentence that says that every user of this machine may read the file or change it; None if that is not so.
+    """Returns a warning if every user of this machine may read or change the file; None otherwise.
 
-    On Windows, whose permissions are not in the mode of a file, always None.
+    Always None on Windows, whose permissions are not part of the file's mode.
     """
     if os.name == "nt" or not env_file.is_file():
         return None
@@ -50,7 +49,7 @@ def exposure(env_file: Path = ENV_FILE) -> str | None:
 
 def _read(env_file: Path) -> dict[str, str]:
     try:
-        # Editors of Windows begin a file with a byte order mark.
+        # Windows editors begin a file with a byte order mark.
         with env_file.open(encoding="utf-8-sig") as lines:
             bindings = list(parse_stream(lines))
     except (OSError, UnicodeDecodeError) as exc:
@@ -66,14 +65,14 @@ def _read(env_file: Path) -> dict[str, str]:
             )
         if binding.key and binding.key.endswith(_PASSWORD) and not _is_literal(binding):
             raise ConfigurationError(
-                f"{line}: {binding.key} would not be used as it is written there: a value without quotes ends before "
-                "` #`, and \\ means something else between double quotes. Put it between single quotes."
+                f"{line}: the value of {binding.key} would be altered: an unquoted value ends before ` #`, and \\ "
+                "is an escape in double quotes. Put it between single quotes."
             )
     return {binding.key: binding.value or "" for binding in bindings if binding.key}
 
 
 def _is_literal(binding: Binding) -> bool:
-    """Whether the value is the text behind the equals sign, but for quotes and spaces around it."""
+    """Whether the value is the text after the equals sign, without the quotes and spaces around it."""
     text = binding.original.string.partition("=")[2].strip()
     quote = text[:1]
     if len(text) > 1 and quote in ("'", '"') and text.endswith(quote):

@@ -1,4 +1,4 @@
-"""Which two databases this process works on: the configured ones, or the embedded pair of the demo."""
+"""The choice between the configured databases and the embedded ones of the demo."""
 
 import dataclasses
 import os
@@ -6,20 +6,20 @@ from pathlib import Path
 
 from powerca_sync.settings import Limits, Settings
 
-#: Where the embedded servers and Dagster's own files live, below the current folder.
+#: Folder of the embedded servers and of Dagster's files, below the current folder.
 FOLDER = Path(".powerca")
 DEMO = "POWERCA_DEMO"
 
 
 def is_demo() -> bool:
-    """Whether `POWERCA_DEMO` asks for the embedded pair; it does so before any other setting."""
+    """Whether `POWERCA_DEMO` selects the embedded databases; it takes precedence over all other settings."""
     return os.environ.get(DEMO, "").lower() in ("1", "true", "yes")
 
 
 def current_settings() -> Settings:
-    """The settings of the environment; for the demo its servers are started, and filled if they are new.
+    """Returns the settings of the environment; in the demo, starts the embedded servers and fills new ones.
 
-    Raises `ConfigurationError` naming what is missing or wrong.
+    Raises `ConfigurationError` naming the variables that are missing or invalid.
     """
     if not is_demo():
         return Settings.from_env()

@@ -1,6 +1,6 @@
-"""Why something did not work, sorted by what the reader can do about it.
+"""Errors, classed by what the reader can do about them.
 
-Every message says three things: what failed, the database's own words where there are any, and what to do next.
+A message says what failed, in the database's own words where there are any, and what to do next.
 """
 
 from typing_extensions import override
@@ -11,7 +11,7 @@ from powerca_sync.plain_text import in_lines
 class SyncError(Exception):
     """Something failed; nothing was written."""
 
-    #: Whether the same call may succeed a little later without anybody changing anything.
+    #: Whether the same call may succeed later without any change.
     retryable = False
 
     @override
@@ -29,11 +29,11 @@ class UnsafeTargetError(SyncError):
 
 
 class SchemaMismatchError(SyncError):
-    """The two databases differ in a way that the spec does not cover; mend the schema or the spec."""
+    """The two databases differ in a way that the spec does not cover; change the schema or the spec."""
 
 
 class StagingError(SyncError):
-    """The rows could not be brought into staging."""
+    """The rows could not be staged."""
 
 
 class MergeError(SyncError):
@@ -41,7 +41,7 @@ class MergeError(SyncError):
 
 
 class ContentionError(SyncError):
-    """Somebody else holds the table or kept changing its rows; try again."""
+    """Another session locks the table or keeps changing its rows; try again."""
 
     retryable = True
 
@@ -53,4 +53,4 @@ class DatabaseUnavailableError(SyncError):
 
 
 class NotificationError(SyncError):
-    """A message could not be sent; it is kept and tried again, once its recipient has been left alone for a while."""
+    """An alert could not be delivered; it is kept and sent again after a backoff."""

@@ -1,6 +1,6 @@
-"""When the sync runs by itself, and whom it tells: environment variables and the `.env` file, read once.
+"""Settings of schedules, alerts, history and web access, from environment variables and the `.env` file.
 
-All of it is optional. Whether a cron string means anything is left to those who make schedules of it.
+All of them are optional. Cron strings are checked where the schedules are built.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ OFFICE: Final = "POWERCA_OFFICE"
 UI_USER: Final = "POWERCA_UI_USER"
 UI_PASSWORD: Final = "POWERCA_UI_PASSWORD"
 
-#: Every variable that is read here, and what it is if nobody sets it.
+#: Every variable that is read here, with its default.
 DEFAULTS: Final[Mapping[str, str]] = {
     TIMEZONE: "Asia/Kolkata",
     FULL_CRON: "0 2 * * *",
@@ -47,9 +47,9 @@ DEFAULTS: Final[Mapping[str, str]] = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Schedules:
-    """When the jobs start by themselves; an empty cron string switches one off."""
+    """Cron strings of the schedules; an empty one switches its schedule off."""
 
-    #: The office's time zone, in which the cron strings are meant.
+    #: The office's time zone, which the cron strings refer to.
     timezone: str = DEFAULTS[TIMEZONE]
     #: Cron string by the name of its variable.
     crons: Mapping[str, str] = dataclasses.field(
@@ -58,9 +58,9 @@ class Schedules:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, *, env_file: Path | None = ENV_FILE) -> "Schedules":
-        """Read them from `environ` (default: the process's), over those of `env_file` if it exists.
+        """Returns the schedules of `environ` (default: the process's), which takes precedence over `env_file`.
 
-        Raises `ConfigurationError` for a time zone that nobody knows.
+        Raises `ConfigurationError` for an unknown time zone.
         """
         values = _read(environ, env_file)
         timezone = values[TIMEZONE] or DEFAULTS[TIMEZONE]
@@ -68,28 +68,28 @@ class Schedules:
             zoneinfo.ZoneInfo(timezone)
         except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as exc:
             raise ConfigurationError(
-                f"{TIMEZONE} is `{timezone}`, which is no time zone. Use a name such as Asia/Kolkata or UTC."
+                f"{TIMEZONE} is `{timezone}`, which is not a time zone. Use a name such as Asia/Kolkata or UTC."
             ) from exc
         return cls(timezone=timezone, crons={name: values[name].strip() for name in DEFAULTS if name.endswith("_CRON")})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class History:
-    """How long Dagster's history keeps a run that has ended."""
+    """How long Dagster's history keeps runs that have ended."""
 
     #: From 1. Failed runs are kept longer.
     days: int = int(DEFAULTS[HISTORY_DAYS])
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, *, env_file: Path | None = ENV_FILE) -> "History":
-        """Read it from `environ` (default: the process's), over that of `env_file` if it exists.
+        """Returns the setting of `environ` (default: the process's), which takes precedence over `env_file`.
 
         Raises `ConfigurationError` if it is not a number of days.
         """
         text = _read(environ, env_file)[HISTORY_DAYS].strip() or DEFAULTS[HISTORY_DAYS]
         if not re.fullmatch(r"[1-9]\d{0,3}", text, re.ASCII):
             raise ConfigurationError(
-                f"{HISTORY_DAYS} is `{text}`, which is not a number of days (1 to 9999). To keep the history for ever, "
+                f"{HISTORY_DAYS} is `{text}`, which is not a number of days (1 to 9999). To keep the history forever, "
                 f"leave {RETENTION_CRON} empty."
             )
         return cls(days=int(text))
@@ -97,19 +97,19 @@ class History:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Alerting:
-    """Whom to tell when a run fails, and what a message says about where it comes from."""
+    """Recipients of alerts, and how a message names its origin."""
 
-    #: As apprise has them; most hold a secret.
+    #: URLs of apprise; most contain a secret.
     urls: tuple[str, ...] = dataclasses.field(default=(), repr=False)
-    #: Where Dagster's UI is found, without a slash at the end.
+    #: Address of Dagster's UI, without a slash at the end.
     ui_url: str = DEFAULTS[UI_URL]
-    #: The office's name, for those who look after several.
+    #: Name of the office in messages.
     office: str = ""
     timezone: str = DEFAULTS[TIMEZONE]
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, *, env_file: Path | None = ENV_FILE) -> "Alerting":
-        """Read them from `environ` (default: the process's), over those of `env_file` if it exists."""
+        """Returns the settings of `environ` (default: the process's), which take precedence over `env_file`."""
         values = _read(environ, env_file)
         return cls(
             urls=tuple(dict.fromkeys(values[ALERT_URLS].split())),
@@ -121,17 +121,17 @@ class Alerting:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class WebAccess:
-    """Who may use Dagster's UI, and under which address."""
+    """Who may use Dagster's UI, and under which address it is served."""
 
-    #: The address beside those of this machine.
+    #: The public address; addresses of this machine are always allowed.
     ui_url: str = DEFAULTS[UI_URL]
     user: str = DEFAULTS[UI_USER]
-    #: Without one, nobody is asked to log in.
+    #: Empty: no login.
     password: str = dataclasses.field(default="", repr=False)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, *, env_file: Path | None = Path(".env")) -> "WebAccess":
-        """Read it from `environ` (default: the process's), over that of `env_file` if it exists."""
+        """Returns the settings of `environ` (default: the process's), which take precedence over `env_file`."""
         values = _read(environ, env_file)
         return cls(
             ui_url=values[UI_URL] or DEFAULTS[UI_URL],
@@ -141,6 +141,6 @@ class WebAccess:
 
 
 def _read(environ: Mapping[str, str] | None, env_file: Path | None) -> dict[str, str]:
-    """Each of the variables; unlike those of the databases, an empty one is an answer and not a missing one."""
+    """Returns the variables with their defaults; an empty variable is kept as empty."""
     values = {**DEFAULTS, **read_variables(environ, env_file)}
     return {name: values[name] for name in DEFAULTS}

@@ -1,7 +1,7 @@
-"""Text that others wrote (values of rows, names, a database's messages) made safe for a terminal, a log or an error.
+"""Foreign text (values of rows, names, messages of a database) made safe for terminals, logs and errors.
 
-A line break in a value must not forge a line of its own, nor an escape sequence clear the screen, nor a mark for the
-direction of writing reverse what is read.
+A line break in a value must not forge a line, an escape sequence must not clear the screen, and a bidirectional
+override must not reverse the text.
 """
 
 import logging
@@ -13,7 +13,7 @@ from typing import Final
 _UNSAFE: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
-#: What the lines of a command begin with.
+#: The marks at the beginning of a command's lines.
 _MARK: Final = re.compile(r"\s*\[(OK|WARN|X)\]")
 
 
@@ -23,9 +23,9 @@ def in_one_line(text: str) -> str:
 
 
 def in_lines(text: str) -> str:
-    """The same for a text of several lines, such as one with statements to paste: its line feeds stay.
+    """Returns a text of several lines with the same escapes; its line feeds stay.
 
-    A further line that looks like a result (`[OK] ...`) is indented and quoted, so that only the first one is one.
+    A line after the first that looks like a result (`[OK] ...`) is indented and quoted.
     """
     first, *others = map(in_one_line, text.split("\n"))
     return "\n".join([first, *(f"       | {line.strip()}" if _MARK.match(line) else line for line in others)])
@@ -37,7 +37,7 @@ def counted(number: int, thing: str) -> str:
 
 
 def one_line_logger(name: str) -> logging.Logger:
-    """The logger of that name; each of its records is a line."""
+    """Returns the logger of that name; each of its records is one line."""
     logger = logging.getLogger(name)
     logger.addFilter(_as_one_line)
     return logger

@@ -1,6 +1,6 @@
-"""Where the two databases are: environment variables and the `.env` file, read once.
+"""Connection settings of both databases, from environment variables and the `.env` file.
 
-The variables and their defaults are the guide's; what is required and missing is named, all of it at once.
+The variables and their defaults are the guide's. An error names all required variables that are missing.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ from typing_extensions import override
 from powerca_sync.env_file import ENV_FILE, read_variables
 from powerca_sync.errors import ConfigurationError
 
-#: Seconds without any sign of a server, after which the line to it counts as lost.
+#: Seconds without any packet of the server after which the connection counts as lost.
 PATIENCE = 60
 
 REQUIRED = ("LOCAL_DB_PASSWORD", "SUPABASE_DB_HOST", "SUPABASE_DB_PASSWORD")
@@ -22,7 +22,7 @@ REQUIRED = ("LOCAL_DB_PASSWORD", "SUPABASE_DB_HOST", "SUPABASE_DB_PASSWORD")
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Endpoint:
-    """One database and how to reach it."""
+    """One database and its connection parameters."""
 
     #: `desktop` or `mobile`; appears in messages and as the connection's application name.
     side: str
@@ -32,13 +32,13 @@ class Endpoint:
     name: str
     user: str
     password: str | None = dataclasses.field(default=None, repr=False)
-    #: As libpq has it. Empty: `verify-full` unless the host is this machine.
+    #: libpq's `sslmode`. Empty: `verify-full` unless the host is this machine.
     sslmode: str = ""
     #: File with the certificate authority, for `verify-ca` and `verify-full`.
     sslrootcert: str = ""
     #: Seconds.
     connect_timeout: int = 10
-    #: Seconds without any sign of the server, after which the line to it counts as lost.
+    #: Seconds without any packet of the server after which the connection counts as lost.
     patience: int = PATIENCE
 
     @property
@@ -59,18 +59,21 @@ class Endpoint:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """What a run may do at most, for all tables; None leaves it to the spec of each table."""
+    """Limits of the guards for all tables; None means the value of each table's spec."""
 
-    #: A run that would delete more than the larger of the two is refused: a share of the office's rows, and rows.
+    #: A run that would delete more than the larger of a share of the office's rows and a number is refused.
     mass_delete_share: float | None = None
     mass_delete_rows: int | None = None
-    #: A run of which more than both would go to quarantine is refused: a share of the rows, and rows.
+    #: A run that would quarantine more than both, a share of the rows and a number, is refused.
     quarantine_share: float | None = None
     quarantine_rows: int | None = None
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, *, env_file: Path | None = ENV_FILE) -> "Limits":
-        """Read them as `Settings.from_env` does; raises `ConfigurationError` for what is no share or no number."""
+        """Returns the limits of the environment, read as in `Settings.from_env`.
+
+        Raises `ConfigurationError` for a value that is not a share or a number of rows.
+        """
         values = _values(environ, env_file)
         return cls(
             mass_delete_share=_share(values, "POWERCA_MASS_DELETE_SHARE"),
@@ -82,21 +85,21 @@ class Limits:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """Both databases, how to read the desktop's zone-less times and undeclared text, and what a run may do at most."""
+    """Both databases, the office's time zone, the encoding of undeclared text, and the limits of the guards."""
 
     desktop: Endpoint
     mobile: Endpoint
-    #: Time zone of the office. None: what the desktop reports.
+    #: Time zone of the desktop's timestamps without time zone. None: the desktop server's.
     timezone: str | None = None
-    #: Encoding of the desktop's text, where the desktop itself does not know (SQL_ASCII). None: what it reports.
+    #: Encoding of the desktop's text if its database is SQL_ASCII. None: the database's.
     encoding: str | None = None
     limits: Limits = dataclasses.field(default_factory=Limits)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, *, env_file: Path | None = ENV_FILE) -> "Settings":
-        """Read the settings from `environ` (default: the process's), over those of `env_file` if it exists.
+        """Returns the settings of `environ` (default: the process's), which take precedence over `env_file`.
 
-        Raises `ConfigurationError` naming every variable that is required and missing, or not what it should be.
+        Raises `ConfigurationError` naming every required variable that is missing, or the one that is invalid.
         """
         values = _values(environ, env_file)
         missing = [name for name in REQUIRED if name not in values]
@@ -139,7 +142,7 @@ def forget_variables(names: Iterable[str]) -> None:
 
 
 def _values(environ: Mapping[str, str] | None, env_file: Path | None) -> dict[str, str]:
-    # An empty variable of the environment is as good as none.
+    # An empty variable counts as not set.
     given = {name: value for name, value in (os.environ if environ is None else environ).items() if value}
     return {name: value for name, value in read_variables(given, env_file).items() if value}
 

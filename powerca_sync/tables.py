@@ -1,7 +1,7 @@
-"""What is synced: one `TableSpec` per table, and the fifteen tables of the office.
+"""The synced tables: one `TableSpec` for each.
 
-A spec declares intent only. Columns and types are asked of the two live databases at every run, so that a column
-added on both sides travels without an edit here. Nothing else in the package knows a table's name.
+A spec declares intent only. Columns and types are read from both catalogs in every run, so that a column added to both
+databases is synced without a change here. No other module of the product names a table, except for the demo.
 """
 
 import dataclasses
@@ -13,16 +13,17 @@ from typing import Any, Final, Literal
 
 from powerca_sync.errors import ConfigurationError
 
-#: The column that says who wrote a mobile row, and its two values; any other value is nobody's.
+#: The column that names the owner of a mobile row, and its two values; a row with any other value is unowned.
 OWNER = "source"
 DESKTOP = "D"
 PHONE = "M"
-#: Filled by us and by triggers; they never make two rows different.
+#: Filled by the sync and by triggers; they never make two rows different.
 CREATED, UPDATED = STAMPS = ("created_at", "updated_at")
-#: Phone rows are brought to the desktop when a person asks for it, and never by the sensor or the schedule.
+#: Phone rows are reverse-synced by the command or by the job started by hand, never by the sensor or the schedule.
 BY_HAND: Final = "by_hand"
 
-#: PostgreSQL keeps values of up to 8 kB in the row, compressed at best 256 times; their size is not known for less.
+#: PostgreSQL keeps values of up to 8 kB inline, compressed at most 256 times. Below this limit their size would have to
+#: be measured by decompressing them.
 LEAST_MAX_ROW_BYTES = 2 * 1024 * 1024
 
 
@@ -43,16 +44,16 @@ class Category(enum.StrEnum):
 
 
 class Cursor(enum.StrEnum):
-    """How an incremental run finds the rows that changed."""
+    """How an incremental run finds its change set."""
 
-    #: The row version that PostgreSQL itself keeps; needs no columns, triggers or clocks.
+    #: PostgreSQL's row version; needs no columns, triggers or clocks.
     XMIN = "xmin"
     #: `updated_at` and `created_at`, as the desktop's triggers keep them.
     TIMESTAMP = "timestamp"
 
 
 class Deletes(enum.StrEnum):
-    """What happens on mobile to an `UPSERT` row that vanished from the desktop."""
+    """What happens to stale rows of an `UPSERT` table: rows of mobile that the desktop no longer has."""
 
     KEEP = "keep"
     PROPAGATE = "propagate"
@@ -60,22 +61,22 @@ class Deletes(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Reference:
-    """A column whose value names a row of another synced table."""
+    """A column whose value is the key of a row of another synced table."""
 
     #: The column on mobile.
     column: str
-    #: The mobile name of the table it speaks of.
+    #: The mobile name of the referenced table.
     parent: str
-    #: The column of the parent that is named; the same name where empty.
+    #: The referenced column; the same name if empty.
     parent_column: str = ""
     #: Whether 0 means "no reference", as NULL always does.
     zero_is_none: bool = False
-    #: Whether it only orders the tables: rows without a parent are let through.
+    #: An order-only dependency: the parent is synced first, and rows without a parent are allowed.
     order_only: bool = False
 
     @property
     def names(self) -> str:
-        """The parent's column."""
+        """The referenced column of the parent."""
         return self.parent_column or self.column
 
 
@@ -83,33 +84,33 @@ class Reference:
 class Lookup:
     """A mobile column that is filled from another mobile table of the same office.
 
-    Where the other table gives several answers, desktop-owned rows win, then the lowest value.
+    Of several matching rows, desktop-owned ones win, then the one with the lowest value.
     """
 
     #: The column to fill.
     column: str
-    #: The mobile name of the table to look in.
+    #: The mobile name of the other table.
     table: str
-    #: The column, on both tables, by which to look.
+    #: The column, of both tables, whose values have to be equal.
     match: str
-    #: The column that holds the answer; the same name as `column` where empty.
+    #: The column of the other table whose value is taken; the same name as `column` if empty.
     value: str = ""
 
     @property
     def answer(self) -> str:
-        """The column of the other table that holds the answer."""
+        """The column of the other table whose value is taken."""
         return self.value or self.column
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Expression:
-    """A column whose two sides need a conversion that PostgreSQL would refuse or get wrong; reviewed by a person."""
+    """A column that needs a conversion of its own, which PostgreSQL's casts would refuse or get wrong."""
 
     #: The column, of the same name on both sides.
     column: str
-    #: SQL over the desktop's row that gives the mobile value.
+    #: SQL over the desktop's row that returns the mobile value.
     forward: str
-    #: SQL over the mobile row that gives the desktop's value.
+    #: SQL over the mobile row that returns the desktop's value.
     reverse: str
 
 
@@ -119,9 +120,9 @@ class TableSpec:
 
     #: Name on the desktop, `schema.table` outside `public`.
     desktop: str
-    #: Name on mobile; the same name where empty.
+    #: Name on mobile; the same name if empty.
     mobile: str = ""
-    #: What the table holds, in words an office understands.
+    #: The content of the table, for people in an office.
     description: str
     category: Category
     strategy: Strategy
@@ -130,41 +131,40 @@ class TableSpec:
     references: tuple[Reference, ...] = ()
     lookups: tuple[Lookup, ...] = ()
     expressions: tuple[Expression, ...] = ()
-    #: Desktop columns that stay behind.
+    #: Desktop columns that are not synced.
     skip: frozenset[str] = frozenset()
-    #: Mobile columns, besides `source`, that get a fixed value when a row is inserted.
+    #: Mobile columns, in addition to `source`, that get a fixed value when a row is inserted.
     constants: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    #: Written on insert and never updated afterwards: the phones' own. That the desktop has another value is reported.
+    #: Columns that phones change: written on insert, never updated. A different value on the desktop is reported.
     mobile_owned: frozenset[str] = frozenset()
     #: Masked in every sample, log and message.
     sensitive: frozenset[str] = frozenset()
-    #: The column that leads from a row to its office: it holds the office's key itself, or has a reference to a table
-    #: that knows its office. None: the table belongs to whoever syncs it.
+    #: The column that holds the office's key, or that references a table from which the office follows. None: the
+    #: table belongs to the office that syncs it.
     office: str | None = "org_id"
-    #: Whether this table's rows are the offices; exactly one table of a set has it.
+    #: Whether the rows of this table are the organisations; one table of a set has it.
     defines_offices: bool = False
-    #: The column that names who made a row: through its reference, phone rows that lead to no office find theirs.
+    #: The column that names the author: phone rows without an office belong to the office of the referenced author.
     made_by: str | None = None
-    #: Whether rows that phones make are brought back to the desktop: by themselves, `by_hand` only, or not at all.
+    #: Whether phone rows are reverse-synced: automatically, `by_hand` only, or not at all.
     reverse: bool | Literal["by_hand"] = True
     deletes: Deletes = Deletes.KEEP
     cursor: Cursor = Cursor.XMIN
-    #: Rows whose texts and other values take more than so many bytes are quarantined without their content. Bounds the
-    #: memory of a run, and is the same in both directions.
+    #: Rows of more bytes are quarantined without their content, in both directions. Bounds the memory of a run.
     max_row_bytes: int = 8 * 1024 * 1024
-    #: Share of rows filtered by references above which a warning is raised.
+    #: Share of rows quarantined for a dangling reference above which the check `foreign_keys` warns.
     warn_share: float = 0.01
     #: Share of quarantined rows above which, when they are more than `limit_rows`, the run is rolled back.
     limit_share: float = 0.20
     limit_rows: int = 20
-    #: A run that would delete more than the larger of the two is rolled back.
+    #: A run that would delete more than the larger of share and number is rolled back.
     mass_delete_share: float = 0.05
     mass_delete_rows: int = 20
-    #: A run that would insert more than both, into a table of which the office has rows already, is rolled back: a
-    #: share of those rows, and rows.
+    #: A run that would insert more than both, as a share of the office's rows and as a number, is rolled back; first
+    #: loads are exempt.
     mass_insert_share: float = 0.50
     mass_insert_rows: int = 1_000
-    #: A run that would empty more than both of a column is rolled back: a share of its values, and values.
+    #: A run that would set more than both of a column's values to NULL, as a share and as a number, is rolled back.
     emptied_share: float = 0.20
     emptied_rows: int = 20
 
@@ -185,23 +185,23 @@ class TableSpec:
 
     @property
     def depends_on(self) -> tuple[str, ...]:
-        """Mobile names of the tables that must be synced before this one, each once, in declared order."""
+        """Mobile names of the tables that are synced before this one, each once, in declared order."""
         names = [reference.parent for reference in self.references] + [lookup.table for lookup in self.lookups]
         return tuple(dict.fromkeys(name for name in names if name != self.mobile))
 
 
 def needed_tables(spec: TableSpec) -> tuple[str, ...]:
-    """Mobile names of the tables whose rows `spec` needs: those of checked references and lookups, each once."""
+    """Returns the mobile names of tables in checked references and lookups of `spec`, each once."""
     names = [reference.parent for reference in spec.references if not reference.order_only]
     names += [lookup.table for lookup in spec.lookups]
     return tuple(dict.fromkeys(name for name in names if name != spec.mobile))
 
 
 def in_order(specs: Iterable[TableSpec]) -> tuple[TableSpec, ...]:
-    """The same specs, checked and ordered so that every table comes after those it depends on.
+    """Returns the specs in an order in which every table follows the tables that it depends on.
 
-    Raises `ConfigurationError` for a name used twice, a dependency that is not among them, a circle, more than one
-    table of offices, or a `made_by` without a reference.
+    Raises `ConfigurationError` for a name used twice, a dependency without a spec, a circle, more than one table with
+    `defines_offices`, or a `made_by` without a reference.
     """
     by_name: dict[str, TableSpec] = {}
     for spec in specs:
@@ -247,7 +247,7 @@ REMINDER = Reference(column="rem_id", parent="reminder")
 
 
 def after(*references: Reference) -> tuple[Reference, ...]:
-    """The same references for the order of the tables only: desktops are known to hold rows without that parent."""
+    """Returns the references as order-only dependencies, for desktops that hold rows without that parent."""
     return tuple(dataclasses.replace(reference, order_only=True) for reference in references)
 
 
@@ -258,7 +258,7 @@ def _master(desktop: str, key: str, description: str, **rest: Any) -> TableSpec:
         category=Category.MASTERS,
         strategy=Strategy.UPSERT,
         key=(key,),
-        # A phone must not be able to create a client, or a login, on the desktop unnoticed.
+        # A phone must not create a client or a login on the desktop unnoticed.
         reverse=BY_HAND,
         **rest,
     )
@@ -279,7 +279,7 @@ _DECLARED = (
     _master("orgmaster", "org_id", "The organisations of this office.", defines_offices=True),
     _master("locmaster", "loc_id", "The places where the office works.", references=(ORG,)),
     _master("conmaster", "con_id", "The concerns (firms) under which work is billed.", references=(ORG,)),
-    # Most clients carry concern 0 or none at all, so a concern is no condition for a client.
+    # Most clients have concern 0 or NULL, so that the concern is not checked.
     _master("climaster", "client_id", "The clients.", references=(ORG, LOC, *after(CON))),
     _master("cliunimaster", "cliunit_id", "The units and branches of clients.", references=(ORG, CON, LOC, CLIENT)),
     _master("taskmaster", "task_id", "The kinds of task.", references=(ORG, CON, LOC)),
@@ -292,8 +292,8 @@ _DECLARED = (
         references=(ORG, LOC, *after(CON)),
         sensitive=frozenset({"app_pw"}),
     ),
-    # One row per assigned person, so `job_id` repeats; a sixth of the jobs name clients that no longer exist, and the
-    # phones show them all the same.
+    # One row per assigned person, so that `job_id` repeats. A sixth of the jobs reference clients that no longer
+    # exist; the phones show these jobs all the same.
     _records(
         "jobshead",
         Strategy.DELETE_INSERT,
@@ -342,7 +342,7 @@ _DECLARED = (
         references=(ORG, LOC, *after(STAFF, CLIENT)),
         made_by="staff_id",
     ),
-    # Has no org_id: its office is that of its reminder.
+    # Has no org_id: its office is the reminder's.
     _records(
         "mbremdetail",
         Strategy.UPSERT,

@@ -28,7 +28,7 @@ def test_an_empty_cron_string_is_an_answer_and_wins_over_the_file(tmp_path: Path
 
 @pytest.mark.parametrize("name", ["Mars/Olympus", "/etc/passwd", "../UTC", "Asia"])
 def test_a_time_zone_that_nobody_knows_is_named(name: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"POWERCA_TZ is `{name}`, which is no time zone. Use a name such as"):
+    with pytest.raises(ConfigurationError, match=f"POWERCA_TZ is `{name}`, which is not a time zone"):
         Schedules.from_env({"POWERCA_TZ": name}, env_file=None)
 
 
