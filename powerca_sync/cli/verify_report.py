@@ -1,4 +1,4 @@
-"""What `powerca-sync verify` shows: for each table whether both sides hold the same, and each row that differs."""
+"""The output of `powerca-sync verify`: for each table whether both databases agree, and the rows that differ."""
 
 import dataclasses
 import json
@@ -10,24 +10,23 @@ from powerca_sync.engine.verify import Difference, Known, Sample, Verification
 from powerca_sync.environment import is_demo
 from powerca_sync.plain_text import counted
 
-#: What is said of the rows of each kind of difference.
 DIFFERENCES: Mapping[Difference, str] = {
     Difference.MISSING: "missing on mobile",
     Difference.EXTRA: "extra on mobile, or deleted on the desktop since",
     Difference.DIFFERENT: "different",
 }
-#: Why a known difference is none.
+#: Why a known difference is no error.
 KNOWN: Mapping[Known, str] = {
-    Known.KEPT: "a phone's row stands for it",
-    Known.ECHO: "came from a phone",
+    Known.KEPT: "a mobile row of another owner is kept",
+    Known.ECHO: "reverse-synced",
     Known.SUPERSEDED: "exact copy of another row",
-    Known.QUARANTINED: "waits in quarantine",
-    Known.HELD: "last good version of a row in quarantine",
+    Known.QUARANTINED: "quarantined",
+    Known.HELD: "last good version of a quarantined row",
     Known.CHANGED: "changed on the desktop since the last run",
-    Known.STALE: "gone from the desktop, kept on mobile",
-    Known.KEPT_REFERENCED: "gone from the desktop, kept because other rows depend on it",
+    Known.STALE: "deleted on the desktop, kept on mobile by the spec",
+    Known.KEPT_REFERENCED: "deleted on the desktop, kept because other rows depend on it",
     Known.KEPT_OTHER: "on mobile, neither the desktop's nor a phone's",
-    Known.MOBILE_OWNED: "equal but for columns that mobile owns, whose values differ",
+    Known.MOBILE_OWNED: "other values of columns that mobile owns",
 }
 #: Characters of a value that fit a line.
 WIDTH = 60
@@ -76,8 +75,6 @@ def _row(found: Verification) -> tuple[Any, ...]:
 def _details(found: Verification) -> Iterator[str]:
     if found.error:
         yield f"[X] {found.table}: {found.error}"
-    if found.moved:
-        yield f"[WARN] {found.table}: its rows were moved to be compared: {found.moved}."
     for note in found.notes:
         yield f"[WARN] {found.table}: {note}."
     if found.outcome is None:
@@ -90,6 +87,8 @@ def _details(found: Verification) -> Iterator[str]:
             yield from (_line(sample) for sample in found.outcome.samples if sample.kind is kind)
     for known, rows in found.outcome.known.items():
         yield f"       {found.table}: {rows} known, {KNOWN[known]} ({known.value})."
+    for rejection in found.outcome.rejections:
+        yield f"       {found.table}: {rejection}."
 
 
 def _line(sample: Sample) -> str:

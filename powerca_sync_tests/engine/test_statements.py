@@ -6,16 +6,18 @@ from datetime import UTC, datetime
 
 import pytest
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from powerca_sync.engine.digests import digest_queries, digest_sql
 from powerca_sync.engine.digests.canonical_text import encoder
 from powerca_sync.engine.dry_run import preview_sql
-from powerca_sync.engine.forward import apply_sql, plan_delete_insert_sql, plan_sql, plan_upsert_sql
+from powerca_sync.engine.forward import apply_sql, differential_sql, plan_delete_insert_sql, plan_sql, plan_upsert_sql
 from powerca_sync.engine.mapping.mapping import TableMapping, map_back, map_table
 from powerca_sync.engine.mapping.tenancy import Office, Scope, office_condition
 from powerca_sync.engine.postgres.catalog import Check, Column, ForeignKey, Table, UniqueKey
 from powerca_sync.engine.reverse import carry_over_sql, insert_sql, ledger_sql
 from powerca_sync.engine.staging import echo_sql, extract_sql, phone_rows_sql, quarantine_sql, rules_sql, staging_sql
+from powerca_sync.engine.verify import classification_sql
 from powerca_sync.tables import Category, Lookup, Reference, Strategy, TableSpec
 
 
@@ -124,18 +126,14 @@ def test_how_two_sides_are_compared(golden: Callable[[str, str], None]) -> None:
     jobs = mapping(Strategy.DELETE_INSERT)
     utf8 = encoder(stored="UTF8")
     assert utf8 is not None
-    source = digest_queries.source_side(jobs, utf8, extract_sql.changed_since_xid(5), [b"\x01v1\x01n"])
-    target = digest_queries.target_side(jobs, utf8)
-    wanted = digest_sql.Wanted(buckets=("0a1",), contents=("0a1b2c",))
+    source, target = digest_queries.source_side(jobs, utf8), digest_queries.target_side(jobs, utf8)
+    images = digest_queries.ledger_side(jobs, utf8)
     statements = {
-        "buckets of the source": digest_sql.bucket_sums(source),
-        "rows of the source": digest_sql.row_digests(source, ["0a1", "fff"]),
-        "rows of the target": digest_sql.row_digests(target, ["0a1"]),
-        "images in the ledger": digest_sql.all_digests(digest_queries.ledger_side(jobs, utf8)),
-        "what differs": digest_sql.row_values(target, wanted, JOBS.sensitive),
-        "what others depend on": digest_sql.depended_upon(target, wanted, jobs),
-        "what was looked up": digest_sql.wrong_lookups(target, jobs, JOBS.lookups[0], most=20),
-        "what has not landed": digest_sql.unlike_staged(*digest_queries.landed_sides(jobs)),
+        "digests of the source": differential_sql.digests(source, 2, None, 0, images=images),
+        "digests of the target": differential_sql.digests(target, 3, ["a1", "ff"], 2, with_owned=True),
+        "classes of rows that differ": classification_sql.classify(jobs, Jsonb([]), lookups_changed=True, most=20),
+        "wrong lookups": classification_sql.has_wrong_lookups(jobs, JOBS.lookups[0]),
+        "rows that differ from what was staged": digest_sql.unlike_staged(*digest_queries.landed_sides(jobs)),
     }
     golden("verify.sql", text(statements))
 

@@ -68,8 +68,8 @@ def describe_verification(spec: TableSpec, found: Verification) -> dg.AssetCheck
         if outcome.samples:
             header = (*spec.key, "difference", "column", "desktop", "mobile")
             metadata["samples"] = text_table(header, _sample_rows(spec, found))
-    if found.moved:
-        metadata["moved"] = found.moved
+        if outcome.rejections:
+            metadata["rejections"] = "\n".join(str(rejection) for rejection in outcome.rejections)
     if found.notes:
         metadata["notes"] = "\n".join(map(in_one_line, found.notes))
     return dg.AssetCheckResult(

@@ -4,14 +4,23 @@
 key and by row. Used by the differential transfer of `forward` and by `verify`.
 """
 
-from powerca_sync.engine.digests.canonical_text import Encoder, encoder, pack, packed, source_text, unpack
-from powerca_sync.engine.digests.digest_sql import BUCKET_DIGITS, Side, Wanted, unlike_staged
+from powerca_sync.engine.digests.canonical_text import (
+    Encoder,
+    at_source,
+    at_target,
+    encoder,
+    pack,
+    packed,
+    source_text,
+    unpack,
+)
+from powerca_sync.engine.digests.digest_sql import Side, unlike_staged
 
 __all__ = [
-    "BUCKET_DIGITS",
     "Encoder",
     "Side",
-    "Wanted",
+    "at_source",
+    "at_target",
     "encoder",
     "pack",
     "packed",

@@ -4,16 +4,30 @@ Runs the statements of `forward` and `reverse` themselves; `virtual_tables` show
 earlier ones would have.
 """
 
-from powerca_sync.engine.dry_run.forward_plan import UNFORESEEN, Change, Prospect, TablePlan, plan_forward
+from powerca_sync.engine.dry_run.forward_plan import (
+    UNFORESEEN,
+    Change,
+    PlannedRun,
+    Prospect,
+    TablePlan,
+    count_changes,
+    foresee,
+    plan_forward,
+    sample,
+)
 from powerca_sync.engine.dry_run.reverse_plan import UNFORESEEN_PULL, PullPlan, plan_reverse
 
 __all__ = [
     "UNFORESEEN",
     "UNFORESEEN_PULL",
     "Change",
+    "PlannedRun",
     "Prospect",
     "PullPlan",
     "TablePlan",
+    "count_changes",
+    "foresee",
     "plan_forward",
     "plan_reverse",
+    "sample",
 ]

@@ -18,20 +18,28 @@ from typing_extensions import override
 from powerca_sync.engine.context import Catalogs, read_catalogs
 from powerca_sync.engine.dry_run import preview_sql
 from powerca_sync.engine.dry_run.virtual_tables import PlannedTables
-from powerca_sync.engine.forward import Counted, MergePlan, MergeResult, Ready, TableRun, account, nothing_to_sync
+from powerca_sync.engine.forward import (
+    Counted,
+    MergePlan,
+    MergeResult,
+    NarrowScopeError,
+    Ready,
+    TableRun,
+    account,
+    nothing_to_sync,
+)
 from powerca_sync.engine.mapping import Office, Scope, TableMapping, cast_organisations
 from powerca_sync.engine.postgres import (
     Column,
     Connection,
     Cursor,
-    Table,
     explained,
     one_row,
     server_timezone,
     transaction,
 )
 from powerca_sync.engine.requests import TableExtract
-from powerca_sync.engine.result import ForwardResult, Options
+from powerca_sync.engine.result import ForwardResult, Options, Transfer
 from powerca_sync.engine.staging import rejections
 from powerca_sync.engine.state import read_recorded_runs, state
 from powerca_sync.errors import SyncError, UnsafeTargetError
@@ -171,14 +179,11 @@ class _Planner:
 
     def _plan_or_error(self, what: TableExtract) -> TablePlan:
         try:
-            with (
-                explained(f"planning table `{what.spec.mobile}`"),
-                # A statement that fails spoils the transaction, but not what came before a savepoint.
-                # The copy of a view is of one table.
-                self.source.connection.transaction(force_rollback=True),
-                self.target.connection.transaction(),
-            ):
-                return self._plan(what)
+            try:
+                return self._plan_in_savepoints(what, self.options)
+            except NarrowScopeError:
+                whole = dataclasses.replace(self.options, transfer=Transfer.EVERYTHING)
+                return self._plan_in_savepoints(what, whole)
         except UnsafeTargetError as exc:
             return TablePlan(table=what.spec.mobile, prospect=Prospect.REFUSED, refusals=(str(exc),))
         except SyncError as exc:
@@ -186,43 +191,39 @@ class _Planner:
                 raise
             return TablePlan(table=what.spec.mobile, prospect=Prospect.FAILED, error=str(exc), kind=type(exc).__name__)
 
-    def _plan(self, what: TableExtract) -> TablePlan:
+    def _plan_in_savepoints(self, what: TableExtract, options: Options) -> TablePlan:
+        with (
+            explained(f"planning table `{what.spec.mobile}`"),
+            # A statement that fails spoils the transaction, but not what came before a savepoint.
+            # The copy of a view is of one table.
+            self.source.connection.transaction(force_rollback=True),
+            self.target.connection.transaction(),
+        ):
+            return self._plan(what, options)
+
+    def _plan(self, what: TableExtract, options: Options) -> TablePlan:
         self.earlier.check_foreseeable(what.spec)
-        run = _PlannedRun(
+        run = PlannedRun(
             what,
             source=self.source,
             target=self.target,
             specs=self.specs,
-            options=self.options,
-            tables=self.catalogs.targets,
+            options=options,
+            catalogs=self.catalogs,
+            earlier=self.earlier,
         )
-        run.earlier, run.catalogs = self.earlier, self.catalogs
         resolved = run.look()
         run.runs = read_recorded_runs(self.target, run.snapshot.identity)
         if resolved.absent:
             return TablePlan(table=what.spec.mobile, prospect=Prospect.READY, foreseen=nothing_to_sync(run))
         ready = run.prepare(all_is_read=lambda: None)
         plan = run.plan(ready)
-        merged = MergeResult(
-            inserted=plan.insert,
-            updated=plan.update,
-            deleted=plan.delete,
-            kept_referenced=plan.referenced,
-            held=plan.ambiguous,
-        )
-        foreseen = account(
-            run,
-            ready,
-            plan,
-            merged,
-            rejected=rejections(self.target),
-            counted=self._count_afterwards(run, ready, plan) if ready.complete else None,
-        )
+        foreseen = foresee(run, ready, plan)
         shown = TablePlan(
             table=what.spec.mobile,
             prospect=Prospect.REFUSED if run.refusals else Prospect.READY,
             foreseen=foreseen,
-            changes=self._changes(ready.mapping) if plan.update else {},
+            changes=count_changes(self.target, ready.mapping) if plan.update else {},
             inserts=self._sample(ready.mapping, preview_sql.sample_inserts) if plan.insert else (),
             updates=self._sample(ready.mapping, preview_sql.sample_updates) if plan.update else (),
             deletes=self._sample(ready.mapping, preview_sql.sample_deletes) if plan.delete else (),
@@ -233,33 +234,55 @@ class _Planner:
         self.target.execute(preview_sql.drop_working_tables())
         return shown
 
-    def _count_afterwards(self, run: TableRun, ready: Ready, plan: MergePlan) -> Counted:
-        now = run.count(ready)
-        (taken_over,) = one_row(self.target, preview_sql.count_taken_over(ready.mapping)) if plan.update else (0,)
-        return dataclasses.replace(
-            now,
-            rows=now.rows + plan.insert - plan.delete,
-            owned=now.owned + plan.insert + taken_over - plan.delete,
-            other=now.other - taken_over,
-        )
-
-    def _changes(self, mapping: TableMapping) -> Mapping[str, int]:
-        counts = one_row(self.target, preview_sql.count_changes(mapping))
-        by_name = {column.name: count for column, count in zip(preview_sql.compared(mapping), counts, strict=True)}
-        return {name: count for name, count in by_name.items() if count}
-
     def _sample(
         self, mapping: TableMapping, statement: Callable[[TableMapping, int], sql.Composed]
     ) -> tuple[Change, ...]:
-        self.target.execute(statement(mapping, SAMPLES))
-        return tuple(Change.of(row, mapping.target.columns) for row in self.target.fetchall())
+        return sample(self.target, mapping, statement, SAMPLES)
 
 
-class _PlannedRun(TableRun):
+def count_changes(target: Cursor, mapping: TableMapping) -> Mapping[str, int]:
+    """Returns the columns that planned updates change, and in how many rows."""
+    counts = one_row(target, preview_sql.count_changes(mapping))
+    by_name = {column.name: count for column, count in zip(preview_sql.compared(mapping), counts, strict=True)}
+    return {name: count for name, count in by_name.items() if count}
+
+
+def sample(
+    target: Cursor, mapping: TableMapping, statement: Callable[[TableMapping, int], sql.Composed], most: int
+) -> tuple[Change, ...]:
+    """Returns the first planned actions of one kind; `statement` selects them."""
+    target.execute(statement(mapping, most))
+    return tuple(Change.of(row, mapping.target.columns) for row in target.fetchall())
+
+
+def foresee(run: TableRun, ready: Ready, plan: MergePlan) -> ForwardResult:
+    """Returns what the run would report if the target accepts the whole plan."""
+    merged = MergeResult(
+        inserted=plan.insert,
+        updated=plan.update,
+        deleted=plan.delete,
+        kept_referenced=plan.referenced,
+        held=plan.ambiguous,
+    )
+    counted = _count_afterwards(run, ready, plan) if ready.complete else None
+    return account(run, ready, plan, merged, rejected=rejections(run.target), counted=counted)
+
+
+def _count_afterwards(run: TableRun, ready: Ready, plan: MergePlan) -> Counted:
+    now = run.count(ready)
+    (taken_over,) = one_row(run.target, preview_sql.count_taken_over(ready.mapping)) if plan.update else (0,)
+    return dataclasses.replace(
+        now,
+        rows=now.rows + plan.insert - plan.delete,
+        owned=now.owned + plan.insert + taken_over - plan.delete,
+        other=now.other - taken_over,
+    )
+
+
+class PlannedRun(TableRun):
     """A run that sees other tables as they will be, remembers nothing, and goes on where a guard would end it."""
 
     doing = "planning"
-    earlier: PlannedTables
 
     def __init__(
         self,
@@ -269,9 +292,13 @@ class _PlannedRun(TableRun):
         target: Cursor,
         specs: Sequence[TableSpec],
         options: Options,
-        tables: Mapping[str, Table],
+        catalogs: Catalogs,
+        earlier: PlannedTables | None = None,
     ) -> None:
-        super().__init__(what, source=source, target=target, specs=specs, options=options, tables=tables)
+        """`earlier` are the tables that were planned before in the same transaction."""
+        super().__init__(what, source=source, target=target, specs=specs, options=options, tables=catalogs.targets)
+        self.catalogs = catalogs
+        self.earlier = earlier or PlannedTables(target, wanted=(), specs=catalogs.specs, tables=catalogs.targets)
         self.refusals: list[str] = []
 
     @override

@@ -6,6 +6,7 @@ writes, `accounting` counts. Staging and its rules belong to `staging`, the dry 
 
 from powerca_sync.engine.forward.accounting import account, nothing_to_sync
 from powerca_sync.engine.forward.apply_sql import inserted_values, updated_values
+from powerca_sync.engine.forward.differential import Differences, NarrowScopeError, find_differences
 from powerca_sync.engine.forward.forward import sync_forward
 from powerca_sync.engine.forward.merge import MergePlan, MergeResult
 from powerca_sync.engine.forward.prepared import Counted, Ready
@@ -14,11 +15,14 @@ from powerca_sync.engine.forward.table_run import WORTH_ANALYZING, TableRun
 __all__ = [
     "WORTH_ANALYZING",
     "Counted",
+    "Differences",
     "MergePlan",
     "MergeResult",
+    "NarrowScopeError",
     "Ready",
     "TableRun",
     "account",
+    "find_differences",
     "inserted_values",
     "nothing_to_sync",
     "sync_forward",

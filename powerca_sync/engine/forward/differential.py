@@ -26,6 +26,8 @@ from powerca_sync.engine.state import TableState
 
 #: Rows of a coarse prefix, at most and roughly: at 15 bytes a digest, next to nothing of what the rows weigh.
 COARSE = 256
+#: Digits of a whole key digest, and from how many rows on conditions that list such digests are too long.
+EXACT, MOST_EXACT = 64, 50_000
 #: What a server says that cannot make some digest: no such type, function, cast or column.
 _UNKNOWN = ("42704", "42883", "42846", "42703", "0A000")
 
@@ -67,22 +69,25 @@ def find_differences(
     encoding: str | None,
     reading: Callable[[], contextlib.AbstractContextManager[None]],
     standing: bool,
+    exact: bool = False,
 ) -> Differences | None:
     """Compare the sides by digests; None where they cannot make the same ones, so that every row has to travel.
 
-    `rows` is how many there are, roughly; rows of the `quarantined` keys travel in any case; `encoding` is what the
-    source's text is said to be in where it does not know; errors inside `reading` are the source's. With `standing` the
-    target is asked in the same breath what `statements.count_standing` answers. Only reads. The source is left in the
-    same snapshot.
+    `rows` is roughly their number. Rows of the `quarantined` keys travel in any case. `encoding` is that of the
+    source's text, if the source does not know it. Errors inside `reading` are the source's. With `standing` the target
+    also answers `count_standing`. `exact` narrows the differences down to single keys, and compares the columns that
+    mobile owns as well. Only reads. The source is left in the same snapshot.
     """
-    if any(column.source_text is not None and column.name in mapping.spec.key for column in mapping.synced):
+    if not exact and any(
+        column.source_text is not None and column.name in mapping.spec.key for column in mapping.synced
+    ):
         # A row that goes to quarantine is known by the source's own text of its key.
         return None
     at_source = encoder(stored=server_encoding(source), declared=encoding)
     at_target = encoder(stored=server_encoding(target))
     if at_source is None or at_target is None:
         return None
-    here = digest_queries.source_side(mapping, at_source, sql.SQL("FALSE"))
+    here = digest_queries.source_side(mapping, at_source)
     there = digest_queries.target_side(mapping, at_target)
     # They differ at every run, for as long as they wait.
     waiting = [differential_sql.having_keys(alias, mapping.spec.key, quarantined) for alias in ("s", "t")]
@@ -104,23 +109,38 @@ def find_differences(
         digits += 1
     also = ((differential_sql.count_standing(mapping), None),) if standing else ()
     compare = functools.partial(
-        _compare, source, target, here, there, images=images, doubtful=doubtful, reading=reading
+        _compare,
+        source,
+        target,
+        here,
+        there,
+        images=images,
+        doubtful=doubtful,
+        with_owned=exact,
+        reading=reading,
     )
     found = compare(digits, also=also)
-    finer = compare(digits + 1, within=found) if found and found.different and rows > COARSE else None
-    if found is None or (finer is None and rows > COARSE and found.different):
+    if found is None:
         return None
-    different = (finer or found).different
+    latest, alike = found, found.alike
+    for finer in ([digits + 1] if rows > COARSE else []) + ([EXACT] if exact else []):
+        if not latest.different or (finer == EXACT and found.rows - alike > MOST_EXACT):
+            break
+        narrowed = compare(finer, within=latest)
+        if narrowed is None:
+            return None
+        latest = narrowed
+        alike += latest.alike
     conditions = (
-        sql.SQL("({} OR {})").format(differential_sql.having_prefixes(side, different), keys)
+        sql.SQL("({} OR {})").format(differential_sql.having_prefixes(side, latest.different), keys)
         for side, keys in zip((here, there), waiting, strict=True)
     )
     return Differences(
         rows=found.rows,
-        alike=found.alike + (finer.alike if finer else 0),
+        alike=alike,
         at_source=next(conditions),
         at_target=next(conditions),
-        any=bool(different or quarantined),
+        any=bool(latest.different or quarantined),
         pulled=images is not None,
         standing=found.standing[:-1] if found.standing else None,
         lost=found.standing[-1] if found.standing else 0,
@@ -193,6 +213,7 @@ def _compare(
     *,
     images: Side | None,
     doubtful: sql.Composable | None,
+    with_owned: bool,
     reading: Callable[[], contextlib.AbstractContextManager[None]],
     within: _Compared | None = None,
     also: Sequence[Query] = (),
@@ -201,14 +222,18 @@ def _compare(
     limits = (within.different, within.digits) if within else (None, 0)
     with ThreadPoolExecutor(max_workers=1) as thread:
         # Each server has its own work.
-        digests = differential_sql.in_one_text(differential_sql.digests(there, digits, *limits, doubtful=doubtful))
+        digests = differential_sql.in_one_text(
+            differential_sql.digests(there, digits, *limits, doubtful=doubtful, with_owned=with_owned)
+        )
         answer = thread.submit(execute_batch, target, (digests, None), *also)
         #: By prefix: rows, of them the desktop's own, and their digest.
         at_source: dict[str, tuple[int, int, str]] | None = None
         with reading():
             try:
                 with source.connection.transaction():
-                    source.execute(differential_sql.digests(here, digits, *limits, images=images))
+                    source.execute(
+                        differential_sql.digests(here, digits, *limits, images=images, with_owned=with_owned)
+                    )
                     at_source = {prefix: (rows, own, digest) for prefix, rows, own, digest in source.fetchall()}
             except psycopg.Error as exc:
                 if not is_refusal(exc) and exc.sqlstate not in _UNKNOWN:

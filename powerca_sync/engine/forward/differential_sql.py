@@ -50,18 +50,23 @@ def digests(
     *,
     images: Side | None = None,
     doubtful: sql.Composable | None = None,
+    with_owned: bool = False,
 ) -> sql.Composed:
     """Answers (prefix, rows, the desktop's own rows and their digest); prefixes are the key's digest's first digits.
 
     `within` limits them to those that begin with given prefixes of `before` digits. Sums, because two equal rows would
     cancel out in an exclusive or; hashed once more, because a sum has more digits than it takes to tell two apart. Each
     row's digests are made once. With `images` of reverse-synced rows, a row that pairs with one is an echo. A
-    `doubtful` row that is not the desktop's own is a difference whatever the other side has.
+    `doubtful` row that is not the desktop's own is a difference whatever the other side has. Columns that mobile owns
+    are left out unless `with_owned`.
     """
     limits: sql.Composable = sql.SQL("TRUE")
     if within is not None:
         limits = sql.SQL("left(k.key, {}) = ANY ({}::text[])").format(before, list(within))
-    rows = _one_by_one(side, limits, doubtful) if images is None else _without_echo(side, images, limits)
+    if images is None:
+        rows = _one_by_one(side, limits, doubtful, with_owned=with_owned)
+    else:
+        rows = _without_echo(side, images, limits, with_owned=with_owned)
     # A product of two numbers of 64 bits may be longer; that with 0 or 1 is not, and is made faster.
     times = sql.SQL("d.own" if images is None else "d.own::numeric")
     sums = (
@@ -84,7 +89,9 @@ def in_one_text(digests: sql.Composed) -> sql.Composed:
     return sql.SQL("SELECT coalesce(string_agg(c.prefix || c.digest, ''), '') FROM (\n{}\n) AS c").format(digests)
 
 
-def _one_by_one(side: Side, limits: sql.Composable, doubtful: sql.Composable | None) -> sql.Composed:
+def _one_by_one(
+    side: Side, limits: sql.Composable, doubtful: sql.Composable | None, *, with_owned: bool
+) -> sql.Composed:
     own = sql.SQL("({})::int").format(side.summed)
     if doubtful is not None:
         own = sql.SQL("CASE WHEN {} THEN 1 WHEN {} THEN -1 ELSE 0 END").format(side.summed, doubtful)
@@ -96,7 +103,7 @@ def _one_by_one(side: Side, limits: sql.Composable, doubtful: sql.Composable | N
     OFFSET 0""").format(
         own=side.summed,
         counted=own,
-        content=side.digest(side.content()),
+        content=side.digest(side.whole() if with_owned else side.content()),
         rows=side.rows,
         key=side.key_digest(),
         where=side.where,
@@ -104,7 +111,7 @@ def _one_by_one(side: Side, limits: sql.Composable, doubtful: sql.Composable | N
     )
 
 
-def _without_echo(side: Side, images: Side, limits: sql.Composable) -> sql.Composed:
+def _without_echo(side: Side, images: Side, limits: sql.Composable, *, with_owned: bool) -> sql.Composed:
     """Rows and images pair as multisets, as in `echo.skip_echo`."""
     return sql.SQL("""\
     SELECT n.key, n.content, n.rows, greatest(n.own - n.images, 0) AS own
@@ -118,10 +125,13 @@ def _without_echo(side: Side, images: Side, limits: sql.Composable) -> sql.Compo
 {images}
         ) AS e
         GROUP BY e.key, e.content, e.owned
-    ) AS n""").format(rows=_whole(side, limits, is_row=True), images=_whole(images, limits, is_row=False))
+    ) AS n""").format(
+        rows=_whole(side, limits, is_row=True, with_owned=with_owned),
+        images=_whole(images, limits, is_row=False, with_owned=with_owned),
+    )
 
 
-def _whole(side: Side, limits: sql.Composable, *, is_row: bool) -> sql.Composed:
+def _whole(side: Side, limits: sql.Composable, *, is_row: bool, with_owned: bool) -> sql.Composed:
     """Rows with all that is told of them, also what phones own."""
     return sql.SQL("""\
     (
@@ -130,7 +140,7 @@ def _whole(side: Side, limits: sql.Composable, *, is_row: bool) -> sql.Composed:
         CROSS JOIN LATERAL (SELECT {key} AS key OFFSET 0) AS k
         WHERE {where} AND {limits}
     )""").format(
-        content=side.digest(side.content()),
+        content=side.digest(side.whole() if with_owned else side.content()),
         owned=side.digest(packed(side.owned.values())) if side.owned else sql.SQL("NULL"),
         own=side.summed,
         is_row=is_row,

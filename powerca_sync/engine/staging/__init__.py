@@ -7,6 +7,7 @@ quarantines rows that break a rule of the target. Plans and writes nothing in th
 from powerca_sync.engine.staging.large_objects import find_large_objects, sentence
 from powerca_sync.engine.staging.oversized import refuse_oversized, shown, split_oversized
 from powerca_sync.engine.staging.phone_rows_sql import BORN, HASH, KEY, OCCURRENCE, PHONES
+from powerca_sync.engine.staging.quarantine_sql import entry_key
 from powerca_sync.engine.staging.references_sql import leads_nowhere
 from powerca_sync.engine.staging.rules_sql import answers
 from powerca_sync.engine.staging.source_rows import stage_source
@@ -48,6 +49,7 @@ __all__ = [
     "answers",
     "asked_rejected",
     "copy_out_unreadable",
+    "entry_key",
     "find_large_objects",
     "find_unreadable",
     "leads_nowhere",

@@ -76,19 +76,6 @@ def reject(mapping: TableMapping, faulty: sql.Composable) -> sql.Composed:
 
 def _record(mapping: TableMapping, faulty: sql.Composable, *, taken: sql.Composable, hold: bool) -> sql.Composed:
     """Make an entry of each `faulty` row that the statement `taken` returns, and hold its key if so wanted."""
-    by_name = {column.name: column for column in mapping.synced}
-    key = (
-        sql.SQL("{}, {}::text").format(
-            name,
-            sql.Identifier("s", by_name[name].source_text or name) if name in by_name else sql.Identifier("s", name),
-        )
-        for name in mapping.spec.key
-    )
-    identity = (
-        sql.SQL("{}, {}::text").format(extra.name, sql.Identifier("s", extra.name))
-        for extra in mapping.extra_columns
-        if extra.identifies
-    )
     values = [sql.Identifier("s", name) for name in mapping.spec.key]
     held = [sql.Identifier(f"f:key:{n}") for n in range(len(values))]
     held_too: sql.Composable = sql.SQL("")
@@ -104,7 +91,7 @@ WITH faulty AS MATERIALIZED (
     {taken}
     WHERE s.ctid = f.place
     RETURNING f.reason, f.column_name, {value} AS "f:value", f.parent, {message} AS "f:message",
-        jsonb_build_object({key}) AS "f:key", {image} AS "f:image"{held}
+        {key} AS "f:key", {image} AS "f:image"{held}
 ){hold}
 INSERT INTO {rejected} (reason, column_name, value, parent, message, key, image)
 SELECT g.reason, g.column_name, g."f:value", g.parent, g."f:message", g."f:key", g."f:image" FROM gone AS g""").format(
@@ -112,7 +99,7 @@ SELECT g.reason, g.column_name, g."f:value", g.parent, g."f:message", g."f:key",
         taken=taken,
         value=_masked_value(mapping),
         message=_masked_message(mapping),
-        key=COMMA.join([*key, *identity]),
+        key=entry_key(mapping),
         image=shown_image_of(shown, "s"),
         held=sql.SQL("").join(
             sql.SQL(", {} AS {}").format(value, name) for value, name in zip(values, held, strict=True)
@@ -120,6 +107,19 @@ SELECT g.reason, g.column_name, g."f:value", g.parent, g."f:message", g."f:key",
         hold=held_too,
         rejected=REJECTED,
     )
+
+
+def entry_key(mapping: TableMapping) -> sql.Composed:
+    """The key by which quarantine knows the staged row `s`: column to the source's own text."""
+    by_name = {column.name: column for column in mapping.synced}
+    staged = [by_name[name].source_text or name if name in by_name else name for name in mapping.spec.key]
+    names = [*mapping.spec.key, *(extra.name for extra in mapping.extra_columns if extra.identifies)]
+    staged += names[len(staged) :]
+    pairs = (
+        sql.SQL("{}, {}::text").format(name, sql.Identifier("s", column))
+        for name, column in zip(names, staged, strict=True)
+    )
+    return sql.SQL("jsonb_build_object({})").format(COMMA.join(pairs))
 
 
 def _masked_value(mapping: TableMapping) -> sql.Composed:

@@ -1,51 +1,47 @@
-"""Prove that both sides agree, table by table, without moving rows: each server hashes its own, digests are compared.
+"""Compare both databases table by table: digests first, then a dry run of the rows whose digests differ.
 
-1. One snapshot on each side; both are only read.
-2. Checksums by bucket of keys. Where they agree, the rows do.
-3. The rows of the other buckets, as digests, are held against each other; known differences are counted.
-4. Of the true differences the first are read, to be shown.
-
-A table whose source cannot hash as the target does (a text that is no number, an encoding that it reads by other rules)
-is compared at the target, in a temporary table, after the others.
+Each server hashes its own rows. Rows whose digests differ are classified by what a full run would do with them: by a
+dry run, in a transaction that is rolled back. Only a table that the source cannot hash, or whose looked-up values are
+out of date, is read whole.
 """
 
 import contextlib
 import dataclasses
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from psycopg import sql
+from typing_extensions import override
 
-from powerca_sync.engine.context import read_context
-from powerca_sync.engine.digests import Encoder, digest_queries, digest_sql, encoder, pack
-from powerca_sync.engine.forward import plan_sql
-from powerca_sync.engine.mapping import LEDGER, TableMapping, map_table
+from powerca_sync.engine.context import Catalogs, read_context
+from powerca_sync.engine.dry_run import PlannedRun
+from powerca_sync.engine.forward import (
+    Differences,
+    NarrowScopeError,
+    Ready,
+    find_differences,
+)
+from powerca_sync.engine.mapping import XID_HORIZON, Office, Snapshot, TableMapping
 from powerca_sync.engine.postgres import (
+    PLAIN,
     Connection,
     Cursor,
+    apply_settings,
     explained,
     load,
     one_row,
-    server_encoding,
     server_timezone,
     transaction,
 )
+from powerca_sync.engine.requests import TableExtract
 from powerca_sync.engine.result import Options
-from powerca_sync.engine.staging import (
-    extract_sql,
-    find_unreadable,
-    read_rows,
-    readable,
-    settle_source,
-    stage_rows,
-    stage_source,
-    staging_sql,
-    without_unreadable,
-)
-from powerca_sync.engine.state import state
-from powerca_sync.engine.verify.comparison import Comparison, End, NotHashedError, Unfit
-from powerca_sync.engine.verify.verification import NOTHING, Outcome, Verification
+from powerca_sync.engine.staging import extract_sql
+from powerca_sync.engine.state import TableState
+from powerca_sync.engine.verify import classification_sql
+from powerca_sync.engine.verify.classification import classify, outcome_of
+from powerca_sync.engine.verify.verification import Outcome, Verification
 from powerca_sync.errors import ConfigurationError, DatabaseUnavailableError, SyncError
 from powerca_sync.tables import TableSpec
 
@@ -60,223 +56,186 @@ def verify(
 ) -> tuple[Verification, ...]:
     """Compare the tables of `only` (default: all of `specs`), in their order.
 
-    Writes nothing; temporary tables are made at the target for tables that cannot be compared otherwise. A table that
-    cannot be compared does not stop the others. Raises a `SyncError` where nothing can be compared at all.
+    Writes to temporary tables only. A table that cannot be compared does not stop the others. Raises a `SyncError` if
+    no table can be compared.
     """
     options = options or Options()
-    wanted = specs if only is None else only
-    done: dict[str, Verification] = {}
-    to_move: dict[str, str] = {}
-    with _looking(source, target, specs, wanted, options) as look:
-        for spec in wanted:
-            try:
-                done[spec.mobile] = look.verify(spec)
-            except NotHashedError as exc:
-                to_move[spec.mobile] = str(exc)
-    if to_move:
-        with _looking(source, target, specs, wanted, options, moving=True) as look:
-            for spec in wanted:
-                if spec.mobile in to_move:
-                    done[spec.mobile] = look.verify(spec, moved=to_move[spec.mobile])
-    return tuple(done[spec.mobile] for spec in wanted)
+    with explained("verifying: reading the source"):
+        timezone = options.timezone or server_timezone(source)
+        options = dataclasses.replace(options, timezone=timezone)
+    at_desktop = partial(explained, "verifying: reading the source")
+    with (
+        explained("verifying"),
+        transaction(target, timezone=timezone, timeouts=options.timeouts, stable=True) as target_cursor,
+        transaction(source, timezone=timezone, timeouts=options.timeouts, stable=True) as source_cursor,
+    ):
+        context = read_context(source_cursor, target_cursor, specs, at_desktop=at_desktop)
+
+        def start(spec: TableSpec, *, whole: bool = False) -> _VerifyingRun:
+            return _VerifyingRun(
+                TableExtract(spec=spec),
+                source=source_cursor,
+                target=target_cursor,
+                specs=specs,
+                options=options,
+                catalogs=context.catalogs,
+                whole=whole,
+            )
+
+        return tuple(_verify_table(start, spec) for spec in (specs if only is None else only))
+
+
+def _verify_table(start: Callable[..., "_VerifyingRun"], spec: TableSpec) -> Verification:
+    began = time.monotonic()
+    run = start(spec)
+    outcome, error = None, None
+    try:
+        try:
+            with _undone(run):
+                outcome = run.verify()
+        except NarrowScopeError:
+            run = start(spec, whole=True)
+            with _undone(run):
+                outcome = run.verify()
+    except ConfigurationError:
+        raise
+    except SyncError as exc:
+        lost = run.source.connection.closed or run.target.connection.closed
+        # The failure of a foreign server concerns its own table only.
+        if exc.retryable and (lost or not isinstance(exc, DatabaseUnavailableError)):
+            raise
+        error = str(exc)
+    return Verification(
+        table=spec.mobile, outcome=outcome, error=error, notes=tuple(run.notes), seconds=time.monotonic() - began
+    )
 
 
 @contextlib.contextmanager
-def _looking(
-    source: Connection,
-    target: Connection,
-    specs: Sequence[TableSpec],
-    wanted: Sequence[TableSpec],
-    options: Options,
-    *,
-    moving: bool = False,
-) -> Iterator["_Look"]:
-    """One snapshot on each side; with `moving` temporary tables can be made at the target."""
-    with explained("verifying: reading the source"):
-        timezone = options.timezone or server_timezone(source)
+def _undone(run: "_VerifyingRun") -> Iterator[None]:
+    """Undo all of one table, so that a failure leaves the snapshots to the next."""
     with (
-        explained("verifying"),
-        transaction(target, timezone=timezone, timeouts=options.timeouts, snapshot=not moving, stable=moving) as there,
-        transaction(source, timezone=timezone, timeouts=options.timeouts, stable=True) as here,
+        explained(f"verifying table `{run.spec.mobile}`"),
+        run.target.connection.transaction(force_rollback=True),
+        run.source.connection.transaction(force_rollback=True),
     ):
-        yield _Look(here, there, specs, wanted, options)
+        yield
 
 
-class _Look:
-    """Both sides at one instant each."""
+class _VerifyingRun(PlannedRun):
+    """A dry run that reads only the rows whose digests differ."""
+
+    doing = "verifying"
 
     def __init__(
         self,
+        what: TableExtract,
+        *,
         source: Cursor,
         target: Cursor,
         specs: Sequence[TableSpec],
-        wanted: Sequence[TableSpec],
         options: Options,
+        catalogs: Catalogs,
+        whole: bool,
     ) -> None:
-        self.source, self.target, self.specs, self.options = source, target, specs, options
-        self.context = read_context(
-            source, target, specs, at_desktop=partial(explained, "verifying: reading the source")
-        )
-        self.snapshot, self.office = self.context.snapshot, self.context.office
-        self.remembered = state.is_remembered(target)
+        """With `whole` the digests are left aside, and all rows are read."""
+        super().__init__(what, source=source, target=target, specs=specs, options=options, catalogs=catalogs)
+        self.whole = whole
+        self.notes: list[str] = []
+        #: What the last run has stored.
+        self.before = TableState()
 
-    def verify(self, spec: TableSpec, *, moved: str = "") -> Verification:
-        """Compare one table; raises `NotHashedError` if its source cannot make the digests and it is not `moved`."""
-        began = time.monotonic()
-        resolved = self.context.catalogs.resolution[spec.mobile]
-        notes = list(resolved.notes)
+    def verify(self) -> Outcome:
+        """Compare the table; leaves temporary tables behind."""
+        resolved = self.look()
+        self.notes += resolved.notes
         if resolved.absent:
-            return Verification(table=spec.mobile, outcome=NOTHING, notes=tuple(notes))
-        try:
-            with (
-                explained(f"verifying table `{spec.mobile}`"),
-                # So that a table that fails leaves the snapshots to the others, and no temporary table is left.
-                self.target.connection.transaction(force_rollback=True),
-                self.source.connection.transaction(force_rollback=True),
-            ):
-                outcome = self._compare(spec, notes, moved=bool(moved))
-        except ConfigurationError:
-            raise
-        except SyncError as exc:
-            lost = self.source.connection.closed or self.target.connection.closed
-            # A foreign server that is gone is the trouble of its table alone.
-            if exc.retryable and (lost or not isinstance(exc, DatabaseUnavailableError)):
-                raise
-            return Verification(table=spec.mobile, outcome=None, error=str(exc), seconds=time.monotonic() - began)
-        return Verification(
-            table=spec.mobile,
-            outcome=outcome,
-            moved=moved,
-            notes=tuple(notes),
-            seconds=time.monotonic() - began,
-        )
-
-    def _compare(self, spec: TableSpec, notes: list[str], *, moved: bool) -> Outcome:
-        spec = self.context.require(spec)
-        mapping = map_table(spec, sources=self.context.catalogs.sources, scope=self.context.scope)
-        with self._reading(mapping):
-            mapping = settle_source(self.source, mapping)
-        before = state.TableState()
-        quarantined: dict[bytes, int] = {}
-        if self.remembered:
-            before = state.read_state(self.target, self.office, spec.mobile, [one.table for one in spec.lookups])
-            self.target.execute(
-                load(__package__, "quarantined_keys.sql"), {"office": self.office.identity, "table": spec.mobile}
+            return Outcome()
+        ready = self.prepare(all_is_read=lambda: None, may_be_quiet=True)
+        if self.set_aside:
+            self.notes.append(self.set_aside)
+        if ready.quiet:
+            counted = ready.counted or self.count(ready)
+            return outcome_of(
+                ready.staged.read,
+                counted,
+                Counter(agreeing=ready.staged.alike, echo=ready.echo, kept_other=counted.other),
             )
-            for key, rows in self.target.fetchall():
-                packed = pack((key or {}).get(name) for name in spec.key)
-                quarantined[packed] = quarantined.get(packed, 0) + rows
-        changed = digest_queries.changed_since(mapping, before, self.snapshot)
+        plan = self.plan(ready)
+        return classify(self, ready, plan, before=self.before, recorded=self._recorded())
+
+    @override
+    def recall(self, office: Office) -> tuple[Office, TableState]:
+        office, self.before = super().recall(office)
+        # Rows whose digests agree do agree, whatever else has changed since the last run.
+        return office, dataclasses.replace(self.before, rows_read=None, lookups=self.before.versions)
+
+    @override
+    def _map(self, office: Office) -> TableMapping:
+        mapping = super()._map(office)
+        changed = _changed_since(mapping, self.before, self.snapshot)
         if changed is None:
-            notes.append("which rows changed since the last run cannot be told, so that they count as different")
-        utf8 = encoder(stored=server_encoding(self.target))
-        if utf8 is None:
-            raise SyncError(
-                f"Table `{spec.mobile}`: the target stores text as {server_encoding(self.target)}, of which it cannot "
-                "make digests that another server makes too. Use a database in UTF8."
-            )
-        there = End(cursor=self.target, side=digest_queries.target_side(mapping, utf8), name="target")
-        if self.snapshot.has_ledger:
-            with explained(f"verifying table `{mapping.spec.mobile}`: reading the source"):
-                stored = readable(self.source, mapping.source, mapping.spec.desktop, sensitive=spec.sensitive)
-            mapping = dataclasses.replace(mapping, source=stored.table)
-            if stored.sentence:
-                notes.append(stored.sentence)
-        changed = changed or sql.SQL("FALSE")
-        if moved:
-            comparison = self._moved(mapping, there, utf8, quarantined, changed)
-        else:
-            comparison = self._apart(mapping, there, quarantined, changed)
-        nobodys = one_row(self.target, plan_sql.count_rows(mapping))[2]
-        return comparison.run(lookups=before.lookups == before.versions, nobodys=nobodys)
-
-    def _apart(
-        self, mapping: TableMapping, there: End, quarantined: Mapping[bytes, int], changed: sql.Composable
-    ) -> Comparison:
-        """Each server hashes its own rows."""
-        stored = server_encoding(self.source)
-        utf8 = encoder(stored=stored, declared=self.options.encoding)
-        if utf8 is None:
-            raise NotHashedError(f"the desktop's text is in {self.options.encoding or stored}")
-        here = End(
-            cursor=self.source,
-            side=digest_queries.source_side(mapping, utf8, changed, quarantined),
-            name="source",
-            may_fail=True,
-        )
-        ledger = None
-        if self.snapshot.has_ledger:
-            ledger = dataclasses.replace(here, side=digest_queries.ledger_side(mapping, utf8))
-        return Comparison(mapping, here, there, ledger=ledger, quarantined=quarantined)
-
-    def _moved(
-        self,
-        mapping: TableMapping,
-        there: End,
-        utf8: Encoder,
-        quarantined: dict[bytes, int],
-        changed: sql.Composable,
-    ) -> Comparison:
-        """The target hashes both, after the source's rows have come to it as they do in a run."""
-        extended = digest_queries.moved(mapping, changed)
-        self.target.execute(staging_sql.create_staging(extended))
-        # One after the other, because of a row that staging refuses nothing is kept but its key.
-        self._stage(extended, sql.SQL("({}) IS NOT TRUE").format(changed))
-        self.target.execute(digest_sql.rejected_keys())
-        refused = [key for (key,) in self.target.fetchall()]
-        changed_too = self._stage(extended, changed)
-        here = End(cursor=self.target, side=digest_queries.staged_side(extended, utf8, quarantined), name="source")
-        ledger = None
-        if self.snapshot.has_ledger:
-            self.target.execute(staging_sql.create_ledger())
-            entries = extract_sql.of_entries(mapping)
-            everything = sql.SQL("TRUE")
-            with self._reading(mapping):
-                unreadable = find_unreadable(self.source, entries, everything, images=True)
-            copy_out = extract_sql.copy_out_ledger(entries, without_unreadable(entries, everything, unreadable))
-            with contextlib.closing(self._read(entries, copy_out)) as rows:
-                stage_rows(self.target, entries, rows, into=LEDGER)
-            ledger = dataclasses.replace(here, side=digest_queries.moved_ledger_side(mapping, utf8))
-        unfit = self._unfit(mapping, refused, quarantined, utf8, changed=changed_too)
-        return Comparison(extended, here, there, ledger=ledger, quarantined=quarantined, unfit=unfit)
-
-    def _unfit(
-        self,
-        mapping: TableMapping,
-        refused: Sequence[Mapping[str, str | None]],
-        quarantined: Mapping[bytes, int],
-        utf8: Encoder,
-        *,
-        changed: int,
-    ) -> Unfit:
-        left = dict(quarantined)
-        missing = []
-        for key in refused:
-            packed = pack(key.get(name) for name in mapping.spec.key)
-            if left.get(packed):
-                left[packed] -= 1
-            else:
-                missing.append({name: key.get(name) for name in mapping.spec.key})
-        keys = set[str]()
-        if mapping.spec.key:
-            self.target.execute(digest_sql.all_digests(digest_queries.held_side(mapping, utf8)))
-            keys = {key for key, _ in self.target.fetchall()}
-        return Unfit(
-            quarantined=len(refused) - len(missing),
-            changed=changed,
-            missing=tuple(missing),
-            keys=frozenset(keys),
+            self.notes.append("rows changed on the desktop since the last run are unknown, and count as differences")
+            changed = sql.SQL("FALSE")
+        return dataclasses.replace(
+            mapping, extra_columns=(*mapping.extra_columns, classification_sql.changed_column(changed))
         )
 
-    def _stage(self, mapping: TableMapping, where: sql.Composable) -> int:
-        """Bring the source's rows for which `where` holds into staging; returns how many could not be staged."""
-        read, reading = partial(self._read, mapping), partial(self._reading, mapping)
-        return stage_source(self.source, self.target, mapping, where, read=read, reading=reading).refused
+    @override
+    def _readable(self, mapping: TableMapping) -> TableMapping:
+        # An image in the ledger has no row version.
+        *extra_columns, changed = mapping.extra_columns
+        image = dataclasses.replace(changed, source_expression=sql.SQL("NULL"))
+        return super()._readable(dataclasses.replace(mapping, extra_columns=(*extra_columns, image)))
 
-    def _reading(self, mapping: TableMapping) -> contextlib.AbstractContextManager[None]:
-        """Errors inside are the source's, not the target's refusal of its rows."""
-        return explained(f"verifying table `{mapping.spec.mobile}`: reading the source")
+    @override
+    def _differences(self, ready: Ready, *, standing: bool) -> Differences | None:
+        if self.whole:
+            return None
+        found = find_differences(
+            self.source,
+            self.target,
+            ready.mapping,
+            rows=self.before.rows_read or 0,
+            quarantined=self.before.quarantined,
+            has_ledger=ready.snapshot.has_ledger,
+            encoding=self.options.encoding,
+            reading=self.reading,
+            standing=False,
+            exact=True,
+        )
+        if found is None or self._has_wrong_lookups(ready.mapping):
+            return None
+        return dataclasses.replace(found, standing=dataclasses.astuple(self.count(ready)))
 
-    def _read(self, mapping: TableMapping, copy_out: sql.Composed) -> Generator[bytes, None, None]:
-        with self._reading(mapping):
-            yield from read_rows(self.source, copy_out, encoding=self.options.encoding)
+    def _has_wrong_lookups(self, mapping: TableMapping) -> bool:
+        # A table that was never analyzed is assumed to be small; its rows would be compared each with each.
+        apply_settings(self.target, {"enable_nestloop": "off"})
+        wrong = any(
+            one_row(self.target, classification_sql.has_wrong_lookups(mapping, lookup))[0]
+            for lookup in mapping.spec.lookups
+        )
+        apply_settings(self.target, {"enable_nestloop": "on"})
+        return wrong
+
+    def _recorded(self) -> list[tuple[dict[str, str | None], int]]:
+        """The keys of the rows that the last run has quarantined, and how many rows have each."""
+        if not self.before.quarantined:
+            return []
+        office = self.snapshot.identity
+        self.target.execute(load(__package__, "quarantined_keys.sql"), {"office": office, "table": self.spec.mobile})
+        return self.target.fetchall()
+
+
+def _changed_since(mapping: TableMapping, before: TableState, snapshot: Snapshot) -> sql.Composable | None:
+    """A condition on the source's row `s`: it may have changed since the last run. None if that cannot be told.
+
+    By row versions wherever there are any, also for a spec whose cursor are stamps: a change that moved no stamp, which
+    incremental runs do not see, is to be found.
+    """
+    mark, now = before.mark, snapshot.mark(mapping)
+    if mark is None or any(mark[name] != value for name, value in now.items() if name not in ("xmin", "lsn", "clock")):
+        return None
+    age = snapshot.xmin - int(mark["xmin"])
+    if mapping.source.kind != PLAIN or not 0 <= age <= XID_HORIZON or snapshot.lsn < int(mark["lsn"]):
+        return None
+    return extract_sql.changed_since_xid(int(mark["xmin"]))

@@ -183,6 +183,16 @@ def test_what_the_office_did_to_a_pulled_row_is_reported_also_where_the_row_says
         assert fates(sync(jobs)) == fates(jobs.sync(JOBS, CLIENTS)) == {"kept_mobile": 1, "unchanged": 6000}
 
 
+def test_row_handed_over_with_another_key_is_planned_and_left_alone(jobs: Pair) -> None:
+    jobs.target.execute("INSERT INTO jobs (job_id, client_id, note, source) VALUES (9001, 1, 'by phone', 'M')")
+    jobs.pull(JOBS, CLIENTS)
+    jobs.sync(JOBS, CLIENTS)
+    jobs.target.execute("UPDATE jobs SET job_id = 9100, source = 'D' WHERE job_id = 9001")
+    plan = jobs.plan(CLIENTS, JOBS, only=[JOBS], options=APART)["jobs"]
+    assert plan.foreseen is not None, plan
+    assert fates(plan.foreseen) == fates(sync(jobs)) == {"echo": 1, "unchanged": 6000}
+
+
 def test_an_empty_source_is_refused_as_ever(jobs: Pair) -> None:
     jobs.source.execute("TRUNCATE jobs")
     with pytest.raises(Exception, match="is empty at the source"):

@@ -11,8 +11,7 @@ from powerca_sync.demo import Server
 from powerca_sync.engine.postgres.database import Connection
 from powerca_sync.engine.postgres.encoding import python_codec
 from powerca_sync.engine.result import Options
-from powerca_sync.engine.verify.row_matching import Known
-from powerca_sync.engine.verify.verification import Verification
+from powerca_sync.engine.verify.verification import Known, Verification
 from powerca_sync.engine.verify.verifier import verify
 from powerca_sync_tests.helpers import QUICK, Pair, fates, spec
 
