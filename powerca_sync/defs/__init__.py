@@ -13,7 +13,7 @@ Loading:
 
     mobile_io_manager   mobile: stages and merges with the engine, or loads a DataFrame
     desktop_io_manager  desktop: inserts reverse-synced rows
-    delivery            carries the result of a load from the IO manager to its asset
+    output_handle       carries the result of a load from the IO manager to its asset
     frames              DataFrames as COPY text and back
     failures            which errors Dagster retries
     metadata            metadata of a materialization

@@ -1,4 +1,4 @@
-"""One asset for each mobile table, made by one factory from its spec."""
+"""One asset for each mobile table, built from its spec."""
 
 from collections.abc import Iterable, Iterator
 
@@ -9,37 +9,37 @@ from powerca_sync.defs.checks import (
     PHONE_ROWS_PRESERVED,
     QUARANTINE,
     STALE_ROWS,
-    check_fit,
     check_foreign_keys,
     check_phone_rows,
+    check_quarantine_share,
     check_stale_rows,
 )
-from powerca_sync.defs.delivery import Delivery
 from powerca_sync.defs.freshness import DAILY
 from powerca_sync.defs.keys import DESKTOP, OWNERS, desktop_key, full_name, mobile_key
+from powerca_sync.defs.output_handle import OutputHandle
 from powerca_sync.defs.resources import SyncMode
 from powerca_sync.engine.requests import Mode, TableExtract
 from powerca_sync.engine.result import ForwardResult
 from powerca_sync.tables import TableSpec
 
-#: Where the instance limits pools by run, a second forward run waits in the queue instead of at the database's lock.
+#: Where the instance limits pools by run, a second forward run is queued instead of waiting for the table lock.
 POOL = "forward"
 
 
 def build_assets(specs: Iterable[TableSpec]) -> list[dg.AssetsDefinition]:
-    """The mobile tables as assets, each after those that its spec speaks of."""
+    """Returns the mobile tables as assets, each after the tables that its spec depends on."""
     return [_build_asset(spec) for spec in specs]
 
 
 def build_desktop_tables(specs: Iterable[TableSpec]) -> list[dg.AssetSpec]:
-    """The desktop's tables, as external assets: the lineage begins with them."""
+    """Returns the desktop's tables as external assets, with which the lineage begins."""
     tables = {
         spec.desktop: dg.AssetSpec(
             key=desktop_key(spec),
             group_name=DESKTOP,
             kinds={"postgres"},
             owners=OWNERS,
-            description=f"{spec.description} The office's own table.",
+            description=f"{spec.description} The desktop's table.",
             metadata={"dagster/table_name": full_name(spec.desktop)},
         )
         for spec in specs
@@ -69,31 +69,29 @@ def _build_asset(spec: TableSpec) -> dg.AssetsDefinition:
             dg.AssetCheckSpec(
                 FOREIGN_KEYS,
                 asset=key,
-                description=f"No more than {spec.warn_share:.0%} of the rows lead to a row that is not there.",
+                description=f"At most {spec.warn_share:.0%} of the rows have a dangling foreign key.",
             ),
             dg.AssetCheckSpec(
-                QUARANTINE, asset=key, description=f"No more than {spec.warn_share:.0%} of the rows wait in quarantine."
+                QUARANTINE, asset=key, description=f"At most {spec.warn_share:.0%} of the rows are quarantined."
             ),
-            dg.AssetCheckSpec(
-                PHONE_ROWS_PRESERVED, asset=key, description="The run has written none of the rows that phones made."
-            ),
+            dg.AssetCheckSpec(PHONE_ROWS_PRESERVED, asset=key, description="The run has written no phone row."),
             dg.AssetCheckSpec(
                 STALE_ROWS,
                 asset=key,
-                description=f"No more than {spec.warn_share:.0%} of the rows on mobile are gone from the desktop.",
+                description=f"At most {spec.warn_share:.0%} of the rows on mobile are stale.",
             ),
         ],
     )
     def table(
         sync: SyncMode,
-    ) -> Iterator[dg.MaterializeResult[Delivery[TableExtract, ForwardResult]] | dg.AssetCheckResult]:
-        """Say what to read; the IO manager reads and lands it, within the first `yield`."""
+    ) -> Iterator[dg.MaterializeResult[OutputHandle[TableExtract, ForwardResult]] | dg.AssetCheckResult]:
+        """Yields the rows to sync, which the IO manager reads and merges, then the check results."""
         extract = TableExtract(spec=spec, mode=Mode(sync.mode), **sync.allowances)
-        delivery: Delivery[TableExtract, ForwardResult] = Delivery(extract)
-        yield dg.MaterializeResult(value=delivery)
-        yield check_foreign_keys(spec, delivery.result)
-        yield check_fit(spec, delivery.result)
-        yield check_phone_rows(delivery.result)
-        yield check_stale_rows(spec, delivery.result)
+        output: OutputHandle[TableExtract, ForwardResult] = OutputHandle(extract)
+        yield dg.MaterializeResult(value=output)
+        yield check_foreign_keys(spec, output.result)
+        yield check_quarantine_share(spec, output.result)
+        yield check_phone_rows(output.result)
+        yield check_stale_rows(spec, output.result)
 
     return table

@@ -1,4 +1,4 @@
-"""Connections that a run keeps from one table to the next: over a line, each new one is half a dozen round trips."""
+"""Connections that a run keeps from one table to the next: a new one costs half a dozen round trips."""
 
 import contextlib
 import select
@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from powerca_sync.engine.postgres import Connection, connect
 from powerca_sync.settings import Endpoint
 
-#: Seconds after which an unused connection is not trusted any more: what lies between may have forgotten it.
+#: Seconds after which an unused connection is replaced: a router or pooler may have dropped it.
 TRUSTED = 30.0
 
 
 class KeptConnection:
-    """One at a time to one database, opened when it is first wanted."""
+    """One connection to one database, opened when it is first needed."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
@@ -22,7 +22,7 @@ class KeptConnection:
 
     @contextlib.contextmanager
     def taken(self) -> Iterator[Connection]:
-        """The connection, outside any transaction. After an exception it is closed, and the next one is new.
+        """Yields the connection, outside any transaction. Closes it after an exception.
 
         Raises as `connect` does.
         """
@@ -35,17 +35,17 @@ class KeptConnection:
         except BaseException:
             connection.close()
             raise
-        # Another one, if two were wanted at a time.
+        # A second connection, if two are needed at a time.
         self.close()
         self._kept, self._used = connection, time.monotonic()
 
     def close(self) -> None:
-        """Nothing is kept any more."""
+        """Close the connection."""
         if self._kept:
             self._kept.close()
             self._kept = None
 
 
 def _is_lost(connection: Connection) -> bool:
-    """Whether it is closed, or has something to say that nobody asked for: a server that leaves says goodbye."""
+    """Whether it is closed, or has unread input: a server that shuts down announces it."""
     return connection.closed or bool(select.select([connection], [], [], 0)[0])

@@ -1,4 +1,4 @@
-"""How phone rows land on the desktop: by way of the engine, in one transaction there."""
+"""The IO manager of reverse sync: the engine inserts phone rows on the desktop in one transaction."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -7,10 +7,10 @@ import dagster as dg
 from typing_extensions import override
 
 from powerca_sync.defs.connections import KeptConnection
-from powerca_sync.defs.delivery import Delivery
-from powerca_sync.defs.failures import Retries, retried_if_worthwhile
+from powerca_sync.defs.failures import Retries, retry_transient_errors
 from powerca_sync.defs.keys import reverse_key
 from powerca_sync.defs.metadata import describe_pull
+from powerca_sync.defs.output_handle import OutputHandle
 from powerca_sync.engine.postgres import Timeouts
 from powerca_sync.engine.requests import TablePull
 from powerca_sync.engine.result import Options, ReverseResult
@@ -21,9 +21,9 @@ from powerca_sync.tables import TableSpec
 
 
 class DesktopIOManager(dg.IOManager):
-    """Lands the phone rows of a mobile table in the office's own table.
+    """Inserts the phone rows of a mobile table into the desktop's table.
 
-    An asset hands over a `Delivery` or a `TablePull`, and nothing else: rows that no phone made have no place here.
+    An asset hands over a `OutputHandle` or a `TablePull`, and nothing else: rows that no phone made have no place here.
     Both connections are kept from one table to the next, until `close`.
     """
 
@@ -38,31 +38,31 @@ class DesktopIOManager(dg.IOManager):
 
     @override
     def handle_output(self, context: dg.OutputContext, obj: object) -> None:
-        """Bring the rows back, commit, and describe what came of it."""
-        with retried_if_worthwhile(self._retries):
-            what = obj.what if isinstance(obj, Delivery) else obj
+        """Reverse-sync the rows, commit, and record the result as metadata."""
+        with retry_transient_errors(self._retries):
+            what = obj.request if isinstance(obj, OutputHandle) else obj
             if not isinstance(what, TablePull) or context.asset_key != reverse_key(what.spec.mobile):
                 raise ConfigurationError(
-                    f"Asset `{context.asset_key.to_user_string()}` gave a {type(what).__name__}. What lands on the "
-                    "desktop are phone rows only: give a TablePull of the table that the asset is named after."
+                    f"Asset `{context.asset_key.to_user_string()}` returned a {type(what).__name__}. Only phone rows "
+                    "are written to the desktop: return a TablePull of the table that the asset is named after."
                 )
             result = self._pull(what, context.run_id)
         context.add_output_metadata(describe_pull(what.spec, result))
-        if isinstance(obj, Delivery):
-            obj.arrived(result)
+        if isinstance(obj, OutputHandle):
+            obj.set_result(result)
 
     @override
     def load_input(self, context: dg.InputContext) -> None:
-        """Refused: the desktop's tables hold more than what phones made, and mobile has all of it."""
-        with retried_if_worthwhile(self._retries):
+        """Raises: the desktop's tables hold more than phone rows, and mobile has all of them."""
+        with retry_transient_errors(self._retries):
             key = context.asset_key.to_user_string()
             raise ConfigurationError(
-                f"The rows of asset `{key}` cannot be loaded: they are among the office's own on the desktop. Load the "
-                "mobile table's asset, or name this one in `deps` if only the order matters."
+                f"The rows of asset `{key}` cannot be loaded: the desktop's table has other rows too. Load the mobile "
+                "table's asset, or name this one in `deps` if only the order matters."
             )
 
     def close(self) -> None:
-        """End the connections."""
+        """Close the connections."""
         self._desktop.close()
         self._mobile.close()
 
@@ -76,11 +76,11 @@ class DesktopIOManager(dg.IOManager):
 def build_desktop_io_manager(
     specs: Sequence[TableSpec], *, timeouts: Timeouts, retries: Retries
 ) -> dg.IOManagerDefinition:
-    """The IO manager for phone rows of the tables of `specs`; needs the resource `databases`."""
+    """Returns the IO manager for phone rows of the tables of `specs`; it needs the resource `databases`."""
 
     @dg.io_manager(  # type: ignore[arg-type]  # which does not say that it takes a context manager too
         required_resource_keys={"databases"},
-        description="Lands phone rows on the desktop, each once, with a ledger of what was brought.",
+        description="Inserts phone rows on the desktop, each exactly once, and records them in the ledger.",
     )
     @contextlib.contextmanager
     def desktop_io_manager(context: dg.InitResourceContext) -> Iterator[DesktopIOManager]:

@@ -1,4 +1,4 @@
-"""Which tables the hourly schedule reverse-syncs: those with something to do, and each of them once a day."""
+"""The tables that the hourly schedule reverse-syncs: those with pending rows, and every table once a day."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -13,31 +13,29 @@ from powerca_sync.defs.sensors import look
 from powerca_sync.errors import SyncError
 from powerca_sync.tables import TableSpec
 
-#: Seconds after which a table is synced although nothing is new, before its freshness policy (a day) calls it late.
+#: Seconds after which a table is synced without new rows, before its freshness policy (a day) fails.
 LONGEST_PAUSE: Final = 20 * 60 * 60
-#: Figures of the last run that a change on the desktop may settle, of which the phone rows show nothing.
+#: Figures of the last run that a change on the desktop may settle, although no phone row has changed.
 UNSETTLED: Final = ("quarantined", "conflicts", "lookalikes", "unassigned")
 
 
 def request_due_tables(
     specs: Sequence[TableSpec],
 ) -> Callable[[dg.DagsterInstance], dg.RunRequest | dg.SkipReason]:
-    """Builds what a tick of the schedule requests; the tables reverse-synced by hand are not among it."""
+    """Returns the function that decides what a tick requests; tables reverse-synced by hand are left out."""
     unattended = unattended_tables(specs)
 
     def request(instance: dg.DagsterInstance) -> dg.RunRequest | dg.SkipReason:
         try:
             pending = look(specs).pending
         except SyncError:
-            # The run fails for the same reason, is in the history, and is told.
+            # The run fails for the same reason, appears in the history and raises an alert.
             pending = tuple(spec.mobile for spec in unattended)
         keys = {spec.mobile: reverse_key(spec.mobile) for spec in unattended}
         due = [key for table, key in keys.items() if table in pending or is_unsettled(instance, key)]
         if due:
             return dg.RunRequest(asset_selection=due)
-        return dg.SkipReason(
-            "Nothing new: all phone rows were there at the last pull, and none of them is quarantined."
-        )
+        return dg.SkipReason("Nothing new: the last run has seen all phone rows, and none of them is quarantined.")
 
     return request
 

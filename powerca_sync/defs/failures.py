@@ -1,4 +1,4 @@
-"""Which errors Dagster tries again: those that may be gone a little later, and no others."""
+"""Retries of transient errors by Dagster."""
 
 import contextlib
 import dataclasses
@@ -15,7 +15,7 @@ ERROR = "error"
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Retries:
-    """How often a table is tried again, and after how long."""
+    """Number of retries of a table, and the delay before each."""
 
     most: int = 2
     #: Seconds. The engine itself has already waited for locks.
@@ -23,8 +23,8 @@ class Retries:
 
 
 @contextlib.contextmanager
-def retried_if_worthwhile(retries: Retries) -> Iterator[None]:
-    """Have the step tried again after an error that says it is retryable; any other fails the step for good.
+def retry_transient_errors(retries: Retries) -> Iterator[None]:
+    """Retry the step after a retryable error; fail it without retries after any other.
 
     What Dagster keeps is the error's own message, and the name of its class as metadata. This is not a `RetryPolicy` of
     the asset, because under one Dagster also tries a step again that somebody has interrupted, so that neither Ctrl-C

@@ -1,4 +1,4 @@
-"""The follow-up of a run: the tables that were skipped although they need no row of a table that failed.
+"""The follow-up of a run: tables that were skipped although they need no row of a failed table.
 
 Dagster skips whatever comes after a failed asset. Some tables come after others for order only; these are synced in one
 further run that starts at once and is never followed itself.
@@ -17,7 +17,7 @@ from powerca_sync.tables import TableSpec, in_order, needed_tables
 
 #: Tag: the run that a follow-up follows.
 FOLLOWS: Final = "follows"
-#: Tag of runs that make their follow-up themselves, and its value.
+#: Tag of runs that start their follow-up themselves, and its value.
 STARTED_BY: Final = "started_by"
 COMMAND: Final = "powerca-sync"
 
@@ -25,7 +25,7 @@ COMMAND: Final = "powerca-sync"
 def tables_to_follow(
     specs: Sequence[TableSpec], *, failed: Collection[str], skipped: Collection[str]
 ) -> tuple[TableSpec, ...]:
-    """Those of the `skipped` tables that need no row of a `failed` one, nor of one that needs such rows.
+    """Returns the `skipped` tables that need no row of a `failed` table, directly or indirectly.
 
     `specs` are ordered parents first; `failed` and `skipped` are mobile names.
     """
@@ -42,7 +42,7 @@ def tables_to_follow(
 
 
 def build_follow_up(specs: Sequence[TableSpec], jobs: Sequence[Any]) -> dg.SensorDefinition:
-    """A sensor that requests the follow-up of a failed run, whoever started it: a schedule, a sensor or the UI.
+    """Returns a sensor that requests the follow-up of a failed run, started by a schedule, a sensor or the UI.
 
     `jobs` are those that move rows.
     """
@@ -52,9 +52,7 @@ def build_follow_up(specs: Sequence[TableSpec], jobs: Sequence[Any]) -> dg.Senso
         minimum_interval_seconds=10,
         default_status=dg.DefaultSensorStatus.RUNNING,
         request_jobs=list(jobs),
-        description=(
-            "Syncs at once the tables that a failed run has skipped although they need no row of a table that failed."
-        ),
+        description=("Syncs at once the tables that a failed run skipped although they need no row of a failed table."),
     )
     def follow_up(context: dg.RunFailureSensorContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         run = context.dagster_run
@@ -90,21 +88,21 @@ def _skipped_without_reason(
     ended = {spec.mobile: steps.get(key(spec.mobile).to_python_identifier(), "") for spec in selected}
     failed = [name for name, status in ended.items() if status == "FAILURE"]
     if not failed:
-        # The run itself was ended; what has not begun is left to the next one.
+        # The run was cancelled; the next run syncs the tables that have not begun.
         return ()
-    # A step that comes after a failed one has no event of its own.
+    # A step downstream of a failed one has no event.
     return tables_to_follow(selected, failed=failed, skipped=[name for name, status in ended.items() if not status])
 
 
 def _job(run: dg.DagsterRun, direction: str) -> str:
-    """The job of the run; for one that was started from an asset's page, the full one of its direction."""
+    """Returns the job of the run; for a run started from an asset's page, the full job of its direction."""
     if not run.job_name.startswith("__"):
         return run.job_name
     return REVERSE_JOB if direction == REVERSE else forward_job_name(Mode.FULL)
 
 
 def _same_resources(run: dg.DagsterRun, direction: str) -> dict[str, Any]:
-    """How the run moves rows, as its configuration or its job says."""
+    """Returns the mode of the run, from its configuration or its job."""
     configured: Mapping[str, Any] = dict(run.run_config).get("resources", {})  # type: ignore[assignment]
     if direction == REVERSE:
         return {"resources": {"pull": configured["pull"]}} if "pull" in configured else {}

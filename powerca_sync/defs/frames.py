@@ -1,4 +1,4 @@
-"""DataFrames at the edge of the engine: as rows of COPY text on the way in, with faithful types on the way out.
+"""DataFrames at the edge of the engine: rendered as COPY text for a load, built with faithful types when loaded.
 
 Nothing is guessed and nothing is rounded: integers and numerics never pass through floats, and a value that has no text
 form is refused by name.
@@ -24,12 +24,12 @@ from powerca_sync.tables import OWNER, PHONE
 #: Rows rendered at a time; the frame itself is in memory already.
 SLICE = 10_000
 NULL = rb"\N"
-#: What COPY text has to escape, by https://www.postgresql.org/docs/current/sql-copy.html#SQL-COPY-FILE-FORMATS
+#: Characters that COPY text escapes, by https://www.postgresql.org/docs/current/sql-copy.html#SQL-COPY-FILE-FORMATS
 _ESCAPES: Final = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
 
 def copy_rows(frame: pd.DataFrame, names: Sequence[str]) -> Iterator[bytes]:
-    """The frame's rows as COPY text, each ending in a newline, with the columns of those names in that order.
+    """Yields the frame's rows as COPY text, each ending in a newline, with the named columns in that order.
 
     `FROM_PHONE` is answered from the frame's own column `source`. Raises `StagingError` for a value that PostgreSQL
     cannot hold.
@@ -50,7 +50,7 @@ def _fields(column: "pd.Series[Any]") -> Iterator[bytes]:
                 f"Column `{column.name}` of the DataFrame holds a {type(value).__name__} that cannot be sent: {exc}. "
                 "Nothing was written. Convert the column, for example to text."
             ) from exc
-        # A lone surrogate is no text to PostgreSQL either: it refuses the row, which then goes to quarantine.
+        # PostgreSQL refuses a lone surrogate, so that the row is quarantined.
         yield NULL if text is None else text.translate(_ESCAPES).encode(errors="surrogatepass")
 
 
@@ -59,7 +59,7 @@ def _from_phone(part: pd.DataFrame) -> Iterator[bytes]:
 
 
 def types_of(frame: pd.DataFrame) -> dict[str, str]:
-    """PostgreSQL's type for each column whose values are all of one kind; text and mixtures are left out.
+    """Returns PostgreSQL's type of each column whose values are all of one kind; omits text and mixtures.
 
     The engine holds what arrived against it: no hour vanishes into a date, and no cent into an integer.
     """
@@ -75,7 +75,7 @@ def _type_of(column: "pd.Series[Any]") -> str | None:
     return _TYPES.get(kind)
 
 
-#: By what pandas calls the kind of a column's values.
+#: PostgreSQL's type by pandas' name of the kind of a column's values.
 _TYPES: Final[Mapping[str, str]] = {
     "integer": "numeric",
     "decimal": "numeric",
@@ -87,7 +87,7 @@ _TYPES: Final[Mapping[str, str]] = {
 
 @functools.singledispatch
 def copy_text(value: object) -> str | None:
-    """A value as PostgreSQL reads it, before escaping; None for NULL."""
+    """Returns a value as PostgreSQL reads it, before escaping; None for NULL."""
     raise TypeError("PostgreSQL has no form for it that is known here")
 
 
@@ -119,8 +119,8 @@ def _(value: object) -> str:
 @copy_text.register(float)
 @copy_text.register(np.floating)
 def _(value: float) -> str | None:
-    # To pandas NaN is a missing value. A whole number has no point, so that it fits an integer column too: pandas makes
-    # floats of integers as soon as one is missing.
+    # pandas uses NaN for a missing value, and turns a column of integers into floats as soon as one is missing; without
+    # the point a whole number fits an integer column.
     return None if value != value else str(value).removesuffix(".0").replace("inf", "Infinity")
 
 
@@ -173,7 +173,7 @@ def _(value: dict[str, Any] | list[Any]) -> str:
 
 
 def to_frame(loaded: LoadedRows) -> pd.DataFrame:
-    """The rows as a DataFrame whose dtypes say what the database's types say.
+    """Returns the rows as a DataFrame whose dtypes follow the database's types.
 
     Integers are `Int64`, booleans `boolean`, floats `Float64`, numerics `decimal.Decimal`, dates and times of day
     Python's own, timestamps `datetime64[us]` (in the office's zone where they have one), and all else text. A column
@@ -206,9 +206,9 @@ _DTYPES: Final[Mapping[str, str]] = {
     "float8": "Float64",
     "timestamp": "datetime64[us]",
 }
-#: Types whose values stay what the driver made of them.
+#: Types whose values stay as the driver returns them.
 _PYTHON_VALUES: Final = frozenset({"numeric", "date", "time", "bytea"})
-#: What every value must be for the dtype to hold it; others have come as text.
+#: The Python type that every value must have for the dtype; other values arrive as text.
 _FITS: Final[Mapping[str, type]] = {
     "float4": float,
     "float8": float,

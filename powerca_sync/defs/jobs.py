@@ -1,4 +1,4 @@
-"""The jobs: all tables forward, in either mode, and all phone rows back."""
+"""The jobs: all tables forward, in either mode, and all phone rows in reverse."""
 
 from collections.abc import Sequence
 
@@ -9,28 +9,28 @@ from powerca_sync.defs.reverse_assets import pulled_tables
 from powerca_sync.engine.requests import Mode
 from powerca_sync.tables import TableSpec
 
-#: Seconds after which Dagster's run monitoring ends a run whose process is gone, so that the next one can start.
+#: Seconds after which Dagster's run monitoring ends a run that has lost its process, so that the next can start.
 MAX_RUNTIME = 2 * 60 * 60
-#: Phone rows are few, and while a run counts as active no other brings them back.
+#: Phone rows are few, and while a run is active no other reverse run starts.
 REVERSE_MAX_RUNTIME = 30 * 60
 DESCRIPTIONS = {
     Mode.FULL: "Every row of every table, from the desktop to mobile; what is equal there already is not written.",
     Mode.INCREMENTAL: (
-        "What changed at the desktop since the last run. Masters, and tables whose changes cannot be told, are read in "
-        "full all the same."
+        "Rows that changed on the desktop since the last run. Masters, and tables without a usable watermark, are read "
+        "in full."
     ),
 }
-#: The job that brings all phone rows back.
+#: The job that reverse-syncs all phone rows.
 REVERSE_JOB = "reverse"
 
 
 def forward_job_name(mode: Mode) -> str:
-    """The name of the job that runs all tables forward in that mode."""
+    """Returns the name of the job that syncs all tables forward in that mode."""
     return f"forward_{mode.value}"
 
 
 def build_jobs(specs: Sequence[TableSpec], *, by_hand: Sequence[dg.AssetCheckKey]) -> dg.Definitions:
-    """One job for each mode forward, and one for the way back if any table goes it.
+    """Returns one forward job for each mode, and a reverse job if any table is reverse-synced.
 
     Checks in the step of a load are part of it; those `by_hand` are not. Steps run in one process: a process for each
     table would cost more than most tables take.
@@ -53,7 +53,7 @@ def build_jobs(specs: Sequence[TableSpec], *, by_hand: Sequence[dg.AssetCheckKey
             dg.define_asset_job(
                 REVERSE_JOB,
                 selection=[reverse_key(spec.mobile) for spec in pulled],
-                description="Every row that phones made and the desktop does not have yet, and those in quarantine.",
+                description="All phone rows that the desktop does not have yet, and quarantined ones.",
                 config={"resources": {"pull": {"config": {"again": False, "lookalikes": "hold"}}}},
                 executor_def=dg.in_process_executor,
                 tags={"dagster/max_runtime": str(REVERSE_MAX_RUNTIME), "direction": "reverse"},

@@ -1,33 +1,33 @@
-"""The names under which Dagster knows the tables of both sides."""
+"""Asset keys of the tables of both databases."""
 
 import dagster as dg
 
 from powerca_sync.engine.postgres import schema_and_name
 from powerca_sync.tables import TableSpec
 
-#: Who looks after the tables; a firm of accountants has no other team.
+#: Owner of the assets.
 OWNERS = ("team:office",)
-#: Prefix and group of the office's own tables.
+#: Prefix and group of the desktop's tables.
 DESKTOP = "desktop"
-#: Prefix and group of the way back: what phones make, in the office's own tables.
+#: Prefix and group of reverse sync: phone rows in the desktop's tables.
 REVERSE = "reverse"
 
 
 def mobile_key(mobile: str) -> dg.AssetKey:
-    """The asset of a mobile table; a schema is a part of its own, because a key's part may not have a point."""
+    """Returns the key of a mobile table; a schema is a part of its own, because a part may not contain a point."""
     return dg.AssetKey(mobile.split("."))
 
 
 def desktop_key(spec: TableSpec) -> dg.AssetKey:
-    """The desktop's table, which Dagster knows but does not make."""
+    """Returns the key of a desktop table, which Dagster knows but does not materialize."""
     return dg.AssetKey([DESKTOP, *spec.desktop.split(".")])
 
 
 def reverse_key(mobile: str) -> dg.AssetKey:
-    """What phones make in a mobile table, as it is brought back to the desktop."""
+    """Returns the key of the phone rows of a mobile table, as they are reverse-synced to the desktop."""
     return dg.AssetKey([REVERSE, *mobile.split(".")])
 
 
 def full_name(name: str) -> str:
-    """A table's name with its schema."""
+    """Returns a table's name with its schema."""
     return ".".join(schema_and_name(name))

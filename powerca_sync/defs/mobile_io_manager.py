@@ -1,4 +1,4 @@
-"""How what an asset hands over lands on mobile: by way of the engine, in one transaction."""
+"""The IO manager of the mobile tables: the engine stages and merges an asset's rows in one transaction."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,11 +9,11 @@ import pandas as pd
 from typing_extensions import override
 
 from powerca_sync.defs.connections import KeptConnection
-from powerca_sync.defs.delivery import Delivery
-from powerca_sync.defs.failures import Retries, retried_if_worthwhile
+from powerca_sync.defs.failures import Retries, retry_transient_errors
 from powerca_sync.defs.frames import copy_rows, to_frame, types_of
 from powerca_sync.defs.keys import mobile_key
 from powerca_sync.defs.metadata import describe
+from powerca_sync.defs.output_handle import OutputHandle
 from powerca_sync.defs.resources import SyncMode
 from powerca_sync.engine.forward import sync_forward
 from powerca_sync.engine.load import load_rows
@@ -27,9 +27,9 @@ from powerca_sync.tables import TableSpec
 
 
 class PostgresIOManager(dg.IOManager):
-    """Lands the rows of an asset in the mobile table of its key, and loads them from there.
+    """Loads the rows of an asset into the mobile table of its key, and reads them from there.
 
-    A generated asset hands over a `Delivery`; one written in Python may return a `TableExtract`, `TextRows` or a
+    A generated asset hands over a `OutputHandle`; one written in Python may return a `TableExtract`, `TextRows` or a
     DataFrame with all that the table should hold. Both connections are kept from one table to the next, until `close`.
     """
 
@@ -57,19 +57,19 @@ class PostgresIOManager(dg.IOManager):
 
     @override
     def handle_output(self, context: dg.OutputContext, obj: object) -> None:
-        """Land what the asset handed over, commit, and describe what came of it."""
-        with retried_if_worthwhile(self._retries):
+        """Sync the asset's rows, commit, and record the result as metadata."""
+        with retry_transient_errors(self._retries):
             spec = self._spec(context.asset_key)
-            what = obj.what if isinstance(obj, Delivery) else _as_rows(obj, spec, self._sync)
+            what = obj.request if isinstance(obj, OutputHandle) else _as_rows(obj, spec, self._sync)
             result = self._land(what)
         context.add_output_metadata(describe(spec, result))
-        if isinstance(obj, Delivery):
-            obj.arrived(result)
+        if isinstance(obj, OutputHandle):
+            obj.set_result(result)
 
     @override
     def load_input(self, context: dg.InputContext) -> pd.DataFrame:
-        """This office's rows of the mobile table; see `frames.to_frame` for the dtypes."""
-        with retried_if_worthwhile(self._retries), self._connections() as (source, target):
+        """Returns this office's rows of the mobile table; see `frames.to_frame` for the dtypes."""
+        with retry_transient_errors(self._retries), self._connections() as (source, target):
             loaded = load_rows(
                 self._spec(context.asset_key),
                 source=source,
@@ -80,7 +80,7 @@ class PostgresIOManager(dg.IOManager):
         return to_frame(loaded)
 
     def close(self) -> None:
-        """End the connections."""
+        """Close the connections."""
         self._desktop.close()
         self._mobile.close()
 
@@ -92,7 +92,7 @@ class PostgresIOManager(dg.IOManager):
 
     @contextlib.contextmanager
     def _connections(self, *, failing: str | None = None) -> Iterator[tuple[Connection, Connection]]:
-        """Both connections; if the desktop does not answer, that is written down for the table `failing`."""
+        """Yields both connections; if the desktop does not answer, records the error for the table `failing`."""
         with self._mobile.taken() as target, contextlib.ExitStack() as stack:
             try:
                 source = stack.enter_context(self._desktop.taken())
@@ -106,18 +106,18 @@ class PostgresIOManager(dg.IOManager):
         if key not in self._specs:
             known = ", ".join(known.to_user_string() for known in self._specs)
             raise ConfigurationError(
-                f"Asset `{key.to_user_string()}` is no table that is synced. Give it a spec in `tables.py`, or another "
+                f"Asset `{key.to_user_string()}` has no spec. Add one in `tables.py`, or use another "
                 f"IO manager. Known tables: {known}."
             )
         return self._specs[key]
 
 
 def build_io_manager(specs: Sequence[TableSpec], *, timeouts: Timeouts, retries: Retries) -> dg.IOManagerDefinition:
-    """The IO manager for the tables of `specs`; needs the resources `databases` and `sync`."""
+    """Returns the IO manager for the tables of `specs`; it needs the resources `databases` and `sync`."""
 
     @dg.io_manager(  # type: ignore[arg-type]  # which does not say that it takes a context manager too
         required_resource_keys={"databases", "sync"},
-        description="Lands rows on mobile through staging and merge, and loads them as a DataFrame.",
+        description="Stages rows and merges them into the mobile table; reads them as a DataFrame.",
     )
     @contextlib.contextmanager
     def postgres_io_manager(context: dg.InitResourceContext) -> Iterator[PostgresIOManager]:
@@ -146,8 +146,8 @@ def _from_frame(frame: pd.DataFrame, spec: TableSpec, sync: SyncMode) -> TextRow
     )
 
 
-#: What an asset may hand over, and how the engine gets it. To accept another type is one more entry.
-HANDLERS: Mapping[type, Callable[[Any, TableSpec, SyncMode], TableExtract | TextRows]] = {
+#: The types that an asset may return, with the function that converts each for the engine.
+CONVERTERS: Mapping[type, Callable[[Any, TableSpec, SyncMode], TableExtract | TextRows]] = {
     TableExtract: lambda extract, spec, sync: extract,
     TextRows: lambda rows, spec, sync: rows,
     pd.DataFrame: _from_frame,
@@ -155,10 +155,10 @@ HANDLERS: Mapping[type, Callable[[Any, TableSpec, SyncMode], TableExtract | Text
 
 
 def _as_rows(obj: object, spec: TableSpec, sync: SyncMode) -> TableExtract | TextRows:
-    for accepted, handler in HANDLERS.items():
+    for accepted, handler in CONVERTERS.items():
         if isinstance(obj, accepted):
             return handler(obj, spec, sync)
     raise ConfigurationError(
-        f"The asset of table `{spec.mobile}` gave a {type(obj).__name__}. It can be one of: "
-        f"{', '.join(accepted.__name__ for accepted in HANDLERS)}."
+        f"The asset of table `{spec.mobile}` returned a {type(obj).__name__}. Return one of: "
+        f"{', '.join(accepted.__name__ for accepted in CONVERTERS)}."
     )

@@ -1,4 +1,4 @@
-"""What a run is given: the two databases, and how to sync this time."""
+"""Resources of a run: the two databases, and the options of the sync."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -14,67 +14,64 @@ from powerca_sync.settings import Settings
 
 
 class SyncDatabases(dg.ConfigurableResource[Settings]):
-    """Where the two databases are. Read from the environment when a run starts, never when code is loaded.
+    """The settings of both databases, read from the environment when a run starts, not when code is loaded.
 
     It has nothing to configure, so that no password gets into a run's configuration, which Dagster stores and shows.
     """
 
     @override
     def create_resource(self, context: dg.InitResourceContext) -> Settings:
-        """The settings of this process; for the demo its servers are started."""
+        """Returns the settings of this process; starts the servers of the demo."""
         return current_settings()
 
 
 class SyncMode(dg.ConfigurableResource):  # type: ignore[type-arg]  # its value is itself
-    """How this run syncs; the same for all of its tables."""
+    """Options of a forward run, for all of its tables."""
 
     mode: Literal["full", "incremental"] = Field(
         default="full",
         description=(
-            "`full` reads every row at the desktop. `incremental` reads what changed since the last run; tables for "
-            "which that cannot be told run in full all the same, and say why."
+            "`full` reads every row of the desktop. `incremental` reads the rows that changed since the last run; "
+            "tables without a usable watermark run in full and say why."
         ),
     )
     allow_mass_delete: bool = Field(
         default=False,
-        description="Lets this one run delete more rows on mobile than the guard against mistakes allows.",
+        description="Lets this run delete more rows on mobile than the guard allows.",
     )
     allow_mass_insert: bool = Field(
         default=False,
-        description="Lets this one run insert more rows on mobile than the guard against mistakes allows.",
+        description="Lets this run insert more rows on mobile than the guard allows.",
     )
     allow_emptied: bool = Field(
         default=False,
-        description="Lets this one run empty more values of a column on mobile than the guard against mistakes allows.",
+        description="Lets this run set more values of a column on mobile to NULL than the guard allows.",
     )
     verify_on_commit: bool = Field(
         default=False,
         description=(
-            "Looks at the rows on mobile after they were written, and rolls the table back if a trigger there has "
-            "altered them. Costs about as much again as the merge."
+            "Compares the written rows on mobile with the staged ones before commit, and rolls the table back if a "
+            "trigger has altered them. Doubles the cost of the merge."
         ),
     )
 
     @property
     def allowances(self) -> Mapping[str, bool]:
-        """What guards let this run do, by the names that the engine has for it."""
+        """Returns the switches of the guards."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(Allowances)}
 
 
 class PullMode(dg.ConfigurableResource):  # type: ignore[type-arg]  # its value is itself
-    """How this run brings phone rows back; the same for all of its tables."""
+    """Options of a reverse run, for all of its tables."""
 
     again: bool = Field(
         default=False,
-        description=(
-            "Brings back once more what was pulled before and is no longer on the desktop; what is still there is left "
-            "alone."
-        ),
+        description=("Inserts again rows that were reverse-synced before and are no longer on the desktop."),
     )
     lookalikes: Literal["hold", "adopt", "pull"] = Field(
         default="hold",
         description=(
-            "What becomes of new phone rows of which the desktop may have a copy already. `hold` shows both contents, "
-            "`adopt` enters them into the ledger as the desktop has them, `pull` inserts them."
+            "What happens to look-alikes: new phone rows of which the desktop may already have a copy. `hold` shows "
+            "both contents, `adopt` enters the desktop's rows into the ledger, `pull` inserts the phone rows."
         ),
     )

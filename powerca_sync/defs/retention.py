@@ -1,4 +1,4 @@
-"""Dagster's own history: deletes finished runs and their events after some time, so that it does not grow for ever."""
+"""Deletes finished runs from Dagster's history after some time, so that it does not grow forever."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -12,12 +12,12 @@ from powerca_sync.defs.schedules import build_schedule
 from powerca_sync.operations import HISTORY_DAYS, RETENTION_CRON, History, Schedules
 
 RETENTION_JOB: Final = "retention"
-#: Seconds. What one night does not delete, the next one does.
+#: Seconds. Runs that one night does not delete are left to the next.
 MAX_RUNTIME: Final = 60 * 60
 LONGEST: Final = MAX_RUNTIME / 2
 #: Runs that are read at a time.
 BATCH: Final = 200
-#: Failed runs are kept so many times longer than others.
+#: Failed runs are kept longer by this factor.
 FAILED_TIMES: Final = 3
 #: Runs in any other status are not finished.
 FINISHED: Final = {
@@ -28,11 +28,11 @@ FINISHED: Final = {
 
 
 def build_retention(schedules: Schedules, history: History) -> dg.Definitions:
-    """The job that deletes old runs, and its nightly schedule."""
+    """Returns the job that deletes old runs, and its nightly schedule."""
 
-    @dg.op(name="delete_old_runs", description="Deletes finished runs that are older than the history is kept.")
+    @dg.op(name="delete_old_runs", description="Deletes finished runs that have exceeded the retention time.")
     def delete_old_runs(context: dg.OpExecutionContext) -> None:
-        """Delete run by run; each with its events, its checks and its logs."""
+        """Delete run by run, each with its events, check results and logs."""
         began = time.monotonic()
         deleted = 0
         for run in old_runs(context.instance, history):
@@ -52,7 +52,7 @@ def build_retention(schedules: Schedules, history: History) -> dg.Definitions:
             "never deleted, nor is the last run of a table. It touches neither the desktop nor mobile."
         ),
         executor_def=dg.in_process_executor,
-        # Not the one of the tables, which needs both databases.
+        # Not the tables' IO manager, which needs both databases.
         resource_defs={"io_manager": dg.mem_io_manager},
         tags={"dagster/max_runtime": str(MAX_RUNTIME)},
     )
@@ -77,7 +77,7 @@ def build_retention(schedules: Schedules, history: History) -> dg.Definitions:
 
 
 def old_runs(instance: dg.DagsterInstance, history: History) -> Iterator[dg.DagsterRun]:
-    """Yields the finished runs whose time is over, the oldest first; the caller deletes each before it takes the next.
+    """Yields the finished runs to delete, the oldest first; the caller deletes each before it takes the next.
 
     The run that last materialized an asset is left out: without it, the UI would call the asset never materialized.
     """

@@ -1,36 +1,36 @@
-"""The way back: one asset for each table whose phone rows are brought to the desktop, made by one factory."""
+"""One asset for each reverse-synced table, built from its spec."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
 import dagster as dg
 
 from powerca_sync.defs.checks import CONFLICTS, QUARANTINE, check_conflicts, check_quarantine
-from powerca_sync.defs.delivery import Delivery
 from powerca_sync.defs.freshness import DAILY
 from powerca_sync.defs.keys import OWNERS, REVERSE, full_name, reverse_key
+from powerca_sync.defs.output_handle import OutputHandle
 from powerca_sync.defs.resources import PullMode
 from powerca_sync.engine.requests import Choice, TablePull
 from powerca_sync.engine.result import ReverseResult
 from powerca_sync.tables import BY_HAND, TableSpec
 
-#: Name of the resource that lands the rows.
+#: Name of the IO manager.
 IO_MANAGER = "desktop_io_manager"
-#: As for the forward assets: where the instance limits pools by run, a second pull waits in the queue.
+#: As for the forward assets: where the instance limits pools by run, a second reverse run is queued.
 POOL = "reverse"
 
 
 def pulled_tables(specs: Iterable[TableSpec]) -> list[TableSpec]:
-    """The tables whose phone rows are brought back."""
+    """Returns the reverse-synced tables."""
     return [spec for spec in specs if spec.reverse]
 
 
 def unattended_tables(specs: Iterable[TableSpec]) -> list[TableSpec]:
-    """Those whose phone rows the sensor and the schedule bring back, without anybody asking for it."""
+    """Returns the tables that the sensor and the schedule reverse-sync."""
     return [spec for spec in pulled_tables(specs) if spec.reverse != BY_HAND]
 
 
 def build_reverse_assets(specs: Iterable[TableSpec]) -> list[dg.AssetsDefinition]:
-    """The tables that are brought back as assets, each after those that its spec speaks of.
+    """Returns the reverse-synced tables as assets, each after the tables that its spec depends on.
 
     They depend on each other only. That the rows come from the mobile tables, which come from the desktop's, is no
     dependency that Dagster may know: it would be a circle.
@@ -47,7 +47,7 @@ def _build_asset(spec: TableSpec, pulled: Sequence[TableSpec]) -> dg.AssetsDefin
         key=key,
         group_name=REVERSE,
         description=(
-            f"{spec.description} What phones made of them, brought back to the office's own table"
+            f"{spec.description} Phone rows, inserted into the desktop's table"
             f"{', by hand only' if spec.reverse == BY_HAND else ''}."
         ),
         kinds={"postgres"},
@@ -66,20 +66,20 @@ def _build_asset(spec: TableSpec, pulled: Sequence[TableSpec]) -> dg.AssetsDefin
             dg.AssetCheckSpec(
                 CONFLICTS,
                 asset=key,
-                description="No phone row has the key of another row on the desktop, or looks like a copy of one.",
+                description="No phone row conflicts with a row of the desktop or looks like a copy of one.",
             ),
-            dg.AssetCheckSpec(QUARANTINE, asset=key, description="The desktop took every phone row."),
+            dg.AssetCheckSpec(QUARANTINE, asset=key, description="No phone row is quarantined."),
         ],
     )
     def table(
         pull: PullMode,
-    ) -> Iterator[dg.MaterializeResult[Delivery[TablePull, ReverseResult]] | dg.AssetCheckResult]:
-        """Say what to bring back; the IO manager reads and lands it, within the first `yield`."""
-        delivery: Delivery[TablePull, ReverseResult] = Delivery(
+    ) -> Iterator[dg.MaterializeResult[OutputHandle[TablePull, ReverseResult]] | dg.AssetCheckResult]:
+        """Yields the rows to reverse-sync, which the IO manager reads and inserts, then the check results."""
+        output: OutputHandle[TablePull, ReverseResult] = OutputHandle(
             TablePull(spec=spec, again=pull.again, lookalikes=Choice(pull.lookalikes))
         )
-        yield dg.MaterializeResult(value=delivery)
-        yield check_conflicts(delivery.result)
-        yield check_quarantine(delivery.result)
+        yield dg.MaterializeResult(value=output)
+        yield check_conflicts(output.result)
+        yield check_quarantine(output.result)
 
     return table

@@ -1,4 +1,4 @@
-"""When the jobs start by themselves, in the office's time zone.
+"""The schedules of the jobs, in the office's time zone.
 
 A machine that was off catches up with one run: of the ticks that a schedule missed, Dagster takes only the latest.
 """
@@ -21,21 +21,21 @@ FULL, INCREMENTAL = forward_job_name(Mode.FULL), forward_job_name(Mode.INCREMENT
 
 
 def build_schedules(specs: Sequence[TableSpec], schedules: Schedules) -> list[dg.ScheduleDefinition]:
-    """The schedules that are not switched off; raises `ConfigurationError` for a cron string that is none."""
+    """Returns the schedules that are not switched off. Raises `ConfigurationError` for an invalid cron string."""
     made = [
-        # Waits in the queue behind an incremental run, instead of being left out for a night because of it.
+        # Is queued behind an incremental run instead of being skipped for a night.
         build_schedule(
             FULL,
             schedules,
             FULL_CRON,
-            "Every night: all rows of the desktop, as the backstop for what incremental runs cannot see.",
+            "Every night: all rows of the desktop, as the backstop for changes that incremental runs cannot see.",
             not_beside=[FULL],
         ),
         build_schedule(
             INCREMENTAL,
             schedules,
             INCREMENTAL_CRON,
-            "Through business hours: what changed at the desktop, to mobile.",
+            "Through business hours: the rows that changed on the desktop.",
             not_beside=[FULL, INCREMENTAL],
             or_by_hand={mobile_key(spec.mobile) for spec in specs},
         ),
@@ -46,8 +46,8 @@ def build_schedules(specs: Sequence[TableSpec], schedules: Schedules) -> list[dg
                 REVERSE_JOB,
                 schedules,
                 REVERSE_CRON,
-                "Every hour: phone rows that the desktop does not have, also those in quarantine. It makes up for the "
-                "sensor where that was off or could not look. Tables without any are left out, except once a day.",
+                "Every hour: phone rows that the desktop does not have, quarantined ones included. The backstop for "
+                "the sensor. Tables without such rows are left out, except once a day.",
                 not_beside=[REVERSE_JOB],
                 or_by_hand={reverse_key(spec.mobile) for spec in specs if spec.reverse},
                 request=request_due_tables(specs),
@@ -68,7 +68,7 @@ def build_schedule(
     request: Callable[[dg.DagsterInstance], dg.RunRequest | dg.SkipReason] = lambda _: dg.RunRequest(),
     max_runtime: float = MAX_RUNTIME,
 ) -> dg.ScheduleDefinition | None:
-    """A schedule for a job by the cron string of that variable; None if that is empty.
+    """Returns a schedule for a job by the cron string of that variable; None if it is empty.
 
     A tick is skipped, with the reason, while a run of the jobs `not_beside`, or one by hand of those assets, is under
     way; a run that began longer ago than `max_runtime` seconds is none. `request` makes the request, or
@@ -82,8 +82,8 @@ def build_schedule(
         for other in not_beside:
             if run := active_run(context.instance, other, or_by_hand, max_runtime=max_runtime):
                 return dg.SkipReason(
-                    f"Run {run.run_id} of `{run.job_name}` is under way ({run.status.value.lower()}); the next tick "
-                    "makes up for this one."
+                    f"Run {run.run_id} of `{run.job_name}` is active ({run.status.value.lower()}); the next tick "
+                    "covers this one."
                 )
         return request(context.instance)
 
@@ -95,10 +95,10 @@ def build_schedule(
             execution_timezone=schedules.timezone,
             execution_fn=start,
             default_status=dg.DefaultScheduleStatus.RUNNING,
-            description=f"{description} When exactly is set by {variable}.",
+            description=f"{description} {variable} sets the time.",
         )
     except dg.DagsterInvalidDefinitionError as exc:
         raise ConfigurationError(
-            f"{variable} is `{cron}`, which is no cron string. Use five fields (minute, hour, day, month, weekday), "
-            "such as `0 2 * * *` for every night at two, or leave it empty to switch the schedule off."
+            f"{variable} is `{cron}`, which is not a valid cron string. Use five fields (minute, hour, day, month, "
+            "weekday), such as `0 2 * * *` for every night at two, or leave it empty to switch the schedule off."
         ) from exc

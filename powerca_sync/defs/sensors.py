@@ -1,4 +1,4 @@
-"""What runs because something happened: phones made rows."""
+"""The sensor that starts reverse sync when mobile has new phone rows."""
 
 import contextlib
 import dataclasses
@@ -16,13 +16,13 @@ from powerca_sync.environment import current_settings
 from powerca_sync.errors import SyncError
 from powerca_sync.tables import TableSpec
 
-#: Seconds between two looks, and for each step of one: to connect, and to ask.
+#: Seconds between two evaluations, and the limit for connecting and for the query of each.
 INTERVAL = 30
 PATIENCE = 5
 
 
 def build_sensors(specs: Sequence[TableSpec]) -> list[dg.SensorDefinition]:
-    """The sensor `mobile_rows`, running from the start, if phone rows of any table are brought back."""
+    """Returns the sensor `mobile_rows`, running from the start, if any table is reverse-synced."""
     pulled = pulled_tables(specs)
     return [_mobile_rows(specs, pulled)] if pulled else []
 
@@ -36,19 +36,18 @@ def _mobile_rows(specs: Sequence[TableSpec], pulled: Sequence[TableSpec]) -> dg.
         minimum_interval_seconds=INTERVAL,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=(
-            "Looks every half minute whether phones have made rows that the desktop does not have, and brings back the "
-            "tables that have some, except those that are reverse-synced by hand only. After a failure a table waits, "
-            "from 2 minutes up to an hour. A red tick means that a database did not answer within seconds; nothing is "
-            "lost by it."
+            "Every half minute: requests a reverse run of the tables with new phone rows, except those that are "
+            "reverse-synced by hand only. After a failure a table is skipped for 2 minutes up to an hour. A failed "
+            "tick means that a database did not answer within seconds; nothing is lost."
         ),
     )
     def mobile_rows(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        """1. Leave a run that is under way alone. 2. Look. 3. Hold back what failed a moment ago. 4. Ask for the rest.
+        """Skip while a reverse run is active or nothing is new; leave out tables in backoff; request the rest.
 
         The request has no run key: Dagster would never again run what has run once, or failed once, under it.
         """
         if run := active_run(context.instance, REVERSE_JOB, list(keys.values()), max_runtime=REVERSE_MAX_RUNTIME):
-            return dg.SkipReason(f"Run {run.run_id} is bringing phone rows back ({run.status.value.lower()}).")
+            return dg.SkipReason(f"Run {run.run_id} is active ({run.status.value.lower()}).")
         found = look(specs)
         pending = [table for table in found.pending if table in keys]
         if found.by_hand:
@@ -56,29 +55,31 @@ def _mobile_rows(specs: Sequence[TableSpec], pulled: Sequence[TableSpec]) -> dg.
         if not pending:
             if found.by_hand:
                 return dg.SkipReason(_by_hand(found.by_hand))
-            return dg.SkipReason(f"Nothing new: all {sum(found.rows.values())} phone rows were there at the last pull.")
+            return dg.SkipReason(f"Nothing new: the last run has seen all {sum(found.rows.values())} phone rows.")
         failures = recent_failures(context.instance, REVERSE_JOB, [keys[table] for table in pending])
-        rests = {table: failures[keys[table]].rest() if keys[table] in failures else 0.0 for table in pending}
-        ready = [table for table in pending if not rests[table]]
+        backoff = {
+            table: failures[keys[table]].remaining_backoff() if keys[table] in failures else 0.0 for table in pending
+        }
+        ready = [table for table in pending if not backoff[table]]
         if not ready:
-            resting = ", ".join(f"`{table}` in {rest / 60:.0f} min" for table, rest in rests.items())
-            return dg.SkipReason(f"Phone rows wait, but the last attempts failed; they are tried again: {resting}.")
+            waits = ", ".join(f"`{table}` in {seconds / 60:.0f} min" for table, seconds in backoff.items())
+            return dg.SkipReason(f"Phone rows are pending, but the last attempts failed. Next attempt: {waits}.")
         return dg.RunRequest(asset_selection=[keys[table] for table in ready])
 
     return mobile_rows
 
 
 def _by_hand(tables: Sequence[str]) -> str:
-    """Names the tables whose pending phone rows no sensor brings."""
+    """Returns a sentence about pending phone rows that the sensor does not request."""
     named = ", ".join(f"`{table}`" for table in tables)
     return (
-        f"Pending: phones made rows of {named}, reverse-synced by hand only. Look at them, then run `{REVERSE_JOB}` or "
+        f"Pending: new phone rows of {named}, reverse-synced by hand only. Look at them, then run `{REVERSE_JOB}` or "
         "`powerca-sync reverse`."
     )
 
 
 def look(specs: Sequence[TableSpec]) -> PendingTables:
-    """Which tables have phone rows that no pull has seen; raises a `SyncError` if a database does not answer soon."""
+    """Returns the tables with pending phone rows. Raises a `SyncError` if a database does not answer in seconds."""
     settings = current_settings()
     desktop, mobile = (
         dataclasses.replace(endpoint, connect_timeout=PATIENCE) for endpoint in (settings.desktop, settings.mobile)
@@ -87,6 +88,6 @@ def look(specs: Sequence[TableSpec]) -> PendingTables:
         with contextlib.closing(connect(mobile)) as source, contextlib.closing(connect(desktop)) as target:
             return find_pending_tables(source=source, target=target, specs=specs, seconds=PATIENCE)
     except SyncError as exc:
-        # Dagster prints an error of a tick with its causes.
+        # Dagster prints the error of a tick with its causes.
         strip_row_content(exc)
         raise

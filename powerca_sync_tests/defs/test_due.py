@@ -47,7 +47,7 @@ def materializations(office: Office) -> int:
 
 def test_a_tick_with_nothing_new_is_skipped_and_leaves_nothing_behind(pulled: Office) -> None:
     before = materializations(pulled)
-    assert tick(pulled) == "Nothing new: all phone rows were there at the last pull, and none of them is quarantined."
+    assert tick(pulled) == "Nothing new: the last run has seen all phone rows, and none of them is quarantined."
     pulled.phone_writes("Rain")
     assert tick(pulled) == {"notices"}
     assert pulled.pull("notices").success

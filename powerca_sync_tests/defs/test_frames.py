@@ -295,4 +295,4 @@ def test_what_is_no_table_is_refused_by_name(office: Office) -> None:
         return [1]
 
     result = office.run(specs=in_order((ORGS, PRICES)), written=[prices])
-    assert "gave a list. It can be one of: TableExtract, TextRows, DataFrame." in failure(result, "prices")
+    assert "returned a list. Return one of: TableExtract, TextRows, DataFrame." in failure(result, "prices")

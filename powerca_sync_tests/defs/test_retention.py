@@ -146,7 +146,7 @@ def test_the_schedule_skips_a_night_without_old_runs(instance: dg.DagsterInstanc
             assert data.skip_message == "No run that may be deleted ended more than 30 days ago."
     instance.create_run_for_job(DEFINITIONS.resolve_job_def("retention"), status=dg.DagsterRunStatus.STARTED)
     data = schedule.evaluate_tick(dg.build_schedule_context(instance, scheduled_execution_time=datetime.now(UTC)))
-    assert "of `retention` is under way" in str(data.skip_message)
+    assert "of `retention` is active" in str(data.skip_message)
 
 
 def test_an_empty_cron_string_keeps_the_history_for_ever() -> None:

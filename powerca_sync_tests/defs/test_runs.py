@@ -7,7 +7,7 @@ import dagster as dg
 import psycopg
 import pytest
 
-from powerca_sync.defs.delivery import Delivery
+from powerca_sync.defs.output_handle import OutputHandle
 from powerca_sync.defs.runs import words_of
 from powerca_sync.engine.requests import TableExtract, TextRows
 from powerca_sync.tables import in_order
@@ -232,9 +232,9 @@ def test_neither_passwords_nor_sensitive_columns_reach_the_history(office: Offic
         assert secret not in history
 
 
-def test_a_delivery_that_was_not_landed_says_so() -> None:
-    with pytest.raises(RuntimeError, match="have not been landed"):
-        _ = Delivery(TableExtract(spec=NOTICES)).result
+def test_unloaded_output_handle_has_no_result() -> None:
+    with pytest.raises(RuntimeError, match="rows were not loaded"):
+        _ = OutputHandle(TableExtract(spec=NOTICES)).result
 
 
 def test_nothing_is_written_where_dagster_was_not_asked_to(office: Office) -> None:

@@ -90,7 +90,7 @@ def test_an_empty_cron_string_switches_a_schedule_off_and_no_other(name: str, va
 def test_a_cron_string_that_is_none_is_refused_by_the_name_of_its_variable(variable: str, cron: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         build_schedules(TABLES, Schedules(crons={**Schedules().crons, variable: cron}))
-    assert str(caught.value).startswith(f"{variable} is `{cron}`, which is no cron string.")
+    assert str(caught.value).startswith(f"{variable} is `{cron}`, which is not a valid cron string.")
 
 
 @pytest.mark.parametrize("name", CRONS)
@@ -111,7 +111,7 @@ def test_a_tick_is_skipped_while_a_run_of_its_job_is_under_way(
     run = under_way(instance, name.removesuffix("_schedule"), status)
     skipped = evaluate(name, instance)
     assert isinstance(skipped, dg.SkipReason)
-    assert f"Run {run.run_id} of `{run.job_name}` is under way ({status.value.lower()})" in str(skipped.skip_message)
+    assert f"Run {run.run_id} of `{run.job_name}` is active ({status.value.lower()})" in str(skipped.skip_message)
 
 
 def test_only_an_incremental_run_gives_way_to_the_other_mode(instance: dg.DagsterInstance) -> None:

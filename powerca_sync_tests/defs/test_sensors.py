@@ -76,10 +76,10 @@ def make_run(office: Office, status: dg.DagsterRunStatus, job: str = "reverse", 
 
 
 def test_a_tick_with_nothing_new_says_so(pulled: Office) -> None:
-    assert tick(pulled) == "Nothing new: all 0 phone rows were there at the last pull."
+    assert tick(pulled) == "Nothing new: the last run has seen all 0 phone rows."
     pulled.phone_writes("Rain")
     pulled.pull()
-    assert tick(pulled) == "Nothing new: all 1 phone rows were there at the last pull."
+    assert tick(pulled) == "Nothing new: the last run has seen all 1 phone rows."
 
 
 def test_before_the_first_pull_every_table_is_asked_for(office: Office) -> None:
@@ -100,7 +100,7 @@ def test_rows_in_quarantine_are_left_to_the_schedule(pulled: Office) -> None:
     pulled.pair.source.execute("ALTER TABLE notices ALTER body TYPE varchar(20)")
     pulled.phone_writes("Rain and wind in the afternoon")
     pulled.pull()
-    assert tick(pulled) == "Nothing new: all 1 phone rows were there at the last pull."
+    assert tick(pulled) == "Nothing new: the last run has seen all 1 phone rows."
 
 
 def test_held_lookalikes_are_no_reason_for_a_run(pulled: Office) -> None:
@@ -109,7 +109,7 @@ def test_held_lookalikes_are_no_reason_for_a_run(pulled: Office) -> None:
     pulled.pair.target.execute(lines.format(", source", ", 'M'"))  # type: ignore[call-overload]
     assert tick(pulled) == {"staff"}
     assert pulled.pull("staff").success
-    assert tick(pulled) == "Nothing new: all 1 phone rows were there at the last pull."
+    assert tick(pulled) == "Nothing new: the last run has seen all 1 phone rows."
     pulled.pair.target.execute("INSERT INTO staff (org_id, staff_no, source) VALUES (1, 901, 'M')")
     assert tick(pulled) == {"staff"}
     assert pulled.pull("staff").success
@@ -130,7 +130,7 @@ def test_tables_reverse_synced_by_hand_are_named_and_left_alone(pulled: Office) 
     assert tick(pulled) == {"notices"}
     said = tick(pulled, definitions, sensor)
     assert isinstance(said, str)
-    assert said.startswith("Pending: phones made rows of `notices`, reverse-synced by hand only.")
+    assert said.startswith("Pending: new phone rows of `notices`, reverse-synced by hand only.")
     pulled.pair.target.execute("INSERT INTO staff (org_id, staff_no, source) VALUES (1, 900, 'M')")
     assert tick(pulled, definitions, sensor) == {"staff"}
     assert pulled.pull("notices").success
@@ -145,13 +145,13 @@ def test_while_a_run_is_under_way_nothing_is_looked_at(
     pulled.phone_writes("Rain")
     run_id = make_run(pulled, status)
     monkeypatch.setenv("SUPABASE_DB_PORT", "1")
-    assert tick(pulled) == f"Run {run_id} is bringing phone rows back ({status.value.lower()})."
+    assert tick(pulled) == f"Run {run_id} is active ({status.value.lower()})."
 
 
 def test_a_run_that_somebody_started_for_one_table_counts_too(pulled: Office) -> None:
     pulled.phone_writes("Rain")
     make_run(pulled, STARTED, table="reverse/notices")
-    assert "is bringing phone rows back" in tick(pulled)
+    assert "is active (" in tick(pulled)
 
 
 def test_a_forward_run_does_not_keep_phone_rows_waiting(pulled: Office) -> None:
@@ -167,7 +167,7 @@ def test_a_run_whose_process_was_killed_long_ago_keeps_nobody_waiting(
     make_run(pulled, STARTED)
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + 29 * 60)
-    assert "is bringing phone rows back" in tick(pulled)
+    assert "is active (" in tick(pulled)
     monkeypatch.setattr(time, "time", lambda: now + 31 * 60)
     assert tick(pulled) == {"notices"}
 
@@ -179,7 +179,7 @@ def test_a_table_that_failed_rests_and_then_nothing_is_lost(pulled: Office, monk
     for minutes in (2, 4):
         assert not pulled.pull("notices").success
         assert tick(pulled) == (
-            f"Phone rows wait, but the last attempts failed; they are tried again: `notices` in {minutes} min."
+            f"Phone rows are pending, but the last attempts failed. Next attempt: `notices` in {minutes} min."
         )
     monkeypatch.setattr(time, "time", lambda: now + 5 * 60)
     assert tick(pulled) == {"notices"}

@@ -12,10 +12,10 @@ from powerca_sync.defs.checks.run_checks import (
     QUARANTINE,
     STALE_ROWS,
     check_conflicts,
-    check_fit,
     check_foreign_keys,
     check_phone_rows,
     check_quarantine,
+    check_quarantine_share,
     check_stale_rows,
 )
 from powerca_sync.defs.checks.table_checks import build_table_checks
@@ -30,10 +30,10 @@ __all__ = [
     "build_parity_checks",
     "build_table_checks",
     "check_conflicts",
-    "check_fit",
     "check_foreign_keys",
     "check_phone_rows",
     "check_quarantine",
+    "check_quarantine_share",
     "check_stale_rows",
     "parity_key",
 ]

@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from powerca_sync.defs.failures import Retries, retried_if_worthwhile
+from powerca_sync.defs.failures import Retries, retry_transient_errors
 from powerca_sync.defs.keys import mobile_key
 from powerca_sync.defs.metadata import text_table
 from powerca_sync.engine.postgres import Timeouts, connect
@@ -44,7 +44,7 @@ def _build_check(
     def parity(databases: dg.ResourceParam[Settings]) -> dg.AssetCheckResult:
         options = Options(timezone=databases.timezone, encoding=databases.encoding, timeouts=timeouts)
         with (
-            retried_if_worthwhile(retries),
+            retry_transient_errors(retries),
             contextlib.closing(connect(databases.mobile)) as target,
             contextlib.closing(connect(databases.desktop)) as source,
         ):

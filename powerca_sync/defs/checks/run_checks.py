@@ -1,4 +1,4 @@
-"""Checks that look at the result of a load or a pull, in the step that made it."""
+"""Asset checks of a run, evaluated in the step that loads the table."""
 
 import dagster as dg
 
@@ -15,10 +15,10 @@ STALE_ROWS = "stale_rows"
 
 
 def check_foreign_keys(spec: TableSpec, result: ForwardResult) -> dg.AssetCheckResult:
-    """Whether few enough rows went to quarantine because their reference leads nowhere; a warning if not.
+    """Warns if the share of rows quarantined for a dangling reference exceeds `warn_share`.
 
-    It never blocks: above the spec's `limit_share` the engine has rolled back and there is no result to look at. The
-    share is that of the table, since an incremental run reads little else but the rows in quarantine.
+    Never blocks: above the spec's `limit_share` the engine rolls back and there is no result. The share refers to the
+    whole table, because an incremental run reads little else than quarantined rows.
     """
     rows = result.rows_at_source
     share = result.filtered / rows if rows else 0.0
@@ -32,15 +32,15 @@ def check_foreign_keys(spec: TableSpec, result: ForwardResult) -> dg.AssetCheckR
         passed=share <= spec.warn_share,
         severity=dg.AssetCheckSeverity.WARN,
         description=(
-            f"{result.filtered} of {rows} rows ({share:.2%}) lead to a row that is not there; the limit is "
+            f"{result.filtered} of {rows} rows ({share:.2%}) have a dangling foreign key; the limit is "
             f"{spec.warn_share:.2%}."
         ),
         metadata={"rows_filtered": result.filtered, "share": share, "warn_share": spec.warn_share, **missing},
     )
 
 
-def check_fit(spec: TableSpec, result: ForwardResult) -> dg.AssetCheckResult:
-    """Whether few enough rows wait in quarantine, for whatever reason; a warning, with the reasons, if not."""
+def check_quarantine_share(spec: TableSpec, result: ForwardResult) -> dg.AssetCheckResult:
+    """Warns, with the reasons, if the share of quarantined rows exceeds `warn_share`."""
     rows = result.rows_at_source
     share = result.quarantined / rows if rows else 0.0
     return dg.AssetCheckResult(
@@ -48,8 +48,8 @@ def check_fit(spec: TableSpec, result: ForwardResult) -> dg.AssetCheckResult:
         passed=share <= spec.warn_share,
         severity=dg.AssetCheckSeverity.WARN,
         description=(
-            f"{result.quarantined} of {rows} rows ({share:.2%}) wait in quarantine, where every run tries them again; "
-            f"the limit is {spec.warn_share:.2%}."
+            f"{result.quarantined} of {rows} rows ({share:.2%}) are quarantined; every run retries them. "
+            f"The limit is {spec.warn_share:.2%}."
         ),
         metadata={
             "quarantined": result.quarantined,
@@ -61,7 +61,7 @@ def check_fit(spec: TableSpec, result: ForwardResult) -> dg.AssetCheckResult:
 
 
 def check_phone_rows(result: ForwardResult) -> dg.AssetCheckResult:
-    """Whether the run left all phone rows as they were; an error if a trigger on mobile had it write one."""
+    """Fails if the run's transaction has written a phone row, which only a trigger on mobile can cause."""
     return dg.AssetCheckResult(
         check_name=PHONE_ROWS_PRESERVED,
         passed=result.phone_rows_written == 0,
@@ -70,7 +70,7 @@ def check_phone_rows(result: ForwardResult) -> dg.AssetCheckResult:
             f"{result.phone_rows_written} of {result.phone_rows} phone rows were written in this run's transaction. "
             "The sync itself never does so: look for a trigger on the mobile table."
             if result.phone_rows_written
-            else "No row was written but those that the run brought."
+            else "The run has written only the rows that it synced."
             if result.phone_rows is None
             else f"None of the {result.phone_rows} phone rows was written."
         ),
@@ -79,9 +79,9 @@ def check_phone_rows(result: ForwardResult) -> dg.AssetCheckResult:
 
 
 def check_stale_rows(spec: TableSpec, result: ForwardResult) -> dg.AssetCheckResult:
-    """Whether few enough rows are kept on mobile that are gone from the desktop; a warning if not.
+    """Warns if the share of stale rows on mobile exceeds `warn_share`.
 
-    Only a full run sees what is gone: after another one this says so, and passes.
+    Passes after an incremental run, which does not see stale rows.
     """
     stale = result.stale + result.kept_referenced
     share = stale / result.rows_at_target if result.rows_at_target else 0.0
@@ -91,26 +91,28 @@ def check_stale_rows(spec: TableSpec, result: ForwardResult) -> dg.AssetCheckRes
         passed=share <= spec.warn_share,
         severity=dg.AssetCheckSeverity.WARN,
         description=(
-            f"{stale} of {result.rows_at_target} rows on mobile ({share:.2%}) are gone from the desktop and were kept; "
-            f"the limit is {spec.warn_share:.2%}."
+            f"{stale} of {result.rows_at_target} rows on mobile ({share:.2%}) are stale: the desktop no longer has "
+            f"them. The limit is {spec.warn_share:.2%}."
             if looked
-            else "An incremental run does not see which rows are gone; the next full run does."
+            else "An incremental run does not see stale rows; the next full run does."
         ),
         metadata={"stale": result.stale, "kept_referenced": result.kept_referenced, "share": share},
     )
 
 
 def check_conflicts(result: ReverseResult) -> dg.AssetCheckResult:
-    """A warning, with both contents, for phone rows with the key of another desktop row, or that look like one."""
+    """Warns, with both contents, of phone rows that conflict with a desktop row or look like a copy of one."""
     return dg.AssetCheckResult(
         check_name=CONFLICTS,
         passed=result.conflicts + result.lookalikes == 0,
         severity=dg.AssetCheckSeverity.WARN,
         description=(
-            f"{result.conflicts} of {result.seen} phone rows have a key under which the desktop has another row, and "
-            f"{result.lookalikes} look like a row that the desktop has already. They are held; neither side was "
-            "changed. Settle look-alikes once with `lookalikes` of the job, or `--adopt-lookalikes` or "
+            f"{result.conflicts} of {result.seen} phone rows have the key of another desktop row, and "
+            f"{result.lookalikes} look like copies of desktop rows. They are quarantined; neither side was changed. "
+            "Settle look-alikes once with the option `lookalikes` of the job, or with `--adopt-lookalikes` or "
             "`--pull-lookalikes` of the command."
+            if result.conflicts + result.lookalikes
+            else f"None of the {result.seen} phone rows conflicts with a desktop row or looks like a copy of one."
         ),
         metadata={
             "conflicts": result.conflicts,
@@ -121,14 +123,16 @@ def check_conflicts(result: ReverseResult) -> dg.AssetCheckResult:
 
 
 def check_quarantine(result: ReverseResult) -> dg.AssetCheckResult:
-    """Whether the desktop took every phone row; a warning, with the reasons, if it did not."""
+    """Warns, with the reasons, of quarantined phone rows."""
     return dg.AssetCheckResult(
         check_name=QUARANTINE,
         passed=result.quarantined == 0,
         severity=dg.AssetCheckSeverity.WARN,
         description=(
-            f"{result.quarantined} of {result.seen} phone rows wait in quarantine because the desktop does not take "
-            "them. Every pull tries them again."
+            f"{result.quarantined} of {result.seen} phone rows are quarantined because the desktop refuses them. "
+            "Every run retries them."
+            if result.quarantined
+            else f"None of the {result.seen} phone rows is quarantined."
         ),
         metadata={
             "quarantined": result.quarantined,

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
-from powerca_sync.defs.failures import Retries, retried_if_worthwhile
+from powerca_sync.defs.failures import Retries, retry_transient_errors
 from powerca_sync.defs.keys import mobile_key
 from powerca_sync.defs.metadata import text_table
 from powerca_sync.engine.context import open_context
@@ -40,7 +40,7 @@ def _build_schema_drift(
         description="Every column of the desktop has its place on mobile, of a type that takes its values.",
     )
     def schema_drift(databases: dg.ResourceParam[Settings]) -> dg.AssetCheckResult:
-        with retried_if_worthwhile(retries), _connections(databases) as (source, target):
+        with retry_transient_errors(retries), _connections(databases) as (source, target):
             found = find_drift(spec, source=source, target=target, specs=specs, timeouts=timeouts)
         return describe_drift(found)
 
@@ -73,7 +73,7 @@ def _build_unowned_rows(spec: TableSpec, specs: Sequence[TableSpec], *, retries:
         description="Every row on mobile says who wrote it: `D` the desktop, `M` a phone.",
     )
     def unowned_rows(databases: dg.ResourceParam[Settings]) -> dg.AssetCheckResult:
-        with retried_if_worthwhile(retries), _connections(databases) as (source, target):
+        with retry_transient_errors(retries), _connections(databases) as (source, target):
             status = read_status(target, specs, open_context(source, target, specs), only=[spec])
         return describe_unowned(status[0] if status else None)
 

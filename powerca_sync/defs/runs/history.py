@@ -140,7 +140,7 @@ class Failures:
     #: When the last of them ended, in seconds since 1970.
     last: float
 
-    def rest(self, *, now: float | None = None) -> float:
+    def remaining_backoff(self, *, now: float | None = None) -> float:
         """Seconds that the table still has to rest."""
         whole = min(FIRST_REST * 2.0 ** (self.count - 1), LONGEST_REST)
         return max(self.last + whole - (time.time() if now is None else now), 0.0)

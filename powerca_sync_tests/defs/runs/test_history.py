@@ -93,6 +93,6 @@ def test_runs_of_another_job_do_not_count(instance: dg.DagsterInstance) -> None:
 @pytest.mark.parametrize(("count", "minutes"), [(1, 2), (2, 4), (3, 8), (4, 16), (5, 32), (6, 60), (30, 60)])
 def test_the_rest_doubles_up_to_an_hour(count: int, minutes: int) -> None:
     failures = Failures(count=count, last=1_000_000.0)
-    assert failures.rest(now=1_000_000.0) == minutes * 60
-    assert failures.rest(now=1_000_000.0 + minutes * 60 - 1) == 1
-    assert failures.rest(now=1_000_000.0 + minutes * 60) == 0
+    assert failures.remaining_backoff(now=1_000_000.0) == minutes * 60
+    assert failures.remaining_backoff(now=1_000_000.0 + minutes * 60 - 1) == 1
+    assert failures.remaining_backoff(now=1_000_000.0 + minutes * 60) == 0
