@@ -1,4 +1,4 @@
-"""What a run counts at the target: all rows of the office if it is full, otherwise none at which it did not look."""
+"""Which target rows a run counts: a full run all rows of the office, an incremental run only those it examined."""
 
 import pytest
 
@@ -10,7 +10,7 @@ ITEMS = spec("items", "id")
 
 @pytest.fixture(params=["plain", "partitioned", "inherited"])
 def items(request: pytest.FixtureRequest, pair: Pair) -> Pair:
-    """Nine rows on both sides, one of a phone and one of nobody; three have changed since."""
+    """Creates nine rows in both databases, one of a phone and one unowned; three have changed since the last run."""
     pair.source.execute("CREATE TABLE items (id int PRIMARY KEY, name text)")
     columns = "(id int, name text, source text)"
     pair.target.execute(f"CREATE TABLE items {columns} {'PARTITION BY HASH (id)' * (request.param == 'partitioned')}")  # type: ignore[call-overload]
@@ -30,7 +30,7 @@ def counted(result: ForwardResult) -> tuple[int | None, int | None, int | None]:
     return result.rows_at_target, result.phone_rows, result.kept_other
 
 
-def test_an_incremental_run_knows_that_it_wrote_nothing_else_and_counts_nothing_else(items: Pair) -> None:
+def test_incremental_run_counts_only_the_rows_it_examined(items: Pair) -> None:
     result = items.sync(ITEMS, mode="incremental")
     assert (fates(result), counted(result)) == ({"updated": 3}, (None, None, None))
     assert (result.phone_rows_written, result.rows_at_source) == (0, 9)
@@ -38,7 +38,7 @@ def test_an_incremental_run_knows_that_it_wrote_nothing_else_and_counts_nothing_
     assert counted(items.sync(ITEMS)) == (11, 1, 1)
 
 
-def test_phone_rows_that_a_trigger_writes_are_seen_by_an_incremental_run_too(items: Pair) -> None:
+def test_incremental_run_counts_phone_rows_written_by_a_trigger(items: Pair) -> None:
     items.target.execute("""
         CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN UPDATE items SET name = 'meddled' WHERE source = 'M'; RETURN NULL; END $$""")
@@ -50,13 +50,13 @@ def test_phone_rows_that_a_trigger_writes_are_seen_by_an_incremental_run_too(ite
     assert items.sync(ITEMS, mode="incremental").phone_rows_written == 1
 
 
-def test_rows_that_were_tried_and_refused_are_not_taken_for_phone_rows(items: Pair) -> None:
+def test_refused_rows_are_not_counted_as_phone_rows(items: Pair) -> None:
     items.target.execute("ALTER TABLE items ADD CHECK (id <> 2 OR name = 'old' OR 1 / (id - 2) > 0)")
     result = items.sync(ITEMS, mode="incremental")
     assert (fates(result)["updated"], fates(result)["quarantined"], result.phone_rows_written) == (2, 1, 0)
 
 
-def test_a_server_that_does_not_count_writes_is_asked_for_all_rows(items: Pair) -> None:
+def test_server_without_write_statistics_counts_all_rows(items: Pair) -> None:
     name = items.settings.mobile.name
     items.target.execute(f"ALTER DATABASE {name} SET track_counts = off")  # type: ignore[call-overload]
     result = items.sync(ITEMS, mode="incremental")

@@ -1,4 +1,4 @@
-"""What an incremental run reads: what changed since the last run's snapshot, by row version."""
+"""What an incremental run reads: rows changed since the snapshot of the last run, by row version (`xmin`)."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ DIARY = spec("diary", "id", limit_share=1.0)
 
 @pytest.fixture
 def diary(pair: Pair) -> Pair:
-    """Five rows on both sides after a full run."""
+    """Creates five rows in both databases and runs a full sync."""
     pair.both("CREATE TABLE diary (id int PRIMARY KEY, note text)")
     pair.source.execute("INSERT INTO diary SELECT g, 'note ' || g FROM generate_series(1, 5) AS g")
     pair.sync(DIARY)
@@ -25,7 +25,7 @@ def diary(pair: Pair) -> Pair:
 
 
 def read(pair: Pair) -> tuple[int, dict[str, int]]:
-    """Rows read by an incremental run, and their fates."""
+    """Returns the rows that an incremental run reads, and their counts."""
     result = pair.sync(DIARY, mode="incremental")
     assert (result.mode_effective, result.mode_reason) == (Mode.INCREMENTAL, "")
     return result.extracted, fates(result)
@@ -36,46 +36,46 @@ def same(pair: Pair) -> bool:
     return pair.rows(query) == pair.rows(query, pair.source)
 
 
-def test_the_first_run_is_full_and_says_why(pair: Pair) -> None:
+def test_first_run_is_full_and_names_the_reason(pair: Pair) -> None:
     pair.both("CREATE TABLE diary (id int PRIMARY KEY, note text)")
     result = pair.sync(DIARY, mode="incremental")
     assert (result.mode_requested, result.mode_effective) == (Mode.INCREMENTAL, Mode.FULL)
     assert result.mode_reason == "there was no complete run before"
 
 
-def test_nothing_is_read_where_nothing_changed(diary: Pair) -> None:
+def test_unchanged_table_reads_no_rows(diary: Pair) -> None:
     before = diary.text("diary")
     assert read(diary) == (0, {})
     assert diary.text("diary") == before
 
 
-def test_only_rows_inserted_or_updated_are_read(diary: Pair) -> None:
+def test_only_inserted_and_updated_rows_are_read(diary: Pair) -> None:
     diary.source.execute("INSERT INTO diary VALUES (6, 'new'); UPDATE diary SET note = 'changed' WHERE id = 2")
     assert read(diary) == (2, {"inserted": 1, "updated": 1})
     assert same(diary)
     assert read(diary) == (0, {})
 
 
-def test_a_row_that_vanished_is_left_to_the_next_full_run(diary: Pair) -> None:
+def test_deleted_source_row_is_left_to_the_next_full_run(diary: Pair) -> None:
     diary.source.execute("DELETE FROM diary WHERE id = 5")
     assert read(diary) == (0, {})
     assert fates(diary.sync(DIARY)) == {"unchanged": 4, "stale": 1}
 
 
-def test_a_transaction_that_commits_late_is_seen_by_the_next_run(diary: Pair) -> None:
+def test_late_commit_is_read_by_the_next_run(diary: Pair) -> None:
     with connect(diary.settings.desktop) as late:
         late.autocommit = False
         late.execute("INSERT INTO diary VALUES (6, 'late')")
         diary.source.execute("INSERT INTO diary VALUES (7, 'early')")
         assert read(diary) == (1, {"inserted": 1})
-        # As long as it is open, rows written after its begin are read again and found unchanged.
+        # While it is open, rows written after it began are read again and found unchanged.
         assert read(diary) == (1, {"unchanged": 1})
         late.commit()
     assert read(diary) == (2, {"inserted": 1, "unchanged": 1})
     assert same(diary)
 
 
-def test_a_write_under_a_savepoint_is_seen(diary: Pair) -> None:
+def test_write_in_a_savepoint_is_read(diary: Pair) -> None:
     with diary.source.transaction():
         diary.source.execute("UPDATE diary SET note = 'outer' WHERE id = 1")
         with diary.source.transaction():
@@ -83,8 +83,8 @@ def test_a_write_under_a_savepoint_is_seen(diary: Pair) -> None:
     assert read(diary) == (2, {"updated": 2})
 
 
-def test_a_change_made_while_the_run_reads_arrives_with_the_next(diary: Pair) -> None:
-    # The run has its snapshot and waits for the target's table, which the test holds.
+def test_change_during_a_run_is_read_by_the_next_run(diary: Pair) -> None:
+    # The run has taken its snapshot and is blocked by the lock that the test holds on the target table.
     with connect(diary.settings.mobile) as holder:
         holder.autocommit = False
         holder.execute("LOCK TABLE diary")
@@ -99,7 +99,7 @@ def test_a_change_made_while_the_run_reads_arrives_with_the_next(diary: Pair) ->
 
 
 @pytest.mark.parametrize("command", ["VACUUM FREEZE diary", "VACUUM FULL diary", "CLUSTER diary USING diary_pkey"])
-def test_maintenance_neither_hides_changes_nor_makes_any(diary: Pair, command: str) -> None:
+def test_maintenance_neither_hides_nor_creates_changes(diary: Pair, command: str) -> None:
     diary.source.execute(command)  # type: ignore[call-overload]
     assert read(diary) == (0, {})
     diary.source.execute("UPDATE diary SET note = 'changed' WHERE id = 2")
@@ -107,7 +107,7 @@ def test_maintenance_neither_hides_changes_nor_makes_any(diary: Pair, command: s
     assert read(diary) == (1, {"updated": 1})
 
 
-def test_rows_locked_but_not_written_are_not_changes(diary: Pair) -> None:
+def test_locked_but_unwritten_rows_are_not_changes(diary: Pair) -> None:
     with diary.source.transaction():
         diary.source.execute("SELECT FROM diary FOR UPDATE")
     assert read(diary) == (0, {})
@@ -129,7 +129,7 @@ BACKWARDS = "the source's history went backwards since the last run (it was rest
         ("xmin", str(-(2**31)), "too many transactions went by since the last run"),
     ],
 )
-def test_a_mark_of_another_history_is_not_trusted(diary: Pair, fact: str, value: object, reason: str) -> None:
+def test_watermark_of_another_history_is_ignored(diary: Pair, fact: str, value: object, reason: str) -> None:
     diary.target.execute(
         "UPDATE powerca_sync.table_state SET mark = mark || jsonb_build_object(%s::text, %s)",
         [fact, Jsonb(value)],
@@ -141,20 +141,20 @@ def test_a_mark_of_another_history_is_not_trusted(diary: Pair, fact: str, value:
     assert read(diary) == (0, {})
 
 
-def test_a_table_that_was_made_anew_is_read_in_full(diary: Pair) -> None:
+def test_recreated_table_is_read_in_full(diary: Pair) -> None:
     diary.source.execute("CREATE TABLE other (LIKE diary INCLUDING ALL); INSERT INTO other SELECT * FROM diary")
     diary.source.execute("DROP TABLE diary; ALTER TABLE other RENAME TO diary")
     result = diary.sync(DIARY, mode="incremental")
     assert (result.mode_effective, fates(result)) == (Mode.FULL, {"unchanged": 5})
 
 
-def test_a_changed_spec_is_read_in_full(diary: Pair) -> None:
+def test_changed_spec_is_read_in_full(diary: Pair) -> None:
     result = diary.sync(spec("diary", "id", mobile_owned=frozenset({"note"})), mode="incremental")
     assert (result.mode_effective, result.mode_reason.split(",")[0]) == (Mode.FULL, "the columns")
     assert diary.sync(spec("diary", "id", "note"), mode="incremental").mode_effective is Mode.FULL
 
 
-def test_other_time_zone_is_read_in_full(pair: Pair) -> None:
+def test_changed_time_zone_is_read_in_full(pair: Pair) -> None:
     pair.source.execute("CREATE TABLE diary (id int, at timestamp); INSERT INTO diary VALUES (1, '2025-06-01 10:00')")
     pair.target.execute("CREATE TABLE diary (id int PRIMARY KEY, at timestamptz)")
     for zone, hour in (("Asia/Kolkata", 4), ("Europe/Berlin", 8)):
@@ -163,7 +163,7 @@ def test_other_time_zone_is_read_in_full(pair: Pair) -> None:
         assert pair.one("SELECT extract(hour FROM at AT TIME ZONE 'UTC') FROM diary") == hour
 
 
-def test_renamed_label_is_read_in_full(pair: Pair) -> None:
+def test_renamed_enum_label_is_read_in_full(pair: Pair) -> None:
     pair.both(
         "CREATE TYPE mood AS ENUM ('glad', 'sad'); CREATE TABLE diary (id int PRIMARY KEY, now mood, past mood[])"
     )
@@ -188,7 +188,7 @@ def test_renamed_label_is_read_in_full(pair: Pair) -> None:
     ],
     ids=["masters", "DELETE_INSERT"],
 )
-def test_some_tables_are_always_read_in_full(diary: Pair, table: object, reason: str) -> None:
+def test_masters_and_delete_insert_tables_are_read_in_full(diary: Pair, table: object, reason: str) -> None:
     assert isinstance(table, type(DIARY))
     diary.target.execute("ALTER TABLE diary ADD source text DEFAULT 'D'")
     diary.sync(table)
@@ -196,7 +196,7 @@ def test_some_tables_are_always_read_in_full(diary: Pair, table: object, reason:
     assert (result.mode_requested, result.mode_effective, result.mode_reason) == (Mode.INCREMENTAL, Mode.FULL, reason)
 
 
-def test_a_run_that_failed_leaves_the_mark_where_it_was(diary: Pair) -> None:
+def test_failed_run_keeps_the_watermark(diary: Pair) -> None:
     diary.source.execute("UPDATE diary SET note = 'changed' WHERE id = 2")
     diary.target.execute("ALTER TABLE diary RENAME note TO hidden")
     diary.target.execute("ALTER TABLE diary RENAME id TO no")
@@ -209,7 +209,7 @@ def test_a_run_that_failed_leaves_the_mark_where_it_was(diary: Pair) -> None:
 
 @pytest.fixture
 def repeating(pair: Pair) -> Iterator[Pair]:
-    """The source has no unique index on the key."""
+    """Creates a source without a unique index on the key."""
     pair.source.execute("CREATE TABLE diary (id int, note text)")
     pair.target.execute("CREATE TABLE diary (id int PRIMARY KEY, note text)")
     pair.source.execute("INSERT INTO diary VALUES (1, 'a'), (2, 'b')")
@@ -217,7 +217,7 @@ def repeating(pair: Pair) -> Iterator[Pair]:
     return pair
 
 
-def test_a_key_that_begins_to_repeat_is_found_though_one_of_its_rows_is_old(repeating: Pair) -> None:
+def test_new_duplicate_of_an_old_key_is_detected(repeating: Pair) -> None:
     repeating.source.execute("INSERT INTO diary VALUES (1, 'another a')")
     assert read(repeating) == (2, {"quarantined": 2})
     assert repeating.rows("SELECT * FROM diary ORDER BY id") == [(1, "a"), (2, "b")]
@@ -226,7 +226,7 @@ def test_a_key_that_begins_to_repeat_is_found_though_one_of_its_rows_is_old(repe
     assert repeating.rows("SELECT * FROM diary ORDER BY id") == [(1, "another a"), (2, "b")]
 
 
-def test_a_lookup_runs_full_when_the_table_that_it_reads_has_changed(pair: Pair) -> None:
+def test_changed_lookup_table_makes_the_run_full(pair: Pair) -> None:
     pair.both(
         "CREATE TABLE jobs (job_id int PRIMARY KEY, client_id int); CREATE TABLE diary (id int PRIMARY KEY, job_id int)"
     )

@@ -1,4 +1,4 @@
-"""`DELETE_INSERT`: the mobile side makes the key; the end state is reached by writing only the difference."""
+"""`DELETE_INSERT`: mobile generates the primary key; the end state is reached by writing only the difference."""
 
 import pytest
 
@@ -20,7 +20,7 @@ def make_lines(pair: Pair, key: str = "id bigserial PRIMARY KEY", rule: str = "C
 
 
 def write_lines(pair: Pair, *rows: tuple[int | None, str | None]) -> None:
-    """Make these the source's rows."""
+    """Replaces the rows of the source."""
     pair.source.execute("TRUNCATE lines")
     with pair.source.cursor() as cursor:
         cursor.executemany("INSERT INTO lines VALUES (%s, %s, 0, now(), now())", rows)
@@ -30,7 +30,7 @@ def lines(pair: Pair, columns: str = "id, job_id, line") -> list[tuple[object, .
     return pair.rows(f"SELECT {columns} FROM lines ORDER BY 1, 2, 3")  # noqa: S608
 
 
-def test_a_changed_row_keeps_its_primary_key_and_the_others_are_not_written(pair: Pair) -> None:
+def test_changed_row_keeps_its_primary_key_and_others_are_not_written(pair: Pair) -> None:
     make_lines(pair)
     write_lines(pair, (1, "a"), (2, "b"), (3, "c"))
     assert fates(pair.sync(LINES)) == {"inserted": 3}
@@ -45,7 +45,7 @@ def test_a_changed_row_keeps_its_primary_key_and_the_others_are_not_written(pair
     assert_quiet(pair, LINES)
 
 
-def test_rows_of_one_key_pair_by_content_first_and_then_in_order(pair: Pair) -> None:
+def test_duplicate_keys_pair_by_content_then_by_order(pair: Pair) -> None:
     make_lines(pair)
     write_lines(pair, (1, "a"), (1, "b"), (1, "c"), (1, "d"))
     pair.sync(LINES)
@@ -54,7 +54,7 @@ def test_rows_of_one_key_pair_by_content_first_and_then_in_order(pair: Pair) -> 
     assert lines(pair) == [(1, 1, "a"), (2, 1, "x"), (3, 1, "y"), (4, 1, "d"), (5, 1, "z")]
 
 
-def test_rows_without_a_key_value_pair_with_each_other(pair: Pair) -> None:
+def test_rows_with_null_keys_pair_with_each_other(pair: Pair) -> None:
     make_lines(pair)
     write_lines(pair, (None, "a"), (None, None), (2, "b"))
     pair.sync(LINES)
@@ -64,7 +64,7 @@ def test_rows_without_a_key_value_pair_with_each_other(pair: Pair) -> None:
     assert_quiet(pair, LINES)
 
 
-def test_of_five_equal_lines_two_vanish_and_three_stay_as_they_are(pair: Pair) -> None:
+def test_surplus_duplicate_rows_are_deleted(pair: Pair) -> None:
     make_lines(pair)
     write_lines(pair, *[(1, "same")] * 5)
     pair.sync(LINES)
@@ -74,7 +74,7 @@ def test_of_five_equal_lines_two_vanish_and_three_stay_as_they_are(pair: Pair) -
     assert pair.text("lines") == before[:3]
 
 
-def test_a_refresh_that_writes_every_row_anew_on_the_desktop_writes_nothing_on_mobile(pair: Pair) -> None:
+def test_rewritten_but_equal_desktop_rows_write_nothing_on_mobile(pair: Pair) -> None:
     make_lines(pair)
     rows = [(n % 7, f"line {n % 11}") for n in range(200)]
     write_lines(pair, *rows)
@@ -87,7 +87,7 @@ def test_a_refresh_that_writes_every_row_anew_on_the_desktop_writes_nothing_on_m
     assert pair.one("SELECT last_value FROM lines_id_seq") == 200
 
 
-def test_what_phones_own_is_written_once_and_then_left_to_them(pair: Pair) -> None:
+def test_mobile_owned_columns_are_written_on_insert_only(pair: Pair) -> None:
     make_lines(pair)
     write_lines(pair, (1, "a"), (2, "b"))
     pair.sync(LINES)
@@ -100,7 +100,7 @@ def test_what_phones_own_is_written_once_and_then_left_to_them(pair: Pair) -> No
     assert lines(pair, "ticked, job_id, line") == [(1, 1, "a"), (1, 2, "changed")]
 
 
-def test_rows_without_an_owner_are_adopted_by_content_and_by_key_and_stay_otherwise(pair: Pair) -> None:
+def test_unowned_rows_are_adopted_by_content_or_key_else_retained(pair: Pair) -> None:
     make_lines(pair)
     pair.target.execute(
         "INSERT INTO lines (job_id, line, source) VALUES (1, 'a', NULL), (2, 'old', NULL), (9, 'stays', NULL)"
@@ -111,7 +111,7 @@ def test_rows_without_an_owner_are_adopted_by_content_and_by_key_and_stay_otherw
     assert_quiet(pair, LINES)
 
 
-def test_rows_of_a_system_user_are_never_deleted_and_stand_for_an_equal_row(pair: Pair) -> None:
+def test_system_rows_are_never_deleted_and_match_equal_rows(pair: Pair) -> None:
     make_lines(pair)
     pair.target.execute("INSERT INTO lines (job_id, line, source) VALUES (0, 'none', 'S'), (1, 'a', 'S')")
     before = pair.text("lines")
@@ -120,7 +120,7 @@ def test_rows_of_a_system_user_are_never_deleted_and_stand_for_an_equal_row(pair
     assert pair.text("lines", where="source = 'S'") == before
 
 
-def test_a_phone_row_equal_to_a_desktop_row_stands_for_it_once(pair: Pair) -> None:
+def test_phone_row_matches_an_equal_desktop_row_once(pair: Pair) -> None:
     make_lines(pair)
     pair.target.execute("INSERT INTO lines (job_id, line, source) VALUES (1, 'a', 'M')")
     phone = pair.text("lines")
@@ -132,7 +132,7 @@ def test_a_phone_row_equal_to_a_desktop_row_stands_for_it_once(pair: Pair) -> No
     assert pair.text("lines", where="source = 'M'") == phone
 
 
-def test_a_phone_row_under_the_key_of_another_desktop_row_is_no_partner_for_it(pair: Pair) -> None:
+def test_phone_row_with_a_key_of_another_desktop_row_is_not_matched(pair: Pair) -> None:
     make_lines(pair)
     pair.target.execute("INSERT INTO lines (job_id, line, source) VALUES (1, 'from a phone', 'M')")
     phone = pair.text("lines")
@@ -143,7 +143,7 @@ def test_a_phone_row_under_the_key_of_another_desktop_row_is_no_partner_for_it(p
     assert pair.text("lines", where="source = 'M'") == phone
 
 
-def test_a_phone_row_that_stands_for_nothing_is_no_partner_either(pair: Pair) -> None:
+def test_phone_row_without_an_equal_desktop_row_is_not_matched(pair: Pair) -> None:
     make_lines(pair)
     pair.target.execute("INSERT INTO lines (job_id, line, source) VALUES (1, 'a', 'M'), (1, 'a', 'M')")
     phones = pair.text("lines")
@@ -152,7 +152,7 @@ def test_a_phone_row_that_stands_for_nothing_is_no_partner_either(pair: Pair) ->
     assert pair.text("lines", where="source = 'M'") == phones
 
 
-def test_with_the_key_as_primary_key_duplicates_wait_and_nothing_is_guessed(pair: Pair) -> None:
+def test_duplicates_are_quarantined_when_the_key_is_the_primary_key(pair: Pair) -> None:
     make_lines(pair, key="job_id int PRIMARY KEY")
     write_lines(pair, (1, "a"), (2, "b"), (2, "not b"), (3, "c"), (3, "c"))
     result = pair.sync(LINES)
@@ -165,7 +165,7 @@ def test_with_the_key_as_primary_key_duplicates_wait_and_nothing_is_guessed(pair
     assert lines(pair, "job_id, line, source") == [(1, "A", "D"), (2, "b", "D"), (3, "c", "D")]
 
 
-def test_without_any_primary_key_rows_are_told_apart_by_their_place(pair: Pair) -> None:
+def test_rows_without_a_primary_key_are_told_apart_by_ctid(pair: Pair) -> None:
     make_lines(pair, key="job_id int")
     write_lines(pair, (1, "same"), (1, "same"), (1, "other"))
     pair.sync(LINES)
@@ -176,7 +176,7 @@ def test_without_any_primary_key_rows_are_told_apart_by_their_place(pair: Pair) 
     assert_quiet(pair, LINES)
 
 
-def test_without_a_key_in_the_spec_a_changed_row_is_another_row(pair: Pair) -> None:
+def test_changed_row_without_a_spec_key_is_replaced(pair: Pair) -> None:
     keyless = delete_insert("lines", mobile_owned=frozenset({"ticked"}))
     make_lines(pair)
     write_lines(pair, (1, "a"), (1, "b"), (1, "b"))
@@ -186,7 +186,7 @@ def test_without_a_key_in_the_spec_a_changed_row_is_another_row(pair: Pair) -> N
     assert lines(pair) == [(1, 1, "a"), (2, 1, "b"), (4, 1, "c")]
 
 
-def test_a_unique_rule_of_the_target_is_kept_without_guessing(pair: Pair) -> None:
+def test_unique_constraint_of_the_target_is_respected(pair: Pair) -> None:
     make_lines(pair, rule="UNIQUE (job_id, line)")
     pair.target.execute("INSERT INTO lines (job_id, line, source, remark) VALUES (7, 'x', 'M', 'by a phone')")
     write_lines(pair, (1, "a"), (1, "a"), (1, None), (1, None), (7, "x"))
@@ -205,7 +205,7 @@ def test_a_unique_rule_of_the_target_is_kept_without_guessing(pair: Pair) -> Non
         "id uuid DEFAULT gen_random_uuid() PRIMARY KEY",
     ],
 )
-def test_the_mobile_primary_key_is_made_by_the_mobile_side_alone(pair: Pair, key: str) -> None:
+def test_mobile_primary_key_is_generated_by_mobile_only(pair: Pair, key: str) -> None:
     make_lines(pair, key=key)
     pair.source.execute("ALTER TABLE lines ADD id int")
     pair.source.execute("INSERT INTO lines (id, job_id, line) VALUES (NULL, 1, 'a'), (77, 2, 'b')")
@@ -215,7 +215,7 @@ def test_the_mobile_primary_key_is_made_by_the_mobile_side_alone(pair: Pair, key
     assert_quiet(pair, LINES)
 
 
-def test_a_generated_column_is_left_to_the_target(pair: Pair) -> None:
+def test_generated_column_is_left_to_the_target(pair: Pair) -> None:
     make_lines(pair, rule="long int GENERATED ALWAYS AS (length(line)) STORED")
     pair.source.execute("ALTER TABLE lines ADD long int DEFAULT 99")
     pair.source.execute("INSERT INTO lines (job_id, line) VALUES (1, 'abc')")
@@ -224,14 +224,14 @@ def test_a_generated_column_is_left_to_the_target(pair: Pair) -> None:
     assert_quiet(pair, LINES)
 
 
-def test_a_table_that_does_not_say_who_wrote_its_rows_is_refused(pair: Pair) -> None:
+def test_table_without_a_source_column_is_refused(pair: Pair) -> None:
     make_lines(pair)
     pair.target.execute("ALTER TABLE lines DROP COLUMN source")
     with pytest.raises(SchemaMismatchError, match="has no column `source`"):
         pair.sync(LINES)
 
 
-def test_no_row_takes_the_place_of_one_in_quarantine_that_has_the_same_key(pair: Pair) -> None:
+def test_no_row_replaces_a_quarantined_row_with_the_same_key(pair: Pair) -> None:
     staff = delete_insert("staff", "job_id", limit_share=1.0)
     pair.source.execute("CREATE TABLE staff (job_id int, who text, state text)")
     pair.target.execute(
@@ -252,7 +252,7 @@ def test_no_row_takes_the_place_of_one_in_quarantine_that_has_the_same_key(pair:
 
 
 @pytest.mark.parametrize("shift", [1, -1])
-def test_rows_that_make_way_for_each_other_are_renumbered(pair: Pair, shift: int) -> None:
+def test_rows_that_exchange_unique_values_are_renumbered(pair: Pair, shift: int) -> None:
     lines = delete_insert("lines", "line")
     pair.source.execute("CREATE TABLE lines (line int, pos int)")
     pair.target.execute("CREATE TABLE lines (id serial PRIMARY KEY, line int, pos int UNIQUE, source char(1))")
@@ -262,7 +262,7 @@ def test_rows_that_make_way_for_each_other_are_renumbered(pair: Pair, shift: int
     assert fates(pair.sync(lines)) == {"updated": 40}
 
 
-def test_thousands_of_equal_rows_are_paired(pair: Pair) -> None:
+def test_thousands_of_duplicate_rows_are_paired(pair: Pair) -> None:
     lines = delete_insert("lines", "line")
     pair.source.execute("CREATE TABLE lines (line int)")
     pair.target.execute("CREATE TABLE lines (id serial PRIMARY KEY, line int, source char(1))")

@@ -1,4 +1,4 @@
-"""What a run may delete, what it never deletes, and who else may be writing meanwhile."""
+"""Which rows a run may delete, which it never deletes, and concurrent writers."""
 
 from typing import Any, Self
 
@@ -19,7 +19,7 @@ ITEMS = spec("lines", "job_id", deletes=Deletes.PROPAGATE)
 
 
 def make_lines(pair: Pair, count: int = 3, *, key: str = "PRIMARY KEY (job_id)") -> None:
-    """Lines of jobs 1 to `count` on both sides, already synced."""
+    """Creates the lines of jobs 1 to `count` in both databases, already synced."""
     pair.source.execute("CREATE TABLE lines (job_id int, line text)")
     pair.target.execute(f"CREATE TABLE lines (job_id int, line text, source char(1) DEFAULT 'D', ticked int, {key})")
     pair.source.execute("INSERT INTO lines SELECT n, 'line ' || n FROM generate_series(1, %s) AS n", [count])
@@ -31,7 +31,7 @@ def make_children(pair: Pair, on_delete: str) -> None:
 
 
 @pytest.mark.parametrize("table", [LINES, ITEMS], ids=["delete-insert", "upsert"])
-def test_a_mass_delete_is_refused_with_its_numbers_and_allowed_once_by_a_switch(pair: Pair, table: TableSpec) -> None:
+def test_mass_delete_is_refused_with_counts_and_allowed_once_by_option(pair: Pair, table: TableSpec) -> None:
     make_lines(pair, 500)
     pair.target.execute("INSERT INTO lines VALUES (9000, 'phone', 'M'), (9001, 'system', 'S')")
     before = pair.text("lines")
@@ -45,7 +45,7 @@ def test_a_mass_delete_is_refused_with_its_numbers_and_allowed_once_by_a_switch(
 
 
 @pytest.mark.parametrize("table", [LINES, ITEMS], ids=["delete-insert", "upsert"])
-def test_an_empty_source_is_a_failure_if_it_had_rows_before(pair: Pair, table: TableSpec) -> None:
+def test_emptied_source_fails_the_table(pair: Pair, table: TableSpec) -> None:
     make_lines(pair)
     before = pair.text("lines")
     pair.source.execute("TRUNCATE lines")
@@ -55,7 +55,7 @@ def test_an_empty_source_is_a_failure_if_it_had_rows_before(pair: Pair, table: T
 
 
 @pytest.mark.parametrize("table", [LINES, ITEMS], ids=["delete-insert", "upsert"])
-def test_an_empty_source_deletes_nothing_whatever_is_allowed(pair: Pair, table: TableSpec) -> None:
+def test_empty_source_deletes_nothing_even_with_mass_delete_allowed(pair: Pair, table: TableSpec) -> None:
     make_lines(pair)
     before = pair.text("lines")
     pair.source.execute("TRUNCATE lines")
@@ -66,7 +66,7 @@ def test_an_empty_source_deletes_nothing_whatever_is_allowed(pair: Pair, table: 
     assert pair.text("lines") == before
 
 
-def test_an_empty_source_that_was_never_seen_with_rows_is_skipped_with_a_warning(pair: Pair) -> None:
+def test_source_never_seen_with_rows_is_skipped_with_a_warning(pair: Pair) -> None:
     pair.both("CREATE TABLE lines (job_id int, line text)")
     pair.target.execute("ALTER TABLE lines ADD source char(1) DEFAULT 'D'; INSERT INTO lines VALUES (1, 'old engine')")
     before = pair.text("lines")
@@ -75,7 +75,7 @@ def test_an_empty_source_that_was_never_seen_with_rows_is_skipped_with_a_warning
     assert pair.text("lines") == before
 
 
-def test_a_nearly_empty_source_is_a_mass_delete(pair: Pair) -> None:
+def test_nearly_empty_source_is_a_mass_delete(pair: Pair) -> None:
     make_lines(pair, 30)
     pair.source.execute("DELETE FROM lines WHERE job_id > 1")
     with pytest.raises(UnsafeTargetError, match="29 of the office's 30 rows"):
@@ -83,7 +83,7 @@ def test_a_nearly_empty_source_is_a_mass_delete(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize("table", [LINES, ITEMS], ids=["delete-insert", "upsert"])
-def test_the_last_good_version_of_a_row_in_quarantine_stays(pair: Pair, table: TableSpec) -> None:
+def test_last_good_version_of_a_quarantined_row_is_retained(pair: Pair, table: TableSpec) -> None:
     make_lines(pair)
     pair.target.execute("ALTER TABLE lines ADD CHECK (line <> 'bad')")
     before = pair.text("lines")
@@ -96,7 +96,7 @@ def test_the_last_good_version_of_a_row_in_quarantine_stays(pair: Pair, table: T
 
 @pytest.mark.parametrize("table", [LINES, ITEMS], ids=["delete-insert", "upsert"])
 @pytest.mark.parametrize("on_delete", ["CASCADE", "SET NULL", "SET DEFAULT", "NO ACTION", "RESTRICT"])
-def test_a_row_on_which_others_depend_is_kept(pair: Pair, table: TableSpec, on_delete: str) -> None:
+def test_referenced_row_is_retained(pair: Pair, table: TableSpec, on_delete: str) -> None:
     make_lines(pair)
     make_children(pair, on_delete)
     pair.target.execute("INSERT INTO children VALUES (2)")
@@ -108,7 +108,7 @@ def test_a_row_on_which_others_depend_is_kept(pair: Pair, table: TableSpec, on_d
     assert fates(pair.sync(table)) == {"unchanged": 1, "deleted": 1}
 
 
-def test_rows_that_are_kept_anyway_do_not_count_as_a_mass_delete(pair: Pair) -> None:
+def test_retained_rows_do_not_count_as_a_mass_delete(pair: Pair) -> None:
     make_lines(pair, 60)
     make_children(pair, "CASCADE")
     pair.target.execute("INSERT INTO children SELECT job_id FROM lines WHERE job_id > 20")
@@ -117,7 +117,7 @@ def test_rows_that_are_kept_anyway_do_not_count_as_a_mass_delete(pair: Pair) -> 
 
 
 @pytest.mark.parametrize("on_delete", ["CASCADE", "NO ACTION"])
-def test_a_family_within_the_table_goes_together_unless_a_child_stays(pair: Pair, on_delete: str) -> None:
+def test_self_referencing_rows_are_deleted_together_unless_a_child_stays(pair: Pair, on_delete: str) -> None:
     pair.source.execute("CREATE TABLE tree (node int, parent int)")
     pair.target.execute(
         f"CREATE TABLE tree (node int PRIMARY KEY, parent int REFERENCES tree ON DELETE {on_delete}, source char(1))"
@@ -131,7 +131,7 @@ def test_a_family_within_the_table_goes_together_unless_a_child_stays(pair: Pair
     assert pair.rows("SELECT node FROM tree ORDER BY 1") == [(11,), (12,), (13,), (99,)]
 
 
-def test_a_child_written_in_a_transaction_that_is_still_open_survives(pair: Pair) -> None:
+def test_child_written_in_an_open_transaction_is_not_deleted(pair: Pair) -> None:
     make_lines(pair)
     make_children(pair, "CASCADE")
     pair.source.execute("DELETE FROM lines WHERE job_id >= 2")
@@ -158,7 +158,7 @@ def test_a_child_written_in_a_transaction_that_is_still_open_survives(pair: Pair
     ],
     ids=["ticked", "taken over", "edited alike", "deleted"],
 )
-def test_a_row_that_the_app_writes_between_plan_and_write_is_planned_anew(
+def test_row_written_between_plan_and_write_is_planned_again(
     pair: Pair, table: TableSpec, meanwhile: str, outcome: dict[str, int], end: str
 ) -> None:
     make_lines(pair)
@@ -172,11 +172,11 @@ def test_a_row_that_the_app_writes_between_plan_and_write_is_planned_anew(
     assert pair.one("SELECT string_agg(concat_ws(' ', job_id, line, ticked), ', ' ORDER BY job_id) FROM lines") == end
 
 
-def test_a_row_that_the_app_writes_while_the_merge_is_planned_is_not_doubled(pair: Pair) -> None:
+def test_row_written_while_the_merge_is_planned_is_not_doubled(pair: Pair) -> None:
     make_lines(pair, key="id bigserial PRIMARY KEY")
     pair.source.execute("UPDATE lines SET line = 'new' WHERE job_id = 1")
 
-    class Overtaken(psycopg.Cursor[tuple[Any, ...]]):
+    class OvertakenConnection(psycopg.Cursor[tuple[Any, ...]]):
         def execute(self, query: Any, *args: Any, **rest: Any) -> Self:
             if (
                 "loose_existing" in (query.as_string() if hasattr(query, "as_string") else str(query))
@@ -186,7 +186,7 @@ def test_a_row_that_the_app_writes_while_the_merge_is_planned_is_not_doubled(pai
             return super().execute(query, *args, **rest)
 
     with connect(pair.settings.desktop) as source, connect(pair.settings.mobile) as target:
-        target.cursor_factory = Overtaken
+        target.cursor_factory = OvertakenConnection
         result = sync_forward(TableExtract(spec=LINES), source=source, target=target, specs=[LINES], options=QUICK)
     assert fates(result) == {"updated": 1, "unchanged": 2}
     assert pair.rows("SELECT id, line, ticked FROM lines ORDER BY 1") == [
@@ -196,7 +196,7 @@ def test_a_row_that_the_app_writes_while_the_merge_is_planned_is_not_doubled(pai
     ]
 
 
-def test_a_row_that_the_app_keeps_locked_fails_the_run_for_another_try(pair: Pair) -> None:
+def test_row_lock_held_by_the_app_fails_the_run_as_transient(pair: Pair) -> None:
     make_lines(pair)
     before = pair.text("lines")
     pair.source.execute("UPDATE lines SET line = 'new' WHERE job_id = 1")
@@ -207,7 +207,7 @@ def test_a_row_that_the_app_keeps_locked_fails_the_run_for_another_try(pair: Pai
     assert pair.text("lines") == before
 
 
-def test_a_trigger_that_forbids_deletes_keeps_the_row_and_the_others_go(pair: Pair) -> None:
+def test_trigger_that_forbids_a_delete_retains_only_that_row(pair: Pair) -> None:
     make_lines(pair)
     pair.target.execute("""
         CREATE FUNCTION forbid() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -230,7 +230,7 @@ def test_rows_of_another_owner_outlive_their_desktop_copies(pair: Pair) -> None:
     assert_quiet(pair, LINES)
 
 
-def test_a_row_that_is_named_by_way_of_its_partition_is_kept(pair: Pair) -> None:
+def test_row_referenced_through_its_partition_is_retained(pair: Pair) -> None:
     parts = delete_insert("parts", "id")
     pair.source.execute("CREATE TABLE parts (id int)")
     pair.target.execute("""

@@ -1,4 +1,4 @@
-"""Over a slow line only what differs is sent, and the end is the same as if everything had been."""
+"""Over a slow connection only the difference is sent, with the same end state as a complete transfer."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ JOBS = delete_insert(
 
 @pytest.fixture
 def jobs(pair: Pair) -> Pair:
-    """Two tables of some size, synced once."""
+    """Creates two tables with enough rows for digests, synced once."""
     pair.source.execute("""
         CREATE TABLE clients (client_id int PRIMARY KEY, name text);
         CREATE TABLE jobs (job_id int, client_id int, note text, source char(1));
@@ -59,14 +59,14 @@ def sync(pair: Pair, **rest: object) -> ForwardResult:
     return pair.sync(JOBS, CLIENTS, options=APART, **rest)  # type: ignore[arg-type]
 
 
-def assert_whole_run_has_nothing_to_do(pair: Pair) -> None:
+def assert_complete_transfer_is_noop(pair: Pair) -> None:
     before = pair.text("jobs")
     result = pair.sync(JOBS, CLIENTS, options=QUICK)
     assert result.written == 0, fates(result)
     assert pair.text("jobs") == before
 
 
-def test_of_an_unchanged_table_no_row_is_sent_and_nothing_is_staged(jobs: Pair) -> None:
+def test_unchanged_table_sends_and_stages_no_rows(jobs: Pair) -> None:
     before = jobs.text("jobs")
     result = sync(jobs)
     assert (result.extracted, result.bytes, fates(result)) == (6000, 0, {"unchanged": 6000})
@@ -74,7 +74,7 @@ def test_of_an_unchanged_table_no_row_is_sent_and_nothing_is_staged(jobs: Pair) 
     assert jobs.text("jobs") == before
 
 
-def test_what_changed_travels_with_few_others(jobs: Pair) -> None:
+def test_changed_rows_are_sent_with_few_others(jobs: Pair) -> None:
     whole = jobs.sync(JOBS, CLIENTS, options=QUICK).bytes
     jobs.source.execute("""
         UPDATE jobs SET note = 'changed' WHERE job_id IN (7, 1000);
@@ -84,15 +84,15 @@ def test_what_changed_travels_with_few_others(jobs: Pair) -> None:
     assert fates(result) == {"inserted": 1, "updated": 4, "deleted": 2, "unchanged": 5994}
     assert result.extracted == 5999
     assert 0 < result.bytes < whole / 20
-    assert_whole_run_has_nothing_to_do(jobs)
+    assert_complete_transfer_is_noop(jobs)
 
 
-def test_a_row_changed_on_mobile_is_mended(jobs: Pair) -> None:
+def test_row_changed_on_mobile_is_repaired(jobs: Pair) -> None:
     jobs.target.execute("UPDATE jobs SET note = 'tampered with' WHERE id = 77; DELETE FROM jobs WHERE id = 99")
     assert fates(sync(jobs)) == {"inserted": 1, "updated": 1, "unchanged": 5998}
 
 
-def test_two_rows_that_swap_their_values_show(jobs: Pair) -> None:
+def test_exchanged_values_of_two_rows_are_detected(jobs: Pair) -> None:
     jobs.source.execute(
         "UPDATE jobs SET note = CASE note WHEN 'Note 10' THEN 'Note 20' ELSE 'Note 10' END"
         " WHERE note IN ('Note 10', 'Note 20')"
@@ -100,7 +100,7 @@ def test_two_rows_that_swap_their_values_show(jobs: Pair) -> None:
     assert fates(sync(jobs)) == {"updated": 2, "unchanged": 5998}
 
 
-def test_a_looked_up_value_that_changed_is_filled_anew_though_no_row_is_sent(jobs: Pair) -> None:
+def test_changed_lookup_value_is_filled_in_without_sending_rows(jobs: Pair) -> None:
     jobs.source.execute("UPDATE clients SET name = 'Renamed' WHERE client_id = 5")
     jobs.sync(CLIENTS)
     result = sync(jobs)
@@ -108,7 +108,7 @@ def test_a_looked_up_value_that_changed_is_filled_anew_though_no_row_is_sent(job
     assert jobs.one("SELECT count(*) FROM jobs WHERE client_name = 'Renamed'") == 120
 
 
-def test_a_parent_that_went_meanwhile_shows_though_no_row_changed(jobs: Pair) -> None:
+def test_deleted_parent_is_detected_though_no_row_changed(jobs: Pair) -> None:
     jobs.target.execute("DELETE FROM clients WHERE client_id = 5")
     result = sync(jobs)
     assert fates(result) == {"unchanged": 5880, "quarantined": 120, "held": 120}
@@ -117,7 +117,7 @@ def test_a_parent_that_went_meanwhile_shows_though_no_row_changed(jobs: Pair) ->
     assert fates(sync(jobs)) == {"unchanged": 6000}
 
 
-def test_rows_in_quarantine_travel_at_every_run_and_land_when_they_can(jobs: Pair) -> None:
+def test_quarantined_rows_are_sent_in_each_run_until_they_load(jobs: Pair) -> None:
     jobs.source.execute("INSERT INTO jobs VALUES (9001, 77, 'dangling'), (9001, 1, 'sibling')")
     for _ in range(2):
         result = sync(jobs)
@@ -127,7 +127,7 @@ def test_rows_in_quarantine_travel_at_every_run_and_land_when_they_can(jobs: Pai
     assert fates(sync(jobs)) == {"inserted": 1, "unchanged": 6001}
 
 
-def test_pulled_phone_rows_are_no_difference_whether_the_desktop_marks_them_or_not(jobs: Pair) -> None:
+def test_reverse_synced_rows_are_no_difference_with_or_without_source(jobs: Pair) -> None:
     jobs.source.execute("INSERT INTO jobs VALUES (1, 1, 'by phone', 'M')")
     jobs.target.execute("INSERT INTO jobs (job_id, client_id, note, source) VALUES (1, 1, 'by phone', 'M')")
     for _ in range(2):
@@ -137,7 +137,7 @@ def test_pulled_phone_rows_are_no_difference_whether_the_desktop_marks_them_or_n
     assert sync(jobs).bytes == 0
 
 
-def test_rows_that_a_pull_brought_need_not_travel_again(jobs: Pair) -> None:
+def test_reverse_synced_rows_are_not_sent_again(jobs: Pair) -> None:
     jobs.source.execute("ALTER TABLE jobs DROP source")
     jobs.sync(JOBS, CLIENTS)
     jobs.target.execute(
@@ -148,7 +148,7 @@ def test_rows_that_a_pull_brought_need_not_travel_again(jobs: Pair) -> None:
     assert (fates(result), result.bytes) == ({"echo": 500, "unchanged": 6000}, 0)
 
 
-def test_of_equal_rows_the_one_that_the_office_added_is_sent_and_the_copy_of_the_phones_is_not(jobs: Pair) -> None:
+def test_office_row_equal_to_a_reverse_synced_row_is_sent(jobs: Pair) -> None:
     jobs.source.execute("ALTER TABLE jobs DROP source")
     jobs.sync(JOBS, CLIENTS)
     jobs.target.execute("INSERT INTO jobs (job_id, client_id, note, source) VALUES (1, 1, 'by phone', 'M')")
@@ -159,7 +159,7 @@ def test_of_equal_rows_the_one_that_the_office_added_is_sent_and_the_copy_of_the
     assert jobs.one("SELECT count(*) FROM jobs WHERE note = 'by phone' AND source = 'D'") == 1
 
 
-def test_what_the_office_did_to_a_pulled_row_is_kept_back_and_reported_whatever_is_sent(jobs: Pair) -> None:
+def test_office_edit_of_a_reverse_synced_row_is_skipped_and_reported(jobs: Pair) -> None:
     jobs.source.execute("ALTER TABLE jobs DROP source")
     jobs.sync(JOBS, CLIENTS)
     jobs.target.execute(
@@ -173,7 +173,7 @@ def test_what_the_office_did_to_a_pulled_row_is_kept_back_and_reported_whatever_
         assert result.bytes < 4000
 
 
-def test_what_the_office_did_to_a_pulled_row_is_reported_also_where_the_row_says_that_it_is_the_phones(
+def test_office_edit_of_a_reverse_synced_row_with_source_is_reported(
     jobs: Pair,
 ) -> None:
     jobs.target.execute("INSERT INTO jobs (job_id, client_id, note, source) VALUES (9001, 1, 'by phone', 'M')")
@@ -193,13 +193,13 @@ def test_row_handed_over_with_another_key_is_planned_and_left_alone(jobs: Pair) 
     assert fates(plan.foreseen) == fates(sync(jobs)) == {"echo": 1, "unchanged": 6000}
 
 
-def test_an_empty_source_is_refused_as_ever(jobs: Pair) -> None:
+def test_emptied_source_is_refused_by_differential_transfer(jobs: Pair) -> None:
     jobs.source.execute("TRUNCATE jobs")
     with pytest.raises(Exception, match="is empty at the source"):
         sync(jobs)
 
 
-def test_a_mass_delete_is_refused_as_ever(jobs: Pair) -> None:
+def test_mass_delete_is_refused_by_differential_transfer(jobs: Pair) -> None:
     jobs.source.execute("DELETE FROM jobs WHERE job_id < 500")
     with pytest.raises(Exception, match="would be deleted"):
         sync(jobs)
@@ -214,7 +214,7 @@ def office(shared_pair: Pair) -> Iterator[Pair]:
 @pytest.mark.parametrize("table", [LINES, KEYLESS, ITEMS, FOLLOWED], ids=["key", "no key", "upsert", "follows"])
 @settings(max_examples=settings().max_examples // 2)
 @given(**SEEDS, again=st.integers(0, 2**32))
-def test_it_does_what_a_run_that_sends_everything_would_do(
+def test_differential_transfer_equals_complete_transfer(
     office: Pair, table: TableSpec, seed: int, size: int, again: int
 ) -> None:
     source, target = sides(draw(seed, size, 1, 1, 2, None))
@@ -235,7 +235,7 @@ def test_it_does_what_a_run_that_sends_everything_would_do(
 
 
 def foresee(pair: Pair, table: TableSpec) -> list[dict[str, int]]:
-    """What a run would do that sends everything."""
+    """Returns the result that a complete transfer would have."""
     with connect(pair.settings.desktop) as source, connect(pair.settings.mobile) as target:
         plans = plan_forward(
             [TableExtract(spec=table, allow_mass_delete=True)],

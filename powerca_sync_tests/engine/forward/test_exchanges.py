@@ -1,4 +1,4 @@
-"""Rows that the target refuses one by one: they exchange values under a constraint, or reference each other."""
+"""Rows that the target refuses one by one because they exchange values under a constraint or reference each other."""
 
 import dataclasses
 from collections.abc import Callable
@@ -86,7 +86,7 @@ def test_values_exchanged_under_an_expression_index_land(pair: Pair) -> None:
     assert_same(pair)
 
 
-def test_row_whose_value_a_phone_row_has_does_not_stop_an_exchange(pair: Pair) -> None:
+def test_value_held_by_a_phone_row_does_not_stop_an_exchange(pair: Pair) -> None:
     make_items(pair, "UNIQUE (pos)")
     pair.sync(ITEMS)
     pair.target.execute("INSERT INTO items (id, pos, source) VALUES (99, 99, 'M')")
@@ -116,7 +116,7 @@ def test_exchange_without_interim_value_names_the_constraint(pair: Pair) -> None
     )
 
 
-def test_interim_value_that_a_check_refuses_is_not_used(pair: Pair) -> None:
+def test_interim_value_refused_by_a_check_is_not_used(pair: Pair) -> None:
     make_items(pair, "UNIQUE (pos, code), CHECK (pos IS NOT NULL)")
     pair.source.execute("UPDATE items SET code = 'x'")
     pair.sync(ITEMS)
@@ -204,7 +204,7 @@ def test_deferred_reference_that_never_lands_is_quarantined(pair: Pair) -> None:
     assert str(result.samples[0]) == "leader=99 has no matching staff"
 
 
-def test_circle_of_required_references_is_named(pair: Pair) -> None:
+def test_cycle_of_required_references_is_named(pair: Pair) -> None:
     make_teams(pair, leader=LEADER_REQUIRED, team=TEAM_REQUIRED)
     pair.source.execute("DELETE FROM teams WHERE leader IS NULL")
     result = pair.sync(dataclasses.replace(TEAMS, limit_share=1.0), STAFF)
@@ -215,7 +215,7 @@ def test_circle_of_required_references_is_named(pair: Pair) -> None:
     )
 
 
-def test_longer_circle_lands_and_dangling_references_do_not(pair: Pair) -> None:
+def test_longer_cycle_lands_without_its_dangling_references(pair: Pair) -> None:
     pair.both(
         "CREATE TABLE a (id int PRIMARY KEY, b int); CREATE TABLE b (id int PRIMARY KEY, c int);"
         "CREATE TABLE c (id int PRIMARY KEY, a int); CREATE TABLE d (id int PRIMARY KEY, a int)"
@@ -236,5 +236,5 @@ def test_longer_circle_lands_and_dangling_references_do_not(pair: Pair) -> None:
     assert pair.rows("SELECT a.id, b.id, c.id FROM a JOIN b ON a.b = b.id JOIN c ON b.c = c.id AND c.a = a.id") == [
         (1, 1, 1)
     ]
-    # Nothing refers to d, so that its row is not let through.
+    # No row references d, so it is not retried.
     assert fates(pair.sync(d)) == {"inserted": 1, "quarantined": 1}

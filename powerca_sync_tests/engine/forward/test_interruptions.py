@@ -1,4 +1,4 @@
-"""A run that is cut short at any point: the target is as it was, and the next run is right."""
+"""A run interrupted at any point leaves the target unchanged, and the next run succeeds."""
 
 import contextlib
 import dataclasses
@@ -23,15 +23,15 @@ from powerca_sync_tests.helpers import LOCK_AWAITED, QUICK, Pair, fates, wait_un
 
 @pytest.fixture
 def jobs(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> Pair:
-    """A table synced once, changed since, and so many chunks long that it can be stopped between two."""
+    """Creates a table that is synced once, changed since, and long enough to be interrupted between two chunks."""
     make_jobs(pair)
     monkeypatch.setattr(staging, "BLOCK", 1000)
     monkeypatch.setattr(staging, "CHUNK", 4000)
     return pair
 
 
-def alone(connection: Connection) -> None:
-    """Wait until the test is the only one who is connected."""
+def wait_for_other_connections_to_close(connection: Connection) -> None:
+    """Waits until the test has the only connection."""
     wait_until(
         connection,
         "NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -44,18 +44,18 @@ def sync_in_a_process(pair: Pair) -> None:
     pair.sync(JOBS)
 
 
-class Elsewhere(Pair):
-    """What a process of its own needs of a pair."""
+class ProcessPair(Pair):
+    """The endpoints that another process needs to run a sync."""
 
     def __init__(self, pair: Pair) -> None:
         self.settings = pair.settings
 
 
 @pytest.mark.parametrize("stop", STOPS)
-def test_a_process_that_is_killed_leaves_everything_as_it_was(jobs: Pair, stop: str) -> None:
+def test_killed_process_leaves_the_target_unchanged(jobs: Pair, stop: str) -> None:
     before = image(jobs)
     side = jobs.source if stop == "reading" else jobs.target
-    process = multiprocessing.get_context("spawn").Process(target=sync_in_a_process, args=(Elsewhere(jobs),))
+    process = multiprocessing.get_context("spawn").Process(target=sync_in_a_process, args=(ProcessPair(jobs),))
     with stopped(jobs, stop):
         process.start()
         wait_until(side, LOCK_AWAITED, unless=lambda: not process.is_alive())
@@ -63,7 +63,7 @@ def test_a_process_that_is_killed_leaves_everything_as_it_was(jobs: Pair, stop: 
         process.kill()
         process.join()
     for connection in (jobs.source, jobs.target):
-        alone(connection)
+        wait_for_other_connections_to_close(connection)
     assert image(jobs) == before
     assert_right(jobs)
 
@@ -74,8 +74,8 @@ WHERE datname = current_database() AND application_name = 'powerca_sync' AND pid
 """
 
 
-def lose(pair: Pair, stop: str, side: str) -> ForwardResult:
-    """Run until there, lose the connection to that side, and go on."""
+def lose_connection(pair: Pair, stop: str, side: str) -> ForwardResult:
+    """Runs up to the given point, ends the connection to that database, and continues."""
     ours, settings = (pair.source, pair.settings.desktop) if side == "source" else (pair.target, pair.settings.mobile)
     with stopped(pair, stop) as go_on, pair.sync_that_waits(JOBS, at_source=stop == "reading") as run:
         with connect(settings) as watch:
@@ -85,20 +85,24 @@ def lose(pair: Pair, stop: str, side: str) -> ForwardResult:
 
 
 @pytest.mark.parametrize(("stop", "lost"), [("reading", "source"), *((stop, "target") for stop in STOPS)])
-def test_a_connection_that_is_lost_in_mid_run_is_worth_another_try(jobs: Pair, stop: str, lost: str) -> None:
+def test_connection_lost_during_a_run_is_transient(jobs: Pair, stop: str, lost: str) -> None:
     words = f"^syncing table `jobs`{': reading the source' * (lost == 'source')} failed: .+ [Ii]t is tried again"
-    # Over a connection that is gone nothing can be recorded; the next try records or clears what this one met.
+    # Nothing can be recorded over a lost connection; the retry records or clears the quarantine entries.
     with failing(jobs, DatabaseUnavailableError, words, recorded=lost == "source"):
-        lose(jobs, stop, lost)
+        lose_connection(jobs, stop, lost)
     assert_right(jobs)
 
 
 @pytest.mark.parametrize("stop", ["writing", "recording"])
-def test_once_all_is_read_the_source_may_go(jobs: Pair, stop: str) -> None:
-    assert fates(lose(jobs, stop, "source")) == {"inserted": 50, "updated": ROWS // 2, "unchanged": ROWS // 2}
+def test_source_may_close_once_all_rows_are_read(jobs: Pair, stop: str) -> None:
+    assert fates(lose_connection(jobs, stop, "source")) == {
+        "inserted": 50,
+        "updated": ROWS // 2,
+        "unchanged": ROWS // 2,
+    }
 
 
-#: Whether a second run keeps asking for the lock that the first one has.
+#: True while a second run is blocked by the lock of the first one.
 QUEUED = """EXISTS (
     SELECT FROM pg_stat_activity
     WHERE datname = current_database() AND state = 'idle in transaction'
@@ -106,7 +110,7 @@ QUEUED = """EXISTS (
 )"""
 
 
-def test_two_runs_at_once_take_turns_or_the_second_gives_up(jobs: Pair) -> None:
+def test_second_run_waits_for_the_first_or_gives_up(jobs: Pair) -> None:
     patient = dataclasses.replace(QUICK, timeouts=Timeouts(table=60))
     with ThreadPoolExecutor() as threads, stopped(jobs, "writing") as go_on, jobs.sync_that_waits(JOBS) as first:
         with failing(jobs, ContentionError, "^Table `jobs` is being synced by another run"):
@@ -119,8 +123,8 @@ def test_two_runs_at_once_take_turns_or_the_second_gives_up(jobs: Pair) -> None:
 
 
 @contextlib.contextmanager
-def deaf_after(words: bytes, endpoint: Endpoint) -> Iterator[Endpoint]:
-    """The same database over a line that breaks as soon as these words have reached it, before any answer."""
+def break_after(words: bytes, endpoint: Endpoint) -> Iterator[Endpoint]:
+    """Returns an endpoint whose connection breaks once these words have reached the server, before any response."""
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor() as threads:
 
         def carry() -> None:
@@ -140,17 +144,17 @@ def deaf_after(words: bytes, endpoint: Endpoint) -> Iterator[Endpoint]:
         carrying.result(timeout=10)
 
 
-def test_a_commit_whose_answer_is_lost_is_not_said_to_have_failed(jobs: Pair) -> None:
-    with deaf_after(b"COMMIT\0", jobs.settings.mobile) as mobile:
-        deaf = Elsewhere(jobs)
+def test_lost_response_to_a_commit_is_not_reported_as_a_failure(jobs: Pair) -> None:
+    with break_after(b"COMMIT\0", jobs.settings.mobile) as mobile:
+        deaf = ProcessPair(jobs)
         deaf.settings = dataclasses.replace(jobs.settings, mobile=mobile)
         with pytest.raises(DatabaseUnavailableError, match="whether it did is not known"):
             deaf.sync(JOBS)
-    alone(jobs.target)
+    wait_for_other_connections_to_close(jobs.target)
     assert fates(jobs.sync(JOBS)) == {"unchanged": ROWS + 50}
 
 
-def test_a_connection_that_a_pooler_cuts_is_worth_another_try_though_the_driver_says_otherwise(jobs: Pair) -> None:
+def test_connection_cut_by_a_pooler_is_transient(jobs: Pair) -> None:
     with connect(jobs.settings.desktop) as source, connect(jobs.settings.mobile) as target:
 
         def rows(columns: Sequence[str]) -> Iterator[bytes]:

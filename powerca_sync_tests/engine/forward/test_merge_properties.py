@@ -1,4 +1,4 @@
-"""The merge against a model of it: random rows on both sides, one run, the end state, a second run that is quiet."""
+"""Compare the merge with a model: random rows in both databases, one run, its end state, and a second no-op run."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -33,16 +33,14 @@ pytestmark = pytest.mark.long
 
 @pytest.fixture(scope="module")
 def office(shared_pair: Pair) -> Iterator[Pair]:
-    """Both tables on both sides, and an office that has organisation 1 of two."""
+    """Creates both tables in both databases, and an office that has organisation 1 of two."""
     create_tables(shared_pair)
     return shared_pair
 
 
 @pytest.mark.parametrize("table", [LINES, KEYLESS], ids=["by key", "without a key"])
 @given(**SEEDS)
-def test_delete_insert_reaches_the_end_state_by_the_difference(
-    office: Pair, table: TableSpec, seed: int, size: int
-) -> None:
+def test_delete_insert_writes_only_the_difference(office: Pair, table: TableSpec, seed: int, size: int) -> None:
     source, target = sides(draw(seed, size, 1, 1, 2, None))
     fill(office, "lines", source, target)
     before = target_rows(office, "lines")
@@ -69,7 +67,7 @@ def test_delete_insert_reaches_the_end_state_by_the_difference(
             sum(count for row, count in rows.items() if (row.org, row.k) == key) for rows in (staged, loose, unowned)
         )
         if key in held_keys and own + free > come:
-            # One of them is the last good version of the row in quarantine, and nobody knows which.
+            # One of them is the last good version of the quarantined row; which one cannot be known.
             undecided.update({row: count for row, count in staged.items() if (row.org, row.k) == key})
             held += max(own, come)
             owned_and_held += own
@@ -113,7 +111,7 @@ def test_delete_insert_reaches_the_end_state_by_the_difference(
 
 @pytest.mark.parametrize("table", [ITEMS, FOLLOWED], ids=["vanished rows stay", "vanished rows go"])
 @given(**SEEDS)
-def test_upsert_reaches_the_end_state_by_the_difference(office: Pair, table: TableSpec, seed: int, size: int) -> None:
+def test_upsert_writes_only_the_difference(office: Pair, table: TableSpec, seed: int, size: int) -> None:
     source, target = sides(draw(seed, size, 1, 2, 3, 4, 5, None))
     target = list({existing.row.k: existing for existing in target if existing.row.k}.values())
     fill(office, "items", source, target)

@@ -1,4 +1,4 @@
-"""Columns that mobile owns: never updated, but a change of the desktop's value is reported."""
+"""Mobile-owned columns are never updated, but a change of the desktop's value is reported."""
 
 import dataclasses
 
@@ -16,7 +16,7 @@ APART = dataclasses.replace(QUICK, transfer=Transfer.DIFFERENCES)
 
 @pytest.fixture
 def lines(pair: Pair) -> Pair:
-    """Forty lines of forty jobs, none ticked, synced once."""
+    """Creates forty lines of forty jobs, none ticked, synced once."""
     pair.source.execute("CREATE TABLE lines (job_id int, line text, ticked int)")
     pair.source.execute("INSERT INTO lines SELECT n, 'line ' || n % 7, 0 FROM generate_series(1, 40) AS n")
     pair.target.execute("CREATE TABLE lines (job_id int UNIQUE, line text, ticked int, source char(1))")
@@ -41,13 +41,13 @@ def test_desktop_change_of_a_mobile_owned_column_is_reported(lines: Pair, table:
     assert fates(result) == {"updated": 1, "unchanged": 39}
     assert lines.one("SELECT sum(ticked) FROM lines") == 0
     assert counts(look(lines, table)) == {"mobile_owned": 4}
-    # The next run says it again, until the two agree.
+    # The next run reports it again, until both values agree.
     assert lines.sync(table).mobile_owned == 4
     lines.target.execute("UPDATE lines SET ticked = 1 WHERE job_id IN (1, 2, 3, 9)")
     assert remarks(lines.sync(table)) == ""
 
 
-def test_copies_of_one_line_are_compared_as_a_multiset(pair: Pair) -> None:
+def test_duplicates_of_a_line_are_compared_as_a_multiset(pair: Pair) -> None:
     pair.source.execute("CREATE TABLE lines (job_id int, line text, ticked int)")
     pair.source.execute("INSERT INTO lines SELECT 1, 'same', n FROM generate_series(1, 4) AS n")
     pair.target.execute("CREATE TABLE lines (id serial, job_id int, line text, ticked int, source char(1))")
@@ -78,7 +78,7 @@ def test_incremental_run_reports_changed_rows_and_keeps_the_digest(lines: Pair) 
     assert lines.sync(ITEMS, options=APART).bytes == 0
 
 
-def test_dismissal_of_a_person_reaches_mobile(pair: Pair) -> None:
+def test_dismissal_of_an_employee_reaches_mobile(pair: Pair) -> None:
     staff = dataclasses.replace(spec_named(TABLES, "mbstaff"), references=(), office=None)
     pair.source.execute("CREATE TABLE mbstaff (staff_id int, active_status numeric(1), terminateddate date)")
     pair.source.execute("INSERT INTO mbstaff VALUES (1, 0, NULL), (2, 0, NULL)")

@@ -1,7 +1,7 @@
-"""Forward and reverse in turn come to rest: after the first cycle nothing is written any more, in any table.
+"""Alternating forward and reverse runs converge: after the first cycle they are no-ops for every table.
 
-And what random histories of both sides must never lead to: a phone row pulled twice, or left out, or written by the
-way forward, or back on mobile as a row of the desktop.
+After random histories of both databases no phone row is reverse-synced twice, left out, overwritten by forward sync, or
+synced back to mobile as a desktop row.
 """
 
 import random
@@ -19,8 +19,8 @@ from powerca_sync_tests.helpers import Pair, delete_insert, pulled, spec
 
 pytestmark = pytest.mark.long
 
-#: Phone rows in the tables that phones do not write today, under keys that the office does not use; some are equal to
-#: one another, or to a row of the office, or have no key.
+#: Phone rows of tables that phones do not write today, under keys that the office does not use; some equal each other
+#: or a row of the office, or have a NULL key.
 MORE_PHONE_ROWS = """
 INSERT INTO locmaster (org_id, loc_id, locname, source) VALUES (1, 77, 'By phone', 'M');
 INSERT INTO conmaster (org_id, con_id, conname, source) VALUES (1, 77, 'By phone', 'M');
@@ -48,7 +48,7 @@ INSERT INTO learequest (org_id, con_id, loc_id, learequest_id, staff_id, leavety
 VALUES (1, 1, 1, 1001, 1001, 'XX', 'M') ON CONFLICT DO NOTHING;
 """
 
-#: Phone rows of each table that arrive, and those that wait: a clock time without its day.
+#: Phone rows of each table that are reverse-synced, and those that are quarantined for a clock time without a date.
 PHONE_ROWS = {spec.mobile: 1 for spec in TABLES} | {
     "orgmaster": 0,
     "jobshead": 5,
@@ -65,7 +65,7 @@ def desktop_contents(pair: Pair) -> dict[str, list[str]]:
     return {one.mobile: pair.text(one.desktop, on=pair.source) for one in TABLES}
 
 
-def test_after_one_cycle_nothing_is_written_in_any_of_the_offices_tables(pair: Pair) -> None:
+def test_second_cycle_writes_nothing_in_any_table(pair: Pair) -> None:
     create_office(pair.source)
     create_empty_mobile(pair.target)
     pair.sync_all(*TABLES)
@@ -95,7 +95,7 @@ class Row(NamedTuple):
     note: str | None
 
 
-#: Both strategies, with a mobile primary key and without one.
+#: Both strategies, each with and without a mobile primary key.
 SPECS = (
     delete_insert("lines", "k", limit_share=1.0),
     delete_insert("lines_with_id", "k", limit_share=1.0),
@@ -113,14 +113,14 @@ def office(shared_pair: Pair) -> Pair:
         shared_pair.target.execute(
             f"CREATE TABLE {table.mobile} (k int, note text, source char(1) {keys.get(table.mobile, '')})"
         )
-    # The first pull of all, after which the ledger knows that nothing was pulled before.
+    # After this first reverse sync the ledger covers every phone row.
     shared_pair.sync_all(*SPECS)
     shared_pair.pull_all(*SPECS)
     return shared_pair
 
 
 class History:
-    """What both sides do to one table, and what must hold all the while."""
+    """Random writes to one table in both databases, and the invariants that hold after each."""
 
     def __init__(self, pair: Pair, table: TableSpec, seed: int) -> None:
         self.pair = pair
@@ -139,8 +139,8 @@ class History:
         query = f"SELECT k, note FROM {self.table.mobile} WHERE {where}"  # noqa: S608
         return Counter(Row(*row) for row in self.pair.rows(query, self.pair.source if on_desktop else None))
 
-    def somebody_writes(self) -> None:
-        """One insert, update or delete, of a row of its own, on one of the two sides."""
+    def write_random_row(self) -> None:
+        """Inserts, updates or deletes a random row of the office in one of the databases."""
         on_desktop, what = self.pick.random() < 0.4, self.pick.choice(("insert", "insert", "update", "delete"))
         connection = self.pair.source if on_desktop else self.pair.target
         k = self.pick.choice(self.keys)
@@ -175,7 +175,7 @@ class History:
         self.check_ledger(phones)
 
     def check_ledger(self, phones: Counter[Row]) -> None:
-        """Each phone row is in the ledger or in quarantine, and each copy on the desktop has one entry."""
+        """Each phone row is in the ledger or in quarantine, and each desktop copy has one ledger entry."""
         live, entries, keys, waiting = self.pair.rows(
             """SELECT count(*) FILTER (WHERE gone_at IS NULL), count(*), count(DISTINCT mobile_key),
                 (SELECT count(*) FROM powerca_sync.quarantine) FROM powerca_sync.pulled""",
@@ -188,9 +188,9 @@ class History:
         if self.has_id:
             assert keys == entries, "no phone row came twice"
         if not self.has_id and not self.needs_key:
-            assert phones <= copies + self.rows("own = 1", on_desktop=True) + self.held()
+            assert phones <= copies + self.rows("own = 1", on_desktop=True) + self.quarantined()
 
-    def held(self) -> Counter[Row]:
+    def quarantined(self) -> Counter[Row]:
         query = "SELECT (image ->> 'k')::int, image ->> 'note' FROM powerca_sync.quarantine"
         return Counter(Row(*row) for row in self.pair.rows(query, self.pair.source))
 
@@ -202,13 +202,13 @@ class History:
         assert self.pair.text(self.table.mobile, where="source = 'M'") == phones
         own = self.rows("own = 1", on_desktop=True)
         assert self.rows("source = 'D'") - before <= own
-        # Because of an empty source nothing is ever deleted.
+        # An empty source never deletes rows.
         if after_pull and self.table in SPECS[:2] and self.rows("TRUE", on_desktop=True):
-            waiting = self.held()
+            waiting = self.quarantined()
             assert self.rows("source = 'D'") <= own
             assert own - self.rows("source = 'D'") <= waiting, "a phone row that waits may stand in for an equal one"
 
-    def comes_to_rest(self) -> None:
+    def converge(self) -> None:
         self.pull()
         self.forward(after_pull=True)
         desktop, mobile = self.pair.text(self.table.desktop, on=self.pair.source), self.pair.text(self.table.mobile)
@@ -220,12 +220,10 @@ class History:
 
 @settings(max_examples=settings.default.max_examples // 4 if settings.default else 15)
 @given(seed=st.integers(0, 2**32), rounds=st.integers(1, 4), place=st.integers(0, len(SPECS) - 1))
-def test_whatever_both_sides_do_no_phone_row_is_lost_or_comes_twice(
-    office: Pair, seed: int, rounds: int, place: int
-) -> None:
+def test_no_phone_row_is_lost_or_doubled_in_any_history(office: Pair, seed: int, rounds: int, place: int) -> None:
     history = History(office, SPECS[place], seed)
     for _ in range(rounds):
         for _ in range(history.pick.randrange(1, 6)):
-            history.somebody_writes()
-        history.pick.choice((history.pull, history.forward, history.pull, history.comes_to_rest))()
-    history.comes_to_rest()
+            history.write_random_row()
+        history.pick.choice((history.pull, history.forward, history.pull, history.converge))()
+    history.converge()

@@ -1,4 +1,4 @@
-"""Random schemas: whatever columns, keys and foreign keys exist, a table is synced, or a clear error says why not."""
+"""Random schemas: any columns, keys and foreign keys are synced, or a clear error names the obstacle."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ ROWS = 4
 
 @dataclasses.dataclass(frozen=True)
 class Schema:
-    """The table `items` of both databases."""
+    """The table `items` in both databases."""
 
     desktop: frozenset[str]
     mobile: frozenset[str]
@@ -99,7 +99,7 @@ def schemas(draw: st.DrawFn) -> Schema:
 
 @given(schema=schemas())
 @settings(max_examples=40)
-def test_any_schema_is_synced_or_named(shared_pair: Pair, schema: Schema) -> None:
+def test_random_schema_is_synced_or_its_obstacle_is_named(shared_pair: Pair, schema: Schema) -> None:
     schema.make(shared_pair)
     others = (ORGS, PARENTS)
     try:

@@ -1,4 +1,4 @@
-"""What a target refuses, with whatever SQLSTATE, is isolated; what befalls the session or any row fails the table."""
+"""Rows that the target refuses, with any SQLSTATE, are isolated; session-wide errors fail the table."""
 
 import psycopg
 import pytest
@@ -13,7 +13,7 @@ ITEMS = spec("items", "id")
 LINES = delete_insert("items", "id")
 BOTH = pytest.mark.parametrize("table", [ITEMS, LINES], ids=["upsert", "delete-insert"])
 ROWS = 40
-#: Of no row, of a session, of a server, of a right, of a connection, of nobody.
+#: Errors of no data, of a session, a server, a privilege, a connection, and an unknown class.
 STATES = (
     *("PGRST", "ZZ001", "55000", "42501", "42P01", "40001", "40P01", "08006", "08P01", "57014", "57P01", "55P03"),
     *("25006", "53100", "53300", "0A000", "XX000", "28P01", "P0001"),
@@ -47,7 +47,7 @@ def test_row_refused_by_a_trigger_is_quarantined(items: Pair, table: TableSpec, 
     result = items.sync(table)
     assert fates(result) == {"inserted": ROWS - 1, "quarantined": 1}
     assert str(result.samples[0]) == "not this one"
-    # Alone, it is refused no less.
+    # Alone, it is refused as well.
     assert fates(items.sync(table, mode="incremental"))["quarantined"] == 1
     items.source.execute("UPDATE items SET name = 'new' WHERE id = 5")
     items.target.execute("DROP TRIGGER on_write ON items")
@@ -60,10 +60,10 @@ def test_row_refused_by_a_trigger_is_quarantined(items: Pair, table: TableSpec, 
 
 @BOTH
 @pytest.mark.parametrize("failing", ["INSERT INTO audit VALUES (NEW.id)", "PERFORM current_setting('powerca.missing')"])
-def test_row_at_which_a_trigger_fails_is_quarantined(items: Pair, table: TableSpec, failing: str) -> None:
+def test_row_for_which_a_trigger_fails_is_quarantined(items: Pair, table: TableSpec, failing: str) -> None:
     on_write(items.target, f"IF NEW.id = 3 THEN {failing}; END IF; RETURN NEW;")
     assert fates(items.sync(table)) == {"inserted": ROWS - 1, "quarantined": 1}
-    # The same row alone, which proves nothing about others.
+    # The same row alone, which proves nothing about other rows.
     assert fates(items.sync(table))["quarantined"] == 1
     assert fates(items.sync(table, mode="incremental"))["quarantined"] == 1
 
@@ -86,7 +86,7 @@ def test_table_fails_when_no_row_can_be_written(items: Pair, table: TableSpec) -
         items.pull(table)
 
 
-def test_missing_right_of_a_trigger_is_a_configuration_error(items: Pair) -> None:
+def test_missing_privilege_of_a_trigger_is_a_configuration_error(items: Pair) -> None:
     items.target.execute("""
         CREATE TABLE audit (id int);
         CREATE ROLE nobodys_friend;
@@ -101,14 +101,14 @@ def test_missing_right_of_a_trigger_is_a_configuration_error(items: Pair) -> Non
         items.target.execute("DROP OWNED BY nobodys_friend CASCADE; DROP ROLE nobodys_friend")
 
 
-def test_real_timeout_is_no_refused_row(items: Pair) -> None:
+def test_statement_timeout_is_not_a_refused_row(items: Pair) -> None:
     on_write(items.target, "IF NEW.id = 3 THEN PERFORM pg_sleep(30); END IF; RETURN NEW;")
     with pytest.raises(SyncError, match=r"canceling statement due to statement timeout\. It took longer"):
         items.sync(ITEMS, options=Options(timeouts=Timeouts(statement=0.5, lock=5, table=1)))
     assert items.one("SELECT count(*) FROM items") == 0
 
 
-def test_real_lock_timeout_is_no_refused_row(items: Pair) -> None:
+def test_lock_timeout_is_not_a_refused_row(items: Pair) -> None:
     items.target.execute("CREATE TABLE counters (id int); INSERT INTO counters VALUES (1)")
     on_write(items.target, "IF NEW.id = 3 THEN UPDATE counters SET id = 1; END IF; RETURN NEW;")
     with connect(items.settings.mobile) as holder, holder.transaction():
@@ -118,7 +118,7 @@ def test_real_lock_timeout_is_no_refused_row(items: Pair) -> None:
     assert fates(items.sync(ITEMS)) == {"inserted": ROWS}
 
 
-def test_connection_that_a_trigger_ends_is_no_refused_row(items: Pair) -> None:
+def test_connection_ended_by_a_trigger_is_not_a_refused_row(items: Pair) -> None:
     on_write(items.target, "IF NEW.id = 3 THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF; RETURN NEW;")
     with pytest.raises(SyncError, match="terminating connection due to administrator command") as caught:
         items.sync(ITEMS)
@@ -126,7 +126,7 @@ def test_connection_that_a_trigger_ends_is_no_refused_row(items: Pair) -> None:
 
 
 @BOTH
-def test_row_swallowed_by_a_trigger_is_quarantined_and_the_trigger_named(items: Pair, table: TableSpec) -> None:
+def test_row_discarded_by_a_trigger_is_quarantined_naming_the_trigger(items: Pair, table: TableSpec) -> None:
     on_write(items.target, "IF NEW.id = 3 THEN RETURN NULL; END IF; RETURN NEW;")
     for expected in ({"inserted": ROWS - 1, "quarantined": 1}, {"unchanged": ROWS - 1, "quarantined": 1}):
         result = items.sync(table)
@@ -135,7 +135,7 @@ def test_row_swallowed_by_a_trigger_is_quarantined_and_the_trigger_named(items: 
 
 
 @BOTH
-def test_swallowed_update_keeps_the_last_good_version(items: Pair, table: TableSpec) -> None:
+def test_discarded_update_retains_the_last_good_version(items: Pair, table: TableSpec) -> None:
     items.sync(table)
     on_write(items.target, "IF NEW.id = 3 THEN RETURN NULL; END IF; RETURN NEW;", events="UPDATE")
     items.source.execute("UPDATE items SET name = 'new' WHERE id < 10")
@@ -144,7 +144,7 @@ def test_swallowed_update_keeps_the_last_good_version(items: Pair, table: TableS
     assert items.rows("SELECT id FROM items WHERE id < 10 AND name <> 'new'") == [(3,)]
 
 
-def test_swallowed_delete_is_no_contention(items: Pair) -> None:
+def test_discarded_delete_is_not_contention(items: Pair) -> None:
     items.sync(LINES)
     on_write(items.target, "RETURN NULL;", events="DELETE")
     items.source.execute("DELETE FROM items WHERE id = 3")
@@ -160,7 +160,7 @@ ROUTE = "IF NEW.id < 20 THEN INSERT INTO low VALUES (NEW.*); ELSE INSERT INTO hi
 
 
 @BOTH
-def test_partitions_by_inheritance_are_named_once_and_not_tried_again(items: Pair, table: TableSpec) -> None:
+def test_inheritance_partitions_are_reported_once_and_not_retried(items: Pair, table: TableSpec) -> None:
     items.target.execute(SPLIT)
     on_write(items.target, ROUTE, events="INSERT")
     with pytest.raises(SchemaMismatchError, match=r"`on_write` of the target swallowed .*PARTITION BY") as caught:
@@ -170,7 +170,7 @@ def test_partitions_by_inheritance_are_named_once_and_not_tried_again(items: Pai
 
 
 @BOTH
-def test_desktop_partitions_by_inheritance_are_named_and_nothing_is_doubled(items: Pair, table: TableSpec) -> None:
+def test_inheritance_partitions_of_the_desktop_double_no_row(items: Pair, table: TableSpec) -> None:
     items.source.execute(SPLIT)
     on_write(items.source, ROUTE, events="INSERT")
     items.sync(table)

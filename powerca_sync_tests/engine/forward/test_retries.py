@@ -1,4 +1,4 @@
-"""Rows in quarantine are read again by every run, incremental ones too, whatever their key looks like."""
+"""Every run, incremental ones too, reads quarantined rows again, whatever the type of their key."""
 
 import pytest
 
@@ -14,13 +14,13 @@ def read(pair: Pair) -> dict[str, int]:
     return fates(result)
 
 
-def waiting(pair: Pair) -> list[str | None]:
+def quarantined_keys(pair: Pair) -> list[str | None]:
     return [key for (key,) in pair.rows("SELECT key ->> 'id' FROM powerca_sync.quarantine ORDER BY 1")]
 
 
 @pytest.fixture
 def notes(pair: Pair) -> Pair:
-    """Three rows, of which 2 is too long for the target."""
+    """Creates three rows, of which row 2 is too long for the target."""
     pair.source.execute("CREATE TABLE notes (id int PRIMARY KEY, note text)")
     pair.target.execute("CREATE TABLE notes (id int PRIMARY KEY, note varchar(5))")
     pair.source.execute("INSERT INTO notes VALUES (1, 'one'), (2, 'too long'), (3, 'three')")
@@ -28,32 +28,32 @@ def notes(pair: Pair) -> Pair:
     return pair
 
 
-def test_a_row_that_still_does_not_fit_stays_and_its_entry_is_not_written_again(notes: Pair) -> None:
+def test_row_that_is_still_unfit_keeps_its_entry_unwritten(notes: Pair) -> None:
     before = notes.text("powerca_sync.quarantine")
     assert read(notes) == {"quarantined": 1}
     assert notes.text("powerca_sync.quarantine") == before
 
 
-def test_a_row_lands_when_the_source_is_mended(notes: Pair) -> None:
+def test_row_lands_once_the_source_is_corrected(notes: Pair) -> None:
     notes.source.execute("UPDATE notes SET note = 'two' WHERE id = 2")
     assert read(notes) == {"inserted": 1}
-    assert waiting(notes) == []
+    assert quarantined_keys(notes) == []
     assert read(notes) == {}
 
 
-def test_a_row_lands_when_the_target_is_mended(notes: Pair) -> None:
+def test_row_lands_once_the_target_is_corrected(notes: Pair) -> None:
     notes.target.execute("ALTER TABLE notes ALTER note TYPE varchar(20)")
     assert fates(notes.sync(NOTES, mode="incremental")) == {"inserted": 1, "unchanged": 2}
-    assert waiting(notes) == []
+    assert quarantined_keys(notes) == []
 
 
-def test_an_entry_closes_when_its_row_is_gone(notes: Pair) -> None:
+def test_entry_is_deleted_with_its_source_row(notes: Pair) -> None:
     notes.source.execute("DELETE FROM notes WHERE id = 2")
     assert read(notes) == {}
-    assert waiting(notes) == []
+    assert quarantined_keys(notes) == []
 
 
-def test_a_row_that_turned_bad_keeps_its_last_good_version_until_it_is_good_again(notes: Pair) -> None:
+def test_unfit_update_retains_the_last_good_version_until_corrected(notes: Pair) -> None:
     notes.source.execute("UPDATE notes SET note = 'no longer short' WHERE id = 1")
     assert read(notes) == {"quarantined": 2}
     assert notes.rows("SELECT note FROM notes WHERE id = 1") == [("one",)]
@@ -62,7 +62,7 @@ def test_a_row_that_turned_bad_keeps_its_last_good_version_until_it_is_good_agai
     assert read(notes) == {"updated": 1, "quarantined": 1}
 
 
-def test_a_parent_that_arrives_later_lets_its_child_land(pair: Pair) -> None:
+def test_later_parent_lets_its_quarantined_child_land(pair: Pair) -> None:
     pair.both(
         "CREATE TABLE parents (parent_id int PRIMARY KEY); CREATE TABLE notes (id int PRIMARY KEY, parent_id int)"
     )
@@ -76,7 +76,7 @@ def test_a_parent_that_arrives_later_lets_its_child_land(pair: Pair) -> None:
     assert (result.extracted, fates(result)) == (1, {"inserted": 1})
 
 
-def test_rows_with_an_empty_part_of_the_key_are_found_again(pair: Pair) -> None:
+def test_rows_with_a_null_in_the_key_are_read_again(pair: Pair) -> None:
     pair.both("CREATE TABLE notes (org int, id int, note text)")
     pair.source.execute("INSERT INTO notes VALUES (1, NULL, 'a'), (NULL, 1, 'b'), (NULL, NULL, 'c'), (1, 1, 'd')")
     notes = spec("notes", "org", "id", limit_share=1.0)
@@ -87,7 +87,7 @@ def test_rows_with_an_empty_part_of_the_key_are_found_again(pair: Pair) -> None:
     assert fates(pair.sync(notes, mode="incremental")) == {"inserted": 1, "quarantined": 1}
 
 
-#: Key type at the source and at the target, and keys of rows that are bad at first.
+#: Key type of the source and of the target, and the keys of rows that are unfit at first.
 KEYS = [
     ("numeric", "int", ["5.00", "6", "7.0"]),
     ("numeric(8,2)", "numeric", ["5.00", "6", "7.1"]),
@@ -106,7 +106,7 @@ KEYS = [
 
 @pytest.mark.parametrize(("source", "target", "keys"), KEYS, ids=[f"{key[0]} to {key[1]}" for key in KEYS])
 @pytest.mark.parametrize("found", ["by COPY", "in staging"])
-def test_a_key_is_found_again_whatever_its_type_on_either_side(
+def test_key_is_found_again_for_any_pair_of_key_types(
     pair: Pair, source: str, target: str, keys: list[str], found: str
 ) -> None:
     pair.source.execute(f"CREATE TABLE notes (id {source} PRIMARY KEY, note text)")  # type: ignore[call-overload]
@@ -121,10 +121,10 @@ def test_a_key_is_found_again_whatever_its_type_on_either_side(
     assert read(pair) == {"quarantined": 3}
     pair.target.execute(f"ALTER {ruled} DROP CONSTRAINT rule")  # type: ignore[call-overload]
     assert read(pair) == {"inserted": 3}
-    assert waiting(pair) == []
+    assert quarantined_keys(pair) == []
 
 
-def test_texts_that_are_one_number_are_never_told_apart_by_the_order_of_arrival(pair: Pair) -> None:
+def test_texts_of_the_same_number_are_always_quarantined(pair: Pair) -> None:
     pair.source.execute("CREATE TABLE notes (id text PRIMARY KEY, note text)")
     pair.target.execute("CREATE TABLE notes (id numeric PRIMARY KEY, note text)")
     pair.source.execute("INSERT INTO notes VALUES ('7', 'first'), ('08', 'eight')")
@@ -139,7 +139,7 @@ def test_texts_that_are_one_number_are_never_told_apart_by_the_order_of_arrival(
 
 
 @pytest.mark.parametrize(("type", "key"), [("bool", "true"), ("inet", "10.0.0.1")])
-def test_a_key_that_copy_writes_in_another_way_than_a_cast_is_found_again(pair: Pair, type: str, key: str) -> None:
+def test_key_formatted_differently_by_copy_and_cast_is_found_again(pair: Pair, type: str, key: str) -> None:
     pair.source.execute(f"CREATE TABLE notes (id {type}, note text)")  # type: ignore[call-overload]
     pair.target.execute(f"CREATE TABLE notes (id {type} PRIMARY KEY, note varchar(5))")  # type: ignore[call-overload]
     pair.source.execute("INSERT INTO notes VALUES (%s, 'too long')", [key])

@@ -1,4 +1,4 @@
-"""What may be a source: plain tables, views and the rest; what is read is one instant."""
+"""Relations that may be a source: plain tables, views and others; a run reads a single snapshot."""
 
 import pytest
 
@@ -19,7 +19,7 @@ SOURCES = {
 
 
 @pytest.mark.parametrize("kind", SOURCES)
-def test_whatever_can_be_selected_from_is_a_source_and_runs_full(pair: Pair, kind: str) -> None:
+def test_any_selectable_relation_is_a_source_and_runs_full(pair: Pair, kind: str) -> None:
     pair.source.execute("CREATE TABLE stored (id int, name text); INSERT INTO stored VALUES (1, 'one'), (2, 'two')")
     pair.source.execute(SOURCES[kind])  # type: ignore[call-overload]
     pair.target.execute("CREATE TABLE items (id int PRIMARY KEY, name text)")
@@ -29,7 +29,7 @@ def test_whatever_can_be_selected_from_is_a_source_and_runs_full(pair: Pair, kin
     assert (result.mode_effective, result.mode_reason, fates(result)) == ("full", NOT_PLAIN, {"unchanged": 2})
 
 
-def test_rows_of_inheriting_tables_are_read_and_their_repeated_keys_seen(pair: Pair) -> None:
+def test_rows_of_inheriting_tables_are_read_and_duplicate_keys_found(pair: Pair) -> None:
     pair.both("CREATE TABLE items (id int PRIMARY KEY, name text)")
     pair.source.execute("""
         CREATE TABLE special () INHERITS (items);
@@ -41,7 +41,7 @@ def test_rows_of_inheriting_tables_are_read_and_their_repeated_keys_seen(pair: P
     assert pair.rows("SELECT * FROM items ORDER BY id") == [(1, "one"), (3, "three")]
 
 
-def test_a_partitioned_target_is_merged_into(pair: Pair) -> None:
+def test_rows_are_merged_into_a_partitioned_target(pair: Pair) -> None:
     pair.source.execute("CREATE TABLE items (id int PRIMARY KEY, name text)")
     pair.target.execute(SOURCES["partitioned table"].partition("INSERT")[0])  # type: ignore[call-overload]
     pair.source.execute("INSERT INTO items VALUES (1, 'one'), (2, 'two'), (3, 'three')")

@@ -1,4 +1,4 @@
-"""What a target table may have besides columns: triggers, partitions, exclusion, deferred and partial unique rules."""
+"""Triggers, partitions, exclusion constraints, deferred and partial unique constraints of a target table."""
 
 import pytest
 
@@ -20,7 +20,7 @@ def make_items(pair: Pair, rules: str = "", tail: str = "") -> None:
 
 
 def write_items(pair: Pair, *names: str | None) -> None:
-    """Make these the source's rows, keys from 1 on."""
+    """Replaces the rows of the source, with keys from 1 on."""
     pair.source.execute("TRUNCATE items")
     with pair.source.cursor() as cursor:
         cursor.executemany("INSERT INTO items VALUES (%s, %s)", list(enumerate(names, start=1)))
@@ -37,7 +37,7 @@ def on_write(pair: Pair, body: str, events: str = "INSERT OR UPDATE") -> None:
 
 
 @BOTH
-def test_a_row_at_which_a_trigger_raises_waits_with_its_words_and_the_others_land(pair: Pair, table: TableSpec) -> None:
+def test_row_refused_by_a_trigger_is_quarantined_with_its_message(pair: Pair, table: TableSpec) -> None:
     make_items(pair)
     on_write(pair, "IF NEW.name LIKE 'no %' THEN RAISE EXCEPTION 'we have %', NEW.name; END IF; RETURN NEW;")
     write_items(pair, *[f"yes {n}" for n in range(50)], "no bananas", "yes", "no apples")
@@ -55,7 +55,7 @@ def test_a_row_at_which_a_trigger_raises_waits_with_its_words_and_the_others_lan
 
 
 @BOTH
-def test_a_trigger_may_answer_with_a_status_for_the_apps_interface(pair: Pair, table: TableSpec) -> None:
+def test_trigger_may_set_the_response_status_of_postgrest(pair: Pair, table: TableSpec) -> None:
     make_items(pair)
     on_write(pair, "IF NEW.k = 2 THEN RAISE SQLSTATE 'PT403' USING MESSAGE = 'not yours'; END IF; RETURN NEW;")
     write_items(pair, "a", "b", "c")
@@ -65,7 +65,7 @@ def test_a_trigger_may_answer_with_a_status_for_the_apps_interface(pair: Pair, t
 
 
 @BOTH
-def test_a_trigger_that_keeps_the_stamp_makes_no_second_write(pair: Pair, table: TableSpec) -> None:
+def test_trigger_that_keeps_updated_at_causes_no_second_write(pair: Pair, table: TableSpec) -> None:
     make_items(pair)
     on_write(pair, "NEW.updated_at = clock_timestamp(); RETURN NEW;", events="UPDATE")
     write_items(pair, "a", "b")
@@ -75,7 +75,7 @@ def test_a_trigger_that_keeps_the_stamp_makes_no_second_write(pair: Pair, table:
     assert_quiet(pair, table)
 
 
-def test_so_many_refused_rows_fail_the_table(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_refused_rows_fail_the_table(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(actions, "MOST_REFUSED", 10)
     make_items(pair)
     on_write(pair, "RAISE EXCEPTION 'closed';")
@@ -85,7 +85,7 @@ def test_so_many_refused_rows_fail_the_table(pair: Pair, monkeypatch: pytest.Mon
 
 
 @BOTH
-def test_a_partitioned_target_keeps_rows_in_place_and_moves_those_that_must(pair: Pair, table: TableSpec) -> None:
+def test_partitioned_target_moves_only_rows_of_another_partition(pair: Pair, table: TableSpec) -> None:
     make_items(
         pair,
         tail="""PARTITION BY LIST (name);
@@ -102,7 +102,7 @@ def test_a_partitioned_target_keeps_rows_in_place_and_moves_those_that_must(pair
     assert_quiet(pair, table)
 
 
-def test_a_target_with_inheriting_tables_is_merged_with_all_of_them(pair: Pair) -> None:
+def test_target_is_merged_together_with_its_inheriting_tables(pair: Pair) -> None:
     make_items(pair, tail="; CREATE TABLE special () INHERITS (items); INSERT INTO special VALUES (1, 'a'), (2, 'b')")
     write_items(pair, "a", "B", "c")
     assert fates(pair.sync(LINES)) == {"unchanged": 1, "updated": 1, "inserted": 1}
@@ -116,7 +116,7 @@ def test_a_target_with_inheriting_tables_is_merged_with_all_of_them(pair: Pair) 
 
 
 @BOTH
-def test_a_row_that_an_exclusion_rule_forbids_waits_and_the_others_land(pair: Pair, table: TableSpec) -> None:
+def test_row_refused_by_an_exclusion_constraint_is_quarantined(pair: Pair, table: TableSpec) -> None:
     make_items(pair, ", EXCLUDE USING btree (name WITH =) WHERE (name <> 'free')")
     write_items(pair, "a", "b", "a", "free", "free")
     result = pair.sync(table)
@@ -128,7 +128,7 @@ def test_a_row_that_an_exclusion_rule_forbids_waits_and_the_others_land(pair: Pa
 
 
 @BOTH
-def test_values_that_swap_under_a_deferrable_unique_rule_are_written_at_once(pair: Pair, table: TableSpec) -> None:
+def test_exchanged_values_land_under_a_deferrable_constraint(pair: Pair, table: TableSpec) -> None:
     make_items(pair, ", UNIQUE (name) DEFERRABLE INITIALLY DEFERRED")
     write_items(pair, "a", "b", "c")
     pair.sync(table)
@@ -138,7 +138,7 @@ def test_values_that_swap_under_a_deferrable_unique_rule_are_written_at_once(pai
 
 
 @BOTH
-def test_a_name_that_another_row_gives_up_in_the_same_run_is_free(pair: Pair, table: TableSpec) -> None:
+def test_unique_value_released_in_the_same_run_is_free(pair: Pair, table: TableSpec) -> None:
     make_items(pair, ", UNIQUE (name)")
     write_items(pair, *"abcdefgh")
     pair.sync(table)
@@ -150,9 +150,7 @@ def test_a_name_that_another_row_gives_up_in_the_same_run_is_free(pair: Pair, ta
 
 
 @BOTH
-def test_rows_that_only_their_empty_values_make_alike_are_so_where_the_target_says_so(
-    pair: Pair, table: TableSpec
-) -> None:
+def test_nulls_not_distinct_of_the_target_makes_null_keys_duplicates(pair: Pair, table: TableSpec) -> None:
     make_items(pair, ", UNIQUE NULLS NOT DISTINCT (name)")
     write_items(pair, None, "a", None)
     result = pair.sync(table)
@@ -161,7 +159,7 @@ def test_rows_that_only_their_empty_values_make_alike_are_so_where_the_target_sa
 
 
 @BOTH
-def test_unique_source_may_still_repeat_nulls_that_the_target_forbids(pair: Pair, table: TableSpec) -> None:
+def test_nulls_that_only_the_target_forbids_to_repeat_are_quarantined(pair: Pair, table: TableSpec) -> None:
     pair.source.execute("CREATE TABLE items (k int, number int UNIQUE)")
     pair.target.execute("CREATE TABLE items (k int, number int, source text, UNIQUE NULLS NOT DISTINCT (number))")
     pair.source.execute("INSERT INTO items VALUES (1, NULL), (2, 5), (3, NULL)")
@@ -171,7 +169,7 @@ def test_unique_source_may_still_repeat_nulls_that_the_target_forbids(pair: Pair
 
 
 @BOTH
-def test_what_only_an_index_forbids_is_found_by_trying(pair: Pair, table: TableSpec) -> None:
+def test_violation_of_an_expression_index_is_found_by_the_insert(pair: Pair, table: TableSpec) -> None:
     make_items(pair, tail="; CREATE UNIQUE INDEX ON items (lower(name)) WHERE name <> ''")
     write_items(pair, "a", "A", "b", "", "")
     result = pair.sync(table)
@@ -179,7 +177,7 @@ def test_what_only_an_index_forbids_is_found_by_trying(pair: Pair, table: TableS
     assert "duplicate key value violates unique constraint" in str(result.samples[0])
 
 
-def test_a_desktop_row_whose_unique_value_a_phone_row_has_waits(pair: Pair) -> None:
+def test_desktop_row_with_a_unique_value_of_a_phone_row_is_quarantined(pair: Pair) -> None:
     make_items(pair, ", UNIQUE (name)")
     pair.target.execute("INSERT INTO items VALUES (9, 'a', 'M')")
     phone = pair.text("items")

@@ -1,4 +1,4 @@
-"""The guide's cursor: rows stamped after the source's clock at the last snapshot, less an overlap."""
+"""The timestamp cursor of the guide: rows stamped after the source's clock at the last snapshot, less an overlap."""
 
 import dataclasses
 import logging
@@ -11,12 +11,12 @@ from powerca_sync.tables import STAMPS, Cursor
 from powerca_sync_tests.helpers import QUICK, Pair, fates, spec
 
 DIARY = spec("diary", "id", cursor=Cursor.TIMESTAMP)
-#: No overlap, so that the mark itself shows; the desktop's clock says what its zone says.
+#: No overlap, so that the watermark itself is tested; the clock of the desktop follows its time zone.
 EXACT = dataclasses.replace(QUICK, overlap=0)
 
 
 def make_diary(pair: Pair, stamps: str) -> None:
-    """Rows 1 to 3, stamped an hour ago, synced once."""
+    """Creates rows 1 to 3, stamped an hour ago, synced once."""
     pair.source.execute(f"CREATE TABLE diary (id int PRIMARY KEY, note text{stamps})")  # type: ignore[call-overload]
     pair.target.execute("CREATE TABLE diary (id int PRIMARY KEY, note text)")
     pair.source.execute("INSERT INTO diary SELECT g, 'note' FROM generate_series(1, 3) AS g")
@@ -39,7 +39,7 @@ BOTH = ", created_at timestamp, updated_at timestamp"
     "stamps", [BOTH, BOTH.replace("timestamp", "timestamptz"), ", updated_at timestamp", ", created_at timestamptz"]
 )
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata", "Etc/GMT+8"])
-def test_rows_stamped_after_the_last_run_are_read_whatever_the_zone(pair: Pair, stamps: str, zone: str) -> None:
+def test_rows_stamped_since_the_last_run_are_read_in_any_time_zone(pair: Pair, stamps: str, zone: str) -> None:
     pair.source.execute(f"ALTER DATABASE {pair.settings.desktop.name} SET TimeZone = '{zone}'")  # type: ignore[call-overload]
     pair.source.execute(f"SET TimeZone = '{zone}'")  # type: ignore[call-overload]
     make_diary(pair, stamps)
@@ -52,7 +52,7 @@ def test_rows_stamped_after_the_last_run_are_read_whatever_the_zone(pair: Pair, 
     assert read(pair) == {}
 
 
-def test_a_row_without_a_stamp_is_read_every_time(pair: Pair) -> None:
+def test_row_without_a_timestamp_is_read_in_each_run(pair: Pair) -> None:
     make_diary(pair, BOTH)
     pair.source.execute(
         "UPDATE diary SET updated_at = NULL WHERE id = 1; UPDATE diary SET created_at = NULL WHERE id = 2"
@@ -62,14 +62,14 @@ def test_a_row_without_a_stamp_is_read_every_time(pair: Pair) -> None:
     assert read(pair) == {"unchanged": 2}
 
 
-def test_the_overlap_finds_rows_stamped_before_the_last_run_and_committed_after_it(pair: Pair) -> None:
+def test_overlap_finds_rows_committed_after_the_last_run(pair: Pair) -> None:
     make_diary(pair, BOTH)
     pair.source.execute("UPDATE diary SET note = 'late', updated_at = now() - interval '5 minutes' WHERE id = 1")
     assert read(pair, overlap=60) == {}
     assert read(pair, overlap=600) == {"updated": 1}
 
 
-def test_the_mark_is_the_clock_of_the_source_when_its_snapshot_began(pair: Pair) -> None:
+def test_watermark_is_the_clock_of_the_source_at_its_snapshot(pair: Pair) -> None:
     make_diary(pair, BOTH)
     before = pair.one("SELECT clock_timestamp()", pair.source)
     pair.sync(DIARY)
@@ -77,7 +77,7 @@ def test_the_mark_is_the_clock_of_the_source_when_its_snapshot_began(pair: Pair)
     assert before < pair.one("SELECT (mark ->> 'clock')::timestamptz FROM powerca_sync.table_state") < after
 
 
-def test_a_table_without_stamps_runs_full_with_the_guides_warning(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
+def test_table_without_timestamps_runs_full_with_a_warning(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
     make_diary(pair, "")
     with caplog.at_level(logging.INFO, logger="powerca_sync"):
         result = pair.sync(DIARY, mode="incremental")
@@ -88,7 +88,7 @@ def test_a_table_without_stamps_runs_full_with_the_guides_warning(pair: Pair, ca
     )
 
 
-def test_a_view_with_stamps_can_be_followed(pair: Pair) -> None:
+def test_view_with_timestamps_is_read_incrementally(pair: Pair) -> None:
     pair.source.execute("CREATE TABLE stored (id int, note text, updated_at timestamp)")
     pair.source.execute("INSERT INTO stored VALUES (1, 'a', '2020-01-01')")
     pair.source.execute("CREATE VIEW diary AS SELECT * FROM stored")
@@ -99,7 +99,7 @@ def test_a_view_with_stamps_can_be_followed(pair: Pair) -> None:
     assert read(pair) == {"inserted": 1}
 
 
-def test_a_stamp_without_a_time_may_be_of_any_moment_of_its_day(pair: Pair) -> None:
+def test_date_column_counts_as_any_time_of_that_day(pair: Pair) -> None:
     make_diary(pair, ", updated_at date")
     pair.source.execute("UPDATE diary SET note = 'edited', updated_at = current_date WHERE id = 2")
     assert read(pair)["updated"] == 1
@@ -107,7 +107,7 @@ def test_a_stamp_without_a_time_may_be_of_any_moment_of_its_day(pair: Pair) -> N
     assert read(pair)["updated"] == 1
 
 
-def test_a_clock_that_went_backwards_runs_full(pair: Pair) -> None:
+def test_clock_set_back_makes_the_run_full(pair: Pair) -> None:
     make_diary(pair, ", updated_at timestamptz")
     pair.target.execute(
         "UPDATE powerca_sync.table_state SET mark = jsonb_set(mark, '{clock}', to_jsonb(now() + interval '1 hour'))"

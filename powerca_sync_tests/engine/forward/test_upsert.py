@@ -1,4 +1,4 @@
-"""`UPSERT`: the desktop makes the key; only what differs is written."""
+"""`UPSERT`: the desktop generates the key; only the difference is written."""
 
 from powerca_sync.tables import Deletes
 from powerca_sync_tests.helpers import Pair, assert_quiet, fates, spec
@@ -15,7 +15,7 @@ def make_clients(pair: Pair) -> None:
     pair.source.execute("INSERT INTO clients VALUES (1, 'Asha'), (2, 'Bala'), (3, 'Chitra')")
 
 
-def test_a_first_run_inserts_every_row_as_the_desktops(pair: Pair) -> None:
+def test_first_run_inserts_every_row_with_desktop_as_source(pair: Pair) -> None:
     make_clients(pair)
     assert fates(pair.sync(CLIENTS)) == {"inserted": 3}
     assert pair.rows("SELECT client_id, name, source FROM clients ORDER BY 1") == [
@@ -26,7 +26,7 @@ def test_a_first_run_inserts_every_row_as_the_desktops(pair: Pair) -> None:
     assert_quiet(pair, CLIENTS)
 
 
-def test_a_changed_row_travels_alone_and_keeps_what_only_mobile_has(pair: Pair) -> None:
+def test_changed_row_is_written_alone_and_keeps_mobile_only_columns(pair: Pair) -> None:
     make_clients(pair)
     pair.sync(CLIENTS)
     pair.target.execute("UPDATE clients SET rating = client_id, created_at = '2020-01-01'")
@@ -39,7 +39,7 @@ def test_a_changed_row_travels_alone_and_keeps_what_only_mobile_has(pair: Pair) 
     assert pair.text("clients", where="client_id <> 2") == before
 
 
-def test_a_phone_row_under_the_same_key_is_kept_and_reported(pair: Pair) -> None:
+def test_phone_row_with_the_same_key_is_kept_and_reported(pair: Pair) -> None:
     make_clients(pair)
     pair.target.execute("INSERT INTO clients (client_id, name, source) VALUES (2, 'From a phone', 'M')")
     before = pair.text("clients", where="source = 'M'")
@@ -49,7 +49,7 @@ def test_a_phone_row_under_the_same_key_is_kept_and_reported(pair: Pair) -> None
     assert pair.text("clients", where="source = 'M'") == before
 
 
-def test_a_row_without_an_owner_is_adopted(pair: Pair) -> None:
+def test_unowned_row_is_adopted(pair: Pair) -> None:
     make_clients(pair)
     pair.target.execute("INSERT INTO clients (client_id, name, source) VALUES (1, 'Asha', NULL), (9, 'Stays', NULL)")
     result = pair.sync(CLIENTS)
@@ -60,7 +60,7 @@ def test_a_row_without_an_owner_is_adopted(pair: Pair) -> None:
     ]
 
 
-def test_a_null_key_goes_to_quarantine(pair: Pair) -> None:
+def test_null_key_is_quarantined(pair: Pair) -> None:
     make_clients(pair)
     pair.source.execute("INSERT INTO clients VALUES (NULL, 'Nobody')")
     result = pair.sync(CLIENTS)
@@ -68,7 +68,7 @@ def test_a_null_key_goes_to_quarantine(pair: Pair) -> None:
     assert str(result.samples[0]) == "the key column client_id is empty"
 
 
-def test_exact_copies_collapse_and_other_duplicates_wait(pair: Pair) -> None:
+def test_exact_duplicates_collapse_and_others_are_quarantined(pair: Pair) -> None:
     make_clients(pair)
     pair.source.execute("INSERT INTO clients VALUES (1, 'Asha'), (2, 'Not Bala')")
     result = pair.sync(CLIENTS)
@@ -76,7 +76,7 @@ def test_exact_copies_collapse_and_other_duplicates_wait(pair: Pair) -> None:
     assert pair.rows("SELECT client_id FROM clients ORDER BY 1") == [(1,), (3,)]
 
 
-def test_a_row_that_vanished_is_kept_and_counted_unless_the_spec_says_otherwise(pair: Pair) -> None:
+def test_stale_row_is_retained_and_counted_unless_the_spec_deletes_it(pair: Pair) -> None:
     make_clients(pair)
     pair.sync(CLIENTS)
     pair.source.execute("DELETE FROM clients WHERE client_id = 3")
@@ -85,7 +85,7 @@ def test_a_row_that_vanished_is_kept_and_counted_unless_the_spec_says_otherwise(
     assert fates(pair.sync(propagating)) == {"unchanged": 2, "deleted": 1}
 
 
-def test_pairing_works_without_a_unique_index_on_the_target(pair: Pair) -> None:
+def test_rows_pair_without_a_unique_index_on_the_target(pair: Pair) -> None:
     make_clients(pair)
     pair.target.execute("ALTER TABLE clients DROP CONSTRAINT clients_pkey")
     pair.sync(CLIENTS)

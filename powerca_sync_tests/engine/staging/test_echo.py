@@ -1,4 +1,4 @@
-"""Rows that the desktop got from phones by a pull do not come back as the desktop's own."""
+"""Rows that reverse sync inserted on the desktop are skipped as echoes by forward sync."""
 
 import json
 
@@ -28,7 +28,7 @@ def make_leave(pair: Pair) -> None:
 
 
 def phone_writes(pair: Pair, table: str, *rows: dict[str, str | None]) -> None:
-    """Rows on mobile, pulled to the desktop and entered in its ledger."""
+    """Creates rows on mobile, their copies on the desktop, and their ledger entries."""
     for number, row in enumerate(rows):
         names, marks = ", ".join(row), ", ".join(["%s"] * len(row))
         values = list(row.values())
@@ -52,7 +52,7 @@ def diary(pair: Pair) -> list[tuple[object, ...]]:
     return pair.rows("SELECT staff_id, note, source FROM diary ORDER BY id")
 
 
-def test_a_pulled_row_is_recognised_by_its_image(pair: Pair) -> None:
+def test_reverse_synced_row_is_recognised_by_its_image(pair: Pair) -> None:
     make_diary(pair)
     phone_writes(pair, "diary", entry("1", "visit"), entry(None, "without staff"))
     before = pair.text("diary")
@@ -60,7 +60,7 @@ def test_a_pulled_row_is_recognised_by_its_image(pair: Pair) -> None:
     assert pair.text("diary") == before
 
 
-def test_of_equal_rows_as_many_are_echo_as_were_pulled(pair: Pair) -> None:
+def test_as_many_equal_rows_are_echoes_as_were_reverse_synced(pair: Pair) -> None:
     make_diary(pair)
     phone_writes(pair, "diary", entry("1", "visit"), entry("1", "visit"))
     desktop_writes(pair, 1, "visit")
@@ -70,7 +70,7 @@ def test_of_equal_rows_as_many_are_echo_as_were_pulled(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize("staff", [1, None])
-def test_a_new_desktop_row_that_shares_the_key_of_a_pulled_row_arrives(pair: Pair, staff: int | None) -> None:
+def test_new_desktop_row_with_the_key_of_a_reverse_synced_row_lands(pair: Pair, staff: int | None) -> None:
     make_diary(pair)
     phone_writes(pair, "diary", entry(staff and str(staff), "by phone"))
     desktop_writes(pair, staff, "by the office")
@@ -79,7 +79,7 @@ def test_a_new_desktop_row_that_shares_the_key_of_a_pulled_row_arrives(pair: Pai
     assert_quiet(pair, DIARY)
 
 
-def test_the_offices_edit_of_a_pulled_row_stays_behind_and_is_reported(pair: Pair) -> None:
+def test_office_edit_of_a_reverse_synced_row_is_skipped_and_reported(pair: Pair) -> None:
     make_diary(pair)
     phone_writes(pair, "diary", entry("1", "visit"), entry("1", "call"))
     before = pair.text("diary")
@@ -90,7 +90,7 @@ def test_the_offices_edit_of_a_pulled_row_stays_behind_and_is_reported(pair: Pai
     assert pair.text("diary") == before
 
 
-def test_a_pulled_row_that_the_office_deleted_takes_no_desktop_row_of_its_key_with_it(pair: Pair) -> None:
+def test_desktop_row_with_the_key_of_a_deleted_copy_lands(pair: Pair) -> None:
     make_diary(pair)
     desktop_writes(pair, 1, "own")
     pair.sync(DIARY)
@@ -104,7 +104,7 @@ def test_a_pulled_row_that_the_office_deleted_takes_no_desktop_row_of_its_key_wi
     assert diary(pair) == [(1, "own, changed", "D"), (1, "by phone", "M")]
 
 
-def test_a_phone_row_deleted_on_mobile_does_not_come_back_from_the_desktop(pair: Pair) -> None:
+def test_phone_row_deleted_on_mobile_is_not_restored_from_the_desktop(pair: Pair) -> None:
     make_diary(pair)
     phone_writes(pair, "diary", entry("1", "visit"), entry("1", "call"))
     pair.source.execute(
@@ -115,7 +115,7 @@ def test_a_phone_row_deleted_on_mobile_does_not_come_back_from_the_desktop(pair:
     assert diary(pair) == []
 
 
-def test_a_row_that_names_the_phones_is_the_desktops_if_no_phone_row_exists(pair: Pair) -> None:
+def test_row_with_mobile_source_is_a_desktop_row_without_a_phone_row(pair: Pair) -> None:
     make_diary(pair, ", source char(1)")
     pair.source.execute(
         "INSERT INTO diary VALUES (1, NULL, 'phone', 'M'), (1, NULL, 'office', 'D'), (2, NULL, 'old', NULL)"
@@ -128,7 +128,7 @@ def test_a_row_that_names_the_phones_is_the_desktops_if_no_phone_row_exists(pair
     assert_quiet(pair, DIARY)
 
 
-def test_a_row_that_names_the_phones_pairs_with_a_phone_row_the_ledger_lacks(pair: Pair) -> None:
+def test_row_with_mobile_source_pairs_with_an_unledgered_phone_row(pair: Pair) -> None:
     make_diary(pair, ", source char(1)")
     phone_writes(pair, "diary", entry("1", "same"), entry("1", "before"))
     pair.source.execute(
@@ -140,7 +140,7 @@ def test_a_row_that_names_the_phones_pairs_with_a_phone_row_the_ledger_lacks(pai
     assert pair.text("diary") == before
 
 
-def test_an_entry_without_a_key_claims_no_row_of_the_office(pair: Pair) -> None:
+def test_ledger_entry_without_a_key_claims_no_office_row(pair: Pair) -> None:
     make_diary(pair)
     phone_writes(pair, "diary", entry(None, "by phone"))
     pair.source.execute("UPDATE diary SET note = 'by the office'")
@@ -148,7 +148,7 @@ def test_an_entry_without_a_key_claims_no_row_of_the_office(pair: Pair) -> None:
     assert diary(pair) == [(None, "by phone", "M"), (None, "by the office", "D")]
 
 
-def test_a_row_pulled_before_there_was_a_ledger_is_recognised_by_its_content(pair: Pair) -> None:
+def test_row_synced_before_the_ledger_is_recognised_by_content(pair: Pair) -> None:
     make_diary(pair)
     phone_writes(pair, "diary", entry("1", "visit"))
     pair.source.execute("DROP SCHEMA powerca_sync CASCADE")
@@ -158,7 +158,7 @@ def test_a_row_pulled_before_there_was_a_ledger_is_recognised_by_its_content(pai
 
 
 @pytest.mark.parametrize("mode", ["full", "incremental"])
-def test_with_a_key_of_the_desktops_own_a_pulled_row_and_its_edit_stay_behind_too(pair: Pair, mode: str) -> None:
+def test_echoes_are_skipped_when_the_desktop_generates_its_own_key(pair: Pair, mode: str) -> None:
     make_leave(pair)
     pair.source.execute("INSERT INTO leave VALUES (1, 1, 'P')")
     pair.sync(LEAVE)
@@ -173,7 +173,7 @@ def test_with_a_key_of_the_desktops_own_a_pulled_row_and_its_edit_stay_behind_to
     assert pair.text("leave") == before[:1]
 
 
-def test_what_the_ledger_holds_of_other_tables_means_nothing_here(pair: Pair) -> None:
+def test_ledger_entries_of_other_tables_are_ignored(pair: Pair) -> None:
     make_diary(pair)
     pair.source.execute("CREATE TABLE other (staff_id int, day date, note text)")
     phone_writes(pair, "diary", entry("1", "visit"))
@@ -181,14 +181,14 @@ def test_what_the_ledger_holds_of_other_tables_means_nothing_here(pair: Pair) ->
     assert fates(pair.sync(DIARY)) == {"kept_mobile": 1}
 
 
-def test_an_image_without_a_column_that_came_later_is_read_as_empty_there(pair: Pair) -> None:
+def test_image_without_a_later_column_is_read_with_null_there(pair: Pair) -> None:
     make_diary(pair)
     phone_writes(pair, "diary", entry("1", "visit"))
     pair.both("ALTER TABLE diary ADD place text")
     assert fates(pair.sync(DIARY)) == {"echo": 1}
 
 
-def test_the_ledger_of_a_large_table_is_matched_in_moderate_time(pair: Pair) -> None:
+def test_ledger_of_a_large_table_is_matched_in_moderate_time(pair: Pair) -> None:
     make_diary(pair)
     pair.source.execute("""
         INSERT INTO diary SELECT n, '2025-10-01', 'entry ' || n FROM generate_series(1, 20000) AS n;

@@ -1,7 +1,8 @@
-"""Echo against a model of it: whatever was pulled, the desktop's own rows arrive, once, and the phones' stay.
+"""Compare echo detection with a model: after random histories each desktop row lands once and phone rows stay
+unchanged.
 
-Somebody may hand pulled rows over to the desktop on mobile, by their `source`, and back to the phones. What the ledger
-knows by its primary key is not touched then; without one, the copy is the desktop's.
+A reverse-synced row may be handed over to the desktop on mobile, by its `source`, and back. A row that the ledger knows
+by its primary key is not touched then; without a primary key, the copy is a desktop row.
 """
 
 import enum
@@ -21,7 +22,7 @@ from powerca_sync_tests.helpers import Pair, delete_insert
 
 pytestmark = pytest.mark.long
 
-#: With and without a key, with and without a primary key on mobile.
+#: With and without a spec key, each with and without a primary key on mobile.
 TABLES = (delete_insert("diary", "staff_id"), delete_insert("notes"), delete_insert("bare", "staff_id"))
 
 
@@ -31,7 +32,7 @@ class Entry(NamedTuple):
 
 
 class Fate(enum.StrEnum):
-    """What became on mobile of a row that a phone has made."""
+    """What happened on mobile to a row that a phone created."""
 
     KEPT = "M"
     HANDED_OVER = "D"
@@ -50,9 +51,9 @@ PHONE_ENTRIES = st.builds(PhoneEntry, entry=ENTRIES, pulled=st.booleans(), fate=
 
 @pytest.fixture(scope="module")
 def office(shared_pair: Pair) -> Iterator[Pair]:
-    """An office with its tables, and a ledger of what it pulled."""
+    """Creates an office with its tables, and a ledger of reverse-synced rows."""
     for table in TABLES:
-        # The desktop says of its rows who made them, or does not.
+        # The desktop tables with and without a `source` column.
         owner = ", source char(1)" if table.mobile == "bare" else ""
         shared_pair.source.execute(f"CREATE TABLE {table.mobile} (staff_id int, note text{owner})")
         key = "" if table.mobile == "bare" else "PRIMARY KEY"
@@ -67,7 +68,7 @@ def office(shared_pair: Pair) -> Iterator[Pair]:
 def fill(pair: Pair, table: str, own: list[Entry], before: list[Entry], phones: list[PhoneEntry]) -> None:
     pair.source.execute(f"TRUNCATE {table}, powerca_sync.pulled")
     pair.target.execute(f"TRUNCATE {table}, powerca_sync.table_state RESTART IDENTITY")
-    # On mobile the phones' rows have the numbers after those of the office's.
+    # On mobile the phone rows have the numbers that follow those of the office rows.
     pulled = [(str(len(before) + n), entry) for n, (entry, pulled, _) in enumerate(phones, 1) if pulled]
     with pair.source.cursor() as source, pair.target.cursor() as target:
         source.executemany(f"INSERT INTO {table} (staff_id, note) VALUES (%s, %s)", own)  # noqa: S608
@@ -95,7 +96,7 @@ def counted(pair: Pair, table: str, where: str) -> Counter[Entry]:
     before=st.lists(ENTRIES, max_size=6),
     phones=st.lists(PHONE_ENTRIES, max_size=6),
 )
-def test_own_rows_arrive_once_and_phone_rows_neither_change_nor_come_back(
+def test_desktop_rows_land_once_and_phone_rows_stay_unchanged(
     office: Pair, table: TableSpec, own: list[Entry], before: list[Entry], phones: list[PhoneEntry]
 ) -> None:
     name = table.mobile
@@ -106,7 +107,7 @@ def test_own_rows_arrive_once_and_phone_rows_neither_change_nor_come_back(
     assert office.sync(table).written == 0
     assert office.text(name) == everything
 
-    # Somebody changes their mind.
+    # The handover is undone.
     office.target.execute(f"UPDATE {name} SET source = 'M' WHERE source = 'D' AND note = 'a'")  # noqa: S608
     _check_run(office, table, Counter(own), pulled)
     everything = office.text(name)
@@ -115,9 +116,9 @@ def test_own_rows_arrive_once_and_phone_rows_neither_change_nor_come_back(
 
 
 def _check_run(pair: Pair, table: TableSpec, own: Counter[Entry], pulled: Counter[Entry]) -> None:
-    """Sync, and see what came of it."""
+    """Runs forward sync and compares the result with the model."""
     name = table.mobile
-    # The ledger knows a row by its primary key, whatever its `source` says.
+    # The ledger matches a row by its primary key, whatever its `source` is.
     known = "FALSE"
     if name != "bare":
         keys = [key for (key,) in pair.rows("SELECT mobile_key FROM powerca_sync.pulled", pair.source)]
@@ -126,7 +127,7 @@ def _check_run(pair: Pair, table: TableSpec, own: Counter[Entry], pulled: Counte
     on_phones, before = counted(pair, name, "source = 'M'"), counted(pair, name, f"source = 'D' AND NOT {known}")
     handed = Counter[Entry]()
     if name == "bare":
-        # Those that have no phone row, and a row of the desktop's that is not another's.
+        # Copies without a phone row, and desktop rows that no other owner has.
         handed = (pulled - on_phones) & (before - own)
     kept = pair.text(name, where=untouched)
     stand_ins = (own + handed - before) & (on_phones - (pulled - handed))

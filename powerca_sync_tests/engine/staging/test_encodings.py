@@ -1,4 +1,4 @@
-"""Desktops in old encodings: exact where the bytes are possible; a row with impossible ones waits alone."""
+"""Desktops in old encodings: text is converted exactly, and a row with invalid bytes is quarantined alone."""
 
 import dataclasses
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ NOTES = spec("notes", "id")
 
 @pytest.fixture
 def encoded(servers: tuple[Server, Server], pair: Pair) -> Iterator[Callable[[str], Pair]]:
-    """Makes a pair whose source has the given encoding."""
+    """Yields a function that creates a pair whose source has the given encoding."""
     name = "encoded"
     address = {"host": servers[0].host, "port": servers[0].port, "user": "postgres", "autocommit": True}
     made = []
@@ -41,7 +41,7 @@ def encoded(servers: tuple[Server, Server], pair: Pair) -> Iterator[Callable[[st
 
 
 def insert(source: Connection, id: int, note: bytes) -> None:
-    """Put bytes into a text as they are, possible or not."""
+    """Inserts bytes as text unchanged, valid or not."""
     source.execute("INSERT INTO notes VALUES (%s, convert_from(%s, (SELECT getdatabaseencoding())))", [id, note])
 
 
@@ -64,7 +64,9 @@ def make_notes(pair: Pair, *notes: bytes) -> None:
         ("EUC_JP", ["日本", "ｶﾅ", "表\\\t", "plain"]),
     ],
 )
-def test_text_arrives_as_it_was_meant(encoded: Callable[[str], Pair], encoding: str, notes: list[str]) -> None:
+def test_text_is_converted_from_the_desktop_encoding(
+    encoded: Callable[[str], Pair], encoding: str, notes: list[str]
+) -> None:
     pair = encoded(encoding)
     make_notes(pair, *(note.encode(python_codec(encoding)) for note in notes))
     assert fates(pair.sync(NOTES)) == {"inserted": len(notes)}
@@ -73,7 +75,7 @@ def test_text_arrives_as_it_was_meant(encoded: Callable[[str], Pair], encoding: 
 
 
 @pytest.mark.parametrize("declared", ["UTF8", "WIN1252", None])
-def test_a_database_without_an_encoding_is_read_as_declared(
+def test_sql_ascii_database_is_read_in_the_declared_encoding(
     encoded: Callable[[str], Pair], declared: str | None
 ) -> None:
     pair = encoded("SQL_ASCII")
@@ -86,16 +88,16 @@ def test_a_database_without_an_encoding_is_read_as_declared(
     ("encoding", "declared", "impossible", "words"),
     [
         ("WIN1252", None, b"a\x81b", 'invalid byte sequence for encoding "UTF8": 0x81'),
-        # The two bytes of a UTF-8 character, of which WIN1252 knows the first only.
+        # The two bytes of a UTF-8 character, of which only the first is valid in WIN1252.
         ("WIN1252", None, b"\xc3\x81", 'invalid byte sequence for encoding "UTF8": 0x81'),
         ("WIN1252", None, b"caf\xe9 \x9d", 'invalid byte sequence for encoding "UTF8": 0x9d'),
         ("SQL_ASCII", "UTF8", b"caf\xe9", 'invalid byte sequence for encoding "UTF8": 0xe9'),
         ("SQL_ASCII", "WIN1252", b"\xe2\x82\xac \x8d", 'invalid byte sequence for encoding "UTF8": 0x8d'),
-        # Two bytes unknown to WIN1253 that would be one character of UTF-8.
+        # Two bytes that are invalid in WIN1253 but form one character in UTF-8.
         ("WIN1253", None, b"\xd2\xaa", 'invalid byte sequence for encoding "UTF8": 0xed'),
     ],
 )
-def test_a_row_with_impossible_bytes_waits_alone(
+def test_row_with_invalid_bytes_is_quarantined_alone(
     encoded: Callable[[str], Pair], encoding: str, declared: str | None, impossible: bytes, words: str
 ) -> None:
     pair = encoded(encoding)
@@ -109,7 +111,7 @@ def test_a_row_with_impossible_bytes_waits_alone(
     assert fates(pair.sync(NOTES, mode="incremental", options=options)) == {"inserted": 1}
 
 
-def test_names_and_keys_beyond_ascii_work_in_an_old_encoding_too(encoded: Callable[[str], Pair]) -> None:
+def test_non_ascii_names_and_keys_work_in_an_old_encoding(encoded: Callable[[str], Pair]) -> None:
     pair = encoded("WIN1252")
     pair.source.execute('CREATE TABLE "größe" ("schlüssel" text PRIMARY KEY, "maß" text)')
     pair.target.execute('CREATE TABLE "größe" ("schlüssel" text PRIMARY KEY, "maß" varchar(5))')
@@ -127,7 +129,7 @@ def test_names_and_keys_beyond_ascii_work_in_an_old_encoding_too(encoded: Callab
     ("encoding", "declared", "moved"),
     [("WIN1252", None, False), ("LATIN1", None, False), ("SQL_ASCII", "WIN1252", False), ("EUC_JP", None, True)],
 )
-def test_both_sides_are_seen_to_agree_or_to_differ_whatever_the_encoding(
+def test_verify_finds_agreement_and_difference_in_any_encoding(
     encoded: Callable[[str], Pair], encoding: str, declared: str | None, moved: bool
 ) -> None:
     pair = encoded(encoding)
@@ -148,7 +150,7 @@ def test_both_sides_are_seen_to_agree_or_to_differ_whatever_the_encoding(
     assert sample.desktop == {"id": "1", "note": "表" if moved else "Zoë\x01"}
 
 
-def test_a_row_with_impossible_bytes_has_the_table_compared_at_the_target(encoded: Callable[[str], Pair]) -> None:
+def test_row_with_invalid_bytes_has_the_table_compared_on_the_target(encoded: Callable[[str], Pair]) -> None:
     pair = encoded("WIN1252")
     make_notes(pair, b"before", b"a\x81b", "Zoë".encode("cp1252"))
     pair.sync(NOTES)

@@ -1,4 +1,4 @@
-"""Lookups: a column that the desktop lacks is filled from another table of the mobile side."""
+"""Lookups: a column that the desktop lacks is filled from another mobile table."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def tasks(pair: Pair) -> list[tuple[object, ...]]:
     return pair.rows("SELECT job_id, task, client_id FROM tasks ORDER BY task")
 
 
-def test_a_miss_in_the_first_row_is_empty_and_counted_and_the_others_are_filled(pair: Pair) -> None:
+def test_failed_lookup_gives_null_and_is_counted(pair: Pair) -> None:
     make_tables(pair)
     pair.source.execute("INSERT INTO jobs VALUES (1, 11), (2, NULL)")
     pair.source.execute("INSERT INTO tasks VALUES (9, 'a'), (1, 'b'), (NULL, 'c'), (2, 'd'), (1, 'e')")
@@ -34,7 +34,7 @@ def test_a_miss_in_the_first_row_is_empty_and_counted_and_the_others_are_filled(
     assert_quiet(pair, JOBS, TASKS)
 
 
-def test_of_several_answers_the_desktops_own_wins_and_then_the_lowest(pair: Pair) -> None:
+def test_of_several_matches_the_desktop_row_then_the_lowest_wins(pair: Pair) -> None:
     make_tables(pair)
     pair.source.execute("INSERT INTO jobs VALUES (1, 13), (1, 12), (2, 20), (2, 20), (3, NULL), (3, 30)")
     pair.target.execute("INSERT INTO jobs VALUES (1, 5, 'M'), (4, 41, 'M'), (4, 40, NULL)")
@@ -45,7 +45,7 @@ def test_of_several_answers_the_desktops_own_wins_and_then_the_lowest(pair: Pair
     assert "2 rows found several values of `client_id` in `jobs`" in result.warnings
 
 
-def test_a_miss_waits_only_where_the_target_forbids_an_empty_value(pair: Pair) -> None:
+def test_failed_lookup_quarantines_only_for_a_not_null_column(pair: Pair) -> None:
     make_tables(pair, client="int NOT NULL")
     pair.source.execute("INSERT INTO jobs VALUES (1, 11); INSERT INTO tasks VALUES (9, 'a'), (1, 'b')")
     result = pair.sync_all(JOBS, TASKS)["tasks"]
@@ -56,7 +56,7 @@ def test_a_miss_waits_only_where_the_target_forbids_an_empty_value(pair: Pair) -
     assert pair.one("SELECT count(*) FROM powerca_sync.quarantine") == 0
 
 
-def test_zero_is_a_value_to_look_by_and_an_answer_like_any_other(pair: Pair) -> None:
+def test_zero_is_an_ordinary_lookup_key_and_value(pair: Pair) -> None:
     make_tables(pair)
     pair.source.execute("INSERT INTO jobs VALUES (0, 7), (7, 0); INSERT INTO tasks VALUES (0, 'a'), (7, 'b')")
     result = pair.sync_all(JOBS, TASKS)["tasks"]
@@ -64,7 +64,7 @@ def test_zero_is_a_value_to_look_by_and_an_answer_like_any_other(pair: Pair) -> 
     assert result.lookups[0].missed == 0
 
 
-def test_another_answer_is_a_change_of_the_row_that_asked(pair: Pair) -> None:
+def test_changed_lookup_value_updates_the_row(pair: Pair) -> None:
     make_tables(pair)
     pair.source.execute("INSERT INTO jobs VALUES (1, 11), (2, 22); INSERT INTO tasks VALUES (1, 'a'), (2, 'b')")
     pair.sync_all(JOBS, TASKS)
@@ -73,7 +73,7 @@ def test_another_answer_is_a_change_of_the_row_that_asked(pair: Pair) -> None:
     assert pair.rows("SELECT id, client_id FROM tasks ORDER BY id") == [(1, 12), (2, 22)]
 
 
-def test_a_changed_table_of_answers_makes_an_incremental_run_a_full_one(pair: Pair) -> None:
+def test_changed_lookup_table_makes_an_incremental_run_full(pair: Pair) -> None:
     make_tables(pair)
     table = spec("tasks", "task", lookups=TASKS.lookups)
     pair.source.execute("INSERT INTO jobs VALUES (1, 11); INSERT INTO tasks VALUES (1, 'a'), (1, 'b')")
@@ -90,14 +90,14 @@ def test_a_changed_table_of_answers_makes_an_incremental_run_a_full_one(pair: Pa
 
 
 @pytest.mark.parametrize("match", ["bigint", "numeric(10,0)", "text"])
-def test_what_is_looked_by_may_have_another_type_there(pair: Pair, match: str) -> None:
+def test_lookup_key_may_have_another_type_in_the_lookup_table(pair: Pair, match: str) -> None:
     make_tables(pair, match=match)
     pair.source.execute("INSERT INTO jobs VALUES ('1', 11); INSERT INTO tasks VALUES (1, 'a')")
     assert fates(pair.sync_all(JOBS, TASKS)["tasks"]) == {"inserted": 1}
     assert tasks(pair) == [(1, "a", 11)]
 
 
-def test_answers_of_another_office_are_no_answers(pair: Pair) -> None:
+def test_rows_of_another_office_are_not_looked_up(pair: Pair) -> None:
     make_tables(pair)
     pair.both("CREATE TABLE orgs (org_id int); ALTER TABLE jobs ADD org_id int; ALTER TABLE tasks ADD org_id int")
     pair.target.execute("INSERT INTO jobs VALUES (1, 5, 'D', 2), (1, 6, 'D', NULL); ALTER TABLE orgs ADD source text")
@@ -113,7 +113,7 @@ def test_answers_of_another_office_are_no_answers(pair: Pair) -> None:
     ("type", "first", "second"),
     [("uuid", "00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000002"), ("bool", "f", "t")],
 )
-def test_values_that_have_no_minimum_win_by_their_text(pair: Pair, type: str, first: str, second: str) -> None:
+def test_values_of_types_without_min_are_ordered_by_their_text(pair: Pair, type: str, first: str, second: str) -> None:
     pair.source.execute(f"CREATE TABLE jobs (job_id int, client_id {type})")  # type: ignore[call-overload]
     pair.source.execute("CREATE TABLE tasks (job_id int, task text)")
     pair.target.execute(f"""

@@ -1,4 +1,4 @@
-"""Rows over the limit of their spec are quarantined without their content, in both directions; memory is bounded."""
+"""Rows over the size limit of their spec are quarantined without their content; memory is bounded."""
 
 import dataclasses
 from collections.abc import Callable
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.long
 
 BOTH = pytest.mark.parametrize("make", [spec, delete_insert], ids=["upsert", "delete-insert"])
 LIMIT = 2 * 1024 * 1024
-#: By type, a value that is over the limit, however well it can be compressed.
+#: By type, a value that is over the limit, however well it compresses.
 LARGE = {
     "text": "repeat('\"', 3000000)",
     "varchar(6000000)": "repeat(E'\\\\', 3000000)",
@@ -41,7 +41,7 @@ def make_docs(pair: Pair, kind: str = "text") -> None:
 
 
 def enlarge(connection: Connection, kind: str) -> None:
-    """Put a large value into row 7."""
+    """Writes a large value into row 7."""
     connection.execute(sql.SQL("UPDATE docs SET body = {} WHERE id = 7").format(sql.SQL(LARGE[kind])))
 
 
@@ -74,7 +74,7 @@ def test_row_over_the_limit_is_quarantined(
     assert_quiet(pair, docs)
 
 
-def test_message_has_the_size_and_the_limit(pair: Pair) -> None:
+def test_message_names_the_size_and_the_limit(pair: Pair) -> None:
     make_docs(pair)
     pair.source.execute("UPDATE docs SET body = repeat('x', 9_000_000) WHERE id = 7")
     result = pair.sync(spec("docs", "id"))
@@ -99,7 +99,7 @@ def test_row_lands_once_the_limit_is_raised(pair: Pair) -> None:
 @pytest.mark.parametrize(
     ("make", "key"), [(spec, "id int PRIMARY KEY"), (delete_insert, "id int")], ids=["keyed", "keyless"]
 )
-def test_phone_row_over_the_limit_is_not_pulled(
+def test_phone_row_over_the_limit_is_not_reverse_synced(
     pair: Pair, make: Callable[..., TableSpec], kind: str, key: str
 ) -> None:
     pair.source.execute(f"CREATE TABLE docs (id int, title text, body {kind})")
@@ -112,7 +112,7 @@ def test_phone_row_over_the_limit_is_not_pulled(
     assert result.rejections[0].reason == "oversized"
     assert pair.rows("SELECT image ->> 'body' FROM powerca_sync.quarantine", pair.source) == [(None,)]
     assert pulled(pair.pull(docs)) == {"already_there": 29, "quarantined": 1}
-    # A small row of the same narrow columns is another row.
+    # A small row with the same narrow columns is another row.
     if key == "id int":
         pair.target.execute("INSERT INTO docs VALUES (7, 't7', NULL, 'M')")
         assert pulled(pair.pull(docs)) == {"already_there": 29, "pulled": 1, "quarantined": 1}
@@ -123,7 +123,7 @@ def test_phone_row_over_the_limit_is_not_pulled(
     assert pair.one("SELECT count(*) FROM docs WHERE title = 'short'", pair.source) == 1
 
 
-def test_large_column_that_stays_behind_counts_for_nothing(pair: Pair) -> None:
+def test_large_columns_that_are_not_synced_do_not_count(pair: Pair) -> None:
     make_docs(pair)
     pair.source.execute(
         "ALTER TABLE docs ADD scan bytea; UPDATE docs SET scan = convert_to(repeat('x', 3000000), 'UTF8')"
@@ -131,7 +131,7 @@ def test_large_column_that_stays_behind_counts_for_nothing(pair: Pair) -> None:
     assert pair.sync(spec("docs", "id", max_row_bytes=LIMIT)).inserted == 30
 
 
-def test_images_of_long_values_are_cut(pair: Pair) -> None:
+def test_long_values_are_cut_in_images(pair: Pair) -> None:
     make_docs(pair)
     pair.target.execute("ALTER TABLE docs ADD CHECK (length(body) < 500000)")
     pair.source.execute("UPDATE docs SET body = repeat('x', 600000) WHERE id = 7; ALTER TABLE docs ADD source text")
@@ -144,7 +144,7 @@ def test_images_of_long_values_are_cut(pair: Pair) -> None:
     assert pair.one("SELECT length(image ->> 'body') FROM powerca_sync.quarantine", pair.source) == 10_000
 
 
-def test_samples_of_verify_cut_long_values(pair: Pair) -> None:
+def test_long_values_are_cut_in_samples_of_verify(pair: Pair) -> None:
     make_docs(pair)
     docs = spec("docs", "id")
     pair.source.execute("UPDATE docs SET body = repeat('x', 600000) || 'a'")
@@ -159,7 +159,7 @@ def test_samples_of_verify_cut_long_values(pair: Pair) -> None:
 
 
 def peak_of(work: Callable[[], object]) -> float:
-    """The megabytes by which the process grows at most while it does the work."""
+    """Returns the maximum growth of the process's memory during the work, in megabytes."""
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     before = _megabytes("VmRSS")
     work()
@@ -171,7 +171,7 @@ def _megabytes(name: str) -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{name}:"))
 
 
-def test_memory_does_not_depend_on_what_is_in_a_row(pair: Pair) -> None:
+def test_memory_does_not_depend_on_the_size_of_a_row(pair: Pair) -> None:
     make_docs(pair)
     docs = spec("docs", "id")
     pair.source.execute("ALTER TABLE docs ADD source text")
@@ -190,13 +190,13 @@ def test_memory_does_not_depend_on_what_is_in_a_row(pair: Pair) -> None:
         "verify": lambda: look(pair, docs),
         "probe": lambda: look_for_phone_rows(pair, docs),
     }
-    # A single value of 60 MB would take that much at least, and ten times as much before there was a limit.
+    # A single value of 60 MB would take at least that much; without the limit it took ten times as much.
     assert {name: peak for name, run in runs.items() if (peak := peak_of(run)) > 30} == {}
     assert pair.sync(docs).quarantined == 2
     assert pair.pull(docs).quarantined == 2
 
 
-def test_row_pulled_under_a_higher_limit_stays_known(pair: Pair) -> None:
+def test_row_reverse_synced_under_a_higher_limit_stays_known(pair: Pair) -> None:
     make_docs(pair)
     pair.source.execute("ALTER TABLE docs ADD source text")
     pair.target.execute("INSERT INTO docs (id, body, source) VALUES (41, repeat('x', 40000000), 'M')")
@@ -220,8 +220,8 @@ def test_memory_of_rows_within_the_limit_is_bounded(pair: Pair) -> None:
     assert pair.one("SELECT sum(length(body)) FROM docs") == 9 * 8_000_000
 
 
-def test_values_of_which_no_text_can_be_made_stop_nothing(pair: Pair) -> None:
-    # A text has at most 1 GB; bytes take two characters each, and in a row's text a quote is doubled.
+def test_value_too_large_for_a_text_is_quarantined_alone(pair: Pair) -> None:
+    # A text has at most 1 GB; each byte of a bytea takes two characters, and quotes are doubled in the text of a row.
     make_docs(pair)
     docs = delete_insert("docs", "id")
     pair.both("ALTER TABLE docs ADD scan bytea")
@@ -251,7 +251,7 @@ def look_for_phone_rows(pair: Pair, *tables: TableSpec, seconds: float = 5) -> t
         return find_pending_tables(source=source, target=target, specs=in_order(tables), seconds=seconds).pending
 
 
-def test_table_that_cannot_be_looked_at_hides_no_other(pair: Pair) -> None:
+def test_locked_table_does_not_hide_pending_rows_of_others(pair: Pair) -> None:
     tables = tuple(spec(name, "id") for name in ("a", "b", "c"))
     pair.both("CREATE TABLE a (id int); CREATE TABLE b (id int); CREATE TABLE c (id int)")
     pair.target.execute("ALTER TABLE a ADD source text; ALTER TABLE b ADD source text; ALTER TABLE c ADD source text")
@@ -262,6 +262,6 @@ def test_table_that_cannot_be_looked_at_hides_no_other(pair: Pair) -> None:
         assert look_for_phone_rows(pair, *tables, seconds=0.5) == ("a", "c")
 
 
-def test_limit_that_cannot_be_measured_is_refused() -> None:
+def test_too_low_limit_is_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"`docs`: `max_row_bytes` is 1000\. Use a number of at least 2097152"):
         spec("docs", "id", max_row_bytes=1000)

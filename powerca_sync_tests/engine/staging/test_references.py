@@ -1,4 +1,4 @@
-"""References: a row that speaks of a row which the target does not have waits in quarantine until it comes."""
+"""Foreign keys: a row whose parent is missing on the target is quarantined until the parent lands."""
 
 import dataclasses
 
@@ -14,7 +14,7 @@ TASKS = spec("tasks", "task_id", references=(JOB,), limit_share=1.0)
 
 
 def make_tables(pair: Pair, job: str = "int", task_job: str = "int", *, on_target: str = "", key: str = "") -> None:
-    """Jobs and tasks of them; the types of `job_id` on the source, and on the target where they are others."""
+    """Creates jobs and their tasks; takes the type of `job_id` on the source, and on the target if it differs."""
     pair.source.execute(f"CREATE TABLE jobs (job_id {job}); CREATE TABLE tasks (task_id int, job_id {task_job})")
     pair.target.execute(f"""
         CREATE TABLE jobs (job_id {on_target or job} PRIMARY KEY, source char(1) DEFAULT 'D');
@@ -28,7 +28,7 @@ def reasons(pair: Pair) -> list[tuple[object, ...]]:
     )
 
 
-def test_a_row_whose_parent_is_missing_waits_with_column_value_and_parent(pair: Pair) -> None:
+def test_row_without_its_parent_is_quarantined_naming_the_parent(pair: Pair) -> None:
     make_tables(pair)
     pair.source.execute("INSERT INTO jobs VALUES (1); INSERT INTO tasks VALUES (10, 1), (11, 7), (12, NULL)")
     results = pair.sync_all(JOBS, TASKS)
@@ -39,7 +39,7 @@ def test_a_row_whose_parent_is_missing_waits_with_column_value_and_parent(pair: 
 
 
 @pytest.mark.parametrize("mode", ["full", "incremental"])
-def test_a_parent_that_arrives_one_run_later_lands_its_child(pair: Pair, mode: str) -> None:
+def test_parent_that_lands_a_run_later_lands_its_child(pair: Pair, mode: str) -> None:
     make_tables(pair)
     pair.source.execute("INSERT INTO tasks VALUES (10, 1), (11, 1), (12, 2)")
     pair.sync_all(JOBS, TASKS)
@@ -53,7 +53,7 @@ def test_a_parent_that_arrives_one_run_later_lands_its_child(pair: Pair, mode: s
 
 
 @pytest.mark.parametrize(("kind", "zero"), [("int", "0"), ("numeric(8,2)", "0.00"), ("text", "0")])
-def test_zero_is_no_reference_only_where_the_spec_says_so(pair: Pair, kind: str, zero: str) -> None:
+def test_zero_is_no_reference_only_if_the_spec_says_so(pair: Pair, kind: str, zero: str) -> None:
     make_tables(pair, job=kind, task_job=kind)
     pair.source.execute("INSERT INTO tasks VALUES (10, %s)", [zero])
     assert fates(pair.sync_all(JOBS, TASKS)["tasks"]) == {"quarantined": 1}
@@ -61,13 +61,13 @@ def test_zero_is_no_reference_only_where_the_spec_says_so(pair: Pair, kind: str,
     assert fates(pair.sync(lenient, JOBS)) == {"inserted": 1}
 
 
-def test_zero_where_it_is_a_row_is_a_reference_like_any_other(pair: Pair) -> None:
+def test_zero_is_a_reference_if_a_parent_has_that_key(pair: Pair) -> None:
     make_tables(pair)
     pair.source.execute("INSERT INTO jobs VALUES (0); INSERT INTO tasks VALUES (10, 0)")
     assert fates(pair.sync_all(JOBS, TASKS)["tasks"]) == {"inserted": 1}
 
 
-def test_a_reference_for_the_order_only_lets_rows_through(pair: Pair) -> None:
+def test_order_only_dependency_quarantines_no_row(pair: Pair) -> None:
     make_tables(pair)
     ordered = spec("tasks", "task_id", references=(dataclasses.replace(JOB, order_only=True),), limit_share=1.0)
     pair.source.execute("INSERT INTO tasks VALUES (10, 7)")
@@ -79,7 +79,7 @@ def test_a_reference_for_the_order_only_lets_rows_through(pair: Pair) -> None:
     [None, dataclasses.replace(JOB, order_only=True), dataclasses.replace(JOB, zero_is_none=True)],
     ids=["not declared", "for the order only", "zero is none"],
 )
-def test_what_the_target_enforces_is_checked_whatever_the_spec_says(pair: Pair, reference: Reference | None) -> None:
+def test_enforced_foreign_key_is_checked_whatever_the_spec_says(pair: Pair, reference: Reference | None) -> None:
     make_tables(pair, key="REFERENCES jobs DEFERRABLE INITIALLY DEFERRED")
     table = spec("tasks", "task_id", references=(reference,) if reference else (), limit_share=1.0)
     pair.source.execute("INSERT INTO jobs VALUES (1); INSERT INTO tasks VALUES (10, 1), (11, 0), (12, 7), (13, NULL)")
@@ -91,7 +91,7 @@ def test_what_the_target_enforces_is_checked_whatever_the_spec_says(pair: Pair, 
     ]
 
 
-def test_a_foreign_key_that_the_target_does_not_enforce_filters_nothing(pair: Pair) -> None:
+def test_foreign_key_that_is_not_enforced_quarantines_no_row(pair: Pair) -> None:
     make_tables(pair)
     if pair.target.info.server_version < 180000:
         pytest.skip("NOT ENFORCED is there since PostgreSQL 18")
@@ -101,7 +101,7 @@ def test_a_foreign_key_that_the_target_does_not_enforce_filters_nothing(pair: Pa
     assert fates(pair.sync(spec("tasks", "task_id"))) == {"inserted": 1}
 
 
-def test_a_foreign_key_over_several_columns_is_checked_as_a_whole(pair: Pair) -> None:
+def test_composite_foreign_key_is_checked_as_a_whole(pair: Pair) -> None:
     pair.both("""
         CREATE TABLE jobs (org int, job int, PRIMARY KEY (org, job));
         CREATE TABLE tasks (task_id int PRIMARY KEY, org int, job int)""")
@@ -125,7 +125,7 @@ def make_tree(pair: Pair, key: str = "") -> None:
 
 
 @pytest.mark.parametrize("key", ["", "REFERENCES tree"])
-def test_a_row_may_speak_of_a_row_of_the_same_run_unless_that_is_rejected(pair: Pair, key: str) -> None:
+def test_row_may_reference_an_accepted_row_of_the_same_run(pair: Pair, key: str) -> None:
     make_tree(pair, key)
     pair.source.execute("""
         INSERT INTO tree VALUES (3, 2, 'c'), (2, 1, 'b'), (1, NULL, 'a'), (6, 6, 'itself'),
@@ -134,7 +134,7 @@ def test_a_row_may_speak_of_a_row_of_the_same_run_unless_that_is_rejected(pair: 
     assert_quiet(pair, TREE)
 
 
-def test_children_before_their_parents_land_although_another_row_is_refused(pair: Pair) -> None:
+def test_children_before_their_parents_land_beside_a_refused_row(pair: Pair) -> None:
     make_tree(pair, "REFERENCES tree")
     refuse(pair, "tree", "NEW.node = 50")
     pair.source.execute("INSERT INTO tree SELECT n, nullif(n + 1, 101), 'n' FROM generate_series(1, 100) AS n")
@@ -151,7 +151,7 @@ def refuse(pair: Pair, table: str, condition: str) -> None:
         CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION refuse()""")
 
 
-def test_a_row_of_another_office_is_no_parent(pair: Pair) -> None:
+def test_row_of_another_office_is_not_a_parent(pair: Pair) -> None:
     pair.both("CREATE TABLE orgs (org_id int); CREATE TABLE jobs (job_id int, org_id int)")
     pair.both("CREATE TABLE tasks (task_id int, job_id int, org_id int)")
     pair.target.execute("ALTER TABLE orgs ADD source char(1); INSERT INTO jobs VALUES (1, 2), (3, NULL)")
@@ -167,9 +167,7 @@ def test_a_row_of_another_office_is_no_parent(pair: Pair) -> None:
     ("source", "target"),
     [("numeric(10,0)", "bigint"), ("text", "int"), ("int", "text"), ("bigint", "numeric(12,2)"), ("char(5)", "text")],
 )
-def test_keys_of_other_types_on_the_other_side_pair_and_refer_all_the_same(
-    pair: Pair, source: str, target: str
-) -> None:
+def test_keys_of_different_types_are_matched_and_referenced(pair: Pair, source: str, target: str) -> None:
     make_tables(pair, job=source, task_job=source, on_target=target)
     pair.source.execute("INSERT INTO jobs VALUES ('1'), ('2'); INSERT INTO tasks VALUES (10, '1'), (11, '7')")
     assert fates(pair.sync_all(JOBS, TASKS)["tasks"]) == {"inserted": 1, "quarantined": 1}
@@ -179,13 +177,13 @@ def test_keys_of_other_types_on_the_other_side_pair_and_refer_all_the_same(
     assert_quiet(pair, JOBS, TASKS)
 
 
-def test_parent_and_child_of_different_types_on_the_target_find_each_other(pair: Pair) -> None:
+def test_parent_and_child_keys_of_different_types_match(pair: Pair) -> None:
     make_tables(pair, job="numeric(10,2)", task_job="text")
     pair.source.execute("INSERT INTO jobs VALUES (1), (2); INSERT INTO tasks VALUES (10, '1.00'), (11, 'x')")
     assert fates(pair.sync_all(JOBS, TASKS)["tasks"]) == {"inserted": 1, "quarantined": 1}
 
 
-def test_a_delete_insert_row_whose_new_version_leads_nowhere_keeps_its_last_good_one(pair: Pair) -> None:
+def test_unfit_update_of_delete_insert_retains_the_last_good_row(pair: Pair) -> None:
     make_tables(pair)
     pair.target.execute("ALTER TABLE tasks DROP CONSTRAINT tasks_pkey")
     table = delete_insert("tasks", "task_id", references=(JOB,))
@@ -197,7 +195,7 @@ def test_a_delete_insert_row_whose_new_version_leads_nowhere_keeps_its_last_good
     assert pair.text("tasks") == before
 
 
-def test_too_many_rows_that_lead_nowhere_roll_the_table_back_with_figures(pair: Pair) -> None:
+def test_too_many_dangling_rows_roll_the_table_back_with_counts(pair: Pair) -> None:
     make_tables(pair)
     pair.source.execute("INSERT INTO jobs VALUES (1); INSERT INTO tasks SELECT n, 1 FROM generate_series(1, 80) AS n")
     pair.source.execute("INSERT INTO tasks VALUES (0, 9)")
@@ -215,7 +213,7 @@ def test_too_many_rows_that_lead_nowhere_roll_the_table_back_with_figures(pair: 
     assert fates(pair.sync(TASKS, JOBS))["quarantined"] == 10
 
 
-def test_masters_are_read_in_full_so_that_their_quarantine_is_always_complete(pair: Pair) -> None:
+def test_master_tables_are_read_in_full_to_complete_their_quarantine(pair: Pair) -> None:
     make_tables(pair)
     master = spec("tasks", "task_id", references=(JOB,), category=Category.MASTERS, limit_share=1.0)
     pair.source.execute("INSERT INTO tasks VALUES (10, 1)")

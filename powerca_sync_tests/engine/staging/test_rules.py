@@ -1,4 +1,4 @@
-"""What the target itself demands or fills: NOT NULL, CHECK, owner and stamps."""
+"""What the target requires or fills in: NOT NULL, CHECK, owner and timestamps."""
 
 import pytest
 
@@ -8,7 +8,7 @@ ITEMS = spec("items", "id")
 LINES = delete_insert("items", "id")
 
 
-def test_a_null_that_the_target_forbids_sets_the_row_aside(pair: Pair) -> None:
+def test_null_in_a_not_null_column_is_quarantined(pair: Pair) -> None:
     pair.both("CREATE TABLE items (id int PRIMARY KEY, name text)")
     pair.target.execute("ALTER TABLE items ALTER name SET NOT NULL")
     pair.source.execute("INSERT INTO items VALUES (1, 'a'), (2, NULL)")
@@ -17,7 +17,7 @@ def test_a_null_that_the_target_forbids_sets_the_row_aside(pair: Pair) -> None:
     assert str(result.samples[0]) == "name is empty, which the target forbids"
 
 
-def test_a_rule_of_the_target_is_tested_in_staging_and_the_row_named(pair: Pair) -> None:
+def test_check_constraint_is_evaluated_in_staging_naming_the_row(pair: Pair) -> None:
     pair.both("CREATE TABLE items (id int PRIMARY KEY, price int, share int)")
     pair.target.execute("ALTER TABLE items ADD CONSTRAINT sane CHECK (price > 0 AND price < 100 OR share % 2 = 1)")
     pair.source.execute("INSERT INTO items VALUES (1, 5, 0), (2, 500, 2), (3, 500, 3), (4, NULL, NULL)")
@@ -27,7 +27,7 @@ def test_a_rule_of_the_target_is_tested_in_staging_and_the_row_named(pair: Pair)
     assert pair.rows("SELECT id FROM items ORDER BY id") == [(1,), (3,), (4,)]
 
 
-def test_a_rule_that_is_not_enforced_refuses_nothing(pair: Pair) -> None:
+def test_not_enforced_constraint_refuses_nothing(pair: Pair) -> None:
     pair.both("CREATE TABLE items (id int PRIMARY KEY, price int)")
     if pair.target.info.server_version < 180000:
         pytest.skip("NOT ENFORCED came with PostgreSQL 18.")
@@ -39,7 +39,7 @@ def test_a_rule_that_is_not_enforced_refuses_nothing(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize("items", [ITEMS, LINES], ids=lambda one: one.strategy)
-def test_a_rule_that_raises_for_one_row_costs_that_row_only(pair: Pair, items: object) -> None:
+def test_check_that_raises_quarantines_only_that_row(pair: Pair, items: object) -> None:
     table = ITEMS if items is ITEMS else LINES
     pair.source.execute("CREATE TABLE items (id int, price int)")
     pair.target.execute("CREATE TABLE items (id int, price int CHECK (100 / price > 0), source text)")
@@ -53,7 +53,7 @@ def test_a_rule_that_raises_for_one_row_costs_that_row_only(pair: Pair, items: o
     }
 
 
-def test_a_domains_rule_names_the_column(pair: Pair) -> None:
+def test_violated_domain_check_names_the_column(pair: Pair) -> None:
     pair.both("CREATE DOMAIN positive AS int CHECK (VALUE > 0)")
     pair.source.execute("CREATE TABLE items (id int PRIMARY KEY, price int)")
     pair.target.execute("CREATE TABLE items (id int PRIMARY KEY, price positive)")
@@ -63,7 +63,7 @@ def test_a_domains_rule_names_the_column(pair: Pair) -> None:
     assert str(result.samples[0]).endswith('violates check constraint "positive_check" (column price)')
 
 
-def test_values_beyond_the_servers_limits_cost_their_rows_only(pair: Pair) -> None:
+def test_values_beyond_server_limits_quarantine_only_their_rows(pair: Pair) -> None:
     pair.source.execute("CREATE TABLE items (id int PRIMARY KEY, name text, document text)")
     pair.target.execute("CREATE TABLE items (id int PRIMARY KEY, name text UNIQUE, document jsonb)")
     pair.source.execute("INSERT INTO items SELECT g, g, '[]' FROM generate_series(1, 9) AS g")
@@ -85,7 +85,7 @@ def make_stamped(pair: Pair, *, on_source: bool) -> None:
     )
 
 
-def test_stamps_that_the_source_lacks_are_filled_on_insert(pair: Pair) -> None:
+def test_timestamps_missing_in_the_source_are_filled_on_insert(pair: Pair) -> None:
     make_stamped(pair, on_source=False)
     pair.source.execute("INSERT INTO items VALUES (1, 'a')")
     began = pair.one("SELECT now()")
@@ -95,7 +95,7 @@ def test_stamps_that_the_source_lacks_are_filled_on_insert(pair: Pair) -> None:
     assert began < created == updated < pair.one("SELECT now()")
 
 
-def test_stamps_of_the_source_travel_on_insert_and_empty_ones_are_filled(pair: Pair) -> None:
+def test_source_timestamps_are_inserted_and_null_ones_filled(pair: Pair) -> None:
     make_stamped(pair, on_source=True)
     pair.source.execute("INSERT INTO items VALUES (1, 'a', '2020-01-01', '2020-01-02'), (2, 'b', NULL, NULL)")
     pair.sync(ITEMS)
@@ -106,7 +106,7 @@ def test_stamps_of_the_source_travel_on_insert_and_empty_ones_are_filled(pair: P
 
 
 @pytest.mark.parametrize("items", [ITEMS, LINES], ids=lambda one: one.strategy)
-def test_a_stamp_alone_makes_no_row_different(pair: Pair, items: object) -> None:
+def test_changed_timestamp_alone_is_no_difference(pair: Pair, items: object) -> None:
     table = ITEMS if items is ITEMS else LINES
     make_stamped(pair, on_source=True)
     pair.source.execute("INSERT INTO items SELECT g, 'a', '2020-01-01', '2020-01-01' FROM generate_series(1, 3) AS g")
@@ -118,7 +118,7 @@ def test_a_stamp_alone_makes_no_row_different(pair: Pair, items: object) -> None
     assert pair.text("items") == before
 
 
-def test_a_real_change_moves_updated_at_and_leaves_created_at(pair: Pair) -> None:
+def test_changed_row_sets_updated_at_and_keeps_created_at(pair: Pair) -> None:
     make_stamped(pair, on_source=True)
     pair.source.execute("INSERT INTO items VALUES (1, 'a', '2020-01-01', '2020-01-01')")
     pair.sync(ITEMS)
@@ -130,7 +130,7 @@ def test_a_real_change_moves_updated_at_and_leaves_created_at(pair: Pair) -> Non
     assert updated > began
 
 
-def test_a_trigger_that_sets_updated_at_makes_no_second_write(pair: Pair) -> None:
+def test_trigger_on_updated_at_causes_no_second_write(pair: Pair) -> None:
     make_stamped(pair, on_source=True)
     pair.target.execute("""
         CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS
@@ -142,16 +142,16 @@ def test_a_trigger_that_sets_updated_at_makes_no_second_write(pair: Pair) -> Non
     assert_quiet(pair, ITEMS)
 
 
-def test_source_column_named_source_never_travels(pair: Pair) -> None:
+def test_source_column_named_source_is_not_copied(pair: Pair) -> None:
     make_stamped(pair, on_source=False)
     pair.source.execute("ALTER TABLE items ADD source text")
     pair.source.execute("INSERT INTO items VALUES (1, 'a', 'D'), (2, 'b', NULL), (3, 'c', 'M'), (4, 'd', 'else')")
-    # Neither the ledger nor mobile has a phone row of the third: it is the desktop's, whatever it says.
+    # Neither the ledger nor mobile has a phone row for the third: it is a desktop row, whatever its `source` is.
     assert fates(pair.sync(ITEMS)) == {"inserted": 4}
     assert pair.rows("SELECT id, source FROM items ORDER BY 1") == [(1, "D"), (2, "D"), (3, "D"), (4, "D")]
 
 
-def test_what_phones_own_does_not_hold_a_row_back(pair: Pair) -> None:
+def test_mobile_owned_columns_do_not_quarantine_a_row(pair: Pair) -> None:
     ticks = spec("ticks", "id", mobile_owned=frozenset({"ticked"}))
     pair.source.execute("CREATE TABLE ticks (id int, note text, ticked text)")
     pair.target.execute("CREATE TABLE ticks (id int PRIMARY KEY, note text, ticked text NOT NULL, source char(1))")

@@ -1,4 +1,4 @@
-"""Rows travel in chunks; a chunk that is refused is taken apart until only the rows at fault are left out."""
+"""Rows are sent in chunks; a refused chunk is bisected until only the rows at fault are left out."""
 
 import tracemalloc
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ LINES = spec("lines", "id", limit_share=1.0)
 
 @pytest.fixture
 def lines(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> Pair:
-    """A thousand rows of about twenty bytes, some hundred of which make a chunk."""
+    """Creates a thousand rows of about twenty bytes; a chunk holds some hundred of them."""
     pair.source.execute("CREATE TABLE lines (id int PRIMARY KEY, text text)")
     pair.target.execute("CREATE TABLE lines (id int PRIMARY KEY, text varchar(10))")
     pair.source.execute(f"INSERT INTO lines SELECT g, 'line ' || g FROM generate_series(1, {ROWS}) AS g")  # type: ignore[call-overload]  # noqa: S608
@@ -29,10 +29,10 @@ def spoil(pair: Pair, ids: Iterable[int]) -> None:
     pair.source.execute("UPDATE lines SET text = 'far too long' WHERE id = ANY (%s)", [list(ids)])
 
 
-def test_rows_that_fit_arrive_in_chunks_and_are_counted(lines: Pair) -> None:
+def test_fitting_rows_are_staged_in_chunks_and_counted(lines: Pair) -> None:
     result = lines.sync(LINES)
     assert (result.extracted, result.staged, result.inserted, result.quarantined) == (ROWS, ROWS, ROWS, 0)
-    # The text travels twice, because a target with a length might cut it.
+    # The text is sent twice, because a target column with a length limit could cut it.
     assert result.bytes == lines.one("SELECT sum(length(id::text) + 2 * length(text) + 3) FROM lines", lines.source)
     query = "SELECT * FROM lines ORDER BY id"
     assert lines.rows(query) == lines.rows(query, lines.source)
@@ -43,7 +43,7 @@ def test_rows_that_fit_arrive_in_chunks_and_are_counted(lines: Pair) -> None:
     [[1], [ROWS], [2, 3, 4], [1, 500, ROWS], [*range(1, ROWS, 97)], [*range(300, 420)], [*range(1, ROWS + 1)]],
     ids=["the first", "the last", "neighbours", "both ends and one between", "here and there", "a chunk", "all"],
 )
-def test_exactly_the_rows_that_do_not_fit_are_left_out(lines: Pair, bad: list[int]) -> None:
+def test_only_the_unfit_rows_are_left_out(lines: Pair, bad: list[int]) -> None:
     spoil(lines, bad)
     result = lines.sync(LINES)
     assert (result.extracted, result.staged, result.quarantined) == (ROWS, ROWS - len(bad), len(bad))
@@ -53,13 +53,13 @@ def test_exactly_the_rows_that_do_not_fit_are_left_out(lines: Pair, bad: list[in
     assert (rejections.reason, rejections.rows) == ("refused", len(bad))
 
 
-def test_a_row_larger_than_a_chunk_is_no_hindrance(lines: Pair) -> None:
+def test_row_larger_than_a_chunk_is_staged(lines: Pair) -> None:
     lines.target.execute("ALTER TABLE lines ALTER text TYPE text")
     lines.source.execute("UPDATE lines SET text = repeat('x', 9000) WHERE id IN (500, 501, 1000)")
     assert lines.sync(LINES).inserted == ROWS
 
 
-def test_a_refused_row_keeps_its_last_good_version(lines: Pair) -> None:
+def test_refused_update_retains_the_last_good_version(lines: Pair) -> None:
     lines.sync(LINES)
     before = lines.text("lines")
     spoil(lines, [7, 8])
@@ -67,7 +67,7 @@ def test_a_refused_row_keeps_its_last_good_version(lines: Pair) -> None:
     assert lines.text("lines") == before
 
 
-def test_when_too_many_rows_do_not_fit_the_table_is_at_fault(lines: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_unfit_rows_fail_the_table(lines: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(staging, "MOST_REFUSED", 50)
     spoil(lines, range(1, 52))
     with pytest.raises(StagingError, match=r"more than 50 rows do not fit .*: value too long .* \(column text\)\. "):
@@ -75,7 +75,7 @@ def test_when_too_many_rows_do_not_fit_the_table_is_at_fault(lines: Pair, monkey
     assert lines.one("SELECT count(*) FROM lines") == 0
 
 
-def test_a_sensitive_value_is_shown_nowhere(pair: Pair) -> None:
+def test_sensitive_value_is_shown_nowhere(pair: Pair) -> None:
     pair.source.execute("CREATE TABLE staff (id int PRIMARY KEY, secret text)")
     pair.target.execute("CREATE TABLE staff (id int PRIMARY KEY, secret int)")
     pair.source.execute("INSERT INTO staff VALUES (1, 'hunter2'), (2, '31415.5')")
@@ -87,7 +87,7 @@ def test_a_sensitive_value_is_shown_nowhere(pair: Pair) -> None:
     assert 'invalid input syntax for type integer: "***"' in shown
 
 
-def test_an_image_in_the_ledger_that_fits_no_more_is_nobodys_row(pair: Pair) -> None:
+def test_ledger_image_that_no_longer_fits_matches_no_row(pair: Pair) -> None:
     pair.both("CREATE TABLE lines (id int PRIMARY KEY, text text)")
     pair.target.execute("ALTER TABLE lines ALTER text TYPE varchar(5)")
     pair.source.execute("INSERT INTO lines VALUES (1, 'one'), (2, 'two')")
@@ -109,5 +109,5 @@ def test_memory_does_not_grow_with_the_table(pair: Pair) -> None:
         pair.sync(LINES, allow_mass_insert=True)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    # 10 and 40 MB of rows; what is kept is one chunk of 8 MB and a copy of a part of it.
+    # 10 and 40 MB of rows; memory holds one chunk of 8 MB and a copy of a part of it.
     assert peaks[1] < 1.1 * peaks[0] < 24 * 1024 * 1024

@@ -1,4 +1,4 @@
-"""Rows over which an expression of the spec raises are quarantined alone, in both directions."""
+"""Rows for which an expression of the spec raises are quarantined alone, in both directions."""
 
 import dataclasses
 
@@ -20,7 +20,7 @@ BOTH = pytest.mark.parametrize("table", [RATES, LINES], ids=["upsert", "delete-i
 
 
 def make_rates(pair: Pair) -> None:
-    # `r` and `found` are names in PL/pgSQL, too.
+    # `r` and `found` are also names in PL/pgSQL.
     pair.source.execute("CREATE TABLE rates (id int, share bigint, secret text, r int, found text, s text)")
     pair.target.execute("CREATE TABLE rates (id int, share int, secret text, r int, found text, s text, source text)")
     pair.source.execute(
@@ -30,7 +30,7 @@ def make_rates(pair: Pair) -> None:
 
 @BOTH
 @pytest.mark.parametrize("transfer", [Transfer.EVERYTHING, Transfer.DIFFERENCES])
-def test_row_over_which_an_expression_raises_is_quarantined_alone(
+def test_row_for_which_an_expression_raises_is_quarantined_alone(
     pair: Pair, table: TableSpec, transfer: Transfer
 ) -> None:
     make_rates(pair)
@@ -50,7 +50,7 @@ def test_row_over_which_an_expression_raises_is_quarantined_alone(
 
 
 @BOTH
-def test_verify_knows_rows_over_which_an_expression_raises(pair: Pair, table: TableSpec) -> None:
+def test_verify_counts_rows_for_which_an_expression_raises(pair: Pair, table: TableSpec) -> None:
     make_rates(pair)
     pair.sync(table)
     pair.source.execute("UPDATE rates SET share = 0 WHERE id = 7")
@@ -81,7 +81,7 @@ def make_diary(pair: Pair) -> None:
     pair.target.execute("CREATE TABLE diary (id int, day date, begun time, source text)")
 
 
-def test_date_beyond_the_range_of_timestamps_stops_no_other_row(pair: Pair) -> None:
+def test_date_beyond_the_timestamp_range_is_quarantined_alone(pair: Pair) -> None:
     make_diary(pair)
     pair.target.execute("""
         INSERT INTO diary SELECT n, date '2026-01-01' + n, '10:00', 'M' FROM generate_series(1, 9) AS n;
@@ -94,19 +94,19 @@ def test_date_beyond_the_range_of_timestamps_stops_no_other_row(pair: Pair) -> N
     assert pulled(pair.pull(DIARY)) == {"already_there": 9, "pulled": 1}
 
 
-def test_unreadable_row_of_the_office_stops_no_pull(pair: Pair) -> None:
+def test_unreadable_office_row_does_not_stop_reverse_sync(pair: Pair) -> None:
     make_diary(pair)
     pair.target.execute("""
         INSERT INTO diary VALUES (1, '300000-01-01', '10:00', 'D'), (1, '2026-01-01', '10:00', 'M')""")
     assert pulled(pair.pull(DIARY))["pulled"] == 1
 
 
-def test_unreadable_copy_of_a_pulled_row_stops_no_run(pair: Pair) -> None:
+def test_unreadable_reverse_synced_copy_does_not_stop_a_run(pair: Pair) -> None:
     make_rates(pair)
     pair.source.execute("DELETE FROM rates WHERE id > 2; ALTER TABLE rates ADD source text")
     pair.target.execute("INSERT INTO rates VALUES (50, 60, NULL, 1, 'f', 's', 'M'), (51, 6, NULL, 1, 'f', 's', 'M')")
     assert pulled(pair.pull(RATES)) == {"pulled": 2}
-    # The expression is changed afterwards: it raises for a row that was pulled.
+    # The changed expression raises for a row that was reverse-synced.
     changed = dataclasses.replace(SHARE, forward="60 / (share - 1)")
     result = pair.sync(dataclasses.replace(RATES, expressions=(changed,), deletes=Deletes.PROPAGATE))
     assert result.quarantined == 2, fates(result)

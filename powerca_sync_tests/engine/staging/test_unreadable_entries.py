@@ -1,4 +1,4 @@
-"""Stored contents of the ledger that the desktop's columns cannot hold any more."""
+"""Ledger entries whose stored values the desktop's columns can no longer hold."""
 
 import dataclasses
 
@@ -58,7 +58,7 @@ TABLES = {
 
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("table", TABLES)
-def test_unreadable_values_do_not_stop_the_table(pair: Pair, table: str, change: str) -> None:
+def test_unreadable_entries_do_not_stop_the_table(pair: Pair, table: str, change: str) -> None:
     items = TABLES[table]
     make_items(pair, items)
     pair.source.execute(CHANGES[change])  # type: ignore[call-overload]
@@ -81,7 +81,7 @@ def test_unreadable_values_do_not_stop_the_table(pair: Pair, table: str, change:
     assert pair.text("items", on=pair.source) == before
 
 
-def test_what_is_set_aside_is_kept_in_the_ledger(pair: Pair) -> None:
+def test_skipped_entries_are_kept_in_the_ledger(pair: Pair) -> None:
     items = TABLES["UPSERT"]
     make_items(pair, items)
     pair.source.execute(CHANGES["text to int"])  # type: ignore[call-overload]
@@ -99,7 +99,7 @@ def test_values_of_sensitive_columns_are_not_shown(pair: Pair) -> None:
     assert "abc" not in str(pair.pull(items).warnings)
 
 
-def test_an_unreadable_key_sets_only_its_entry_aside(pair: Pair) -> None:
+def test_unreadable_key_skips_only_its_entry(pair: Pair) -> None:
     items = TABLES["DELETE_INSERT"]
     make_items(pair, items)
     pair.target.execute("INSERT INTO items (id, note, source) VALUES (101, 'second', 'M')")

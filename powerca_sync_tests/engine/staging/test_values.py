@@ -1,4 +1,4 @@
-"""A value arrives exactly, or its row goes to quarantine: every pair of types worth having."""
+"""A value is stored exactly or its row is quarantined, for every relevant pair of types."""
 
 import pytest
 from psycopg import sql
@@ -10,7 +10,7 @@ ALTERED, REFUSED = "quarantined: altered", "quarantined: refused"
 EVERYTHING = spec("everything", "id", limit_share=1.0)
 OPTIONS = Options(timeouts=QUICK.timeouts, timezone="Asia/Kolkata")
 
-#: Source type, target type, value at the source, and its text at the target or the reason for quarantine.
+#: Source type, target type, value in the source, and its text in the target or the reason for quarantine.
 CASES = [
     # Numbers
     ("numeric", "numeric(8,2)", "1.5", "1.50"),
@@ -90,7 +90,7 @@ CASES = [
     ("text", "bool", "'yes'", "t"),
     ("text", "bool", "'maybe'", REFUSED),
     ("int", "bool", "2", REFUSED),
-    # Days and times; the office is in Asia/Kolkata, 5 h 30 min before UTC, in which the target answers.
+    # Dates and times; the office is in Asia/Kolkata, 5 h 30 min ahead of UTC, the time zone of the target.
     ("timestamp", "timestamptz", "'2025-11-30 09:15:00.123456'", "2025-11-30 03:45:00.123456+00"),
     ("timestamptz", "timestamp", "'2025-11-30 03:45:00+00'", "2025-11-30 09:15:00"),
     ("timestamp", "date", "'2025-11-30'", "2025-11-30"),
@@ -118,7 +118,7 @@ CASES = [
     ("text", "date", "'2025-11-30 09:15'", ALTERED),
     ("text", "date", "'30.11.'", REFUSED),
     ("date", "varchar(10)", "'2025-11-30'", "2025-11-30"),
-    # Documents, bytes, arrays, ranges and the rest
+    # JSON, bytes, arrays, ranges and others
     ("jsonb", "jsonb", "'null'", "null"),
     ("jsonb", "jsonb", """'{"a": [1.50, "\\t"], "b": null}'""", '{"a": [1.50, "\\t"], "b": null}'),
     ("json", "json", """'{"b":1,  "a":2}'""", '{"b":1,  "a":2}'),
@@ -142,7 +142,7 @@ CASES = [
     ("bit(3)", "bit(4)", "B'101'", REFUSED),
     ("point", "point", "'(1.1,-2)'", "(1.1,-2)"),
     ("tsvector", "tsvector", "'a:1 b:2'", "'a':1 'b':2"),
-    # Types of the user; both sides have them in the schema `other`
+    # User-defined types; both databases have them in the schema `other`
     ("other.mood", "other.mood", "'so so'", "so so"),
     ("other.mood", "text", "'so so'", "so so"),
     ("text", "other.mood", "'so so'", "so so"),
@@ -170,7 +170,9 @@ ALTER DOMAIN other.amount DROP NOT NULL;
 
 @pytest.fixture(scope="module")
 def outcomes(shared_pair: Pair) -> dict[int, str]:
-    """By case, the text that arrived or the reason why it did not: of one run, with a row and a column for each."""
+    """Returns, by case, the stored text or the reason for quarantine, from one run with a row and a column for each
+    case.
+    """
     pair = shared_pair
     pair.both(TYPES)
     columns = [sql.Identifier(f"v{n}") for n in range(len(CASES))]
@@ -192,11 +194,11 @@ def outcomes(shared_pair: Pair) -> dict[int, str]:
 
 
 @pytest.mark.parametrize("n", range(len(CASES)), ids=[f"{c[0]} to {c[1]}: {c[2][:40]}" for c in CASES])
-def test_it_arrives_exactly_or_not_at_all(outcomes: dict[int, str], n: int) -> None:
+def test_value_is_stored_exactly_or_quarantined(outcomes: dict[int, str], n: int) -> None:
     assert outcomes[n] == CASES[n][3]
 
 
-def test_a_second_run_writes_nothing(shared_pair: Pair, outcomes: dict[int, str]) -> None:
+def test_second_run_writes_nothing(shared_pair: Pair, outcomes: dict[int, str]) -> None:
     refused = sum(text in (ALTERED, REFUSED) for text in outcomes.values())
     again = fates(shared_pair.sync(EVERYTHING, options=OPTIONS))
     assert again == {"unchanged": len(CASES) - refused, "quarantined": refused}
