@@ -1,4 +1,4 @@
-"""doctor: what an earlier engine left on the desktop, and the statements that repair its rows."""
+"""doctor: the copies of an earlier engine on the desktop, and the statements that repair them."""
 
 import pytest
 
@@ -16,7 +16,7 @@ WORK = delete_insert(
 
 @pytest.fixture
 def moved(pair: Pair) -> Pair:
-    """Three rows of phones, of which the earlier engine shifted each and cut one; and one of the office's own."""
+    """Creates three phone rows, whose copies the earlier engine shifted and one of which it cut, and one office row."""
     pair.source.execute("""
         CREATE TABLE work (staff_id int, day date, job_id int, begun timestamp, note varchar(20), source char(1));
         CREATE TABLE _reverse_sync_metadata (table_name varchar(100) PRIMARY KEY);
@@ -33,7 +33,7 @@ def moved(pair: Pair) -> Pair:
     return pair
 
 
-def test_altered_rows_are_counted_by_what_was_altered(moved: Pair) -> None:
+def test_altered_rows_are_counted_by_alteration(moved: Pair) -> None:
     (finding,) = [one for one in examined(moved, WORK) if one.table == "work" and "earlier engine" in one.what]
     assert finding.severity is Severity.WARNING
     assert finding.side == "desktop"
@@ -57,6 +57,6 @@ def test_printed_statements_repair_the_rows(moved: Pair) -> None:
     assert pulled(moved.pull(WORK)) == {"adopted": 3}
 
 
-def test_nothing_is_said_without_an_earlier_engine(moved: Pair) -> None:
+def test_no_finding_without_an_earlier_engine(moved: Pair) -> None:
     moved.source.execute("DROP TABLE _reverse_sync_metadata")
     assert not [one for one in examined(moved, WORK) if "earlier engine" in one.what]

@@ -1,4 +1,4 @@
-"""The examination as a whole: a healthy pair, one side away, a role that may not look, and that nothing changes."""
+"""The examination as a whole: a healthy pair, an unreachable server, missing privileges, and read-only."""
 
 import dataclasses
 
@@ -20,7 +20,7 @@ def sentences(findings: tuple[Finding, ...]) -> str:
 
 
 @pytest.mark.parametrize("synced", [False, True], ids=["before the first run", "after it"])
-def test_a_healthy_pair_has_nothing_wrong_and_one_sentence_for_each_theme(office: Pair, synced: bool) -> None:
+def test_healthy_pair_has_one_sentence_for_each_theme(office: Pair, synced: bool) -> None:
     if synced:
         office.sync_all(*SPECS)
     findings = examined(office)
@@ -36,7 +36,7 @@ def test_a_healthy_pair_has_nothing_wrong_and_one_sentence_for_each_theme(office
 
 
 def content(pair: Pair) -> list[str]:
-    """Every row and sequence of both sides with its place and version, and the version of all that the catalog has."""
+    """Returns all rows and sequences of both databases with ctid and xmin, and the xmin of the catalog rows."""
     found = []
     for connection in (pair.source, pair.target):
         ours = "SELECT oid::regclass::text FROM pg_class WHERE relkind IN ('r', 'S') AND oid >= 16384 ORDER BY 1"
@@ -46,7 +46,7 @@ def content(pair: Pair) -> list[str]:
     return found
 
 
-def test_nothing_is_changed_on_either_side(office: Pair) -> None:
+def test_examination_changes_nothing_in_either_database(office: Pair) -> None:
     office.target.execute("INSERT INTO orgs VALUES (1, 'Rao & Co', 'D'); INSERT INTO notes (org_id) VALUES (1)")
     before = content(office)
     assert len(before) > 120
@@ -54,7 +54,7 @@ def test_nothing_is_changed_on_either_side(office: Pair) -> None:
     assert content(office) == before
 
 
-def test_it_works_where_nothing_may_be_written(office: Pair) -> None:
+def test_examination_works_in_a_read_only_database(office: Pair) -> None:
     name = office.settings.desktop.name
     for connection in (office.source, office.target):
         connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")  # type: ignore[call-overload]
@@ -69,7 +69,7 @@ def test_it_works_where_nothing_may_be_written(office: Pair) -> None:
 
 
 @pytest.mark.parametrize("away", ["desktop", "mobile"])
-def test_one_side_is_examined_while_the_other_is_away(office: Pair, away: str) -> None:
+def test_one_database_is_examined_while_the_other_is_unreachable(office: Pair, away: str) -> None:
     gone = dataclasses.replace(getattr(office.settings, away), port=1)
     office.source.execute("DROP TABLE clients")
     office.target.execute("DROP TABLE clients CASCADE")
@@ -90,9 +90,7 @@ def test_one_side_is_examined_while_the_other_is_away(office: Pair, away: str) -
         ("office-pc.invalid", "through its firewall"),
     ],
 )
-def test_an_address_that_does_not_answer_is_explained_by_what_is_known_of_it(
-    office: Pair, host: str, words: str
-) -> None:
+def test_unreachable_address_is_explained(office: Pair, host: str, words: str) -> None:
     away = dataclasses.replace(office.settings.mobile, host=host)
     refused = DatabaseUnavailableError("connecting to mobile failed: no route to host.")
     with reach(office.settings.desktop) as source:
@@ -102,7 +100,7 @@ def test_an_address_that_does_not_answer_is_explained_by_what_is_known_of_it(
     assert words in finding.do
 
 
-def test_what_the_role_may_not_look_at_is_a_finding_and_never_fine(office: Pair) -> None:
+def test_missing_privilege_to_read_is_a_finding(office: Pair) -> None:
     office.source.execute("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
     role = "doctor_without_identity"
     office.source.execute(f"CREATE ROLE {role} LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")  # type: ignore[call-overload]
@@ -118,7 +116,7 @@ def test_what_the_role_may_not_look_at_is_a_finding_and_never_fine(office: Pair)
     assert "Keys are whole" in sentences(findings)
 
 
-def test_a_table_that_somebody_keeps_locked_is_said_once_and_the_rest_is_examined(office: Pair) -> None:
+def test_locked_table_is_reported_once_and_the_rest_is_examined(office: Pair) -> None:
     office.source.execute("SET application_name = 'psql'")
     with office.source.transaction():
         office.source.execute("LOCK TABLE notes IN ACCESS EXCLUSIVE MODE")
@@ -131,7 +129,7 @@ def test_a_table_that_somebody_keeps_locked_is_said_once_and_the_rest_is_examine
     assert "All 3 tables" in sentences(findings)
 
 
-def test_a_look_that_fails_is_told_in_the_databases_words(office: Pair) -> None:
+def test_failed_query_is_reported_in_the_databases_words(office: Pair) -> None:
     office.source.execute("""
         ALTER TABLE notes RENAME TO real_notes;
         CREATE VIEW notes AS SELECT org_id, client_id, body, (amount / (client_id - client_id))::numeric(8,2) AS amount,

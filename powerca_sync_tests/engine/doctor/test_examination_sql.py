@@ -1,4 +1,4 @@
-"""The text of the statements by which the examination counts rows, so that a reviewer sees the SQL change."""
+"""Golden texts of the statements by which the examination counts rows."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from powerca_sync.tables import Strategy
 from powerca_sync_tests.engine.test_statements import JOB, OFFICES, ORG, SOURCE, column, mapping, text
 
 
-def test_how_rows_are_counted(golden: Callable[[str, str], None]) -> None:
+def test_counting_statements(golden: Callable[[str, str], None]) -> None:
     jobs = mapping(Strategy.DELETE_INSERT)
     amount = column("amount", "numeric")
     unfit = {

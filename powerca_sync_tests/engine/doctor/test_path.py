@@ -1,4 +1,4 @@
-"""Who else may create objects in a schema of the search path is named, with the statement that takes the right away."""
+"""Roles that may create objects in a schema of the search path are named, with the statement that revokes it."""
 
 from collections.abc import Iterator
 
@@ -9,13 +9,13 @@ from powerca_sync.engine.doctor import Severity
 from powerca_sync_tests.engine.clinic import examined, settle, troubles
 from powerca_sync_tests.helpers import Pair
 
-#: A role of the server that may log in, and no more.
+#: A role that may log in and has no other privileges.
 CLERK = "clerk of the office"
 
 
 @pytest.fixture
 def clerk(pair: Pair) -> Iterator[None]:
-    """The role, on both servers."""
+    """Creates the role on both servers."""
     pair.both(f'CREATE ROLE "{CLERK}"')
     yield
     pair.both(f'DROP OWNED BY "{CLERK}"; DROP ROLE "{CLERK}"')

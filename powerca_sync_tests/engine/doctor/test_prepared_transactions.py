@@ -1,4 +1,4 @@
-"""Prepared transactions that nobody has ended are named, with the command that ends them."""
+"""Prepared transactions left open are named, with the command that ends them."""
 
 import tempfile
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from powerca_sync_tests.helpers import Pair
 
 @pytest.fixture(scope="module")
 def office() -> Iterator[Pair]:
-    """The small healthy office, on a server that allows prepared transactions."""
+    """Creates the small healthy office, on a server that allows prepared transactions."""
     with tempfile.TemporaryDirectory(prefix="powerca-tests-", ignore_cleanup_errors=True) as folder:
         server = start_server(
             Path(folder) / "prepared",

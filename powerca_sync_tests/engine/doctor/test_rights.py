@@ -1,4 +1,4 @@
-"""What the examination says of rights: exactly the missing ones, as statements that bring them."""
+"""Findings on privileges: exactly the missing ones, as GRANT statements."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ def run(connection: Connection, statement: str) -> None:
 
 @pytest.fixture
 def office(pair: Pair) -> Iterator[Pair]:
-    """The pair with a user on each side who may do nothing at all; who runs it afterwards is a superuser."""
+    """Creates a pair with a user on each server without privileges; the examining test is a superuser."""
     settle(pair)
     name = pair.settings.desktop.name
     for connection in (pair.source, pair.target):
@@ -36,8 +36,8 @@ def office(pair: Pair) -> Iterator[Pair]:
         run(connection, f"GRANT TEMP ON DATABASE {name} TO PUBLIC")
 
 
-def asked(office: Pair) -> list[Finding]:
-    """What is wrong where both sides are reached as that user."""
+def missing_privileges(office: Pair) -> list[Finding]:
+    """Returns the findings when both databases are examined as that user."""
     desktop, mobile = (
         dataclasses.replace(each, user=ROLE) for each in (office.settings.desktop, office.settings.mobile)
     )
@@ -45,24 +45,24 @@ def asked(office: Pair) -> list[Finding]:
 
 
 def grant(office: Pair, findings: list[Finding]) -> None:
-    """Paste the statements, as an administrator of their side."""
+    """Executes the statements of a finding as an administrator of their database."""
     for finding in findings:
         for statement in finding.statements:
             run(office.source if finding.side == "desktop" else office.target, statement)
 
 
 def grant_everything(office: Pair) -> None:
-    """Paste until nothing is missing; what is not seen before a schema may be used comes up in the second round."""
+    """Executes the statements until nothing is missing; a second round covers schemas that were not usable before."""
     for _ in range(3):
-        findings = [finding for finding in asked(office) if finding.statements]
+        findings = [finding for finding in missing_privileges(office) if finding.statements]
         if not findings:
             return
         grant(office, findings)
-    pytest.fail(str(asked(office)))
+    pytest.fail(str(missing_privileges(office)))
 
 
-def test_the_statements_bring_every_missing_right_and_a_sync_then_works(office: Pair) -> None:
-    first = asked(office)
+def test_printed_statements_grant_everything_that_a_sync_needs(office: Pair) -> None:
+    first = missing_privileges(office)
     assert [finding.side for finding in first if finding.statements] == ["desktop", "desktop", "mobile", "mobile"]
     text = "\n".join(statement for finding in first for statement in finding.statements)
     for statement in (
@@ -74,16 +74,16 @@ def test_the_statements_bring_every_missing_right_and_a_sync_then_works(office: 
         assert statement in text
     assert "GRANT CREATE ON SCHEMA public" not in text
     grant_everything(office)
-    assert asked(office) == []
+    assert missing_privileges(office) == []
     assert sync(office) == {"orgs": 1, "clients": 40, "notes": 40}
     run(office.target, "INSERT INTO notes (org_id, client_id, body) VALUES (1, 7, 'from a phone')")
     assert pull(office) == 1
     assert sync(office) == {"orgs": 0, "clients": 0, "notes": 0}
-    assert asked(office) == []
+    assert missing_privileges(office) == []
 
 
 def pull(office: Pair) -> int:
-    """Bring the phones' notes back as that user; how many came."""
+    """Reverse-syncs the notes as that user; returns the number of rows."""
     source = connect(dataclasses.replace(office.settings.mobile, user=ROLE))
     target = connect(dataclasses.replace(office.settings.desktop, user=ROLE))
     with source, target:
@@ -92,7 +92,7 @@ def pull(office: Pair) -> int:
 
 
 def sync(office: Pair) -> dict[str, int]:
-    """A first contact and a full run as that user; rows inserted by table."""
+    """Runs first contact and a full sync as that user; returns the rows inserted by table."""
     source = connect(dataclasses.replace(office.settings.desktop, user=ROLE))
     target = connect(dataclasses.replace(office.settings.mobile, user=ROLE))
     with source, target:
@@ -131,61 +131,61 @@ def sync(office: Pair) -> dict[str, int]:
         ),
     ],
 )
-def test_one_missing_right_is_one_statement(
+def test_each_missing_privilege_is_one_statement(
     office: Pair, revoked: str, side: str, severity: str, statement: str
 ) -> None:
     grant_everything(office)
     sync(office)
     connection = office.source if side == "desktop" else office.target
-    # An administrator has made the engine's own tables, and given the user what it needs.
+    # An administrator has created the engine's state tables and granted the user what it needs.
     run(connection, f'REASSIGN OWNED BY "{ROLE}" TO postgres; ALTER ROLE "{ROLE}" BYPASSRLS')
     run(connection, f'GRANT USAGE ON SCHEMA powerca_sync TO "{ROLE}"')
     run(connection, f'GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA powerca_sync TO "{ROLE}"')
     run(connection, f'GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO "{ROLE}"')
     if side == "desktop":
         run(connection, f'REVOKE UPDATE, DELETE ON ALL TABLES IN SCHEMA public FROM "{ROLE}"')
-    assert asked(office) == []
+    assert missing_privileges(office) == []
     run(connection, f"REVOKE {revoked}")
-    findings = [finding for finding in asked(office) if finding.statements]
+    findings = [finding for finding in missing_privileges(office) if finding.statements]
     assert {(finding.side, finding.severity.value) for finding in findings} >= {(side, severity)}
     assert statement in [each for finding in findings for each in finding.statements]
     grant(office, findings)
-    assert asked(office) == []
+    assert missing_privileges(office) == []
 
 
-def test_a_user_that_may_see_only_some_rows_must_not_sync(office: Pair) -> None:
+def test_user_under_row_level_security_must_not_sync(office: Pair) -> None:
     grant_everything(office)
     run(office.target, "ALTER TABLE notes ENABLE ROW LEVEL SECURITY")
-    (finding,) = asked(office)
+    (finding,) = missing_privileges(office)
     assert (finding.severity, finding.side) == (Severity.WRONG, "mobile")
     assert finding.what == "Row-level security may hide rows of notes from user Office sync."
     assert finding.statements == ('ALTER ROLE "Office sync" BYPASSRLS;',)
     grant(office, [finding])
-    assert asked(office) == []
+    assert missing_privileges(office) == []
 
 
-def test_what_hangs_on_rows_that_a_sync_may_delete_has_to_be_readable(office: Pair) -> None:
+def test_dependents_of_rows_that_a_sync_may_delete_must_be_readable(office: Pair) -> None:
     grant_everything(office)
     run(office.target, "CREATE TABLE pins (note bigint REFERENCES notes)")
-    (finding,) = asked(office)
+    (finding,) = missing_privileges(office)
     assert "may not read public.pins" in finding.what
     assert finding.statements == ('GRANT SELECT ON "public"."pins" TO "Office sync";',)
     grant(office, [finding])
-    assert asked(office) == []
+    assert missing_privileges(office) == []
 
 
-def test_a_desktop_sequence_has_to_be_moved_with_the_rows_that_come_back(office: Pair) -> None:
+def test_reverse_sync_needs_update_on_the_desktop_sequence(office: Pair) -> None:
     grant_everything(office)
     run(office.source, "CREATE SEQUENCE numbers START 100")
     run(office.source, "ALTER TABLE clients ALTER COLUMN client_id SET DEFAULT nextval('numbers')")
-    (finding,) = asked(office)
+    (finding,) = missing_privileges(office)
     assert finding.severity is Severity.WARNING
     assert finding.statements == ('GRANT USAGE, UPDATE ON SEQUENCE "public"."numbers" TO "Office sync";',)
     grant(office, [finding])
-    assert asked(office) == []
+    assert missing_privileges(office) == []
 
 
-def test_the_guides_own_log_is_used_where_it_is(office: Pair) -> None:
+def test_guides_own_log_is_used_if_it_exists(office: Pair) -> None:
     run(
         office.source,
         "CREATE TABLE sync_log (id serial, table_name text, direction text, records_synced int,"
@@ -200,7 +200,7 @@ def test_the_guides_own_log_is_used_where_it_is(office: Pair) -> None:
     assert granted
 
 
-def test_the_owner_of_everything_lacks_nothing(pair: Pair) -> None:
+def test_owner_of_all_tables_lacks_nothing(pair: Pair) -> None:
     settle(pair)
     assert troubles(examined(pair)) == []
     pair.target.execute("DROP TABLE notes")

@@ -1,4 +1,4 @@
-"""What the examination says of the servers: route, encryption, version, encoding, clocks and time zones."""
+"""Findings on the servers: route, encryption, version, encoding, clocks and time zones."""
 
 import dataclasses
 import tempfile
@@ -46,14 +46,14 @@ def mode(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def pooler(servers: tuple[Server, Server], folder: Path, certificates: Certificates, mode: str) -> Iterator[Endpoint]:
-    """A pooler before the target's server, for any database there."""
+    """Starts a pooler in front of the target's server, for any of its databases."""
     address = dataclasses.replace(servers[1].endpoint("mobile", "postgres"), password="pooled")
     with pooled(address, folder / mode, mode=mode, certificates=certificates) as endpoint:
         yield endpoint
 
 
 @needs_pooler
-def test_a_pooler_and_its_mode_are_told_by_how_it_behaves(office: Pair, pooler: Endpoint, mode: str) -> None:
+def test_pooler_and_its_mode_are_recognised_by_behaviour(office: Pair, pooler: Endpoint, mode: str) -> None:
     through = dataclasses.replace(pooler, name=office.settings.mobile.name)
     findings = examined(office, mobile=through)
     (route,) = [finding.what for finding in findings if finding.side == "mobile" and "answers user" in finding.what]
@@ -65,8 +65,8 @@ def test_a_pooler_and_its_mode_are_told_by_how_it_behaves(office: Pair, pooler: 
 
 
 @needs_pooler
-def test_a_server_that_need_not_prove_who_it_is_is_a_warning(office: Pair, pooler: Endpoint, mode: str) -> None:
-    # Another way to write 127.0.0.1, which does not look like this machine.
+def test_unverified_server_certificate_is_a_warning(office: Pair, pooler: Endpoint, mode: str) -> None:
+    # Another form of 127.0.0.1, which does not look like this machine.
     elsewhere = dataclasses.replace(
         pooler, host="127.1", name=office.settings.mobile.name, sslmode="require", sslrootcert=""
     )
@@ -77,7 +77,7 @@ def test_a_server_that_need_not_prove_who_it_is_is_a_warning(office: Pair, poole
 
 
 @needs_pooler
-def test_a_certificate_that_does_not_fit_is_an_error(office: Pair, pooler: Endpoint) -> None:
+def test_certificate_of_another_host_is_an_error(office: Pair, pooler: Endpoint) -> None:
     elsewhere = dataclasses.replace(pooler, host="127.1", name=office.settings.mobile.name)
     finding = the_trouble(office, mobile=elsewhere)
     assert finding.severity is Severity.WRONG
@@ -85,7 +85,7 @@ def test_a_certificate_that_does_not_fit_is_an_error(office: Pair, pooler: Endpo
     assert "`SUPABASE_DB_SSLROOTCERT`" in finding.do
 
 
-def test_a_server_that_says_no_is_told_from_one_that_does_not_answer(office: Pair) -> None:
+def test_refused_login_is_told_from_an_unreachable_server(office: Pair) -> None:
     elsewhere = dataclasses.replace(office.settings.desktop, name="no_such_database")
     finding = the_trouble(office, desktop=elsewhere)
     assert 'database "no_such_database" does not exist' in finding.what
@@ -114,43 +114,43 @@ def facts(**changes: object) -> Facts:
         (190000, Severity.WARNING, "never tested with"),
     ],
 )
-def test_versions_beyond_those_that_are_tested_are_pointed_out(version: int, severity: Severity, words: str) -> None:
+def test_untested_server_versions_are_reported(version: int, severity: Severity, words: str) -> None:
     (finding,) = examine_version("desktop", facts(version=version, version_name="12.22"))
     assert finding.severity is severity
     assert words in finding.what
 
 
 @pytest.mark.parametrize("version", [150000, 160009, 170004, 180001])
-def test_versions_among_those_that_are_tested_are_well(version: int) -> None:
+def test_tested_server_versions_are_no_finding(version: int) -> None:
     assert list(examine_version("mobile", facts(version=version))) == []
 
 
-def test_a_standby_is_told_from_read_only_mode() -> None:
+def test_standby_is_told_from_read_only_mode() -> None:
     (finding,) = examine_writable("mobile", facts(standby=True))
     assert "follows another server (standby)" in finding.what
     assert "`SUPABASE_DB_HOST`" in finding.do
 
 
-def test_a_clock_that_is_off_is_pointed_out(office: Pair) -> None:
+def test_clock_skew_is_reported(office: Pair) -> None:
     finding = the_trouble(office, now=lambda: time.time() - 7 * 60)
     assert (finding.severity, finding.side) == (Severity.WARNING, "both")
     assert "is 7 minutes ahead of that of this machine" in finding.what
 
 
-def test_clocks_of_both_servers_are_held_against_each_other() -> None:
+def test_clocks_of_both_servers_are_compared() -> None:
     (finding,) = examine_clocks({"desktop": -19800.0, "mobile": 2.0})
     assert finding.what == "The clock of the mobile server is 5.5 hours ahead of that of the desktop server."
     assert list(examine_clocks({"desktop": -20.0, "mobile": 25.0})) == []
 
 
-def test_another_time_zone_than_the_desktops_is_pointed_out(office: Pair) -> None:
+def test_time_zone_other_than_the_desktops_is_reported(office: Pair) -> None:
     office.source.execute(f"ALTER DATABASE {office.settings.desktop.name} SET timezone = 'Asia/Calcutta'")  # type: ignore[call-overload]
     assert troubles(examined(office, timezone="Asia/Kolkata")) == [], "another name of the same zone"
     finding = the_trouble(office, timezone="Europe/London")
     assert finding.what == "`LOCAL_DB_TIMEZONE` is `Europe/London`, but the desktop's own zone is `Asia/Calcutta`."
 
 
-def test_a_time_zone_that_nobody_knows_is_an_error(office: Pair) -> None:
+def test_unknown_time_zone_is_an_error(office: Pair) -> None:
     finding = the_trouble(office, timezone="India/Mumbai")
     assert finding.severity is Severity.WRONG
     assert finding.what == "The desktop database does not know the time zone `India/Mumbai`."
@@ -158,7 +158,7 @@ def test_a_time_zone_that_nobody_knows_is_an_error(office: Pair) -> None:
 
 @pytest.fixture
 def encoded(servers: tuple[Server, Server], office: Pair, request: pytest.FixtureRequest) -> Iterator[Pair]:
-    """The office with a desktop in another encoding."""
+    """Creates the office with a desktop in another encoding."""
     endpoint = servers[0].endpoint("desktop", "doctor_encoded")
     with psycopg.connect(host=endpoint.host, port=endpoint.port, user="postgres", autocommit=True) as server:
         create = sql.SQL("CREATE DATABASE doctor_encoded ENCODING {} LOCALE 'C' TEMPLATE template0")
@@ -170,7 +170,7 @@ def encoded(servers: tuple[Server, Server], office: Pair, request: pytest.Fixtur
 
 
 @pytest.mark.parametrize("encoded", ["SQL_ASCII"], indirect=True)
-def test_a_desktop_that_does_not_know_its_encoding_has_to_be_told(encoded: Pair) -> None:
+def test_desktop_without_an_encoding_needs_a_declared_one(encoded: Pair) -> None:
     finding = the_trouble(encoded)
     assert (finding.severity, finding.side) == (Severity.WARNING, "desktop")
     assert "`LOCAL_DB_ENCODING`" in finding.do
@@ -179,7 +179,7 @@ def test_a_desktop_that_does_not_know_its_encoding_has_to_be_told(encoded: Pair)
 
 
 @pytest.mark.parametrize("encoded", ["WIN1252"], indirect=True)
-def test_a_desktop_in_an_old_encoding_cannot_take_all_that_phones_enter(encoded: Pair) -> None:
+def test_old_encoding_that_cannot_hold_phone_texts_is_reported(encoded: Pair) -> None:
     finding = the_trouble(encoded)
     assert finding.what == "The desktop database stores text as WIN1252."
     assert "Devanagari" in finding.why

@@ -1,4 +1,4 @@
-"""What the examination says of tables, columns, keys, references and rows that would not fit."""
+"""Findings on tables, columns, keys, references and unfit rows."""
 
 import time
 
@@ -21,7 +21,7 @@ def run(connection: Connection, statement: str) -> None:
     connection.execute(statement)  # type: ignore[call-overload]
 
 
-def test_databases_without_any_of_the_tables_are_taken_for_the_wrong_ones(pair: Pair) -> None:
+def test_databases_without_any_table_are_taken_for_the_wrong_ones(pair: Pair) -> None:
     desktop, mobile = troubles(examined(pair))
     assert (desktop.side, mobile.side) == ("desktop", "mobile")
     assert desktop.what.startswith("There are no tables orgs, clients and notes on the desktop")
@@ -29,21 +29,21 @@ def test_databases_without_any_of_the_tables_are_taken_for_the_wrong_ones(pair: 
     assert "`SUPABASE_DB_HOST` lead to the right database" in mobile.do
 
 
-def test_a_missing_table_is_named_with_its_side(office: Pair) -> None:
+def test_missing_table_is_named_with_its_database(office: Pair) -> None:
     office.target.execute("DROP TABLE notes")
     finding = the_trouble(office)
     assert (finding.severity, finding.side) == (Severity.WRONG, "mobile")
     assert finding.what.startswith("There is no table notes on the mobile")
 
 
-def test_a_missing_column_that_the_spec_needs_blocks_its_table(office: Pair) -> None:
+def test_missing_column_that_the_spec_needs_blocks_its_table(office: Pair) -> None:
     office.source.execute("ALTER TABLE clients DROP COLUMN client_id")
     finding = the_trouble(office)
     assert (finding.severity, finding.table) == (Severity.WRONG, "clients")
     assert "the spec names client_id (the desktop lacks `client_id`)" in finding.what
 
 
-def test_types_without_a_faithful_way_block_their_table(office: Pair) -> None:
+def test_types_without_a_lossless_conversion_block_their_table(office: Pair) -> None:
     office.source.execute("ALTER TABLE notes ADD COLUMN begun timestamp")
     office.target.execute("ALTER TABLE notes ADD COLUMN begun time")
     finding = the_trouble(office)
@@ -51,7 +51,7 @@ def test_types_without_a_faithful_way_block_their_table(office: Pair) -> None:
     assert "`begun` is `timestamp without time zone` at the source" in finding.what
 
 
-def test_a_column_that_only_the_desktop_has_stays_behind(office: Pair) -> None:
+def test_desktop_only_column_is_reported_as_not_synced(office: Pair) -> None:
     office.source.execute("ALTER TABLE clients ADD COLUMN vat text, ADD COLUMN grade text")
     finding = the_trouble(office)
     assert (finding.severity, finding.side, finding.table) == (Severity.WARNING, "mobile", "clients")
@@ -59,7 +59,7 @@ def test_a_column_that_only_the_desktop_has_stays_behind(office: Pair) -> None:
     assert troubles(examined(office, *change(CLIENTS, skip=frozenset({"vat", "grade"})))) == []
 
 
-def test_a_mobile_column_that_nobody_fills_refuses_every_row(office: Pair) -> None:
+def test_required_mobile_column_without_a_value_refuses_every_row(office: Pair) -> None:
     office.target.execute("ALTER TABLE clients ADD COLUMN rank int NOT NULL")
     finding = the_trouble(office)
     assert (finding.severity, finding.table) == (Severity.WRONG, "clients")
@@ -68,20 +68,20 @@ def test_a_mobile_column_that_nobody_fills_refuses_every_row(office: Pair) -> No
     assert troubles(examined(office)) == []
 
 
-def test_a_table_without_an_owner_brings_nothing_back(office: Pair) -> None:
+def test_table_without_source_has_no_reverse_sync(office: Pair) -> None:
     office.target.execute("ALTER TABLE clients DROP COLUMN source")
     finding = the_trouble(office)
     assert finding.what == "clients has no column `source` on mobile."
     assert troubles(examined(office, *change(CLIENTS, reverse=False))) == []
 
 
-def test_a_protected_column_that_does_not_exist_is_a_misspelled_one(office: Pair) -> None:
+def test_protected_column_that_does_not_exist_is_reported(office: Pair) -> None:
     finding = the_trouble(office, *change(NOTES, sensitive=frozenset({"secrt"})))
     assert "the spec protects secrt (`sensitive` or `mobile_owned`), but neither database has" in finding.what
     assert finding.what.endswith("similar: secret.")
 
 
-def test_table_that_neither_database_has_is_no_trouble(office: Pair) -> None:
+def test_table_missing_in_both_databases_is_no_finding(office: Pair) -> None:
     for connection in (office.source, office.target):
         connection.execute("DROP TABLE notes")
     found = examined(office)
@@ -113,7 +113,7 @@ def test_missing_optional_columns_are_explained_once(office: Pair) -> None:
         ("text", "text NOT NULL DEFAULT ''", "('a'), (NULL)", "extra is empty (1)"),
     ],
 )
-def test_rows_that_would_wait_in_quarantine_are_counted_as_the_run_counts_them(
+def test_unfit_rows_are_counted_as_the_run_counts_them(
     pair: Pair, at_source: str, at_target: str, values: str, words: str
 ) -> None:
     fitting = spec("fitting", "id", reverse=False)
@@ -127,7 +127,7 @@ def test_rows_that_would_wait_in_quarantine_are_counted_as_the_run_counts_them(
     assert fates(pair.sync(fitting))["quarantined"] == counted
 
 
-def test_columns_of_other_types_that_hold_every_value_are_no_trouble(pair: Pair) -> None:
+def test_columns_of_wider_types_are_no_finding(pair: Pair) -> None:
     wide = spec("wide", "id", reverse=False)
     pair.source.execute("CREATE TABLE wide (id int, a varchar(5), b numeric(4,1), c smallint, d char(4), e numeric)")
     pair.source.execute("INSERT INTO wide VALUES (1, '12345', 999.9, 5, 'ab', 10.5), (2, NULL, NULL, NULL, NULL, NULL)")
@@ -137,13 +137,13 @@ def test_columns_of_other_types_that_hold_every_value_are_no_trouble(pair: Pair)
     assert troubles(examined(pair, wide)) == []
 
 
-def test_an_empty_key_column_that_mobile_forbids_is_a_row_that_does_not_fit(office: Pair) -> None:
+def test_null_key_in_a_not_null_column_is_an_unfit_row(office: Pair) -> None:
     office.source.execute("UPDATE notes SET org_id = NULL WHERE client_id = 4")
     finding = the_trouble(office)
     assert finding.what == "notes: 1 desktop row would not fit mobile's columns: org_id is empty (1)."
 
 
-def test_rows_that_came_from_phones_are_not_the_desktops_trouble(office: Pair) -> None:
+def test_unfit_rows_with_mobile_source_are_no_finding(office: Pair) -> None:
     office.source.execute("ALTER TABLE notes ADD COLUMN source char(1); ALTER TABLE notes ALTER COLUMN body TYPE text")
     office.source.execute("INSERT INTO notes (org_id, client_id, body, source) VALUES (1, 99, repeat('x', 90), 'M')")
     assert troubles(examined(office)) == []
@@ -151,7 +151,7 @@ def test_rows_that_came_from_phones_are_not_the_desktops_trouble(office: Pair) -
     assert len(troubles(examined(office))) == 2
 
 
-def test_so_many_unfit_rows_that_the_run_is_rolled_back_are_an_error(office: Pair) -> None:
+def test_unfit_rows_beyond_the_limit_are_an_error(office: Pair) -> None:
     office.source.execute("ALTER TABLE clients ALTER COLUMN client_name TYPE varchar(60)")
     office.source.execute("UPDATE clients SET client_name = repeat('x', 30) WHERE client_id <= 30")
     finding = the_trouble(office)
@@ -161,7 +161,7 @@ def test_so_many_unfit_rows_that_the_run_is_rolled_back_are_an_error(office: Pai
     assert the_trouble(office, limits=generous).severity is Severity.WARNING, "the settings allow more"
 
 
-def test_phone_rows_that_the_desktop_does_not_take_are_counted(office: Pair) -> None:
+def test_phone_rows_that_the_desktop_refuses_are_counted(office: Pair) -> None:
     office.target.execute("ALTER TABLE notes ALTER COLUMN body TYPE varchar(200)")
     office.target.execute(
         "INSERT INTO notes (org_id, body, source) VALUES (1, repeat('x', 50), 'M'), (1, 'short', 'M')"
@@ -174,7 +174,7 @@ def test_phone_rows_that_the_desktop_does_not_take_are_counted(office: Pair) -> 
     )
 
 
-def test_rows_without_a_key_and_rows_that_share_one_are_told_apart(office: Pair) -> None:
+def test_null_keys_and_duplicate_keys_are_told_apart(office: Pair) -> None:
     office.source.execute("INSERT INTO clients VALUES (NULL, 1, 'nobody'), (7, 1, 'another 7'), (8, 1, 'Client 8')")
     findings = examined(office)
     keyless, sharing = troubles(findings)
@@ -187,21 +187,21 @@ def test_rows_without_a_key_and_rows_that_share_one_are_told_apart(office: Pair)
     assert fates(office.sync(CLIENTS, *SPECS[:1])) == {"inserted": 39, "quarantined": 3, "superseded": 1}
 
 
-def test_a_unique_index_of_mobile_counts_as_a_key(office: Pair) -> None:
+def test_unique_index_of_mobile_counts_as_a_key(office: Pair) -> None:
     office.target.execute("CREATE UNIQUE INDEX ON notes (org_id, client_id)")
     office.source.execute("INSERT INTO notes VALUES (1, 7, 'another 7')")
     finding = the_trouble(office)
     assert finding.what == "notes: 2 rows share their org_id and client_id with a row of other content."
 
 
-def test_exact_copies_where_mobile_makes_the_key_are_well(office: Pair) -> None:
+def test_exact_duplicates_are_no_finding_if_mobile_generates_the_key(office: Pair) -> None:
     office.source.execute("INSERT INTO notes SELECT * FROM notes WHERE client_id < 4")
     findings = examined(office)
     assert troubles(findings) == []
     assert "notes: 3 rows are exact copies of another; each of them is synced." in {each.what for each in findings}
 
 
-def test_many_exact_copies_are_a_warning(office: Pair) -> None:
+def test_many_exact_duplicates_are_a_warning(office: Pair) -> None:
     for _ in range(2):
         office.source.execute("INSERT INTO notes SELECT * FROM notes WHERE client_id <= 20")
     finding = the_trouble(office)
@@ -209,7 +209,7 @@ def test_many_exact_copies_are_a_warning(office: Pair) -> None:
     assert "rows are exact copies of another, " in finding.what
 
 
-def test_references_that_lead_nowhere_are_counted_as_the_run_counts_them(office: Pair) -> None:
+def test_dangling_references_are_counted_as_the_run_counts_them(office: Pair) -> None:
     office.source.execute("UPDATE notes SET client_id = 99 WHERE client_id = 3")
     office.source.execute("ALTER TABLE notes ALTER COLUMN client_id TYPE numeric")
     office.source.execute("UPDATE notes SET client_id = 98.00 WHERE client_id = 4")
@@ -221,7 +221,7 @@ def test_references_that_lead_nowhere_are_counted_as_the_run_counts_them(office:
     assert office.sync_all(*SPECS)["notes"].filtered == 2
 
 
-def test_a_row_that_only_mobile_has_may_be_named(office: Pair) -> None:
+def test_row_that_only_mobile_has_may_be_referenced(office: Pair) -> None:
     office.target.execute(
         "INSERT INTO orgs VALUES (1, 'Rao & Co', 'D'); INSERT INTO clients VALUES (99, 1, 'none', 'S')"
     )
@@ -231,7 +231,7 @@ def test_a_row_that_only_mobile_has_may_be_named(office: Pair) -> None:
     assert "clients: 1 row of an administrator ('S'), left as it is." in {each.what for each in findings}
 
 
-def test_a_reference_that_only_mobile_enforces_is_followed_too(office: Pair) -> None:
+def test_reference_that_only_mobile_enforces_is_checked(office: Pair) -> None:
     office.target.execute("ALTER TABLE notes ADD FOREIGN KEY (client_id) REFERENCES clients")
     office.source.execute("UPDATE notes SET client_id = 99 WHERE client_id = 3")
     only_order = change(NOTES, references=(Reference(column="client_id", parent="clients", order_only=True),))
@@ -240,7 +240,7 @@ def test_a_reference_that_only_mobile_enforces_is_followed_too(office: Pair) -> 
     assert troubles(examined(office, *only_order)) == []
 
 
-def test_a_large_table_takes_seconds(office: Pair) -> None:
+def test_large_table_is_examined_in_seconds(office: Pair) -> None:
     office.source.execute("INSERT INTO clients SELECT n, 1, 'Client ' || n FROM generate_series(41, 20000) AS n")
     office.source.execute("INSERT INTO notes SELECT 1, n % 20000 + 1, 'Note', n FROM generate_series(1, 60000) AS n")
     began = time.monotonic()
@@ -248,7 +248,7 @@ def test_a_large_table_takes_seconds(office: Pair) -> None:
     assert time.monotonic() - began < 15, "looking for each row's client anew takes minutes"
 
 
-def test_columns_with_numbers_of_large_objects_are_named(office: Pair) -> None:
+def test_columns_with_large_object_ids_are_named(office: Pair) -> None:
     office.both("ALTER TABLE clients ADD scan oid, ADD number oid")
     office.source.execute("UPDATE clients SET number = 1, scan = lo_from_bytea(0, 'abc') WHERE client_id = 1")
     finding = the_trouble(office)
@@ -257,7 +257,7 @@ def test_columns_with_numbers_of_large_objects_are_named(office: Pair) -> None:
     office.source.execute("SELECT lo_unlink(scan) FROM clients WHERE client_id = 1")
 
 
-def test_rows_over_the_limit_are_counted_on_both_sides(office: Pair) -> None:
+def test_rows_over_the_size_limit_are_counted_in_both_databases(office: Pair) -> None:
     office.both("ALTER TABLE clients ADD scan text")
     office.source.execute("UPDATE clients SET scan = repeat('x', 9000000) WHERE client_id = 1")
     finding = the_trouble(office)

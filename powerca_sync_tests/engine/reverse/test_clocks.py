@@ -1,4 +1,4 @@
-"""Clocks decide nothing: whatever phones say of the time, and however late rows come, they come with the next pull."""
+"""Clocks decide nothing: rows arrive whatever their timestamps and however late they are committed."""
 
 from powerca_sync.engine.postgres.database import connect
 from powerca_sync_tests.helpers import Pair, delete_insert, pulled
@@ -12,7 +12,7 @@ def make_diary(pair: Pair) -> None:
         created_at timestamptz, updated_at timestamptz)""")
 
 
-def test_every_row_arrives_whatever_its_stamps_say(pair: Pair) -> None:
+def test_row_arrives_whatever_its_timestamps(pair: Pair) -> None:
     make_diary(pair)
     stamps = (
         *("now() + interval '5 hours 30 minutes'", "now() - interval '2 hours'", "NULL", "'infinity'", "'-infinity'"),
@@ -28,7 +28,7 @@ def test_every_row_arrives_whatever_its_stamps_say(pair: Pair) -> None:
     assert pulled(pair.pull(DIARY)) == {"already_there": len(stamps)}
 
 
-def test_a_stamp_that_moves_is_no_edit(pair: Pair) -> None:
+def test_changed_timestamp_is_not_an_edit(pair: Pair) -> None:
     make_diary(pair)
     pair.target.execute("INSERT INTO diary (note, created_at) VALUES ('a', now())")
     pair.pull(DIARY)
@@ -36,7 +36,7 @@ def test_a_stamp_that_moves_is_no_edit(pair: Pair) -> None:
     assert pulled(pair.pull(DIARY)) == {"already_there": 1}
 
 
-def test_what_is_committed_late_is_not_passed_by(pair: Pair) -> None:
+def test_late_commit_arrives_with_the_next_run(pair: Pair) -> None:
     make_diary(pair)
     with connect(pair.settings.mobile) as phone:
         phone.execute("BEGIN")
@@ -48,7 +48,7 @@ def test_what_is_committed_late_is_not_passed_by(pair: Pair) -> None:
     assert pair.rows("SELECT note FROM diary ORDER BY 1", pair.source) == [("begun first",), ("committed first",)]
 
 
-def test_a_row_uploaded_late_arrives(pair: Pair) -> None:
+def test_row_uploaded_late_arrives(pair: Pair) -> None:
     make_diary(pair)
     pair.target.execute("INSERT INTO diary (note, created_at) VALUES ('today', now())")
     pair.pull(DIARY)
@@ -56,7 +56,7 @@ def test_a_row_uploaded_late_arrives(pair: Pair) -> None:
     assert pulled(pair.pull(DIARY)) == {"already_there": 1, "pulled": 1}
 
 
-def test_a_desktop_whose_clock_was_set_back_goes_on(pair: Pair) -> None:
+def test_desktop_clock_set_back_does_not_stop_reverse_sync(pair: Pair) -> None:
     make_diary(pair)
     pair.target.execute("INSERT INTO diary (note) VALUES ('a')")
     pair.pull(DIARY)

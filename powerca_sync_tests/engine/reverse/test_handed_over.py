@@ -1,4 +1,4 @@
-"""A pulled phone row that somebody makes the desktop's on mobile, by its `source`, is the desktop's from then on."""
+"""A reverse-synced row that is handed over on mobile, by its `source`, becomes a desktop row."""
 
 import dataclasses
 
@@ -22,7 +22,7 @@ WITH_A_MOBILE_KEY = [
     (LEAVE, "PRIMARY KEY (leave_id),", ""),
     (LEAVE, "PRIMARY KEY (leave_id),", ", source char(1)"),
 ]
-#: Where nothing but its content says which row is which.
+#: Tables whose rows are identified by their content only.
 WITHOUT = [(DIARY, "", ""), (DIARY, "", ", source char(1)"), (KEYLESS, "", ", source char(1)")]
 
 every_table = pytest.mark.parametrize(("table", "mobile_key", "owner"), [*WITH_A_MOBILE_KEY, *WITHOUT])
@@ -30,7 +30,7 @@ every_table_with_a_mobile_key = pytest.mark.parametrize(("table", "mobile_key", 
 
 
 def make(pair: Pair, table: TableSpec, mobile_key: str, owner: str) -> None:
-    """Two rows of a phone's, pulled, and one of the office's."""
+    """Creates two reverse-synced phone rows and one office row."""
     columns = DESKTOP[table.mobile]
     pair.source.execute(f"CREATE TABLE {table.mobile} ({columns}{owner})")
     pair.target.execute(
@@ -60,14 +60,14 @@ def on_mobile(pair: Pair, table: TableSpec) -> dict[str, str | None]:
 
 
 def ran_reverse(pair: Pair, table: TableSpec, mobile_key: str, expected: dict[str, int] | None = None) -> None:
-    """Run reverse sync where that ends the entry; without a mobile primary key forward sees by itself what happened."""
+    """Runs reverse sync if mobile has a primary key; without one, forward sync detects the handover itself."""
     if mobile_key:
         assert pulled(pair.pull(table)) == expected or {"already_there": 1, "gone": 1}
 
 
 @every_table_with_a_mobile_key
 @pytest.mark.parametrize("transfer", [Transfer.EVERYTHING, Transfer.DIFFERENCES])
-def test_forward_touches_no_row_that_the_ledger_knows(
+def test_forward_leaves_rows_that_the_ledger_knows_unchanged(
     pair: Pair, table: TableSpec, mobile_key: str, owner: str, transfer: Transfer
 ) -> None:
     make(pair, table, mobile_key, owner)
@@ -85,7 +85,7 @@ def test_forward_touches_no_row_that_the_ledger_knows(
             pair.source.execute(on_desktop.format(table.mobile))  # type: ignore[call-overload]
             known = pair.text(table.mobile, where="note IN ('a', 'corrected')")
             result = pair.sync(table, options=dataclasses.replace(QUICK, transfer=transfer))
-            # Without a key nothing says whose edit a row is.
+            # Without a key, an edit cannot be attributed to a row.
             assert (result.written, result.unchanged) == (0, 1) or not table.key
             assert pair.text(table.mobile, where="note IN ('a', 'corrected')") == known
             assert look(pair, table).agrees
@@ -93,7 +93,7 @@ def test_forward_touches_no_row_that_the_ledger_knows(
 
 
 @every_table
-def test_it_stays_on_both_sides_until_it_is_the_phones_again(
+def test_row_stays_in_both_databases_until_it_is_handed_back(
     pair: Pair, table: TableSpec, mobile_key: str, owner: str
 ) -> None:
     make(pair, table, mobile_key, owner)
@@ -121,7 +121,7 @@ def test_it_stays_on_both_sides_until_it_is_the_phones_again(
 
 @every_table
 @pytest.mark.parametrize("mode", ["full", "incremental"])
-def test_what_the_office_does_to_its_copy_is_done_to_it(
+def test_office_changes_of_the_copy_are_synced_forward(
     pair: Pair, table: TableSpec, mobile_key: str, owner: str, mode: str
 ) -> None:
     make(pair, table, mobile_key, owner)
@@ -144,7 +144,7 @@ def test_what_the_office_does_to_its_copy_is_done_to_it(
 @every_table_with_a_mobile_key
 @pytest.mark.parametrize("transfer", [Transfer.EVERYTHING, Transfer.DIFFERENCES])
 @pytest.mark.parametrize("also", [", note = 'corrected'", ", note = 'corrected', staff_id = 55"])
-def test_a_change_of_its_content_on_mobile_gives_way_to_the_desktops(
+def test_mobile_change_of_the_content_is_overwritten_by_the_desktop(
     pair: Pair, table: TableSpec, mobile_key: str, owner: str, transfer: Transfer, also: str
 ) -> None:
     make(pair, table, mobile_key, owner)
@@ -158,7 +158,7 @@ def test_a_change_of_its_content_on_mobile_gives_way_to_the_desktops(
 
 @every_table
 @pytest.mark.parametrize("transfer", [Transfer.EVERYTHING, Transfer.DIFFERENCES])
-def test_an_unowned_one_is_taken_over_and_another_owners_is_kept(
+def test_unowned_row_is_adopted_and_another_owner_is_kept(
     pair: Pair, table: TableSpec, mobile_key: str, owner: str, transfer: Transfer
 ) -> None:
     options = dataclasses.replace(QUICK, transfer=transfer)
@@ -177,7 +177,7 @@ def test_an_unowned_one_is_taken_over_and_another_owners_is_kept(
     assert look(pair, table).agrees
 
 
-def test_a_row_of_nobodys_whose_copy_is_echo_stands_for_no_other_row(pair: Pair) -> None:
+def test_unowned_row_with_an_echo_matches_no_other_row(pair: Pair) -> None:
     make(pair, DIARY, "", "")
     hand_over(pair, DIARY, "S")
     pair.source.execute("INSERT INTO diary VALUES (5, '2025-10-01', 'a')")
@@ -186,7 +186,7 @@ def test_a_row_of_nobodys_whose_copy_is_echo_stands_for_no_other_row(pair: Pair)
 
 
 @every_table
-def test_one_that_is_then_deleted_on_mobile_does_not_come_back(
+def test_handed_over_row_deleted_on_mobile_is_not_restored(
     pair: Pair, table: TableSpec, mobile_key: str, owner: str
 ) -> None:
     make(pair, table, mobile_key, owner)
@@ -198,7 +198,7 @@ def test_one_that_is_then_deleted_on_mobile_does_not_come_back(
 
 
 @pytest.mark.parametrize("mobile_key", ["id bigserial PRIMARY KEY,", ""])
-def test_of_equal_rows_as_many_stay_as_there_were(pair: Pair, mobile_key: str) -> None:
+def test_as_many_equal_rows_stay_as_there_were(pair: Pair, mobile_key: str) -> None:
     make(pair, DIARY, mobile_key, "")
     pair.target.execute(
         "INSERT INTO diary (staff_id, day, note) SELECT 5, '2025-10-01', 'a' FROM generate_series(1, 2)"
@@ -220,7 +220,7 @@ def test_of_equal_rows_as_many_stay_as_there_were(pair: Pair, mobile_key: str) -
     assert on_mobile(pair, DIARY) == {"a": "M", "b": "M", "own": "D"}
 
 
-def test_an_id_of_a_phones_that_is_another_rows_by_now_brings_nothing_back(pair: Pair) -> None:
+def test_reused_mobile_id_restores_nothing(pair: Pair) -> None:
     make(pair, DIARY, "id bigint PRIMARY KEY DEFAULT (random() * 1e15)::bigint,", "")
     pair.target.execute("UPDATE diary SET id = 0 WHERE note = 'own'")
     pair.pull(DIARY)

@@ -1,4 +1,4 @@
-"""What the ledger remembers: a phone row is pulled once, whatever happens to it, to its copy, or to the tables."""
+"""The ledger: a phone row is reverse-synced once, whatever happens to it, to its copy, or to the tables."""
 
 import pytest
 
@@ -26,31 +26,31 @@ def make_leave(pair: Pair, key: str = "int", *, mobile: str = "") -> None:
     )
 
 
-def note(pair: Pair, *notes: str) -> None:
-    """Diary lines of phones."""
+def add_note(pair: Pair, *notes: str) -> None:
+    """Inserts phone rows into the diary."""
     for text in notes:
         pair.target.execute("INSERT INTO diary (staff_id, day, note) VALUES (1, '2025-10-01', %s)", [text])
 
 
 def notes(pair: Pair) -> list[str]:
-    """Of the desktop."""
+    """Returns the notes of the desktop's diary."""
     return [text for (text,) in pair.rows("SELECT note FROM diary ORDER BY 1", pair.source)]
 
 
 @either_key
-def test_each_row_is_pulled_once(pair: Pair, key: str) -> None:
+def test_each_row_is_reverse_synced_once(pair: Pair, key: str) -> None:
     make_diary(pair, key)
-    note(pair, "a", "a", "b")
+    add_note(pair, "a", "a", "b")
     assert pulled(pair.pull(DIARY)) == {"pulled": 3}
     before = pair.text("diary", on=pair.source), pair.text("powerca_sync.pulled", on=pair.source)
     assert pulled(pair.pull(DIARY)) == {"already_there": 3}
     assert (pair.text("diary", on=pair.source), pair.text("powerca_sync.pulled", on=pair.source)) == before
-    note(pair, "a")
+    add_note(pair, "a")
     assert pulled(pair.pull(DIARY)) == {"already_there": 3, "pulled": 1}
     assert notes(pair) == ["a", "a", "a", "b"]
 
 
-def test_a_row_edited_after_its_pull_stays_as_pulled_and_is_listed(pair: Pair) -> None:
+def test_row_edited_after_its_reverse_sync_stays_and_is_listed(pair: Pair) -> None:
     make_leave(pair)
     pair.target.execute("INSERT INTO leave VALUES (5, 1, 'P'), (6, 1, 'P')")
     pair.pull(LEAVE)
@@ -66,9 +66,9 @@ def test_a_row_edited_after_its_pull_stays_as_pulled_and_is_listed(pair: Pair) -
 
 
 @either_key
-def test_a_pulled_row_that_is_no_longer_on_the_desktop_is_listed_until_it_is_wanted_again(pair: Pair, key: str) -> None:
+def test_deleted_desktop_copy_is_listed_until_requested_again(pair: Pair, key: str) -> None:
     make_diary(pair, key)
-    note(pair, "a", "b", "b", "c")
+    add_note(pair, "a", "b", "b", "c")
     pair.pull(DIARY)
     pair.source.execute("DELETE FROM diary WHERE note = 'a' OR ctid IN (SELECT max(ctid) FROM diary WHERE note = 'b')")
     for _ in range(2):
@@ -81,7 +81,7 @@ def test_a_pulled_row_that_is_no_longer_on_the_desktop_is_listed_until_it_is_wan
     assert pulled(pair.pull(DIARY, again=True)) == {"already_there": 4}
 
 
-def test_what_is_wanted_again_comes_as_it_is_now(pair: Pair) -> None:
+def test_row_requested_again_arrives_with_its_current_values(pair: Pair) -> None:
     make_leave(pair)
     pair.target.execute("INSERT INTO leave VALUES (5, 1, 'P')")
     pair.pull(LEAVE)
@@ -93,7 +93,7 @@ def test_what_is_wanted_again_comes_as_it_is_now(pair: Pair) -> None:
     assert pulled(pair.pull(LEAVE)) == {"already_there": 1}
 
 
-def test_the_offices_edit_of_a_pulled_row_is_neither_missing_nor_brought_again(pair: Pair) -> None:
+def test_office_edit_of_a_copy_is_neither_missing_nor_overwritten(pair: Pair) -> None:
     make_leave(pair)
     pair.target.execute("INSERT INTO leave VALUES (5, 1, 'P')")
     pair.pull(LEAVE)
@@ -104,9 +104,9 @@ def test_the_offices_edit_of_a_pulled_row_is_neither_missing_nor_brought_again(p
 
 
 @either_key
-def test_a_row_deleted_on_mobile_stays_on_the_desktop_and_does_not_come_back_from_there(pair: Pair, key: str) -> None:
+def test_row_deleted_on_mobile_stays_on_the_desktop_only(pair: Pair, key: str) -> None:
     make_diary(pair, key)
-    note(pair, "a", "b")
+    add_note(pair, "a", "b")
     pair.pull(DIARY)
     pair.target.execute("DELETE FROM diary WHERE note = 'a'")
     result = pair.pull(DIARY)
@@ -119,7 +119,7 @@ def test_a_row_deleted_on_mobile_stays_on_the_desktop_and_does_not_come_back_fro
 
 
 @pytest.mark.parametrize("observed", [True, False])
-def test_an_id_that_a_phone_uses_again_after_a_delete_brings_a_second_record(pair: Pair, observed: bool) -> None:
+def test_mobile_id_reused_after_a_delete_is_a_second_record(pair: Pair, observed: bool) -> None:
     make_leave(pair, mobile=", created_at timestamptz DEFAULT clock_timestamp()")
     pair.target.execute("INSERT INTO leave (leave_id, days) VALUES (5, 1)")
     pair.pull(LEAVE)
@@ -134,7 +134,7 @@ def test_an_id_that_a_phone_uses_again_after_a_delete_brings_a_second_record(pai
     assert pair.rows("SELECT leave_id, days FROM leave") == [(5, 2)]
 
 
-def test_without_a_stamp_an_id_used_again_is_known_by_its_observed_delete(pair: Pair) -> None:
+def test_id_reuse_without_timestamps_is_known_by_an_observed_delete(pair: Pair) -> None:
     make_leave(pair)
     for days in (1, 2, 3):
         pair.target.execute("INSERT INTO leave VALUES (5, %s, 'P')", [days])
@@ -145,9 +145,9 @@ def test_without_a_stamp_an_id_used_again_is_known_by_its_observed_delete(pair: 
 
 
 @either_key
-def test_the_same_row_that_was_out_of_sight_for_a_while_is_the_same(pair: Pair, key: str) -> None:
+def test_row_that_was_temporarily_invisible_is_the_same_row(pair: Pair, key: str) -> None:
     make_diary(pair, key, mobile=", created_at timestamptz DEFAULT clock_timestamp()")
-    note(pair, "a", "b")
+    add_note(pair, "a", "b")
     pair.pull(DIARY)
     for _ in range(3):
         pair.target.execute("UPDATE diary SET source = 'D' WHERE note = 'a'")
@@ -157,9 +157,9 @@ def test_the_same_row_that_was_out_of_sight_for_a_while_is_the_same(pair: Pair, 
     assert notes(pair) == ["a", "b"]
 
 
-def test_a_row_that_was_edited_while_out_of_sight_is_the_same_by_when_it_was_made(pair: Pair) -> None:
+def test_row_edited_while_invisible_is_matched_by_its_creation_time(pair: Pair) -> None:
     make_diary(pair, mobile=", created_at timestamptz DEFAULT clock_timestamp()")
-    note(pair, "a")
+    add_note(pair, "a")
     pair.pull(DIARY)
     pair.target.execute("UPDATE diary SET source = 'D', note = 'edited'")
     assert pulled(pair.pull(DIARY)) == {"gone": 1}
@@ -170,10 +170,10 @@ def test_a_row_that_was_edited_while_out_of_sight_is_the_same_by_when_it_was_mad
 
 @either_key
 @pytest.mark.parametrize("strategy", list(Strategy))
-def test_rows_that_another_engine_has_pulled_are_adopted(pair: Pair, key: str, strategy: Strategy) -> None:
+def test_rows_inserted_by_another_engine_are_adopted(pair: Pair, key: str, strategy: Strategy) -> None:
     diary = spec("diary", "staff_id", "day", strategy=strategy)
     make_diary(pair, key)
-    note(pair, "a", "a", "a", "b", "c")
+    add_note(pair, "a", "a", "a", "b", "c")
     pair.target.execute("INSERT INTO diary (staff_id, day, note) VALUES (2, '2025-10-01', 'd'), (NULL, NULL, 'e')")
     pair.source.execute("""INSERT INTO diary VALUES
         (1, '2025-10-01', 'a'), (1, '2025-10-01', 'a'), (1, '2025-10-01', 'b'), (NULL, NULL, 'e'),
@@ -186,26 +186,26 @@ def test_rows_that_another_engine_has_pulled_are_adopted(pair: Pair, key: str, s
     assert notes(pair) == ["a", "a", "a", "b", "c", "d", "d", "e"]
 
 
-def test_what_is_adopted_is_echo_from_then_on(pair: Pair) -> None:
+def test_adopted_row_is_an_echo(pair: Pair) -> None:
     make_diary(pair)
-    note(pair, "a", "b")
+    add_note(pair, "a", "b")
     pair.source.execute("INSERT INTO diary VALUES (1, '2025-10-01', 'a')")
     assert pulled(pair.pull(DIARY)) == {"adopted": 1, "pulled": 1}
     assert fates(pair.sync(DIARY)) == {"echo": 2}
 
 
-def test_later_row_that_equals_an_office_row_is_held_until_a_choice(pair: Pair) -> None:
+def test_later_row_equal_to_an_office_row_is_held_until_a_choice(pair: Pair) -> None:
     make_diary(pair)
-    note(pair, "a")
+    add_note(pair, "a")
     pair.pull(DIARY)
     pair.source.execute("INSERT INTO diary VALUES (1, '2025-10-01', 'b')")
-    note(pair, "b")
+    add_note(pair, "b")
     assert pulled(pair.pull(DIARY)) == {"already_there": 1, "lookalikes": 1}
     assert pulled(pair.pull(DIARY, lookalikes=Choice.PULL)) == {"already_there": 1, "pulled": 1}
     assert notes(pair) == ["a", "b", "b"]
 
 
-def test_under_a_key_of_the_desktops_own_the_same_content_is_the_same_record(pair: Pair) -> None:
+def test_equal_content_with_a_desktop_key_is_the_same_record(pair: Pair) -> None:
     make_leave(pair)
     pair.target.execute("INSERT INTO leave VALUES (4, 1, 'P')")
     pair.pull(LEAVE)
@@ -232,14 +232,12 @@ CHANGES = {
     ("change", "side"),
     [*((change, "both") for change in CHANGES), *((change, "target") for change in CHANGES), ("dropped", "source")],
 )
-def test_nothing_is_pulled_twice_because_columns_are_others(
-    shared_pair: Pair, key: str, side: str, change: str
-) -> None:
+def test_changed_columns_do_not_reverse_sync_a_row_twice(shared_pair: Pair, key: str, side: str, change: str) -> None:
     pair = shared_pair
     diary = delete_insert("diary", "staff_id")
     pair.both("DROP TABLE IF EXISTS diary; DROP SCHEMA IF EXISTS powerca_sync CASCADE; DROP TABLE IF EXISTS sync_log")
     make_diary(pair, key)
-    note(pair, "a", "a", "b", "c")
+    add_note(pair, "a", "a", "b", "c")
     pair.pull(diary)
     for connection in (pair.source, pair.target):
         if side == "both" or connection is getattr(pair, side):
@@ -251,7 +249,7 @@ def test_nothing_is_pulled_twice_because_columns_are_others(
     assert pair.one("SELECT count(*) FROM diary", pair.source) == 5
 
 
-def test_a_row_is_recognised_by_a_later_column_also_when_the_table_is_rewritten(pair: Pair) -> None:
+def test_row_is_matched_by_a_later_column_after_a_table_rewrite(pair: Pair) -> None:
     make_diary(pair)
     pair.target.execute("INSERT INTO diary (note) VALUES ('a'), ('b')")
     pair.pull(DIARY)
@@ -262,9 +260,9 @@ def test_a_row_is_recognised_by_a_later_column_also_when_the_table_is_rewritten(
     assert fates(pair.sync(DIARY)) == {"echo": 2}
 
 
-def test_of_two_rows_that_differ_in_a_new_column_the_new_one_arrives(pair: Pair) -> None:
+def test_row_that_differs_only_in_a_new_column_arrives(pair: Pair) -> None:
     make_diary(pair, KEYLESS, mobile=", created_at timestamptz DEFAULT clock_timestamp()")
-    note(pair, *"abcdefgh")
+    add_note(pair, *"abcdefgh")
     pair.pull(DIARY)
     pair.both("ALTER TABLE diary ADD place text")
     pair.target.execute("INSERT INTO diary SELECT staff_id, day, note, source, clock_timestamp(), 'road' FROM diary")
@@ -283,35 +281,33 @@ def test_of_two_rows_that_differ_in_a_new_column_the_new_one_arrives(pair: Pair)
         (KEYLESS, "ALTER TABLE diary ADD id bigserial PRIMARY KEY"),
     ],
 )
-def test_nothing_is_pulled_twice_because_the_mobile_primary_key_is_another(
-    pair: Pair, before: str, change: str
-) -> None:
+def test_changed_mobile_primary_key_does_not_reverse_sync_twice(pair: Pair, before: str, change: str) -> None:
     make_diary(pair, before)
-    note(pair, "a", "a", "b")
+    add_note(pair, "a", "a", "b")
     pair.pull(DIARY)
     pair.target.execute(change)
-    note(pair, "b")
+    add_note(pair, "b")
     result = pair.pull(DIARY)
     assert (result.pulled, result.already_there) == (1, 3)
     assert pulled(pair.pull(DIARY)) == {"already_there": 4}
     assert notes(pair) == ["a", "a", "b", "b"]
 
 
-def test_columns_that_come_and_go_do_not_trip_over_what_is_gone(pair: Pair) -> None:
+def test_added_and_dropped_columns_do_not_break_old_entries(pair: Pair) -> None:
     make_diary(pair, KEYLESS)
-    note(pair, "a")
+    add_note(pair, "a")
     pair.pull(DIARY)
     pair.target.execute("DELETE FROM diary")
     pair.pull(DIARY)
     pair.both("ALTER TABLE diary ADD place text")
-    note(pair, "a")
+    add_note(pair, "a")
     pair.pull(DIARY)
     pair.source.execute("ALTER TABLE diary DROP COLUMN place")
     assert pair.pull(DIARY).already_there == 1
     assert pulled(pair.pull(DIARY)) == {"already_there": 1}
 
 
-def test_two_records_born_with_one_key_are_a_conflict_until_it_is_resolved(pair: Pair) -> None:
+def test_two_records_with_one_key_conflict_until_resolved(pair: Pair) -> None:
     make_leave(pair)
     pair.source.execute("INSERT INTO leave VALUES (5, 1, 'of the office')")
     pair.target.execute("INSERT INTO leave VALUES (5, 2, 'of a phone'), (6, 3, 'P')")
@@ -331,7 +327,7 @@ def test_two_records_born_with_one_key_are_a_conflict_until_it_is_resolved(pair:
     assert pair.one("SELECT count(*) FROM powerca_sync.quarantine", pair.source) == 0
 
 
-def test_a_conflict_is_resolved_when_both_records_say_the_same(pair: Pair) -> None:
+def test_conflict_is_resolved_when_both_records_are_equal(pair: Pair) -> None:
     make_leave(pair)
     pair.source.execute("INSERT INTO leave VALUES (5, 1, 'A')")
     pair.target.execute("INSERT INTO leave VALUES (5, 2, 'P')")
@@ -341,19 +337,19 @@ def test_a_conflict_is_resolved_when_both_records_say_the_same(pair: Pair) -> No
     assert pair.one("SELECT count(*) FROM leave", pair.source) == 1
 
 
-def test_a_unique_index_of_the_desktop_makes_a_conflict_too(pair: Pair) -> None:
+def test_unique_index_of_the_desktop_causes_a_conflict(pair: Pair) -> None:
     make_diary(pair)
     pair.source.execute("CREATE UNIQUE INDEX ON diary (staff_id, note)")
     pair.source.execute("INSERT INTO diary VALUES (1, '2025-01-01', 'a'), (1, '2025-10-01', 'c'), (1, NULL, NULL)")
-    note(pair, "z")
+    add_note(pair, "z")
     pair.pull(DIARY)
-    note(pair, "a", "b", "c")
+    add_note(pair, "a", "b", "c")
     result = pair.pull(DIARY)
     assert pulled(result) == {"already_there": 1, "pulled": 1, "adopted": 1, "conflicts": 1}
     assert str(result.samples[0]) == "the target has another row of its own with staff_id, note=1, a"
 
 
-def test_the_copy_of_a_record_that_is_gone_is_no_conflict(pair: Pair) -> None:
+def test_copy_of_a_deleted_record_causes_no_conflict(pair: Pair) -> None:
     make_leave(pair)
     for days in (1, 2):
         pair.target.execute("INSERT INTO leave VALUES (5, %s, 'P')", [days])
@@ -364,7 +360,7 @@ def test_the_copy_of_a_record_that_is_gone_is_no_conflict(pair: Pair) -> None:
     assert pair.rows("SELECT days, status FROM leave ORDER BY 1", pair.source) == [(1, "A"), (2, "A")]
 
 
-def test_sensitive_columns_are_in_no_sample_of_a_conflict(pair: Pair) -> None:
+def test_sensitive_columns_are_not_in_conflict_samples(pair: Pair) -> None:
     make_leave(pair)
     pair.source.execute("INSERT INTO leave VALUES (5, 1, 'hidden one')")
     pair.target.execute("INSERT INTO leave VALUES (5, 2, 'hidden two')")
@@ -374,14 +370,14 @@ def test_sensitive_columns_are_in_no_sample_of_a_conflict(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize("table", [DIARY, LEAVE], ids=["DELETE_INSERT", "UPSERT"])
-def test_an_owner_that_was_overwritten_on_mobile_does_not_double_the_desktop(pair: Pair, table: TableSpec) -> None:
+def test_owner_overwritten_on_mobile_does_not_double_the_row(pair: Pair, table: TableSpec) -> None:
     make_diary(pair)
     make_leave(pair)
     pair.source.execute("""
         INSERT INTO diary SELECT 1, '2025-10-01', 'own ' || n FROM generate_series(1, 40) AS n;
         INSERT INTO leave SELECT n, 1, 'P' FROM generate_series(1, 40) AS n""")
     pair.sync(table)
-    note(pair, "of a phone")
+    add_note(pair, "of a phone")
     pair.target.execute("INSERT INTO leave VALUES (99, 1, 'of a phone')")
     pair.pull(table)
     pair.target.execute(f"UPDATE {table.mobile} SET source = 'M'")  # noqa: S608
@@ -392,9 +388,9 @@ def test_an_owner_that_was_overwritten_on_mobile_does_not_double_the_desktop(pai
     assert pair.one(f"SELECT count(*) FROM {table.desktop}", pair.source) == 41  # noqa: S608
 
 
-def test_what_is_remembered_of_one_table_means_nothing_for_another(pair: Pair) -> None:
+def test_ledger_entries_of_other_tables_are_ignored(pair: Pair) -> None:
     make_diary(pair)
-    note(pair, "a")
+    add_note(pair, "a")
     pair.pull(DIARY)
     pair.source.execute("UPDATE powerca_sync.pulled SET table_name = 'other'")
     assert pulled(pair.pull(DIARY)) == {"adopted": 1}
@@ -419,7 +415,7 @@ def next_leave(pair: Pair) -> int:
 
 
 @pytest.mark.parametrize("how", SEQUENCES)
-def test_the_offices_next_insert_gets_a_key_past_those_of_phones(pair: Pair, how: str) -> None:
+def test_office_insert_gets_a_key_beyond_those_of_phone_rows(pair: Pair, how: str) -> None:
     make_sequence(pair, SEQUENCES[how])
     pair.target.execute("INSERT INTO leave VALUES (7, 1, 'P'), (500, 1, 'P')")
     pair.pull(LEAVE)
@@ -433,9 +429,7 @@ def test_the_offices_next_insert_gets_a_key_past_those_of_phones(pair: Pair, how
     ("started", "key", "following"),
     [("START 1000 MINVALUE 100", 7, 1000), ("START 1000", 1200, 1201), ("", 7, 8), ("RESTART 500", 7, 501)],
 )
-def test_a_sequence_that_gave_no_value_yet_is_not_moved_back(
-    pair: Pair, started: str, key: int, following: int
-) -> None:
+def test_unused_sequence_is_not_moved_back(pair: Pair, started: str, key: int, following: int) -> None:
     creation = "" if "RESTART" in started else started
     make_sequence(
         pair,
@@ -452,7 +446,7 @@ def test_a_sequence_that_gave_no_value_yet_is_not_moved_back(
 @pytest.mark.parametrize(
     ("how", "keys", "limit"), [("shared", (49_999, 95_000), 49_999), ("owned", (999_999, 2_000_000_000), 1_000_000)]
 )
-def test_key_that_the_office_will_never_reach_uses_no_range_up(
+def test_key_outside_the_sequence_range_does_not_move_the_sequence(
     pair: Pair, how: str, keys: tuple[int, int], limit: int
 ) -> None:
     make_sequence(pair, SEQUENCES[how])
@@ -464,39 +458,39 @@ def test_key_that_the_office_will_never_reach_uses_no_range_up(
     assert next_leave(pair) == keys[0] + 1
 
 
-def test_a_default_that_makes_texts_of_a_sequence_is_left_alone(pair: Pair) -> None:
+def test_default_that_formats_a_sequence_value_as_text_is_left_alone(pair: Pair) -> None:
     pair.both("CREATE SEQUENCE ids; CREATE TABLE jobs (job_uid text DEFAULT 'J' || nextval('ids'), name text)")
     pair.target.execute("ALTER TABLE jobs ADD source char(1); INSERT INTO jobs VALUES ('J9', 'a', 'M')")
     assert pulled(pair.pull(spec("jobs", "job_uid"))) == {"pulled": 1}
     assert pair.one("SELECT nextval('ids')", pair.source) == 1
 
 
-def test_each_pull_is_in_the_log(pair: Pair) -> None:
+def test_each_reverse_run_is_logged(pair: Pair) -> None:
     make_diary(pair)
-    note(pair, "a", "b")
+    add_note(pair, "a", "b")
     pair.pull(DIARY)
     pair.pull(DIARY)
     log = "SELECT table_name, direction, records_synced, synced_at IS NOT NULL FROM public.sync_log ORDER BY id"
     assert pair.rows(log, pair.source) == [("diary", "reverse", 2, True), ("diary", "reverse", 0, True)]
 
 
-def test_the_log_of_the_guides_engine_is_continued(pair: Pair) -> None:
+def test_log_of_the_guides_engine_is_continued(pair: Pair) -> None:
     make_diary(pair)
     pair.source.execute("""CREATE TABLE sync_log (table_name varchar(100), direction varchar(20), records_synced int,
         last_sync_at timestamp, synced_at timestamp DEFAULT now(), remark text);
         INSERT INTO sync_log VALUES ('diary', 'forward', 3)""")
-    note(pair, "a")
+    add_note(pair, "a")
     pair.pull(DIARY)
     log = "SELECT direction, records_synced FROM sync_log ORDER BY 1"
     assert pair.rows(log, pair.source) == [("forward", 3), ("reverse", 1)]
     assert pair.one("SELECT to_regclass('powerca_sync.sync_log')", pair.source) is None
 
 
-def test_a_failed_pull_leaves_no_trace(pair: Pair) -> None:
+def test_failed_reverse_run_leaves_no_trace(pair: Pair) -> None:
     make_diary(pair)
-    note(pair, "a")
+    add_note(pair, "a")
     pair.pull(DIARY)
-    note(pair, "b")
+    add_note(pair, "b")
     pair.source.execute("ALTER TABLE powerca_sync.pulls ADD CHECK (columns IS NULL) NOT VALID")
     kept = ("diary", "powerca_sync.pulled", "powerca_sync.pulls", "sync_log")
     before = [pair.text(table, on=pair.source) for table in kept]
@@ -505,7 +499,7 @@ def test_a_failed_pull_leaves_no_trace(pair: Pair) -> None:
     assert [pair.text(table, on=pair.source) for table in kept] == before
 
 
-def test_what_is_kept_at_the_desktop_is_made_once(pair: Pair) -> None:
+def test_state_tables_of_the_desktop_are_created_once(pair: Pair) -> None:
     pair.source.execute(load("powerca_sync.engine.reverse", "source_state.sql"))
     before = pair.text("pg_class", on=pair.source)
     pair.source.execute(load("powerca_sync.engine.reverse", "source_state.sql"))

@@ -1,4 +1,4 @@
-"""Phone rows of which the desktop has a copy already are adopted or held, never inserted a second time."""
+"""Look-alikes, phone rows of which the desktop may have a copy, are adopted or quarantined, never inserted twice."""
 
 import pytest
 
@@ -18,21 +18,21 @@ MOBILE = "staff_id int, day date, job_id int, begun time, note text, source char
 
 
 def make_work(pair: Pair, *, desktop: str = "source char(1)", mobile: str = "wd_id bigserial PRIMARY KEY") -> None:
-    """Three rows that phones made."""
+    """Creates three phone rows."""
     pair.source.execute(f"CREATE TABLE work ({DESKTOP}, {desktop})")  # type: ignore[call-overload]
     pair.target.execute(f"CREATE TABLE work ({MOBILE}, {mobile})")  # type: ignore[call-overload]
     pair.target.execute("""INSERT INTO work (staff_id, day, job_id, begun, note)
         SELECT n, '2025-11-04', n, '10:01', repeat('visit ', 10 * n) FROM generate_series(1, 3) AS n""")
 
 
-#: As an earlier engine left them: clock times on the day before, notes cut.
+#: Copies as an earlier engine left them: clock times on the previous day, notes cut.
 SHIFTED = "'2025-11-03 10:01'"
 EARLIER = (
     "INSERT INTO work (staff_id, day, job_id, begun, note{names}) SELECT n, '2025-11-04', n, {begun}, {note}{values}"
 )
 
 
-def left_by_earlier_engine(pair: Pair, *, cut: int = 200, names: str = "", values: str = "") -> None:
+def insert_copies_of_earlier_engine(pair: Pair, *, cut: int = 200, names: str = "", values: str = "") -> None:
     note = f"left(repeat('visit ', 10 * n), {cut})"
     statement = EARLIER.format(names=names, values=values, begun=f"timestamp {SHIFTED}", note=note)
     pair.source.execute(f"{statement} FROM generate_series(1, 3) AS n")  # type: ignore[call-overload]
@@ -42,18 +42,18 @@ def count(pair: Pair, table: str = "work") -> int:
     return int(pair.one(f"SELECT count(*) FROM {table}", pair.source))  # noqa: S608
 
 
-def test_shifted_clock_times_are_adopted_on_first_contact(pair: Pair) -> None:
+def test_copies_with_shifted_times_are_adopted_on_first_contact(pair: Pair) -> None:
     make_work(pair)
-    left_by_earlier_engine(pair)
+    insert_copies_of_earlier_engine(pair)
     assert pulled(pair.pull(WORK)) == {"adopted": 3}
     assert fates(pair.sync(WORK)) == {"echo": 3}
     assert pulled(pair.pull(WORK)) == {"already_there": 3}
     assert count(pair) == 3
 
 
-def test_cut_notes_are_held_and_shown_with_both_contents(pair: Pair) -> None:
+def test_copies_with_cut_notes_are_quarantined_with_both_contents(pair: Pair) -> None:
     make_work(pair)
-    left_by_earlier_engine(pair, cut=50)
+    insert_copies_of_earlier_engine(pair, cut=50)
     result = pair.pull(WORK)
     assert pulled(result) == {"lookalikes": 3}
     assert result.rejections[0].why == "the desktop has a row of the same staff_id, day, job_id that may be its copy"
@@ -65,9 +65,9 @@ def test_cut_notes_are_held_and_shown_with_both_contents(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize(("choice", "outcome", "rows"), [(Choice.ADOPT, "adopted", 3), (Choice.PULL, "pulled", 6)])
-def test_one_choice_settles_lookalikes(pair: Pair, choice: Choice, outcome: str, rows: int) -> None:
+def test_choice_resolves_lookalikes(pair: Pair, choice: Choice, outcome: str, rows: int) -> None:
     make_work(pair)
-    left_by_earlier_engine(pair, cut=50)
+    insert_copies_of_earlier_engine(pair, cut=50)
     plan = pulled(pair.pull(WORK))
     assert plan == {"lookalikes": 3}
     assert pulled(pair.pull(WORK, lookalikes=choice)) == {outcome: 3}
@@ -79,9 +79,9 @@ def test_one_choice_settles_lookalikes(pair: Pair, choice: Choice, outcome: str,
 
 
 @pytest.mark.parametrize("unique", ["", " UNIQUE"], ids=["no index", "unique index"])
-def test_mobiles_primary_key_on_the_desktop_is_identity(pair: Pair, unique: str) -> None:
+def test_mobile_primary_key_on_the_desktop_identifies_the_row(pair: Pair, unique: str) -> None:
     make_work(pair, desktop=f"source char(1), wd_id numeric(10){unique}")
-    left_by_earlier_engine(pair, names=", wd_id", values=", n")
+    insert_copies_of_earlier_engine(pair, names=", wd_id", values=", n")
     pair.source.execute("UPDATE work SET note = 'another text', job_id = 99 WHERE wd_id = 3")
     result = pair.pull(WORK)
     assert pulled(result) == {"adopted": 2, "lookalikes": 1}
@@ -90,7 +90,7 @@ def test_mobiles_primary_key_on_the_desktop_is_identity(pair: Pair, unique: str)
 
 
 @pytest.mark.parametrize("says_phone", [True, False])
-def test_earlier_engine_beside_a_full_ledger_doubles_nothing(pair: Pair, says_phone: bool) -> None:
+def test_copies_of_an_earlier_engine_beside_a_ledger_are_not_doubled(pair: Pair, says_phone: bool) -> None:
     make_work(pair)
     assert pulled(pair.pull(WORK)) == {"pulled": 3}
     pair.target.execute(
@@ -102,15 +102,15 @@ def test_earlier_engine_beside_a_full_ledger_doubles_nothing(pair: Pair, says_ph
     assert count(pair) == 4
 
 
-def test_new_row_beside_held_ones_is_pulled(pair: Pair) -> None:
+def test_new_row_beside_quarantined_lookalikes_is_reverse_synced(pair: Pair) -> None:
     make_work(pair)
-    left_by_earlier_engine(pair, cut=50)
+    insert_copies_of_earlier_engine(pair, cut=50)
     pair.pull(WORK)
     pair.target.execute("INSERT INTO work (staff_id, day, job_id, note) VALUES (8, '2025-11-06', 8, 'new')")
     assert pulled(pair.pull(WORK)) == {"lookalikes": 3, "pulled": 1}
 
 
-def test_row_of_the_offices_own_on_mobile_makes_no_lookalike(pair: Pair) -> None:
+def test_desktop_row_on_mobile_is_not_a_lookalike(pair: Pair) -> None:
     make_work(pair)
     pair.source.execute("INSERT INTO work VALUES (1, '2025-11-04', 1, '2025-11-04 10:01', 'the office''s own', 'D')")
     pair.sync(WORK)
@@ -118,13 +118,13 @@ def test_row_of_the_offices_own_on_mobile_makes_no_lookalike(pair: Pair) -> None
     assert count(pair) == 4
 
 
-def test_other_content_under_the_same_key_is_another_row(pair: Pair) -> None:
+def test_other_content_with_the_same_key_is_another_row(pair: Pair) -> None:
     make_work(pair)
     pair.source.execute("INSERT INTO work VALUES (1, '2025-11-04', 1, '2025-11-04 18:30', 'something else', 'D')")
     assert pulled(pair.pull(WORK)) == {"pulled": 3}
 
 
-def test_ticked_lines_whose_owner_was_overwritten_are_held_however_few(pair: Pair) -> None:
+def test_few_ticked_lines_with_overwritten_owner_are_quarantined(pair: Pair) -> None:
     pair.source.execute("CREATE TABLE lines (task_id int, line text, ticked int)")
     pair.target.execute("""CREATE TABLE lines (tc_id bigserial PRIMARY KEY, task_id int, line text, ticked int,
         source char(1) DEFAULT 'D')""")
@@ -142,7 +142,7 @@ def test_ticked_lines_whose_owner_was_overwritten_are_held_however_few(pair: Pai
     assert_quiet(pair, LINES)
 
 
-def test_rows_without_a_key_are_told_by_their_content(pair: Pair) -> None:
+def test_rows_without_a_key_are_matched_by_content(pair: Pair) -> None:
     table = delete_insert("work")
     pair.source.execute("CREATE TABLE work (note text)")
     pair.target.execute("CREATE TABLE work (id bigserial PRIMARY KEY, note text, source char(1) DEFAULT 'M')")
@@ -152,8 +152,8 @@ def test_rows_without_a_key_are_told_by_their_content(pair: Pair) -> None:
     assert pulled(pair.pull(table)) == {"already_there": 1, "lookalikes": 1}
 
 
-def test_desktop_without_owner_brings_no_doubles_back(pair: Pair) -> None:
-    """Rows that were doubled on the desktop do not come back to the phones or a third time to the desktop."""
+def test_rows_doubled_on_a_desktop_without_source_stay_there(pair: Pair) -> None:
+    """Rows doubled on the desktop are neither synced to mobile nor inserted on the desktop a third time."""
     table = spec("leave", "leave_id")
     pair.source.execute("CREATE TABLE leave (leave_id int, days int)")
     pair.target.execute("CREATE TABLE leave (leave_id int PRIMARY KEY, days int, source char(1) DEFAULT 'M')")
@@ -164,7 +164,7 @@ def test_desktop_without_owner_brings_no_doubles_back(pair: Pair) -> None:
     assert count(pair, "leave") == 5
 
 
-def test_number_used_twice_is_not_adopted(pair: Pair) -> None:
+def test_ambiguous_primary_key_is_not_adopted(pair: Pair) -> None:
     requests = spec("requests", "id")
     pair.both("CREATE TABLE requests (id int PRIMARY KEY, staff_id int, day date, days int, note text, source char(1))")
     pair.source.execute("""

@@ -1,4 +1,4 @@
-"""An office moves over from an earlier engine: for every table, what that engine brought is brought no second time."""
+"""Migration from an earlier engine: for every table, rows that it inserted are not inserted a second time."""
 
 import pytest
 
@@ -14,8 +14,8 @@ def others(spec: TableSpec) -> list[TableSpec]:
     return [one for one in TABLES if one is not spec]
 
 
-def leave_behind(pair: Pair, spec: TableSpec, *, altered: bool) -> None:
-    """The earlier engine's copy of the phone row on the desktop: clock times on the day before; text cut if altered."""
+def insert_copy_of_earlier_engine(pair: Pair, spec: TableSpec, *, altered: bool) -> None:
+    """Inserts the earlier engine's copy of the phone row: clock times on the previous day; text cut if altered."""
     computed = {one.column for one in spec.expressions}
     names = named_columns(spec)
     quoted = ", ".join(f'"{name}"' for name in (*names, "label"))
@@ -36,7 +36,7 @@ def count(pair: Pair, spec: TableSpec) -> int:
 
 @pytest.fixture
 def office(shared_pair: Pair) -> Pair:
-    """The office, with the state tables that the earlier engine made on both databases."""
+    """Creates the office, with the state tables that the earlier engine created in both databases."""
     make(shared_pair.source, shared_pair.target)
     for connection, name in ((shared_pair.target, "_sync_metadata"), (shared_pair.source, "_reverse_sync_metadata")):
         connection.execute(f"""DROP TABLE IF EXISTS {name}; CREATE TABLE {name} (table_name varchar(100) PRIMARY KEY,
@@ -46,7 +46,7 @@ def office(shared_pair: Pair) -> Pair:
 
 @pytest.mark.parametrize("spec", PULLED, ids=lambda spec: spec.mobile)
 def test_copies_of_phone_rows_are_adopted(office: Pair, spec: TableSpec) -> None:
-    leave_behind(office, spec, altered=False)
+    insert_copy_of_earlier_engine(office, spec, altered=False)
     office.sync(spec, *others(spec))
     assert pulled(office.pull(spec, *others(spec))) == {"adopted": 1}
     assert count(office, spec) == ROWS + 1
@@ -58,8 +58,8 @@ def test_copies_of_phone_rows_are_adopted(office: Pair, spec: TableSpec) -> None
 
 
 @pytest.mark.parametrize("spec", PULLED, ids=lambda spec: spec.mobile)
-def test_altered_copies_are_held_until_a_choice(office: Pair, spec: TableSpec) -> None:
-    leave_behind(office, spec, altered=True)
+def test_altered_copies_are_quarantined_until_a_choice(office: Pair, spec: TableSpec) -> None:
+    insert_copy_of_earlier_engine(office, spec, altered=True)
     fate = "conflicts" if spec.strategy is Strategy.UPSERT else "lookalikes"
     for _ in range(2):
         result = office.pull(spec, *others(spec))
@@ -74,9 +74,9 @@ def test_altered_copies_are_held_until_a_choice(office: Pair, spec: TableSpec) -
     assert pulled(office.pull(spec, *others(spec))) == {"already_there": 1}
 
 
-def test_unchanged_office_is_written_no_second_time(office: Pair) -> None:
+def test_unchanged_office_is_not_written_again(office: Pair) -> None:
     for spec in PULLED:
-        leave_behind(office, spec, altered=False)
+        insert_copy_of_earlier_engine(office, spec, altered=False)
     office.sync_all(*TABLES)
     office.pull_all(*TABLES)
     assert_quiet(office, *TABLES)

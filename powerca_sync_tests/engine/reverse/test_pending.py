@@ -1,4 +1,4 @@
-"""The look at both sides that says which tables have something to pull."""
+"""Which tables have phone rows that are not yet reverse-synced."""
 
 import dataclasses
 from collections.abc import Callable
@@ -21,7 +21,7 @@ ALL = (ORGS, STAFF, DIARY, LEAVE)
 
 @pytest.fixture
 def office(pair: Pair) -> Pair:
-    """The desktop of organisation 1, on a mobile database that another one uses as well."""
+    """Creates the desktop of organisation 1, on a mobile database that another desktop uses as well."""
     pair.source.execute("""
         CREATE TABLE orgs (org_id int); CREATE TABLE staff (staff_id int, org_id int);
         CREATE TABLE diary (org_id int, staff_id int, note text);
@@ -42,14 +42,14 @@ def look(pair: Pair, *tables: TableSpec) -> PendingTables:
         return find_pending_tables(source=source, target=target, specs=in_order(tables or ALL))
 
 
-def test_before_the_first_pull_every_table_with_a_way_back_is_pending(office: Pair) -> None:
+def test_before_the_first_run_every_reverse_table_is_pending(office: Pair) -> None:
     assert look(office) == PendingTables(pending=("orgs", "leave", "diary"), rows={})
     office.pull(DIARY, ORGS, STAFF)
     assert look(office).pending == ("orgs", "leave")
     assert look(office).rows == {"diary": 0}
 
 
-def test_tables_reverse_synced_by_hand_are_told_apart(office: Pair) -> None:
+def test_tables_reverse_synced_by_hand_are_listed_separately(office: Pair) -> None:
     by_hand = dataclasses.replace(LEAVE, reverse=BY_HAND)
     tables = (ORGS, STAFF, DIARY, by_hand)
     office.pull_all(ORGS, STAFF, DIARY)
@@ -87,7 +87,7 @@ WRITES: dict[str, tuple[str, Callable[[Pair], object]]] = {
 
 
 @pytest.mark.parametrize("write", WRITES)
-def test_a_table_is_pending_from_a_write_of_phones_until_the_next_pull(office: Pair, write: str) -> None:
+def test_table_is_pending_from_a_phone_write_until_the_next_run(office: Pair, write: str) -> None:
     office.target.execute("""
         INSERT INTO diary (org_id, note) VALUES (1, 'a'), (1, 'a'), (2, 'b');
         INSERT INTO leave VALUES (5, 1, '2025-10-01 10:00+05:30')""")
@@ -100,7 +100,7 @@ def test_a_table_is_pending_from_a_write_of_phones_until_the_next_pull(office: P
     assert look(office).pending == ()
 
 
-def test_a_row_in_quarantine_does_not_make_its_table_pending_for_ever(office: Pair) -> None:
+def test_quarantined_row_does_not_keep_its_table_pending(office: Pair) -> None:
     office.source.execute("ALTER TABLE diary ADD CHECK (note <> 'bad')")
     office.target.execute("INSERT INTO diary (org_id, note) VALUES (1, 'bad')")
     assert pulled(office.pull(DIARY, ORGS, STAFF)) == {"quarantined": 1}
@@ -109,7 +109,7 @@ def test_a_row_in_quarantine_does_not_make_its_table_pending_for_ever(office: Pa
     assert "diary" in look(office).pending
 
 
-def test_a_failed_pull_leaves_its_table_pending(office: Pair) -> None:
+def test_failed_reverse_run_leaves_its_table_pending(office: Pair) -> None:
     office.pull_all(*ALL)
     office.target.execute("INSERT INTO diary (org_id) VALUES (1)")
     office.source.execute("ALTER TABLE diary RENAME TO elsewhere")
@@ -125,7 +125,9 @@ def test_a_failed_pull_leaves_its_table_pending(office: Pair) -> None:
         ("ALTER TABLE leave DROP COLUMN source", ()),
     ],
 )
-def test_missing_table_is_pending_and_holds_up_no_other(office: Pair, broken: str, pending: tuple[str, ...]) -> None:
+def test_missing_table_is_pending_and_does_not_delay_others(
+    office: Pair, broken: str, pending: tuple[str, ...]
+) -> None:
     office.pull_all(*ALL)
     office.target.execute(broken)  # type: ignore[call-overload]
     assert look(office).pending == pending
@@ -143,7 +145,7 @@ def test_desktop_without_organisations_is_refused(office: Pair) -> None:
         office.pull(DIARY, ORGS, STAFF)
 
 
-def test_looking_writes_nothing(office: Pair) -> None:
+def test_search_for_pending_tables_writes_nothing(office: Pair) -> None:
     office.pull_all(*ALL)
     before = [everything(connection) for connection in (office.source, office.target)]
     look(office)

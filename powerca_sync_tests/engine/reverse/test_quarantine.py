@@ -1,4 +1,4 @@
-"""A phone row that the desktop does not take waits with a reason, all others land, and it lands once it is taken."""
+"""A phone row that the desktop refuses is quarantined with a reason, all others land, and it lands once accepted."""
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -24,7 +24,7 @@ def notes(pair: Pair) -> Pair:
 
 
 def phones_write(pair: Pair, *rows: tuple[object, ...]) -> None:
-    """Rows of (id, note), or of all columns."""
+    """Inserts phone rows of (id, note), or of all columns."""
     for row in rows:
         padded = (*row, None, None)[:4]
         pair.target.execute("INSERT INTO notes VALUES (%s, %s, %s, %s, 'M')", padded)
@@ -38,8 +38,8 @@ def entries(pair: Pair) -> list[tuple[object, ...]]:
     return pair.rows("SELECT reason, key ->> 'id' FROM powerca_sync.quarantine ORDER BY 2", pair.source)
 
 
-def assert_waits_alone(pair: Pair, *, reason: str, words: str) -> None:
-    """Of the rows 1 to 5 the third waits, on every run; the others are there."""
+def assert_quarantined_alone(pair: Pair, *, reason: str, words: str) -> None:
+    """Asserts that, in each run, of the rows 1 to 5 only the third is quarantined and the others are inserted."""
     for fate in ("pulled", "already_there"):
         result = pair.pull(NOTES)
         assert pulled(result) == {fate: 4, "quarantined": 1}
@@ -65,7 +65,7 @@ RAISE = "IF NEW.note = 'bad' THEN RAISE EXCEPTION 'no week for this date'; END I
 
 
 class Fault(NamedTuple):
-    """What is wrong with the third row: the row, what the desktop forbids, why the row waits, and the cure."""
+    """Why the third row is refused: the row, the desktop's constraint, the expected reason, and the correction."""
 
     row: tuple[object, ...]
     reason: str
@@ -147,31 +147,31 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_row_waits_alone_until_the_desktop_takes_it(notes: Pair, fault: str) -> None:
+def test_refused_row_is_quarantined_alone_until_accepted(notes: Pair, fault: str) -> None:
     row, reason, words, cure, forbidden = FAULTS[fault]
     notes.source.execute(forbidden)
     phones_write(notes, (1, "a1"), (2, "a2"), row, (4, "a4"), (5, "a5"))
-    assert_waits_alone(notes, reason=reason, words=words)
+    assert_quarantined_alone(notes, reason=reason, words=words)
     notes.source.execute(cure)
     assert_lands(notes)
 
 
-def test_a_row_lands_when_its_phone_mends_it(notes: Pair) -> None:
+def test_refused_row_lands_once_its_phone_corrects_it(notes: Pair) -> None:
     phones_write(notes, (1, "a"), (2, "a"), (3, LONG), (4, "a"), (5, "a"))
-    assert_waits_alone(notes, reason="refused", words="too long")
+    assert_quarantined_alone(notes, reason="refused", words="too long")
     notes.target.execute("UPDATE notes SET note = 'short' WHERE id = 3")
     assert_lands(notes)
 
 
-def test_an_entry_closes_when_its_phone_row_is_deleted(notes: Pair) -> None:
+def test_entry_is_deleted_with_its_phone_row(notes: Pair) -> None:
     phones_write(notes, (1, "a"), (2, "a"), (3, LONG), (4, "a"), (5, "a"))
-    assert_waits_alone(notes, reason="refused", words="too long")
+    assert_quarantined_alone(notes, reason="refused", words="too long")
     notes.target.execute("DELETE FROM notes WHERE id = 3")
     assert pulled(notes.pull(NOTES)) == {"already_there": 4}
     assert entries(notes) == []
 
 
-def test_an_entry_keeps_the_time_since_which_it_waits_and_its_whole_content(notes: Pair) -> None:
+def test_entry_keeps_its_first_time_and_whole_content(notes: Pair) -> None:
     phones_write(notes, (3, LONG))
     notes.pull(NOTES)
     query = "SELECT since, image ->> 'note', message FROM powerca_sync.quarantine"
@@ -181,7 +181,7 @@ def test_an_entry_keeps_the_time_since_which_it_waits_and_its_whole_content(note
     assert notes.rows(query, notes.source) == before
 
 
-def test_equal_rows_without_a_key_wait_each_for_itself(pair: Pair) -> None:
+def test_equal_rows_without_a_key_are_quarantined_separately(pair: Pair) -> None:
     pair.source.execute("CREATE TABLE lines (note varchar(5))")
     pair.target.execute("CREATE TABLE lines (note text, source char(1))")
     lines = delete_insert("lines", "note")
@@ -197,18 +197,18 @@ def test_equal_rows_without_a_key_wait_each_for_itself(pair: Pair) -> None:
 SELF = "ALTER TABLE notes ADD PRIMARY KEY (id), ADD CONSTRAINT boss FOREIGN KEY (boss) REFERENCES notes"
 
 
-def test_rows_that_name_each_other_land_together(notes: Pair) -> None:
+def test_rows_that_reference_each_other_land_together(notes: Pair) -> None:
     notes.source.execute(SELF)
     phones_write(notes, (1, "a", 1, 4), (2, "a", 1, 1), (3, "a", 1, 99), (4, "a", 1, 5), (5, "a", 1, 4))
-    assert_waits_alone(notes, reason="reference", words="boss=99 has no matching notes")
+    assert_quarantined_alone(notes, reason="reference", words="boss=99 has no matching notes")
     phones_write(notes, (99, "a"))
     assert pulled(notes.pull(NOTES)) == {"already_there": 4, "pulled": 2}
 
 
-def test_a_row_whose_parent_is_refused_waits_with_it_and_children_land_in_any_order(notes: Pair) -> None:
+def test_row_with_a_refused_parent_is_quarantined_with_it(notes: Pair) -> None:
     notes.source.execute(SELF)
     notes.source.execute(TRIGGER.format(RAISE, "BEFORE"))
-    # Each names the one after it; the sixth is refused, so that the fifth has no parent.
+    # Each references the next; the sixth is refused, so that the fifth has no parent.
     phones_write(notes, (1, "a", 1, 2), (2, "a", 1, 3), (3, "a", 1, 4), (4, "a"), (5, "a", 1, 6), (6, "bad"), (7, "a"))
     result = notes.pull(NOTES)
     assert pulled(result) == {"pulled": 5, "quarantined": 2}
@@ -221,7 +221,7 @@ def test_a_row_whose_parent_is_refused_waits_with_it_and_children_land_in_any_or
 
 
 @pytest.mark.parametrize("when", ["BEFORE", "AFTER"])
-def test_a_row_that_a_trigger_alters_lands_once_and_does_not_come_back(notes: Pair, when: str) -> None:
+def test_row_altered_by_a_trigger_is_reverse_synced_once(notes: Pair, when: str) -> None:
     change = (
         "NEW.note := upper(NEW.note);" if when == "BEFORE" else "UPDATE notes SET note = upper(note) WHERE id = NEW.id;"
     )
@@ -237,7 +237,7 @@ def test_a_row_that_a_trigger_alters_lands_once_and_does_not_come_back(notes: Pa
     assert notes.text("notes") == before
 
 
-def test_a_row_without_a_key_that_a_trigger_alters_once_it_has_landed_does_not_come_back_either(pair: Pair) -> None:
+def test_keyless_row_altered_by_a_trigger_on_update_is_an_echo(pair: Pair) -> None:
     pair.source.execute("CREATE TABLE diary (staff_id int, note text)")
     pair.target.execute("CREATE TABLE diary (staff_id int, note text, source char(1) DEFAULT 'M')")
     # Numbers the lines, as an accounting program does: the copy of a row is written more than once.
@@ -259,7 +259,7 @@ def test_a_row_without_a_key_that_a_trigger_alters_once_it_has_landed_does_not_c
     assert pair.one("SELECT count(*) FROM diary") == 9
 
 
-def test_many_bad_rows_among_many_are_found_in_moderate_time(notes: Pair) -> None:
+def test_many_refused_rows_are_isolated_in_moderate_time(notes: Pair) -> None:
     notes.source.execute(TRIGGER.format(RAISE, "BEFORE"))
     notes.target.execute("""INSERT INTO notes
         SELECT n, CASE WHEN n % 100 = 0 THEN 'bad' WHEN n % 100 = 1 THEN repeat('x', 99) ELSE 'ok' END, 1, 1, 'M'
@@ -271,7 +271,7 @@ def test_many_bad_rows_among_many_are_found_in_moderate_time(notes: Pair) -> Non
 
 @pytest.fixture
 def encoded(servers: tuple[Server, Server], pair: Pair) -> Iterator[Callable[[str], Pair]]:
-    """Makes a pair whose desktop has the given encoding."""
+    """Yields a function that creates a pair whose desktop has the given encoding."""
     address = {"host": servers[0].host, "port": servers[0].port, "user": "postgres", "autocommit": True}
     made = []
 
@@ -302,7 +302,7 @@ def stored_as(column: str) -> str:
 @pytest.mark.parametrize(
     ("encoding", "declared"), [("WIN1252", None), ("SQL_ASCII", "WIN1252"), ("SQL_ASCII", "UTF8"), ("SQL_ASCII", None)]
 )
-def test_text_is_stored_as_the_desktop_has_it_and_what_it_cannot_hold_waits(
+def test_text_is_encoded_for_the_desktop_or_quarantined(
     encoded: Callable[[str], Pair], encoding: str, declared: str | None
 ) -> None:
     pair = encoded(encoding)
@@ -328,7 +328,7 @@ def test_text_is_stored_as_the_desktop_has_it_and_what_it_cannot_hold_waits(
     assert result.quarantined == len(TEXTS) - len(possible)
 
 
-def test_a_conflict_shows_what_a_desktop_without_an_encoding_has(encoded: Callable[[str], Pair]) -> None:
+def test_conflict_shows_the_text_of_a_desktop_without_an_encoding(encoded: Callable[[str], Pair]) -> None:
     pair = encoded("SQL_ASCII")
     pair.source.execute("INSERT INTO notes VALUES ('1', convert_from('\\x636166e9'::bytea, 'SQL_ASCII'))")
     pair.target.execute("INSERT INTO notes VALUES ('1', 'other', 'é', 'M')")
@@ -338,32 +338,32 @@ def test_a_conflict_shows_what_a_desktop_without_an_encoding_has(encoded: Callab
 
 
 def moved(pair: Pair) -> tuple[int, int]:
-    """Reverse-sync; returns the bytes read from mobile and the rows quarantined."""
+    """Runs reverse sync; returns the bytes read from mobile and the number of quarantined rows."""
     result = pair.pull(NOTES)
     return result.bytes, result.quarantined
 
 
-def test_refused_rows_are_not_sent_again_until_they_or_their_column_change(notes: Pair) -> None:
+def test_refused_rows_are_resent_only_when_they_or_a_column_change(notes: Pair) -> None:
     phones_write(notes, (1, "a"), (2, LONG), (3, LONG), (4, "a", "1.005"))
     bytes_first, quarantined = moved(notes)
     assert (bytes_first > 700, quarantined) == (True, 3)
     since = notes.rows("SELECT * FROM powerca_sync.quarantine ORDER BY mobile_key", notes.source)
     assert moved(notes) == (0, 3)
     assert notes.rows("SELECT * FROM powerca_sync.quarantine ORDER BY mobile_key", notes.source) == since
-    # A row that changes is sent by itself, and so is a new one.
+    # A changed row is sent alone, and so is a new one.
     notes.target.execute("UPDATE notes SET note = 'short' WHERE id = 2")
     phones_write(notes, (5, LONG))
     result = notes.pull(NOTES)
     assert pulled(result) == {"already_there": 1, "pulled": 1, "quarantined": 3}
     assert 200 < result.bytes < 600
-    # A column that changes has all of them sent, though it is not the one at fault.
+    # A changed column has all of them sent, though it is not the one at fault.
     notes.source.execute("ALTER TABLE notes ALTER boss TYPE bigint")
     assert moved(notes)[0] > 600
     notes.source.execute("ALTER TABLE notes ALTER note TYPE text")
     assert pulled(notes.pull(NOTES)) == {"already_there": 2, "pulled": 2, "quarantined": 1}
 
 
-def test_rows_that_a_trigger_or_an_enum_refused_are_tried_in_every_run(notes: Pair) -> None:
+def test_rows_refused_by_a_trigger_or_enum_are_resent_in_each_run(notes: Pair) -> None:
     notes.source.execute(TRIGGER.format(RAISE, "BEFORE"))
     phones_write(notes, (1, "a"), (2, "bad"))
     moved(notes)
@@ -377,7 +377,7 @@ def test_rows_that_a_trigger_or_an_enum_refused_are_tried_in_every_run(notes: Pa
     assert pulled(notes.pull(NOTES)) == {"already_there": 2, "pulled": 1}
 
 
-def test_refused_rows_beyond_the_limit_hold_nothing_up(notes: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refused_rows_beyond_the_limit_do_not_delay_others(notes: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(staging, "MOST_REFUSED", 300)
     notes.target.execute("""
         INSERT INTO notes
@@ -387,7 +387,7 @@ def test_refused_rows_beyond_the_limit_hold_nothing_up(notes: Pair, monkeypatch:
     (untried,) = (entry.rows for entry in first.rejections if entry.reason == "untried")
     (refused,) = (entry.rows for entry in first.rejections if entry.reason == "refused")
     assert 300 <= refused < 400
-    # Groups without a faulty row land at once, however many were refused before: rows come in the order of their keys.
+    # Groups without an unfit row land at once, however many were refused before: rows arrive in key order.
     assert first.pulled + refused + untried == 3000
     assert notes.one("SELECT count(*) FROM notes WHERE id > 900 AND id < 1000", notes.source) > 80
     assert "the next run tries it" in " ".join(str(entry) for entry in first.rejections)

@@ -1,4 +1,4 @@
-"""What phones wrote arrives on the desktop: which rows, which columns, under which names, with which values."""
+"""Which phone rows and columns reverse sync writes to the desktop, under which names and with which values."""
 
 from datetime import date, datetime
 from decimal import Decimal
@@ -35,7 +35,7 @@ def desktop(pair: Pair, query: str) -> list[tuple[object, ...]]:
     return pair.rows(query, pair.source)
 
 
-def test_rows_of_phones_arrive_and_no_others(pair: Pair) -> None:
+def test_only_phone_rows_arrive(pair: Pair) -> None:
     make_diary(pair)
     pair.target.execute("""INSERT INTO diary (staff_id, note, source) VALUES
         (1, 'phone', 'M'), (2, 'office', 'D'), (3, 'system', 'S'), (4, 'nobody', NULL), (5, 'phone too', 'M')""")
@@ -46,7 +46,7 @@ def test_rows_of_phones_arrive_and_no_others(pair: Pair) -> None:
     assert pair.text("diary") == before, "mobile is only read"
 
 
-def test_columns_of_one_side_stay_there_and_get_that_sides_defaults(pair: Pair) -> None:
+def test_columns_of_one_database_only_get_their_defaults(pair: Pair) -> None:
     make_diary(
         pair,
         desktop=", minutes int DEFAULT 30, book text, again int GENERATED ALWAYS AS (minutes * 2) STORED",
@@ -58,7 +58,7 @@ def test_columns_of_one_side_stay_there_and_get_that_sides_defaults(pair: Pair) 
     assert desktop(pair, "SELECT * FROM diary") == [(1, None, "visit", 30, None, 60)]
 
 
-def test_the_mobile_primary_key_travels_only_where_the_desktop_has_it(pair: Pair) -> None:
+def test_mobile_primary_key_is_written_only_if_the_desktop_has_it(pair: Pair) -> None:
     make_diary(pair)
     pair.source.execute("CREATE TABLE other (staff_id int, id bigint)")
     pair.target.execute("CREATE TABLE other (id bigserial PRIMARY KEY, staff_id int, source char(1))")
@@ -70,7 +70,7 @@ def test_the_mobile_primary_key_travels_only_where_the_desktop_has_it(pair: Pair
     assert desktop(pair, "SELECT * FROM other") == [(1, 77)]
 
 
-def test_source_and_stamps_arrive_where_the_desktop_has_them_in_the_offices_own_time(pair: Pair) -> None:
+def test_source_and_timestamps_are_written_in_the_office_time_zone(pair: Pair) -> None:
     stamps = "created_at {0}, updated_at {0}"
     make_diary(
         pair,
@@ -85,14 +85,14 @@ def test_source_and_stamps_arrive_where_the_desktop_has_them_in_the_offices_own_
     ]
 
 
-def test_a_row_without_a_stamp_is_stamped_where_the_desktop_wants_one(pair: Pair) -> None:
+def test_missing_timestamp_is_filled_if_the_desktop_requires_it(pair: Pair) -> None:
     make_diary(pair, desktop=", created_at timestamp NOT NULL DEFAULT now()", mobile=", created_at timestamptz")
     pair.target.execute("INSERT INTO diary (staff_id, source) VALUES (1, 'M')")
     assert pulled(pair.pull(DIARY)) == {"pulled": 1}
     assert pair.one("SELECT created_at IS NOT NULL FROM diary", pair.source)
 
 
-def test_names_that_differ_map_back_and_the_ledger_speaks_of_the_desktops(pair: Pair) -> None:
+def test_ledger_uses_desktop_names_of_renamed_columns(pair: Pair) -> None:
     pair.source.execute("CREATE SCHEMA acct; CREATE TABLE acct.mbreminder (rem_id int, title text)")
     pair.target.execute(
         "CREATE SCHEMA app; CREATE TABLE app.reminder (rem_id int PRIMARY KEY, title text, source text)"
@@ -105,7 +105,7 @@ def test_names_that_differ_map_back_and_the_ledger_speaks_of_the_desktops(pair: 
     assert fates(pair.sync(reminders)) == {"echo": 1}
 
 
-def test_names_that_must_be_quoted_are(pair: Pair) -> None:
+def test_names_that_need_quotes_are_quoted(pair: Pair) -> None:
     for connection, more in ((pair.source, ""), (pair.target, ", source char(1)")):
         connection.execute(f'CREATE TABLE "Order" ("select" int, "a ""b""" text, "größe %s" text, "it\'s" text {more})')
     pair.target.execute("INSERT INTO \"Order\" VALUES (1, E'a\\tb\\\\', '100%', '{x}', 'M')")
@@ -131,7 +131,7 @@ def make_clocks(pair: Pair) -> None:
     pair.target.execute("CREATE TABLE clocks (id serial PRIMARY KEY, day date, begun time, note text, source char(1))")
 
 
-def test_a_clock_time_arrives_on_the_rows_own_day(pair: Pair) -> None:
+def test_clock_time_arrives_on_the_date_of_its_row(pair: Pair) -> None:
     make_clocks(pair)
     pair.target.execute("""INSERT INTO clocks (day, begun, source) VALUES
         ('2025-10-01', '10:05', 'M'), ('2024-02-29', '23:59:59.5', 'M'), ('2025-10-02', NULL, 'M'),
@@ -146,7 +146,7 @@ def test_a_clock_time_arrives_on_the_rows_own_day(pair: Pair) -> None:
     assert fates(pair.sync(CLOCKS)) == {"echo": 4}
 
 
-def test_a_clock_time_without_a_day_waits_until_it_has_one(pair: Pair) -> None:
+def test_clock_time_without_a_date_is_quarantined_until_it_has_one(pair: Pair) -> None:
     make_clocks(pair)
     pair.target.execute("INSERT INTO clocks (day, begun, note, source) VALUES (NULL, '10:05', 'when?', 'M')")
     result = pair.pull(CLOCKS)
@@ -160,9 +160,7 @@ TASKS = delete_insert("tasks", "org_id", "job_id", "task_id")
 
 @pytest.mark.parametrize("primary_key", ["", ", PRIMARY KEY (org_id, job_id, task_id)", ", id serial PRIMARY KEY"])
 @pytest.mark.parametrize("strategy", [spec, delete_insert])
-def test_composite_keys_work_with_either_strategy_and_any_mobile_primary_key(
-    pair: Pair, strategy: type, primary_key: str
-) -> None:
+def test_composite_keys_work_with_each_strategy_and_primary_key(pair: Pair, strategy: type, primary_key: str) -> None:
     tasks = strategy("tasks", "org_id", "job_id", "task_id")
     columns = "org_id numeric(3), job_id numeric(10), task_id int, note varchar(20)"
     pair.source.execute(f"CREATE TABLE tasks ({columns})")
@@ -184,7 +182,7 @@ def test_composite_keys_work_with_either_strategy_and_any_mobile_primary_key(
 
 @pytest.mark.parametrize("key", ["", "id serial PRIMARY KEY,"])
 @pytest.mark.parametrize("strategy", [spec, delete_insert])
-def test_equal_rows_and_rows_without_a_key_arrive_as_often_as_they_are(pair: Pair, strategy: type, key: str) -> None:
+def test_equal_and_keyless_rows_arrive_as_often_as_they_exist(pair: Pair, strategy: type, key: str) -> None:
     diary = strategy("diary", "staff_id", "day")
     make_diary(pair, key=key)
     pair.target.execute("""INSERT INTO diary (staff_id, day, note, source) VALUES
@@ -202,7 +200,7 @@ def test_equal_rows_and_rows_without_a_key_arrive_as_often_as_they_are(pair: Pai
     assert fates(pair.sync(diary)) == {"echo": 9}
 
 
-def test_a_key_that_the_desktop_makes_itself_is_left_to_it(pair: Pair) -> None:
+def test_key_generated_by_the_desktop_is_left_to_it(pair: Pair) -> None:
     pair.source.execute("CREATE TABLE leave (leave_id int GENERATED ALWAYS AS IDENTITY, days int)")
     pair.target.execute("CREATE TABLE leave (leave_id int PRIMARY KEY, days int, source char(1))")
     pair.target.execute("INSERT INTO leave VALUES (700, 1, 'M'), (800, 2, 'M')")
@@ -211,7 +209,7 @@ def test_a_key_that_the_desktop_makes_itself_is_left_to_it(pair: Pair) -> None:
     assert desktop(pair, "SELECT leave_id, days FROM leave ORDER BY 1") == [(1, 1), (2, 2)]
 
 
-def test_values_of_many_types_arrive_as_they_are(pair: Pair) -> None:
+def test_values_of_many_types_arrive_unchanged(pair: Pair) -> None:
     columns = """id int, n numeric, f float8, b bytea, j jsonb, a text[], c char(4), t time, z timestamptz, i interval,
         u uuid, r tstzrange, s timestamptz[], flag bool"""
     pair.source.execute(f"CREATE TABLE things ({columns})")
@@ -228,11 +226,11 @@ def test_values_of_many_types_arrive_as_they_are(pair: Pair) -> None:
     assert fates(pair.sync(things)) == {"echo": 1}
 
 
-def test_a_primary_key_may_be_long_and_of_any_letters(pair: Pair) -> None:
+def test_primary_key_may_be_a_long_text_of_any_characters(pair: Pair) -> None:
     pair.source.execute("CREATE TABLE things (name text, n int)")
     pair.target.execute("CREATE TABLE things (name text PRIMARY KEY, n int, source char(1))")
     names = ["a", "ä", "नमस्ते", "x" * 99, "y" * 101, "z\t'\\"]
-    # So long that no index could hold it as it is.
+    # Too long for an index entry.
     names.append(pair.one("SELECT string_agg(md5(n::text), '') FROM generate_series(1, 70) AS n"))
     for name in names:
         pair.target.execute("INSERT INTO things VALUES (%s, 1, 'M')", [name])
@@ -267,7 +265,7 @@ OFFICE = (ORGS, STAFF)
 
 @pytest.fixture
 def work(pair: Pair) -> Pair:
-    """The desktop of organisation 1, on a mobile database that another desktop, of organisation 2, uses as well."""
+    """Creates the desktop of organisation 1, on a mobile database that the desktop of organisation 2 uses as well."""
     pair.source.execute("""
         CREATE TABLE orgs (org_id int); CREATE TABLE staff (staff_id int, org_id int);
         CREATE TABLE work (org_id int, staff_id int, note text, id int);
@@ -294,7 +292,7 @@ def phones_work(pair: Pair) -> None:
         (NULL, NULL, 'who?', 'M'), (7, 11, 'of an organisation that is nobody''s', 'M')""")
 
 
-def test_only_this_offices_rows_arrive_and_rows_of_nobody_are_reported(work: Pair) -> None:
+def test_only_rows_of_the_office_arrive_and_unowned_ones_are_reported(work: Pair) -> None:
     add_other_office(work)
     phones_work(work)
     result = work.pull(WORK, *OFFICE)
@@ -309,7 +307,7 @@ def test_only_this_offices_rows_arrive_and_rows_of_nobody_are_reported(work: Pai
     assert pulled(work.pull(WORK, *OFFICE)) == {"pulled": 1, "already_there": 3, "unassigned": 1}
 
 
-def test_the_only_office_there_is_gets_the_rows_of_nobody(work: Pair) -> None:
+def test_only_office_gets_the_unowned_rows(work: Pair) -> None:
     phones_work(work)
     assert pulled(work.pull(WORK, *OFFICE)) == {"pulled": 5}
     add_other_office(work)
@@ -321,7 +319,7 @@ def test_the_only_office_there_is_gets_the_rows_of_nobody(work: Pair) -> None:
     assert work.one("SELECT count(*) FROM work WHERE note LIKE 'ours%'", work.source) == 2
 
 
-def test_a_row_without_an_organisation_of_its_own_is_of_its_parents_office(work: Pair) -> None:
+def test_row_without_an_organisation_belongs_to_its_parents_office(work: Pair) -> None:
     add_other_office(work)
     phones_work(work)
     work.target.execute("""INSERT INTO notes VALUES
@@ -332,7 +330,7 @@ def test_a_row_without_an_organisation_of_its_own_is_of_its_parents_office(work:
     assert desktop(work, "SELECT note_id FROM notes ORDER BY 1") == [(1,), (3,), (4,)]
 
 
-def test_a_desktop_whose_organisation_another_one_has_pulls_nothing(work: Pair) -> None:
+def test_desktop_with_an_organisation_of_another_is_refused(work: Pair) -> None:
     work.target.execute("UPDATE powerca_sync.office SET office = 'elsewhere'")
     phones_work(work)
     with pytest.raises(UnsafeTargetError, match=r"Organisation 1 belongs to another desktop .*init --accept-source"):
@@ -351,7 +349,7 @@ def test_a_desktop_whose_organisation_another_one_has_pulls_nothing(work: Pair) 
         ("ALTER TABLE leave ALTER days TYPE time USING NULL", "failed: column|no value would arrive|days"),
     ],
 )
-def test_a_table_that_cannot_be_pulled_says_why_and_nothing_is_written(pair: Pair, broken: str, words: str) -> None:
+def test_table_that_cannot_be_reverse_synced_names_the_reason(pair: Pair, broken: str, words: str) -> None:
     make_leave(pair)
     pair.source.execute("ALTER TABLE leave ALTER days TYPE date USING NULL" if "time" in broken else "")
     pair.target.execute(broken)
@@ -368,21 +366,21 @@ def test_mobile_table_without_source_has_no_phone_rows(pair: Pair) -> None:
     assert result.notes == ("mobile's `leave` has no column `source`: no row is a phone's",)
 
 
-def test_a_desktop_table_that_is_missing_is_named(pair: Pair) -> None:
+def test_missing_desktop_table_is_named(pair: Pair) -> None:
     make_leave(pair)
     pair.source.execute("DROP TABLE leave")
     with pytest.raises(SchemaMismatchError, match="`leave` does not exist on the desktop"):
         pair.pull(LEAVE)
 
 
-def test_a_view_on_the_desktop_takes_no_rows(pair: Pair) -> None:
+def test_view_on_the_desktop_is_refused(pair: Pair) -> None:
     make_leave(pair)
     pair.source.execute("ALTER TABLE leave RENAME TO stored; CREATE VIEW leave AS SELECT * FROM stored")
     with pytest.raises(SyncError, match="is not a table at the target"):
         pair.pull(LEAVE)
 
 
-def test_a_partitioned_table_on_the_desktop_takes_them(pair: Pair) -> None:
+def test_partitioned_desktop_table_receives_rows(pair: Pair) -> None:
     make_leave(pair)
     pair.source.execute("""DROP TABLE leave;
         CREATE TABLE leave (leave_id int, days numeric(5,2), status text) PARTITION BY RANGE (leave_id);
@@ -394,17 +392,17 @@ def test_a_partitioned_table_on_the_desktop_takes_them(pair: Pair) -> None:
     assert desktop(pair, "SELECT leave_id, days FROM leave ORDER BY 1") == [(5, Decimal(1)), (105, Decimal(1))]
 
 
-class Counting(Cursor[Any]):
-    """Counts what is executed."""
+class CountingConnection(Cursor[Any]):
+    """Counts the executed statements."""
 
     count = 0
 
     def execute(self, *args: Any, **rest: Any) -> Self:
-        Counting.count += 1
+        CountingConnection.count += 1
         return super().execute(*args, **rest)
 
 
-def test_a_thousand_rows_take_a_few_statements(pair: Pair) -> None:
+def test_thousand_rows_take_a_few_statements(pair: Pair) -> None:
     make_leave(pair)
 
     def statements(rows: int) -> int:
@@ -414,12 +412,12 @@ def test_a_thousand_rows_take_a_few_statements(pair: Pair) -> None:
         )
         with connect(pair.settings.mobile) as source, connect(pair.settings.desktop) as target:
             for connection in (source, target):
-                connection.cursor_factory = Counting
-            Counting.count = 0
+                connection.cursor_factory = CountingConnection
+            CountingConnection.count = 0
             result = sync_reverse(TablePull(spec=LEAVE), source=source, target=target, specs=[LEAVE], options=QUICK)
         assert result.pulled == rows
-        return Counting.count
+        return CountingConnection.count
 
     statements(1)
     assert abs(statements(1000) - statements(100)) <= 3
-    assert Counting.count < 45
+    assert CountingConnection.count < 45

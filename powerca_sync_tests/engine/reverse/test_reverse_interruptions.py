@@ -1,4 +1,4 @@
-"""A pull that is cut short anywhere, run again: each phone row is on the desktop once, whatever key its table has."""
+"""A reverse run interrupted anywhere and repeated inserts each phone row once, whatever the key of its table."""
 
 import contextlib
 import dataclasses
@@ -28,7 +28,7 @@ from powerca_sync_tests.helpers import Pair, assert_quiet, delete_insert, spec
 
 pytestmark = pytest.mark.long
 
-#: A killed run's transaction lives on until its server notices.
+#: The transaction of a killed run lives on until its server notices.
 PATIENT = Options(timeouts=Timeouts(statement=60, lock=10, table=10))
 KEYLESS, KEYED = delete_insert("diary", "day"), spec("leave", "leave_id")
 TABLES = (KEYLESS, KEYED)
@@ -36,7 +36,7 @@ TABLES = (KEYLESS, KEYED)
 
 @pytest.fixture
 def office(pair: Pair) -> Pair:
-    """Two tables, each with one row that the desktop refuses and, where it can be, one in conflict."""
+    """Creates two tables, each with one row that the desktop refuses and, where possible, one in conflict."""
     pair.source.execute("""
         CREATE TABLE diary (day int, note varchar(9));
         CREATE TABLE leave (leave_id serial, note varchar(9));
@@ -52,7 +52,7 @@ def office(pair: Pair) -> Pair:
 
 
 def phones_write(pair: Pair) -> None:
-    """In each table rows like others, and one like no other."""
+    """Inserts into each table duplicate rows and one distinct row."""
     pair.target.execute("""
         INSERT INTO diary VALUES (NULL, 'equal'), (NULL, 'equal');
         INSERT INTO diary SELECT count(*), 'own' FROM diary;
@@ -67,7 +67,7 @@ def contents(pair: Pair, table: TableSpec, *, on_desktop: bool) -> Counter[tuple
 
 
 def assert_each_row_is_there_once(pair: Pair, *tables: TableSpec) -> None:
-    """After one more pull."""
+    """Runs reverse sync once more and asserts that each phone row is on the desktop once."""
     for table in tables or TABLES:
         result = pair.pull(table, options=PATIENT)
         assert (result.quarantined, result.conflicts) == (1, int(table is KEYED))
@@ -82,8 +82,8 @@ def pull_all(settings: Settings, *tables: TableSpec) -> None:
             sync_reverse(TablePull(spec=table), source=source, target=target, specs=[table], options=PATIENT)
 
 
-class Clock:
-    """Counts the statements of its process, and ends it before the one with this number."""
+class StatementCounter:
+    """Counts the statements of its process, and kills it before the statement with the given number."""
 
     def __init__(self, end: int) -> None:
         self.end = end
@@ -96,8 +96,8 @@ class Clock:
 
 
 def pull_until(settings: Settings, table: TableSpec, end: int) -> None:
-    """In a process of its own, which answers the number of statements by its exit status."""
-    clock = Clock(end)
+    """Runs reverse sync in a process of its own, whose exit status is the number of statements."""
+    clock = StatementCounter(end)
     execute, copy, command = psycopg.Cursor.execute, psycopg.Cursor.copy, psycopg.Connection._exec_command
 
     def counted(function: Any) -> Any:
@@ -117,9 +117,7 @@ def pull_until(settings: Settings, table: TableSpec, end: int) -> None:
 
 
 @pytest.mark.parametrize("table", TABLES, ids=["keyless", "keyed"])
-def test_a_process_that_is_killed_before_any_statement_leaves_no_row_out_and_none_twice(
-    office: Pair, table: TableSpec
-) -> None:
+def test_process_killed_before_any_statement_loses_and_doubles_no_row(office: Pair, table: TableSpec) -> None:
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload([__name__])
 
@@ -138,13 +136,13 @@ def test_a_process_that_is_killed_before_any_statement_leaves_no_row_out_and_non
         phones_write(office)
         assert run(end) == -signal.SIGKILL, end
         if end % 2 and end < statements:
-            # The next process finds what this one has left.
+            # The next process finds the state that this one left.
             continue
         assert_each_row_is_there_once(office, table)
     assert_quiet(office, table)
 
 
-def test_pulls_at_once_take_turns_also_on_the_first_day(pair: Pair) -> None:
+def test_concurrent_runs_take_turns_even_at_first_contact(pair: Pair) -> None:
     pair.source.execute("CREATE TABLE diary (day int, note text)")
     pair.target.execute("CREATE TABLE diary (day int, note text, source char(1) DEFAULT 'M')")
     pair.target.execute("INSERT INTO diary SELECT n % 5, 'equal' FROM generate_series(1, 50) AS n")
@@ -155,7 +153,7 @@ def test_pulls_at_once_take_turns_also_on_the_first_day(pair: Pair) -> None:
 
 
 class Proxy:
-    """Passes bytes on between a client and a server, and cuts the line after some of them."""
+    """Forwards bytes between a client and a server, and closes the connection after a number of them."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.server = endpoint
@@ -208,16 +206,14 @@ def proxy(office: Pair, side: str) -> Iterator[Proxy]:
 
 
 @pytest.mark.parametrize("side", ["desktop", "mobile"])
-def test_a_connection_that_is_cut_after_any_byte_leaves_no_row_out_and_none_twice(
-    office: Pair, proxy: Proxy, side: str
-) -> None:
+def test_connection_cut_after_any_byte_loses_and_doubles_no_row(office: Pair, proxy: Proxy, side: str) -> None:
     through = {"desktop": office.settings.desktop, "mobile": office.settings.mobile} | {side: proxy.endpoint}
     settings = dataclasses.replace(office.settings, desktop=through["desktop"], mobile=through["mobile"])
     phones_write(office)
     pull_all(settings)
     everything = proxy.passed
     assert_each_row_is_there_once(office)
-    # Most of what passes is the text of statements; what matters most comes at the end of a table.
+    # Most of the bytes are texts of statements; the critical ones come at the end of a table.
     cuts = random.Random(side).sample(range(everything), 7) + [everything - n for n in (1, 20, 90)]
     for cut in cuts:
         phones_write(office)

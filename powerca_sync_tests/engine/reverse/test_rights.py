@@ -1,4 +1,4 @@
-"""The way back needs no more than it says: to read and add rows, to move sequences, and a schema of its own."""
+"""Reverse sync needs no more privileges than documented: read and insert rows, move sequences, and its own schema."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ SCHEMA = f"CREATE SCHEMA powerca_sync AUTHORIZATION {ROLE}"
 
 @pytest.fixture
 def limited(pair: Pair) -> Iterator[Pair]:
-    """A pair whose desktop is used by a role that may do nothing but what `RIGHTS` says."""
+    """Creates a pair whose desktop role has only the privileges in `RIGHTS`."""
     pair.source.execute(f"""
         CREATE TABLE leave (leave_id serial, days int CHECK (days < 9));
         CREATE TABLE diary (note varchar(9), of int);
@@ -40,7 +40,7 @@ def limited(pair: Pair) -> Iterator[Pair]:
     pair.source.execute(f"DROP OWNED BY {ROLE} CASCADE; DROP ROLE {ROLE}")
 
 
-def test_with_a_schema_of_its_own_it_needs_nothing_else(limited: Pair) -> None:
+def test_own_schema_is_sufficient(limited: Pair) -> None:
     limited.source.execute(SCHEMA)
     limited.source.execute("INSERT INTO leave (leave_id, days) VALUES (7, 2)")
     assert pulled(limited.pull(LEAVE)) == {"pulled": 1, "conflicts": 1, "quarantined": 1}
@@ -53,31 +53,31 @@ def test_with_a_schema_of_its_own_it_needs_nothing_else(limited: Pair) -> None:
     assert limited.one("SELECT to_regclass('public.sync_log')", limited.source) is None
 
 
-def test_a_sequence_that_gave_no_value_yet_is_moved_without_being_read(limited: Pair) -> None:
+def test_unused_sequence_is_moved_without_select_privilege(limited: Pair) -> None:
     limited.source.execute(SCHEMA)
     limited.source.execute("ALTER SEQUENCE leave_leave_id_seq RESTART 300")
     limited.pull(LEAVE)
     assert limited.one("INSERT INTO leave (days) VALUES (1) RETURNING leave_id", limited.source) == 301
 
 
-def test_without_the_schema_it_says_what_an_administrator_has_to_run(limited: Pair) -> None:
+def test_missing_schema_names_the_statements_for_an_administrator(limited: Pair) -> None:
     with pytest.raises(ConfigurationError, match="Ask an administrator") as caught:
         limited.pull(LEAVE)
     assert limited.one("SELECT count(*) FROM leave", limited.source) == 0
     statements = str(caught.value).partition("to run:")[2]
-    # As an administrator's tool sends them, each by itself.
+    # Sent one by one, as an administrator's tool sends them.
     for statement in filter(str.strip, statements.split(";")):
         limited.source.execute(sql.SQL(statement))
     assert limited.pull(LEAVE).pulled == 2
 
 
-def test_a_schema_that_somebody_else_owns_is_as_good_as_none(limited: Pair) -> None:
+def test_schema_of_another_owner_is_refused(limited: Pair) -> None:
     limited.source.execute("CREATE SCHEMA powerca_sync")
     with pytest.raises(ConfigurationError, match=f'ALTER SCHEMA powerca_sync OWNER TO "{ROLE}"'):
         limited.pull(LEAVE)
 
 
-def test_a_guides_log_that_may_not_be_written_is_left_alone(limited: Pair) -> None:
+def test_guides_log_without_insert_privilege_is_not_used(limited: Pair) -> None:
     limited.source.execute(SCHEMA)
     limited.source.execute("CREATE TABLE public.sync_log (table_name text, records_synced int)")
     assert limited.pull(LEAVE).pulled == 2
@@ -96,7 +96,7 @@ def test_a_guides_log_that_may_not_be_written_is_left_alone(limited: Pair) -> No
         ),
     ],
 )
-def test_a_right_that_is_missing_is_named_and_nothing_is_written(limited: Pair, missing: str, words: str) -> None:
+def test_missing_privilege_is_named_and_nothing_is_written(limited: Pair, missing: str, words: str) -> None:
     limited.source.execute(SCHEMA)
     limited.source.execute(missing)
     with pytest.raises(ConfigurationError, match=f"{words}.* Grant the missing right"):
@@ -104,7 +104,7 @@ def test_a_right_that_is_missing_is_named_and_nothing_is_written(limited: Pair, 
     assert limited.one("SELECT count(*) FROM leave", limited.source) == 0
 
 
-def test_what_is_prepared_once_is_found_prepared(limited: Pair) -> None:
+def test_prepared_ledger_is_not_prepared_again(limited: Pair) -> None:
     limited.source.execute(SCHEMA)
     with connect(limited.settings.desktop) as desktop:
         assert (prepare_ledger(desktop), prepare_ledger(desktop)) == (True, False)
