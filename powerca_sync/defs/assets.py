@@ -72,7 +72,9 @@ def _build_asset(spec: TableSpec) -> dg.AssetsDefinition:
                 description=f"At most {spec.warn_share:.0%} of the rows have a dangling foreign key.",
             ),
             dg.AssetCheckSpec(
-                QUARANTINE, asset=key, description=f"At most {spec.warn_share:.0%} of the rows are quarantined."
+                QUARANTINE,
+                asset=key,
+                description=f"At most {spec.warn_share:.0%} of the rows are quarantined for their values.",
             ),
             dg.AssetCheckSpec(PHONE_ROWS_PRESERVED, asset=key, description="The run has written no phone row."),
             dg.AssetCheckSpec(

@@ -1,4 +1,4 @@
-"""The small office's definitions, for a daemon that tells of runs sooner than an office needs and starts none."""
+"""The small office's definitions, with a shorter interval of the sensor `alerts` and without schedules."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Under Dagster's own daemon, people are told by web hook and by mail, whoever started the run."""
+"""Dagster's daemon sends messages by web hook and by mail, whoever started the run."""
 
 import os
 import signal
@@ -71,7 +71,7 @@ def start_as_the_ui_does(job: str) -> None:
     subprocess.run(command, capture_output=True, timeout=120, check=True)
 
 
-def test_a_failure_is_told_once_to_all_and_so_is_its_end(
+def test_failure_and_success_are_each_told_once_to_all(
     office: Office, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
@@ -92,13 +92,13 @@ def test_a_failure_is_told_once_to_all_and_so_is_its_end(
             start_as_the_ui_does("forward_full")
             wait_until(lambda: len(hook.messages) > 1 and len(mail.messages) > 1, log)
 
-    expected = ["[X] Rao & Co: forward_full: 1 problem", "[OK] Rao & Co: forward_full is well again"]
+    expected = ["[X] Rao & Co: forward_full: 1 problem", "[OK] Rao & Co: forward_full: 1 problem solved"]
     assert hook.titles == expected, hook.messages
     assert [message["subject"] for message in mail.messages] == hook.titles
     told, over = (message["message"] for message in hook.messages)
     assert "[X] notices failed: Table `notices` does not exist on mobile." in told
     assert "http://localhost:3000/runs/" in told
-    assert "[OK] Well again: notices." in over
+    assert "[OK] Solved: notices." in over
     assert [message.get_content().splitlines() for message in mail.messages] == [told.splitlines(), over.splitlines()]
     for file in (file for file in tmp_path.rglob("*") if file.is_file()):
         assert SECRET.encode() not in file.read_bytes(), file

@@ -1,4 +1,4 @@
-"""What was wrong with a run that has ended, and what of it is news: failed tables, failed checks, the run itself."""
+"""Reads the events of ended runs and returns their problems: failed tables, failed checks, failed runs."""
 
 import dataclasses
 import re
@@ -8,164 +8,124 @@ from typing import Any, Final
 import dagster as dg
 
 from powerca_sync import errors
-from powerca_sync.defs.failures import ERROR
-from powerca_sync.defs.runs import direction_of, figures_of, words_of
+from powerca_sync.defs.runs import direction_of, is_report, was_interrupted, words_of
 
-#: What a problem is called that is the run's, and of no table.
-THE_RUN: Final = "the run"
 _EVENTS: Final = {
     dg.DagsterEventType.STEP_FAILURE,
     dg.DagsterEventType.STEP_SUCCESS,
     dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
     dg.DagsterEventType.ASSET_CHECK_EVALUATION,
     dg.DagsterEventType.RUN_FAILURE,
-    dg.DagsterEventType.RUN_CANCELING,
 }
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Problem:
-    """Something that a person should know of."""
+    """A failed table, check or run."""
 
-    #: A table as Dagster names its step, or `THE_RUN`.
+    #: The step of a table, or `forward run`.
     subject: str
-    #: The check that failed; None if the table or the run itself did.
+    #: Name of the failed check; None if the table or the run failed.
     check: str | None = None
-    #: Whether it can wait.
+    #: Whether it is a failed check of severity WARN.
     is_warning: bool = False
     #: In the words of the error or of the check.
     reason: str
-    #: What stays the same as long as it is the same problem.
+    #: Equal for the same problem in different runs.
     kind: str
-    #: Counts of the check, by name.
-    numbers: Mapping[str, int] = dataclasses.field(default_factory=dict)
-
-    @property
-    def is_of_a_table(self) -> bool:
-        """Whether it is a table that failed."""
-        return self.check is None and not self.subject.startswith(THE_RUN)
+    #: Counts by name, from the metadata of the check.
+    counts: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def key(self) -> str:
-        """Under which it is remembered."""
-        return key_of(self.subject, self.check)
-
-    def is_news_after(self, told: "Told | None") -> bool:
-        """Whether it should be told, given what was told of it before.
-
-        A count is news when it has more than doubled, and by more than a handful: those of an office's tables differ a
-        little from run to run.
-        """
-        return (
-            told is None
-            or told.kind != self.kind
-            or any(count > 2 * told.numbers.get(name, 0) + 10 for name, count in self.numbers.items())
-        )
+        """Identifies the table, check or run."""
+        return _key(self.subject, self.check)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Told:
-    """What people know of a problem."""
-
-    kind: str
-    numbers: Mapping[str, int]
-    #: When a run last had it, in seconds since 1970.
-    seen: float
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@dataclasses.dataclass(kw_only=True, slots=True)
 class Findings:
-    """What a run that has ended gives to say."""
+    """What a number of ended runs show, by key; a later run replaces what an earlier one showed."""
 
-    problems: tuple[Problem, ...]
-    #: Keys of what went well: whatever problem was known there is over.
-    well: frozenset[str]
-    #: Steps that were not tried, because one that they depend on failed.
-    skipped: tuple[str, ...]
-
-
-def key_of(subject: str, check: str | None) -> str:
-    """The key of a problem, told or not."""
-    return subject if check is None else f"{subject}, check {check}"
+    #: None if the table, check or run succeeded.
+    outcomes: dict[str, Problem | None] = dataclasses.field(default_factory=dict)
+    #: The run that each outcome comes from.
+    runs: dict[str, dg.RunRecord] = dataclasses.field(default_factory=dict)
+    #: Tables that were not tried because one that they depend on failed.
+    skipped: set[str] = dataclasses.field(default_factory=set)
 
 
-def find_problems(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Findings:
-    """Look through the events of a run that has ended."""
-    problems: dict[str, Problem] = {}
-    well: set[str] = set()
-    planned: dict[str, None] = {}
-    last_words = ""
-    for event in _events(instance, run):
+def find_problems(instance: dg.DagsterInstance, records: Iterable[dg.RunRecord]) -> Findings:
+    """Reads the events of these ended runs, which are given in the order in which they ended.
+
+    Leaves out runs that somebody cancelled, and runs of the status report, which fails whenever the sync does.
+    """
+    found = Findings()
+    for record in records:
+        run = record.dagster_run
+        outcomes, planned, failure = _read_events(instance, run.run_id)
+        if is_report(run) or (run.status is dg.DagsterRunStatus.CANCELED and failure is None):
+            continue
+        whole = f"{direction_of(run) or run.job_name} run"
+        tables_failed = any(problem and problem.check is None for problem in outcomes.values())
+        if run.status is dg.DagsterRunStatus.SUCCESS:
+            outcomes[whole] = None
+        elif failure is not None and not tables_failed:
+            outcomes[whole] = Problem(subject=whole, reason=failure, kind=_without_numbers(failure))
+        found.outcomes |= outcomes
+        found.runs |= dict.fromkeys(outcomes, record)
+        found.skipped = (found.skipped | (planned if tables_failed else set())) - outcomes.keys()
+    return found
+
+
+def _read_events(instance: dg.DagsterInstance, run_id: str) -> tuple[dict[str, Problem | None], set[str], str | None]:
+    """Returns the outcomes by key, the tables that the run had planned, and why the run failed."""
+    outcomes: dict[str, Problem | None] = {}
+    planned: set[str] = set()
+    failure = None
+    records = instance.get_records_for_run(run_id, of_type=_EVENTS).records
+    for event in filter(None, (record.event_log_entry.dagster_event for record in records)):
         step = event.step_key or ""
         match event.event_type:
-            case dg.DagsterEventType.STEP_SUCCESS:
-                well.add(step)
             case dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED if event.asset_key:
-                planned[event.asset_key.to_python_identifier()] = None
-            case dg.DagsterEventType.STEP_FAILURE:
-                problems[step] = _failure(step, event)
+                planned.add(event.asset_key.to_python_identifier())
+            case dg.DagsterEventType.STEP_SUCCESS:
+                outcomes[step] = None
+            case dg.DagsterEventType.STEP_FAILURE if not was_interrupted(event):
+                reason = words_of(event)
+                kind = _retryable_class(event.step_failure_data.error) or _without_numbers(reason)
+                outcomes[step] = Problem(subject=step, reason=reason, kind=kind)
             case dg.DagsterEventType.ASSET_CHECK_EVALUATION:
                 check = event.asset_check_evaluation_data
                 subject = check.asset_key.to_python_identifier()
-                if check.passed:
-                    well.add(key_of(subject, check.check_name))
-                else:
-                    failed = _failed_check(subject, check)
-                    problems[failed.key] = failed
-            case dg.DagsterEventType.RUN_CANCELING:
-                last_words = f"It was cancelled. {event.message or ''}".strip()
+                outcomes[_key(subject, check.check_name)] = None if check.passed else _failed_check(subject, check)
             case dg.DagsterEventType.RUN_FAILURE:
                 has_error = getattr(event.event_specific_data, "error", None) is not None
-                last_words = words_of(event) if has_error else event.message or ""
-    whole = f"{THE_RUN} {direction_of(run) or run.job_name}"
-    if run.status is dg.DagsterRunStatus.SUCCESS:
-        well.add(whole)
-    elif run.status is dg.DagsterRunStatus.CANCELED or not any(problem.check is None for problem in problems.values()):
-        reason = last_words or "It was cancelled."
-        problems[whole] = Problem(subject=whole, reason=reason, kind=_lasting(reason))
-    skipped = tuple(step for step in planned if step not in well | problems.keys())
-    return Findings(problems=tuple(problems.values()), well=frozenset(well - problems.keys()), skipped=skipped)
-
-
-def _events(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Iterable[dg.DagsterEvent]:
-    for record in instance.get_records_for_run(run.run_id, of_type=_EVENTS).records:
-        if record.event_log_entry.dagster_event is not None:
-            yield record.event_log_entry.dagster_event
-
-
-def _failure(step: str, event: dg.DagsterEvent) -> Problem:
-    failure = event.step_failure_data.user_failure_data
-    name = str(figures_of(failure.metadata).get(ERROR, "")) if failure else _class_of(event.step_failure_data.error)
-    reason = words_of(event)
-    # A server that is away says so in other words each time.
-    away = getattr(getattr(errors, name, None), "retryable", False)
-    return Problem(subject=step, reason=reason, kind=name if away else f"{name} {_lasting(reason)}")
+                failure = words_of(event) if has_error else event.message or ""
+    return outcomes, planned, failure
 
 
 def _failed_check(subject: str, check: Any) -> Problem:
+    counts = {name: value.value for name, value in check.metadata.items() if isinstance(value, dg.IntMetadataValue)}
     return Problem(
         subject=subject,
         check=check.check_name,
         is_warning=check.severity is dg.AssetCheckSeverity.WARN,
-        reason=check.description or "It did not pass.",
+        reason=check.description or "The check failed without a description.",
         kind=check.severity.value,
-        numbers={
-            name: value.value
-            for name, value in check.metadata.items()
-            if isinstance(value, dg.IntMetadataValue) and value.value
-        },
+        counts={name: count for name, count in counts.items() if count},
     )
 
 
-def _class_of(error: Any) -> str:
-    """The class of ours that is at the bottom of an error; nothing if there is none."""
-    while error is not None:
-        if hasattr(errors, str(error.cls_name)):
-            return str(error.cls_name)
+def _retryable_class(error: Any) -> str | None:
+    """Returns the name of a retryable error among an error and its causes: its words differ between attempts."""
+    while error is not None and not getattr(getattr(errors, str(error.cls_name), None), "retryable", False):
         error = error.cause
-    return ""
+    return None if error is None else str(error.cls_name)
 
 
-def _lasting(reason: str) -> str:
-    """A reason without its numbers, which differ from run to run."""
+def _key(subject: str, check: str | None) -> str:
+    return subject if check is None else f"{subject}, check {check}"
+
+
+def _without_numbers(reason: str) -> str:
     return re.sub(r"[0-9]+([.,:][0-9]+)*", "#", reason)

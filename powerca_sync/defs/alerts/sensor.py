@@ -1,139 +1,191 @@
-"""Tell people what went wrong with a run, once, and when it is well again.
+"""The sensor `alerts`: compares the problems of ended runs with those already told, and sends what is new.
 
-A sensor of our own looks at every run that has ended, by whomever it was started. Dagster's run status sensors come
-after one kind of end only and move on when telling fails, so that they could neither keep the order nor lose nothing.
+Dagster's run status sensors react to one kind of end each and advance when sending fails, so that they can neither
+group runs nor retry a message. The state is stored with Dagster's records, not in the sensor's cursor: Dagster
+discards the cursor of a tick that raises.
 """
 
 import dataclasses
+import json
 import time
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final, Self
 
 import dagster as dg
 
-from powerca_sync.defs.alerts.alert_message import compose
-from powerca_sync.defs.alerts.alert_state import AlertState, Waiting
-from powerca_sync.defs.alerts.notifier import Recipient, read_recipients
-from powerca_sync.defs.alerts.problems import find_problems
-from powerca_sync.defs.runs import is_report
+from powerca_sync.defs.alerts.message import Message, News, Recipient, compose
+from powerca_sync.defs.alerts.problems import Findings, find_problems
 from powerca_sync.environment import is_demo
 from powerca_sync.errors import ConfigurationError, NotificationError
 from powerca_sync.operations import ALERT_URLS, Alerting
 
 ENDS: Final = (dg.DagsterEventType.RUN_SUCCESS, dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_CANCELED)
 INTERVAL: Final = 30
-#: Runs that one tick looks at.
-MOST: Final = 50
-#: Seconds. Runs that ended longer ago are not told any more (what is still wrong, the next run says); on the very first
-#: tick, fewer.
-OLDEST, OLDEST_AT_FIRST = 24 * 60 * 60, 60 * 60
-#: How often one tick tries a recipient, the seconds it waits between, and after how many it leaves the rest for the
-#: next; Dagster ends a tick after 60.
-ATTEMPTS: Final = 3
-PAUSE: Final = 1.0
-PATIENCE: Final = 35.0
+#: Of the state; another form of it gets another key.
+KEY: Final = "powerca_sync/alerts/2"
+#: Ended runs that one tick reads.
+MOST_RUNS: Final = 50
+#: Seconds after which an ended run is not read any more, a problem that no run had again is forgotten, and an unsent
+#: message is discarded.
+OLDEST_RUN, OLDEST_PROBLEM, OLDEST_MESSAGE = 24 * 60 * 60, 30 * 24 * 60 * 60, 7 * 24 * 60 * 60
+#: Seconds until a recipient is tried again, doubled after each failure up to the longest.
+FIRST_BACKOFF, LONGEST_BACKOFF = 30, 60 * 60
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Told:
+    """A problem as people were told of it."""
+
+    kind: str
+    #: The largest count of the check when it was told.
+    rows: int
+    #: When a run last had it, in seconds since 1970.
+    seen: float
+
+
+@dataclasses.dataclass(kw_only=True, slots=True)
+class Unsent:
+    """A message that one recipient has not received."""
+
+    recipient: str
+    message: Message
+    #: Seconds since 1970, as `due`.
+    written: float
+    due: float = 0
+    failures: int = 0
+
+
+@dataclasses.dataclass(kw_only=True, slots=True)
+class AlertState:
+    """What has been read, told and not yet sent."""
+
+    #: Storage id of the last end of a run that was read; None before the first.
+    position: int | None = None
+    #: By key of the problem.
+    told: dict[str, Told] = dataclasses.field(default_factory=dict)
+    #: In the order in which the messages were written.
+    unsent: list[Unsent] = dataclasses.field(default_factory=list)
+
+    @classmethod
+    def load(cls, instance: dg.DagsterInstance) -> Self:
+        """Returns the state that was saved last; an empty one if there is none."""
+        kept: dict[str, Any] = json.loads(instance.daemon_cursor_storage.get_cursor_values({KEY}).get(KEY, "{}"))
+        return cls(
+            position=kept.get("position"),
+            told={key: Told(**told) for key, told in kept.get("told", {}).items()},
+            unsent=[Unsent(**{**entry, "message": Message(**entry["message"])}) for entry in kept.get("unsent", ())],
+        )
+
+    def save(self, instance: dg.DagsterInstance) -> None:
+        """Stores the state with Dagster's records."""
+        instance.daemon_cursor_storage.set_cursor_values({KEY: json.dumps(dataclasses.asdict(self))})
+
+    def learn(self, findings: Findings, now: float) -> News:
+        """Remembers the problems of these runs and forgets those that are solved; returns what is new."""
+        solved, new = [], []
+        for key, problem in findings.outcomes.items():
+            told = self.told.pop(key, None)
+            if problem is None:
+                solved += [key] if told else []
+                continue
+            rows = max(problem.counts.values(), default=0)
+            # Compared with the count that was told; compared with the last run, it could grow in small steps.
+            if told is None or told.kind != problem.kind or rows > 2 * told.rows + 10:
+                new.append(problem)
+                told = Told(kind=problem.kind, rows=rows, seen=now)
+            self.told[key] = dataclasses.replace(told, seen=now)
+        self.told = {key: told for key, told in self.told.items() if now - told.seen < OLDEST_PROBLEM}
+        unchanged = self.told.keys() - {problem.key for problem in new}
+        return News(problems=tuple(new), solved=tuple(solved), unchanged=tuple(sorted(unchanged)))
 
 
 def build_alerts() -> dg.SensorDefinition:
-    """The sensor `alerts`, running from the start; without an address it does nothing and says so."""
+    """Builds the sensor, which is running from the start and skips its ticks while no address is set."""
 
     @dg.sensor(
         name="alerts",
         minimum_interval_seconds=INTERVAL,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=(
-            f"Tells the addresses in {ALERT_URLS} when a run or a check fails, and when it is well again; what they "
-            "know already is not repeated. A red tick means that a message could not be sent: it is kept, and tried "
-            "again after a minute, later after up to an hour."
+            f"Sends a message to the addresses in {ALERT_URLS} when a run or a check fails, and another when it "
+            "succeeds again. A problem is not repeated until it changes. A failed tick means that a message could not "
+            "be sent; it is kept and retried, at first after half a minute, later after up to an hour."
         ),
     )
     def alerts(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        """1. Look at the runs that have ended since. 2. Write down what is news. 3. Send what waits."""
+        """Reads the runs that have ended, writes a message if there is news, and sends what is due."""
         alerting = Alerting.from_env()
         if is_demo():
             alerting = dataclasses.replace(alerting, office="the demo")
         if not alerting.urls:
-            return dg.SkipReason(f"Nobody is told when a run fails. Set {ALERT_URLS} to change that.")
-        recipients = read_recipients(alerting.urls)
+            return dg.SkipReason(f"Nobody is told when a run fails. Set {ALERT_URLS} to send messages.")
+        addresses = [Recipient(url, place) for place, url in enumerate(alerting.urls, start=1)]
+        recipients = [address for address in addresses if address.is_known]
         state = AlertState.load(context.instance)
-        looked, news = _look(context.instance, state, alerting, recipients)
-        # Before anything is sent: otherwise a tick that is cut short would tell it twice.
+        runs, message = _read_runs(context.instance, state, alerting)
+        if message is not None:
+            state.unsent += [Unsent(recipient=to.id, message=message, written=time.time()) for to in recipients]
+        # Saved before anything is sent: otherwise a tick that is killed would repeat its message.
         state.save(context.instance)
-        missed = _send(context.instance, state, recipients)
-        waiting = f"{len(state.waiting)} {'message waits' if len(state.waiting) == 1 else 'messages wait'}"
-        if missed:
-            raise NotificationError(f"Not sent: {'; '.join(missed)}. {waiting} and will be tried again.")
-        if unknown := [recipient.name for recipient in recipients if not recipient.is_known]:
+        failed = _send(context.instance, state, recipients)
+        if failed:
+            raise NotificationError(f"Not sent: {'; '.join(failed)}. Unsent messages are retried: {len(state.unsent)}.")
+        if unknown := [address.name for address in addresses if not address.is_known]:
             raise ConfigurationError(
-                f"{ALERT_URLS}: apprise knows no service for the address of {', '.join(unknown)}. Its documentation "
-                "shows their forms, such as mailto://, slack:// or json://. The other recipients are told."
+                f"{ALERT_URLS}: apprise has no service for the address of {', '.join(unknown)}. Correct it: its "
+                "documentation shows the forms, such as mailto://, slack:// or json://. The others receive messages."
             )
-        held = f" {waiting} for a recipient that could not be reached." if state.waiting else ""
-        return dg.SkipReason(f"{looked} runs have ended, {news} of them with news.{held}")
+        return dg.SkipReason(
+            f"Runs that ended: {runs}. New messages: {int(message is not None)}. Unsent: {len(state.unsent)}."
+        )
 
     return alerts
 
 
-def _look(
-    instance: dg.DagsterInstance, state: AlertState, alerting: Alerting, recipients: Sequence[Recipient]
-) -> tuple[int, int]:
-    """Write a message for each ended run that has news; answers how many runs were looked at, and how many had."""
+def _read_runs(instance: dg.DagsterInstance, state: AlertState, alerting: Alerting) -> tuple[int, Message | None]:
+    """Returns how many runs have ended since the last tick, and one message about all of them if there is news."""
     now = time.time()
-    ends = _ended(instance, state.position, now - (OLDEST_AT_FIRST if state.position is None else OLDEST))
-    news = 0
-    for end in ends:
-        state.position = end.storage_id
-        record = instance.get_run_record_by_id(end.run_id)
-        if record is None:
-            continue
-        run = record.dagster_run
-        # Moves no rows; what keeps it from looking at them, the runs that do say as well.
-        if is_report(run):
-            continue
-        findings = find_problems(instance, run)
-        if changed := state.learn(findings, now):
-            news += 1
-            message = compose(run, end.timestamp, findings, changed, alerting)
-            to = [recipient.id for recipient in recipients]
-            state.waiting.append(Waiting(message=message, written=now, to=to))
-    return len(ends), news
-
-
-def _ended(instance: dg.DagsterInstance, position: int | None, oldest: float) -> list[dg.EventLogRecord]:
-    """The next ends of runs, in the order in which they happened."""
     ends = [
-        record
+        end
         for kind in ENDS
-        for record in instance.fetch_run_status_changes(
-            dg.RunStatusChangeRecordsFilter(event_type=kind, after_storage_id=position, after_timestamp=oldest),
-            limit=MOST,
+        for end in instance.fetch_run_status_changes(
+            dg.RunStatusChangeRecordsFilter(
+                event_type=kind, after_storage_id=state.position, after_timestamp=now - OLDEST_RUN
+            ),
+            limit=MOST_RUNS,
             ascending=True,
         ).records
     ]
-    # Of no kind was any left out before the last of these.
-    return sorted(ends, key=lambda record: record.storage_id)[:MOST]
+    # Cut after sorting: up to the last of these, no kind has left out an end.
+    ends = sorted(ends, key=lambda end: end.storage_id)[:MOST_RUNS]
+    if not ends:
+        return 0, None
+    state.position = ends[-1].storage_id
+    records = [instance.get_run_record_by_id(end.run_id) for end in ends]
+    findings = find_problems(instance, [record for record in records if record is not None])
+    news = state.learn(findings, now)
+    return len(ends), compose(findings, news, alerting) if news.problems or news.solved else None
 
 
 def _send(instance: dg.DagsterInstance, state: AlertState, recipients: Sequence[Recipient]) -> list[str]:
-    """Send what is due; answers whom that did not reach, and why. What arrived is saved at once."""
-    give_up = time.monotonic() + PATIENCE
-    missed: dict[str, str] = {}
-    for recipient, entry in state.due(recipients, time.time()):
-        # What comes later must not arrive earlier.
-        if recipient.id in missed or time.monotonic() > give_up:
-            continue
-        reason = recipient.send(entry.message)
-        for attempt in range(1, ATTEMPTS):
-            if reason is None or not recipient.is_known or time.monotonic() > give_up:
+    """Sends what is due, for each recipient in order, and saves after each; returns the errors.
+
+    Discards messages that are too old, and those to addresses that have been removed.
+    """
+    failed = []
+    known, oldest = {recipient.id for recipient in recipients}, time.time() - OLDEST_MESSAGE
+    state.unsent = [entry for entry in state.unsent if entry.recipient in known and entry.written > oldest]
+    for recipient in recipients:
+        for entry in [entry for entry in state.unsent if entry.recipient == recipient.id]:
+            if entry.due > time.time():
                 break
-            time.sleep(PAUSE * attempt)
-            reason = recipient.send(entry.message)
-        if reason is None:
-            state.reached(recipient, entry)
-        else:
-            missed[recipient.id] = f"{recipient.name}: {reason}"
-            state.missed(recipient, time.time())
-        state.save(instance)
-    state.waiting = [entry for entry in state.waiting if entry.to]
-    state.save(instance)
-    return list(missed.values())
+            if error := recipient.send(entry.message):
+                failed.append(f"{recipient.name}: {error}")
+                entry.due = time.time() + min(FIRST_BACKOFF * 2**entry.failures, LONGEST_BACKOFF)
+                entry.failures += 1
+            else:
+                state.unsent.remove(entry)
+            state.save(instance)
+            if error:
+                break
+    return failed

@@ -20,7 +20,7 @@ from powerca_sync.defs.runs.history import (
     recent_failures,
 )
 from powerca_sync.defs.runs.outcome import RunOutcome, TableOutcome, Verdict
-from powerca_sync.defs.runs.progress import figures_of, words_of
+from powerca_sync.defs.runs.progress import figures_of, was_interrupted, words_of
 
 __all__ = [
     "BY_HAND",
@@ -39,5 +39,6 @@ __all__ = [
     "is_report",
     "read_past_runs",
     "recent_failures",
+    "was_interrupted",
     "words_of",
 ]

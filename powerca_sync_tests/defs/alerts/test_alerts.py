@@ -1,7 +1,10 @@
-"""Who is told what, and how often: one message for what is news, and nothing lost when it cannot be sent."""
+"""Which messages the sensor `alerts` sends: one for each new problem, one when it is solved, none lost or repeated."""
 
+import contextlib
 import dataclasses
 import logging
+import os
+import signal
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -12,10 +15,16 @@ import pytest
 from dagster._core.test_utils import freeze_time
 
 from powerca_sync.definitions import defs
-from powerca_sync.defs.alerts import sensor
-from powerca_sync.defs.alerts.alert_message import LONGEST, MOST
-from powerca_sync.defs.alerts.alert_state import FIRST_REST, GIVEN_UP, KEY, LONGEST_REST, AlertState
-from powerca_sync.defs.alerts.sensor import OLDEST, OLDEST_AT_FIRST, build_alerts
+from powerca_sync.defs.alerts.message import LONGEST_REASON
+from powerca_sync.defs.alerts.sensor import (
+    FIRST_BACKOFF,
+    KEY,
+    LONGEST_BACKOFF,
+    OLDEST_MESSAGE,
+    OLDEST_RUN,
+    AlertState,
+    build_alerts,
+)
 from powerca_sync.errors import ConfigurationError, NotificationError
 from powerca_sync_tests.defs.alerts.mailbox import SECRET, MailServer, WebHook
 from powerca_sync_tests.defs.office import SPECS, Office
@@ -28,15 +37,14 @@ SENSOR = build_alerts()
 
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
-    """A history of its own for each test: every run in it is looked at."""
+    """A history of its own for each test: the sensor reads every run in it."""
     with dg.DagsterInstance.ephemeral() as made:
         yield made
 
 
 @pytest.fixture
 def hook(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[WebHook]:
-    """The one address that is told."""
-    monkeypatch.setattr(sensor, "PAUSE", 0.01)
+    """The only address in `POWERCA_ALERT_URLS`."""
     monkeypatch.chdir(tmp_path)
     with WebHook() as made:
         monkeypatch.setenv("POWERCA_ALERT_URLS", made.url)
@@ -44,17 +52,17 @@ def hook(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[WebHook]:
 
 
 def tick(instance: dg.DagsterInstance) -> str:
-    """One tick of the sensor, as after a restart; answers what it says of itself."""
+    """Evaluates the sensor once, as a new process would; returns the reason of the skipped tick."""
     said = SENSOR(dg.build_sensor_context(instance=instance))
     assert isinstance(said, dg.SkipReason)
     return str(said.skip_message)
 
 
-def rest_is_over(instance: dg.DagsterInstance) -> None:
-    """What time does to a recipient that was left alone."""
+def end_backoff(instance: dg.DagsterInstance) -> None:
+    """Makes every unsent message due."""
     state = AlertState.load(instance)
-    for rest in state.resting.values():
-        rest.until = 0
+    for entry in state.unsent:
+        entry.due = 0
     state.save(instance)
 
 
@@ -93,19 +101,19 @@ def parity(**numbers: int) -> dg.AssetCheckResult:
     )
 
 
-def test_without_an_address_nobody_is_told_and_the_tick_says_so(
+def test_without_an_address_the_tick_is_skipped_with_a_reason(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("POWERCA_ALERT_URLS", raising=False)
     run(instance, clients="broken")
-    assert tick(instance) == "Nobody is told when a run fails. Set POWERCA_ALERT_URLS to change that."
+    assert tick(instance) == "Nobody is told when a run fails. Set POWERCA_ALERT_URLS to send messages."
     assert instance.daemon_cursor_storage.get_cursor_values({KEY}) == {}
 
 
-def test_a_failed_run_is_told_once_and_its_recovery_once(instance: dg.DagsterInstance, hook: WebHook) -> None:
+def test_failed_run_is_told_once_and_so_is_its_success(instance: dg.DagsterInstance, hook: WebHook) -> None:
     failed = run(instance, clients="Column `org_id` is gone.", jobs=None)
-    assert tick(instance) == "1 runs have ended, 1 of them with news."
+    assert tick(instance) == "Runs that ended: 1. New messages: 1. Unsent: 0."
     run(instance, clients="Column `org_id` is gone.", jobs=None)
     tick(instance)
     (message,) = hook.messages
@@ -113,40 +121,39 @@ def test_a_failed_run_is_told_once_and_its_recovery_once(instance: dg.DagsterIns
     assert message["type"] == "failure"
     lines = message["message"].splitlines()
     assert "[X] clients failed: Column `org_id` is gone." in lines
-    assert lines[-1] == f"http://localhost:3000/runs/{failed.run_id}"
+    assert lines[-1].startswith("by hand failed on ")
+    assert lines[-1].endswith(f" (Asia/Kolkata): http://localhost:3000/runs/{failed.run_id}")
     run(instance, clients=None, jobs=None)
     tick(instance)
     run(instance, clients=None, jobs=None)
     tick(instance)
-    assert hook.titles[1:] == ["[OK] powerca_sync: by hand is well again"]
-    assert "[OK] Well again: clients." in hook.messages[1]["message"]
+    assert hook.titles[1:] == ["[OK] powerca_sync: by hand: 1 problem solved"]
+    assert "[OK] Solved: clients." in hook.messages[1]["message"]
     assert hook.messages[1]["type"] == "success"
 
 
-def test_runs_that_go_well_are_not_told(instance: dg.DagsterInstance, hook: WebHook) -> None:
+def test_successful_runs_are_not_told(instance: dg.DagsterInstance, hook: WebHook) -> None:
     run(instance, clients=None, jobs=parity())
-    assert tick(instance) == "1 runs have ended, 0 of them with news."
-    assert tick(instance) == "0 runs have ended, 0 of them with news."
+    assert tick(instance) == "Runs that ended: 1. New messages: 0. Unsent: 0."
+    assert tick(instance) == "Runs that ended: 0. New messages: 0. Unsent: 0."
     assert hook.requests == 0
 
 
-def test_a_failed_check_is_told_with_its_figures(instance: dg.DagsterInstance, hook: WebHook) -> None:
+def test_failed_check_is_told_with_its_counts(instance: dg.DagsterInstance, hook: WebHook) -> None:
     result = run(instance, clients=parity(only_here=3, only_there=0))
     assert result.success
     tick(instance)
     (message,) = hook.messages
-    assert (message["title"], message["type"]) == ("[WARN] powerca_sync: by hand needs attention", "warning")
+    assert (message["title"], message["type"]) == ("[WARN] powerca_sync: by hand: 1 warning", "warning")
     lines = message["message"].splitlines()
     assert "[WARN] clients, check parity: They differ: {'only_here': 3, 'only_there': 0}." in lines
     assert "    only_here: 3" in lines
     run(instance, clients=parity())
     tick(instance)
-    assert "[OK] Well again: clients, check parity." in hook.messages[1]["message"]
+    assert "[OK] Solved: clients, check parity." in hook.messages[1]["message"]
 
 
-def test_a_count_is_told_again_when_it_has_grown_much_since_it_was_told(
-    instance: dg.DagsterInstance, hook: WebHook
-) -> None:
+def test_count_is_told_again_when_it_has_more_than_doubled(instance: dg.DagsterInstance, hook: WebHook) -> None:
     for count, told in ((5, 1), (9, 1), (20, 1), (21, 2), (30, 2), (52, 2), (53, 3), (8, 3)):
         run(instance, clients=parity(rows=count))
         tick(instance)
@@ -160,7 +167,7 @@ def test_a_count_is_told_again_when_it_has_grown_much_since_it_was_told(
         ("437 rows would be deleted; the limit is 36.", "Organisation 1 belongs to another desktop.", 2),
     ],
 )
-def test_another_reason_is_news_and_another_number_is_not(
+def test_other_reason_is_told_and_other_number_is_not(
     instance: dg.DagsterInstance, hook: WebHook, first: str, second: str, told: int
 ) -> None:
     for reason in (first, second):
@@ -169,20 +176,22 @@ def test_another_reason_is_news_and_another_number_is_not(
     assert len(hook.messages) == told
 
 
-def test_what_is_over_and_what_is_left_are_told_together(instance: dg.DagsterInstance, hook: WebHook) -> None:
+def test_message_lists_solved_and_unsolved_problems(instance: dg.DagsterInstance, hook: WebHook) -> None:
     run(instance, clients="broken", jobs="worn", staff=parity(rows=1))
+    tick(instance)
     run(instance, clients=None, jobs="worn", staff=parity(rows=1))
     tick(instance)
     assert hook.titles == [
         "[X] powerca_sync: by hand: 3 problems",
-        "[OK] powerca_sync: by hand: 1 problem over, 2 left",
+        "[OK] powerca_sync: by hand: 1 problem solved, 2 left",
     ]
-    assert "[OK] Well again: clients." in hook.messages[1]["message"]
-    assert "As told before: jobs, staff, check parity." in hook.messages[1]["message"]
+    assert "[OK] Solved: clients." in hook.messages[1]["message"]
+    assert "Not solved yet: jobs, staff, check parity." in hook.messages[1]["message"]
 
 
-def test_a_run_says_nothing_of_tables_that_it_did_not_touch(instance: dg.DagsterInstance, hook: WebHook) -> None:
+def test_problem_is_not_solved_by_a_run_of_another_table(instance: dg.DagsterInstance, hook: WebHook) -> None:
     run(instance, clients="broken")
+    tick(instance)
     run(instance, jobs=None)
     tick(instance)
     assert len(hook.messages) == 1
@@ -191,30 +200,38 @@ def test_a_run_says_nothing_of_tables_that_it_did_not_touch(instance: dg.Dagster
     assert len(hook.messages) == 2
 
 
-def test_tables_that_fail_for_one_reason_share_its_line(instance: dg.DagsterInstance, hook: WebHook) -> None:
+def test_tables_with_the_same_reason_share_a_line(instance: dg.DagsterInstance, hook: WebHook) -> None:
     run(instance, clients="The disk is full.", jobs="The disk is full.")
     tick(instance)
     (line,) = (line for line in hook.messages[0]["message"].splitlines() if "disk" in line)
     assert line in ("[X] clients, jobs failed: The disk is full.", "[X] jobs, clients failed: The disk is full.")
 
 
-def test_a_message_stays_short_whatever_happens(instance: dg.DagsterInstance, hook: WebHook) -> None:
-    run(instance, **{f"table_{number}": f"Reason {number}. {'x' * 2 * LONGEST}" for number in range(MOST + 5)})
+def test_long_reason_is_shortened(instance: dg.DagsterInstance, hook: WebHook) -> None:
+    run(instance, clients="x" * 2 * LONGEST_REASON)
     tick(instance)
-    body = hook.messages[0]["message"]
-    assert len(body) < (LONGEST + 100) * (MOST + 1)
-    assert "... and 5 more." in body.splitlines()
+    assert f"[X] clients failed: {'x' * LONGEST_REASON} ..." in hook.messages[0]["message"].splitlines()
 
 
-def test_several_runs_between_two_ticks_are_told_in_their_order(instance: dg.DagsterInstance, hook: WebHook) -> None:
+def test_runs_between_two_ticks_share_one_message(instance: dg.DagsterInstance, hook: WebHook) -> None:
+    first = run(instance, clients="broken", jobs="worn")
+    second = run(instance, clients=None, staff="lost")
+    assert tick(instance) == "Runs that ended: 2. New messages: 1. Unsent: 0."
+    (message,) = hook.messages
+    assert message["title"] == "[X] powerca_sync: by hand: 2 problems"
+    assert "clients" not in message["message"]
+    runs = [line.rpartition("/")[2] for line in message["message"].splitlines() if "/runs/" in line]
+    assert runs == [first.run_id, second.run_id]
+
+
+def test_problem_that_was_solved_before_the_tick_is_not_told(instance: dg.DagsterInstance, hook: WebHook) -> None:
     run(instance, clients="broken")
     run(instance, clients=None)
-    run(instance, clients="worn")
-    tick(instance)
-    assert [title[:4] for title in hook.titles] == ["[X] ", "[OK]", "[X] "]
+    assert tick(instance) == "Runs that ended: 2. New messages: 0. Unsent: 0."
+    assert hook.requests == 0
 
 
-def test_a_message_names_the_office_and_the_address_of_its_ui(
+def test_message_names_the_office_and_links_its_ui(
     instance: dg.DagsterInstance, hook: WebHook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("POWERCA_OFFICE", "Rao & Co")
@@ -222,11 +239,10 @@ def test_a_message_names_the_office_and_the_address_of_its_ui(
     failed = run(instance, clients="broken")
     tick(instance)
     assert hook.titles == ["[X] Rao & Co: by hand: 1 problem"]
-    assert hook.messages[0]["message"].endswith(f"\nhttps://sync.example/runs/{failed.run_id}")
-    assert "(Asia/Kolkata)." in hook.messages[0]["message"].splitlines()[0]
+    assert hook.messages[0]["message"].endswith(f" (Asia/Kolkata): https://sync.example/runs/{failed.run_id}")
 
 
-def test_messages_of_the_demo_say_that_they_are(
+def test_messages_of_the_demo_name_it(
     instance: dg.DagsterInstance, hook: WebHook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("POWERCA_OFFICE", "Rao & Co")
@@ -236,78 +252,84 @@ def test_messages_of_the_demo_say_that_they_are(
     assert hook.titles == ["[X] the demo: by hand: 1 problem"]
 
 
-def test_a_cancelled_run_is_told_and_is_over_with_the_next_one(instance: dg.DagsterInstance, hook: WebHook) -> None:
+def test_cancelled_run_is_not_told(instance: dg.DagsterInstance, hook: WebHook) -> None:
     cancelled = started(instance, "forward_full")
-    instance.report_run_canceling(cancelled, message="Canceling due to exceeding maximum runtime of 7200 seconds.")
+    instance.report_run_canceling(cancelled)
     instance.report_run_canceled(cancelled)
+    assert tick(instance) == "Runs that ended: 1. New messages: 0. Unsent: 0."
+
+
+def test_step_of_a_cancelled_run_is_not_told(instance: dg.DagsterInstance, hook: WebHook) -> None:
+    @dg.asset
+    def clients(context: dg.AssetExecutionContext) -> None:
+        """Is cancelled while it runs, as by Terminate in the UI."""
+        instance.report_run_canceling(context.run)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
+
+    with contextlib.suppress(KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
+        dg.materialize([clients], instance=instance, raise_on_error=False)
+    assert instance.get_runs()[0].status is dg.DagsterRunStatus.CANCELED
+    tick(instance)
+    assert hook.messages == []
+
+
+def test_run_over_its_maximum_runtime_is_told_until_the_next_one_succeeds(
+    instance: dg.DagsterInstance, hook: WebHook
+) -> None:
+    # The events of Dagster's run monitoring, in its order.
+    late = started(instance, "forward_full")
+    instance.report_run_canceling(late, message="Canceling due to exceeding maximum runtime of 7200 seconds.")
+    instance.report_run_failed(late, "Exceeded maximum runtime of 7200 seconds.")
+    instance.report_run_canceled(late)
     tick(instance)
     assert hook.titles == ["[X] powerca_sync: forward_full: 1 problem"]
-    assert (
-        "[X] the run forward: It was cancelled. Canceling due to exceeding maximum runtime of 7200 seconds."
-        in hook.messages[0]["message"]
-    )
+    lines = hook.messages[0]["message"].splitlines()
+    assert "[X] forward run failed: Exceeded maximum runtime of 7200 seconds." in lines
     # Of the same direction, though not the same job.
     going = started(instance, "forward_incremental")
     instance.report_dagster_event(
         dg.DagsterEvent(event_type_value="PIPELINE_SUCCESS", job_name=going.job_name), run_id=going.run_id
     )
     tick(instance)
-    assert hook.titles[1:] == ["[OK] powerca_sync: forward_incremental is well again"]
+    assert hook.titles[1:] == ["[OK] powerca_sync: forward_incremental: 1 problem solved"]
 
 
-def test_a_run_whose_process_was_lost_is_told_in_the_words_of_dagster(
-    instance: dg.DagsterInstance, hook: WebHook
-) -> None:
+def test_run_without_process_is_told_in_the_words_of_dagster(instance: dg.DagsterInstance, hook: WebHook) -> None:
     lost = started(instance, "reverse")
     instance.report_run_failed(lost, "Run worker process is gone.")
     tick(instance)
-    assert "[X] the run reverse: Run worker process is gone." in hook.messages[0]["message"].splitlines()
+    assert "[X] reverse run failed: Run worker process is gone." in hook.messages[0]["message"].splitlines()
 
 
-def test_runs_of_long_ago_are_not_told(instance: dg.DagsterInstance, hook: WebHook) -> None:
+def test_runs_of_more_than_a_day_ago_are_not_told(instance: dg.DagsterInstance, hook: WebHook) -> None:
     now = datetime.now(UTC)
-    with freeze_time(now - timedelta(seconds=OLDEST_AT_FIRST + 60)):
+    with freeze_time(now - timedelta(seconds=OLDEST_RUN + 60)):
         run(instance, clients="broken")
-    assert tick(instance) == "0 runs have ended, 0 of them with news."
-    run(instance, clients=None)
-    tick(instance)
-    with freeze_time(now - timedelta(seconds=OLDEST + 60)):
-        run(instance, clients="broken")
-    with freeze_time(now - timedelta(seconds=OLDEST - 60)):
-        run(instance, clients="worn")
-    assert tick(instance) == "1 runs have ended, 1 of them with news."
+    with freeze_time(now - timedelta(seconds=OLDEST_RUN - 60)):
+        run(instance, jobs="worn")
+    assert tick(instance) == "Runs that ended: 1. New messages: 1. Unsent: 0."
     assert "worn" in hook.messages[0]["message"]
+    assert "broken" not in hook.messages[0]["message"]
 
 
-def test_a_short_failure_of_the_service_is_overcome_within_the_tick(
-    instance: dg.DagsterInstance, hook: WebHook
-) -> None:
+def test_unsent_messages_are_retried_in_their_order(instance: dg.DagsterInstance, hook: WebHook) -> None:
     hook.refuses = 2
     run(instance, clients="broken")
-    assert tick(instance) == "1 runs have ended, 1 of them with news."
-    assert (len(hook.messages), hook.requests) == (1, 3)
-
-
-def test_what_could_not_be_sent_is_kept_and_sent_later_in_its_order(
-    instance: dg.DagsterInstance, hook: WebHook
-) -> None:
-    hook.refuses = 6
-    run(instance, clients="broken")
-    with pytest.raises(NotificationError, match=r"^Not sent: recipient 1 \(JSON\): .*503.*\. 1 message waits and will"):
+    with pytest.raises(NotificationError, match=r"^Not sent: recipient 1 \(JSON\): .*503.*retried: 1\."):
         tick(instance)
-    # It is left alone for a while, whatever happens meanwhile.
     run(instance, clients=None)
-    assert tick(instance).endswith("2 messages wait for a recipient that could not be reached.")
-    assert hook.requests == 3
-    rest_is_over(instance)
-    with pytest.raises(NotificationError, match="2 messages wait"):
+    assert tick(instance) == "Runs that ended: 1. New messages: 1. Unsent: 2."
+    assert hook.requests == 1
+    end_backoff(instance)
+    with pytest.raises(NotificationError, match=r"retried: 2\."):
         tick(instance)
-    assert hook.requests == 6
-    rest_is_over(instance)
-    assert tick(instance) == "0 runs have ended, 0 of them with news."
+    assert hook.requests == 2
+    end_backoff(instance)
+    assert tick(instance) == "Runs that ended: 0. New messages: 0. Unsent: 0."
     assert [title[:4] for title in hook.titles] == ["[X] ", "[OK]"]
     state = AlertState.load(instance)
-    assert (state.waiting, state.resting, state.told) == ([], {}, {})
+    assert (state.unsent, state.told) == ([], {})
 
 
 def storage(kind: str, pair: Pair, folder: Path) -> dict[str, object]:
@@ -320,8 +342,8 @@ def storage(kind: str, pair: Pair, folder: Path) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
-def test_what_was_told_and_what_waits_outlive_the_process(kind: str, pair: Pair, hook: WebHook, tmp_path: Path) -> None:
-    hook.refuses = 3
+def test_state_outlives_the_process(kind: str, pair: Pair, hook: WebHook, tmp_path: Path) -> None:
+    hook.refuses = 1
     kept = {"storage": storage(kind, pair, tmp_path)}
     with dg.instance_for_test(kept) as before:
         run(before, clients="broken")
@@ -330,55 +352,66 @@ def test_what_was_told_and_what_waits_outlive_the_process(kind: str, pair: Pair,
     with dg.instance_for_test(kept) as after:
         run(after, clients="broken")
         run(after, clients=None)
-        rest_is_over(after)
-        assert tick(after) == "2 runs have ended, 1 of them with news."
+        end_backoff(after)
+        assert tick(after) == "Runs that ended: 2. New messages: 1. Unsent: 0."
     assert [title[:4] for title in hook.titles] == ["[X] ", "[OK]"]
 
 
-def test_a_recipient_is_left_alone_longer_each_time(instance: dg.DagsterInstance, hook: WebHook) -> None:
+def test_backoff_doubles_after_each_failure(instance: dg.DagsterInstance, hook: WebHook) -> None:
     hook.refuses = 1000
     run(instance, clients="broken")
-    rests = []
+    backoffs = []
     for _ in range(9):
         with pytest.raises(NotificationError):
             tick(instance)
-        (rest,) = AlertState.load(instance).resting.values()
-        rests.append(round((rest.until - time.time()) / FIRST_REST))
-        rest_is_over(instance)
-    assert rests == [1, 2, 4, 8, 16, 32, *3 * [LONGEST_REST // FIRST_REST]]
+        (entry,) = AlertState.load(instance).unsent
+        backoffs.append(round((entry.due - time.time()) / FIRST_BACKOFF))
+        end_backoff(instance)
+    assert backoffs == [1, 2, 4, 8, 16, 32, 64, *2 * [LONGEST_BACKOFF // FIRST_BACKOFF]]
 
 
-def test_a_message_that_nobody_takes_for_a_week_is_given_up(instance: dg.DagsterInstance, hook: WebHook) -> None:
-    hook.refuses = 3
+def test_message_unsent_for_a_week_is_discarded(instance: dg.DagsterInstance, hook: WebHook) -> None:
+    hook.refuses = 1
     run(instance, clients="broken")
     with pytest.raises(NotificationError):
         tick(instance)
     state = AlertState.load(instance)
-    state.waiting[0].written -= GIVEN_UP + 1
-    state.resting = {}
+    state.unsent[0].written -= OLDEST_MESSAGE + 1
+    state.unsent[0].due = 0
     state.save(instance)
-    assert tick(instance) == "0 runs have ended, 0 of them with news."
+    assert tick(instance) == "Runs that ended: 0. New messages: 0. Unsent: 0."
     assert hook.messages == []
 
 
-def test_a_recipient_that_cannot_be_reached_does_not_keep_others_waiting_nor_tell_them_twice(
+def test_unreachable_recipient_does_not_delay_the_others(
     instance: dg.DagsterInstance, hook: WebHook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with WebHook() as other:
         monkeypatch.setenv("POWERCA_ALERT_URLS", f"{hook.url}\n{other.url}")
-        hook.refuses = 3
+        hook.refuses = 1
         run(instance, clients="broken")
         with pytest.raises(NotificationError, match=r"recipient 1 \(JSON\)"):
             tick(instance)
         assert (len(hook.messages), len(other.messages)) == (0, 1)
-        rest_is_over(instance)
+        end_backoff(instance)
         tick(instance)
         assert (len(hook.messages), len(other.messages)) == (1, 1)
 
 
-def test_mail_arrives_as_lines_of_text(
+def test_messages_to_a_removed_address_are_discarded(
     instance: dg.DagsterInstance, hook: WebHook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    with WebHook() as other:
+        hook.refuses = 1
+        run(instance, clients="broken")
+        with pytest.raises(NotificationError):
+            tick(instance)
+        monkeypatch.setenv("POWERCA_ALERT_URLS", other.url)
+        assert tick(instance) == "Runs that ended: 0. New messages: 0. Unsent: 0."
+        assert other.messages == []
+
+
+def test_mail_is_plain_text(instance: dg.DagsterInstance, hook: WebHook, monkeypatch: pytest.MonkeyPatch) -> None:
     with MailServer() as mail:
         monkeypatch.setenv("POWERCA_ALERT_URLS", mail.url)
         run(instance, clients="Value `a < b` & more")
@@ -388,21 +421,18 @@ def test_mail_arrives_as_lines_of_text(
     assert "[X] clients failed: Value `a < b` & more" in message.get_content().splitlines()
 
 
-def test_an_address_that_is_none_is_named_by_its_place_and_the_others_are_told(
+def test_unknown_address_is_named_by_its_place_and_the_others_are_told(
     instance: dg.DagsterInstance, hook: WebHook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("POWERCA_ALERT_URLS", f"{hook.url} slakc://{SECRET}/a/b")
-    with pytest.raises(
-        ConfigurationError, match=r"apprise knows no service for the address of recipient 2 \(unknown\)"
-    ):
-        tick(instance)
     run(instance, clients="broken")
-    with pytest.raises(NotificationError, match=r"recipient 2 \(unknown\)"):
+    with pytest.raises(ConfigurationError, match=r"apprise has no service for the address of recipient 2 \(unknown\)"):
         tick(instance)
     assert len(hook.messages) == 1
+    assert AlertState.load(instance).unsent == []
 
 
-def test_no_address_gets_into_records_logs_or_errors(
+def test_no_address_reaches_records_logs_or_errors(
     instance: dg.DagsterInstance,
     hook: WebHook,
     monkeypatch: pytest.MonkeyPatch,
@@ -426,7 +456,7 @@ def test_no_address_gets_into_records_logs_or_errors(
     logging.getLogger("apprise").setLevel(logging.NOTSET)
 
 
-def test_a_guard_that_refuses_is_told_with_its_figures_and_what_allows_it(office: Office, hook: WebHook) -> None:
+def test_refusal_of_a_guard_is_told_with_its_numbers_and_option(office: Office, hook: WebHook) -> None:
     office.run()
     office.pair.source.execute("DELETE FROM staff WHERE staff_no > 5")
     failed = office.run()
@@ -439,27 +469,33 @@ def test_a_guard_that_refuses_is_told_with_its_figures_and_what_allows_it(office
     assert message["message"].endswith(f"/runs/{failed.run_id}")
 
 
-def test_a_blocked_table_is_told_with_those_that_come_after_it(office: Office, hook: WebHook) -> None:
+def test_failed_table_is_told_with_its_skipped_dependents(office: Office, hook: WebHook) -> None:
     office.pair.target.execute("DROP TABLE departments")
     office.run()
     office.run("incremental")
     tick(office.instance)
     (message,) = hook.messages
     assert "[X] departments failed: Table `departments` does not exist on mobile." in message["message"]
-    assert "Not tried, because they come after what failed: staff." in message["message"].splitlines()
+    assert "Not tried, because they depend on a failed table: staff." in message["message"].splitlines()
 
 
-def test_rows_that_lead_nowhere_are_told_with_their_number_and_the_limit(office: Office, hook: WebHook) -> None:
+def test_quarantined_rows_are_told_under_one_check(office: Office, hook: WebHook) -> None:
+    office.pair.source.execute("ALTER TABLE staff ALTER full_name TYPE text")
     office.pair.source.execute("UPDATE staff SET dept_id = 99 WHERE staff_no <= 3")
     office.run()
+    office.pair.source.execute("UPDATE staff SET full_name = repeat('long ', 20) WHERE staff_no = 7")
+    tick(office.instance)
     office.run()
     tick(office.instance)
-    (message,) = hook.messages
-    assert "[WARN] staff, check foreign_keys: 3 of 40 rows (7.50%) have a dangling foreign key" in message["message"]
-    assert "dept_id without departments: 3" in message["message"]
+    dangling, too_long = (message["message"] for message in hook.messages)
+    assert "[WARN] staff, check foreign_keys: 3 of 40 rows (7.50%) have a dangling foreign key" in dangling
+    assert "dept_id without departments: 3" in dangling
+    assert "check quarantine" not in dangling
+    assert "[WARN] staff, check quarantine: 1 of 40 rows (2.50%) are quarantined" in too_long
+    assert "Not solved yet: staff, check foreign_keys." in too_long.splitlines()
 
 
-def test_a_server_that_is_away_is_told_once_however_it_is_away(
+def test_unreachable_server_is_told_once_whatever_the_error(
     office: Office, hook: WebHook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LOCAL_DB_PORT", "1")
@@ -475,12 +511,12 @@ def test_a_server_that_is_away_is_told_once_however_it_is_away(
         monkeypatch.setenv(name, value)
     office.run()
     tick(office.instance)
-    assert hook.titles[1:] == ["[OK] powerca_sync: forward_full is well again"]
+    assert hook.titles[1:] == ["[OK] powerca_sync: forward_full: 1 problem solved"]
 
 
-def test_a_run_without_configuration_is_told(office: Office, hook: WebHook, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_without_configuration_is_told(office: Office, hook: WebHook, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SUPABASE_DB_HOST")
     office.run()
     tick(office.instance)
-    assert "[X] the run forward: Not configured: SUPABASE_DB_HOST." in hook.messages[0]["message"]
+    assert "[X] forward run failed: Not configured: SUPABASE_DB_HOST." in hook.messages[0]["message"]
     assert len(SPECS) == 4
