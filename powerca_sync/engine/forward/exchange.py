@@ -13,7 +13,7 @@ from psycopg import sql
 
 from powerca_sync.engine.forward import apply_sql, exchange_sql
 from powerca_sync.engine.mapping import TableMapping
-from powerca_sync.engine.postgres import Column, Cursor, SwallowedError, load, may_concern_rows, write
+from powerca_sync.engine.postgres import Column, Cursor, SwallowedError, bisect, load, may_concern_rows, write
 
 #: SQLSTATEs of refusals that another row causes: it has the value (unique, exclusion), or it does not exist yet.
 TAKEN, NO_PARENT = ("23505", "23P01"), ("23503",)
@@ -60,35 +60,39 @@ def isolate(
     most: int,
     check: Callable[[psycopg.Error | SwallowedError, int], None] | None = None,
 ) -> tuple[int, Refused]:
-    """Carry out actions `first` to `last` by `run`, in halves where it is refused, down to single ones.
+    """Apply the actions `first` to `last` by `run`, in halves where it is refused, down to single ones.
 
     Returns (rows written, refused); stops as soon as more than `most` are refused. `run` returns the rows written, and
-    leaves the transaction as it was if it raises. `check` is given each error and the rows written so far, and raises
-    if no single row is to blame.
+    leaves the transaction as it was if it raises. `check` takes each error and the rows written so far, and raises the
+    error if it does not concern single rows.
     """
     written, refused = 0, Refused()
-    ranges = [(first, last)] if first <= last else []
-    while ranges and len(refused) <= most:
-        first, last = ranges.pop()
-        try:
-            written += run(first, last)
-        except (psycopg.Error, SwallowedError) as exc:
-            if check:
-                check(exc, written)
-            elif isinstance(exc, psycopg.Error) and not may_concern_rows(exc):
-                raise
-            if first < last:
-                middle = (first + last) // 2
-                ranges += [(middle + 1, last), (first, middle)]
-            elif isinstance(exc, SwallowedError):
-                refused[first] = Refusal(words=str(exc), sqlstate="", rule=(None, None))
-            else:
-                refused[first] = Refusal(
-                    words=exc.diag.message_primary or str(exc),
-                    sqlstate=exc.sqlstate or "",
-                    rule=(exc.diag.schema_name, exc.diag.constraint_name),
-                )
+
+    def run_range(first: int, last: int) -> None:
+        nonlocal written
+        written += run(first, last)
+
+    def check_error(exc: psycopg.Error | SwallowedError) -> None:
+        if check:
+            check(exc, written)
+        elif isinstance(exc, psycopg.Error) and not may_concern_rows(exc):
+            raise exc
+
+    for n, _, exc in bisect(run_range, first, last, refusals=(psycopg.Error, SwallowedError), check=check_error):
+        refused[n] = _refusal(exc)
+        if len(refused) > most:
+            break
     return written, refused
+
+
+def _refusal(exc: psycopg.Error | SwallowedError) -> Refusal:
+    if isinstance(exc, SwallowedError):
+        return Refusal(words=str(exc), sqlstate="", rule=(None, None))
+    return Refusal(
+        words=exc.diag.message_primary or str(exc),
+        sqlstate=exc.sqlstate or "",
+        rule=(exc.diag.schema_name, exc.diag.constraint_name),
+    )
 
 
 def exchange_values(cursor: Cursor, mapping: TableMapping, refused: Refused) -> tuple[int, Refused]:

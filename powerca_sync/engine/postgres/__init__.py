@@ -4,6 +4,7 @@ Knows neither specs nor offices. Every transaction has the settings of `database
 `catalog`; every error of a server is classified in `database_errors` and `refusals`.
 """
 
+from powerca_sync.engine.postgres.bisection import bisect
 from powerca_sync.engine.postgres.catalog import (
     PARTITIONED,
     PLAIN,
@@ -64,6 +65,7 @@ __all__ = [
     "Timeouts",
     "UniqueKey",
     "apply_settings",
+    "bisect",
     "catalog_query",
     "connect",
     "decode_stored_document",

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 
 import psycopg
 from psycopg import sql
+from psycopg.errors import ForeignKeyViolation
 
 from powerca_sync.engine.forward import WORTH_ANALYZING, apply_sql
 from powerca_sync.engine.mapping import STAGING, TableMapping
-from powerca_sync.engine.postgres import Column, Cursor, RefusalJudge, SwallowedError, load, one_row, write
+from powerca_sync.engine.postgres import Column, Cursor, RefusalJudge, SwallowedError, bisect, load, one_row, write
 from powerca_sync.engine.reverse import insert_sql
 from powerca_sync.engine.staging import quarantine_sql
 from powerca_sync.errors import SchemaMismatchError
@@ -40,58 +41,53 @@ def _insert_staged(cursor: Cursor, mapping: TableMapping, run_id: str | None) ->
         cursor.execute(apply_sql.index_actions())
         cursor.execute(sql.SQL("ANALYZE {}").format(STAGING))
     pulled = altered = 0
-    refused: dict[int, str] = {}
-    orphans: set[int] = set()
-    ranges, progress = [(1, planned)] if planned else [], False
 
     def insert(first: int, last: int) -> tuple[int, int]:
-        landed = write(cursor, insert_sql.insert(mapping, first, last))
-        if landed <= last - first:
-            return landed, 0
-        return landed, one_row(cursor, insert_sql.enter(mapping, first, last, run_id))[0]
+        inserted = write(cursor, insert_sql.insert(mapping, first, last))
+        if inserted <= last - first:
+            return inserted, 0
+        return inserted, one_row(cursor, insert_sql.enter(mapping, first, last, run_id))[0]
 
     judge = RefusalJudge(
         cursor, mapping.target, "insert", lambda n: insert(n, n)[0], planned, known=lambda: _known(cursor, mapping)
     )
-    while ranges:
-        first, last = ranges.pop()
-        try:
-            with cursor.connection.transaction():
-                landed, changed = insert(first, last)
-                if landed <= last - first:
-                    raise SwallowedError
-                if changed and first < last:
-                    raise _AlteredError
-        except _AlteredError:
-            ranges += _halves(first, last)
-        except (psycopg.Error, SwallowedError) as exc:
+
+    def insert_range(first: int, last: int) -> None:
+        nonlocal pulled, altered
+        with cursor.connection.transaction():
+            inserted, changed = insert(first, last)
+            if inserted <= last - first:
+                raise SwallowedError
+            if changed and first < last:
+                raise _AlteredError
+        pulled, altered = pulled + inserted, altered + changed
+
+    def check(exc: psycopg.Error | SwallowedError | _AlteredError) -> None:
+        if not isinstance(exc, _AlteredError):
             judge.check(exc, pulled)
-            if first < last:
-                ranges += _halves(first, last)
-            else:
-                refused[first] = judge.words(exc)
-                if isinstance(exc, psycopg.errors.ForeignKeyViolation):
-                    orphans.add(first)
-        else:
-            pulled, altered, progress = pulled + landed, altered + changed, True
-        if not ranges and orphans and progress:
-            # A row may name another of its own table, which has landed after it.
-            ranges, progress = [(n, n) for n in sorted(orphans)], False
-            refused = {n: words for n, words in refused.items() if n not in orphans}
-            orphans = set()
+
+    def isolate(first: int, last: int) -> dict[int, psycopg.Error | SwallowedError]:
+        refusals = (psycopg.Error, SwallowedError, _AlteredError)
+        found = bisect(insert_range, first, last, refusals=refusals, check=check)
+        return {n: exc for n, _, exc in found if not isinstance(exc, _AlteredError)}
+
+    refused = isolate(1, planned)
+    progress = pulled > 0
+    while progress and (orphans := [n for n, exc in refused.items() if isinstance(exc, ForeignKeyViolation)]):
+        # A row may reference another of its own table that was inserted after it.
+        before = pulled
+        for n in reversed(orphans):
+            del refused[n]
+            refused |= isolate(n, n)
+        progress = pulled > before
     if pulled:
         altered += one_row(cursor, insert_sql.refresh_after_triggers(mapping))[0]
-    for n, message in refused.items():
-        cursor.execute(apply_sql.mark_refused("insert", n, message))
+    for n, exc in refused.items():
+        cursor.execute(apply_sql.mark_refused("insert", n, judge.words(exc)))
     if refused:
         faulty = apply_sql.faulty_actions("refused", reason="refused", mapping=mapping)
         cursor.execute(quarantine_sql.reject(mapping, faulty))
     return pulled, altered
-
-
-def _halves(first: int, last: int) -> list[tuple[int, int]]:
-    middle = (first + last) // 2
-    return [(middle + 1, last), (first, middle)]
 
 
 def _known(cursor: Cursor, mapping: TableMapping) -> int:

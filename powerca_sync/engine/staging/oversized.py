@@ -8,7 +8,8 @@ from collections.abc import Generator, Iterable, Iterator
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.postgres import Cursor
 from powerca_sync.engine.staging.extract_sql import has_size
-from powerca_sync.engine.staging.staging import UTF8, Refusal, Staged, refuse_row
+from powerca_sync.engine.staging.refused_rows import UTF8, Refusal, refuse_row
+from powerca_sync.engine.staging.staging import Staged
 
 REASON = "oversized"
 _FITS = rb"\N"

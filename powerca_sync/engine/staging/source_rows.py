@@ -9,7 +9,8 @@ from powerca_sync.engine.mapping import STAGING, TableMapping
 from powerca_sync.engine.postgres import Cursor
 from powerca_sync.engine.staging import extract_sql
 from powerca_sync.engine.staging.oversized import refuse_oversized, split_oversized
-from powerca_sync.engine.staging.staging import UTF8, Staged, stage_rows
+from powerca_sync.engine.staging.refused_rows import UTF8
+from powerca_sync.engine.staging.staging import Staged, stage_rows
 from powerca_sync.engine.staging.unreadable import (
     copy_out_unreadable,
     find_unreadable,

@@ -14,7 +14,8 @@ from powerca_sync.engine.mapping import ExtraColumn, TableMapping
 from powerca_sync.engine.postgres import Cursor, error_text, execute_in_savepoint, is_refusal, one_row
 from powerca_sync.engine.staging import extract_sql
 from powerca_sync.engine.staging.oversized import split_oversized
-from powerca_sync.engine.staging.staging import MOST_REFUSED, UTF8, Refusal, Staged, refuse_row
+from powerca_sync.engine.staging.refused_rows import UTF8, Refusal, refuse_row
+from powerca_sync.engine.staging.staging import MOST_REFUSED, Staged
 from powerca_sync.errors import StagingError
 
 #: What the database said, by `statements.row_hash`.

@@ -8,7 +8,7 @@ from psycopg import sql
 from powerca_sync.engine.mapping.conversion import comparable, conversion, equal, tells_apart
 from powerca_sync.engine.postgres.catalog import Column
 from powerca_sync.engine.postgres.encoding import python_codec
-from powerca_sync.engine.staging.staging import parse_row
+from powerca_sync.engine.staging.refused_rows import parse_row
 from powerca_sync.errors import ConfigurationError, SchemaMismatchError
 
 
