@@ -76,7 +76,7 @@ def test_rows_in_quarantine_are_a_warning_and_no_failure(office: Office) -> None
     result = run("forward")
     assert result.exit_code == 0
     assert "[WARN] staff: 40 rows read, 39 inserted, 1 quarantined" in result.stderr
-    assert "[WARN] staff: 1 row waits in quarantine: dept_id has no matching departments." in result.stdout
+    assert "[WARN] staff: 1 row quarantined: dept_id has no matching row in departments." in result.stdout
 
 
 def test_only_the_named_tables_are_synced(office: Office) -> None:
@@ -209,7 +209,7 @@ def test_status_says_where_each_table_stands(office: Office) -> None:
     assert result.exit_code == 0
     staff = next(line.split() for line in result.stdout.splitlines() if line.startswith("staff "))
     assert staff[-4:] == ["39", "1", "0", "1"]
-    assert "[WARN] staff: 1 row waits in quarantine: dept_id has no matching departments." in result.stdout
+    assert "[WARN] staff: 1 row quarantined: dept_id has no matching row in departments." in result.stdout
     assert "staff: 1 row whose dept_id is not in departments." in result.stdout
     content = document(run("status", "--json"))
     (entry,) = (table for table in content["tables"] if table["table"] == "staff")

@@ -50,7 +50,7 @@ def test_a_row_that_does_not_fit_is_a_warning_with_the_databases_words(office: O
     result = run("reverse")
     assert result.exit_code == 0
     assert "[WARN] notices: 1 phone rows, 1 quarantined" in result.stderr
-    assert "[WARN] notices: 1 row waits in quarantine: value too long for type character varying(20)" in result.stdout
+    assert "[WARN] notices: 1 row quarantined: value too long for type character varying(20)" in result.stdout
     (notices,) = document(run("reverse", "--table", "notices", "--json"))["tables"]
     assert (notices["verdict"], notices["figures"]["quarantined"]) == ("warning", 1)
     assert "too long" in notices["quarantine"][0]["message"]

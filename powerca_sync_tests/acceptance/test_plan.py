@@ -89,8 +89,8 @@ def test_the_command_shows_each_table_its_changes_and_what_it_cannot_foresee(off
     assert "   ~ id=1, org_id=1, staff_no=1: dept_id `20` -> `30`, title `Tax` -> `Law`" in lines
     assert any(line.startswith("   - id=9, org_id=1, staff_no=9, dept_id=20, title=Tax,") for line in lines)
     assert "   ~ ... and 16 more" in lines
-    assert "[WARN] staff: 1 rows would go to quarantine: dept_id has no matching departments." in lines
-    assert "       org_id=1, staff_no=7: dept_id=99 has no matching departments" in lines
+    assert "[WARN] staff: 1 rows would go to quarantine: dept_id has no matching row in departments." in lines
+    assert "       org_id=1, staff_no=7: dept_id=99 has no matching row in departments" in lines
     assert lines[-2].startswith("Not foreseen: what a trigger of the target refuses")
     assert lines[-1].startswith("[OK] 4 tables planned in ")
     assert "pw-" not in result.output

@@ -89,7 +89,7 @@ CASES = (
         "a foreign key that waits for the end",
         """CREATE TABLE kinds (name text PRIMARY KEY); INSERT INTO kinds VALUES ('one'), ('three');
         CREATE TABLE items (id int, name text REFERENCES kinds DEFERRABLE INITIALLY DEFERRED, source text)""",
-        expected=Arrives(waiting={"2": "name=bad has no matching kinds"}),
+        expected=Arrives(waiting={"2": "name=bad has no matching row in kinds"}),
     ),
     _case(
         "an exclusion rule that waits for the end",

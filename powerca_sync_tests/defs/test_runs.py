@@ -124,7 +124,7 @@ def test_rows_in_quarantine_are_listed_with_reason_and_key(office: Office) -> No
     samples = shown["quarantine_samples"]
     assert isinstance(samples, dg.TableMetadataValue)
     assert [record.data for record in samples.records] == [
-        {"reason": "reference", "why": "dept_id=99 has no matching departments", "org_id": "1", "staff_no": "7"}
+        {"reason": "reference", "why": "dept_id=99 has no matching row in departments", "org_id": "1", "staff_no": "7"}
     ]
     reasons = shown["quarantine_reasons"]
     assert isinstance(reasons, dg.TableMetadataValue)

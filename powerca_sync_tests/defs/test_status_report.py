@@ -59,7 +59,7 @@ def test_it_has_the_rows_the_freshness_and_the_quarantine_of_each_table(office: 
     assert 0 <= float(str(shown["hours_since_oldest_sync"])) < 0.1
     (staff,) = (line for line in lines(shown["by_table"]) if line[0] == "staff")
     assert staff[4:] == ["39", "1", "0", "1", "0", ""]
-    assert ["staff", "to mobile", "1", "1 row waits in quarantine: dept_id has no matching departments"] in lines(
+    assert ["staff", "to mobile", "1", "1 row quarantined: dept_id has no matching row in departments"] in lines(
         shown["quarantine_by_reason"]
     )
 

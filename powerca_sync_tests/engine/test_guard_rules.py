@@ -52,7 +52,7 @@ def test_a_quarantine_beyond_both_limits_is_refused_with_each_reason_once() -> N
     with pytest.raises(UnsafeTargetError) as caught:
         guards.check_quarantine(ITEMS, quarantined=21, rows=104, samples=[sample, sample])
     assert "21 of 104 rows (20%) would go to quarantine; the limit is 20% and more than 20 rows" in str(caught.value)
-    assert str(caught.value).count("job_id=7 has no matching jobs") == 1
+    assert str(caught.value).count("job_id=7 has no matching row in jobs") == 1
 
 
 @pytest.mark.parametrize(("quarantined", "rows"), [(1, 1), (16, 16), (9, 10), (20, 22)])

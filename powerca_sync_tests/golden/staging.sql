@@ -113,7 +113,7 @@ WITH entry AS MATERIALIZED (
     GROUP BY t.same
 ), counted AS (
     SELECT e.place, e.same, count(*) OVER (PARTITION BY e.same) AS entries,
-        -- Those that the desktop still has end first.
+        -- Entries that the desktop still has a row of come first.
         row_number() OVER (PARTITION BY e.same ORDER BY c.content IS NULL, e.number DESC) AS n
     FROM entry AS e LEFT JOIN (SELECT DISTINCT s.content FROM staged AS s) AS c USING (content)
 )

@@ -15,7 +15,7 @@ from powerca_sync.engine.doctor.findings import Finding, Severity, by_share, lis
 from powerca_sync.engine.doctor.side import Side
 from powerca_sync.engine.mapping import TableMapping, row_sizes
 from powerca_sync.engine.postgres import Column, Cursor, Table, one_row
-from powerca_sync.engine.staging import find_large_objects, shown
+from powerca_sync.engine.staging import find_large_objects, format_size
 from powerca_sync.plain_text import counted
 from powerca_sync.tables import OWNER, PHONE, STAMPS, Strategy
 
@@ -99,7 +99,7 @@ def examine_sizes(side: Side, layout: Layout) -> Iterator[Finding]:
                 severity=Severity.WARNING,
                 side=side.name,
                 table=spec.mobile,
-                what=f"{spec.mobile}: {rows} of more than {shown(spec.max_row_bytes)}.",
+                what=f"{spec.mobile}: {rows} of more than {format_size(spec.max_row_bytes)}.",
                 why="Such rows are quarantined, without their content.",
                 do="Shorten them, or raise `max_row_bytes` in the table's spec.",
             )

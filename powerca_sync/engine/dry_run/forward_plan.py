@@ -40,7 +40,7 @@ from powerca_sync.engine.postgres import (
 )
 from powerca_sync.engine.requests import TableExtract
 from powerca_sync.engine.result import ForwardResult, Options, Transfer
-from powerca_sync.engine.staging import rejections
+from powerca_sync.engine.staging import read_rejections
 from powerca_sync.engine.state import read_recorded_runs, state
 from powerca_sync.errors import SyncError, UnsafeTargetError
 from powerca_sync.tables import TableSpec, in_order, needed_tables
@@ -265,7 +265,7 @@ def foresee(run: TableRun, ready: Ready, plan: MergePlan) -> ForwardResult:
         held=plan.ambiguous,
     )
     counted = _count_afterwards(run, ready, plan) if ready.complete else None
-    return account(run, ready, plan, merged, rejected=rejections(run.target), counted=counted)
+    return account(run, ready, plan, merged, rejected=read_rejections(run.target), counted=counted)
 
 
 def _count_afterwards(run: TableRun, ready: Ready, plan: MergePlan) -> Counted:

@@ -21,7 +21,7 @@ def account(
     """
     rejections, samples = rejected
     conflicts = merge.conflicts(run.target, ready.mapping) if plan.conflict else ()
-    quarantined = sum(rejection.rows for rejection in rejections if not rejection.landed)
+    quarantined = sum(rejection.rows for rejection in rejections if not rejection.deferred)
     with run.guarded():
         guards.check_quarantine(
             run.spec,
@@ -102,7 +102,7 @@ def _warnings(ready: Ready, *, conflicting: int, owned: int) -> Iterator[str]:
     if ready.complete and not ready.staged.read and owned:
         yield f"`{ready.mapping.spec.desktop}` has no rows at the source; nothing was deleted at the target"
     if ready.large_objects:
-        yield large_objects.sentence(ready.large_objects)
+        yield large_objects.large_object_warning(ready.large_objects)
     for lookup in ready.lookups:
         if lookup.missed:
             yield f"{lookup.missed} rows found no `{lookup.column}` in `{lookup.table}`; it is empty there"

@@ -21,7 +21,7 @@ from powerca_sync.engine.digests import Side, digest_queries, encoder
 from powerca_sync.engine.forward import differential_sql
 from powerca_sync.engine.mapping import TableMapping, is_compared_as_text
 from powerca_sync.engine.postgres import Cursor, Query, execute_batch, is_refusal, one_row, server_encoding
-from powerca_sync.engine.staging import readable
+from powerca_sync.engine.staging import check_stored_values
 from powerca_sync.engine.state import TableState
 
 #: Rows of a coarse prefix, at most and roughly: at 15 bytes a digest, next to nothing of what the rows weigh.
@@ -98,7 +98,7 @@ def find_differences(
     images = doubtful = None
     with reading():
         if has_ledger and one_row(source, differential_sql.has_pulled_rows(), [mapping.spec.desktop])[0]:
-            stored = readable(source, mapping.source, mapping.spec.desktop)
+            stored = check_stored_values(source, mapping.source, mapping.spec.desktop)
             pulled = digest_queries.ledger_side(dataclasses.replace(mapping, source=stored.table), at_source)
             images = dataclasses.replace(pulled, summed=sql.SQL("NOT {}").format(waiting[0]))
     if images and not mapping.target.primary_key:

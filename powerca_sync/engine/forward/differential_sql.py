@@ -7,7 +7,7 @@ from psycopg import sql
 from powerca_sync.engine.digests import Side, pack, packed, source_text
 from powerca_sync.engine.forward.plan_sql import counts_by_owner
 from powerca_sync.engine.mapping import ACTIONS, COMMA, NOT_ENDED, STAGING, TableMapping, is_ours
-from powerca_sync.engine.staging import leads_nowhere, phone_rows_sql
+from powerca_sync.engine.staging import has_dangling_reference, phone_rows_sql
 from powerca_sync.tables import spec_named
 
 #: Hexadecimal digits of a digest that are added up, as one 64-bit number.
@@ -194,7 +194,7 @@ def count_standing(mapping: TableMapping) -> sql.Composed:
     """The counts of `plan.count_rows`, and the desktop's own rows of which a reference leads nowhere now."""
     scope = mapping.scope
     nowhere = [
-        leads_nowhere(
+        has_dangling_reference(
             reference,
             mapping.target,
             scope.table(reference.parent),

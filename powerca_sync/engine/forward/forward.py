@@ -39,7 +39,7 @@ from powerca_sync.engine.postgres import (
 )
 from powerca_sync.engine.requests import TableExtract, TextRows
 from powerca_sync.engine.result import ForwardResult, Options, Transfer
-from powerca_sync.engine.staging import NONE_REJECTED, Rejected, answered_rejected, asked_rejected
+from powerca_sync.engine.staging import NO_REJECTIONS, Rejected, parse_rejections, rejection_queries
 from powerca_sync.engine.state import RecordedRun, lineage, state
 from powerca_sync.errors import ContentionError, DatabaseUnavailableError, SchemaMismatchError, SyncError
 from powerca_sync.plain_text import one_line_logger
@@ -162,7 +162,7 @@ def _carry_out(run: TableRun, guide_columns: Sequence[str], *, all_is_read: Call
     if run.look().absent:
         return nothing_to_sync(run)
     ready = run.prepare(all_is_read=all_is_read, may_be_quiet=True)
-    plan, merged, rejected, counted = MergePlan(), MergeResult(), NONE_REJECTED, ready.counted
+    plan, merged, rejected, counted = MergePlan(), MergeResult(), NO_REJECTIONS, ready.counted
     if not ready.quiet:
         writes, before = _begin_merge(run, ready)
         plan, merged = _merge(run, ready)
@@ -237,9 +237,9 @@ def _look_back(
     or if it may have taken over rows that were nobody's.
     """
     summary, samples, [(now,)] = execute_batch(
-        run.target, *asked_rejected(), (plan_sql.count_writes(ready.mapping), None)
+        run.target, *rejection_queries(), (plan_sql.count_writes(ready.mapping), None)
     )
-    rejected = answered_rejected(summary, samples)
+    rejected = parse_rejections(summary, samples)
     if now - writes != merged.written or (before and before.other and merged.updated):
         return rejected, run.count(ready)
     added = merged.inserted - merged.deleted

@@ -48,17 +48,17 @@ from powerca_sync.engine.result import Options, Transfer
 from powerca_sync.engine.staging import (
     Staged,
     Unreadable,
+    check_stored_values,
     copy_out_unreadable,
     echo_sql,
     extract_sql,
     find_large_objects,
     find_unreadable,
-    pairing_by_rest,
+    pair_by_readable_columns,
+    prepare_source,
     read_rows,
-    readable,
     refuse_oversized,
     refuse_unreadable,
-    settle_source,
     split_oversized,
     stage_rows,
     staging_sql,
@@ -312,7 +312,7 @@ class TableRun:
         if mapping.ignored:
             logger.info("%s: columns only at the source stay behind: %s.", self.spec.mobile, ", ".join(mapping.ignored))
         with self.reading():
-            mapping = settle_source(self.source, mapping)
+            mapping = prepare_source(self.source, mapping)
         return dataclasses.replace(mapping, reading=(self.options.timezone, self.options.encoding))
 
     def _change_set(self, mapping: TableMapping, before: state.TableState, snapshot: Snapshot) -> ChangeSet:
@@ -366,7 +366,7 @@ class TableRun:
     def _rows(self, mapping: TableMapping, where: sql.Composable) -> Generator[bytes, None, None]:
         """The source's rows. To be closed before anything else is asked of it, also when the target fails halfway."""
         if isinstance(self.what, TextRows):
-            yield from self.what.rows(extract_sql.asked_names(mapping))
+            yield from self.what.rows(extract_sql.source_names(mapping))
         else:
             read = self._read(extract_sql.copy_out(mapping, where))
             with contextlib.closing(split_oversized(read, mapping, self.oversized)) as rows:
@@ -440,15 +440,15 @@ class TableRun:
                 mapping = mapping.with_merge_filter(echo_sql.not_in_ledger(mapping))
             pairing = dataclasses.replace(known, merge_filter=mapping.merge_filter)
             echo, edited, keys = validation.skip_echo(self.target, pairing)
-        same, more, their_keys = validation.skip_unknown(self.target, mapping)
+        same, more, their_keys = validation.skip_without_entry(self.target, mapping)
         return mapping, echo + same, edited + more, (*keys, *their_keys)
 
     def _readable(self, mapping: TableMapping) -> TableMapping:
         """The mapping that leaves out what of the ledger the source cannot hold any more."""
         with self.reading():
-            stored = readable(self.source, mapping.source, self.spec.desktop, sensitive=self.spec.sensitive)
-        self.set_aside = stored.sentence
-        return pairing_by_rest(dataclasses.replace(mapping, source=stored.table), stored)
+            stored = check_stored_values(self.source, mapping.source, self.spec.desktop, sensitive=self.spec.sensitive)
+        self.set_aside = stored.warning
+        return pair_by_readable_columns(dataclasses.replace(mapping, source=stored.table), stored)
 
     def _has_pulled(self) -> bool:
         with self.reading():

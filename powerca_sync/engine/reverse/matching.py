@@ -15,11 +15,11 @@ from powerca_sync.engine.reverse.carry_over import CarryOver
 from powerca_sync.engine.reverse.phone_identity import Identity, former_identity
 from powerca_sync.engine.staging import (
     Staged,
-    pairing_by_rest,
+    check_stored_values,
+    pair_by_readable_columns,
     phone_rows_sql,
     read_rows,
-    readable,
-    renew,
+    refresh_unreadable_values,
     stage_source,
 )
 from powerca_sync.engine.state import check_lineage, read_recorded_runs
@@ -82,7 +82,7 @@ class PhoneRowMatcher:
         identity = former_identity(last, source, columns, limit)
         self._read_identities(mapping, columns, identity, ours)
         self.target.execute(ledger_sql.classify(mapping.spec.mobile, keyed=identity.key is not None))
-        stored = readable(self.target, mapping.target, mapping.spec.mobile, sensitive=mapping.spec.sensitive)
+        stored = check_stored_values(self.target, mapping.target, mapping.spec.mobile, sensitive=mapping.spec.sensitive)
         mapping = dataclasses.replace(
             mapping, extra_columns=phone_rows_sql.extra_columns(source, columns, limit), target=stored.table
         )
@@ -105,12 +105,12 @@ class PhoneRowMatcher:
             if record:
                 gone = self._mark_gone(mapping, ours, keyed=identity.key is not None)
                 self.target.execute(ledger_sql.refresh(keyed=bool(key_form)))
-            self.target.execute(ledger_sql.find_entries(pairing_by_rest(mapping, stored)))
+            self.target.execute(ledger_sql.find_entries(pair_by_readable_columns(mapping, stored)))
             if record:
                 self.target.execute(ledger_sql.backfill_images(mapping))
-                renew(self.target, mapping.target, mapping.spec.mobile)
-                if stored.sentence:
-                    self.warn(stored.sentence)
+                refresh_unreadable_values(self.target, mapping.target, mapping.spec.mobile)
+                if stored.warning:
+                    self.warn(stored.warning)
             if self.what.again:
                 self.target.execute(ledger_sql.delete_missing_entries())
         else:

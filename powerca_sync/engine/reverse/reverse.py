@@ -44,9 +44,9 @@ from powerca_sync.engine.reverse.matching import MatchedRows, PhoneRowMatcher
 from powerca_sync.engine.staging import (
     Staged,
     find_large_objects,
+    large_object_warning,
     phone_rows_sql,
     quarantine_sql,
-    sentence,
     staging_sql,
     validation,
 )
@@ -177,7 +177,7 @@ class Pull(PhoneRowMatcher):
             with self.reading():
                 names = find_large_objects(self.source, found.mapping)
             if names:
-                self.warn(sentence(names))
+                self.warn(large_object_warning(names))
         with self._phase("stage"):
             staged = self._stage(found)
             with self.reading():
@@ -188,7 +188,7 @@ class Pull(PhoneRowMatcher):
 
     def account(self, found: MatchedRows, staged: Staged, *, adopted: int, pulled: int, altered: int) -> ReverseResult:
         """What became of every phone row."""
-        rejections, samples = validation.rejections(self.target)
+        rejections, samples = validation.read_rejections(self.target)
         conflicts = sum(entry.rows for entry in rejections if entry.reason == "conflict")
         lookalikes = sum(entry.rows for entry in rejections if entry.reason == "lookalike")
         fates = {

@@ -1,15 +1,15 @@
-"""Rows on their way into a temporary table, and the rules by which a staged row may be merged.
+"""Copy rows of the source into a temporary table of the target, and quarantine those that cannot be merged.
 
-Copies rows from the source, isolates those that cannot be read or loaded, resolves lookups, skips echoes and
-quarantines rows that break a rule of the target. Plans and writes nothing in the target table.
+Isolates rows that cannot be read or loaded, skips echoes, fills lookups, and applies the rules of the target. Does not
+plan a merge and does not write to the target table.
 """
 
-from powerca_sync.engine.staging.large_objects import find_large_objects, sentence
-from powerca_sync.engine.staging.oversized import refuse_oversized, shown, split_oversized
+from powerca_sync.engine.staging.large_objects import find_large_objects, large_object_warning
+from powerca_sync.engine.staging.oversized import format_size, refuse_oversized, split_oversized
 from powerca_sync.engine.staging.phone_rows_sql import BORN, HASH, KEY, OCCURRENCE, PHONES
 from powerca_sync.engine.staging.quarantine_sql import entry_key
-from powerca_sync.engine.staging.references_sql import leads_nowhere
-from powerca_sync.engine.staging.rules_sql import answers
+from powerca_sync.engine.staging.references_sql import has_dangling_reference
+from powerca_sync.engine.staging.rules_sql import lookup_query
 from powerca_sync.engine.staging.source_rows import stage_source
 from powerca_sync.engine.staging.staging import Staged, read_rows, stage_rows
 from powerca_sync.engine.staging.unreadable import (
@@ -19,24 +19,28 @@ from powerca_sync.engine.staging.unreadable import (
     refuse_unreadable,
     without_unreadable,
 )
-from powerca_sync.engine.staging.unreadable_entries import pairing_by_rest, readable, renew
+from powerca_sync.engine.staging.unreadable_entries import (
+    check_stored_values,
+    pair_by_readable_columns,
+    refresh_unreadable_values,
+)
 from powerca_sync.engine.staging.validation import (
-    NONE_REJECTED,
+    NO_REJECTIONS,
     LookupResult,
     Quarantined,
     Rejected,
     Rejections,
-    answered_rejected,
-    asked_rejected,
-    rejections,
+    parse_rejections,
+    read_rejections,
+    rejection_queries,
 )
-from powerca_sync.engine.staging.views import settle_source
+from powerca_sync.engine.staging.views import prepare_source
 
 __all__ = [
     "BORN",
     "HASH",
     "KEY",
-    "NONE_REJECTED",
+    "NO_REJECTIONS",
     "OCCURRENCE",
     "PHONES",
     "LookupResult",
@@ -45,24 +49,24 @@ __all__ = [
     "Rejections",
     "Staged",
     "Unreadable",
-    "answered_rejected",
-    "answers",
-    "asked_rejected",
+    "check_stored_values",
     "copy_out_unreadable",
     "entry_key",
     "find_large_objects",
     "find_unreadable",
-    "leads_nowhere",
-    "pairing_by_rest",
+    "format_size",
+    "has_dangling_reference",
+    "large_object_warning",
+    "lookup_query",
+    "pair_by_readable_columns",
+    "parse_rejections",
+    "prepare_source",
+    "read_rejections",
     "read_rows",
-    "readable",
+    "refresh_unreadable_values",
     "refuse_oversized",
     "refuse_unreadable",
-    "rejections",
-    "renew",
-    "sentence",
-    "settle_source",
-    "shown",
+    "rejection_queries",
     "split_oversized",
     "stage_rows",
     "stage_source",

@@ -1,8 +1,7 @@
-"""Statements that take out of staging what reverse sync brought to the source: skipped as an echo, or edited there.
+"""Statements that remove reverse-synced rows from staging.
 
-Rows and ledger entries pair as multisets by content: of equal rows as many are echoes as were reverse-synced, and the
-next one is the office's own. An entry that pairs with no row leaves its key in `MISSING`: a row of that key is the
-office's edit of a phone row. What remains in staging is the desktop's own.
+Staged rows and ledger entries pair as multisets by content; a staged row that pairs is an echo. If an entry pairs with
+no row, a staged row of its key is the office's edit of a phone row. The rows that stay in staging are desktop-owned.
 """
 
 from psycopg import sql
@@ -25,10 +24,10 @@ from powerca_sync.tables import DESKTOP, PHONE, STAMPS, Strategy
 
 
 def not_in_ledger(mapping: TableMapping) -> sql.Composed:
-    """A condition on the target's row `t`: it is a phone's still, or no row that the ledger knows by primary key.
+    """Returns a condition on the target's row `t`: it is phone-owned, or the ledger has no entry of its primary key.
 
-    Rows of which it is false belong to the reverse direction until their entry ends. A row made at another time is
-    another row, which has the primary key now.
+    The merge does not look at other rows until a reverse run ends their entry. A row that was created at another time
+    than the entry's row is another row that reuses the primary key.
     """
     return sql.SQL("""\
 NOT EXISTS (
@@ -45,11 +44,11 @@ NOT EXISTS (
     )
 
 
-def end_handed_over(mapping: TableMapping) -> sql.Composed:
-    """Drop the entries of a table without a mobile primary key whose phone row became the desktop's on mobile.
+def drop_ended_entries(mapping: TableMapping) -> sql.Composed:
+    """Drop the entries whose phone row became desktop-owned on mobile, in a table without a mobile primary key.
 
-    Only counts can tell: there are more entries than phone rows of that content, and more rows of the desktop's on
-    mobile than the office has besides the copies. With a mobile primary key the reverse run ends such entries.
+    These are found by counts: a content has more entries than phone rows, and more desktop-owned rows on mobile than
+    the desktop has rows besides the copies. With a mobile primary key the reverse run ends such entries.
     """
     own = _own(mapping)
     by_key = mapping.spec.strategy is Strategy.UPSERT
@@ -70,7 +69,7 @@ WITH entry AS MATERIALIZED (
     GROUP BY t.same
 ), counted AS (
     SELECT e.place, e.same, count(*) OVER (PARTITION BY e.same) AS entries,
-        -- Those that the desktop still has end first.
+        -- Entries that the desktop still has a row of come first.
         row_number() OVER (PARTITION BY e.same ORDER BY c.content IS NULL, e.number DESC) AS n
     FROM entry AS e LEFT JOIN (SELECT DISTINCT s.content FROM staged AS s) AS c USING (content)
 )
@@ -97,15 +96,15 @@ WHERE l.ctid = e.place
 
 
 def create_missing() -> sql.Composed:
-    """For the keys of entries that pair with no staged row."""
+    """Create the table of keys of entries that pair with no staged row."""
     return sql.SQL('CREATE TEMP TABLE {} (key text COLLATE "C") ON COMMIT DROP').format(MISSING)
 
 
 def skip_echo(mapping: TableMapping) -> sql.Composed:
-    """Remove the staged rows that pair with an entry; returns (how many, how many entries with a key pair with none).
+    """Remove staged rows that pair with an entry. Returns (rows removed, entries with a key that pair with no row).
 
-    Rows that say themselves that a phone made them pair first. The contents of echoes are kept, for the phone rows
-    that they are copies of.
+    Rows marked as phone rows pair first. The contents of removed rows are kept in `ECHOED`, so that the merge does not
+    pair their phone rows with other staged rows.
     """
     whole = [sql.SQL("{} IS NOT NULL").format(sql.Identifier("l", name)) for name in mapping.spec.key]
     return sql.SQL("""\
@@ -145,11 +144,10 @@ SELECT (SELECT count(*) FROM echoed), (SELECT count(*) FROM missing)""").format(
 
 
 def skip_edits(mapping: TableMapping) -> sql.Composed:
-    """Remove the office's edits of phone rows from staging; returns (how many, the first twenty keys).
+    """Remove the office's edits of phone rows from staging. Returns (rows removed, the first twenty keys).
 
-    Of the rows that have a missing key, those that the desktop's own rows on the target explain are no edits: equal
-    ones, and as many more of the key as there are others of them. Rows that say themselves that a phone made them are
-    edits before any other.
+    A row of a missing key is an edit unless a desktop-owned row of the target matches it: by content, or else by key,
+    one row each. Rows marked as phone rows count as edits first.
     """
     return sql.SQL("""\
 WITH missing AS MATERIALIZED (
@@ -198,12 +196,12 @@ FROM edited""").format(
     )
 
 
-def skip_unknown(mapping: TableMapping) -> sql.Composed:
-    """Remove rows that say themselves that a phone made them, and whose phone row exists, but not in the ledger.
+def skip_without_entry(mapping: TableMapping) -> sql.Composed:
+    """Remove rows marked as phone rows whose phone row exists on the target but has no ledger entry.
 
-    Returns (how many are equal to their phone row, how many are the office's edits, the first twenty keys of edits).
-    They pair by key and number, equal ones first. A row that the desktop's own row on the target explains, or for which
-    there is no phone row, is the desktop's own whatever it says.
+    Returns (rows equal to their phone row, edits by the office, the first twenty keys of edits). Rows pair by key and
+    number, equal ones first. A row that equals a desktop-owned row of the target, or has no phone row, is desktop-owned
+    in spite of its mark.
     """
     known = sql.SQL("{} = {}").format(row_text(mapping, "l", _own(mapping)), row_text(mapping, "t", _own(mapping)))
     if mapping.target.primary_key:
@@ -254,12 +252,12 @@ FROM removed AS r""").format(
 
 
 def _compared(mapping: TableMapping) -> tuple[Column, ...]:
-    """The columns by which a row and a ledger entry are equal."""
+    """Returns the columns by which rows and ledger entries are compared."""
     return tuple(c.column for c in mapping.synced if c.name not in STAMPS)
 
 
 def _own(mapping: TableMapping) -> tuple[Column, ...]:
-    """Of these, the columns in which rows of both sides are equal, whatever the phones wrote into their own."""
+    """Returns the compared columns without those that mobile owns."""
     return tuple(column for column in _compared(mapping) if column.name not in mapping.spec.mobile_owned)
 
 

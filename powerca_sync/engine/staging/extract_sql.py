@@ -1,4 +1,4 @@
-"""Statements for the source: which rows to read, and as what."""
+"""Statements that select and read rows of the source."""
 
 import dataclasses
 from collections.abc import Iterable, Sequence
@@ -10,9 +10,9 @@ from powerca_sync.engine.mapping import COMMA, NOT_ENDED, ExtraColumn, SyncedCol
 from powerca_sync.engine.postgres import Table
 from powerca_sync.tables import STAMPS
 
-#: The column of `pulled_images` that has the size of an image.
+#: The column of `pulled_images` with the size of an image.
 _IMAGE_SIZE = "ledger:bytes"
-#: Staging columns of a ledger image: which phone row it is of, when that was made, and the number of the entry.
+#: Staging columns of a ledger image: primary key and creation time of its phone row, and the id of the entry.
 MOBILE_KEY, MADE, NUMBER = "ledger:mobile_key", "ledger:born", "ledger:id"
 ENTRY = (
     ExtraColumn(name=MOBILE_KEY, type="text", source_expression=sql.Identifier("s", MOBILE_KEY)),
@@ -26,7 +26,7 @@ VIEW_COPY = ("pg_temp", "powerca_view")
 
 
 def copy_view(view: Table) -> sql.Composed:
-    """Copy the columns of a view into a temporary table. It has nothing that another search path could change."""
+    """Copy the columns of a view into a temporary table. The statement works under any search path."""
     return sql.SQL("CREATE TEMP TABLE {} ON COMMIT DROP AS SELECT {} FROM {} AS s").format(
         sql.Identifier(VIEW_COPY[1]),
         COMMA.join(sql.Identifier("s", column.name) for column in view.columns),
@@ -35,15 +35,15 @@ def copy_view(view: Table) -> sql.Composed:
 
 
 def staged_names(mapping: TableMapping) -> tuple[str, ...]:
-    """The staging columns that the rows read from the source fill, in the order in which they are read."""
+    """Returns the staging columns that rows of the source fill, in the order of `copy_out`."""
     names = [column.name for column in mapping.synced]
     names += [column.source_text for column in mapping.synced if column.source_text]
     names += [extra.name for extra in mapping.extra_columns]
     return tuple(names)
 
 
-def asked_names(mapping: TableMapping) -> tuple[str, ...]:
-    """The source's columns whose text fills those staging columns, in the same order; then what stands beside them."""
+def source_names(mapping: TableMapping) -> tuple[str, ...]:
+    """Returns the source columns that fill the columns of `staged_names`, in the same order."""
     names = [column.name for column in mapping.synced]
     names += [column.name for column in mapping.synced if column.source_text]
     names += [extra.name for extra in mapping.extra_columns]
@@ -53,8 +53,8 @@ def asked_names(mapping: TableMapping) -> tuple[str, ...]:
 def copy_out(mapping: TableMapping, where: sql.Composable) -> sql.Composed:
     """COPY the source's rows for which `where` holds (alias `s`), as text.
 
-    If `has_size`, a last field has the size of rows over the spec's limit, and NULL for the others. Of rows over the
-    limit, wide columns and what the spec computes are NULL, so that their content does not travel.
+    If `has_size`, the last field is the size of a row over the spec's limit, and NULL for others. In rows over the
+    limit, wide and computed columns are NULL, so that their content is not transferred.
     """
     size = _size(mapping)
     if size is None:
@@ -74,7 +74,7 @@ COPY (
 
 
 def has_size(mapping: TableMapping) -> bool:
-    """Whether rows of the source may be over the limit, so that `copy_out` gives the size of those that are."""
+    """Returns whether rows of the source may be over the size limit, so that `copy_out` has a field for the size."""
     return _size(mapping) is not None
 
 
@@ -89,7 +89,7 @@ def _size(mapping: TableMapping) -> sql.Composable | None:
 
 
 def _bounded(column: SyncedColumn, mapping: TableMapping, value: sql.Composable) -> sql.Composable:
-    """The value to read; NULL in rows over the limit if it may be large itself. Keys are kept if they are short."""
+    """Returns the value of a column, which is NULL in rows over the limit if it may be large. Short keys are kept."""
     if not row_sizes.is_wide(column.source) and column not in mapping.computed:
         return value
     kept = sql.SQL("z.bytes <= {}").format(mapping.spec.max_row_bytes)
@@ -100,15 +100,15 @@ def _bounded(column: SyncedColumn, mapping: TableMapping, value: sql.Composable)
 
 
 def of_entries(mapping: TableMapping) -> TableMapping:
-    """The same mapping for the images of pulled phone rows, which bring along what the ledger knows of them."""
+    """Returns the mapping for ledger images, with the columns of `ENTRY`."""
     return dataclasses.replace(mapping, extra_columns=(*mapping.extra_columns, *ENTRY))
 
 
 def copy_out_ledger(mapping: TableMapping, where: sql.Composable) -> sql.Composed:
-    """COPY the images of reverse-synced rows for which `where` holds (alias `s`), in the form of the source's own rows.
+    """COPY the ledger images for which `where` holds (alias `s`), in the form of the source's rows.
 
-    The mapping is `of_entries`. Of images far over the limit, which entries from before the limit may have, wide
-    columns are NULL: the source's own row is quarantined.
+    The mapping comes from `of_entries`. In images far over the size limit, which entries older than the limit may have,
+    wide columns are NULL; the row itself is quarantined.
     """
     fits = sql.SQL("{} <= {}").format(
         sql.Identifier("s", _IMAGE_SIZE), row_sizes.AT_TARGET * mapping.spec.max_row_bytes
@@ -131,10 +131,7 @@ COPY (
 
 
 def pulled_images(mapping: TableMapping) -> sql.Composed:
-    """The images of pulled phone rows as a FROM item with the source's columns, `ENTRY` and the size of each image.
-
-    It has no alias.
-    """
+    """Returns the ledger images as a FROM item without alias: the source's columns, `ENTRY` and each image's size."""
     columns = [
         sql.SQL("{} AS {}").format(from_image("l", column), sql.Identifier(column.name))
         for column in mapping.source.columns
@@ -167,7 +164,7 @@ def _raw(column: SyncedColumn) -> sql.Composed:
 
 
 def evaluate(mapping: TableMapping, rows: sql.Composable, where: sql.Composable) -> sql.Composed:
-    """Evaluate the spec's expressions over the rows for which `where` holds (alias `s`), and return none of them."""
+    """Evaluate the spec's expressions for the rows for which `where` holds (alias `s`); returns only counts."""
     return sql.SQL("SELECT {} FROM {} AS s WHERE {}").format(
         COMMA.join(sql.SQL("count(({})::text)").format(column.source_expression) for column in mapping.computed),
         rows,
@@ -176,9 +173,10 @@ def evaluate(mapping: TableMapping, rows: sql.Composable, where: sql.Composable)
 
 
 def find_unreadable(mapping: TableMapping, rows: sql.Composable, where: sql.Composable, most: int) -> sql.Composed:
-    """Note the rows over which an expression raises, at most one more than `most`, in a setting of the transaction.
+    """Find the rows for which an expression fails, at most `most` + 1 of them.
 
-    As a JSON array of [`row_hash`, message]. A block, because only PL/pgSQL goes on after an error.
+    Leaves a JSON array of [`row_hash`, message] in the setting `UNREADABLE` of the transaction. A block, because only
+    PL/pgSQL can continue after an error.
     """
     block = sql.SQL("""\
 DECLARE
@@ -210,24 +208,24 @@ END""").format(
     return sql.SQL("DO {}").format(sql.Literal(block.as_string()))
 
 
-#: The setting in which `find_unreadable` leaves what it finds.
+#: The setting in which `find_unreadable` leaves its result.
 UNREADABLE = "powerca_sync.unreadable"
 
 
 def row_hash(mapping: TableMapping) -> sql.Composed:
-    """A number by which a row `s` of the source and its exact copies are known."""
+    """Returns an expression for a hash that identifies a row `s` of the source and its exact copies."""
     return sql.SQL("hashtextextended({}, 0)").format(
         row_sizes.row_text("s", mapping.source.columns, row_sizes.HASHED_AT_MOST)
     )
 
 
 def is_among(mapping: TableMapping, hashes: Sequence[int]) -> sql.Composed:
-    """A condition on the source's row `s`: its `row_hash` is one of these."""
+    """Returns a condition on the source's row `s`: its `row_hash` is one of `hashes`."""
     return sql.SQL("{} = ANY ({}::bigint[])").format(row_hash(mapping), list(hashes))
 
 
 def without_computed(mapping: TableMapping) -> TableMapping:
-    """The same mapping, with NULL for what the spec's expressions compute."""
+    """Returns the mapping with NULL for computed columns."""
     names = {column.name for column in mapping.computed}
     synced = (
         dataclasses.replace(column, source_expression=sql.SQL("NULL")) if column.name in names else column
@@ -237,15 +235,15 @@ def without_computed(mapping: TableMapping) -> TableMapping:
 
 
 def changed_since_xid(xid: int) -> sql.Composed:
-    """Rows whose version is not older than a snapshot's xmin; `age` compares as PostgreSQL does, past wraparound."""
+    """Returns a condition: the row version is not older than a snapshot's xmin. `age` compares across wraparound."""
     return sql.SQL("age(s.xmin) <= age(({})::text::xid)").format(sql.Literal(str(xid % 2**32)))
 
 
 def changed_since_time(mapping: TableMapping, mark: datetime) -> sql.Composed:
-    """Rows stamped after `mark`, or not stamped.
+    """Returns a condition: a stamp of the row is later than `mark`, or NULL.
 
-    Zone-less stamps are read in the session's time zone; where its clocks have gone back since, as the later hour. A
-    stamp without a time may be of any moment of its day.
+    Stamps without time zone are read in the session's time zone, and as the later hour if its clocks went back since.
+    A date counts as any time of its day.
     """
     columns = [name for name in reversed(STAMPS) if mapping.source.column(name)]
     conditions = [
@@ -270,14 +268,14 @@ def _as_stamp(mark: datetime, base: str) -> sql.Composed:
 
 
 def sharing_a_key(mapping: TableMapping, changed: sql.Composable) -> sql.Composed:
-    """All rows whose key a changed row has, so that a key that repeats shows."""
+    """Returns a condition: the row has the key of a changed row. Repeated keys are thereby read with all their rows."""
     return sql.SQL("{key} IN (SELECT {key} FROM {source} AS s WHERE {changed})").format(
         key=_key(mapping, "s"), source=mapping.source.identifier, changed=changed
     )
 
 
 def having_keys(mapping: TableMapping, keys: Iterable[Sequence[str | None]]) -> sql.Composed:
-    """Rows with one of the keys, given as text; NULL is found too."""
+    """Returns a condition: the row has one of the keys, given as text; NULL equals NULL."""
     values = (
         sql.SQL("({})").format(sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Literal(part)) for part in key))
         for key in keys
@@ -291,6 +289,6 @@ def having_keys(mapping: TableMapping, keys: Iterable[Sequence[str | None]]) -> 
 
 
 def _key(mapping: TableMapping, alias: str) -> sql.Composed:
-    # As one text, in which NULL is a value like any other and which PostgreSQL can hash.
+    # As one text PostgreSQL can hash the key, and NULL equals NULL.
     names = (sql.SQL("{}::text").format(sql.Identifier(alias, name)) for name in mapping.spec.key)
     return sql.SQL("ROW({})::text").format(sql.SQL(", ").join(names))

@@ -1,4 +1,4 @@
-"""The statement that finds columns whose values are numbers of large objects."""
+"""Statement that finds columns with numbers of large objects."""
 
 from psycopg import sql
 
@@ -6,7 +6,7 @@ from powerca_sync.engine.postgres import Table
 
 
 def has_large_object(table: Table, column: str) -> sql.Composed:
-    """Whether some row of the table has the number of a large object in that column."""
+    """Returns a query whether a value of the column is the number of a large object."""
     return sql.SQL("""\
 SELECT EXISTS (SELECT FROM {table} AS t JOIN pg_largeobject_metadata AS l ON l.oid = {column})""").format(
         table=table.identifier, column=sql.Identifier("t", column)

@@ -1,6 +1,6 @@
-"""Rows over the limit of their spec: the source sends their size instead of their content, and they are quarantined.
+"""Quarantine rows over the spec's size limit; the source sends their size instead of their content.
 
-So the memory that a run takes depends on the limit, and not on what somebody has put into a row.
+The memory of a run therefore depends on the limit, not on the content of rows.
 """
 
 from collections.abc import Generator, Iterable, Iterator
@@ -18,7 +18,7 @@ _FITS = rb"\N"
 def split_oversized(
     rows: Iterable[bytes], mapping: TableMapping, oversized: list[bytes]
 ) -> Generator[bytes, None, None]:
-    """Yields the rows of a COPY by `extract.copy_out` that are within the limit, and collects the others."""
+    """Yields the rows of a COPY by `extract_sql.copy_out` within the limit, and appends the others to `oversized`."""
     if not has_size(mapping):
         yield from rows
         return
@@ -33,9 +33,9 @@ def split_oversized(
 def refuse_oversized(
     target: Cursor, mapping: TableMapping, oversized: Iterable[bytes], staged: Staged, *, codec: str = UTF8
 ) -> None:
-    """Quarantine the rows that `split_oversized` has collected; `staged` counts them."""
+    """Quarantine the rows collected by `split_oversized`; `staged` counts them."""
     for row, size in _sized(oversized):
-        refusal = Refusal(reason=REASON, value=shown(size), parent=shown(mapping.spec.max_row_bytes))
+        refusal = Refusal(reason=REASON, value=format_size(size), parent=format_size(mapping.spec.max_row_bytes))
         refuse_row(target, mapping, row, refusal, codec)
         staged.read += 1
         staged.refused += 1
@@ -47,6 +47,6 @@ def _sized(rows: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
         yield values, int(size)
 
 
-def shown(size: int) -> str:
-    """A size for people, in megabytes of a million bytes, or in bytes."""
+def format_size(size: int) -> str:
+    """Returns a size in megabytes of a million bytes, or in bytes, for messages."""
     return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size} bytes"

@@ -1,6 +1,7 @@
-"""Statements that say who the phones' rows are: what they are known by, and whether any of them has changed.
+"""Statements about the identity of phone rows, and whether any of them has changed.
 
-The temporary table `phones` has their identities.
+A phone row is identified by its mobile primary key, or without one by the hash of its content. The temporary table
+`PHONES` has the identities.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,11 +14,11 @@ from powerca_sync.engine.postgres import Column, Table
 from powerca_sync.tables import CREATED, OWNER, PHONE
 
 PHONES = sql.Identifier("pg_temp", "powerca_phones")
-#: Staging columns: who a phone's row is.
+#: Staging columns with the identity of a phone row.
 KEY, HASH, BORN, OCCURRENCE = "phone:key", "phone:hash", "phone:born", "phone:occurrence"
 
 
-#: How values whose text depends on the session's time zone are written without it.
+#: Type to an expression that does not depend on the session's time zone, for types whose text does.
 _FREE_OF_ZONES: Mapping[str, LiteralString] = {
     "timestamptz": "{} AT TIME ZONE 'UTC'",
     "_timestamptz": "array_send({})",
@@ -27,7 +28,7 @@ _FREE_OF_ZONES: Mapping[str, LiteralString] = {
 
 
 def content_hash(source: Table, columns: Sequence[str], limit: int) -> sql.Composed:
-    """The hash of a phone row's content `s`, the same in any time zone; of rows over the limit, that of their size."""
+    """Returns the hash of a phone row `s`, the same in any time zone; of rows over `limit`, the hash of their size."""
     wanted = [source.required(name) for name in columns]
     values = [
         sql.SQL(_FREE_OF_ZONES.get(column.base, "{}")).format(sql.Identifier("s", column.name)) for column in wanted
@@ -36,54 +37,54 @@ def content_hash(source: Table, columns: Sequence[str], limit: int) -> sql.Compo
 
 
 def identity(source: Table, columns: Sequence[str], limit: int) -> sql.Composable:
-    """By what a phone row `s` is known: its primary key as text, or the hash of its content."""
+    """Returns the identity of a phone row `s`: its primary key as text, or the hash of its content."""
     return primary_key(source, "s") if source.primary_key else content_hash(source, columns, limit)
 
 
 def has_identity(
     mapping: TableMapping, belongs: sql.Composable, columns: Sequence[str], keys: Sequence[str]
 ) -> sql.Composed:
-    """A condition on the source's row `s`: it is one of the office's phone rows with these identities."""
+    """Returns a condition on the source's row `s`: it is the office's phone row with one of the identities `keys`."""
     return sql.SQL("{} AND {} = ANY ({}::text[])").format(
         is_phones(belongs), identity(mapping.source, columns, mapping.spec.max_row_bytes), list(keys)
     )
 
 
 def primary_key(source: Table, alias: str) -> sql.Composable:
-    """The primary key of a mobile row as text, as the ledger has it."""
+    """Returns the primary key of a mobile row as the text that the ledger stores."""
     values = [sql.Identifier(alias, name) for name in source.primary_key]
     return key_text(values, plain=all(source.required(name).category == "N" for name in source.primary_key))
 
 
 def key_text(values: Sequence[sql.Composable], *, plain: bool) -> sql.Composable:
-    """The text of a primary key made of these values, as the ledger has it; `plain` if they are all numbers."""
+    """Returns the text that the ledger stores of a primary key with these values; `plain` if all are numbers."""
     text = sql.SQL("{}::text" if len(values) == 1 else "ROW({})::text").format(COMMA.join(values))
     if plain:
         return text
-    # Whatever the target's encoding, it can hold this; and so can an index.
+    # Any encoding of the target can store this text, and so can an index.
     return sql.SQL(
         "CASE WHEN octet_length({text}) = length({text}) AND length({text}) <= 100 THEN {text} ELSE md5({text}) END"
     ).format(text=text)
 
 
 def content_form(source: Table, columns: Sequence[str]) -> str:
-    """How columns are declared, as far as the text of their values depends on it."""
+    """Returns the declarations of columns, as far as the text of their values depends on them."""
     return ", ".join(f"{name} {declared_form(source.required(name))}" for name in columns)
 
 
 def key_form(source: Table) -> str:
-    """The same of the primary key; empty without one."""
+    """Returns `content_form` of the primary key; empty without one."""
     return content_form(source, source.primary_key)
 
 
 def declared_form(column: Column) -> str:
-    """How a column is declared, as far as the text of its values depends on it."""
+    """Returns the declaration of a column, as far as the text of its values depends on it."""
     alike = {"varchar": "text", "int2": "integer", "int4": "integer", "int8": "integer"}
     return alike.get(column.base, column.type)
 
 
 def extra_columns(source: Table, columns: Sequence[str], limit: int) -> tuple[ExtraColumn, ...]:
-    """What staging holds of a phone row beside its columns. Equal rows without a primary key are numbered."""
+    """Returns the extra staging columns of phone rows. Equal rows without a primary key are numbered."""
     key = identity(source, columns, limit)
     occurrence = sql.SQL("row_number() OVER (PARTITION BY {})").format(key)
     return (
@@ -95,7 +96,7 @@ def extra_columns(source: Table, columns: Sequence[str], limit: int) -> tuple[Ex
 
 
 def born(source: Table, alias: str) -> sql.Composable:
-    """When a mobile row was made, as it says itself, as the ledger has it."""
+    """Returns the creation stamp of a mobile row as the text that the ledger stores."""
     created = source.column(CREATED)
     if created is None:
         return sql.SQL("NULL::text")
@@ -104,12 +105,12 @@ def born(source: Table, alias: str) -> sql.Composable:
 
 
 def is_phones(belongs: sql.Composable) -> sql.Composed:
-    """A condition on the source's row `s`: a phone made it, and it is this office's."""
+    """Returns a condition on the source's row `s`: it is a phone row of this office."""
     return sql.SQL("{}::text = {} AND {}").format(sql.Identifier("s", OWNER), PHONE, belongs)
 
 
 def handed_over(source: Table, belongs: sql.Composable, keys: Sequence[str]) -> sql.Composed:
-    """The office's rows with one of these primary keys that are not phones' rows, as (primary key, when made)."""
+    """Select (primary key, creation stamp) of the office's rows with one of the primary keys that are no phone rows."""
     return sql.SQL("""\
 SELECT {key}, {born}
 FROM {table} AS s
@@ -125,9 +126,9 @@ WHERE {owner}::text IS DISTINCT FROM {phone} AND {belongs} AND {key} = ANY ({key
 
 
 def digest(table: Table, belongs: sql.Composable, limit: int) -> sql.Composed:
-    """Answers (phones' rows of this office, those of nobody, a text that changes when any of them does).
+    """Select (phone rows of this office, phone rows whose office is unknown, a digest of both).
 
-    Of whole rows, and of the size of those over the limit; in the time zone UTC it is the same at any time.
+    The digest is of whole rows, and of the size of rows over `limit`. It is stable in the time zone UTC.
     """
     return sql.SQL("""\
 SELECT count(*) FILTER (WHERE p.belongs) AS ours, count(*) FILTER (WHERE p.belongs IS NULL) AS unassigned,
@@ -151,9 +152,10 @@ def copy_out_identities(
     former_key: sql.Composable | None,
     former_content: sql.Composable | None,
 ) -> sql.Composed:
-    """COPY who each phone row is: as the ledger knows it, key, hash, the hash it had at the last pull, when made.
+    """COPY the identities of phone rows: identity in the ledger, key, hash, former hash, creation stamp.
 
-    Rows are known by their former key where it can be computed, else by the hash of their former content, if at all.
+    The identity in the ledger is the former key if it can be computed, else the hash of the former content if it can be
+    computed, else NULL.
     """
     known = former_key or former_content or sql.SQL("NULL")
     return sql.SQL("""\
@@ -173,12 +175,12 @@ COPY (
 
 
 def create_phones() -> sql.Composed:
-    """For the identities, as `copy_out_identities` gives them."""
+    """Create the table of identities, with the columns of `copy_out_identities`."""
     return sql.SQL("CREATE TEMP TABLE {} (known text, key text, hash text, was text, born text) ON COMMIT DROP").format(
         PHONES
     )
 
 
 def copy_in_phones() -> sql.Composed:
-    """COPY the identities."""
+    """COPY the identities into `PHONES`."""
     return sql.SQL("COPY {} (known, key, hash, was, born) FROM STDIN").format(PHONES)

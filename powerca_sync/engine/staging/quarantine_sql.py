@@ -1,4 +1,4 @@
-"""Statements that move rows from staging to quarantine, and say what was moved."""
+"""Statements that move rows from staging to quarantine, and count them."""
 
 from collections.abc import Sequence
 
@@ -10,21 +10,21 @@ from powerca_sync.engine.staging.rules_sql import Rule
 
 
 def insert_rejected() -> sql.Composed:
-    """A row that is quarantined before it is staged: reason, value, parent, message, key and image."""
+    """Quarantine a row that was not staged. Parameters: reason, value, parent, message, key and image."""
     return sql.SQL(
         "INSERT INTO {} (reason, value, parent, message, key, image) VALUES (%s, %s, %s, %s, %s, %s)"
     ).format(REJECTED)
 
 
 def reject_faulty(mapping: TableMapping, rules: Sequence[Rule]) -> sql.Composed:
-    """Send every row to quarantine to which a rule applies; the first one is its reason."""
+    """Quarantine every staged row that breaks a rule; the first broken rule is the reason."""
     return reject(mapping, _faulty(mapping, rules))
 
 
 def defer(mapping: TableMapping, rule: Rule, column: Column) -> sql.Composed:
-    """Empty the column of every staged row to which the rule applies, and make an entry for quarantine of it.
+    """Set the column of every staged row that breaks the rule to NULL, and add a quarantine entry for the row.
 
-    The row stays in staging; by the entry the next run reads it again.
+    The row stays in staging; the entry makes the next run read it again.
     """
     return _record(
         mapping,
@@ -35,7 +35,7 @@ def defer(mapping: TableMapping, rule: Rule, column: Column) -> sql.Composed:
 
 
 def _faulty(mapping: TableMapping, rules: Sequence[Rule]) -> sql.Composed:
-    """The staged rows to which a rule applies, in the form that `reject` takes."""
+    """Select the staged rows that break a rule, in the form that `reject` takes."""
     verdict = sql.SQL(" ").join(
         sql.SQL("WHEN {} THEN {}").format(rule.faulty, sql.Literal(n)) for n, rule in enumerate(rules)
     )
@@ -68,14 +68,14 @@ JOIN (VALUES {rules}) AS rule (n, reason, column_name, parent) ON rule.n = judge
 def reject(mapping: TableMapping, faulty: sql.Composable) -> sql.Composed:
     """Move staged rows to quarantine; `faulty` selects (place, reason, column_name, value, parent, message).
 
-    Their keys are held. Sensitive columns do not go along. The rows affected are those moved.
+    Their target rows are retained. Sensitive columns are left out. The row count is the number of rows moved.
     """
     taken = sql.SQL("DELETE FROM {} AS s USING faulty AS f").format(STAGING)
     return _record(mapping, faulty, taken=taken, hold=True)
 
 
 def _record(mapping: TableMapping, faulty: sql.Composable, *, taken: sql.Composable, hold: bool) -> sql.Composed:
-    """Make an entry of each `faulty` row that the statement `taken` returns, and hold its key if so wanted."""
+    """Add an entry for each `faulty` row that the statement `taken` affects; `hold` retains its target row."""
     values = [sql.Identifier("s", name) for name in mapping.spec.key]
     held = [sql.Identifier(f"f:key:{n}") for n in range(len(values))]
     held_too: sql.Composable = sql.SQL("")
@@ -110,7 +110,7 @@ SELECT g.reason, g.column_name, g."f:value", g.parent, g."f:message", g."f:key",
 
 
 def entry_key(mapping: TableMapping) -> sql.Composed:
-    """The key by which quarantine knows the staged row `s`: column to the source's own text."""
+    """Returns the key of a quarantine entry for the staged row `s`: column to the source's own text."""
     by_name = {column.name: column for column in mapping.synced}
     staged = [by_name[name].source_text or name if name in by_name else name for name in mapping.spec.key]
     names = [*mapping.spec.key, *(extra.name for extra in mapping.extra_columns if extra.identifies)]
@@ -129,7 +129,7 @@ def _masked_value(mapping: TableMapping) -> sql.Composed:
 
 
 def _masked_message(mapping: TableMapping) -> sql.Composed:
-    """The database's words, in which a trigger may have quoted anything."""
+    """The database's message, masked because a trigger may quote any value."""
     message = sql.SQL("f.message").format()
     for column in mapping.staged:
         if column.name in mapping.spec.sensitive:
@@ -139,7 +139,7 @@ def _masked_message(mapping: TableMapping) -> sql.Composed:
 
 
 def summarize_rejected() -> sql.Composed:
-    """Counts by reason, column and parent, and by the database's own words; most first."""
+    """Count the rejected rows by reason, column, parent and the database's message, most frequent first."""
     return sql.SQL("""\
 SELECT reason, column_name, parent, {words} AS message, count(*)
 FROM {rejected} GROUP BY 1, 2, 3, 4 ORDER BY count(*) DESC, 1, 2, 3, 4""").format(
@@ -148,7 +148,7 @@ FROM {rejected} GROUP BY 1, 2, 3, 4 ORDER BY count(*) DESC, 1, 2, 3, 4""").forma
 
 
 def sample_rejected() -> sql.Composed:
-    """The first rejected rows, `%s` of each reason, column and parent, so that no reason hides another."""
+    """Select the first `%s` rejected rows of each reason, column and parent."""
     return sql.SQL("""\
 SELECT reason, column_name, value, parent, message, key
 FROM (

@@ -1,4 +1,4 @@
-"""Conditions on a table's own rows by where their references lead."""
+"""Condition for dangling references."""
 
 from psycopg import sql
 
@@ -6,12 +6,12 @@ from powerca_sync.engine.postgres import Table
 from powerca_sync.tables import Reference
 
 
-def leads_nowhere(
+def has_dangling_reference(
     reference: Reference, table: Table, parent: Table, *, alias: str, among: sql.Composable | None = None
 ) -> sql.Composed:
-    """A condition on a row: the row of the parent that it names (`p`, of those for which `among` holds) is not there.
+    """Returns a condition on a row: the parent has no matching row `p` for which `among` holds.
 
-    NOT IN over a set without NULL, which PostgreSQL hashes; NOT EXISTS within a FILTER it would ask row by row.
+    PostgreSQL hashes NOT IN over a set without NULL; it would execute NOT EXISTS within a FILTER for each row.
     """
     own, there = sql.Identifier(alias, reference.column), sql.Identifier("p", reference.names)
     left, right = table.required(reference.column), parent.required(reference.names)

@@ -1,4 +1,4 @@
-"""Lookups in staging, and the rules by which a staged row is fit for the target."""
+"""Lookups in staging, and the rules that a staged row must not break."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -20,28 +20,28 @@ from powerca_sync.tables import (
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Rule:
-    """A reason for which a staged row goes to quarantine."""
+    """A rule of the target or the spec, and the condition under which a staged row breaks it."""
 
     #: Short and stable: `reference`, `circle`, `deferred`, `not_null`, `altered`, `check`, `null_key`, `lookup`,
     #: `office`.
     reason: str
-    #: Condition over the staged row `s`; true where the row is at fault.
+    #: Condition on the staged row `s` under which it breaks the rule.
     faulty: sql.Composable
     column: str | None = None
-    #: The table that lacks the row spoken of, or the constraint that is violated.
+    #: The table without a matching row, or the violated constraint.
     parent: str | None = None
     #: A join that `faulty` needs.
     join: sql.Composable | None = None
 
 
-#: Categories of types that can be ordered: numbers, text, days and times, spans of time.
+#: Categories of types with the aggregate `min`: numbers, text, dates and times, intervals.
 _HAVING_MIN = frozenset({"N", "S", "D", "T"})
 
 
-def answers(mapping: TableMapping, lookup: Lookup, alias: str) -> tuple[sql.Composed, sql.Composed]:
-    """What a lookup finds: a SELECT of (match, value, ambiguous), and the condition that its row `a` is for `alias`.
+def lookup_query(mapping: TableMapping, lookup: Lookup, alias: str) -> tuple[sql.Composed, sql.Composed]:
+    """Returns a query for (match, value, ambiguous), and the condition that its row `a` matches the row `alias`.
 
-    Desktop-owned rows win, then the lowest value.
+    Of several values, desktop-owned rows win, then the lowest value.
     """
     scope = mapping.scope
     table = scope.table(lookup.table)
@@ -52,7 +52,7 @@ def answers(mapping: TableMapping, lookup: Lookup, alias: str) -> tuple[sql.Comp
         owned = sql.SQL("{}::text = {}").format(sql.Identifier("p", OWNER), DESKTOP)
     lowest, highest = (sql.SQL("{}({})").format(sql.SQL(name), value) for name in ("min", "max"))
     if table.required(lookup.answer).category not in _HAVING_MIN:
-        # Such as uuid, boolean and jsonb: in the order of their text.
+        # Types without `min`, such as uuid, boolean and jsonb, are ordered by their text.
         value_text = sql.SQL('{}::text COLLATE "C"').format(value)
         lowest = sql.SQL("min({})").format(value_text)
         highest = sql.SQL("max({})").format(value_text)
@@ -80,11 +80,11 @@ def answers(mapping: TableMapping, lookup: Lookup, alias: str) -> tuple[sql.Comp
 
 
 def fill_lookup(mapping: TableMapping, lookup: Lookup) -> sql.Composed:
-    """Fill a column from another table of the same office. Answers (rows filled, of them those of several answers)."""
-    found, same = answers(mapping, lookup, "s")
+    """Fill a column from another table of the same office. Returns (rows filled, of them those with several values)."""
+    found, same = lookup_query(mapping, lookup, "s")
     answer: sql.Composable = sql.SQL("a.value")
     if mapping.scope.table(lookup.table).required(lookup.answer).category not in _HAVING_MIN:
-        # Without a length, to which a cast would cut in silence.
+        # The type without its length: a cast to a length truncates without an error.
         answer = sql.SQL("a.value::{}").format(sql.SQL(mapping.target.required(lookup.column).base))
     return sql.SQL("""\
 WITH answer AS (
@@ -102,20 +102,20 @@ SELECT count(*), count(*) FILTER (WHERE ambiguous) FROM filled""").format(
 
 
 def count_missed(lookup: Lookup) -> sql.Composed:
-    """How many staged rows have something to look by and found nothing."""
+    """Count the staged rows with a match column for which no value was found."""
     return sql.SQL("SELECT count(*) FROM {} AS s WHERE {} IS NOT NULL AND {} IS NULL").format(
         STAGING, sql.Identifier("s", lookup.match), sql.Identifier("s", lookup.column)
     )
 
 
 def _is_null(column: Column) -> sql.Composed:
-    # A composite value is NULL to IS NULL if all of its fields are; this asks for the value itself.
+    # IS NULL is true for a composite value whose fields are all NULL.
     is_null = "{} IS NOT DISTINCT FROM NULL" if column.category == "C" else "{} IS NULL"
     return sql.SQL(is_null).format(sql.Identifier("s", column.name))
 
 
 def rules(mapping: TableMapping) -> list[Rule]:
-    """What makes a staged row unfit for the target, the first reason that holds first."""
+    """Returns the rules for staged rows, in the order in which they give the reason for quarantine."""
     found = []
     if mapping.spec.strategy is Strategy.UPSERT:
         found += [Rule(reason="null_key", column=column.name, faulty=_is_null(column)) for column in mapping.key]
@@ -126,7 +126,7 @@ def rules(mapping: TableMapping) -> list[Rule]:
             )
             found.append(Rule(reason="altered", column=column.name, faulty=sql.SQL("({}) IS FALSE").format(unchanged)))
     looked_up = {lookup.column: lookup.table for lookup in mapping.spec.lookups}
-    # What phones own is not written to a row that is there already, so that it may not hold that row back.
+    # Mobile-owned columns are not written by updates, so that they must not quarantine a row.
     left_to_the_target = {*STAMPS, *mapping.spec.mobile_owned}
     found += [
         Rule(
@@ -168,7 +168,7 @@ def rules(mapping: TableMapping) -> list[Rule]:
 
 
 def _declared(mapping: TableMapping, reference: Reference, place: int) -> Rule:
-    """A reference of the spec: the parent must be there, in this office."""
+    """Returns the rule for a reference of the spec: the parent must have a matching row of this office."""
     scope = mapping.scope
     table = scope.table(reference.parent)
     in_office = scope.holds(spec_named(scope.specs, reference.parent), "p")
@@ -196,9 +196,9 @@ def _declared(mapping: TableMapping, reference: Reference, place: int) -> Rule:
 
 
 def deferrable(mapping: TableMapping) -> list[tuple[Rule, Column]]:
-    """Rules for rows that land with an empty column first: new rows whose parent is missing, and refers back to them.
+    """Returns the rules for new rows that are first inserted with NULL, and the column to set to NULL.
 
-    Neither the row nor its parent could be the first otherwise.
+    Their parent is missing and its table references this one in turn, so that neither could be inserted first.
     """
     is_new = sql.SQL("NOT EXISTS (SELECT FROM {} AS t WHERE {})").format(
         mapping.target.identifier, same_key(mapping, "t", "s")
@@ -212,7 +212,7 @@ def deferrable(mapping: TableMapping) -> list[tuple[Rule, Column]]:
 
 
 def _enforced(mapping: TableMapping, key: ForeignKey, place: int) -> Rule:
-    """A foreign key of the target: the parent must be there, in whatever office."""
+    """Returns the rule for a foreign key of the target: the parent must have a matching row, of any office."""
     alias = f"ref:{place}"
     names = [f"{alias}:{n}" for n in range(len(key.columns))]
     there = COMMA.join(

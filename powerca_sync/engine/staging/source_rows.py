@@ -1,4 +1,4 @@
-"""Bring rows of the source into a working table, and quarantine those whose content cannot or must not be read."""
+"""Copy rows of the source into a working table, and quarantine those that cannot be read or are too large."""
 
 import contextlib
 from collections.abc import Callable, Generator
@@ -18,7 +18,7 @@ from powerca_sync.engine.staging.unreadable import (
     without_unreadable,
 )
 
-#: Executes a COPY at the source, and yields its rows.
+#: Executes a COPY at the source and yields its rows.
 Read = Callable[[sql.Composed], Generator[bytes, None, None]]
 
 
@@ -34,10 +34,10 @@ def stage_source(
     codec: str = UTF8,
     defer: bool = False,
 ) -> Staged:
-    """Bring the source's rows for which `where` holds (alias `s`) into a working table of the target.
+    """Copy the source's rows for which `where` holds (alias `s`) into a working table of the target.
 
-    Rows over the limit of the spec, and those over which an expression of the spec raises, are left out; if the table
-    is staging, they are quarantined. `reading` makes errors the source's; `codec` and `defer` are as in `stage_rows`.
+    Skips rows over the spec's size limit and rows for which an expression of the spec fails; quarantines them if the
+    working table is staging. `reading` marks errors as the source's; `codec` and `defer` are as in `stage_rows`.
     """
     with reading():
         unreadable = find_unreadable(source, mapping, where)

@@ -1,4 +1,4 @@
-"""Statements that bring rows into staging, and take duplicates out of it; `echo` takes out what came from phones."""
+"""Statements that create staging, copy rows into it and remove duplicates."""
 
 from psycopg import sql
 
@@ -10,7 +10,7 @@ from powerca_sync.tables import STAMPS
 
 
 def create_staging(mapping: TableMapping) -> sql.Composed:
-    """Bare tables with the target's types. Not LIKE ... INCLUDING ALL, which would burn the target's sequences."""
+    """Create the working tables with the target's types. Defaults would use up values of the target's sequences."""
     key = [sql.Identifier("t", name) for name in mapping.spec.key]
     return sql.SQL("""\
 CREATE TEMP TABLE {staging} ON COMMIT DROP AS
@@ -32,7 +32,7 @@ CREATE TEMP TABLE {echoed} (content text COLLATE "C") ON COMMIT DROP""").format(
 
 
 def create_like_staging(mapping: TableMapping, name: sql.Identifier) -> sql.Composed:
-    """A table of that name with staging's columns."""
+    """Create a table of that name with staging's columns."""
     return sql.SQL("CREATE TEMP TABLE {} ON COMMIT DROP AS SELECT {} FROM {} AS t WITH NO DATA").format(
         name, _staged_values(mapping), mapping.target.identifier
     )
@@ -51,7 +51,7 @@ def _staged_values(mapping: TableMapping) -> sql.Composed:
 
 
 def create_ledger() -> sql.Composed:
-    """A table like staging, with what the ledger knows of each row besides."""
+    """Create the table of ledger images: staging's columns and those of `ENTRY`."""
     return sql.SQL("CREATE TEMP TABLE {} ON COMMIT DROP AS SELECT *, {} FROM {} WITH NO DATA").format(
         LEDGER,
         COMMA.join(sql.SQL("NULL::{} AS {}").format(sql.SQL(one.type), sql.Identifier(one.name)) for one in ENTRY),
@@ -60,26 +60,26 @@ def create_ledger() -> sql.Composed:
 
 
 def copy_in(mapping: TableMapping, into: sql.Identifier = STAGING) -> sql.Composed:
-    """COPY rows, as `extract.copy_out` gives them, into staging."""
+    """COPY rows into staging in the form of `extract_sql.copy_out`."""
     names = COMMA.join(sql.Identifier(name) for name in staged_names(mapping))
     return sql.SQL("COPY {} ({}) FROM STDIN").format(into, names)
 
 
 def copy_in_held(mapping: TableMapping) -> sql.Composed:
-    """COPY the key of a row that does not fit, so that its last good version is kept."""
+    """COPY the key of a refused row, so that its last good version is retained."""
     names = COMMA.join(sql.Identifier(name) for name in mapping.spec.key)
     return sql.SQL("COPY {} ({}) FROM STDIN").format(HELD, names)
 
 
 def has_duplicates(key: UniqueKey) -> sql.Composed:
-    """Whether two staged rows share a key that must not repeat."""
+    """Returns a query whether two staged rows share a key that must not repeat."""
     return sql.SQL("SELECT EXISTS (SELECT FROM {} AS s WHERE {} GROUP BY {} HAVING count(*) > 1)").format(
         STAGING, _may_not_repeat(key), _columns(key)
     )
 
 
 def drop_duplicates(mapping: TableMapping, key: UniqueKey) -> sql.Composed:
-    """Leave one of each set of exact copies. Answers how many were dropped."""
+    """Delete all but one of each set of exact copies; returns their number."""
     everything = tuple(column for column in mapping.staged if column.name not in STAMPS)
     return sql.SQL("""\
 WITH numbered AS (
@@ -95,7 +95,7 @@ SELECT count(*) FROM dropped""").format(
 
 
 def reject_duplicates(mapping: TableMapping, key: UniqueKey) -> sql.Composed:
-    """Send every row to quarantine that shares the key with another, or with a row that staging refused."""
+    """Quarantine every row that shares the key with another row, or with a row that staging refused."""
     refused: sql.Composable = sql.SQL("FALSE")
     if key.columns == mapping.spec.key:
         refused = sql.SQL("EXISTS (SELECT FROM {} AS h WHERE {})").format(HELD, same_key(mapping, "h", "s"))

@@ -1,6 +1,6 @@
-"""Rows of the source over which an expression of the spec raises: found, left out of what is read, and quarantined.
+"""Find rows for which an expression of the spec fails, exclude them from the COPY, and quarantine them.
 
-A COPY ends at the first of them. Tables without expressions have none, and cost nothing.
+A COPY would end at the first of them. Tables without expressions take no extra statement.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from powerca_sync.engine.staging.refused_rows import UTF8, Refusal, refuse_row
 from powerca_sync.engine.staging.staging import MOST_REFUSED, Staged
 from powerca_sync.errors import StagingError
 
-#: What the database said, by `statements.row_hash`.
+#: The database's message by `extract_sql.row_hash`.
 Unreadable = Mapping[int, str]
 _HASH = "unreadable:hash"
 
@@ -26,9 +26,12 @@ _HASH = "unreadable:hash"
 def find_unreadable(
     source: Cursor, mapping: TableMapping, where: sql.Composable, *, images: bool = False
 ) -> Unreadable:
-    """Find the rows for which `where` holds (alias `s`) over which an expression raises; with `images` of the ledger.
+    """Find the rows for which `where` holds (alias `s`) and an expression fails; with `images`, images of the ledger.
 
-    In one round trip if there are none. Raises `StagingError` if there are too many. The transaction goes on.
+    Takes one round trip if there are none. The transaction remains usable.
+
+    Raises:
+        StagingError: There are more than `MOST_REFUSED`.
     """
     if not mapping.computed:
         return {}
@@ -52,14 +55,14 @@ def find_unreadable(
 
 
 def without_unreadable(mapping: TableMapping, where: sql.Composable, unreadable: Unreadable) -> sql.Composable:
-    """A condition on the source's row `s`: `where` holds, and the row is not one of the unreadable ones."""
+    """Returns a condition on the source's row `s`: `where` holds and the row is not unreadable."""
     if not unreadable:
         return where
     return sql.SQL("({}) AND NOT {}").format(where, extract_sql.is_among(mapping, list(unreadable)))
 
 
 def copy_out_unreadable(mapping: TableMapping, where: sql.Composable, unreadable: Unreadable) -> sql.Composed:
-    """COPY the unreadable rows for which `where` holds, with NULL for what cannot be computed, and their hashes."""
+    """Returns a COPY of the unreadable rows for which `where` holds, with NULL for computed columns, and the hash."""
     where = sql.SQL("({}) AND {}").format(where, extract_sql.is_among(mapping, list(unreadable)))
     return extract_sql.copy_out(_hashed(mapping), where)
 
@@ -73,7 +76,7 @@ def refuse_unreadable(
     *,
     codec: str = UTF8,
 ) -> None:
-    """Quarantine the rows that `copy_out_unreadable` has read; `staged` counts them."""
+    """Quarantine the rows read by `copy_out_unreadable`; `staged` counts them."""
     for row in split_oversized(rows, mapping, []):
         words = unreadable[int(row.rstrip(b"\n").rpartition(b"\t")[2])]
         refuse_row(target, _hashed(mapping), row.rstrip(b"\n"), Refusal(message=words), codec)

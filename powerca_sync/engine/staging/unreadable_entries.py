@@ -1,8 +1,8 @@
-"""Set aside what the ledger has stored and the desktop's columns cannot hold any more.
+"""Find values of the ledger that the desktop's columns can no longer read, and treat them as NULL.
 
-The ledger keeps each reverse-synced row as text and reads it as today's types. A column of the desktop that has been
-retyped, or whose domain or labels have changed, may refuse a text that it took then. Such a value counts as NULL, so
-that the row is known by the rest of its content, and above all by its key.
+The ledger stores each reverse-synced row as text, which is read by the current types of the columns. A column that was
+retyped, or whose domain or labels changed, may refuse a text that it accepted before. The row is then identified by the
+rest of its content, its key above all.
 """
 
 import dataclasses
@@ -18,30 +18,32 @@ from powerca_sync.tables import STAMPS
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Readable:
-    """The desktop's table, whose columns know which stored values they cannot hold."""
+class StoredValues:
+    """The desktop's table, with the ledger entries that each column cannot read."""
 
     table: Table
-    #: In the database's words, by column: why it cannot hold the first of them.
+    #: Column to the database's message about its first unreadable value.
     reasons: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
-    def sentence(self) -> str:
-        """A warning that names the values that were set aside; empty if there are none."""
+    def warning(self) -> str:
+        """A warning about the unreadable values; empty if there are none."""
         if not self.reasons:
             return ""
         counts = {name: len(self.table.required(name).unreadable) for name in self.reasons}
         columns = "; ".join(f"{counts[name]} of `{name}`: {reason}" for name, reason in self.reasons.items())
         return (
             f"the ledger has stored values that the desktop's columns cannot hold any more ({columns}); they are set "
-            "aside, and the reverse-synced rows are known by the rest of their content"
+            "aside, and the reverse-synced rows are identified by the rest of their content"
         )
 
 
-def readable(cursor: Cursor, table: Table, name: str, *, sensitive: frozenset[str] = frozenset()) -> Readable:
-    """Returns the desktop's `table` with the entries, by column, whose stored value cannot be read.
+def check_stored_values(
+    cursor: Cursor, table: Table, name: str, *, sensitive: frozenset[str] = frozenset()
+) -> StoredValues:
+    """Returns the desktop's `table` with the ledger entries that each column cannot read.
 
-    `name` is what the ledger calls the table. The words for `sensitive` columns are left out. Only reads.
+    `name` is the table's name in the ledger. Messages about `sensitive` columns are hidden. Writes nothing.
     """
     try:
         with cursor.connection.transaction():
@@ -50,7 +52,7 @@ def readable(cursor: Cursor, table: Table, name: str, *, sensitive: frozenset[st
         if cursor.connection.closed or isinstance(exc, psycopg.errors.QueryCanceled):
             raise
     else:
-        return Readable(table=table)
+        return StoredValues(table=table)
     cursor.execute(unreadable_entries_sql.find_unreadable(table, name))
     (found,) = one_row(cursor, unreadable_entries_sql.unreadable())
     unreadable: dict[str, list[int]] = {}
@@ -62,22 +64,22 @@ def readable(cursor: Cursor, table: Table, name: str, *, sensitive: frozenset[st
     columns = tuple(
         dataclasses.replace(column, unreadable=tuple(unreadable.get(column.name, ()))) for column in table.columns
     )
-    return Readable(table=dataclasses.replace(table, columns=columns), reasons=reasons)
+    return StoredValues(table=dataclasses.replace(table, columns=columns), reasons=reasons)
 
 
-def pairing_by_rest(mapping: TableMapping, stored: Readable) -> TableMapping:
-    """The mapping to pair entries with rows: without a key, by the columns of which every stored value can be read."""
+def pair_by_readable_columns(mapping: TableMapping, stored: StoredValues) -> TableMapping:
+    """Returns the mapping to pair entries with rows; a table without a key pairs by its fully readable columns."""
     if mapping.spec.key or not stored.reasons:
         return mapping
     rest = tuple(column.name for column in mapping.synced if column.name not in {*stored.reasons, *STAMPS})
     return dataclasses.replace(mapping, spec=dataclasses.replace(mapping.spec, key=rest))
 
 
-def renew(cursor: Cursor, table: Table, name: str) -> None:
-    """Give entries with values that cannot be read those that their rows have today, and keep the old text beside them.
+def refresh_unreadable_values(cursor: Cursor, table: Table, name: str) -> None:
+    """Replace the unreadable values of entries by those that their rows have now; the old text is kept beside them.
 
-    The temporary table of entries has been filled.
+    Reads the temporary table of entries, which must have been filled.
     """
     for column in table.columns:
         if column.unreadable:
-            cursor.execute(unreadable_entries_sql.renew(table, column, name))
+            cursor.execute(unreadable_entries_sql.refresh(table, column, name))

@@ -1,16 +1,16 @@
-"""Statements that find stored values of the ledger that today's columns cannot hold."""
+"""Statements that find values of the ledger that the desktop's columns can no longer read."""
 
 from psycopg import sql
 
 from powerca_sync.engine.mapping import COMMA, ENTRIES, from_image
 from powerca_sync.engine.postgres import Column, Table
 
-#: Brings what the block has found out of it.
+#: The setting in which `find_unreadable` leaves its result.
 SETTING = "powerca_sync.unreadable"
 
 
 def read_all(table: Table, name: str) -> sql.Composed:
-    """Read every stored value; raises if one cannot be read."""
+    """Returns a query over all stored values, which fails if one cannot be read."""
     values = COMMA.join(from_image("l", column) for column in table.columns)
     return sql.SQL("SELECT count(ROW({})::text) FROM powerca_sync.pulled AS l WHERE l.table_name = {}").format(
         values, name
@@ -18,9 +18,9 @@ def read_all(table: Table, name: str) -> sql.Composed:
 
 
 def find_unreadable(table: Table, name: str) -> sql.Composed:
-    """Try the values one by one; needs no right to create anything, and works in a READ ONLY transaction.
+    """Returns a block that finds the unreadable values; it creates nothing and works in a READ ONLY transaction.
 
-    Only columns that cannot read all of their values are looked at entry by entry.
+    Reads entry by entry only those columns that cannot read all of their values.
     """
     tries = sql.SQL("").join(
         sql.SQL("""
@@ -48,12 +48,12 @@ END""").format(tries=tries, setting=SETTING)
 
 
 def unreadable() -> sql.Composed:
-    """Answers what `find_unreadable` has found: a JSON array of (number of the column, entry, the database's words)."""
+    """Returns a query for the result of `find_unreadable`: a JSON array of (column number, entry, message)."""
     return sql.SQL("SELECT current_setting({})").format(SETTING)
 
 
-def renew(table: Table, column: Column, name: str) -> sql.Composed:
-    """Give entries whose value of `column` cannot be read the one that their row has today, or none without a row."""
+def refresh(table: Table, column: Column, name: str) -> sql.Composed:
+    """Set unreadable values of `column` to the value that the entry's row has now; NULL if the row is gone."""
     return sql.SQL("""\
 UPDATE powerca_sync.pulled AS l
 SET image = l.image || jsonb_build_object({column}, n.text, {aside}, l.image ->> {column})
@@ -66,7 +66,7 @@ WHERE l.id = n.id AND l.table_name = {name} AND l.id = ANY ({unreadable}::bigint
         column=column.name,
         value=sql.Identifier("t", column.name),
         target=table.identifier,
-        # The sync works with no column whose name has a colon (`fitness.WORKING_NAMES`).
+        # Tables with a column whose name has a colon are blocked (`compatibility.WORKING_NAMES`).
         aside=f"aside:{column.name}",
         entries=ENTRIES,
         name=name,

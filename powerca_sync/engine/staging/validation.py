@@ -1,4 +1,4 @@
-"""Decide which staged rows are fit to be merged: what came from phones, duplicates, lookups, rules and references."""
+"""Validate staged rows: skip echoes, drop duplicates, fill lookups, and quarantine rows that break a rule."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -24,50 +24,49 @@ from powerca_sync.tables import Lookup, Strategy
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class LookupResult:
-    """How often a lookup found its answer."""
+    """Counts of rows for which a lookup found a value."""
 
     column: str
     table: str
     filled: int
-    #: Rows that got the declared winner of several answers.
+    #: Rows with several values, of which the lowest was taken.
     ambiguous: int
-    #: Of the rows that go on, those that have something to look by and found nothing; their column is NULL.
+    #: Of the rows that stay in staging, those with a match column but no value found; their column is NULL.
     missed: int
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Rejections:
-    """Rows of one reason that went to quarantine."""
+    """Rows quarantined for one reason."""
 
     reason: str
     column: str | None
     parent: str | None
     rows: int
-    #: The database's words, where it refused the rows itself.
+    #: The database's message if it refused the rows itself.
     message: str | None = None
 
     @override
     def __str__(self) -> str:
-        """How many, and why."""
         rows = "row" if self.rows == 1 else "rows"
-        if self.landed:
-            return f"{self.rows} {rows} landed with an empty column, which the next run fills: {self.why}"
-        return f"{self.rows} {rows} {'waits' if self.rows == 1 else 'wait'} in quarantine: {self.why}"
+        if self.deferred:
+            return f"{self.rows} {rows} inserted with an empty column, which the next run fills: {self.why}"
+        return f"{self.rows} {rows} quarantined: {self.why}"
 
     @property
-    def landed(self) -> bool:
-        """Whether the rows have landed all the same, with an empty column."""
+    def deferred(self) -> bool:
+        """The rows were inserted with an empty column; the entries only make the next run read them again."""
         return self.reason == "deferred"
 
     @property
     def why(self) -> str:
-        """The reason as a sentence."""
-        return in_one_line(self.message or _sentence(self.reason, self.column, self.parent))
+        """The reason in words."""
+        return in_one_line(self.message or _explain(self.reason, self.column, self.parent))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Quarantined:
-    """A row that went to quarantine, and why."""
+    """A quarantined row and the reason."""
 
     reason: str
     column: str | None
@@ -78,25 +77,24 @@ class Quarantined:
 
     @override
     def __str__(self) -> str:
-        """The reason as a sentence, without the row's content."""
+        """The reason in words, without the row's content."""
         if self.reason == "refused" and self.message:
             return in_one_line(self.message)
-        return in_one_line(_sentence(self.reason, self.column, self.parent, value=self.value))
+        return in_one_line(_explain(self.reason, self.column, self.parent, value=self.value))
 
 
-def _sentence(reason: str, column: str | None, parent: str | None, *, value: str | None = None) -> str:
-    """Why a row, or all rows of one reason, went to quarantine."""
+def _explain(reason: str, column: str | None, parent: str | None, *, value: str | None = None) -> str:
     named = column if value is None else f"{column}={value}"
     match reason:
         case "reference":
-            return f"{named} has no matching {parent}"
+            return f"{named} has no matching row in {parent}"
         case "circle":
             return (
-                f"{named} has no matching {parent}, and the tables refer to each other by columns that must not be "
-                "empty, so that neither row can be first; let one of the columns be NULL at the target"
+                f"{named} has no matching row in {parent}, and the tables reference each other by NOT NULL columns, so "
+                "that neither row can be inserted first; allow NULL in one of the columns at the target"
             )
         case "deferred":
-            return f"{named} has no matching {parent} yet, which refers to this table in turn; the column is empty"
+            return f"{named} has no matching row in {parent} yet, which references this table in turn"
         case "not_null":
             return f"{column} is empty, which the target forbids"
         case "null_key":
@@ -119,7 +117,7 @@ def _sentence(reason: str, column: str | None, parent: str | None, *, value: str
         case "collision":
             return f"{named} is a row of another office, or of none"
         case "ambiguous":
-            return f"another row of the same {column} is in quarantine, so that its place at the target is not certain"
+            return f"another row of the same {column} is quarantined, so that its row at the target is not certain"
         case "conflict":
             return f"the target has another row of its own with {named}"
         case "lookalike":
@@ -128,34 +126,37 @@ def _sentence(reason: str, column: str | None, parent: str | None, *, value: str
         case "untried":
             return "too many other rows of the run were refused before it; the next run tries it"
         case "office":
-            return f"{named} leads to no organisation of this office"
+            return f"{named} does not reference an organisation of this office"
         case _:
             return "the target refused the row"
 
 
 def skip_echo(cursor: Cursor, mapping: TableMapping) -> tuple[int, int, tuple[str, ...]]:
-    """Remove reverse-synced rows from staging; returns (echoes, edits by the office, the first edited keys)."""
+    """Remove reverse-synced rows from staging. Returns (echoes, edits by the office, keys of the first edits)."""
     cursor.execute(echo_sql.create_missing())
     if not mapping.target.primary_key:
-        cursor.execute(echo_sql.end_handed_over(mapping))
+        cursor.execute(echo_sql.drop_ended_entries(mapping))
     echo, missing = one_row(cursor, echo_sql.skip_echo(mapping))
     edited, keys = one_row(cursor, echo_sql.skip_edits(mapping)) if missing else (0, None)
     return echo, edited, tuple(keys or ())
 
 
-def skip_unknown(cursor: Cursor, mapping: TableMapping) -> tuple[int, int, tuple[str, ...]]:
-    """Remove rows of phones that the ledger lacks; returns (equal ones, edits by the office, the first edited keys)."""
+def skip_without_entry(cursor: Cursor, mapping: TableMapping) -> tuple[int, int, tuple[str, ...]]:
+    """Remove rows marked as phone rows that have no ledger entry but a phone row on the target.
+
+    Returns (echoes, edits by the office, keys of the first edits).
+    """
     if not (mapping.source_has_owner and mapping.spec.key) or mapping.spec.strategy is Strategy.UPSERT:
-        # By key they meet their phone row in the merge.
+        # The merge of an UPSERT table pairs them with their phone row by key.
         return 0, 0, ()
-    same, edited, keys = one_row(cursor, echo_sql.skip_unknown(mapping))
+    same, edited, keys = one_row(cursor, echo_sql.skip_without_entry(mapping))
     return same, edited, tuple(keys or ())
 
 
 def settle_duplicates(cursor: Cursor, mapping: TableMapping, *, refused: int) -> int:
-    """Collapse exact copies and reject other rows that share a key which must not repeat; answers how many collapsed.
+    """Drop exact copies, and quarantine different rows of one key; returns the number of copies dropped.
 
-    Such are an `UPSERT` key, which says which row is meant, and every unique index of the target. No winner is guessed.
+    Keys that must not repeat are that of an `UPSERT` table and every unique index of the target.
     """
     staged = {column.name for column in mapping.staged}
     keys = [UniqueKey(columns=mapping.spec.key)] if mapping.spec.strategy is Strategy.UPSERT else []
@@ -163,7 +164,7 @@ def settle_duplicates(cursor: Cursor, mapping: TableMapping, *, refused: int) ->
         implied = any(set(key.columns) <= set(unique.columns) for key in keys)
         if staged.issuperset(unique.columns) and not implied:
             keys.append(unique)
-    keys = [key for key in keys if refused or not _told_apart_by_the_source(mapping, key)]
+    keys = [key for key in keys if refused or not _is_unique_at_source(mapping, key)]
     if not keys:
         return 0
     repeated = execute_batch(cursor, *((staging_sql.has_duplicates(key), None) for key in keys))
@@ -177,10 +178,10 @@ def settle_duplicates(cursor: Cursor, mapping: TableMapping, *, refused: int) ->
     return superseded
 
 
-def _told_apart_by_the_source(mapping: TableMapping, key: UniqueKey) -> bool:
-    """Whether a unique index of the source rules out that its rows share the key at the target.
+def _is_unique_at_source(mapping: TableMapping, key: UniqueKey) -> bool:
+    """Returns whether a unique index of the source guarantees that the key is unique at the target.
 
-    Only for types that tell apart what they told apart at the source: `01` and `1` are two texts, and one number.
+    Some types do not keep values distinct: `01` and `1` are two texts, but one number.
     """
     if not (mapping.source.is_unique(key.columns) and key.nulls_distinct):
         return False
@@ -191,18 +192,18 @@ def _told_apart_by_the_source(mapping: TableMapping, key: UniqueKey) -> bool:
         if column.name not in computed
         and (
             {column.source.base, column.column.base} <= _NUMBERS
-            or (column.source.base == column.column.base and column.column.base in _ALIKE)
+            or (column.source.base == column.column.base and column.column.base in _DISTINCT)
         )
     }
     return alike.issuperset(key.columns)
 
 
 _NUMBERS = {"int2", "int4", "int8", "numeric"}
-_ALIKE = {"bool", "date", "uuid"}
+_DISTINCT = {"bool", "date", "uuid"}
 
 
 def check_rows(cursor: Cursor, mapping: TableMapping) -> tuple[LookupResult, ...]:
-    """Fill the lookups, then send to quarantine what is not fit to be merged."""
+    """Fill the lookups, then quarantine rows that break a rule of the target."""
     lookups = mapping.spec.lookups
     found = [fill_lookup(cursor, mapping, lookup) for lookup in lookups]
     for rule, column in rules_sql.deferrable(mapping):
@@ -221,22 +222,22 @@ def check_rows(cursor: Cursor, mapping: TableMapping) -> tuple[LookupResult, ...
 
 
 def fill_lookup(cursor: Cursor, mapping: TableMapping, lookup: Lookup) -> tuple[int, int]:
-    """Fill a column from another table of the target; answers (rows filled, rows with several answers)."""
+    """Fill a column from another table of the target. Returns (rows filled, rows with several values)."""
     filled, ambiguous = one_row(cursor, rules_sql.fill_lookup(mapping, lookup))
     return filled, ambiguous
 
 
 def count_missed(cursor: Cursor, lookup: Lookup) -> int:
-    """How many rows have something to look by and found nothing."""
+    """Returns the number of rows with a match column for which no value was found."""
     return int(one_row(cursor, rules_sql.count_missed(lookup))[0])
 
 
 def reject_faulty(cursor: Cursor, mapping: TableMapping) -> None:
-    """Send rows to quarantine that the target would refuse, or whose reference leads nowhere."""
+    """Quarantine rows that the target would refuse, and rows with a dangling reference."""
     rules = rules_sql.rules(mapping)
-    # A row may name another row of the same run, which may be rejected itself.
-    names_itself = any(key.parent == (mapping.target.schema, mapping.target.name) for key in mapping.target.references)
-    names_itself |= any(reference.parent == mapping.spec.mobile for reference in mapping.checked_references())
+    own = (mapping.target.schema, mapping.target.name)
+    references_itself = any(key.parent == own for key in mapping.target.references)
+    references_itself |= any(reference.parent == mapping.spec.mobile for reference in mapping.checked_references())
     while True:
         may_raise = any(rule.reason == "check" for rule in rules)
         try:
@@ -244,32 +245,33 @@ def reject_faulty(cursor: Cursor, mapping: TableMapping) -> None:
         except psycopg.Error as exc:
             if not may_concern_rows(exc) or not may_raise:
                 raise
-            # A CHECK that raises for some row: leave all of them to the merge, which isolates that row.
+            # A CHECK constraint fails to evaluate for some row: the merge isolates that row.
             rules = [rule for rule in rules if rule.reason != "check"]
             continue
-        if not (names_itself and rejected):
+        # A quarantined row may be the parent of another staged row.
+        if not (references_itself and rejected):
             return
 
 
-#: Rejected rows of each reason that are shown.
+#: Quarantined rows shown of each reason.
 SAMPLES = 5
-#: What was rejected, most first; and the first rows of each reason.
+#: Quarantined rows by reason, most frequent first, and samples of each reason.
 Rejected = tuple[tuple[Rejections, ...], tuple[Quarantined, ...]]
-NONE_REJECTED: Rejected = ((), ())
+NO_REJECTIONS: Rejected = ((), ())
 
 
-def asked_rejected() -> tuple[Query, Query]:
-    """What to ask for the answers that `answered_rejected` takes."""
+def rejection_queries() -> tuple[Query, Query]:
+    """Returns the queries whose results `parse_rejections` takes."""
     return (quarantine_sql.summarize_rejected(), None), (quarantine_sql.sample_rejected(), [SAMPLES])
 
 
-def rejections(cursor: Cursor) -> Rejected:
-    """What was rejected."""
-    return answered_rejected(*execute_batch(cursor, *asked_rejected()))
+def read_rejections(cursor: Cursor) -> Rejected:
+    """Returns the rows quarantined by this run."""
+    return parse_rejections(*execute_batch(cursor, *rejection_queries()))
 
 
-def answered_rejected(summary: Sequence[tuple[Any, ...]], samples: Sequence[tuple[Any, ...]]) -> Rejected:
-    """What was rejected, from the answers to `asked_rejected`."""
+def parse_rejections(summary: Sequence[tuple[Any, ...]], samples: Sequence[tuple[Any, ...]]) -> Rejected:
+    """Returns the rows quarantined by this run, from the results of `rejection_queries`."""
     return (
         tuple(
             Rejections(reason=reason, column=column, parent=parent, message=message, rows=rows)

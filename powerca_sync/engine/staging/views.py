@@ -1,4 +1,4 @@
-"""Read a view of the desktop with the desktop's own settings, by which its code computes what it shows there."""
+"""Read a view of the desktop with the desktop's own settings, on which the result of its code depends."""
 
 import dataclasses
 
@@ -12,7 +12,7 @@ from powerca_sync.tables import OWNER, STAMPS
 
 logger = one_line_logger(__name__)
 
-#: No right to make temporary tables or to read a column, a standby, a column of a type that no table can have.
+#: No right to create temporary tables or to read a column; a standby; a pseudo-type, which no table can have.
 _NOT_COPIED = (
     psycopg.errors.InsufficientPrivilege,
     psycopg.errors.ReadOnlySqlTransaction,
@@ -20,11 +20,11 @@ _NOT_COPIED = (
 )
 
 
-def settle_source(cursor: Cursor, mapping: TableMapping) -> TableMapping:
-    """Make the source's transaction READ ONLY; a view is copied into a temporary table before that.
+def prepare_source(cursor: Cursor, mapping: TableMapping) -> TableMapping:
+    """Copy a view into a temporary table, then make the source's transaction READ ONLY.
 
-    Returns the mapping of what is to be read. The transaction is `stable`. A view that cannot be copied is read with
-    our settings and search path, with a warning.
+    Returns the mapping with the table to read. The transaction was opened as `stable`. A view that cannot be copied is
+    read with the sync's own settings and search path, and a warning is logged.
     """
     if mapping.source.kind == VIEW:
         mapping = _copied(cursor, mapping)

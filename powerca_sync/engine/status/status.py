@@ -19,7 +19,7 @@ from powerca_sync.engine.postgres import (
     read_tables,
     transaction,
 )
-from powerca_sync.engine.staging import Rejections, leads_nowhere
+from powerca_sync.engine.staging import Rejections, has_dangling_reference
 from powerca_sync.tables import DESKTOP, OWNER, PHONE, Reference, TableSpec, spec_named
 
 
@@ -144,7 +144,7 @@ def count_rows(spec: TableSpec, scope: Scope, references: Sequence[Reference]) -
         ),
         *(
             sql.SQL("count(*) FILTER (WHERE {})").format(
-                leads_nowhere(reference, table, scope.table(reference.parent), alias="t")
+                has_dangling_reference(reference, table, scope.table(reference.parent), alias="t")
             )
             for reference in references
         ),

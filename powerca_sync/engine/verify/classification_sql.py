@@ -5,7 +5,7 @@ from psycopg.types.json import Jsonb
 
 from powerca_sync.engine.digests import at_source, at_target
 from powerca_sync.engine.mapping import ACTIONS, REJECTED, STAGING, ExtraColumn, TableMapping, is_ours
-from powerca_sync.engine.staging import answers, entry_key
+from powerca_sync.engine.staging import entry_key, lookup_query
 from powerca_sync.tables import Lookup
 
 #: Staging column that says whether the desktop has changed the row since the last run: `t` or `f`. It is `false` for
@@ -91,7 +91,7 @@ def count_looked_at(mapping: TableMapping) -> sql.Composed:
 
 def has_wrong_lookups(mapping: TableMapping, lookup: Lookup) -> sql.Composed:
     """Returns whether a desktop-owned row of the target has another value than the one that the lookup finds now."""
-    answer, same = answers(mapping, lookup, "t")
+    answer, same = lookup_query(mapping, lookup, "t")
     own = mapping.target.required(lookup.column)
     found = mapping.scope.table(lookup.table).required(lookup.answer)
     return sql.SQL("""\

@@ -185,8 +185,8 @@ def test_tables_that_reference_each_other_land_in_two_steps(
     first = pair.sync(teams, staff, mode=mode)
     assert fates(first) == {"inserted": 2}
     assert [str(one) for one in first.rejections] == [
-        "1 row landed with an empty column, which the next run fills: leader has no matching staff yet, which refers "
-        "to this table in turn; the column is empty"
+        "1 row inserted with an empty column, which the next run fills: leader has no matching row in staff yet, which "
+        "references this table in turn"
     ]
     assert fates(pair.sync(staff, teams, mode=mode)) == {"inserted": 3}
     assert pair.sync(teams, staff, mode=mode).updated == 1
@@ -201,7 +201,7 @@ def test_deferred_reference_that_never_lands_is_quarantined(pair: Pair) -> None:
     pair.sync(TEAMS, STAFF)
     result = pair.sync(TEAMS, STAFF)
     assert fates(result) == {"unchanged": 1, "quarantined": 1, "held": 1}
-    assert str(result.samples[0]) == "leader=99 has no matching staff"
+    assert str(result.samples[0]) == "leader=99 has no matching row in staff"
 
 
 def test_cycle_of_required_references_is_named(pair: Pair) -> None:
@@ -210,8 +210,8 @@ def test_cycle_of_required_references_is_named(pair: Pair) -> None:
     result = pair.sync(dataclasses.replace(TEAMS, limit_share=1.0), STAFF)
     assert fates(result) == {"quarantined": 1}
     assert str(result.samples[0]) == (
-        "leader=10 has no matching staff, and the tables refer to each other by columns that must not be empty, so "
-        "that neither row can be first; let one of the columns be NULL at the target"
+        "leader=10 has no matching row in staff, and the tables reference each other by NOT NULL columns, so that "
+        "neither row can be inserted first; allow NULL in one of the columns at the target"
     )
 
 

@@ -104,8 +104,8 @@ def test_rows_of_another_organisation_or_of_none_do_not_leave_the_desktop(office
     result = first.sync(LINES, ORGS)
     assert fates(result) == {"inserted": 1, "quarantined": 2}
     assert {str(sample) for sample in result.samples} == {
-        "org_id=2 leads to no organisation of this office",
-        "org_id leads to no organisation of this office",
+        "org_id=2 does not reference an organisation of this office",
+        "org_id does not reference an organisation of this office",
     }
 
 
@@ -117,13 +117,13 @@ def test_a_detail_belongs_to_the_office_of_its_parent(offices: tuple[Pair, Pair]
         desktop.sync_all(REMINDERS, ORGS)
     result = first.sync(NOTES, REMINDERS, ORGS)
     assert fates(result) == {"inserted": 1, "quarantined": 1}
-    assert str(result.samples[0]) == "rem_id=9 has no matching reminders"
+    assert str(result.samples[0]) == "rem_id=9 has no matching row in reminders"
     before = first.text("notes")
     result = second.sync(dataclasses.replace(NOTES, limit_share=1.0), REMINDERS, ORGS)
     assert fates(result) == {"quarantined": 2}
     assert {str(sample) for sample in result.samples} == {
         "note_id=1 is a row of another office, or of none",
-        "rem_id=1 has no matching reminders",
+        "rem_id=1 has no matching row in reminders",
     }
     assert first.text("notes") == before
 

@@ -113,7 +113,7 @@ FAULTS = {
     "a parent": Fault(
         (3, "a", 1, 99),
         "reference",
-        "boss=99 has no matching people",
+        "boss=99 has no matching row in people",
         "INSERT INTO people VALUES (99)",
         "CREATE TABLE people (id int PRIMARY KEY); ALTER TABLE notes ADD FOREIGN KEY (boss) REFERENCES people",
     ),
@@ -200,7 +200,7 @@ SELF = "ALTER TABLE notes ADD PRIMARY KEY (id), ADD CONSTRAINT boss FOREIGN KEY 
 def test_rows_that_reference_each_other_land_together(notes: Pair) -> None:
     notes.source.execute(SELF)
     phones_write(notes, (1, "a", 1, 4), (2, "a", 1, 1), (3, "a", 1, 99), (4, "a", 1, 5), (5, "a", 1, 4))
-    assert_quarantined_alone(notes, reason="reference", words="boss=99 has no matching notes")
+    assert_quarantined_alone(notes, reason="reference", words="boss=99 has no matching row in notes")
     phones_write(notes, (99, "a"))
     assert pulled(notes.pull(NOTES)) == {"already_there": 4, "pulled": 2}
 

@@ -34,7 +34,7 @@ def test_row_without_its_parent_is_quarantined_naming_the_parent(pair: Pair) -> 
     results = pair.sync_all(JOBS, TASKS)
     assert fates(results["tasks"]) == {"inserted": 2, "quarantined": 1}
     assert results["tasks"].filtered == 1
-    assert str(results["tasks"].samples[0]) == "job_id=7 has no matching jobs"
+    assert str(results["tasks"].samples[0]) == "job_id=7 has no matching row in jobs"
     assert reasons(pair) == [("11", "reference", "job_id", "7", "jobs")]
 
 
