@@ -83,7 +83,7 @@ def test_an_incremental_run_reads_what_changed_and_says_which_tables_it_read_in_
     assert (departments["mode_effective"], departments["extracted"], departments["updated"]) == ("incremental", 1, 1)
     assert "mode_reason" not in departments
     assert (staff["mode_requested"], staff["mode_effective"]) == ("incremental", "full")
-    assert "the mobile side makes the key" in str(staff["mode_reason"])
+    assert "mobile generates the primary key" in str(staff["mode_reason"])
 
 
 def test_the_metadata_says_what_happened_as_numbers_that_plot(office: Office) -> None:

@@ -1,4 +1,4 @@
-"""What became of each row of a table, once the guards have looked at it."""
+"""Account for each row of a run, and check quarantine and conservation by the guards."""
 
 from collections.abc import Iterator
 
@@ -15,9 +15,13 @@ from powerca_sync.engine.staging import Rejected, large_objects
 def account(
     run: TableRun, ready: Ready, plan: MergePlan, merged: MergeResult, *, rejected: Rejected, counted: Counted | None
 ) -> ForwardResult:
-    """What became of every row, once the guards have looked at it.
+    """Returns the result of a run.
 
-    `counted` is what the target has after it; None where only the merge has written, in a run that counts no rows.
+    `counted` are the target's rows after it; None if the run counted no rows.
+
+    Raises:
+        UnsafeTargetError: Too many rows are quarantined.
+        MergeError: The counts of the outcomes do not add up to the rows read.
     """
     rejections, samples = rejected
     conflicts = merge.conflicts(run.target, ready.mapping) if plan.conflict else ()
@@ -76,7 +80,7 @@ def account(
 
 
 def nothing_to_sync(run: TableRun) -> ForwardResult:
-    """The result for a table that neither database has."""
+    """Returns the result for a table that neither database has."""
     return ForwardResult(
         table=run.spec.mobile,
         mode_requested=run.requested,
@@ -93,8 +97,7 @@ def _remarks(ready: Ready, plan: MergePlan) -> Iterator[str]:
         yield f"{plan.mobile_owned} rows have another value of {names} on the desktop; mobile owns it and keeps its own"
     if plan.stale:
         yield (
-            f"{plan.stale} rows that the desktop no longer has stay on mobile, because the spec keeps them "
-            '(`deletes="keep"`)'
+            f'{plan.stale} stale rows, which the desktop no longer has, stay on mobile by the spec (`deletes="keep"`)'
         )
 
 

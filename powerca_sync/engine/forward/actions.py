@@ -1,4 +1,4 @@
-"""Carry out the actions of a merge plan, one kind at a time, and isolate those that the target refuses."""
+"""Apply the actions of a merge plan, one kind at a time, and isolate those that the target refuses."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -8,8 +8,7 @@ from psycopg import sql
 
 from powerca_sync.engine.forward import apply_sql
 from powerca_sync.engine.forward.exchange import (
-    NO_PARENT,
-    TAKEN,
+    DEPENDENCY_VIOLATIONS,
     Refused,
     exchange_values,
     insert_together,
@@ -28,14 +27,14 @@ from powerca_sync.engine.postgres import (
 )
 from powerca_sync.errors import MergeError
 
-#: Beyond this many refused rows the table is at fault, not the rows.
+#: With more refused rows than this the cause is the table rather than the rows.
 MOST_REFUSED = 10_000
-#: A statement that carries out those actions of one kind for which a condition holds.
+#: A statement that applies those actions of one kind for which a condition holds.
 Statement = Callable[[TableMapping, sql.Composed], sql.Composed]
 
 
 class OvertakenError(Exception):
-    """Somebody else wrote a row between plan and write; roll back to before the plan, and plan again."""
+    """Another session wrote a row between plan and write; roll back to before the plan, and plan again."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,49 +43,54 @@ class Outcome:
 
     written: int = 0
     refused: Refused = dataclasses.field(default_factory=dict)
-    #: Rows that are still as they were planned, though nothing refused to write them; taken out of the plan.
+    #: Rows that a trigger or a rule did not write, without an error; removed from the plan.
     swallowed: int = 0
 
     @property
     def total(self) -> int:
-        """Actions whose outcome is known."""
+        """Actions with a known outcome."""
         return self.written + len(self.refused) + self.swallowed
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Manner:
-    """How a plan is carried out."""
+class Attempt:
+    """An attempt to apply a plan."""
 
-    #: Rows of the table that are in quarantine already.
+    #: Rows of the table that earlier runs have quarantined.
     known: int
-    #: Rows were missing the last time.
+    #: The attempt before wrote fewer rows than planned.
     again: bool
 
 
-#: How refused actions of one kind are carried out that only land together.
+#: Applies refused actions of one kind that succeed only together.
 _TOGETHER: Mapping[str, Callable[[Cursor, TableMapping, Refused], tuple[int, Refused]]] = {
     "update": exchange_values,
     "insert": insert_together,
 }
 
 
-def carry_out(
+def apply_actions(
     cursor: Cursor,
     mapping: TableMapping,
     action: str,
     statement: Statement,
     planned: int,
-    how: Manner,
+    attempt: Attempt,
     *,
     among: int = 0,
 ) -> Outcome:
-    """Run one kind of action, isolating what the target refuses.
+    """Apply the actions of one kind, and isolate those that the target refuses.
 
-    The `planned` actions have numbers from 1 to `among`, or to their own count.
+    The numbers of the `planned` actions are from 1 to `among`, or to `planned`.
+
+    Raises:
+        OvertakenError: A planned row is not as it was.
+        SwallowedError: A trigger or a rule swallows all rows.
+        MergeError: More than `MOST_REFUSED` rows are refused.
     """
     if not planned:
         return Outcome()
-    outcome = _isolate(cursor, mapping, action, statement, among or planned, how)
+    outcome = _isolate(cursor, mapping, action, statement, among or planned, attempt)
     if outcome.written:
         outcome = retry_refused(cursor, mapping, statement, outcome)
     if outcome.refused and action in _TOGETHER:
@@ -94,15 +98,15 @@ def carry_out(
         outcome = Outcome(written=outcome.written + more, refused=refused)
         if more:
             outcome = retry_refused(cursor, mapping, statement, outcome)
-    # Among thousands of rows somebody ticks one at any moment. Those that follow one are few, and soon carried out.
+    # Others may update single rows of a large batch meanwhile. Each round finds fewer of them.
     while action == "update" and outcome.total < planned:
         moved = _update_moved(cursor, mapping)
         if not moved:
             break
         outcome = dataclasses.replace(outcome, written=outcome.written + moved)
-    if how.again and outcome.total < planned:
+    if attempt.again and outcome.total < planned:
         outcome = _find_swallowed(cursor, mapping, action, outcome)
-        if action == "update" and outcome.swallowed == planned > how.known:
+        if action == "update" and outcome.swallowed == planned > attempt.known:
             raise SwallowedError(describe_swallowing(cursor, mapping.target, action))
     if outcome.total != planned:
         raise OvertakenError(f"{planned} rows were to be {action}d, {outcome.written} were")
@@ -110,17 +114,17 @@ def carry_out(
 
 
 def _isolate(
-    cursor: Cursor, mapping: TableMapping, action: str, statement: Statement, last_number: int, how: Manner
+    cursor: Cursor, mapping: TableMapping, action: str, statement: Statement, last_number: int, attempt: Attempt
 ) -> Outcome:
-    """Carry out whatever the target does not refuse."""
+    """Apply all actions that the target does not refuse."""
 
     def write_range(first: int, last: int) -> int:
-        if how.again and action == "insert":
+        if attempt.again and action == "insert":
             return execute_completely(cursor, statement(mapping, apply_sql.in_range(first, last)), last - first + 1)
         return write_planned(cursor, mapping, statement, apply_sql.in_range(first, last))
 
     judge = RefusalJudge(
-        cursor, mapping.target, action, lambda n: write_range(n, n), last_number, known=lambda: how.known
+        cursor, mapping.target, action, lambda n: write_range(n, n), last_number, known=lambda: attempt.known
     )
 
     def check(exc: psycopg.Error | SwallowedError, written: int) -> None:
@@ -146,7 +150,7 @@ def _isolate(
 
 
 def _find_swallowed(cursor: Cursor, mapping: TableMapping, action: str, outcome: Outcome) -> Outcome:
-    """Take those actions out of the plan whose row is still as it was: nobody else has written it, nor have they."""
+    """Remove the actions from the plan whose row is unchanged although nothing refused to write it."""
     for n, refusal in outcome.refused.items():
         cursor.execute(apply_sql.mark_refused(action, n, refusal.words))
     words = describe_swallowing(cursor, mapping.target, action)
@@ -155,16 +159,16 @@ def _find_swallowed(cursor: Cursor, mapping: TableMapping, action: str, outcome:
 
 
 def retry_refused(cursor: Cursor, mapping: TableMapping, statement: Statement, outcome: Outcome) -> Outcome:
-    """Carry out refused actions one by one, as long as some are carried out, because one makes way for the next.
+    """Apply refused actions one by one until none succeeds, because each one may unblock another.
 
-    In turns from either end: rows that are renumbered make way for each other from one end only.
+    The order alternates: rows that are renumbered unblock each other in one direction only.
     """
     written, refused = outcome.written, dict(outcome.refused)
-    upwards, progress = True, True
+    ascending, progress = True, True
     while progress:
-        upwards, progress = not upwards, False
-        in_the_way = (n for n, one in refused.items() if one.sqlstate in (*TAKEN, *NO_PARENT))
-        for n in sorted(in_the_way, reverse=not upwards):
+        ascending, progress = not ascending, False
+        blocked = (n for n, one in refused.items() if one.sqlstate in DEPENDENCY_VIOLATIONS)
+        for n in sorted(blocked, reverse=not ascending):
             hit, again = isolate(
                 lambda n, _: write_planned(cursor, mapping, statement, apply_sql.among([n])), n, n, most=1
             )
@@ -176,7 +180,7 @@ def retry_refused(cursor: Cursor, mapping: TableMapping, statement: Statement, o
 
 
 def _update_moved(cursor: Cursor, mapping: TableMapping) -> int:
-    """How many updates whose row was written meanwhile could be carried out after all."""
+    """Apply updates whose row others wrote meanwhile without changing its content; returns the rows written."""
     cursor.execute(apply_sql.confirm_moved(mapping))
     numbers = [n for (n,) in cursor.fetchall()]
     if not numbers:
@@ -186,5 +190,5 @@ def _update_moved(cursor: Cursor, mapping: TableMapping) -> int:
     except psycopg.Error as exc:
         if not may_concern_rows(exc):
             raise
-        # A rule about what was written meanwhile: a new plan has the row in its place, so that it alone is refused.
+        # A new plan has the row's new version, so that it can be refused by itself.
         raise OvertakenError("a row that was written while the merge was planned is refused") from exc

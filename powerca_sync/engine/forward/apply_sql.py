@@ -1,4 +1,4 @@
-"""Statements that carry out a planned merge."""
+"""Statements that apply a merge plan."""
 
 from collections.abc import Iterable
 
@@ -20,16 +20,16 @@ from powerca_sync.tables import CREATED, DESKTOP, OWNER, STAMPS, UPDATED
 
 
 def lock_deletes(mapping: TableMapping) -> sql.Composed:
-    """Lock the rows to be deleted, so that nobody can make another row depend on them any more."""
+    """Lock the rows to delete, so that no other session can insert a row that references them."""
     return sql.SQL("""\
 SELECT FROM {target} AS t JOIN {actions} AS a ON t.ctid = a.existing AND t.tableoid = a.relation
 WHERE a.action = 'delete' FOR UPDATE OF t""").format(target=mapping.target.identifier, actions=ACTIONS)
 
 
 def keep_referenced(mapping: TableMapping, key: ForeignKey) -> sql.Composed:
-    """Take out of the plan each delete of a row that another row names through `key`, whatever its ON DELETE says.
+    """Remove the deletes from the plan whose row is referenced through `key`, whatever its ON DELETE action is.
 
-    A row that is itself to be deleted stands in nobody's way.
+    References by rows that are deleted as well do not count.
     """
     conditions = [
         sql.SQL("{} {} {}").format(
@@ -53,26 +53,26 @@ WHERE a.action = 'delete' AND t.ctid = a.existing AND t.tableoid = a.relation
 
 
 def index_actions() -> sql.Composed:
-    """Make single actions quick to find."""
+    """Index the actions by number, for statements that apply single ones."""
     return sql.SQL("CREATE INDEX IF NOT EXISTS powerca_actions_by_number ON {} (action, n); ANALYZE {}").format(
         ACTIONS, ACTIONS
     )
 
 
 def in_range(first: int, last: int) -> sql.Composed:
-    """A condition on actions `a` of one kind: their numbers are from `first` to `last`."""
+    """Returns a condition on actions `a` of one kind: their numbers are from `first` to `last`."""
     return sql.SQL("a.n BETWEEN {} AND {}").format(first, last)
 
 
 def among(numbers: Iterable[int]) -> sql.Composed:
-    """A condition on actions `a` of one kind: they have these numbers."""
+    """Returns a condition on actions `a` of one kind: they have these numbers."""
     return sql.SQL("a.n = ANY ({}::bigint[])").format(list(numbers))
 
 
 def confirm(mapping: TableMapping, action: str, which: sql.Composed) -> sql.Composed:
-    """Note the version of each row of these deletes or updates that is as it was planned, and may be written.
+    """Record the version of each row of these deletes or updates that is as it was planned and may be written.
 
-    What then writes it needs to compare nothing but that, and works whatever the settings of the session.
+    The statement that writes the row then compares the version only, and works under any settings of the session.
     """
     may_be_written = is_ours(mapping, "t") if action == "delete" else may_be_updated(mapping)
     return sql.SQL("""\
@@ -93,7 +93,7 @@ CONFIRMED = sql.SQL("t.ctid = a.existing AND t.tableoid = a.relation AND t.xmin 
 
 
 def delete(mapping: TableMapping, which: sql.Composed) -> sql.Composed:
-    """Carry out some of the deletes, of rows that are confirmed."""
+    """Delete the confirmed rows of some deletes."""
     return sql.SQL("""\
 DELETE FROM {target} AS t USING {actions} AS a
 WHERE a.action = 'delete' AND {which} AND {confirmed}""").format(
@@ -102,7 +102,7 @@ WHERE a.action = 'delete' AND {which} AND {confirmed}""").format(
 
 
 def updated_values(mapping: TableMapping) -> dict[str, sql.Composable]:
-    """What an update writes into each column that it sets, over the staged row `s`."""
+    """Returns column to value for an update from the staged row `s`."""
     values: dict[str, sql.Composable] = {column.name: sql.Identifier("s", column.name) for column in mapping.content}
     if mapping.has_owner:
         values[OWNER] = sql.Literal(DESKTOP)
@@ -112,7 +112,7 @@ def updated_values(mapping: TableMapping) -> dict[str, sql.Composable]:
 
 
 def inserted_values(mapping: TableMapping) -> dict[str, sql.Composable]:
-    """What an insert writes into each column that it names, over the staged row `s`."""
+    """Returns column to value for an insert of the staged row `s`."""
     staged = {column.name for column in mapping.staged}
     values: dict[str, sql.Composable] = {
         name: sql.Identifier("s", name) for name in (column.name for column in mapping.staged) if name not in STAMPS
@@ -128,7 +128,7 @@ def inserted_values(mapping: TableMapping) -> dict[str, sql.Composable]:
 
 
 def update(mapping: TableMapping, which: sql.Composed) -> sql.Composed:
-    """Carry out some of the updates, of rows that are confirmed; a row without an owner becomes the desktop's."""
+    """Update the confirmed rows of some updates; an unowned row becomes desktop-owned."""
     return sql.SQL("""\
 UPDATE {target} AS t SET {values}
 FROM {actions} AS a JOIN {staging} AS s ON s.ctid = a.staged
@@ -145,10 +145,9 @@ WHERE a.action = 'update' AND {which} AND {confirmed}""").format(
 
 
 def confirm_moved(mapping: TableMapping) -> sql.Composed:
-    """Confirm the updates whose row somebody has written since the plan without touching what is compared.
+    """Confirm the updates whose row others wrote since the plan without changing its compared content.
 
-    A tick, for example. Rows that the merge has updated already are of other content, or the desktop's by now. Answers
-    their numbers.
+    Excludes rows that the merge has updated: these are desktop-owned and equal the staged row. Returns the numbers.
     """
     return sql.SQL("""\
 WITH moved AS MATERIALIZED (
@@ -177,14 +176,14 @@ RETURNING a.n""").format(
 
 
 def may_be_updated(mapping: TableMapping) -> sql.Composed:
-    """A condition on the target row `t`: it is the desktop's or has no owner, and belongs to this office."""
+    """Returns a condition on the target row `t`: it is desktop-owned or unowned, and of this office."""
     return sql.SQL("({owner} = 'D' OR {owner} IS NULL) AND {in_office}").format(
         owner=mapping.owner("t"), in_office=mapping.in_office("t")
     )
 
 
 def insert(mapping: TableMapping, which: sql.Composed) -> sql.Composed:
-    """Carry out some of the inserts, filling owner, stamps and constants."""
+    """Insert the staged rows of some inserts, with owner, stamps and constants."""
     values = inserted_values(mapping)
     return sql.SQL("""\
 INSERT INTO {target} ({names})
@@ -201,21 +200,21 @@ WHERE a.action = 'insert' AND {which}""").format(
 
 
 def in_its_place(mapping: TableMapping) -> sql.Composed:
-    """A condition on the target row `t`: it is that of action `a`, where and with the content that it had then."""
+    """Returns a condition on the target row `t`: it is the row of action `a`, with the content that was planned for."""
     return sql.SQL("t.ctid = a.existing AND t.tableoid = a.relation AND {content} = a.before").format(
         content=content_text(mapping, "t")
     )
 
 
 def mark_refused(action: str, n: int, message: str) -> sql.Composed:
-    """Take one action out of the plan with the database's words."""
+    """Remove one action from the plan as refused, with the database's message."""
     return sql.SQL("UPDATE {} SET action = 'refused', message = {} WHERE (action, n) = ({}, {})").format(
         ACTIONS, message, action, n
     )
 
 
 def mark_swallowed(mapping: TableMapping, action: str, message: str) -> sql.Composed:
-    """Take those actions out of the plan, with a message, whose row is still there as it was planned."""
+    """Remove the actions from the plan as refused whose row is unchanged, with a message."""
     return sql.SQL("""\
 UPDATE {actions} AS a SET action = 'refused', message = {message}
 FROM {target} AS t
@@ -229,7 +228,7 @@ WHERE a.action = {action} AND {in_its_place}""").format(
 
 
 def faulty_actions(action: str, *, reason: str, mapping: TableMapping) -> sql.Composed:
-    """The staged rows of the actions of one kind, in the form that `staging.reject` takes."""
+    """Select the staged rows of the actions of one kind, in the form that `quarantine_sql.reject` takes."""
     value = COMMA.join(sql.Identifier("s", name) for name in mapping.spec.key) if mapping.spec.key else sql.SQL("NULL")
     return sql.SQL("""\
 SELECT a.staged AS place, {reason} AS reason, {column}::text AS column_name, concat_ws(', ', {value}) AS value,

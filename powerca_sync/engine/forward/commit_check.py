@@ -1,4 +1,4 @@
-"""Whether the rows that a run has written are at the target as they were meant, asked before it commits."""
+"""Verify, before commit, that written rows equal the staged rows."""
 
 from collections.abc import Sequence
 
@@ -8,11 +8,11 @@ from powerca_sync.engine.postgres import Cursor, one_row
 from powerca_sync.errors import MergeError
 
 
-def check_landed(cursor: Cursor, mapping: TableMapping) -> None:
-    """Raises `MergeError` if a staged row has no equal at the target after the merge; copies count.
+def verify_written_rows(cursor: Cursor, mapping: TableMapping) -> None:
+    """Raises `MergeError` if a staged row has no equal row at the target after the merge; copies count.
 
-    What a trigger of the target fills besides (stamps, columns of its own) and what the phones own is not looked at.
-    Rows that went to quarantine, and those for which a phone's row stands, were not to land.
+    Stamps, mobile-owned columns and columns that are not synced are not compared. Quarantined rows and rows that match
+    a phone row are not expected at the target.
     """
     staged, landed = digest_queries.landed_sides(mapping)
     rows, keys = one_row(cursor, unlike_staged(staged, landed))
@@ -21,8 +21,8 @@ def check_landed(cursor: Cursor, mapping: TableMapping) -> None:
     shown = [_key(mapping, unpack(key)) for key in keys] if mapping.spec.key else []
     examples = f", the first of them with {'; '.join(shown)}" if shown else ""
     raise MergeError(
-        f"Table `{mapping.spec.mobile}`: {rows} rows are not at the target as they were written{examples}. A trigger "
-        "or a rule there alters them. Nothing was written. Mend the trigger, or run without `verify_on_commit`."
+        f"Table `{mapping.spec.mobile}`: {rows} rows at the target differ from the rows written{examples}. A trigger "
+        "or a rule of the target alters them. Nothing was written. Correct it, or run without `verify_on_commit`."
     )
 
 

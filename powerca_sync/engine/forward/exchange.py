@@ -1,8 +1,8 @@
-"""Carry out actions that the target refuses one by one, and takes together.
+"""Apply actions that the target refuses one by one and accepts together.
 
 Rows that exchange values under a unique or exclusion constraint are refused in any order, because PostgreSQL checks a
-constraint that is not deferrable at each row: they get interim values first, then their own. Rows of one table that
-reference each other are inserted by one statement, at whose end foreign keys are checked.
+constraint that is not deferrable at each row: they first get interim values, then their own. Rows of one table that
+reference each other are inserted by one statement, because PostgreSQL checks foreign keys at its end.
 """
 
 import dataclasses
@@ -15,26 +15,29 @@ from powerca_sync.engine.forward import apply_sql, exchange_sql
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.postgres import Column, Cursor, SwallowedError, bisect, load, may_concern_rows, write
 
-#: SQLSTATEs of refusals that another row causes: it has the value (unique, exclusion), or it does not exist yet.
+#: SQLSTATEs of violated unique and exclusion constraints, and of violated foreign keys.
 TAKEN, NO_PARENT = ("23505", "23P01"), ("23503",)
-#: Of rows each of which is blocked by the next one, a round finds the last.
+#: SQLSTATEs of refusals that depend on other rows of the plan.
+DEPENDENCY_VIOLATIONS = (*TAKEN, *NO_PARENT)
+#: In a chain of rows that block each other, each round frees one.
 _MOST_ROUNDS = 50
 
-#: Schema and name of an index or a constraint, as an error has them.
+#: Schema and name of an index or a constraint, as reported by an error.
 _Rule = tuple[str | None, str | None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Refusal:
-    """Why the target refused a row."""
+    """The target's refusal of a row."""
 
+    #: The database's message.
     words: str
     sqlstate: str
-    #: The violated constraint, or the index.
+    #: The violated constraint or unique index.
     rule: _Rule
 
 
-#: By number of the action.
+#: Refusals by number of the action.
 Refused = dict[int, Refusal]
 
 
@@ -44,7 +47,7 @@ def write_planned(
     statement: Callable[[TableMapping, sql.Composed], sql.Composed],
     which: sql.Composed,
 ) -> int:
-    """Carry out some of the planned actions by `statement`; rows to be updated or deleted are confirmed first."""
+    """Apply some planned actions by `statement`; rows to update or delete are confirmed first. Returns rows written."""
     before = None
     if statement is not apply_sql.insert:
         action = "delete" if statement is apply_sql.delete else "update"
@@ -96,9 +99,9 @@ def _refusal(exc: psycopg.Error | SwallowedError) -> Refusal:
 
 
 def exchange_values(cursor: Cursor, mapping: TableMapping, refused: Refused) -> tuple[int, Refused]:
-    """Carry out those of the refused updates whose values only each other have.
+    """Apply the refused updates whose values are taken by each other only.
 
-    Returns (rows written, those that are still refused).
+    Returns (rows written, updates that are still refused).
     """
     waiting = {n: refusal for n, refusal in refused.items() if refusal.sqlstate in TAKEN}
     left = {n: refusal for n, refusal in refused.items() if n not in waiting}
@@ -129,7 +132,7 @@ def exchange_values(cursor: Cursor, mapping: TableMapping, refused: Refused) -> 
 
 
 def _interim_columns(cursor: Cursor, mapping: TableMapping, rule: _Rule) -> list[Column]:
-    """The columns of a constraint that may get an interim value, those that take NULL first."""
+    """Returns the columns of a constraint that can have an interim value, nullable ones first."""
     schema, name = rule
     cursor.execute(load(__package__, "rule_columns.sql"), {"schema": schema, "name": name})
     names = [name for (name,) in cursor.fetchall()]
@@ -139,7 +142,7 @@ def _interim_columns(cursor: Cursor, mapping: TableMapping, rule: _Rule) -> list
 
 
 def _vacate(cursor: Cursor, mapping: TableMapping, numbers: Sequence[int], candidates: list[Column]) -> bool:
-    """Give the rows an interim value in the first of the columns that the target allows; drops the others."""
+    """Set an interim value in the first of `candidates` that the target accepts; removes refused ones from the list."""
     while candidates:
         try:
             write(
@@ -177,9 +180,9 @@ def _without_interim_value(refusal: Refusal, rows: int) -> Refusal:
 
 
 def insert_together(cursor: Cursor, mapping: TableMapping, refused: Refused) -> tuple[int, Refused]:
-    """Carry out those of the refused inserts whose parents are among them.
+    """Apply the refused inserts whose parents are among them.
 
-    Returns (rows inserted, those that are still refused).
+    Returns (rows inserted, inserts that are still refused).
     """
     own = (mapping.target.schema, mapping.target.name)
     keys = [key for key in mapping.target.references if key.parent == own]

@@ -10,9 +10,9 @@ from powerca_sync.engine.postgres import Column, ForeignKey
 
 
 def vacate(mapping: TableMapping, numbers: Sequence[int], column: Column) -> sql.Composed:
-    """Give the rows of these updates, which are confirmed, an interim value in a column; their updates stay planned.
+    """Set an interim value in a column of the rows of these confirmed updates, which remain planned.
 
-    The rows affected are those that have it now.
+    The row count is the number of rows with an interim value.
     """
     return sql.SQL("""\
 WITH vacated AS (
@@ -34,7 +34,7 @@ WHERE a.action = 'update' AND a.n = v.n""").format(
 
 
 def remember_vacated(mapping: TableMapping, numbers: Sequence[int]) -> sql.Composed:
-    """Take the content that these rows have now for the one that they had when the merge was planned."""
+    """Record the present content of these rows as the content that they had when the merge was planned."""
     return sql.SQL("""\
 UPDATE {actions} AS a SET before = {content}
 FROM {target} AS t
@@ -47,12 +47,12 @@ WHERE a.action = 'update' AND {which} AND t.ctid = a.existing AND t.tableoid = a
 
 
 def has_interim(column: Column) -> bool:
-    """Whether the column can have a value that no other row has."""
+    """Returns whether a value can be made for the column that no other row has."""
     return column.nullable or column.category in ("N", "S", "D") or column.base == "uuid"
 
 
 def _interim(mapping: TableMapping, column: Column) -> sql.Composable:
-    """NULL if the column takes it; otherwise a value that neither the target nor staging has."""
+    """Returns NULL if the column is nullable, otherwise a value that neither the target nor staging has."""
     if column.nullable:
         return sql.SQL("NULL")
     if column.base == "uuid":
@@ -72,12 +72,12 @@ def _interim(mapping: TableMapping, column: Column) -> sql.Composable:
 
 
 def without_parent(mapping: TableMapping, key: ForeignKey, numbers: Sequence[int]) -> sql.Composed:
-    """The numbers of those inserts whose parent is neither in the target nor inserted by another of them.
+    """Select the numbers of the inserts whose parent is neither in the target nor inserted by another of them.
 
     `key` is a foreign key of the target table to itself.
     """
     pairs = list(zip(key.columns, key.parent_columns, strict=True))
-    names_one = AND.join(sql.SQL("{} IS NOT NULL").format(sql.Identifier("s", own)) for own, _ in pairs)
+    has_reference = AND.join(sql.SQL("{} IS NOT NULL").format(sql.Identifier("s", own)) for own, _ in pairs)
     same = AND.join(
         sql.SQL("{} {} {}").format(
             sql.Identifier("p", theirs), equality(mapping.target.required(own)), sql.Identifier("s", own)
@@ -87,7 +87,7 @@ def without_parent(mapping: TableMapping, key: ForeignKey, numbers: Sequence[int
     return sql.SQL("""\
 SELECT a.n
 FROM {actions} AS a JOIN {staging} AS s ON s.ctid = a.staged
-WHERE a.action = 'insert' AND {which} AND {names_one}
+WHERE a.action = 'insert' AND {which} AND {has_reference}
     AND NOT EXISTS (SELECT FROM {target} AS p WHERE {same})
     AND NOT EXISTS (
         SELECT FROM {actions} AS b JOIN {staging} AS p ON p.ctid = b.staged
@@ -96,7 +96,7 @@ WHERE a.action = 'insert' AND {which} AND {names_one}
         actions=ACTIONS,
         staging=STAGING,
         which=among(numbers),
-        names_one=names_one,
+        has_reference=has_reference,
         target=mapping.target.identifier,
         same=same,
         numbers=list(numbers),

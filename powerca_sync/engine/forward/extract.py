@@ -1,4 +1,4 @@
-"""What to read from the source: the snapshot, the mark that it leaves, and the change set of a run."""
+"""The change set of a run: all rows of the source, or those that changed since the watermark."""
 
 import dataclasses
 from datetime import datetime, timedelta
@@ -15,12 +15,12 @@ from powerca_sync.tables import Cursor as ChangeCursor
 
 
 def as_table(rows: TextRows, target: Table) -> Table:
-    """The source's table as the given rows have it; columns whose type they do not say are of the target's."""
+    """Returns the table of given rows; columns without a given type have the target's."""
     columns = []
     for name in rows.columns:
         declared, own = rows.types.get(name), target.column(name)
         if declared is None and own is not None:
-            # Amounts of money in given text have two decimals, whatever the target's `lc_monetary`.
+            # Money in given text has two decimals, whatever the target's `lc_monetary`.
             columns.append(dataclasses.replace(own, decimals=2))
         else:
             base = declared or "text"
@@ -30,11 +30,12 @@ def as_table(rows: TextRows, target: Table) -> Table:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ChangeSet:
-    """Which rows a run reads."""
+    """The rows that a run reads."""
 
     mode: Mode
-    #: Why it is not the mode that was asked for; empty otherwise.
+    #: Why the mode differs from the requested one; empty if it does not.
     reason: str
+    #: Condition on the source's row `s`.
     where: sql.Composable
 
 
@@ -46,7 +47,7 @@ def change_set(
     *,
     overlap: float = DEFAULT_OVERLAP,
 ) -> ChangeSet:
-    """Everything, or what changed since the stored mark and every row in quarantine, read again by key."""
+    """Returns all rows, or those that changed since the watermark together with all quarantined rows, by key."""
     reason = _why_full(mapping, requested, state, snapshot) if requested is Mode.INCREMENTAL else ""
     if requested is Mode.FULL or reason:
         return ChangeSet(mode=Mode.FULL, reason=reason, where=sql.SQL("TRUE"))
@@ -70,22 +71,22 @@ def _why_full(mapping: TableMapping, requested: Mode, state: TableState, snapsho
     if spec.category is Category.MASTERS:
         return "master tables are always read in full"
     if spec.strategy is Strategy.DELETE_INSERT:
-        return "the mobile side makes the key, so that a row's place shows only among all rows"
+        return "mobile generates the primary key, so that rows can be paired only among all rows"
     if spec.cursor is ChangeCursor.TIMESTAMP and not any(mapping.source.column(name) for name in STAMPS):
         return f"`{spec.desktop}` is missing the columns {' and '.join(STAMPS)}, which an incremental sync requires"
     if spec.cursor is ChangeCursor.XMIN and mapping.source.kind != PLAIN:
-        return f"`{spec.desktop}` is not a plain table at the source, so that its row versions say nothing"
+        return f"`{spec.desktop}` is not a plain table at the source, so that its rows have no usable version"
     if not mapping.keys_stay_apart:
-        return "different keys of the source may be one at the target (`01` and `1`), which shows only among all rows"
+        return "different keys of the source may be equal at the target (`01` and `1`), which only a full run detects"
     if mark is None:
         return "there was no complete run before"
     if state.fingerprint != mapping.fingerprint:
         return (
-            "the columns, their labels, what the spec does with them, the time zone or the declared encoding are not "
-            "what they were at the last run"
+            "the columns, their labels, the spec, the time zone or the declared encoding have changed since the last "
+            "run"
         )
     if any(mark[name] != value for name, value in snapshot.mark(mapping).items() if name in _IDENTITY):
-        return "the source is not the database that it was at the last run"
+        return "the source is another database than at the last run"
     xmin, lsn = int(mark["xmin"]), int(mark["lsn"])
     if snapshot.xmin < xmin or snapshot.lsn < lsn:
         return "the source's history went backwards since the last run (it was restored)"
@@ -94,7 +95,7 @@ def _why_full(mapping: TableMapping, requested: Mode, state: TableState, snapsho
     if snapshot.xmin - xmin > XID_HORIZON:
         return "too many transactions went by since the last run"
     if state.lookups != state.versions:
-        return "a table that values are looked up in has changed"
+        return "a lookup table has changed"
     return ""
 
 

@@ -18,7 +18,7 @@ import psycopg
 from powerca_sync.engine.forward import plan_sql
 from powerca_sync.engine.forward.accounting import account, nothing_to_sync
 from powerca_sync.engine.forward.actions import OvertakenError
-from powerca_sync.engine.forward.commit_check import check_landed
+from powerca_sync.engine.forward.commit_check import verify_written_rows
 from powerca_sync.engine.forward.differential import NarrowScopeError
 from powerca_sync.engine.forward.merge import MergePlan, MergeResult, apply_merge
 from powerca_sync.engine.forward.prepared import Counted, Ready
@@ -168,7 +168,7 @@ def _carry_out(run: TableRun, guide_columns: Sequence[str], *, all_is_read: Call
         plan, merged = _merge(run, ready)
         if run.options.verify_on_commit:
             with run.phase("verify"):
-                check_landed(run.target, ready.mapping)
+                verify_written_rows(run.target, ready.mapping)
         with run.phase("record"):
             rejected, counted = _look_back(run, ready, merged, writes=writes, before=before)
     with run.phase("record"):

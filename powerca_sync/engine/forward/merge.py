@@ -1,10 +1,10 @@
-"""Merge staging into the target: plan what differs, then write only that.
+"""Merge staging into the target: plan the differences, then write only those.
 
-`plan_merge` fills the table of actions and writes nothing to the target; `apply_merge` carries it out in the order
-delete, update, insert. Right before a write another statement looks who owns the row, whose office it is and whether it
-holds what it held when the plan was made, and the write hits that version of the row only: a row that somebody changed
-in between is not hit, and the whole is planned anew. So a write needs to compare no values, and can leave settings and
-search path to the code of the database that it fires (`database.write`).
+`plan_merge` fills the table of actions and does not write to the target; `apply_merge` applies them in the order
+delete, update, insert. Directly before a write, another statement confirms owner, office and content of the row, and
+the write is limited to the confirmed version of the row: if another session changed the row in between, fewer rows are
+written than planned, and the merge is planned again. The write itself compares no values, so that it can run with the
+settings and the search path of the database's own code (`database.write`).
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from psycopg import sql
 
 from powerca_sync.engine.forward import apply_sql, plan_delete_insert_sql, plan_sql, plan_upsert_sql
-from powerca_sync.engine.forward.actions import Manner, OvertakenError, carry_out, retry_refused
+from powerca_sync.engine.forward.actions import Attempt, OvertakenError, apply_actions, retry_refused
 from powerca_sync.engine.forward.exchange import NO_PARENT
 from powerca_sync.engine.mapping import UNSETTLED, TableMapping
 from powerca_sync.engine.postgres import Cursor, execute_batch, settings_query
@@ -23,24 +23,24 @@ from powerca_sync.tables import Strategy
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class MergePlan:
-    """How many rows the merge will touch or leave alone, and why."""
+    """Counts of rows by planned action."""
 
     insert: int = 0
     update: int = 0
     delete: int = 0
-    #: Target rows that would be deleted if no other rows depended on them.
+    #: Target rows that are not deleted because other rows reference them.
     referenced: int = 0
     unchanged: int = 0
-    #: Staged rows that a phone's row (or one that is nobody's) stands for, with the same content.
+    #: Staged rows that equal a phone row, or an unowned row, of the target.
     keep: int = 0
-    #: The same with other content.
+    #: Staged rows that have the key of a phone row with other content.
     conflict: int = 0
-    #: Staged rows whose key another office has; they go to quarantine.
+    #: Staged rows whose key another office has; quarantined.
     collision: int = 0
-    #: Target rows whose source row is in quarantine: the last good version stays.
+    #: Retained target rows: their newer version is quarantined.
     held: int = 0
-    #: Staged rows that share a repeating key with a row in quarantine, so that it is not certain which target row is
-    #: theirs: they go to quarantine too.
+    #: Staged rows that share a repeated key with a quarantined row, so that their target row is not certain;
+    #: quarantined.
     ambiguous: int = 0
     #: Target rows that the source no longer has, kept because the spec says so.
     stale: int = 0
@@ -50,21 +50,21 @@ class MergePlan:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class MergeResult:
-    """What the merge wrote."""
+    """Counts of rows written by the merge."""
 
     inserted: int = 0
     updated: int = 0
     deleted: int = 0
-    #: Rows kept because other rows depend on them.
+    #: Rows that were not deleted because other rows reference them.
     kept_referenced: int = 0
     #: Deletes that the target refused, for example by a trigger.
     undeletable: int = 0
-    #: Rows whose update the target refused: the last good version stays.
+    #: Retained rows: the target refused their update.
     held: int = 0
 
     @property
     def written(self) -> int:
-        """Rows of the target table that were written in any way."""
+        """Rows inserted, updated or deleted."""
         return self.inserted + self.updated + self.deleted
 
 
@@ -90,19 +90,19 @@ def plan_merge(cursor: Cursor, mapping: TableMapping, *, complete: bool) -> Merg
 
 
 def _plan_delete_insert(cursor: Cursor, mapping: TableMapping, counts: dict[str, int], *, complete: bool) -> None:
-    """Look at no row where the office has none yet, and at no content that both sides have equally often."""
+    """Pair by content first; contents that both tables have equally often need no further look at their rows."""
     cursor.execute(plan_delete_insert_sql.has_rows(mapping))
     if cursor.fetchone() == (False,):
         _count(cursor, plan_delete_insert_sql.plan_inserts(), counts)
         return
-    # Without a look at how few they are, both tables would be sorted to find them.
+    # Without statistics of this small table, the planner would sort both large ones.
     analyze = sql.SQL("ANALYZE {}").format(UNSETTLED)
     contents, settled_counts = plan_delete_insert_sql.plan_contents(mapping), plan_delete_insert_sql.count_settled()
     *_, [(settled, unsettled, with_copies)] = execute_batch(
         cursor, (contents, None), (analyze, None), (settled_counts, None)
     )
     if unsettled:
-        # Thousands of copies of few contents: the planner expects a handful, and would compare each with each.
+        # With thousands of copies of few contents, the planner expects few rows, and a nested loop would be quadratic.
         allowed = "off" if with_copies else "on"
         pairs = plan_delete_insert_sql.plan_pairs(mapping, complete=complete, copies=with_copies > 0)
         _, found, _ = execute_batch(
@@ -130,25 +130,28 @@ def _add(found: Iterable[tuple[str, int]], counts: dict[str, int]) -> None:
 def apply_merge(
     cursor: Cursor, mapping: TableMapping, plan: MergePlan, *, known: int = 0, again: bool = False
 ) -> MergeResult:
-    """Carry out the plan; staged rows that the target refuses go to the rejected.
+    """Apply the plan; staged rows that the target refuses are quarantined.
 
-    `known` rows of the table are in quarantine already. `again`: rows were missing the last time, so that those are
-    looked for which a trigger swallows. Raises `OvertakenError` where a planned row is not as it was, and
-    `SwallowedError` where no row can be written although nothing refuses it.
+    `known` is the number of rows that earlier runs have quarantined. With `again`, after an attempt that wrote fewer
+    rows than planned, rows that a trigger swallows are searched for.
+
+    Raises:
+        OvertakenError: A planned row is not as it was.
+        SwallowedError: A trigger or a rule swallows all rows.
     """
-    how = Manner(known=known, again=again)
+    attempt = Attempt(known=known, again=again)
     kept = 0
     if plan.delete and mapping.target.referenced_by:
-        # Locked first and looked at by a later statement, which sees what was committed while the lock was waited for.
+        # The statement after the lock sees rows that were committed while waiting for it.
         cursor.execute(apply_sql.lock_deletes(mapping))
         kept = _keep_referenced(cursor, mapping)
-    deletes = carry_out(
-        cursor, mapping, "delete", apply_sql.delete, plan.delete - kept, how, among=plan.delete + plan.referenced
+    deletes = apply_actions(
+        cursor, mapping, "delete", apply_sql.delete, plan.delete - kept, attempt, among=plan.delete + plan.referenced
     )
-    updates = carry_out(cursor, mapping, "update", apply_sql.update, plan.update, how)
-    inserts = carry_out(cursor, mapping, "insert", apply_sql.insert, plan.insert, how)
+    updates = apply_actions(cursor, mapping, "update", apply_sql.update, plan.update, attempt)
+    inserts = apply_actions(cursor, mapping, "insert", apply_sql.insert, plan.insert, attempt)
     if inserts.written and any(refusal.sqlstate in NO_PARENT for refusal in updates.refused.values()):
-        # What a row references may have been inserted since.
+        # The rows that these reference may have been inserted since.
         updates = retry_refused(cursor, mapping, apply_sql.update, updates)
     for action, outcome in (("delete", deletes), ("update", updates), ("insert", inserts)):
         for n, refusal in outcome.refused.items():
@@ -168,7 +171,7 @@ def apply_merge(
 
 
 def _keep_referenced(cursor: Cursor, mapping: TableMapping) -> int:
-    """Take deletes out of the plan on which other rows depend, until none is found; answers how many."""
+    """Remove the deletes of referenced rows from the plan, until none is found; returns their number."""
     kept = 0
     while True:
         found = 0
@@ -176,12 +179,12 @@ def _keep_referenced(cursor: Cursor, mapping: TableMapping) -> int:
             cursor.execute(apply_sql.keep_referenced(mapping, key))
             found += cursor.rowcount
         kept += found
-        # A row that stays after all may name another of its own table.
+        # A row that is kept may reference another row of its own table.
         if not found or not any(key.child == key.parent for key in mapping.target.referenced_by):
             return kept
 
 
 def conflicts(cursor: Cursor, mapping: TableMapping) -> tuple[str, ...]:
-    """Keys of the first rows that phones and the office hold with different content."""
+    """Returns the keys of the first phone rows that differ from the staged row of the same key."""
     cursor.execute(plan_sql.conflicts(mapping))
     return tuple(key for (key,) in cursor.fetchall())

@@ -1,4 +1,4 @@
-"""Statements about columns that mobile owns: written on insert, never updated, so that the two sides may differ."""
+"""Statements about mobile-owned columns, which are written on insert and never updated."""
 
 from psycopg import sql
 
@@ -17,12 +17,12 @@ from powerca_sync.tables import Strategy
 
 
 def columns_of(mapping: TableMapping) -> tuple[Column, ...]:
-    """The mobile-owned columns that the desktop has as well."""
+    """Returns the mobile-owned columns that the desktop also has."""
     return tuple(column.column for column in mapping.synced if column.name in mapping.spec.mobile_owned)
 
 
 def digest(mapping: TableMapping) -> sql.Composed:
-    """One value that changes when the desktop changes a mobile-owned column, or adds or removes a row."""
+    """Select a digest that changes when the desktop changes a mobile-owned column, or adds or removes a row."""
     names = dict.fromkeys((*mapping.spec.key, *(column.name for column in columns_of(mapping))))
     columns = [mapping.source.required(name) for name in names]
     values = [sql.SQL("{}::text").format(sql.Identifier("s", name)) for name in names]
@@ -37,7 +37,7 @@ FROM {source} AS s""").format(
 def count_differing(mapping: TableMapping) -> sql.Composed:
     """Count the desktop-owned rows whose mobile-owned columns differ from the staged row that they pair with.
 
-    Comes after the merge is planned and before it is applied.
+    Valid after the merge is planned and before it is applied.
     """
     columns = columns_of(mapping)
     values = {"staged_value": row_text(mapping, "s", columns), "value": row_text(mapping, "t", columns)}

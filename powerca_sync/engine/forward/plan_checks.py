@@ -1,4 +1,4 @@
-"""Have the guards look at a merge plan before it is applied; rows are counted only where the plan is large."""
+"""Check a merge plan by the guards before it is applied; the target's rows are counted only for large plans."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -42,7 +42,7 @@ def check_plan(
 
 
 def _count_emptied(cursor: Cursor, mapping: TableMapping) -> dict[str, tuple[int, int]]:
-    """Return (values that would be lost, values that there are) of each column that loses more than the limit."""
+    """Returns (values that would be lost, values that it has now) of each column that loses more than the limit."""
     counts = one_row(cursor, plan_sql.count_emptied(mapping))
     lost = {
         column: count

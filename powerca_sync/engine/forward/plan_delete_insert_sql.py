@@ -1,4 +1,4 @@
-"""Statements that plan a merge by content, then by key and ordinal, for tables whose key the target makes."""
+"""Statements that plan a merge by content, then by key and ordinal, for tables whose key the target generates."""
 
 from psycopg import sql
 
@@ -19,14 +19,14 @@ from powerca_sync.tables import PHONE
 
 
 def has_rows(mapping: TableMapping) -> sql.Composed:
-    """Whether the office has any row in the target table that is looked at, whoever wrote it."""
+    """Returns a query whether the target table has any row of the office within the merge's filter."""
     return sql.SQL("SELECT EXISTS (SELECT FROM {} AS t WHERE {} AND {})").format(
         mapping.target.identifier, mapping.in_office("t"), mapping.merge_filter
     )
 
 
 def plan_inserts() -> sql.Composed:
-    """Every staged row is new. Answers (action, count)."""
+    """Plan to insert every staged row. Returns (action, count)."""
     return sql.SQL("""\
 WITH recorded AS (
     INSERT INTO {actions} (action, n, staged)
@@ -37,10 +37,10 @@ SELECT 'insert', count(*) FROM recorded""").format(actions=ACTIONS, staging=STAG
 
 
 def plan_contents(mapping: TableMapping) -> sql.Composed:
-    """Record each content that staging does not have as often as the desktop's own rows on the target.
+    """Record each content that staging and the desktop-owned rows of the target do not have equally often.
 
-    Rows of the others need not be looked at. Contents are told apart by one hash; that a group is of one content shows
-    by the other hash, which then cancels out. Few aggregates: a million groups must fit in memory.
+    Rows of all other contents are unchanged. Contents are grouped by one hash; a second hash, which cancels out in a
+    group of one content, detects collisions. Few aggregates are used, so that a million groups fit in memory.
     """
     return sql.SQL("""\
 WITH sides AS (
@@ -58,7 +58,7 @@ FROM sides GROUP BY h1 HAVING sum(side) <> 0 OR bit_xor(h2) <> 0""").format(
 
 
 def count_settled() -> sql.Composed:
-    """Answers (staged rows of settled contents, unsettled contents, of them those with several rows)."""
+    """Count (staged rows of settled contents, unsettled contents, of them those with several rows)."""
     return sql.SQL("""\
 SELECT (SELECT count(*) FROM {staging}) - coalesce(sum(staged), 0)::bigint, count(*),
     count(*) FILTER (WHERE staged + existing > 1)
@@ -66,20 +66,20 @@ FROM {unsettled}""").format(staging=STAGING, unsettled=UNSETTLED)
 
 
 def plan_pairs(mapping: TableMapping, *, complete: bool, copies: bool) -> sql.Composed:
-    """Pair the rows of unsettled contents: equal ones copy by copy, then desktop-owned ones by key and ordinal.
+    """Pair the rows of unsettled contents: equal rows copy by copy, then desktop-owned rows by key and ordinal.
 
-    What is left over on the target goes if staging is `complete` and its key is not in quarantine. A row without an
-    owner is taken over by an update. Answers (action, count). Recorded: `insert`, `update`, `delete`; only counted:
-    `unchanged`, `keep` (the equal row is a phone's, or nobody's), `held`, `other`; `overtaken`, if rows were written
-    since their place was found. Without `copies` each unsettled content has one row, whose place is known.
+    Target rows left over are deleted if staging is `complete` and their key is not quarantined. An unowned row is taken
+    over by an update. Returns (action, count). Recorded: `insert`, `update`, `delete`; only counted: `unchanged`,
+    `keep` (the equal row is a phone row or unowned), `held`, `other`; `overtaken` if rows were written since
+    `plan_contents`. Without `copies` each unsettled content has one row, whose place is known.
     """
-    # Rows without a key have nothing but their content, and equal contents are paired by then.
+    # In a table without a key, rows that are not equal cannot pair.
     key = key_text if mapping.spec.key else content_text
     primary_key = [sql.Identifier("t", name) for name in mapping.target.primary_key]
     held_key = sql.SQL("{} = t.key").format(key_text(mapping, "h")) if mapping.spec.key else sql.SQL("FALSE")
     alone = sql.SQL("u.staged + u.existing = 1") if copies else sql.SQL("TRUE")
     if mapping.target.kind != PLAIN or mapping.target.has_children:
-        # A place alone does not say in which table.
+        # A ctid alone does not identify the partition.
         alone = sql.SQL("FALSE")
     return sql.SQL("""\
 WITH staged AS MATERIALIZED (
@@ -207,17 +207,17 @@ WHERE (SELECT count(*) FROM existing WHERE rank = 0)
 
 
 def _owned(mapping: TableMapping) -> sql.Composed:
-    """The desktop's own rows on the target that are looked at."""
+    """Returns the desktop-owned rows of the target within the merge's filter."""
     return sql.SQL("{} AS t WHERE {} AND {}").format(
         mapping.target.identifier, is_ours(mapping, "t"), mapping.merge_filter
     )
 
 
 def _hashed(mapping: TableMapping, alias: str, rows: sql.Composable, *also: sql.Composable) -> sql.Composed:
-    """Rows as (place, content, h1, h2, ...`also`), with two independent hashes of the content's text.
+    """Returns rows as (place, content, h1, h2, ...`also`), with two independent hashes of the content's text.
 
-    Of the text: the hashes of PostgreSQL's own types fold a bigint or a timestamp into 32 bits. OFFSET 0 has the text
-    made once for a row.
+    The text is hashed because PostgreSQL's hashes of bigint and timestamp have 32 bits only. OFFSET 0 makes PostgreSQL
+    compute the text once for each row.
     """
     values = [sql.SQL("{} AS place").format(sql.Identifier(alias, "ctid")), *also]
     values.append(sql.SQL("{} AS content").format(content_text(mapping, alias)))

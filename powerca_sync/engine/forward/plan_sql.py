@@ -1,4 +1,4 @@
-"""Statements that every plan of a merge shares: the table of actions, and what to tell of the rows there."""
+"""Statements shared by both merge strategies: the table of actions, and counts of the target's rows."""
 
 from collections.abc import Sequence
 
@@ -9,9 +9,10 @@ from powerca_sync.engine.postgres import Column
 
 
 def create_actions() -> sql.Composed:
-    """`n` counts the actions of one kind; `before` is the content that a row had when the merge was planned.
+    """Create the table of actions.
 
-    `version` is the row's `xmin` when it was last found to be as planned.
+    `n` numbers the actions of one kind; `before` is the row's content when the merge was planned; `version` is its
+    `xmin` when it was confirmed.
     """
     return sql.SQL("""\
 CREATE TEMP TABLE {actions} (
@@ -23,8 +24,8 @@ CREATE TEMP TABLE {unsettled} (h1 bigint, staged bigint, existing bigint, place 
 
 
 def count_rows(mapping: TableMapping) -> sql.Composed:
-    """How many rows of the office the target table has: all, the desktop's, nobody's, the phones', and of the last
-    those that this transaction has written.
+    """Count the office's rows of the target table: all, desktop-owned, unowned, phone rows, and phone rows that this
+    transaction has written.
     """
     return sql.SQL("""\
 SELECT {counts}
@@ -37,10 +38,10 @@ WHERE {in_office}""").format(
 
 
 def counts_by_owner(mapping: TableMapping) -> tuple[sql.Composed, ...]:
-    """The counts of `count_rows`, over the target row `t`.
+    """Returns the counts of `count_rows`, over the target row `t`.
 
-    A row that we see and whose transaction is still in progress is our own. Only rows that are not older than this
-    transaction are asked for that; `xmin` has 32 of the 64 bits of a transaction's number.
+    A visible row whose transaction is still in progress was written by this transaction. Only rows that are not older
+    than this transaction are tested; `xmin` has 32 of the 64 bits of a transaction id.
     """
     return tuple(
         sql.SQL("count(*) FILTER (WHERE {})").format(sql.SQL(condition).format(owner=mapping.owner("t")))
@@ -58,10 +59,10 @@ def counts_by_owner(mapping: TableMapping) -> tuple[sql.Composed, ...]:
 
 
 def count_writes(mapping: TableMapping) -> sql.Composed:
-    """How many rows of the target table, its partitions and its children this session has written, by whatever means.
+    """Count the rows of the target table, its partitions and its children that this session has written.
 
-    Counted by the server as it writes, undone writes as well, so that nothing has to be read. It grows until the
-    session is idle: only the difference within one transaction means something.
+    Reads the server's statistics, which include writes by triggers and writes that were rolled back to a savepoint.
+    They are reset when the session is idle, so that only differences within one transaction are meaningful.
     """
     return sql.SQL("""\
 WITH RECURSIVE parts AS (
@@ -78,7 +79,7 @@ FROM parts AS p""").format(oid=mapping.target.oid)
 
 
 def count_emptied(mapping: TableMapping) -> sql.Composed:
-    """Count for each compared column, in order, the planned updates that leave it without a value."""
+    """Count for each compared column, in order, the planned updates that make it NULL or blank."""
     counts = (
         sql.SQL("count(*) FILTER (WHERE {} AND NOT {})").format(_has_value(column, "t"), _has_value(column, "s"))
         for column in mapping.content
@@ -94,7 +95,7 @@ WHERE a.action = 'update'""").format(
 
 
 def count_values(mapping: TableMapping, columns: Sequence[Column]) -> sql.Composed:
-    """Count the values that each of these columns has in the desktop-owned rows."""
+    """Count the values of each of these columns in the desktop-owned rows."""
     return sql.SQL("SELECT {counts} FROM {target} AS t WHERE {is_ours}").format(
         counts=COMMA.join(sql.SQL("count(*) FILTER (WHERE {})").format(_has_value(column, "t")) for column in columns),
         target=mapping.target.identifier,
@@ -110,7 +111,7 @@ def _has_value(column: Column, alias: str) -> sql.Composed:
 
 
 def conflicts(mapping: TableMapping) -> sql.Composed:
-    """The keys, as text, of the first twenty phone rows whose desktop row has other content."""
+    """Select the keys, as text, of the first twenty phone rows that differ from the staged row of the same key."""
     return sql.SQL("""\
 SELECT {key} FROM {actions} AS a JOIN {staging} AS s ON s.ctid = a.staged
 WHERE a.action = 'conflict' ORDER BY a.n LIMIT 20""").format(

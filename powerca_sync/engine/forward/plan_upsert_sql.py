@@ -1,4 +1,4 @@
-"""Statements that plan a merge by key, for tables whose key the source makes."""
+"""Statement that plans a merge by key, for tables whose key the source generates."""
 
 from psycopg import sql
 
@@ -7,10 +7,9 @@ from powerca_sync.tables import Deletes
 
 
 def plan_upsert(mapping: TableMapping, *, complete: bool) -> sql.Composed:
-    """Pair staged and target rows by key and judge each pair. Answers (action, count).
+    """Pair staged and target rows by key and choose an action for each pair. Returns (action, count).
 
-    With `complete` (the staged rows are all that the source has of those looked at) target rows without a staged row
-    are judged too.
+    With `complete`, staging has all rows of the source, and target rows without a staged row get an action too.
     Recorded: `insert`, `update`, `delete`, `collision`, `conflict`; only counted: `unchanged`, `keep`, `stale`, `held`,
     `other`.
     """
@@ -58,7 +57,7 @@ SELECT action, count(*) FROM paired GROUP BY action""").format(
 
 
 def _one_row_a_key(mapping: TableMapping) -> sql.Composed:
-    """The target's rows; where its key may repeat, only the one of each key that a desktop row speaks of."""
+    """Returns the target's rows; of a key that repeats, only the row that pairs: of the office, desktop-owned first."""
     if mapping.target.is_unique(mapping.spec.key):
         return sql.SQL('(SELECT t.tableoid AS "t:relation", t.ctid AS "t:place", t.* FROM {} AS t WHERE {})').format(
             mapping.target.identifier, mapping.merge_filter

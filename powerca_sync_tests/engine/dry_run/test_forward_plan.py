@@ -141,7 +141,7 @@ def test_a_looked_up_table_that_will_change_makes_an_incremental_run_full(pair: 
     assert foretold(pair.plan(clients, jobs, mode="incremental")["jobs"]).extracted == 0
     pair.source.execute("UPDATE clients SET name = 'new'")
     plan = foretold(pair.plan(clients, jobs, mode="incremental")["jobs"])
-    assert (plan.mode_reason, plan.updated) == ("a table that values are looked up in has changed", 2)
+    assert (plan.mode_reason, plan.updated) == ("a lookup table has changed", 2)
     assert foretold(pair.plan(clients, jobs, mode="incremental", only=[jobs])["jobs"]).extracted == 0
     assert fates(pair.sync_all(clients, jobs, mode="incremental")["jobs"]) == {"updated": 2}
 

@@ -113,7 +113,7 @@ def test_locked_but_unwritten_rows_are_not_changes(diary: Pair) -> None:
     assert read(diary) == (0, {})
 
 
-ELSEWHERE = "the source is not the database that it was at the last run"
+ELSEWHERE = "the source is another database than at the last run"
 BACKWARDS = "the source's history went backwards since the last run (it was restored)"
 
 
@@ -183,7 +183,7 @@ def test_renamed_enum_label_is_read_in_full(pair: Pair) -> None:
         (spec("diary", "id", category=Category.MASTERS), "master tables are always read in full"),
         (
             delete_insert("diary", "id"),
-            "the mobile side makes the key, so that a row's place shows only among all rows",
+            "mobile generates the primary key, so that rows can be paired only among all rows",
         ),
     ],
     ids=["masters", "DELETE_INSERT"],
@@ -239,6 +239,6 @@ def test_changed_lookup_table_makes_the_run_full(pair: Pair) -> None:
     pair.source.execute("UPDATE jobs SET client_id = 20")
     pair.sync(jobs)
     result = pair.sync(diary, jobs, mode="incremental")
-    assert result.mode_reason == "a table that values are looked up in has changed"
+    assert result.mode_reason == "a lookup table has changed"
     assert (fates(result), pair.rows("SELECT DISTINCT client_id FROM diary")) == ({"updated": 2}, [(20,)])
     assert pair.sync(diary, jobs, mode="incremental").mode_effective is Mode.INCREMENTAL

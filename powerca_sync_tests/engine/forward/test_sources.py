@@ -5,7 +5,7 @@ import pytest
 from powerca_sync_tests.helpers import Pair, fates, spec
 
 ITEMS = spec("items", "id")
-NOT_PLAIN = "`items` is not a plain table at the source, so that its row versions say nothing"
+NOT_PLAIN = "`items` is not a plain table at the source, so that its rows have no usable version"
 
 SOURCES = {
     "view": "CREATE VIEW items AS SELECT id, name || '!' AS name FROM stored",

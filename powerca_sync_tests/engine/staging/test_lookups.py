@@ -84,7 +84,7 @@ def test_changed_lookup_table_makes_an_incremental_run_full(pair: Pair) -> None:
     pair.source.execute("UPDATE jobs SET client_id = 12")
     pair.sync(JOBS)
     result = pair.sync(table, JOBS, mode="incremental")
-    assert (result.mode_effective, result.mode_reason) == ("full", "a table that values are looked up in has changed")
+    assert (result.mode_effective, result.mode_reason) == ("full", "a lookup table has changed")
     assert fates(result) == {"updated": 2}
     assert pair.sync(table, JOBS, mode="incremental").mode_effective == "incremental"
 

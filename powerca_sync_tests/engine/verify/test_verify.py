@@ -504,7 +504,7 @@ def test_a_run_that_looks_before_it_commits_finds_a_trigger_that_shortens_a_name
     pair.target.execute(SHORTENING)
     pair.source.execute("UPDATE clients SET name = 'A rather long name' WHERE client_id = 5")
     before = pair.text("clients"), pair.text("powerca_sync.table_state")
-    with pytest.raises(MergeError, match=r"1 rows are not at the target as they were written.*client_id=5"):
+    with pytest.raises(MergeError, match=r"1 rows at the target differ from the rows written.*client_id=5"):
         pair.sync(CLIENTS, options=LOOKING)
     assert (pair.text("clients"), pair.text("powerca_sync.table_state")) == before
     # Without looking it is committed, and verify says so afterwards.
@@ -531,7 +531,7 @@ def test_a_trigger_that_alters_rows_without_a_key_is_found_too(pair: Pair) -> No
     pair.source.execute("CREATE TABLE clients (name text); INSERT INTO clients VALUES ('A rather long name'), (NULL)")
     pair.target.execute(f"CREATE TABLE clients (id bigserial PRIMARY KEY, name text, {OWNED})")
     pair.target.execute(SHORTENING)
-    with pytest.raises(MergeError, match=r"1 rows are not at the target as they were written\. "):
+    with pytest.raises(MergeError, match=r"1 rows at the target differ from the rows written\. "):
         pair.sync(notes, options=LOOKING)
     pair.sync(notes)
     assert counts(look(pair, notes)) == {"missing": 1, "extra": 1}
