@@ -6,6 +6,7 @@ import pkgutil
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -50,9 +51,15 @@ def test_imports_go_one_way() -> None:
                 assert name.split(".")[1] in allowed[layer] | {layer}, f"{module.name} imports {name}"
 
 
+@cache
+def nodes(module: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(module.read_text(encoding="utf-8"))))
+
+
+@cache
 def imported(module: Path) -> list[str]:
     names = []
-    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+    for node in nodes(module):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -62,10 +69,9 @@ def imported(module: Path) -> list[str]:
 
 def test_the_engine_knows_no_environment_and_prints_nothing() -> None:
     for module in (PACKAGE / "engine").rglob("*.py"):
-        tree = ast.parse(module.read_text(encoding="utf-8"))
-        names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-        names |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
-        names |= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+        names = {node.id for node in nodes(module) if isinstance(node, ast.Name)}
+        names |= {node.arg for node in nodes(module) if isinstance(node, ast.arg)}
+        names |= {node.name for node in nodes(module) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
         assert not {name for name in names if "supabase" in name.lower()}, module
         assert not {"os", "dotenv", "print"} & (names | set(imported(module))), module
 
@@ -103,7 +109,8 @@ def test_every_error_says_in_its_docstring_what_the_reader_can_do() -> None:
 
 def test_every_module_opens_with_what_it_is_for() -> None:
     for module in MODULES:
-        tree = ast.parse(module.read_text(encoding="utf-8"))
+        tree = nodes(module)[0]
+        assert isinstance(tree, ast.Module)
         assert ast.get_docstring(tree), module
 
 
