@@ -1,4 +1,4 @@
-"""A small healthy office for the tests of `doctor`, and how to ask what is wrong with it."""
+"""A small healthy office for the tests of `doctor`, and functions that return its findings."""
 
 import dataclasses
 from typing import Any
@@ -44,7 +44,7 @@ CREATE TRIGGER stamp BEFORE UPDATE ON notes FOR EACH ROW EXECUTE FUNCTION stamp(
 
 
 def settle(pair: Pair) -> Pair:
-    """Make the healthy office in empty databases."""
+    """Creates the healthy office in empty databases."""
     pair.source.execute(SOURCE)
     pair.target.execute(TARGET)
     return pair
@@ -57,18 +57,18 @@ def examined(
     mobile: Endpoint | None = None,
     **rest: Any,
 ) -> tuple[Finding, ...]:
-    """All findings about the pair, or about other ways to its databases."""
+    """Returns all findings about the pair, or about other endpoints of its databases."""
     with reach(desktop or pair.settings.desktop) as source, reach(mobile or pair.settings.mobile) as target:
         return examine(source, target, in_order(specs or SPECS), **rest)
 
 
 def troubles(findings: tuple[Finding, ...]) -> list[Finding]:
-    """Those that are not well."""
+    """Returns the findings that are warnings or errors."""
     return [finding for finding in findings if finding.severity is not Severity.FINE]
 
 
 def the_trouble(pair: Pair, *specs: TableSpec, **rest: Any) -> Finding:
-    """The only thing that is wrong; it says why that matters and what to do."""
+    """Returns the only warning or error; asserts that it gives a reason and an action."""
     (finding,) = troubles(examined(pair, *specs, **rest))
     assert finding.why.endswith(".")
     assert finding.do.endswith(":" if finding.statements else ".")
@@ -76,5 +76,5 @@ def the_trouble(pair: Pair, *specs: TableSpec, **rest: Any) -> Finding:
 
 
 def change(table: TableSpec, **changes: Any) -> tuple[TableSpec, ...]:
-    """The specs with one of them changed."""
+    """Returns the specs with one of them changed."""
     return tuple(dataclasses.replace(one, **changes) if one.mobile == table.mobile else one for one in SPECS)

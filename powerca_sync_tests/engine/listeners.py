@@ -1,4 +1,4 @@
-"""Servers that get no further than the login: one refuses everybody, one has a certificate of our choice."""
+"""Servers that get no further than the login: one refuses every user, one presents a given certificate."""
 
 import contextlib
 import socket
@@ -14,8 +14,8 @@ CERTIFICATES = Path(__file__).with_name("certificates")
 
 
 @contextlib.contextmanager
-def refusing(*, state: str, words: str, severity: str = "FATAL") -> Iterator[tuple[Endpoint, list[bytes]]]:
-    """A server that answers each login with this error, and the logins that it has got so far."""
+def refuse_logins(*, state: str, words: str, severity: str = "FATAL") -> Iterator[tuple[Endpoint, list[bytes]]]:
+    """Yields a server that answers each login with this error, and the list of logins so far."""
     logins: list[bytes] = []
     fields = {"S": severity, "V": "FATAL", "C": state, "M": words, "F": "auth.c", "L": "1", "R": "auth_failed"}
     error = b"".join(f"{name}{value}\0".encode() for name, value in fields.items()) + b"\0"
@@ -29,8 +29,8 @@ def refusing(*, state: str, words: str, severity: str = "FATAL") -> Iterator[tup
 
 
 @contextlib.contextmanager
-def encrypting(certificate: str | None) -> Iterator[Endpoint]:
-    """A server that has this certificate (None: that offers no TLS), and hangs up after the handshake."""
+def present_certificate(certificate: str | None) -> Iterator[Endpoint]:
+    """Yields a server with this certificate (None: without TLS) that closes the connection after the handshake."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     if certificate:
         context.load_cert_chain(CERTIFICATES / f"{certificate}.crt", CERTIFICATES / "server.key")
@@ -79,7 +79,7 @@ def _listening(talk: Callable[[socket.socket], None]) -> Iterator[int]:
     try:
         yield listener.getsockname()[1]
     finally:
-        # Wakes the thread, which closing alone does not.
+        # Wakes the thread, which closing the socket alone does not.
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
         thread.join()

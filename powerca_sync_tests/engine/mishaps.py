@@ -1,4 +1,4 @@
-"""For tests of what goes wrong: a table whose run can be stopped at some points, and a proof that nothing changed."""
+"""For tests of failures: a table whose run can be stopped at given points, and a proof that nothing changed."""
 
 import contextlib
 import dataclasses
@@ -13,7 +13,7 @@ ROWS = 600
 JOBS = spec("jobs", "id")
 PASSWORD = "correct horse battery staple"
 
-#: A function that waits while the test holds the lock, for a row in the middle.
+#: A function that blocks in a row of the middle while the test holds the lock.
 GATE = f"""
 CREATE FUNCTION gate(id int) RETURNS int LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
@@ -27,7 +27,9 @@ BEGIN PERFORM public.gate({ROWS // 2}); RETURN NULL; END $$;
 
 
 def make_jobs(pair: Pair) -> None:
-    """A view as the source, synced once; half of its rows changed since. Passwords are set, though not asked for."""
+    """Creates a view as the source, synced once, half of whose rows changed since; it has an unrequested password
+    column.
+    """
     desktop, mobile = (
         dataclasses.replace(side, password=PASSWORD) for side in (pair.settings.desktop, pair.settings.mobile)
     )
@@ -52,7 +54,7 @@ STOPS = {
 
 @contextlib.contextmanager
 def stopped(pair: Pair, stop: str) -> Iterator[Callable[[], None]]:
-    """Stops any run at that point until the function that it gives is called, or the body ends."""
+    """Stops any run at that point until the yielded function is called, or the body ends."""
     side = pair.source if stop == "reading" else pair.target
     pair.target.execute(STOPS[stop])  # type: ignore[call-overload]
     side.execute("SELECT pg_advisory_lock(7)")
@@ -65,7 +67,7 @@ def stopped(pair: Pair, stop: str) -> Iterator[Callable[[], None]]:
 
 
 def image(pair: Pair) -> list[list[str]]:
-    """All that a failed run must not touch, on both sides."""
+    """Returns everything that a failed run must not change, from both databases."""
     kept = ["jobs", "powerca_sync.table_state", "powerca_sync.quarantine", "powerca_sync.office"]
     success = "(SELECT table_name, last_sync_timestamp, records_synced FROM _sync_metadata)"
     return [
@@ -77,7 +79,9 @@ def image(pair: Pair) -> list[list[str]]:
 
 @contextlib.contextmanager
 def failing(pair: Pair, error: type[SyncError], words: str, *, recorded: bool = True) -> Iterator[None]:
-    """The body raises this error, in one clear sentence or two, and nothing has changed; the next run is right."""
+    """Asserts that the body raises this error in one or two clear sentences, changes nothing, and the next run
+    succeeds.
+    """
     before = image(pair)
     with pytest.raises(error, match=words) as caught:
         yield

@@ -1,7 +1,7 @@
-"""Random rows on both sides of a merge, and how to look at them.
+"""Random rows in both databases of a merge, and functions that read them.
 
 A source row is (org_id, k, name, ticked), a target row has `source` besides. Organisation 1 is this office's, 2 is
-another's. The target refuses the name `bad`, and `ticked` is the phones' own.
+another's. The target refuses the name `bad`, and `ticked` is mobile-owned.
 """
 
 import random
@@ -34,7 +34,7 @@ class Existing(NamedTuple):
 
 
 class Case(NamedTuple):
-    """A row and where it is: on one side, on both, or on both with another name on the target."""
+    """A row and where it is: in one database, in both, or in both with another name on the target."""
 
     row: Row
     where: str
@@ -42,12 +42,12 @@ class Case(NamedTuple):
     owner: str | None
 
 
-# Seeds, not rows: drawn row by row, most of a few dozen examples would be much alike. A smaller size is what shrinks.
+# Seeds instead of rows: drawn row by row, most of a few dozen examples would be similar. Smaller sizes shrink.
 SEEDS = {"seed": st.integers(0, 2**32), "size": st.integers(1, 14)}
 
 
 def draw(seed: int, size: int, *keys: int | None) -> list[Case]:
-    """That many cases with these values of `k`; the fewer values there are, the more rows share one."""
+    """Draws cases with the given values of `k`; the fewer values, the more duplicates."""
     pick = random.Random(seed).choice
     cases = [
         Case(
@@ -63,7 +63,7 @@ def draw(seed: int, size: int, *keys: int | None) -> list[Case]:
 
 
 def create_tables(pair: Pair) -> None:
-    """`lines` with a key that mobile makes, `items` with one that the desktop makes, and the office's organisation."""
+    """Creates `lines` with a key that mobile generates, `items` with one from the desktop, and the organisation."""
     columns = "org_id int, k int, name text, ticked int"
     more = "CHECK (name <> 'bad'), source char(1), remark text DEFAULT 'mine', updated_at timestamptz DEFAULT now()"
     for table, key in (("lines", "id bigserial PRIMARY KEY"), ("items", "PRIMARY KEY (k)")):
@@ -76,7 +76,7 @@ def create_tables(pair: Pair) -> None:
 
 
 def sides(rows: Iterable[Case]) -> tuple[list[Row], list[Existing]]:
-    """The rows of both sides; the target never has the name that it refuses."""
+    """Returns the rows of both databases; the target never has the name that it refuses."""
     source, target = [], []
     for row, where, other_name, owner in rows:
         if where != "target":
@@ -102,7 +102,7 @@ def fill(pair: Pair, table: str, source: Iterable[Row], target: Iterable[Existin
 
 
 def target_rows(pair: Pair, table: str) -> dict[str, tuple[Existing, str]]:
-    """By what identifies a row on mobile: the row, and a text in which any write to it shows."""
+    """Returns the target rows by primary key, each with a text that changes with any write."""
     key = "id" if table == "lines" else "k"
     everything = f"{key}, org_id, k, name, ticked, source, ROW(t.ctid, t.xmin, t.*)::text"
     query = f"SELECT {everything} FROM {table} AS t"  # noqa: S608
@@ -118,7 +118,7 @@ def run(pair: Pair, table: TableSpec, expected: dict[str, int]) -> None:
     assert fates(result) == {fate: count for fate, count in expected.items() if count}
 
 
-def assert_second_run_is_quiet(pair: Pair, table: TableSpec, expected: dict[str, int]) -> None:
+def assert_second_run_is_noop(pair: Pair, table: TableSpec, expected: dict[str, int]) -> None:
     before = target_rows(pair, table.mobile)
     run(
         pair,
@@ -139,7 +139,7 @@ def fits(rows: Iterable[Row]) -> bool:
 
 
 def assert_others_untouched(before: dict[str, tuple[Existing, str]], after: dict[str, tuple[Existing, str]]) -> None:
-    """Rows of phones, of nobody with a mark of its own, and of other offices are as they were, byte for byte."""
+    """Asserts that phone rows, unowned rows with a value of their own, and rows of other offices are unchanged."""
     for pk, (existing, text) in before.items():
         if existing.owner in ("M", "S") or existing.row.org != 1:
             assert after[pk] == (existing, text)

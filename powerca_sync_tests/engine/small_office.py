@@ -1,4 +1,4 @@
-"""The office's fifteen tables in small: generated from the specs, with every column that a spec names, and few rows."""
+"""The office's fifteen tables with few rows, generated from the specs with every column that a spec names."""
 
 from collections.abc import Iterable, Iterator
 from typing import Literal
@@ -7,12 +7,12 @@ from powerca_sync.engine.postgres.database import Connection
 from powerca_sync.tables import TABLES, Strategy, TableSpec
 
 Where = Literal["desktop", "mobile", "both", "renamed"]
-#: Rows of each table on either side, and the number of the one that a phone made.
+#: Rows of each table in either database, and the number of the one that a phone created.
 ROWS, PHONE_ROW = 3, 100
 
 
 def named_columns(spec: TableSpec) -> tuple[str, ...]:
-    """Every column that the specs name of the table on both sides, each once."""
+    """Returns every column of the table that the specs name, in both databases, each once."""
     names = [*spec.key, *(one.column for one in spec.references), *sorted(spec.mobile_owned), *sorted(spec.sensitive)]
     names += [one.match for one in spec.lookups] + [one.column for one in spec.expressions]
     names += [one.names for other in TABLES for one in other.references if one.parent == spec.mobile]
@@ -21,15 +21,13 @@ def named_columns(spec: TableSpec) -> tuple[str, ...]:
 
 
 def children(spec: TableSpec) -> tuple[TableSpec, ...]:
-    """The tables that refer to this one or look values up in it."""
+    """Returns the tables that reference this one or look up values in it."""
     return tuple(one for one in TABLES if spec.mobile in one.depends_on)
 
 
 def make(desktop: Connection, mobile: Connection, specs: Iterable[TableSpec] = TABLES) -> None:
-    """Make the tables anew: `ROWS` rows on both sides whose label has changed on the desktop, and a phone row,
-    but none among the organisations.
-
-    What earlier runs remember is forgotten.
+    """Creates the tables anew: `ROWS` rows in both databases whose label has changed on the desktop, and a phone row,
+    except for organisations. The state of earlier runs is deleted.
     """
     for connection in (desktop, mobile):
         connection.execute("DROP SCHEMA IF EXISTS powerca_sync CASCADE")
@@ -53,7 +51,7 @@ def make(desktop: Connection, mobile: Connection, specs: Iterable[TableSpec] = T
 
 
 def drop_column(desktop: Connection, mobile: Connection, spec: TableSpec, column: str, where: Where) -> None:
-    """Take a column away from one side or both, or rename it on both."""
+    """Drops a column in one database or both, or renames it in both."""
     for connection, name, side in ((desktop, spec.desktop, "desktop"), (mobile, spec.mobile, "mobile")):
         if where == "renamed":
             connection.execute(f'ALTER TABLE {name} RENAME COLUMN "{column}" TO "other_{column}"')  # type: ignore[call-overload]
@@ -62,7 +60,7 @@ def drop_column(desktop: Connection, mobile: Connection, spec: TableSpec, column
 
 
 def drop_table(desktop: Connection, mobile: Connection, spec: TableSpec, where: Where) -> None:
-    """Take a table away from one side or both."""
+    """Drops a table in one database or both."""
     for connection, name, side in ((desktop, spec.desktop, "desktop"), (mobile, spec.mobile, "mobile")):
         if where in (side, "both"):
             connection.execute(f"DROP TABLE {name}")  # type: ignore[call-overload]

@@ -18,13 +18,13 @@ def test_deletes_within_the_larger_limit_pass(deletes: int, owned: int) -> None:
 
 
 @pytest.mark.parametrize(("deletes", "owned"), [(21, 21), (21, 400), (51, 1000)])
-def test_deletes_beyond_both_limits_need_a_switch(deletes: int, owned: int) -> None:
+def test_deletes_beyond_both_limits_need_an_option(deletes: int, owned: int) -> None:
     with pytest.raises(UnsafeTargetError, match=f"{deletes} of the office's {owned} rows"):
         guards.check_mass_delete(ITEMS, deletes=deletes, owned=owned, allowed=False)
     guards.check_mass_delete(ITEMS, deletes=deletes, owned=owned, allowed=True)
 
 
-def test_a_spec_may_set_limits_of_its_own() -> None:
+def test_spec_may_set_its_own_limits() -> None:
     guards.check_mass_delete(STRICT, deletes=5, owned=10, allowed=False)
     with pytest.raises(UnsafeTargetError, match=r"6 of the office's 10 rows .* the limit is 5"):
         guards.check_mass_delete(STRICT, deletes=6, owned=10, allowed=False)
@@ -33,7 +33,7 @@ def test_a_spec_may_set_limits_of_its_own() -> None:
         guards.check_quarantine(STRICT, quarantined=6, rows=10, samples=())
 
 
-def test_an_empty_source_is_a_mistake_only_where_there_were_rows() -> None:
+def test_empty_source_is_refused_only_if_it_had_rows() -> None:
     guards.check_not_emptied(ITEMS, read=0, read_before=None, allowed=False)
     guards.check_not_emptied(ITEMS, read=0, read_before=0, allowed=False)
     guards.check_not_emptied(ITEMS, read=1, read_before=9, allowed=False)
@@ -43,11 +43,11 @@ def test_an_empty_source_is_a_mistake_only_where_there_were_rows() -> None:
 
 
 @pytest.mark.parametrize(("quarantined", "rows"), [(20, 23), (21, 105), (200, 1000), (0, 0), (1, 2), (8, 9)])
-def test_a_quarantine_within_the_larger_limit_passes(quarantined: int, rows: int) -> None:
+def test_quarantine_within_the_larger_limit_passes(quarantined: int, rows: int) -> None:
     guards.check_quarantine(ITEMS, quarantined=quarantined, rows=rows, samples=())
 
 
-def test_a_quarantine_beyond_both_limits_is_refused_with_each_reason_once() -> None:
+def test_quarantine_beyond_both_limits_names_each_reason_once() -> None:
     sample = Quarantined(reason="reference", column="job_id", value="7", parent="jobs", message=None, key={"id": "1"})
     with pytest.raises(UnsafeTargetError) as caught:
         guards.check_quarantine(ITEMS, quarantined=21, rows=104, samples=[sample, sample])
@@ -63,13 +63,13 @@ def test_quarantine_of_nearly_all_rows_is_refused_whatever_the_size(quarantined:
     guards.check_quarantine(allowed, quarantined=quarantined, rows=rows, samples=())
 
 
-def test_every_row_has_exactly_one_fate() -> None:
+def test_every_row_is_counted_exactly_once() -> None:
     guards.check_conservation(ITEMS, extracted=3, accounted={"inserted": 1, "updated": 2})
     with pytest.raises(MergeError, match=r"4 rows were read, but 3 are accounted for \(1 inserted, 2 updated\)"):
         guards.check_conservation(ITEMS, extracted=4, accounted={"inserted": 1, "updated": 2})
 
 
-def test_limits_that_are_set_go_before_those_of_the_spec() -> None:
+def test_configured_limits_take_precedence_over_the_spec() -> None:
     assert guards.with_limits(STRICT, Limits()) == STRICT
     lenient = guards.with_limits(STRICT, Limits(mass_delete_rows=30, quarantine_share=1))
     guards.check_mass_delete(lenient, deletes=30, owned=30, allowed=False)
@@ -83,7 +83,7 @@ def test_limits_that_are_set_go_before_those_of_the_spec() -> None:
         guards.check_quarantine(strict, quarantined=1, rows=4, samples=())
 
 
-def test_every_refusal_names_what_allows_it_once() -> None:
+def test_every_refusal_names_the_option_that_allows_it_once() -> None:
     with pytest.raises(UnsafeTargetError, match=r"`items`.*`--allow-mass-delete`"):
         guards.check_mass_delete(ITEMS, deletes=21, owned=21, allowed=False)
     with pytest.raises(UnsafeTargetError, match=r"`items`.*the limit is 1.*`--allow-mass-delete`"):
@@ -92,17 +92,17 @@ def test_every_refusal_names_what_allows_it_once() -> None:
         guards.check_quarantine(ITEMS, quarantined=21, rows=21, samples=())
 
 
-def test_mass_insert_counts_only_where_the_office_has_rows() -> None:
+def test_mass_insert_is_refused_only_if_the_office_has_rows() -> None:
     guards.check_mass_insert(ITEMS, inserts=100_000, grown=None, owned=0, allowed=False)
     guards.check_mass_insert(ITEMS, inserts=1000, grown=None, owned=1, allowed=False)
     with pytest.raises(UnsafeTargetError, match="1001 rows would be inserted beside the office's 1; the limit is 1000"):
         guards.check_mass_insert(ITEMS, inserts=1001, grown=None, owned=1, allowed=False)
     guards.check_mass_insert(ITEMS, inserts=1001, grown=None, owned=1, allowed=True)
-    # The source has not grown: they were deleted on mobile.
+    # The source has not grown: the rows were deleted on mobile.
     guards.check_mass_insert(ITEMS, inserts=1001, grown=0, owned=1, allowed=False)
 
 
-def test_emptied_columns_are_all_named() -> None:
+def test_all_emptied_columns_are_named() -> None:
     guards.check_emptied(ITEMS, emptied={"a": (20, 20), "b": (200, 1000)})
     with pytest.raises(UnsafeTargetError, match="`a` in 21 of 21 rows, `c` in 201 of 1000 rows;"):
         guards.check_emptied(ITEMS, emptied={"a": (21, 21), "b": (200, 1000), "c": (201, 1000)})

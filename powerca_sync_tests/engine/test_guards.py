@@ -1,4 +1,4 @@
-"""Guards that look at a merge plan: rows inserted in a mass, columns emptied."""
+"""Guards on a merge plan: mass inserts and emptied columns."""
 
 import pytest
 
@@ -13,7 +13,7 @@ BY_KEY = spec("jobs", "job_id")
 
 @pytest.fixture
 def jobs(pair: Pair) -> Pair:
-    """Two thousand jobs, synced once, each with a number that people know it by."""
+    """Creates two thousand jobs, synced once, each with a number for people."""
     pair.source.execute("CREATE TABLE jobs (job_id int, job_uid varchar(25), year_id int, note char(9))")
     pair.source.execute(
         "INSERT INTO jobs SELECT n, 'uid ' || n, CASE WHEN n <= 50 THEN 2026 END, 'note'"
@@ -27,7 +27,7 @@ def jobs(pair: Pair) -> Pair:
 
 
 def assert_refused_once(pair: Pair, table: TableSpec, words: str, switch: str) -> dict[str, int]:
-    """The dry run shows the refusal, the run is refused and writes nothing, the switch allows it; returns the fates."""
+    """Asserts that the run is refused without a write until the option allows it; returns the counts."""
     before = pair.text("jobs")
     plan = pair.plan(table)["jobs"]
     assert (plan.prospect, len(plan.refusals)) == (Prospect.REFUSED, 1)
@@ -41,7 +41,7 @@ def assert_refused_once(pair: Pair, table: TableSpec, words: str, switch: str) -
     return fates(pair.sync(table, **{switch: True}))
 
 
-def test_rows_that_the_desktop_holds_several_times_are_refused(jobs: Pair) -> None:
+def test_rows_doubled_on_the_desktop_are_refused(jobs: Pair) -> None:
     jobs.sync(JOBS)
     jobs.source.execute("INSERT INTO jobs SELECT j.* FROM jobs AS j, generate_series(1, 4)")
     words = "8000 rows would be inserted beside the office's 2000; the limit is 1000."
@@ -57,7 +57,7 @@ def test_first_sync_and_growth_within_the_limit_pass(jobs: Pair) -> None:
     assert assert_refused_once(jobs, BY_KEY, words, "allow_mass_insert") == {"inserted": 1501, "unchanged": 3000}
 
 
-def test_rows_that_were_deleted_on_mobile_come_back(jobs: Pair) -> None:
+def test_rows_deleted_on_mobile_are_inserted_again(jobs: Pair) -> None:
     jobs.sync(BY_KEY)
     jobs.target.execute("DELETE FROM jobs WHERE job_id > 500")
     assert fates(jobs.sync(BY_KEY)) == {"inserted": 1500, "unchanged": 500}
@@ -80,6 +80,6 @@ def test_share_of_emptied_values_is_that_of_the_column(jobs: Pair) -> None:
     jobs.source.execute("UPDATE jobs SET year_id = NULL WHERE job_id <= 41")
     words = "columns would be emptied: `year_id` in 21 of 30 rows"
     assert assert_refused_once(jobs, JOBS, words, "allow_emptied") == {"updated": 21, "unchanged": 1979}
-    # A value that moves to another row is not lost, and one that changes neither.
+    # A value that moves to another row is not lost, and an unchanged one is not either.
     jobs.source.execute("UPDATE jobs SET job_uid = 'another', note = NULL WHERE job_id > 1700")
     assert fates(jobs.sync(JOBS)) == {"updated": 300, "unchanged": 1700}

@@ -1,4 +1,4 @@
-"""The cost of a run grows with rows plus ledger entries: no statement compares each of many rows with each of many."""
+"""The cost of a run grows with rows plus ledger entries: no statement compares many rows with many."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ from powerca_sync_tests.helpers import Pair, delete_insert, fates, pulled, spec
 
 pytestmark = pytest.mark.long
 
-#: Rows of the office, and rows that phones made.
+#: Office rows, and phone rows.
 OWN, PHONES = 100_000, 20_000
 COLUMNS = "no int, staff_id int, day date, job_id int, note text"
 TABLES = (delete_insert("diary", "staff_id", "day", "job_id"), spec("visits", "no"))
@@ -26,7 +26,7 @@ MANY = 1_000
 
 @pytest.fixture
 def office(pair: Pair) -> Pair:
-    """Both tables with rows of both sides, analyzed."""
+    """Creates both tables with rows in both databases, analyzed."""
     for name, key in (("diary", "wd_id bigserial PRIMARY KEY"), ("visits", "PRIMARY KEY (no)")):
         pair.source.execute(f"CREATE TABLE {name} ({COLUMNS}, source char(1))")  # type: ignore[call-overload]
         pair.target.execute(f"CREATE TABLE {name} ({COLUMNS}, source char(1), {key})")  # type: ignore[call-overload]
@@ -41,7 +41,7 @@ def office(pair: Pair) -> Pair:
 
 
 class ExplainingCursor(psycopg.Cursor[tuple[Any, ...]]):
-    """A cursor that asks for the plan of each statement, with the tables as they are, before it executes it."""
+    """A cursor that requests the plan of each statement, with the tables as they are, before executing it."""
 
     plans: ClassVar[list[tuple[str, dict[str, Any]]]] = []
 
@@ -56,12 +56,12 @@ class ExplainingCursor(psycopg.Cursor[tuple[Any, ...]]):
     def _explain(self, statement: str, params: Any) -> None:
         try:
             with self.connection.transaction(force_rollback=True):
-                # A subplan is hashed only where memory suffices, a join always can be.
+                # A subplan is hashed only if memory suffices, a join always can be.
                 super().execute("SET LOCAL work_mem = '64kB'; SET LOCAL hash_mem_multiplier = 1")
                 super().execute(f"EXPLAIN (FORMAT JSON) {statement}".encode(), params)
                 self.plans.append((statement, self.fetchone()[0][0]))  # type: ignore[index]
         except psycopg.ProgrammingError:
-            # What a batch creates on the way, or plain DDL: it has no plan yet, or none at all.
+            # Objects created within the batch have no plan yet, and DDL has none.
             pass
 
 
@@ -71,7 +71,7 @@ def _composed(query: Any) -> sql.Composable:
 
 @pytest.fixture
 def plans(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
-    """The plans of all statements that are executed in transactions from now on."""
+    """Returns the plans of all statements executed in transactions from now on."""
     monkeypatch.setattr(ExplainingCursor, "plans", [])
     connect = helpers.connect
 
@@ -90,8 +90,8 @@ def nodes(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         yield from nodes(child)
 
 
-def faults(found: dict[str, Any]) -> Iterator[str]:
-    """What of a plan costs the product of two numbers of rows."""
+def quadratic_nodes(found: dict[str, Any]) -> Iterator[str]:
+    """Returns the plan nodes that cost the product of two numbers of rows."""
     for node in nodes(found["Plan"]):
         for name in ("Filter", "Join Filter", "Hash Cond", "Index Cond"):
             rows = max([node["Plan Rows"], *(child["Plan Rows"] for child in node.get("Plans", ()))])
@@ -118,5 +118,5 @@ def test_no_statement_costs_the_product_of_rows_and_entries(
     office.target.execute(f"DELETE FROM {name} WHERE source = 'M'")  # type: ignore[call-overload]
     assert pulled(office.pull(table)) == {"gone": PHONES}
     assert len(plans) > 50
-    found = {fault: statement for statement, plan in plans for fault in faults(plan)}
+    found = {fault: statement for statement, plan in plans for fault in quadratic_nodes(plan)}
     assert found == {}

@@ -1,4 +1,4 @@
-"""Whatever a table of many types holds, its text is the same on both sides after a run."""
+"""A table of many types has the same text in both databases after a run."""
 
 import json
 from typing import Any
@@ -12,7 +12,7 @@ from powerca_sync_tests.helpers import Pair, fates, spec
 
 pytestmark = pytest.mark.long
 
-#: Text as PostgreSQL stores it: no zero, no lone surrogates; rich in what COPY has to escape.
+#: Text that PostgreSQL can store: no NUL, no lone surrogates; rich in characters that COPY has to escape.
 CHARACTERS = st.characters(exclude_characters="\0", exclude_categories=("Cs",)) | st.sampled_from("\\\t\n\r.N'\"{},")
 TEXT = st.text(CHARACTERS, max_size=30)
 DIGITS = st.integers(-(10**30), 10**30).map(str)
@@ -33,7 +33,7 @@ DOCUMENTS = st.recursive(
     max_leaves=5,
 )
 
-#: Type of the column, and values for it: text that PostgreSQL reads, or Python values that the driver hands over.
+#: Column type, and values for it: text that PostgreSQL parses, or Python values that the driver adapts.
 COLUMNS: dict[str, st.SearchStrategy[Any]] = {
     "int2": st.integers(-(2**15), 2**15 - 1),
     "int4": st.integers(-(2**31), 2**31 - 1),
@@ -83,7 +83,7 @@ def table(shared_pair: Pair) -> Pair:
 
 @given(rows=ROWS, documents=st.lists(DOCUMENTS, min_size=12, max_size=12))
 @example(rows=[(None,) * len(COLUMNS)], documents=[None] * 12)
-def test_the_text_of_every_value_is_the_same_on_both_sides(table: Pair, rows: list[Any], documents: list[Any]) -> None:
+def test_every_value_has_the_same_text_in_both_databases(table: Pair, rows: list[Any], documents: list[Any]) -> None:
     everything = spec("everything", "id")
     table.source.execute("TRUNCATE everything")
     holes = ", ".join(f"%s::{kind}" for kind in COLUMNS)
@@ -100,5 +100,5 @@ def test_the_text_of_every_value_is_the_same_on_both_sides(table: Pair, rows: li
 
 
 def json_text(document: Any) -> str:
-    """JSON without escapes of zero, which jsonb cannot hold."""
+    """JSON without escapes of NUL, which jsonb cannot hold."""
     return json.dumps(document, ensure_ascii=False)

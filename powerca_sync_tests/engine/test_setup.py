@@ -1,4 +1,4 @@
-"""Two desktops and tables whose rows cannot be told apart by office: refused before anything is read or written."""
+"""Two desktops and tables whose rows cannot be assigned to an office are refused before anything is read or written."""
 
 from collections.abc import Iterator
 
@@ -30,7 +30,7 @@ CREATE TABLE tasks (id bigserial PRIMARY KEY, task text, hours int, source char(
 
 @pytest.fixture
 def desktops(pair: Pair) -> Iterator[tuple[Pair, Pair]]:
-    """Two desktops with organisations 1 and 2; `tasks` has no column that leads to one."""
+    """Creates two desktops with organisations 1 and 2; `tasks` has no column that leads to one."""
     pair.source.execute("CREATE DATABASE other TEMPLATE template0")
     first = pair.settings.desktop
     other = Endpoint(side=first.side, host=first.host, port=first.port, user=first.user, name="other")
@@ -121,7 +121,7 @@ def test_unscoped_table_is_blocked_once_two_desktops_are_registered(desktops: tu
     assert fates(first.sync(CLIENTS, *others(CLIENTS))) == {"inserted": 1, "unchanged": 1}
 
 
-def test_registration_waits_for_a_run_of_an_unscoped_table(desktops: tuple[Pair, Pair]) -> None:
+def test_registration_is_blocked_by_a_run_of_an_unscoped_table(desktops: tuple[Pair, Pair]) -> None:
     """A run that has seen no other desktop ends before another one is registered."""
     first, second = desktops
     first.sync_all(*SPECS)
@@ -164,7 +164,7 @@ def test_desktop_that_gets_organisations_is_registered_by_them(desktops: tuple[P
     assert first.rows("SELECT org_id FROM powerca_sync.office") == [("1",)]
 
 
-def test_organisations_that_only_mobile_has_block_what_belongs_to_them(desktops: tuple[Pair, Pair]) -> None:
+def test_organisations_missing_on_the_desktop_block_their_rows(desktops: tuple[Pair, Pair]) -> None:
     first, _ = desktops
     first.source.execute("DROP TABLE orgs")
     assert fates(first.sync(TASKS, *others(TASKS))) == {"inserted": 3}

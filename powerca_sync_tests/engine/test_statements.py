@@ -1,7 +1,7 @@
-"""The text of the main statements for a small table, so that a reviewer sees the SQL change."""
+"""Golden texts of the main statements for a small table, so that a reviewer sees SQL changes."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
@@ -12,101 +12,26 @@ from powerca_sync.engine.digests import digest_queries, digest_sql
 from powerca_sync.engine.digests.canonical_text import encoder
 from powerca_sync.engine.dry_run import preview_sql
 from powerca_sync.engine.forward import apply_sql, differential_sql, plan_delete_insert_sql, plan_sql, plan_upsert_sql
-from powerca_sync.engine.mapping.mapping import TableMapping, map_back, map_table
+from powerca_sync.engine.mapping.mapping import map_back
 from powerca_sync.engine.mapping.tenancy import Office, Scope, office_condition
-from powerca_sync.engine.postgres.catalog import Check, Column, ForeignKey, Table, UniqueKey
+from powerca_sync.engine.postgres.catalog import UniqueKey
 from powerca_sync.engine.reverse import carry_over_sql, insert_sql, ledger_sql
 from powerca_sync.engine.staging import echo_sql, extract_sql, phone_rows_sql, quarantine_sql, rules_sql, staging_sql
 from powerca_sync.engine.verify import classification_sql
-from powerca_sync.tables import Category, Lookup, Reference, Strategy, TableSpec
-
-
-def column(name: str, base: str = "int4", category: str = "N", typmod: int = -1, **rest: object) -> Column:
-    return Column(name=name, type=base, base=base, typmod=typmod, category=category, **rest)  # type: ignore[arg-type]
-
-
-ORG, JOB, NAME = column("org_id"), column("job_id"), column("name", "text", "S")
-ORGS = TableSpec(
-    desktop="orgs",
-    description="Offices.",
-    category=Category.MASTERS,
-    strategy=Strategy.UPSERT,
-    key=("org_id",),
-    defines_offices=True,
-)
-JOBS = TableSpec(
-    desktop="jobs",
-    description="Jobs.",
-    category=Category.TRANSACTIONAL,
-    strategy=Strategy.UPSERT,
-    key=("org_id", "job_id"),
-    references=(
-        Reference(column="org_id", parent="orgs"),
-        Reference(column="boss", parent="jobs", parent_column="job_id"),
-    ),
-    lookups=(Lookup(column="client", table="orgs", match="org_id"),),
-    sensitive=frozenset({"secret"}),
-    constants={"origin": "100% desktop"},
-)
-SOURCE = Table(
-    schema="public",
-    name="jobs",
-    oid=1,
-    kind="r",
-    columns=(
-        ORG,
-        column("job_id", "numeric"),
-        NAME,
-        column("boss"),
-        column("secret", "text", "S"),
-        column("source", "bpchar", "S"),
-    ),
-)
-TARGET = Table(
-    schema="public",
-    name="jobs",
-    oid=2,
-    kind="r",
-    columns=(
-        column("id", identity="d", has_default=True, nullable=False),
-        ORG,
-        JOB,
-        column("name", "varchar", "S", 24, nullable=False),
-        column("boss"),
-        column("client"),
-        column("secret", "text", "S"),
-        column("origin", "text", "S"),
-        column("source", "bpchar", "S"),
-        column("created_at", "timestamptz", "D"),
-        column("updated_at", "timestamptz", "D"),
-    ),
-    primary_key=("id",),
-    unique_keys=(UniqueKey(columns=("id",)), UniqueKey(columns=("org_id", "job_id"))),
-    referenced_by=(
-        ForeignKey(child=("public", "ticks"), columns=("job",), parent=("public", "jobs"), parent_columns=("id",)),
-    ),
-    checks=(Check(name="jobs_name_check", expression="name <> ''::text", columns=frozenset({"name"})),),
-)
-OFFICES = Table(
-    schema="public", name="orgs", oid=3, kind="r", columns=(ORG, column("client"), column("source", "bpchar", "S"))
+from powerca_sync.tables import Strategy
+from powerca_sync_tests.engine.example_mapping import (
+    JOBS,
+    OFFICES,
+    ORGS,
+    SOURCE,
+    TARGET,
+    column,
+    mapping,
+    text,
 )
 
 
-def mapping(strategy: Strategy) -> TableMapping:
-    spec = dataclasses.replace(JOBS, strategy=strategy)
-    scope = Scope(
-        office=Office(identity="7/enterprise_db", orgs=("1", "2")),
-        specs=(ORGS, spec),
-        tables={"orgs": OFFICES, "jobs": TARGET},
-    )
-    return map_table(spec, sources={"jobs": SOURCE}, scope=scope)
-
-
-def text(statements: Mapping[str, sql.Composable]) -> str:
-    return "".join(f"-- {name}\n{statement.as_string()};\n\n" for name, statement in statements.items())
-
-
-def test_what_is_read_from_the_source(golden: Callable[[str, str], None]) -> None:
+def test_extract_statements(golden: Callable[[str, str], None]) -> None:
     jobs = mapping(Strategy.UPSERT)
     stamped = dataclasses.replace(
         jobs, source=dataclasses.replace(SOURCE, columns=(*SOURCE.columns, column("updated_at", "timestamp", "D")))
@@ -122,7 +47,7 @@ def test_what_is_read_from_the_source(golden: Callable[[str, str], None]) -> Non
     golden("extract.sql", text(statements))
 
 
-def test_how_two_sides_are_compared(golden: Callable[[str, str], None]) -> None:
+def test_digest_statements(golden: Callable[[str, str], None]) -> None:
     jobs = mapping(Strategy.DELETE_INSERT)
     utf8 = encoder(stored="UTF8")
     assert utf8 is not None
@@ -138,7 +63,7 @@ def test_how_two_sides_are_compared(golden: Callable[[str, str], None]) -> None:
     golden("verify.sql", text(statements))
 
 
-def test_what_happens_in_staging(golden: Callable[[str, str], None]) -> None:
+def test_staging_statements(golden: Callable[[str, str], None]) -> None:
     jobs = mapping(Strategy.UPSERT)
     statements = {
         "create": staging_sql.create_staging(jobs),
@@ -158,7 +83,7 @@ def test_what_happens_in_staging(golden: Callable[[str, str], None]) -> None:
 
 
 @pytest.mark.parametrize("strategy", list(Strategy))
-def test_how_the_merge_is_planned_and_carried_out(golden: Callable[[str, str], None], strategy: Strategy) -> None:
+def test_merge_statements(golden: Callable[[str, str], None], strategy: Strategy) -> None:
     jobs = mapping(strategy)
     if strategy is Strategy.UPSERT:
         planned = {"plan": plan_upsert_sql.plan_upsert(jobs, complete=True)}
@@ -179,12 +104,12 @@ def test_how_the_merge_is_planned_and_carried_out(golden: Callable[[str, str], N
     golden(f"merge_{strategy.lower()}.sql", text(planned | carry_out))
 
 
-def test_how_rows_and_writes_are_counted(golden: Callable[[str, str], None]) -> None:
+def test_counting_statements(golden: Callable[[str, str], None]) -> None:
     jobs = mapping(Strategy.UPSERT)
     golden("counts.sql", text({"count rows": plan_sql.count_rows(jobs), "count writes": plan_sql.count_writes(jobs)}))
 
 
-def test_how_a_plan_is_shown_and_what_later_tables_see_of_it(golden: Callable[[str, str], None]) -> None:
+def test_dry_run_statements(golden: Callable[[str, str], None]) -> None:
     jobs = mapping(Strategy.UPSERT)
     statements = {
         "count the changes": preview_sql.count_changes(jobs),
@@ -198,7 +123,7 @@ def test_how_a_plan_is_shown_and_what_later_tables_see_of_it(golden: Callable[[s
     golden("preview.sql", text(statements))
 
 
-def test_how_phone_rows_are_brought_back(golden: Callable[[str, str], None]) -> None:
+def test_reverse_statements(golden: Callable[[str, str], None]) -> None:
     office = Office(identity="7/enterprise_db", orgs=("1", "2"), alone=False)
     spec = dataclasses.replace(JOBS, made_by="boss", constants={})
     specs = (ORGS, spec)

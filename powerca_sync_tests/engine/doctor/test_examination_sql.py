@@ -6,7 +6,7 @@ from psycopg import sql
 
 from powerca_sync.engine.doctor import examination_sql
 from powerca_sync.tables import Strategy
-from powerca_sync_tests.engine.test_statements import JOB, OFFICES, ORG, SOURCE, column, mapping, text
+from powerca_sync_tests.engine.example_mapping import JOB, OFFICES, ORG, SOURCE, column, mapping, text
 
 
 def test_counting_statements(golden: Callable[[str, str], None]) -> None:

@@ -1,4 +1,4 @@
-"""What a plan foretells, of what it keeps its hands, and what it says where it cannot tell."""
+"""What a dry run predicts, what it leaves untouched, and what it reports where it cannot predict."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ TABLES = (ORGS, CLIENTS, JOBS, NOTES)
 
 @pytest.fixture
 def office(pair: Pair) -> Iterator[Pair]:
-    """Clients of one organisation, their jobs and notes, never synced."""
+    """Creates clients of one organisation, their jobs and notes, never synced."""
     pair.source.execute("""
         CREATE TABLE orgs (org_id int);
         CREATE TABLE clients (client_id int, org_id int, name text);
@@ -59,21 +59,21 @@ def has_reader(pair: Pair) -> bool:
     return bool(pair.one("SELECT count(*) FROM pg_roles WHERE rolname = 'reader'"))
 
 
-def foretold(plan: TablePlan) -> ForwardResult:
+def dry_run(plan: TablePlan) -> ForwardResult:
     assert plan.foreseen is not None, plan
     return plan.foreseen
 
 
-def assert_as_foretold(office: Pair, **rest: object) -> dict[str, TablePlan]:
-    """A run right after the plan reports what the plan said, to the last figure."""
+def assert_run_equals_dry_run(office: Pair, **rest: object) -> dict[str, TablePlan]:
+    """Asserts that a run right after the dry run has the predicted counts."""
     plans = office.plan(*TABLES, options=QUICK, **rest)  # type: ignore[arg-type]
     for table, result in office.sync_all(*TABLES, options=QUICK, **rest).items():
-        assert dataclasses.replace(foretold(plans[table]), seconds={}) == dataclasses.replace(result, seconds={})
+        assert dataclasses.replace(dry_run(plans[table]), seconds={}) == dataclasses.replace(result, seconds={})
     return plans
 
 
 def change_everything(office: Pair) -> None:
-    """Rows new, changed and gone in each table, some of which depend on each other."""
+    """Inserts, updates and deletes rows in each table, some of which depend on each other."""
     office.source.execute("""
         INSERT INTO clients VALUES (50, 1, 'new client'), (51, 1, 'another');
         UPDATE clients SET name = 'renamed' WHERE client_id IN (2, 3);
@@ -88,49 +88,49 @@ def change_everything(office: Pair) -> None:
         INSERT INTO jobs (job_id, org_id, source) VALUES (99, 1, 'M'), (98, 1, 'S')""")
 
 
-def test_parents_and_lookups_resolve_against_the_rows_that_are_planned_for_them(office: Pair) -> None:
-    plans = assert_as_foretold(office)
-    assert {table: fates(foretold(plan)) for table, plan in plans.items()} == {
+def test_parents_and_lookups_resolve_against_planned_rows(office: Pair) -> None:
+    plans = assert_run_equals_dry_run(office)
+    assert {table: fates(dry_run(plan)) for table, plan in plans.items()} == {
         "orgs": {"inserted": 1},
         "clients": {"inserted": 30},
         "jobs": {"inserted": 30, "quarantined": 1},
         "notes": {"inserted": 30, "quarantined": 1},
     }
-    assert [lookup.filled for lookup in foretold(plans["jobs"]).lookups] == [30]
-    assert foretold(plans["jobs"]).lookups[0].missed == 0
+    assert [lookup.filled for lookup in dry_run(plans["jobs"]).lookups] == [30]
+    assert dry_run(plans["jobs"]).lookups[0].missed == 0
 
 
 @pytest.mark.parametrize("mode", ["full", "incremental"])
-def test_a_run_right_after_the_plan_reports_what_the_plan_said(office: Pair, mode: str) -> None:
+def test_run_after_a_dry_run_has_its_counts(office: Pair, mode: str) -> None:
     office.sync_all(*TABLES)
     change_everything(office)
-    plans = assert_as_foretold(office, mode=mode)
-    assert fates(foretold(plans["clients"])) == (
+    plans = assert_run_equals_dry_run(office, mode=mode)
+    assert fates(dry_run(plans["clients"])) == (
         {"inserted": 2, "updated": 3, "unchanged": 26, "kept_referenced": 1}
         if mode == "full"
         else {"inserted": 2, "updated": 2}
     )
-    assert fates(foretold(plans["jobs"])) == {
+    assert fates(dry_run(plans["jobs"])) == {
         **{"inserted": 1, "updated": 3, "unchanged": 25, "deleted": 2, "quarantined": 2, "kept_other": 1}
     }
     again = office.plan(*TABLES, mode=mode)
-    assert all(foretold(plan).written == 0 for plan in again.values())
-    assert assert_as_foretold(office, mode=mode) is not None
+    assert all(dry_run(plan).written == 0 for plan in again.values())
+    assert assert_run_equals_dry_run(office, mode=mode) is not None
 
 
-def test_a_run_that_sends_only_what_differs_reports_what_the_plan_said(office: Pair) -> None:
+def test_differential_run_after_a_dry_run_has_its_counts(office: Pair) -> None:
     options = dataclasses.replace(QUICK, transfer=Transfer.DIFFERENCES)
     office.sync_all(*TABLES)
     change_everything(office)
     for _ in range(2):
         plans = office.plan(*TABLES, options=options)
         results = office.sync_all(*TABLES, options=options)
-        assert {table: fates(foretold(plan)) for table, plan in plans.items()} == {
+        assert {table: fates(dry_run(plan)) for table, plan in plans.items()} == {
             table: fates(result) for table, result in results.items()
         }
 
 
-def test_a_looked_up_table_that_will_change_makes_an_incremental_run_full(pair: Pair) -> None:
+def test_planned_change_of_a_lookup_table_makes_the_run_full(pair: Pair) -> None:
     lookup = Lookup(column="name", table="clients", match="client_id")
     clients, jobs = spec("clients", "client_id"), spec("jobs", "job_id", lookups=(lookup,))
     pair.both("CREATE TABLE clients (client_id int PRIMARY KEY, name text)")
@@ -138,15 +138,15 @@ def test_a_looked_up_table_that_will_change_makes_an_incremental_run_full(pair: 
     pair.target.execute("CREATE TABLE jobs (job_id int PRIMARY KEY, client_id int, name text, source char(1))")
     pair.source.execute("INSERT INTO clients VALUES (1, 'old'); INSERT INTO jobs VALUES (1, 1), (2, 1)")
     pair.sync_all(clients, jobs)
-    assert foretold(pair.plan(clients, jobs, mode="incremental")["jobs"]).extracted == 0
+    assert dry_run(pair.plan(clients, jobs, mode="incremental")["jobs"]).extracted == 0
     pair.source.execute("UPDATE clients SET name = 'new'")
-    plan = foretold(pair.plan(clients, jobs, mode="incremental")["jobs"])
+    plan = dry_run(pair.plan(clients, jobs, mode="incremental")["jobs"])
     assert (plan.mode_reason, plan.updated) == ("a lookup table has changed", 2)
-    assert foretold(pair.plan(clients, jobs, mode="incremental", only=[jobs])["jobs"]).extracted == 0
+    assert dry_run(pair.plan(clients, jobs, mode="incremental", only=[jobs])["jobs"]).extracted == 0
     assert fates(pair.sync_all(clients, jobs, mode="incremental")["jobs"]) == {"updated": 2}
 
 
-def test_changes_are_shown_from_what_to_what_with_what_is_sensitive_masked(office: Pair) -> None:
+def test_changes_show_old_and_new_values_with_sensitive_ones_masked(office: Pair) -> None:
     office.sync_all(*TABLES)
     change_everything(office)
     plans = office.plan(*TABLES)
@@ -179,13 +179,13 @@ def test_no_default_is_evaluated_and_no_trigger_fires(office: Pair) -> None:
     assert office.rows("SELECT last_value, is_called FROM jobs_id_seq") == [(1, False)]
 
 
-def test_before_the_first_contact_nothing_is_claimed_or_made(office: Pair) -> None:
+def test_dry_run_before_first_contact_registers_and_creates_nothing(office: Pair) -> None:
     assert {plan.prospect for plan in office.plan(*TABLES).values()} == {Prospect.READY}
     assert office.one("SELECT to_regclass('_sync_metadata') IS NULL AND to_regnamespace('powerca_sync') IS NULL")
 
 
 @pytest.mark.parametrize("synced_before", [False, True])
-def test_a_role_that_may_only_read_and_make_temporary_tables_is_enough(office: Pair, synced_before: bool) -> None:
+def test_select_and_temporary_privileges_are_sufficient(office: Pair, synced_before: bool) -> None:
     if synced_before:
         office.sync_all(*TABLES)
         change_everything(office)
@@ -202,18 +202,18 @@ def test_a_role_that_may_only_read_and_make_temporary_tables_is_enough(office: P
         plans = plan_forward(
             [TableExtract(spec=table) for table in TABLES], source=source, target=target, specs=TABLES, options=QUICK
         )
-    assert {plan.table: fates(foretold(plan)) for plan in plans} == {
-        table: fates(foretold(plan)) for table, plan in expected.items()
+    assert {plan.table: fates(dry_run(plan)) for plan in plans} == {
+        table: fates(dry_run(plan)) for table, plan in expected.items()
     }
 
 
-def test_what_a_guard_would_refuse_is_told_with_its_numbers_and_what_comes_after_it_is_skipped(office: Pair) -> None:
+def test_guard_refusal_is_predicted_with_counts_and_skips_dependents(office: Pair) -> None:
     office.sync_all(*TABLES)
     office.source.execute("DELETE FROM notes; DELETE FROM jobs; DELETE FROM clients WHERE client_id > 3")
     office.target.execute("DELETE FROM notes; DELETE FROM jobs")
     plans = office.plan(*TABLES)
     clients = plans["clients"]
-    assert (clients.prospect, fates(foretold(clients))) == (Prospect.REFUSED, {"unchanged": 3, "deleted": 27})
+    assert (clients.prospect, fates(dry_run(clients))) == (Prospect.REFUSED, {"unchanged": 3, "deleted": 27})
     (refusal,) = clients.refusals
     assert "27 of the office's 30 rows would be deleted; the limit is 20" in refusal
     assert "--allow-mass-delete" in refusal
@@ -222,19 +222,19 @@ def test_what_a_guard_would_refuse_is_told_with_its_numbers_and_what_comes_after
         assert plans[table].foreseen is None
     allowed = office.plan(*TABLES, allow_mass_delete=True)
     assert {plan.prospect for plan in allowed.values()} == {Prospect.READY}
-    assert foretold(allowed["clients"]).deleted == 27
+    assert dry_run(allowed["clients"]).deleted == 27
 
 
-def test_an_emptied_table_and_a_quarantine_that_is_too_large_are_refused_too(office: Pair) -> None:
+def test_emptied_table_and_too_large_quarantine_are_refused(office: Pair) -> None:
     office.sync_all(*TABLES)
     office.source.execute("DELETE FROM jobs; UPDATE notes SET client_id = 77")
     plans = office.plan(*TABLES)
     assert "`jobs` is empty at the source; the last run read 31 rows" in plans["jobs"].refusals[0]
-    assert foretold(plans["jobs"]).deleted == 0
+    assert dry_run(plans["jobs"]).deleted == 0
     assert "31 of 31 rows (100%) would go to quarantine" in plans["notes"].refusals[0]
 
 
-def test_organisations_of_another_desktop_and_a_desktop_without_any_are_refused(office: Pair) -> None:
+def test_desktop_with_foreign_or_no_organisations_is_refused(office: Pair) -> None:
     office.sync_all(*TABLES)
     office.target.execute("UPDATE powerca_sync.office SET office = 'another/desktop'")
     plans = office.plan(*TABLES)
@@ -246,7 +246,7 @@ def test_organisations_of_another_desktop_and_a_desktop_without_any_are_refused(
     assert "`orgs` has 0 rows with a key" in plan.refusals[0]
 
 
-def test_a_table_that_cannot_be_planned_is_an_error_and_no_table_without_changes(office: Pair) -> None:
+def test_table_that_cannot_be_planned_is_an_error(office: Pair) -> None:
     office.target.execute("DROP TABLE jobs; ALTER TABLE notes DROP COLUMN note_id")
     plans = office.plan(*TABLES)
     for table, words in (("jobs", "does not exist on mobile"), ("notes", "note_id")):
@@ -256,7 +256,7 @@ def test_a_table_that_cannot_be_planned_is_an_error_and_no_table_without_changes
     assert plans["clients"].prospect is Prospect.READY
 
 
-def test_a_table_that_the_source_refuses_does_not_keep_the_others_from_being_planned(office: Pair) -> None:
+def test_table_that_the_source_refuses_does_not_stop_the_others(office: Pair) -> None:
     office.source.execute("ALTER TABLE clients RENAME TO gone; CREATE VIEW clients AS SELECT *, 1 / 0 AS x FROM gone")
     office.source.execute("CREATE TABLE others (id int); INSERT INTO others VALUES (1)")
     office.target.execute("CREATE TABLE others (id int PRIMARY KEY, source char(1)); ALTER TABLE clients ADD x int")
@@ -265,10 +265,10 @@ def test_a_table_that_the_source_refuses_does_not_keep_the_others_from_being_pla
     assert plans["clients"].prospect is Prospect.FAILED
     assert "planning table `clients`: reading the source failed: division by zero" in str(plans["clients"].error)
     assert plans["jobs"].prospect is Prospect.SKIPPED
-    assert fates(foretold(plans["others"])) == {"inserted": 1}
+    assert fates(dry_run(plans["others"])) == {"inserted": 1}
 
 
-def test_a_table_that_depends_on_what_only_writing_makes_is_not_guessed(office: Pair) -> None:
+def test_table_that_depends_on_generated_values_is_not_predicted(office: Pair) -> None:
     office.source.execute("CREATE TABLE extras (id int, client_id int); INSERT INTO extras VALUES (1, 1)")
     office.target.execute("CREATE TABLE extras (id int PRIMARY KEY, client_id int, number int, source char(1))")
     extras = spec("extras", "id", lookups=(Lookup(column="number", table="clients", match="client_id"),))
@@ -276,17 +276,17 @@ def test_a_table_that_depends_on_what_only_writing_makes_is_not_guessed(office: 
     assert plan.prospect is Prospect.FAILED
     assert "depends on the column `public.clients.number`, which the target makes itself" in str(plan.error)
     office.sync_all(ORGS, CLIENTS)
-    assert fates(foretold(office.plan(*TABLES, extras)["extras"])) == {"inserted": 1}, "the clients are there now"
+    assert fates(dry_run(office.plan(*TABLES, extras)["extras"])) == {"inserted": 1}, "the clients are there now"
 
 
-def test_only_the_wanted_tables_are_planned_the_others_are_as_they_stand(office: Pair) -> None:
+def test_only_selected_tables_are_planned(office: Pair) -> None:
     plans = office.plan(*TABLES, only=[NOTES, ORGS])
     assert list(plans) == ["orgs", "notes"]
-    assert fates(foretold(plans["notes"])) == {"quarantined": 31}
+    assert fates(dry_run(plans["notes"])) == {"quarantined": 31}
     assert plans["notes"].prospect is Prospect.REFUSED
 
 
-def test_a_child_that_will_be_gone_keeps_no_parent_and_one_that_will_come_is_not_there_yet(pair: Pair) -> None:
+def test_planned_child_deletion_and_insertion_decide_on_the_parent(pair: Pair) -> None:
     """The target has a reference that no spec declares, so that the child is synced first."""
     children, parents = delete_insert("children", "id"), delete_insert("parents", "id")
     pair.source.execute("CREATE TABLE children (id int, parent int); CREATE TABLE parents (id int)")
@@ -300,28 +300,28 @@ def test_a_child_that_will_be_gone_keeps_no_parent_and_one_that_will_come_is_not
     plans = pair.plan(children, parents)
     assert list(plans) == ["children", "parents"]
     results = pair.sync_all(children, parents)
-    assert {table: fates(foretold(plan)) for table, plan in plans.items()} == {
+    assert {table: fates(dry_run(plan)) for table, plan in plans.items()} == {
         table: fates(result) for table, result in results.items()
     }
     assert fates(results["parents"]) == {"unchanged": 1, "deleted": 1, "kept_referenced": 1}
 
 
-def test_a_lost_connection_is_an_error_of_the_plan_and_not_of_a_table(office: Pair) -> None:
+def test_lost_connection_fails_the_dry_run_instead_of_a_table(office: Pair) -> None:
     with connect(office.settings.desktop) as source, connect(office.settings.mobile) as target:
         pid = target.info.backend_pid
 
-        class Cut(psycopg.Cursor):  # type: ignore[type-arg]
+        class BrokenConnection(psycopg.Cursor):  # type: ignore[type-arg]
             def execute(self, query, *args, **rest):  # type: ignore[no-untyped-def]
                 if "powerca_actions" in str(getattr(query, "as_string", str)()):
                     office.target.execute("SELECT pg_terminate_backend(%s)", [pid])
                 return super().execute(query, *args, **rest)
 
-        target.cursor_factory = Cut
+        target.cursor_factory = BrokenConnection
         with pytest.raises(DatabaseUnavailableError):
             plan_forward([TableExtract(spec=table) for table in TABLES], source=source, target=target, specs=TABLES)
 
 
-def test_the_connections_are_left_as_they_were(office: Pair) -> None:
+def test_connection_settings_are_restored(office: Pair) -> None:
     with connect(office.settings.desktop) as source, connect(office.settings.mobile) as target:
         before = target.info.transaction_status, target.execute("SHOW TimeZone").fetchone()
         plan_forward([TableExtract(spec=ORGS)], source=source, target=target, specs=TABLES, options=QUICK)

@@ -1,4 +1,4 @@
-"""What a plan foretells of a pull, and that neither side knows of it afterwards."""
+"""What a dry run of reverse sync predicts, and that it leaves no trace in either database."""
 
 import dataclasses
 
@@ -21,7 +21,7 @@ DAYS = spec("days", "day_id")
 
 @pytest.fixture
 def office(pair: Pair) -> Pair:
-    """Phone rows of three tables; the desktop's days of leave name their leave."""
+    """Creates phone rows of three tables; the desktop's days of leave reference their leave."""
     pair.source.execute("""
         CREATE TABLE diary (id bigserial, staff_id int, day date, note varchar(8), pin text);
         CREATE TABLE leave (leave_id int PRIMARY KEY, status text DEFAULT 'none');
@@ -38,7 +38,7 @@ def office(pair: Pair) -> Pair:
 
 
 def plan(pair: Pair, *tables: TableSpec) -> dict[str, PullPlan]:
-    """Plan a pull of the tables and see that nothing is changed by it."""
+    """Runs the dry run of the tables and asserts that nothing is changed by it."""
     before = everything(pair.source), everything(pair.target)
     with connect(pair.settings.mobile) as source, connect(pair.settings.desktop) as target:
         plans = plan_reverse(
@@ -53,38 +53,38 @@ def plan(pair: Pair, *tables: TableSpec) -> dict[str, PullPlan]:
     return {one.table: one for one in plans}
 
 
-def foretold(plan: PullPlan) -> ReverseResult:
+def predicted(plan: PullPlan) -> ReverseResult:
     assert plan.foreseen is not None, plan
     return plan.foreseen
 
 
-def assert_as_foretold(pair: Pair, *tables: TableSpec) -> dict[str, dict[str, int]]:
-    """A pull right after the plan reports what the plan said."""
+def assert_run_equals_dry_run(pair: Pair, *tables: TableSpec) -> dict[str, dict[str, int]]:
+    """Asserts that a reverse run right after the dry run has the predicted counts."""
     plans = plan(pair, *tables)
     results = pair.pull_all(*tables)
     for table, result in results.items():
         left_out = {"seconds": {}}
-        assert dataclasses.replace(foretold(plans[table]), **left_out) == dataclasses.replace(result, **left_out)
+        assert dataclasses.replace(predicted(plans[table]), **left_out) == dataclasses.replace(result, **left_out)
     return {table: pulled(result) for table, result in results.items()}
 
 
-def test_a_first_pull_is_foretold_and_no_ledger_is_made_for_it(office: Pair) -> None:
+def test_first_reverse_run_is_predicted_without_creating_a_ledger(office: Pair) -> None:
     plan(office, DIARY)
     assert office.one("SELECT to_regnamespace('powerca_sync') IS NULL", office.source)
-    assert assert_as_foretold(office, LEAVE, DAYS, DIARY) == {
+    assert assert_run_equals_dry_run(office, LEAVE, DAYS, DIARY) == {
         "leave": {"pulled": 4},
         "days": {"pulled": 2, "quarantined": 1},
         "diary": {"pulled": 7},
     }
 
 
-def test_rows_that_the_desktop_references_are_foretold_resolve_against_what_is_planned(office: Pair) -> None:
+def test_referenced_rows_resolve_against_planned_rows(office: Pair) -> None:
     plans = plan(office, LEAVE, DAYS)
-    assert pulled(foretold(plans["days"])) == {"pulled": 2, "quarantined": 1}
-    assert pulled(foretold(plan(office, DAYS)["days"])) == {"quarantined": 3}, "without the leave they name"
+    assert pulled(predicted(plans["days"])) == {"pulled": 2, "quarantined": 1}
+    assert pulled(predicted(plan(office, DAYS)["days"])) == {"quarantined": 3}, "without the leave they name"
 
 
-def test_later_pulls_are_foretold_with_adoptions_conflicts_and_what_changed_since(office: Pair) -> None:
+def test_later_reverse_runs_are_predicted_with_all_counts(office: Pair) -> None:
     office.pull_all(LEAVE, DIARY)
     office.source.execute("""
         INSERT INTO leave VALUES (5, 'asked'), (6, 'of the office');
@@ -94,16 +94,16 @@ def test_later_pulls_are_foretold_with_adoptions_conflicts_and_what_changed_sinc
         UPDATE diary SET note = 'edited' WHERE staff_id = 2;
         DELETE FROM diary WHERE staff_id = 3;
         INSERT INTO diary (staff_id, note, source) VALUES (8, 'much too long', 'M'), (9, 'fits', 'M')""")
-    conflict = foretold(plan(office, LEAVE)["leave"]).conflict_samples[0]
+    conflict = predicted(plan(office, LEAVE)["leave"]).conflict_samples[0]
     assert (conflict.phone["status"], conflict.desktop["status"]) == ("of a phone", "of the office")
-    assert assert_as_foretold(office, LEAVE, DIARY) == {
+    assert assert_run_equals_dry_run(office, LEAVE, DIARY) == {
         "leave": {"pulled": 1, "already_there": 4, "adopted": 1, "conflicts": 1},
         "diary": {
             **{"pulled": 1, "already_there": 6, "quarantined": 1},
             **{"changed_after_pull": 1, "missing_after_pull": 1, "gone": 1},
         },
     }
-    assert assert_as_foretold(office, LEAVE, DIARY)["leave"] == {"already_there": 6, "conflicts": 1}
+    assert assert_run_equals_dry_run(office, LEAVE, DIARY)["leave"] == {"already_there": 6, "conflicts": 1}
 
 
 def test_no_default_is_evaluated_and_no_trigger_fires(office: Pair) -> None:
@@ -111,7 +111,7 @@ def test_no_default_is_evaluated_and_no_trigger_fires(office: Pair) -> None:
         CREATE FUNCTION forbid() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'written'; END $$;
         CREATE TRIGGER forbid BEFORE INSERT ON diary FOR EACH STATEMENT EXECUTE FUNCTION forbid()""")
     planned = plan(office, DIARY)["diary"]
-    assert (planned.prospect, foretold(planned).pulled) == (Prospect.READY, 7)
+    assert (planned.prospect, predicted(planned).pulled) == (Prospect.READY, 7)
     assert len(planned.inserts) == 5
     assert "pin-" not in str(planned)
     assert planned.inserts[0].before is None
@@ -120,24 +120,24 @@ def test_no_default_is_evaluated_and_no_trigger_fires(office: Pair) -> None:
     assert office.rows("SELECT last_value, is_called FROM diary_id_seq", office.source) == [(1, False)]
 
 
-def test_a_table_that_cannot_be_planned_is_an_error_and_the_others_are_planned(office: Pair) -> None:
+def test_table_that_cannot_be_planned_is_an_error(office: Pair) -> None:
     office.source.execute("DROP TABLE diary")
     plans = plan(office, DIARY, LEAVE)
     assert (plans["diary"].prospect, plans["diary"].foreseen) == (Prospect.FAILED, None)
     assert "`diary` does not exist" in str(plans["diary"].error)
-    assert pulled(foretold(plans["leave"])) == {"pulled": 4}
+    assert pulled(predicted(plans["leave"])) == {"pulled": 4}
 
 
-def test_a_lost_connection_is_an_error_of_the_plan_and_not_of_a_table(office: Pair) -> None:
+def test_lost_connection_fails_the_dry_run_instead_of_a_table(office: Pair) -> None:
     with connect(office.settings.mobile) as source, connect(office.settings.desktop) as target:
         pid = target.info.backend_pid
 
-        class Cut(psycopg.Cursor):  # type: ignore[type-arg]
+        class BrokenConnection(psycopg.Cursor):  # type: ignore[type-arg]
             def execute(self, query, *args, **rest):  # type: ignore[no-untyped-def]
                 if "powerca_phones" in str(getattr(query, "as_string", str)()):
                     office.source.execute("SELECT pg_terminate_backend(%s)", [pid])
                 return super().execute(query, *args, **rest)
 
-        target.cursor_factory = Cut
+        target.cursor_factory = BrokenConnection
         with pytest.raises(DatabaseUnavailableError):
             plan_reverse([TablePull(spec=DIARY)], source=source, target=target, specs=[DIARY], options=QUICK)

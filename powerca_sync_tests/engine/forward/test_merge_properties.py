@@ -16,7 +16,7 @@ from powerca_sync_tests.engine.random_offices import (
     Existing,
     Row,
     assert_others_untouched,
-    assert_second_run_is_quiet,
+    assert_second_run_is_noop,
     content,
     create_tables,
     draw,
@@ -106,7 +106,7 @@ def test_delete_insert_writes_only_the_difference(office: Pair, table: TableSpec
     assert len(after.keys() - before.keys()) == expected["inserted"]
     for pk in before.keys() & after.keys():
         assert before[pk][0].row.ticked == after[pk][0].row.ticked
-    assert_second_run_is_quiet(office, table, expected)
+    assert_second_run_is_noop(office, table, expected)
 
 
 @pytest.mark.parametrize("table", [ITEMS, FOLLOWED], ids=["vanished rows stay", "vanished rows go"])
@@ -160,4 +160,4 @@ def test_upsert_writes_only_the_difference(office: Pair, table: TableSpec, seed:
     assert sum(after.get(k, (None, ""))[1] == text for k, (_, text) in before.items()) == (
         len(before) - expected["updated"] - expected["deleted"]
     )
-    assert_second_run_is_quiet(office, table, {**expected, "deleted": 0})
+    assert_second_run_is_noop(office, table, {**expected, "deleted": 0})

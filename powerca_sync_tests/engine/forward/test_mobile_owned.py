@@ -6,7 +6,7 @@ import pytest
 
 from powerca_sync.engine.result import ForwardResult, Transfer
 from powerca_sync.tables import TABLES, TableSpec, spec_named
-from powerca_sync_tests.engine.verify.test_verify import counts, look
+from powerca_sync_tests.engine.verify.checking import difference_counts, verify_table
 from powerca_sync_tests.helpers import QUICK, Pair, delete_insert, fates, spec
 
 LINES = delete_insert("lines", "job_id", mobile_owned=frozenset({"ticked"}))
@@ -40,7 +40,7 @@ def test_desktop_change_of_a_mobile_owned_column_is_reported(lines: Pair, table:
     assert (remarks(plan), remarks(result)) == (said, said)
     assert fates(result) == {"updated": 1, "unchanged": 39}
     assert lines.one("SELECT sum(ticked) FROM lines") == 0
-    assert counts(look(lines, table)) == {"mobile_owned": 4}
+    assert difference_counts(verify_table(lines, table)) == {"mobile_owned": 4}
     # The next run reports it again, until both values agree.
     assert lines.sync(table).mobile_owned == 4
     lines.target.execute("UPDATE lines SET ticked = 1 WHERE job_id IN (1, 2, 3, 9)")

@@ -1,4 +1,4 @@
-"""Columns and names: what both sides have travels, whatever it is called; what one side has alone does no harm."""
+"""Columns and names: common columns are synced whatever their names; columns of one database only do no harm."""
 
 import logging
 
@@ -19,16 +19,14 @@ def items(pair: Pair) -> Pair:
     return pair
 
 
-def test_a_column_only_at_the_source_stays_behind_and_is_reported(
-    items: Pair, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_source_only_column_is_reported_as_not_synced(items: Pair, caplog: pytest.LogCaptureFixture) -> None:
     items.source.execute("ALTER TABLE items ADD note text DEFAULT 'x', ADD \"Größe\" int")
     with caplog.at_level(logging.INFO, logger="powerca_sync"):
         assert fates(items.sync(ITEMS)) == {"inserted": 2}
     assert "items: columns only at the source stay behind: note, Größe." in caplog.messages
 
 
-def test_a_column_only_at_the_target_is_never_touched(items: Pair) -> None:
+def test_target_only_column_is_never_written(items: Pair) -> None:
     items.target.execute("ALTER TABLE items ADD rating int DEFAULT 5")
     items.sync(ITEMS)
     items.target.execute("UPDATE items SET rating = 1 WHERE id = 1")
@@ -37,11 +35,11 @@ def test_a_column_only_at_the_target_is_never_touched(items: Pair) -> None:
     assert items.rows("SELECT * FROM items ORDER BY id") == [(1, "ONE", 1), (2, "TWO", 5)]
 
 
-def test_a_column_added_on_both_sides_travels_at_once_though_no_row_was_written(items: Pair) -> None:
+def test_column_added_in_both_databases_is_synced_at_once(items: Pair) -> None:
     items.sync(ITEMS)
     assert items.sync(ITEMS, mode="incremental").extracted == 0
     items.both("ALTER TABLE items ADD colour text")
-    # PostgreSQL keeps such a default aside: no row gets a new version.
+    # PostgreSQL stores such a default in the catalog: no row gets a new version.
     items.source.execute(
         "ALTER TABLE items ADD size text DEFAULT 'big'; ALTER TABLE items ALTER colour SET DEFAULT 'red'"
     )
@@ -52,21 +50,21 @@ def test_a_column_added_on_both_sides_travels_at_once_though_no_row_was_written(
     assert items.rows("SELECT size, colour FROM items") == [("big", None)] * 2
 
 
-def test_a_column_dropped_and_made_anew_is_another_column(items: Pair) -> None:
+def test_recreated_column_is_another_column(items: Pair) -> None:
     items.sync(ITEMS)
     items.source.execute("ALTER TABLE items DROP name; ALTER TABLE items ADD name text DEFAULT 'same for all'")
     result = items.sync(ITEMS, mode="incremental")
     assert (result.mode_effective, fates(result)) == ("full", {"updated": 2})
 
 
-def test_a_column_dropped_at_the_source_keeps_its_last_values_at_the_target(items: Pair) -> None:
+def test_column_dropped_in_the_source_keeps_its_target_values(items: Pair) -> None:
     items.sync(ITEMS)
     items.source.execute("ALTER TABLE items DROP name")
     assert fates(items.sync(ITEMS)) == {"unchanged": 2}
     assert items.rows("SELECT name FROM items ORDER BY id") == [("one",), ("two",)]
 
 
-#: Reserved, mixed case, empty-looking, with every mark that means something to some layer, as long as may be.
+#: Reserved, mixed case, blank, with every special character of some layer, and of the maximum length.
 NAMES = [
     *("user", "select", "order", "CamelCase", "with space", " ", 'quo"te', "it's", "per%cent", "%s", "{brace}", "{}"),
     *("back\\slash", "semi;colon", "dash--ed", "dot.ted", "colon:ed", "ref:0", "tab\tbed"),
@@ -76,7 +74,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize("strategy", list(Strategy))
-def test_names_mean_nothing(pair: Pair, strategy: Strategy) -> None:
+def test_unusual_names_are_synced_correctly(pair: Pair, strategy: Strategy) -> None:
     table, key = 'T a"b%l.e', "Key %s"
     columns = sql.SQL(", ").join(sql.SQL("{} varchar(9)").format(sql.Identifier(name)) for name in NAMES)
     create = sql.SQL("CREATE TABLE {} ({} int, {}, source char(1) DEFAULT 'D')")
@@ -98,7 +96,7 @@ def test_names_mean_nothing(pair: Pair, strategy: Strategy) -> None:
     assert pair.target.execute(query).fetchall() == pair.source.execute(query).fetchall()
 
 
-def test_a_row_is_set_aside_whatever_its_columns_are_called(pair: Pair) -> None:
+def test_row_is_quarantined_whatever_its_column_names(pair: Pair) -> None:
     columns = sql.SQL(", ").join(sql.SQL("{} text").format(sql.Identifier(name)) for name in NAMES)
     pair.source.execute(sql.SQL("CREATE TABLE odd (id int PRIMARY KEY, {})").format(columns))
     pair.target.execute(sql.SQL("CREATE TABLE odd (id int PRIMARY KEY, {})").format(columns))
@@ -118,7 +116,7 @@ def test_a_row_is_set_aside_whatever_its_columns_are_called(pair: Pair) -> None:
     assert sorted(images) == [("1", None, "", ""), ("2", "s", "%s", ""), ("3", "", "", "long")]
 
 
-def test_a_table_of_five_hundred_columns_travels(pair: Pair) -> None:
+def test_table_of_five_hundred_columns_is_synced(pair: Pair) -> None:
     columns = ", ".join(
         f"c{n} {kind}" for n, kind in zip(range(500), ["int", "text", "numeric(9,2)", "date"] * 125, strict=True)
     )
@@ -167,7 +165,7 @@ def test_tables_may_live_in_other_schemas(pair: Pair) -> None:
         ),
     ],
 )
-def test_what_the_two_sides_disagree_on_is_said_before_anything_is_written(
+def test_schema_mismatch_is_reported_before_anything_is_written(
     pair: Pair, source: str | None, target: str | None, words: str
 ) -> None:
     for connection, definition in ((pair.source, source), (pair.target, target)):
@@ -187,7 +185,7 @@ def test_no_column_in_common_is_a_mismatch(pair: Pair) -> None:
         pair.sync(delete_insert("items"))
 
 
-def test_values_that_the_target_makes_itself_are_left_to_it(pair: Pair) -> None:
+def test_values_generated_by_the_target_are_left_to_it(pair: Pair) -> None:
     pair.both("CREATE TABLE items (id int PRIMARY KEY, price int)")
     pair.source.execute(
         "ALTER TABLE items ADD twice int, ADD no int, ADD half int GENERATED ALWAYS AS (price / 2) STORED"
@@ -200,7 +198,7 @@ def test_values_that_the_target_makes_itself_are_left_to_it(pair: Pair) -> None:
     assert_quiet(pair, ITEMS)
 
 
-def test_an_identity_by_default_takes_the_sources_key_and_its_sequence_stays(pair: Pair) -> None:
+def test_identity_by_default_takes_source_keys_and_keeps_its_sequence(pair: Pair) -> None:
     pair.source.execute("CREATE TABLE items (id int PRIMARY KEY, name text)")
     pair.target.execute("CREATE TABLE items (id int GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY, name text)")
     pair.source.execute("INSERT INTO items VALUES (41, 'x')")
@@ -209,13 +207,13 @@ def test_an_identity_by_default_takes_the_sources_key_and_its_sequence_stays(pai
     assert pair.rows("SELECT last_value, is_called FROM items_id_seq") == [(1, False)]
 
 
-def test_a_key_that_is_filled_otherwise_is_refused(pair: Pair) -> None:
+def test_key_column_without_a_source_value_is_refused(pair: Pair) -> None:
     pair.both("CREATE TABLE clients (client_id int, name text)")
     with pytest.raises(SchemaMismatchError, match="is in `key`, and cannot be filled otherwise"):
         pair.sync(spec("clients", "client_id", constants={"client_id": "1"}))
 
 
-def test_a_column_that_leads_to_the_office_must_travel(pair: Pair) -> None:
+def test_column_that_leads_to_the_office_is_required(pair: Pair) -> None:
     pair.source.execute("CREATE TABLE clients (client_id int, org_id int); CREATE TABLE orgs (org_id int)")
     pair.source.execute("INSERT INTO orgs VALUES (1)")
     pair.target.execute("""

@@ -1,4 +1,4 @@
-"""Which pairs of types need a proof that a value arrived unchanged, and which need none."""
+"""Which pairs of types need a check that a value arrived unchanged."""
 
 import dataclasses
 
@@ -54,7 +54,7 @@ def column(kind: str) -> Column:
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_the_same_type_on_both_sides_needs_no_proof(kind: str) -> None:
+def test_same_type_needs_no_lossless_check(kind: str) -> None:
     how = conversion(column(kind), column(kind))
     assert (how.source_expression, how.lossless_check) == ("{value}", None)
 
@@ -69,7 +69,7 @@ def test_the_same_type_on_both_sides_needs_no_proof(kind: str) -> None:
         *("text uuid", "text bool", "text inet", "mood text", "bytea text", "int4 jsonb"),
     ],
 )
-def test_a_type_that_holds_more_or_refuses_needs_no_proof(pair: str) -> None:
+def test_wider_or_refusing_type_needs_no_lossless_check(pair: str) -> None:
     source, target = map(column, pair.split())
     how = conversion(source, target)
     assert (how.source_expression, how.lossless_check) == ("{value}", None)
@@ -97,14 +97,14 @@ def test_a_type_that_holds_more_or_refuses_needs_no_proof(pair: str) -> None:
         *("money numeric(8,2)", "numeric money", "text bytea", "text mood", "text jsonb"),
     ],
 )
-def test_a_type_that_may_round_cut_or_shift_needs_a_proof(pair: str) -> None:
+def test_type_that_may_round_cut_or_shift_needs_a_lossless_check(pair: str) -> None:
     source, target = map(column, pair.split())
     assert conversion(source, target).lossless_check is not None
 
 
 @pytest.mark.parametrize("source", ["date", "time", "timetz", "timestamp", "timestamptz"])
 @pytest.mark.parametrize("target", ["time", "timetz"])
-def test_a_time_of_day_is_never_made_of_something_else(source: str, target: str) -> None:
+def test_time_of_day_is_converted_from_no_other_type(source: str, target: str) -> None:
     if source == target:
         return
     with pytest.raises(
@@ -113,19 +113,19 @@ def test_a_time_of_day_is_never_made_of_something_else(source: str, target: str)
         conversion(column(source), column(target))
 
 
-def test_whole_numbers_are_read_as_such() -> None:
+def test_integers_are_read_without_trailing_zeros() -> None:
     for source in ("numeric", "float8", "money"):
         how = conversion(column(source), column("int4"))
         assert how.source_expression.startswith("trim_scale(")
         assert how.lossless_check is None
 
 
-def test_padding_is_unknown_to_other_types() -> None:
+def test_char_padding_is_removed_for_other_types() -> None:
     assert conversion(column("char(5)"), column("int4")).source_expression == "{value}::text"
     assert conversion(column("char(5)"), column("text")).source_expression == "{value}"
 
 
-def test_the_cheapest_comparison_that_sees_every_change_of_text_is_taken() -> None:
+def test_cheapest_comparison_that_detects_every_text_change_is_used() -> None:
     value = sql.Identifier("v")
     for kind in ("int4", "timestamptz", "numeric(8,2)", "uuid", "bool", "bytea"):
         assert comparable(value, column(kind)).as_string() == '"v"'
@@ -144,19 +144,19 @@ def test_the_cheapest_comparison_that_sees_every_change_of_text_is_taken() -> No
         ("uuid", "text", '"l"::text = "r"::text'),
     ],
 )
-def test_columns_of_two_types_are_equal_as_postgres_has_it_or_as_text(left: str, right: str, expected: str) -> None:
+def test_two_types_are_compared_by_postgresql_or_as_text(left: str, right: str, expected: str) -> None:
     said = equal(sql.Identifier("l"), column(left), sql.Identifier("r"), column(right))
     assert said.as_string() == expected
 
 
-def test_two_texts_may_be_one_value_of_another_type() -> None:
+def test_different_texts_may_be_one_value_of_another_type() -> None:
     for pair in ("text numeric", "text char(5)", "text citext", "varchar uuid", "citext mood"):
         assert not tells_apart(*map(column, pair.split()))
     for pair in ("text varchar(5)", "varchar text", "char(5) text", "char(5) int4", "int4 text", "numeric int4"):
         assert tells_apart(*map(column, pair.split()))
 
 
-def test_a_row_of_copy_text_is_read_back() -> None:
+def test_row_of_copy_text_is_parsed() -> None:
     row = rb"\N	\\N		a\tb\\c\nd\be\ff\rg\vh	" + "ñ".encode() + b"\xff\n"
     assert parse_row(row) == [None, r"\N", "", "a\tb\\c\nd\be\ff\rg\vh", "ñ\\xff"]
 
@@ -170,15 +170,15 @@ def test_a_row_of_copy_text_is_read_back() -> None:
         *(f"ISO_8859_{n}" for n in range(5, 9)),
     ],
 )
-def test_every_server_encoding_that_python_has_is_found(encoding: str) -> None:
+def test_every_server_encoding_known_to_python_is_found(encoding: str) -> None:
     assert "plain".encode(python_codec(encoding)) == b"plain"
 
 
-def test_an_encoding_that_nobody_knows_is_named() -> None:
+def test_unknown_encoding_is_named() -> None:
     with pytest.raises(ConfigurationError, match=r"`EUC_TW`, which is not a known encoding. Set `LOCAL_DB_ENCODING`"):
         python_codec("EUC_TW")
 
 
-def test_a_modifier_shows_in_the_conversion_only() -> None:
+def test_modifier_appears_only_in_the_conversion() -> None:
     plain = column("numeric(8,2)")
     assert conversion(plain, dataclasses.replace(plain, nullable=False)) == conversion(plain, plain)

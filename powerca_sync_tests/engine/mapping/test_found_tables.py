@@ -1,4 +1,4 @@
-"""Every table of the office is synced as it is found: with each column or table missing somewhere, or renamed."""
+"""Every table of the office is synced as it exists: with each column or table missing or renamed."""
 
 import os
 import re
@@ -23,7 +23,7 @@ from powerca_sync_tests.engine.small_office import (
 from powerca_sync_tests.helpers import QUICK, Pair
 
 WAYS: tuple[Where, ...] = ("both", "renamed", "desktop", "mobile")
-#: Each column is taken away in one way; with the long profile in every way.
+#: Each column is removed in one way; with the long profile in every way.
 ALL_WAYS = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 COLUMNS = [(spec, column) for spec in TABLES for column in named_columns(spec)]
 CASES = [
@@ -38,7 +38,7 @@ def others(spec: TableSpec) -> list[TableSpec]:
 
 
 def synced(pair: Pair, specs: Sequence[TableSpec]) -> dict[str, str]:
-    """Sync these tables both ways, twice; returns why others than the synced ones were not, by mobile name."""
+    """Syncs these tables in both directions, twice; returns by mobile name why the others were not synced."""
     blocked = {}
     for spec in specs:
         try:
@@ -64,7 +64,7 @@ def synced(pair: Pair, specs: Sequence[TableSpec]) -> dict[str, str]:
 
 
 def assert_whole(pair: Pair, spec: TableSpec) -> None:
-    """Mobile has the desktop's rows and its own phone row; the desktop has got that row once."""
+    """Asserts that mobile has the desktop's rows and its own phone row, and the desktop has that row once."""
     phones = 0 if spec.defines_offices else 1
     owned = pair.rows(f"SELECT {OWNER}::text, count(*) FROM {spec.mobile} GROUP BY 1 ORDER BY 1")
     assert owned == [("D", ROWS), ("M", phones)][: phones + 1], spec.mobile
@@ -107,7 +107,7 @@ def test_missing_table_blocks_only_what_needs_its_rows(shared_pair: Pair, spec: 
     need = {one.mobile for one in children(spec) if _needs(one, spec)}
     expected = {"desktop": {spec.mobile}, "mobile": {spec.mobile} | need, "both": set()}[where]
     if spec.defines_offices and where == "desktop":
-        # Whose rows those of the others are cannot be told.
+        # The office of the rows in the others cannot be determined.
         expected = {one.mobile for one in affected}
         assert all("`orgmaster`" in message for message in blocked.values())
     assert set(blocked) == expected, blocked
@@ -122,7 +122,7 @@ def _needs(child: TableSpec, parent: TableSpec) -> bool:
 
 
 def _is_vital(spec: TableSpec, column: str) -> bool:
-    """Whether the table may be blocked without the column: as its whole key, or where an expression reads it."""
+    """Returns whether the table may be blocked without the column: as its whole key, or read by an expression."""
     is_read = any(f'"{column}"' in one.reverse and one.column != column for one in spec.expressions)
     return is_read or (spec.strategy is Strategy.UPSERT and spec.key == (column,))
 

@@ -1,4 +1,4 @@
-"""Money is an integer that each database reads with the decimals of its own `lc_monetary`: 0 in Japan, 3 in Bahrain."""
+"""Money is an integer that each database formats with the decimals of its `lc_monetary`: 0 in Japan, 3 in Bahrain."""
 
 import shutil
 import subprocess
@@ -28,7 +28,7 @@ NONE, THREE = "`money` with 0 decimals", "`money` with 3 decimals"
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Endpoint]:
-    """A server that knows the two locales, which are compiled for it."""
+    """Starts a server with the two locales, which are compiled for it."""
     if shutil.which("localedef") is None:
         pytest.skip("This machine cannot compile locales (no `localedef`).")
     with tempfile.TemporaryDirectory(prefix="powerca-tests-", ignore_cleanup_errors=True) as home:
@@ -46,7 +46,7 @@ def server() -> Iterator[Endpoint]:
 
 @pytest.fixture
 def pair(server: Endpoint, request: pytest.FixtureRequest) -> Iterator[Pair]:
-    """Two databases with the `lc_monetary` of `request.param`."""
+    """Creates two databases with the `lc_monetary` of `request.param`."""
     endpoints = []
     with psycopg.connect(host=server.host, port=server.port, user=server.user, dbname="postgres", autocommit=True) as c:
         for name, locale in zip(("source", "target"), request.param, strict=True):
@@ -127,7 +127,7 @@ def test_expression_over_money_of_other_decimals_is_refused(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize("pair", [(TWO, YEN)], indirect=True)
-def test_given_amounts_are_refused_for_other_decimals(pair: Pair) -> None:
+def test_money_in_supplied_rows_is_refused_for_other_decimals(pair: Pair) -> None:
     bills(pair, "int", "money")
     given = TextRows(spec=BILLS, columns=("id", "amount"), rows=lambda _: [b"1\t1234\n"])
     with (

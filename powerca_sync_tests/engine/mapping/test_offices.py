@@ -21,7 +21,7 @@ REMINDERS = spec("reminders", "rem_id", office="org_id", references=(ORG,))
 
 @pytest.fixture
 def offices(pair: Pair) -> Iterator[tuple[Pair, Pair]]:
-    """Two desktops, with organisation 1 and 2, and their one mobile database."""
+    """Creates two desktops, with organisations 1 and 2, and their mobile database."""
     pair.source.execute("CREATE DATABASE other TEMPLATE template0")
     other = Endpoint(**{**endpoint_fields(pair.settings.desktop), "name": "other"})
     pair.target.execute("""
@@ -47,7 +47,7 @@ def endpoint_fields(endpoint: Endpoint) -> dict[str, object]:
     return {"side": endpoint.side, "host": endpoint.host, "port": endpoint.port, "user": endpoint.user}
 
 
-def test_a_key_that_another_office_uses_goes_to_quarantine_and_its_row_is_not_touched(
+def test_key_used_by_another_office_is_quarantined(
     offices: tuple[Pair, Pair],
 ) -> None:
     first, second = offices
@@ -64,7 +64,7 @@ def test_a_key_that_another_office_uses_goes_to_quarantine_and_its_row_is_not_to
     assert fates(second.sync(CLIENTS, ORGS)) == {"inserted": 1, "unchanged": 1}, "the key is free now"
 
 
-def test_a_row_that_belongs_to_no_office_is_nobodys_to_overwrite(offices: tuple[Pair, Pair]) -> None:
+def test_row_without_an_office_is_not_overwritten(offices: tuple[Pair, Pair]) -> None:
     first, _ = offices
     first.target.execute("INSERT INTO clients VALUES (1, NULL, 'Whose?')")
     before = first.text("clients")
@@ -73,7 +73,7 @@ def test_a_row_that_belongs_to_no_office_is_nobodys_to_overwrite(offices: tuple[
     assert first.text("clients") == before
 
 
-def test_lines_of_two_offices_with_equal_keys_live_side_by_side(offices: tuple[Pair, Pair]) -> None:
+def test_lines_of_two_offices_with_equal_keys_coexist(offices: tuple[Pair, Pair]) -> None:
     first, second = offices
     first.source.execute("INSERT INTO lines VALUES (1, 7, 'a'), (1, 7, 'a'), (1, 8, 'b')")
     second.source.execute("INSERT INTO lines VALUES (2, 7, 'a')")
@@ -85,7 +85,7 @@ def test_lines_of_two_offices_with_equal_keys_live_side_by_side(offices: tuple[P
     assert first.text("lines", where="org_id = 2") == others
 
 
-def test_a_natural_key_that_another_offices_line_has_goes_to_quarantine(offices: tuple[Pair, Pair]) -> None:
+def test_natural_key_of_another_offices_line_is_quarantined(offices: tuple[Pair, Pair]) -> None:
     first, second = offices
     first.target.execute("ALTER TABLE lines DROP COLUMN id, ADD PRIMARY KEY (job_id)")
     first.source.execute("INSERT INTO lines VALUES (1, 7, 'a')")
@@ -98,7 +98,7 @@ def test_a_natural_key_that_another_offices_line_has_goes_to_quarantine(offices:
     assert first.text("lines", where="org_id = 1") == before
 
 
-def test_rows_of_another_organisation_or_of_none_do_not_leave_the_desktop(offices: tuple[Pair, Pair]) -> None:
+def test_rows_of_other_or_no_organisation_are_not_synced(offices: tuple[Pair, Pair]) -> None:
     first, _ = offices
     first.source.execute("INSERT INTO lines VALUES (1, 7, 'ours'), (2, 7, 'not ours'), (NULL, 7, 'whose?')")
     result = first.sync(LINES, ORGS)
@@ -109,7 +109,7 @@ def test_rows_of_another_organisation_or_of_none_do_not_leave_the_desktop(office
     }
 
 
-def test_a_detail_belongs_to_the_office_of_its_parent(offices: tuple[Pair, Pair]) -> None:
+def test_detail_row_belongs_to_the_office_of_its_parent(offices: tuple[Pair, Pair]) -> None:
     first, second = offices
     first.source.execute("INSERT INTO reminders VALUES (1, 1); INSERT INTO notes VALUES (1, 1, 'a'), (2, 9, 'b')")
     second.source.execute("INSERT INTO reminders VALUES (2, 2); INSERT INTO notes VALUES (1, 2, 'c'), (3, 1, 'd')")
@@ -128,7 +128,7 @@ def test_a_detail_belongs_to_the_office_of_its_parent(offices: tuple[Pair, Pair]
     assert first.text("notes") == before
 
 
-def test_an_organisation_that_another_desktop_has_is_refused_before_rows_are_read(
+def test_organisation_of_another_desktop_is_refused_before_reading(
     offices: tuple[Pair, Pair],
 ) -> None:
     first, second = offices
@@ -139,14 +139,14 @@ def test_an_organisation_that_another_desktop_has_is_refused_before_rows_are_rea
     assert first.rows("SELECT org_id FROM powerca_sync.office") == [("1",)]
 
 
-def test_a_desktop_that_took_anothers_place_is_accepted_and_the_old_one_is_refused_then(
+def test_accepted_replacement_desktop_excludes_the_old_one(
     offices: tuple[Pair, Pair],
 ) -> None:
     first, second = offices
     first.source.execute("INSERT INTO lines VALUES (1, 7, 'a'), (9, 9, 'in quarantine')")
     first.sync(LINES, ORGS)
     second.source.execute("UPDATE orgs SET org_id = 1; INSERT INTO lines VALUES (1, 7, 'a'), (1, 8, 'b')")
-    accept(second)
+    accept_desktop(second)
     assert fates(second.sync(LINES, ORGS)) == {"inserted": 1, "unchanged": 1}
     assert first.rows("SELECT count(DISTINCT office), count(*) FROM powerca_sync.office") == [(1, 1)]
     assert first.one("SELECT count(*) FROM powerca_sync.quarantine") == 0
@@ -154,27 +154,27 @@ def test_a_desktop_that_took_anothers_place_is_accepted_and_the_old_one_is_refus
         first.sync(LINES, ORGS)
 
 
-def accept(pair: Pair) -> None:
+def accept_desktop(pair: Pair) -> None:
     with connect(pair.settings.desktop) as source, connect(pair.settings.mobile) as target:
-        introduce(source=source, target=target, specs=[ORGS], accept=True)
+        introduce(source=source, target=target, specs=[ORGS], accept_desktop=True)
 
 
 @pytest.mark.parametrize("broken", ["DELETE FROM orgs", "UPDATE orgs SET org_id = NULL"])
-def test_a_desktop_without_organisations_is_refused(offices: tuple[Pair, Pair], broken: str) -> None:
+def test_desktop_without_organisations_is_refused(offices: tuple[Pair, Pair], broken: str) -> None:
     first, _ = offices
     first.source.execute(broken)
     with pytest.raises(UnsafeTargetError, match="table of organisations is empty"):
         first.sync(CLIENTS, ORGS)
 
 
-def test_a_desktop_without_a_table_of_organisations_is_refused(offices: tuple[Pair, Pair]) -> None:
+def test_desktop_without_a_table_of_organisations_is_refused(offices: tuple[Pair, Pair]) -> None:
     first, _ = offices
     first.source.execute("DROP TABLE orgs")
     with pytest.raises(SyncError, match="`orgs`, or its key, does not exist on the desktop"):
         first.sync(CLIENTS, ORGS)
 
 
-def test_an_organisation_added_later_is_claimed_too(offices: tuple[Pair, Pair]) -> None:
+def test_organisation_added_later_is_registered(offices: tuple[Pair, Pair]) -> None:
     first, _ = offices
     first.sync(ORGS)
     first.source.execute("INSERT INTO orgs VALUES (5); INSERT INTO lines VALUES (5, 1, 'new')")
@@ -183,7 +183,7 @@ def test_an_organisation_added_later_is_claimed_too(offices: tuple[Pair, Pair]) 
     assert first.rows("SELECT org_id FROM powerca_sync.office ORDER BY 1") == [("1",), ("5",)]
 
 
-def test_two_tables_of_a_new_office_may_be_synced_at_once(offices: tuple[Pair, Pair]) -> None:
+def test_two_tables_of_a_new_office_may_be_synced_concurrently(offices: tuple[Pair, Pair]) -> None:
     first, _ = offices
     first.source.execute("INSERT INTO lines VALUES (1, 7, 'a')")
     first.sync(LINES, ORGS)
@@ -196,7 +196,7 @@ def test_two_tables_of_a_new_office_may_be_synced_at_once(offices: tuple[Pair, P
         assert fates(run.result()) == {"unchanged": 1}
 
 
-def test_of_two_desktops_that_claim_an_organisation_at_once_one_is_refused(offices: tuple[Pair, Pair]) -> None:
+def test_one_of_two_concurrent_claims_of_an_organisation_is_refused(offices: tuple[Pair, Pair]) -> None:
     first, _ = offices
     first.sync(LINES, ORGS)
     first.target.execute("DELETE FROM powerca_sync.office")
@@ -208,7 +208,7 @@ def test_of_two_desktops_that_claim_an_organisation_at_once_one_is_refused(offic
             run.result()
 
 
-def test_an_organisation_is_one_however_the_desktops_write_it(offices: tuple[Pair, Pair]) -> None:
+def test_organisation_is_the_same_in_any_notation(offices: tuple[Pair, Pair]) -> None:
     first, second = offices
     first.sync(ORGS)
     second.source.execute("ALTER TABLE orgs ALTER org_id TYPE text; UPDATE orgs SET org_id = '01'")
@@ -216,14 +216,14 @@ def test_an_organisation_is_one_however_the_desktops_write_it(offices: tuple[Pai
         second.sync(ORGS)
 
 
-def test_an_organisation_with_a_scale_is_the_one_without(offices: tuple[Pair, Pair]) -> None:
+def test_organisation_id_with_a_scale_equals_the_integer(offices: tuple[Pair, Pair]) -> None:
     first, _ = offices
     first.source.execute("ALTER TABLE orgs ALTER org_id TYPE numeric(5,2); INSERT INTO lines VALUES (1, 7, 'ours')")
     first.sync(ORGS)
     assert fates(first.sync(LINES, ORGS)) == {"inserted": 1}
 
 
-def test_an_organisation_that_cannot_be_a_key_there_is_named(offices: tuple[Pair, Pair]) -> None:
+def test_organisation_id_that_does_not_fit_the_target_is_named(offices: tuple[Pair, Pair]) -> None:
     first, _ = offices
     first.source.execute("ALTER TABLE orgs ALTER org_id TYPE text; INSERT INTO orgs VALUES ('head office')")
     with pytest.raises(SchemaMismatchError, match=r"does not fit `orgs\.org_id` at the target: .*head office"):

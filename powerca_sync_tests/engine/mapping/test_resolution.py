@@ -1,4 +1,4 @@
-"""Resolving specs against catalogs: what is left out, which key is used, and how the office of a row is known."""
+"""Resolving specs against catalogs: omitted columns, the key in use, and how the office of a row is determined."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping
@@ -29,7 +29,7 @@ SPECS = in_order([ORGS, PLACES, NOTES])
 
 
 def table(name: str, *columns: str, key: Iterable[str] = (), unique: Iterable[Iterable[str]] = ()) -> Table:
-    """A table of integer columns; `column:type` gives another type, and columns of the key are NOT NULL."""
+    """Returns a table of integer columns; `column:type` gives another type, and key columns are NOT NULL."""
     key = tuple(key)
     declared = []
     for number, column in enumerate(columns, start=1):
@@ -65,7 +65,7 @@ NOTES_MOBILE = table("notes", *NOTES_COLUMNS, "begun:time", "place_name", "kind"
 
 
 def without(found: Table, *names: str) -> Table:
-    """The same table without some columns, and without the keys that had them."""
+    """Returns the same table without some columns, and without the keys that had them."""
     keys = tuple(key for key in found.unique_keys if not set(names) & set(key.columns))
     return dataclasses.replace(
         found,
@@ -82,7 +82,7 @@ def resolved(
     table_spec: TableSpec = NOTES,
     others: Mapping[str, tuple[Table | None, Table | None]] | None = None,
 ) -> ResolvedSpec:
-    """The spec of `notes` (or another of that name) resolved against its tables and those of its parents."""
+    """Returns the spec of `notes` (or another name) resolved against its tables and those of its parents."""
     pairs = {"orgs": (ORGS_TABLE, ORGS_TABLE), "places": (PLACES_TABLE, PLACES_TABLE)} | dict(others or {})
     pairs["notes"] = (desktop, mobile)
     return resolution([ORGS, PLACES, table_spec], pairs)["notes"]
@@ -113,7 +113,7 @@ def test_complete_catalogs_leave_the_spec_as_declared() -> None:
         ("begun", "expressions", ()),
     ],
 )
-def test_column_on_neither_side_is_left_out(column: str, field: str, left: object) -> None:
+def test_column_in_neither_database_is_left_out(column: str, field: str, left: object) -> None:
     found = resolved(without(NOTES_DESKTOP, column), without(NOTES_MOBILE, column))
     assert getattr(found.spec, field) == left
     assert column in {entry.column for entry in found.left_out}
@@ -126,7 +126,7 @@ def test_nearest_column_is_suggested() -> None:
     assert str(entry) == "secrt (sensitive; similar: secret)"
 
 
-def test_sensitive_column_of_one_side_stays_sensitive() -> None:
+def test_sensitive_column_in_one_database_stays_sensitive() -> None:
     assert resolved(without(NOTES_DESKTOP, "secret")).spec.sensitive == {"secret"}
 
 
@@ -135,7 +135,7 @@ def test_expression_is_not_used_for_equal_types() -> None:
     assert resolved(mobile=mobile).spec.expressions == ()
 
 
-def test_upsert_key_falls_back_to_mobiles_primary_key() -> None:
+def test_upsert_key_falls_back_to_the_mobile_primary_key() -> None:
     desktop, mobile = table("notes", "id", "org_id"), table("notes", "id", "org_id", key=["id"])
     found = resolved(desktop, mobile)
     assert (found.spec.key, found.key_origin, found.blocked) == (("id",), "mobile's primary key", "")
@@ -182,13 +182,13 @@ def test_reference_to_a_missing_parent_column_is_not_checked() -> None:
     assert found.spec.references == (ORG,)
 
 
-def test_office_column_that_is_missing_gives_way_to_the_shortest_chain() -> None:
+def test_missing_office_column_is_replaced_by_the_shortest_chain() -> None:
     found = resolved(without(NOTES_DESKTOP, "org_id"), without(NOTES_MOBILE, "org_id"))
     assert (found.spec.office, found.route) == ("place_id", Route.REFERENCE)
     assert "office: by place_id" in found.notes
 
 
-def test_chain_over_a_parent_that_is_not_unique_is_no_way_to_the_office() -> None:
+def test_chain_over_a_non_unique_parent_is_not_used() -> None:
     places = dataclasses.replace(PLACES_TABLE, primary_key=(), unique_keys=())
     found = resolved(
         without(NOTES_DESKTOP, "org_id"),
@@ -198,13 +198,13 @@ def test_chain_over_a_parent_that_is_not_unique_is_no_way_to_the_office() -> Non
     assert (found.spec.office, found.route) == (None, Route.UNSCOPED)
 
 
-def test_table_without_any_way_to_its_office_is_unscoped() -> None:
+def test_table_without_a_path_to_its_office_is_unscoped() -> None:
     found = resolved(without(NOTES_DESKTOP, "org_id", "place_id"), without(NOTES_MOBILE, "org_id", "place_id"))
     assert found.route is Route.UNSCOPED
     assert found.notes[-1].startswith("office: unscoped")
 
 
-def test_office_column_that_only_mobile_has_tells_nothing() -> None:
+def test_office_column_of_mobile_only_is_not_used() -> None:
     found = resolved(without(NOTES_DESKTOP, "org_id", "place_id"))
     assert found.route is Route.UNSCOPED
 
@@ -217,45 +217,45 @@ def test_office_column_that_only_mobile_has_tells_nothing() -> None:
         ((NOTES_DESKTOP, None), False, "does not exist on mobile"),
     ],
 )
-def test_missing_table(pair: tuple[Table | None, Table | None], absent: bool, words: str) -> None:
+def test_missing_table_is_blocked_or_skipped(pair: tuple[Table | None, Table | None], absent: bool, words: str) -> None:
     found = resolved(*pair)
     assert found.absent is absent
     assert words in found.blocked
     assert bool(found.blocked) is bool(words)
 
 
-def test_missing_parent_on_mobile_blocks_what_needs_its_rows() -> None:
+def test_missing_mobile_parent_blocks_tables_that_need_its_rows() -> None:
     found = resolved(others={"places": (PLACES_TABLE, None)})
     assert found.blocked.startswith("Table `notes` needs the rows of `places`, which does not exist on mobile")
 
 
-def test_missing_parent_on_mobile_does_not_block_what_it_only_orders() -> None:
+def test_missing_mobile_parent_does_not_block_order_only_dependents() -> None:
     declared = dataclasses.replace(
         NOTES, references=(ORG, Reference(column="place_id", parent="places", order_only=True)), lookups=()
     )
     assert resolved(table_spec=declared, others={"places": (PLACES_TABLE, None)}).blocked == ""
 
 
-def test_parent_that_neither_database_has_is_not_checked() -> None:
+def test_parent_missing_in_both_databases_is_not_checked() -> None:
     found = resolved(others={"places": (None, None)})
     assert (found.blocked, found.spec.lookups) == ("", ())
     assert str(found.unchecked[0]) == "place_id to places (neither database has `places`)"
 
 
-def test_organisations_that_neither_database_has_leave_tables_unscoped() -> None:
+def test_organisations_missing_in_both_databases_leave_tables_unscoped() -> None:
     found = resolved(others={"orgs": (None, None)})
     assert (found.route, found.spec.office) == (Route.UNSCOPED, None)
 
 
-def test_desktop_that_does_not_answer_is_taken_to_have_what_mobile_has() -> None:
+def test_unreachable_desktop_is_assumed_to_equal_mobile() -> None:
     targets = {"orgs": ORGS_TABLE, "places": PLACES_TABLE, "notes": NOTES_MOBILE}
     found = resolve(SPECS, sources=None, targets=targets)["notes"]
     assert (found.route, found.blocked) == (Route.COLUMN, "")
 
 
 @pytest.mark.parametrize("declared", TABLES, ids=lambda declared: declared.mobile)
-def test_needed_tables_are_enough_for_the_declared_office(declared: TableSpec) -> None:
-    """A spec resolved against the tables that it needs is as resolved against all."""
+def test_needed_tables_suffice_to_resolve_the_office(declared: TableSpec) -> None:
+    """A spec resolved against the tables that it needs equals one resolved against all."""
     pairs = {one.mobile: _declared_table(one) for one in TABLES}
     whole = resolve(TABLES, sources={one.desktop: pairs[one.mobile] for one in TABLES}, targets=pairs)
     needed = tables_needed(declared, TABLES)
@@ -269,7 +269,7 @@ def test_needed_tables_are_enough_for_the_declared_office(declared: TableSpec) -
 
 
 def _declared_table(one: TableSpec) -> Table:
-    """A table with every column that specs name of it, and a unique key."""
+    """Returns a table with every column that specs name of it, and a unique key."""
     names = {*one.key, *one.constants, *one.mobile_owned, *one.sensitive, *(r.column for r in one.references)}
     names |= {column for lookup in one.lookups for column in (lookup.column, lookup.match)}
     names |= {r.names for other in TABLES for r in other.references if r.parent == one.mobile}

@@ -1,4 +1,4 @@
-"""How a row of the target is told to be this office's."""
+"""Conditions by which a target row is assigned to the office."""
 
 import pytest
 
@@ -31,12 +31,12 @@ def scope(*orgs: str, alone: bool = False) -> Scope:
     return Scope(office=Office(identity="7/desktop", orgs=orgs, alone=alone), specs=SPECS, tables=TABLES)
 
 
-def test_the_organisation_itself_is_compared_where_a_row_has_it() -> None:
+def test_own_organisation_column_is_compared() -> None:
     assert scope("1", "2").holds(FIRMS, "t").as_string() == """"t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}')"""
     assert scope("1").holds(ORGS, "t").as_string() == """"t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1"}')"""
 
 
-def test_other_rows_are_followed_through_as_many_tables_as_it_takes() -> None:
+def test_other_rows_are_followed_through_their_parents() -> None:
     assert scope("1").holds(LINES, "t").as_string() == (
         'EXISTS (SELECT FROM "public"."heads" AS "t_up" WHERE "t_up"."head" OPERATOR(pg_catalog.=) "t"."up"'
         ' AND EXISTS (SELECT FROM "public"."firms" AS "t_up_up"'
@@ -45,7 +45,7 @@ def test_other_rows_are_followed_through_as_many_tables_as_it_takes() -> None:
     )
 
 
-def test_row_of_unknown_parent_belongs_to_the_only_desktop() -> None:
+def test_row_of_an_unknown_parent_belongs_to_the_only_desktop() -> None:
     alone = scope("1", alone=True).holds(HEADS, "t").as_string()
     assert alone == (
         'NOT EXISTS (SELECT FROM "public"."firms" AS "t_up" WHERE "t_up"."firm" OPERATOR(pg_catalog.=) "t"."firm"'
@@ -53,13 +53,13 @@ def test_row_of_unknown_parent_belongs_to_the_only_desktop() -> None:
     )
 
 
-def test_a_table_that_is_not_split_and_an_office_without_organisations_hold_every_row() -> None:
+def test_shared_table_or_office_without_organisations_has_every_row() -> None:
     undivided = Scope(office=Office(identity="7/desktop", orgs=None), specs=SPECS, tables=TABLES)
     assert undivided.holds(LINES, "t").as_string() == "TRUE"
     assert scope("1").holds(spec("lines", "line"), "t").as_string() == "TRUE"
 
 
-def test_a_table_on_the_way_that_is_missing_is_named() -> None:
+def test_missing_table_on_the_path_is_named() -> None:
     without = Scope(office=scope("1").office, specs=SPECS, tables={"lines": TABLES["lines"]})
     with pytest.raises(SchemaMismatchError, match="Table `heads` does not exist on mobile"):
         without.holds(LINES, "t")
@@ -73,5 +73,5 @@ def test_a_table_on_the_way_that_is_missing_is_named() -> None:
         (('qu"ote', "it's", "back\\slash", "NULL"), r""" E'{"qu\\"ote","it''s","back\\\\slash","NULL"}'"""),
     ],
 )
-def test_the_organisations_are_written_as_an_array(values: tuple[str, ...], text: str) -> None:
+def test_organisations_are_rendered_as_an_array(values: tuple[str, ...], text: str) -> None:
     assert array_literal(values).as_string() == text

@@ -1,4 +1,4 @@
-"""What is said when a database cannot be reached or does not let us in."""
+"""Messages when a database is unreachable or refuses the login."""
 
 import contextlib
 import dataclasses
@@ -16,14 +16,14 @@ from powerca_sync.settings import Endpoint
 from powerca_sync_tests.conftest import SOURCE_VERSION
 from powerca_sync_tests.helpers import Pair
 
-#: Connections that the server has.
+#: The server's `max_connections`.
 MOST = 8
 PASSWORD = "correct horse battery staple"
 
 
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[Endpoint]:
-    """A server that asks everybody but its superuser for a password, and turns one user away."""
+    """Starts a server that requires a password of all but its superuser, and rejects one user."""
     with tempfile.TemporaryDirectory(prefix="powerca-tests-", ignore_cleanup_errors=True) as folder:
         server = start_server(
             Path(folder) / "guarded", version=SOURCE_VERSION, durable=False, settings={"max_connections": str(MOST)}
@@ -50,7 +50,7 @@ def _wait_for_rules(endpoint: Endpoint) -> None:
 
 
 def said(endpoint: Endpoint, error: type[SyncError]) -> str:
-    """The message, which is of this class, one line long and without any password."""
+    """Returns the message, which is of this class, one line long and without any password."""
     with pytest.raises(error) as caught:
         connect(endpoint)
     assert caught.type is error
@@ -62,18 +62,18 @@ def said(endpoint: Endpoint, error: type[SyncError]) -> str:
     return message
 
 
-def test_the_right_password_opens_the_door(guarded: Endpoint) -> None:
+def test_right_password_is_accepted(guarded: Endpoint) -> None:
     with connect(guarded) as connection:
         assert connection.execute("SELECT current_user").fetchone() == ("office",)
 
 
-def test_a_wrong_password_is_the_settings_fault_and_never_tried_again(guarded: Endpoint) -> None:
+def test_wrong_password_is_a_configuration_error_and_not_retried(guarded: Endpoint) -> None:
     message = said(dataclasses.replace(guarded, password="wr0ng and secret"), ConfigurationError)
     assert 'password authentication failed for user "office". Check user and password; a paused project' in message
     assert not ConfigurationError.retryable
 
 
-def test_no_password_is_said_to_be_missing(guarded: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_password_is_reported(guarded: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, "PGPASSFILE", os.devnull)
     assert "no password supplied. Check user and password" in said(
         dataclasses.replace(guarded, password=None), ConfigurationError
@@ -93,24 +93,24 @@ def test_no_password_is_said_to_be_missing(guarded: Endpoint, monkeypatch: pytes
     ],
     ids=lambda value: str(next(iter(value.items()))) if isinstance(value, dict) else "",
 )
-def test_each_way_to_fail_has_its_own_advice(
+def test_each_connection_failure_has_its_own_advice(
     guarded: Endpoint, change: dict[str, object], error: type[SyncError], words: str
 ) -> None:
     assert words in said(dataclasses.replace(guarded, **change), error)  # type: ignore[arg-type]
 
 
-def test_an_unknown_user_of_a_server_that_asks_no_password_is_the_settings_fault(pair: Pair) -> None:
+def test_unknown_user_is_a_configuration_error(pair: Pair) -> None:
     endpoint = dataclasses.replace(pair.settings.mobile, user="nobody")
     assert 'role "nobody" does not exist. Check user and password' in said(endpoint, ConfigurationError)
 
 
-def test_a_server_without_a_free_connection_is_tried_again(guarded: Endpoint) -> None:
+def test_server_without_a_free_connection_is_retried(guarded: Endpoint) -> None:
     single = dataclasses.replace(guarded, user="single", password=None)
     with connect(single):
         message = said(single, DatabaseUnavailableError)
     assert 'too many connections for role "single". The server has no connection left.' in message
     with contextlib.ExitStack() as taken:
-        # As many as the server has, less those that it keeps for its superuser.
+        # All connections of the server but those reserved for its superuser.
         for _ in range(MOST - 3):
             taken.enter_context(connect(guarded))
         assert "The server has no connection left. Close some, or use" in said(guarded, DatabaseUnavailableError)

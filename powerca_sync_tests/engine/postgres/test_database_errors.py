@@ -1,4 +1,4 @@
-"""What the servers refuse or do not do in time: one clear sentence, and nothing has changed."""
+"""Errors and timeouts of the servers: one clear sentence, and nothing has changed."""
 
 import dataclasses
 
@@ -13,12 +13,12 @@ from powerca_sync_tests.helpers import Pair
 
 @pytest.fixture
 def jobs(pair: Pair) -> Pair:
-    """A table synced once and changed since."""
+    """Creates a table synced once and changed since."""
     make_jobs(pair)
     return pair
 
 
-def test_a_statement_that_takes_too_long_fails_and_is_not_tried_again(jobs: Pair) -> None:
+def test_statement_timeout_fails_without_retry(jobs: Pair) -> None:
     options = Options(timeouts=Timeouts(statement=0.2))
     for stop, where in {"writing": "", "reading": ": reading the source"}.items():
         words = f"^syncing table `jobs`{where} failed: canceling statement.* its timeout allows"
@@ -29,7 +29,7 @@ def test_a_statement_that_takes_too_long_fails_and_is_not_tried_again(jobs: Pair
 
 
 @pytest.mark.parametrize("side", ["source", "target"])
-def test_a_lock_that_somebody_else_keeps_fails_and_is_tried_again(jobs: Pair, side: str) -> None:
+def test_lock_timeout_is_transient(jobs: Pair, side: str) -> None:
     options = Options(timeouts=Timeouts(lock=0.2))
     settings = jobs.settings.desktop if side == "source" else jobs.settings.mobile
     words = f"^syncing table `jobs`{': reading the source' * (side == 'source')} failed: .* Somebody else holds a lock"
@@ -39,7 +39,7 @@ def test_a_lock_that_somebody_else_keeps_fails_and_is_tried_again(jobs: Pair, si
     assert_right(jobs)
 
 
-def test_a_target_in_read_only_mode_is_left_alone(jobs: Pair) -> None:
+def test_read_only_target_is_not_written(jobs: Pair) -> None:
     name = jobs.settings.mobile.name
     words = "^syncing table `jobs` failed: cannot execute .+ read-only transaction. The server takes no writes"
     with failing(jobs, SyncError, words, recorded=False):
@@ -59,7 +59,7 @@ def test_a_target_in_read_only_mode_is_left_alone(jobs: Pair) -> None:
         ("target", "INSERT ON powerca_sync.table_state", "failed: permission denied for table table_state"),
     ],
 )
-def test_a_missing_right_is_named(jobs: Pair, side: str, revoked: str, words: str) -> None:
+def test_missing_privilege_is_named(jobs: Pair, side: str, revoked: str, words: str) -> None:
     connection, settings = (jobs.source, "desktop") if side == "source" else (jobs.target, "mobile")
     connection.execute("""
         CREATE ROLE clerk LOGIN;
@@ -85,7 +85,7 @@ def test_a_missing_right_is_named(jobs: Pair, side: str, revoked: str, words: st
     assert_right(jobs)
 
 
-def test_rows_that_a_policy_would_hide_are_an_error_not_a_deletion(jobs: Pair) -> None:
+def test_rows_hidden_by_a_policy_are_an_error_instead_of_deletes(jobs: Pair) -> None:
     jobs.target.execute("""
         CREATE ROLE clerk LOGIN;
         GRANT ALL ON SCHEMA public, powerca_sync TO clerk;
@@ -104,7 +104,7 @@ def test_rows_that_a_policy_would_hide_are_an_error_not_a_deletion(jobs: Pair) -
     assert_right(jobs)
 
 
-def test_a_zone_that_nobody_knows_is_named(jobs: Pair) -> None:
+def test_unknown_time_zone_is_named(jobs: Pair) -> None:
     words = 'invalid value for parameter "TimeZone": "Mars/Olympus". If it is the time zone, set `LOCAL_DB_TIMEZONE`'
     with failing(jobs, ConfigurationError, words):
         jobs.sync(JOBS, options=Options(timezone="Mars/Olympus"))

@@ -1,4 +1,4 @@
-"""Each error of the driver becomes one sentence, sorted by what the reader can do about it."""
+"""Each error of the driver becomes one sentence, classed by what the operator can do about it."""
 
 import psycopg
 import pytest
@@ -18,7 +18,7 @@ from powerca_sync.errors import ConfigurationError, ContentionError, DatabaseUna
         "Verbindungsaufbau abgelehnt",
     ],
 )
-def test_connection_error_without_sqlstate_is_a_lost_line(words: str) -> None:
+def test_connection_error_without_sqlstate_is_a_lost_connection(words: str) -> None:
     error = explain(psycopg.OperationalError(words), "connecting to mobile (host:5432/postgres)")
     assert type(error) is DatabaseUnavailableError
     assert str(error).startswith("connecting to mobile (host:5432/postgres) failed: ")
@@ -26,7 +26,7 @@ def test_connection_error_without_sqlstate_is_a_lost_line(words: str) -> None:
     assert "probably" not in str(error)
 
 
-def test_a_connection_that_is_closed_is_a_lost_one() -> None:
+def test_closed_connection_is_a_lost_connection() -> None:
     assert type(explain(psycopg.InterfaceError("the connection is closed"), "syncing")) is DatabaseUnavailableError
 
 
@@ -40,7 +40,7 @@ def test_a_connection_that_is_closed_is_a_lost_one() -> None:
         (errors.DeadlockDetected, ContentionError),
         (errors.SerializationFailure, ContentionError),
         (errors.LockNotAvailable, ContentionError),
-        # These are the driver's OperationalError too, and yet no reason to try again.
+        # These are OperationalErrors of the driver too, but a retry cannot help.
         (errors.QueryCanceled, SyncError),
         (errors.DiskFull, SyncError),
         (errors.ConfigurationLimitExceeded, SyncError),
@@ -51,7 +51,7 @@ def test_a_connection_that_is_closed_is_a_lost_one() -> None:
         (errors.UndefinedTable, SyncError),
     ],
 )
-def test_an_error_of_the_database_is_sorted_by_its_state(cause: type[psycopg.Error], kind: type[SyncError]) -> None:
+def test_database_error_is_classed_by_its_sqlstate(cause: type[psycopg.Error], kind: type[SyncError]) -> None:
     error = explain(cause("the database's words."), "syncing table `jobs`")
     assert type(error) is kind
     assert str(error).startswith("syncing table `jobs` failed: the database's words. ")
@@ -61,7 +61,7 @@ def test_an_error_of_the_database_is_sorted_by_its_state(cause: type[psycopg.Err
 @pytest.mark.parametrize(
     ("cause", "advice"), [(errors.DiskFull, "Free space there"), (errors.ConfigurationLimitExceeded, "Raise the limit")]
 )
-def test_what_only_the_server_s_keeper_can_mend_is_said(cause: type[psycopg.Error], advice: str) -> None:
+def test_error_for_the_administrator_is_named(cause: type[psycopg.Error], advice: str) -> None:
     assert f"{advice}, then run again." in str(explain(cause("the database's words."), "syncing table `jobs`"))
 
 
@@ -83,5 +83,5 @@ def test_what_only_the_server_s_keeper_can_mend_is_said(cause: type[psycopg.Erro
         (psycopg.OperationalError, False),
     ],
 )
-def test_only_what_is_wrong_with_a_row_sets_the_row_aside(cause: type[psycopg.Error], refused: bool) -> None:
+def test_only_errors_of_row_data_quarantine_a_row(cause: type[psycopg.Error], refused: bool) -> None:
     assert is_refusal(cause("words")) is refused

@@ -1,4 +1,4 @@
-"""No variable of libpq's environment changes how a database is reached, or what its session is like."""
+"""No libpq environment variable changes how a database is reached, or the settings of its session."""
 
 import dataclasses
 import os
@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from powerca_sync.engine.postgres.database import connect, server_timezone
-from powerca_sync_tests.engine.listeners import encrypting
+from powerca_sync_tests.engine.listeners import present_certificate
 from powerca_sync_tests.helpers import Pair
 from powerca_sync_tests.histories.proxy import Proxy
 
@@ -17,7 +17,7 @@ OPTIONS = {
 }
 #: Variables that libpq reads and that belong to no option.
 OTHERS = ("PGSERVICEFILE", "PGSYSCONFDIR", "PGTZ", "PGDATESTYLE", "PGGEQO")
-#: Values that change something, for variables of which any other value would be noticed as invalid.
+#: Values that take effect, for variables that would reject any other value as invalid.
 HARMFUL = {
     "PGOPTIONS": "-c statement_timeout=1234 -c search_path=nowhere",
     "PGTZ": "Pacific/Kiritimati",
@@ -34,7 +34,7 @@ HARMFUL = {
 
 
 def session(pair: Pair) -> list[tuple[str, ...]]:
-    """Every setting of a new session that is not the server's own."""
+    """Returns every setting of a new session that differs from the server's."""
     with Proxy(pair.settings.mobile) as proxy, connect(proxy.through) as connection:
         return connection.execute("""
             SELECT name, setting FROM pg_settings
@@ -57,7 +57,7 @@ def test_service_file_changes_nothing(pair: Pair, monkeypatch: pytest.MonkeyPatc
     assert session(pair) == expected
 
 
-def test_time_zone_is_the_servers_own(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_zone_is_that_of_the_server(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, "PGTZ", "Pacific/Kiritimati")
     with connect(pair.settings.desktop) as connection:
         assert server_timezone(connection) != "Pacific/Kiritimati"
@@ -74,5 +74,5 @@ def test_password_file_is_not_read(pair: Pair, monkeypatch: pytest.MonkeyPatch, 
 @pytest.mark.parametrize("mode", ["disable", "prefer", "require"])
 def test_verification_is_not_weakened(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, "PGSSLMODE", mode)
-    with encrypting("other_host") as endpoint, pytest.raises(Exception, match="is for another host name"):
+    with present_certificate("other_host") as endpoint, pytest.raises(Exception, match="is for another host name"):
         connect(dataclasses.replace(endpoint, host="127.0.0.1"))

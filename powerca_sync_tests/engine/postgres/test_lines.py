@@ -1,4 +1,4 @@
-"""Lines that fall silent end, on either side and whatever the cause; statements that take long do not."""
+"""Silent connections are closed, of either database and for any cause; long statements are not."""
 
 import contextlib
 import dataclasses
@@ -31,14 +31,14 @@ def items(pair: Pair) -> Pair:
 
 @pytest.fixture
 def line(pair: Pair) -> Iterator[Endpoint]:
-    """The target's database, over TCP."""
+    """Opens the target database over TCP."""
     with Proxy(pair.settings.mobile) as proxy:
         yield proxy.through
 
 
 @pytest.mark.parametrize("side", ["desktop", "mobile"])
 @pytest.mark.parametrize("kind", ["stalled", "silent"])
-def test_run_ends_when_a_line_falls_silent(items: Pair, side: str, kind: str) -> None:
+def test_run_ends_when_a_connection_falls_silent(items: Pair, side: str, kind: str) -> None:
     usual = items.settings
     with Proxy(getattr(usual, side)) as proxy:
         slow = dataclasses.replace(proxy.through, patience=IMPATIENT)
@@ -53,7 +53,7 @@ def test_run_ends_when_a_line_falls_silent(items: Pair, side: str, kind: str) ->
     assert fates(items.sync(ITEMS)) == {"inserted": 5000}
 
 
-def test_silence_during_commit_is_told_as_an_unknown_outcome(items: Pair) -> None:
+def test_silence_during_commit_is_an_unknown_outcome(items: Pair) -> None:
     with Proxy(items.settings.mobile) as proxy, contextlib.ExitStack() as silence:
         connection = connect(dataclasses.replace(proxy.through, patience=IMPATIENT))
 
@@ -70,12 +70,12 @@ def test_silence_during_commit_is_told_as_an_unknown_outcome(items: Pair) -> Non
         assert connection.closed
 
 
-def test_long_statement_is_no_silent_line(line: Endpoint) -> None:
+def test_long_statement_is_not_a_silent_connection(line: Endpoint) -> None:
     with connect(dataclasses.replace(line, patience=2)) as connection:
         assert connection.execute("SELECT pg_sleep(4), 1").fetchone() == ("", 1)
 
 
-def test_server_without_a_free_connection_is_no_silent_line(pair: Pair, line: Endpoint) -> None:
+def test_server_without_a_free_connection_is_not_silent(pair: Pair, line: Endpoint) -> None:
     pair.target.execute("CREATE ROLE single LOGIN CONNECTION LIMIT 1")
     try:
         with connect(dataclasses.replace(line, user="single", patience=2)) as connection:
@@ -95,7 +95,7 @@ def test_tcp_connections_have_keepalives_and_a_user_timeout(line: Endpoint) -> N
         assert tcp.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == PATIENCE * 1000
 
 
-def test_server_ends_transactions_that_their_client_has_left(pair: Pair) -> None:
+def test_server_ends_transactions_abandoned_by_their_client(pair: Pair) -> None:
     timeouts = dataclasses.replace(QUICK.timeouts, statement=0.5, lock=0.1, table=0.1)
 
     def leave_alone() -> None:
@@ -111,7 +111,7 @@ def test_server_ends_transactions_that_their_client_has_left(pair: Pair) -> None
         leave_alone()
 
 
-def test_servers_look_for_their_client_within_a_minute(pair: Pair) -> None:
+def test_servers_check_for_their_client_within_a_minute(pair: Pair) -> None:
     with transaction(pair.source, timezone="UTC", timeouts=Timeouts()) as cursor:
         query = "SELECT name, setting::int FROM pg_settings WHERE name ~ '^(tcp_keepalives|idle_in_transaction)'"
         found = dict(cursor.execute(query).fetchall())

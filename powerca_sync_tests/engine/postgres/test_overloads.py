@@ -1,8 +1,8 @@
-"""What others create in the schemas of the search path is never executed with the sync's rights.
+"""Objects that others create in schemas of the search path are never executed with the privileges of the sync.
 
-In each schema of the path lie functions of every name that the engine uses, and PostgreSQL's operators, for all
-plausible types of their arguments: those fit better than PostgreSQL's own where these take any type, or one to which
-the argument would have to be cast. Each writes its name to the server's log.
+Each schema of the path has functions with every name that the engine uses, and PostgreSQL's operators, for all
+plausible argument types: these match better than PostgreSQL's own that take any type, or one to which the argument
+would have to be cast. Each writes its name to the server's log.
 """
 
 import re
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.long
 
 PRODUCT = Path(powerca_sync.__file__).parent
 GOLDEN = Path(__file__).parents[2] / "golden"
-#: What may be a call of a function, in the statements that are written down and in the code that makes them.
+#: Candidates for function calls, in the static statements and in the code that composes statements.
 NAMES = sorted(
     {
         name
@@ -138,9 +138,9 @@ SPECS = in_order((*TABLES, KINDS))
 
 @pytest.fixture
 def planted(shared_pair: Pair) -> Pair:
-    """The small office with one more table, whose databases have a search path of two schemas full of overloads.
+    """Creates the small office with one more table, in databases with a search path of two schemas full of overloads.
 
-    There are too many of them to be dropped one by one: the databases are dropped with them.
+    There are too many of them to drop one by one: the databases are dropped with them.
     """
     pair = shared_pair
     make(pair.source, pair.target)
@@ -167,7 +167,7 @@ def planted(shared_pair: Pair) -> Pair:
 
 
 def called(servers: Iterable[Server]) -> set[str]:
-    """Which of the planted functions were executed, by any statement since the servers started."""
+    """Returns the planted functions executed by any statement since the servers started."""
     logs = [(server.folder / "log").read_text(encoding="utf-8", errors="replace") for server in servers]
     return {name for log in logs for name in re.findall(r"planted: (\S+)", log)}
 
@@ -177,7 +177,7 @@ def extracts(mode: Mode, specs: Sequence[TableSpec]) -> list[TableExtract]:
 
 
 def look(source: Connection, target: Connection) -> None:
-    """Execute every command that only reads."""
+    """Executes every read-only command."""
     for mode in Mode:
         plan_forward(extracts(mode, SPECS), source=source, target=target, specs=SPECS, options=QUICK)
     pulls = [TablePull(spec=one) for one in SPECS if one.reverse]
@@ -188,7 +188,7 @@ def look(source: Connection, target: Connection) -> None:
 
 
 def run_everything(pair: Pair) -> None:
-    """Execute every command, with changes of the office and of phones in between."""
+    """Executes every command, with changes of the office and of phones in between."""
     with connect(pair.settings.desktop) as source, connect(pair.settings.mobile) as target:
         introduce(source=source, target=target, specs=SPECS)
         look(source, target)
@@ -211,7 +211,7 @@ def run_everything(pair: Pair) -> None:
 def test_overloads_in_the_search_path_are_never_called(planted: Pair, servers: tuple[Server, Server]) -> None:
     before = called(servers)
     for connection in (planted.source, planted.target):
-        # The overloads are there, and are preferred where the path is the database's own.
+        # The overloads exist, and are preferred under the search path of the database.
         connection.execute(
             "SET search_path = app, public; SELECT 'a'::varchar = 'b'::varchar, hashtextextended('a', 0)"
         )

@@ -1,4 +1,4 @@
-"""What becomes of values that the target cannot take as they are."""
+"""Values that the target cannot store unchanged."""
 
 import pytest
 
@@ -8,20 +8,20 @@ from powerca_sync.tables import Expression
 from powerca_sync_tests.helpers import QUICK, Pair, assert_quiet, fates, spec
 
 
-def test_a_local_time_that_the_clocks_skipped_is_not_shifted(pair: Pair) -> None:
+def test_skipped_local_time_is_not_shifted(pair: Pair) -> None:
     pair.source.execute("CREATE TABLE visits (id int PRIMARY KEY, at timestamp)")
     pair.target.execute("CREATE TABLE visits (id int PRIMARY KEY, at timestamptz)")
     pair.source.execute("INSERT INTO visits VALUES (1, '2025-03-09 02:30'), (2, '2025-11-02 01:30'), (3, NULL)")
     result = pair.sync(spec("visits", "id"), options=Options(timeouts=QUICK.timeouts, timezone="America/New_York"))
     assert [(sample.reason, sample.key) for sample in result.samples] == [("altered", {"id": "1"})]
-    # The second one was twice that night; PostgreSQL takes it for the time after the change.
+    # The second one occurred twice that night; PostgreSQL takes it for the time after the change.
     assert pair.rows("SELECT id, at AT TIME ZONE 'UTC' = '2025-11-02 06:30' FROM visits ORDER BY 1") == [
         (2, True),
         (3, None),
     ]
 
 
-def test_an_empty_text_and_no_text_stay_two_things(pair: Pair) -> None:
+def test_empty_text_and_null_stay_distinct(pair: Pair) -> None:
     pair.both("CREATE TABLE notes (id int PRIMARY KEY, note text)")
     pair.source.execute("INSERT INTO notes VALUES (1, ''), (2, NULL)")
     pair.sync(spec("notes", "id"))
@@ -31,7 +31,7 @@ def test_an_empty_text_and_no_text_stay_two_things(pair: Pair) -> None:
     assert pair.rows("SELECT id, note FROM notes ORDER BY 1") == [(1, None), (2, "")]
 
 
-def test_a_domain_that_forbids_null_sets_the_row_aside(pair: Pair) -> None:
+def test_null_refused_by_a_domain_is_quarantined(pair: Pair) -> None:
     pair.both("CREATE DOMAIN grade AS text NOT NULL")
     pair.source.execute("CREATE TABLE marks (id int PRIMARY KEY, grade text)")
     pair.target.execute("CREATE TABLE marks (id int PRIMARY KEY, grade grade)")
@@ -47,7 +47,7 @@ def test_a_domain_that_forbids_null_sets_the_row_aside(pair: Pair) -> None:
     ("source", "target"),
     [("timestamp", "time"), ("timestamptz", "time"), ("time", "timestamp"), ("date", "time"), ("timetz", "time")],
 )
-def test_a_pair_of_types_that_always_loses_something_is_refused(pair: Pair, source: str, target: str) -> None:
+def test_pair_of_always_lossy_types_is_refused(pair: Pair, source: str, target: str) -> None:
     pair.source.execute(f"CREATE TABLE diary (id int PRIMARY KEY, began {source})")  # type: ignore[call-overload]
     pair.target.execute(f"CREATE TABLE diary (id int PRIMARY KEY, began {target})")  # type: ignore[call-overload]
     with pytest.raises(SchemaMismatchError, match=r"no value would arrive unchanged. Give the spec an expression"):
@@ -55,7 +55,7 @@ def test_a_pair_of_types_that_always_loses_something_is_refused(pair: Pair, sour
     assert pair.one("SELECT error_message FROM _sync_metadata").startswith("Table `diary`: Column `began` is `")
 
 
-def test_an_expression_of_the_spec_makes_such_a_pair_work(pair: Pair) -> None:
+def test_expression_of_the_spec_allows_such_a_pair(pair: Pair) -> None:
     pair.source.execute("CREATE TABLE diary (id int PRIMARY KEY, day date, began timestamp)")
     pair.target.execute("CREATE TABLE diary (id int PRIMARY KEY, day date, began time)")
     pair.source.execute("INSERT INTO diary VALUES (1, '2025-11-30', '2025-11-30 09:15:30.25'), (2, NULL, NULL)")
@@ -66,7 +66,7 @@ def test_an_expression_of_the_spec_makes_such_a_pair_work(pair: Pair) -> None:
     assert_quiet(pair, diary)
 
 
-def test_one_row_too_long_among_many_waits_alone(pair: Pair) -> None:
+def test_single_too_long_row_is_quarantined_alone(pair: Pair) -> None:
     pair.source.execute("CREATE TABLE names (id int PRIMARY KEY, name text)")
     pair.target.execute("CREATE TABLE names (id int PRIMARY KEY, name varchar(10))")
     pair.source.execute("INSERT INTO names SELECT g, 'name ' || g FROM generate_series(1, 2000) AS g")

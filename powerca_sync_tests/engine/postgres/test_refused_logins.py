@@ -1,4 +1,4 @@
-"""A login that is refused is sorted by its SQLSTATE, in any language; TLS by what is wrong with the certificate."""
+"""Refused logins are classed by SQLSTATE, in any language; TLS errors by the fault of the certificate."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ import pytest
 from powerca_sync.engine.postgres.database import connect
 from powerca_sync.errors import ConfigurationError, DatabaseUnavailableError, SyncError
 from powerca_sync.settings import Endpoint
-from powerca_sync_tests.engine.listeners import CERTIFICATES, encrypting, refusing
+from powerca_sync_tests.engine.listeners import CERTIFICATES, present_certificate, refuse_logins
 
 
 def failure(endpoint: Endpoint) -> SyncError:
@@ -29,7 +29,7 @@ def failure(endpoint: Endpoint) -> SyncError:
         ("42501", "keine Berechtigung für Datenbank", ConfigurationError, "Grant the missing right"),
         ("53300", "trop de connexions pour le rôle", DatabaseUnavailableError, "no connection left"),
         ("57P03", "das Datenbanksystem startet", DatabaseUnavailableError, "going down or starting"),
-        # Words that would lead astray.
+        # Misleading words.
         ("57P03", "password authentication failed", DatabaseUnavailableError, "going down or starting"),
         ("28P01", "too many connections", ConfigurationError, "Check user and password"),
     ],
@@ -38,7 +38,7 @@ def failure(endpoint: Endpoint) -> SyncError:
 def test_refusal_is_sorted_by_its_sqlstate(
     state: str, words: str, kind: type[SyncError], advice: str, severity: str
 ) -> None:
-    with refusing(state=state, words=words, severity=severity) as (endpoint, _):
+    with refuse_logins(state=state, words=words, severity=severity) as (endpoint, _):
         error = failure(endpoint)
     assert type(error) is kind
     assert f"failed: {words}. " in str(error)
@@ -73,15 +73,15 @@ def test_refusal_is_sorted_by_its_sqlstate(
     ],
 )
 def test_pooler_refusal_is_sorted_by_its_words(state: str, words: str, kind: type[SyncError], advice: str) -> None:
-    with refusing(state=state, words=words) as (endpoint, _):
+    with refuse_logins(state=state, words=words) as (endpoint, _):
         error = failure(endpoint)
     assert type(error) is kind
     assert advice in str(error)
 
 
 def test_refused_login_is_not_repeated_at_other_addresses() -> None:
-    with refusing(state="28P01", words="no") as (endpoint, logins):
-        # As a pooler's name has several addresses.
+    with refuse_logins(state="28P01", words="no") as (endpoint, logins):
+        # The name of a pooler has several addresses.
         port = endpoint.port
         failure(dataclasses.replace(endpoint, host="127.0.0.1,127.0.0.1,127.0.0.1"))
         assert (endpoint.port, len(logins)) == (port, 1)
@@ -101,7 +101,7 @@ def test_refused_login_is_not_repeated_at_other_addresses() -> None:
     ],
 )
 def test_tls_advice_fits_the_fault(certificate: str | None, changes: dict[str, str], advice: str) -> None:
-    with encrypting(certificate) as endpoint:
+    with present_certificate(certificate) as endpoint:
         error = failure(dataclasses.replace(endpoint, **changes))  # type: ignore[arg-type]
     assert type(error) is ConfigurationError
     assert advice in str(error)
@@ -110,14 +110,14 @@ def test_tls_advice_fits_the_fault(certificate: str | None, changes: dict[str, s
 @pytest.mark.parametrize(
     ("certificate", "changes"), [("good", {}), ("expired", {"sslmode": "require", "sslrootcert": ""})]
 )
-def test_server_that_hangs_up_after_a_good_handshake_is_unavailable(certificate: str, changes: dict[str, str]) -> None:
-    with encrypting(certificate) as endpoint:
+def test_disconnect_after_a_good_handshake_is_unavailable(certificate: str, changes: dict[str, str]) -> None:
+    with present_certificate(certificate) as endpoint:
         error = failure(dataclasses.replace(endpoint, **changes))  # type: ignore[arg-type]
     assert type(error) is DatabaseUnavailableError
 
 
 def test_invalid_option_is_a_configuration_error() -> None:
-    with refusing(state="57P03", words="never asked") as (endpoint, logins):
+    with refuse_logins(state="57P03", words="never asked") as (endpoint, logins):
         error = failure(dataclasses.replace(endpoint, sslmode="sometimes"))
     assert type(error) is ConfigurationError
     assert not logins

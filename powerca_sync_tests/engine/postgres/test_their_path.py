@@ -1,4 +1,4 @@
-"""Triggers, defaults and checks of both databases find what they name by the database's own search path."""
+"""Triggers, defaults and checks of both databases resolve names by the database's own search path."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from psycopg import sql
 from powerca_sync.tables import Deletes
 from powerca_sync_tests.helpers import Pair, fates, pulled, spec
 
-#: What each side's own code does with a row of `visits`, all of it by unqualified names of two schemas.
+#: What the code of each database does with a row of `visits`, by unqualified names of two schemas.
 THEIR_CODE = """
 CREATE SCHEMA app;
 CREATE TABLE app.labels (id int, label text);
@@ -35,7 +35,7 @@ CREATE CONSTRAINT TRIGGER trail AFTER INSERT OR UPDATE OR DELETE ON public.visit
 
 @pytest.fixture
 def office(pair: Pair) -> Iterator[Pair]:
-    """Both databases with code that relies on their search path."""
+    """Creates both databases with code that relies on their search path."""
     for connection, endpoint in ((pair.source, pair.settings.desktop), (pair.target, pair.settings.mobile)):
         connection.execute(
             sql.SQL("ALTER DATABASE {} SET search_path = app, public").format(sql.Identifier(endpoint.name))
@@ -46,7 +46,7 @@ def office(pair: Pair) -> Iterator[Pair]:
         connection.execute(sql.SQL("ALTER DATABASE {} RESET search_path").format(sql.Identifier(endpoint.name)))
 
 
-def test_code_of_both_sides_runs_by_its_own_path(office: Pair) -> None:
+def test_code_of_both_databases_uses_its_own_search_path(office: Pair) -> None:
     table = spec("visits", "id", deletes=Deletes.PROPAGATE, skip=frozenset({"label", "number"}))
     office.source.execute("INSERT INTO visits VALUES (1, 'a'), (2, 'b')")
     office.target.execute("INSERT INTO visits VALUES (50, 'p', 'M')")
@@ -64,7 +64,7 @@ def test_code_of_both_sides_runs_by_its_own_path(office: Pair) -> None:
     assert (50, "INSERT") in office.rows(trail, office.source)
 
 
-def test_view_finds_functions_and_tables_by_the_desktops_path(office: Pair) -> None:
+def test_view_resolves_names_by_the_desktops_search_path(office: Pair) -> None:
     office.source.execute("""
         CREATE FUNCTION app.label_of(int) RETURNS text LANGUAGE plpgsql STABLE AS
             'BEGIN RETURN (SELECT label FROM labels WHERE id = $1); END';

@@ -1,4 +1,4 @@
-"""Code of the databases (views, triggers, checks, defaults) computes what it computes in their own sessions."""
+"""Code of the databases (views, triggers, checks, defaults) runs with the settings of their own sessions."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ from powerca_sync_tests.helpers import QUICK, Pair, fates, pulled, spec
 
 @pytest.fixture
 def indian(pair: Pair) -> Iterator[Pair]:
-    """Databases that read 03-04-05 as the third of April."""
+    """Creates databases that read 03-04-05 as the third of April."""
     for connection, endpoint in ((pair.source, pair.settings.desktop), (pair.target, pair.settings.mobile)):
         connection.execute(
             sql.SQL("ALTER DATABASE {} SET DateStyle = 'SQL, DMY'").format(sql.Identifier(endpoint.name))
@@ -26,7 +26,7 @@ def indian(pair: Pair) -> Iterator[Pair]:
         connection.execute(sql.SQL("ALTER DATABASE {} RESET ALL").format(sql.Identifier(endpoint.name)))
 
 
-def test_view_reads_dates_in_the_databases_order(indian: Pair) -> None:
+def test_view_reads_dates_in_the_date_order_of_the_database(indian: Pair) -> None:
     indian.source.execute("""
         CREATE TABLE raw (id int, day text); INSERT INTO raw VALUES (1, '03-04-05'), (2, '25/12/2025');
         CREATE VIEW items AS SELECT id, day::date AS day FROM raw""")
@@ -36,7 +36,7 @@ def test_view_reads_dates_in_the_databases_order(indian: Pair) -> None:
     assert days == [("2005-04-03",), ("2025-12-25",)]
 
 
-def test_dates_in_texts_are_refused_where_their_order_is_unknown(indian: Pair) -> None:
+def test_dates_in_texts_are_refused_if_their_order_is_unknown(indian: Pair) -> None:
     indian.source.execute("CREATE TABLE notes (id int, day text)")
     indian.source.execute("INSERT INTO notes VALUES (1, '03-04-05'), (2, '2025-04-03')")
     indian.target.execute("CREATE TABLE notes (id int PRIMARY KEY, day date, source text)")
@@ -44,7 +44,7 @@ def test_dates_in_texts_are_refused_where_their_order_is_unknown(indian: Pair) -
     assert indian.rows("SELECT to_char(day, 'YYYY-MM-DD') FROM notes") == [("2025-04-03",)]
 
 
-def test_triggers_read_dates_in_the_databases_order(indian: Pair) -> None:
+def test_triggers_read_dates_in_the_date_order_of_the_database(indian: Pair) -> None:
     indian.both("""
         CREATE TABLE visits (id int PRIMARY KEY, day text, due date, source text);
         CREATE FUNCTION due() RETURNS trigger LANGUAGE plpgsql AS
@@ -60,7 +60,7 @@ def test_triggers_read_dates_in_the_databases_order(indian: Pair) -> None:
     assert (indian.rows(due), indian.rows(due, indian.source)) == (expected, expected)
 
 
-#: What a trigger makes of values of every kind whose text, or whose reading, a setting decides.
+#: What a trigger makes of values of every kind whose text or parsing depends on a setting.
 SEEN = """concat_ws(' ', date '2005-04-03', interval '1 year 2 days', 0.1::float8 * 3, '\\x41'::bytea,
     timestamptz '2005-04-03 12:00+00', current_setting('array_nulls'), current_setting('lc_monetary'))"""
 THEIRS = {
@@ -78,7 +78,7 @@ COLUMNS = """id int PRIMARY KEY, at timestamp, span interval, number float8, byt
 
 @pytest.fixture
 def peculiar(pair: Pair) -> Iterator[Pair]:
-    """Databases with settings of their own, and a trigger that writes down what it sees of them."""
+    """Creates databases with settings of their own, and a trigger that records what it sees of them."""
     for connection, endpoint in ((pair.source, pair.settings.desktop), (pair.target, pair.settings.mobile)):
         for name, value in THEIRS.items():
             connection.execute(
@@ -97,7 +97,7 @@ def peculiar(pair: Pair) -> Iterator[Pair]:
         connection.execute(sql.SQL("ALTER DATABASE {} RESET ALL").format(sql.Identifier(endpoint.name)))
 
 
-def test_triggers_see_the_databases_own_settings(peculiar: Pair) -> None:
+def test_triggers_see_the_settings_of_the_database(peculiar: Pair) -> None:
     pair = peculiar
     items = spec("items", "id", skip=frozenset({"seen"}), deletes=Deletes.PROPAGATE)
     for connection, first, owner in ((pair.source, 1, None), (pair.target, 50, "M")):
@@ -128,7 +128,7 @@ def test_triggers_see_the_databases_own_settings(peculiar: Pair) -> None:
 
 
 @pytest.mark.parametrize("own", [True, False], ids=["copied", "read-only database"])
-def test_view_computes_with_the_databases_own_settings(
+def test_view_computes_with_the_settings_of_the_database(
     peculiar: Pair, own: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     pair = peculiar
@@ -162,7 +162,7 @@ def test_expression_cannot_write_at_the_source(pair: Pair) -> None:
         pair.sync(spec("items", "id", expressions=(noted,)))
 
 
-def test_stamps_have_the_time_of_the_office(peculiar: Pair) -> None:
+def test_timestamps_have_the_time_of_the_office(peculiar: Pair) -> None:
     peculiar.source.execute("CREATE TABLE notes (id int)")
     peculiar.source.execute("INSERT INTO notes VALUES (1)")
     peculiar.target.execute(

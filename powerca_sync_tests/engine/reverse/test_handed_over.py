@@ -7,7 +7,7 @@ import pytest
 from powerca_sync.engine.requests import Choice
 from powerca_sync.engine.result import Transfer
 from powerca_sync.tables import Deletes, TableSpec
-from powerca_sync_tests.engine.verify.test_verify import counts, look
+from powerca_sync_tests.engine.verify.checking import difference_counts, verify_table
 from powerca_sync_tests.helpers import QUICK, Pair, delete_insert, fates, pulled, spec
 
 DIARY = delete_insert("diary", "staff_id", "day")
@@ -88,7 +88,7 @@ def test_forward_leaves_rows_that_the_ledger_knows_unchanged(
             # Without a key, an edit cannot be attributed to a row.
             assert (result.written, result.unchanged) == (0, 1) or not table.key
             assert pair.text(table.mobile, where="note IN ('a', 'corrected')") == known
-            assert look(pair, table).agrees
+            assert verify_table(pair, table).agrees
         pair.source.execute(f"INSERT INTO {table.desktop} VALUES (5, {second_value(table)}, 'a')")  # type: ignore[call-overload]  # noqa: S608
 
 
@@ -100,7 +100,7 @@ def test_row_stays_in_both_databases_until_it_is_handed_back(
     hand_over(pair, table)
     before = pair.text(table.mobile), pair.text(table.mobile, on=pair.source)
     ran_reverse(pair, table, mobile_key)
-    assert counts(look(pair, table)) == {"echo": 1}
+    assert difference_counts(verify_table(pair, table)) == {"echo": 1}
     foreseen = pair.plan(table)[table.mobile].foreseen
     for transfer in (Transfer.EVERYTHING, Transfer.DIFFERENCES):
         result = pair.sync(table, options=dataclasses.replace(QUICK, transfer=transfer))
@@ -115,7 +115,7 @@ def test_row_stays_in_both_databases_until_it_is_handed_back(
     hand_over(pair, table, "M")
     assert pulled(pair.pull(table)) == {"already_there": 2}
     assert fates(pair.sync(table)) == {"unchanged": 1, "echo": 2}
-    assert counts(look(pair, table)) == {"echo": 2}
+    assert difference_counts(verify_table(pair, table)) == {"echo": 2}
     assert on_mobile(pair, table) == {"a": "M", "b": "M", "own": "D"}
 
 
@@ -133,7 +133,7 @@ def test_office_changes_of_the_copy_are_synced_forward(
     else:
         pair.sync(table, mode=mode)
     assert on_mobile(pair, table) == {"b": "M", "edited": "D", "own": "D"}
-    assert look(pair, table).agrees
+    assert verify_table(pair, table).agrees
     assert pair.sync(table, mode=mode).written == 0
     pair.source.execute(f"DELETE FROM {table.mobile} WHERE note IN ('edited', 'own')")  # noqa: S608
     pair.sync(table)
@@ -153,7 +153,7 @@ def test_mobile_change_of_the_content_is_overwritten_by_the_desktop(
     for _ in range(3):
         pair.sync(table, options=dataclasses.replace(QUICK, transfer=transfer))
         assert on_mobile(pair, table) == {"a": "D", "b": "M", "own": "D"}
-        assert look(pair, table).agrees
+        assert verify_table(pair, table).agrees
 
 
 @every_table
@@ -174,7 +174,7 @@ def test_unowned_row_is_adopted_and_another_owner_is_kept(
     hand_over(pair, table, None)
     assert fates(pair.sync(table, options=options)) == {"unchanged": 1, "updated": 1, "echo": 1}
     assert on_mobile(pair, table) == {"a": "D", "b": "M", "own": "D"}
-    assert look(pair, table).agrees
+    assert verify_table(pair, table).agrees
 
 
 def test_unowned_row_with_an_echo_matches_no_other_row(pair: Pair) -> None:
@@ -182,7 +182,7 @@ def test_unowned_row_with_an_echo_matches_no_other_row(pair: Pair) -> None:
     hand_over(pair, DIARY, "S")
     pair.source.execute("INSERT INTO diary VALUES (5, '2025-10-01', 'a')")
     assert fates(pair.sync(DIARY)) == {"unchanged": 1, "inserted": 1, "echo": 2, "kept_other": 1}
-    assert counts(look(pair, DIARY)) == {"echo": 2, "kept_other": 1}
+    assert difference_counts(verify_table(pair, DIARY)) == {"echo": 2, "kept_other": 1}
 
 
 @every_table

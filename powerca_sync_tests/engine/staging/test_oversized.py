@@ -14,7 +14,7 @@ from powerca_sync.engine.result import ForwardResult, Transfer
 from powerca_sync.engine.reverse.pending import find_pending_tables
 from powerca_sync.errors import ConfigurationError
 from powerca_sync.tables import TableSpec, in_order
-from powerca_sync_tests.engine.verify.test_verify import counts, look
+from powerca_sync_tests.engine.verify.checking import difference_counts, verify_table
 from powerca_sync_tests.helpers import QUICK, Pair, assert_quiet, delete_insert, pulled, spec
 
 pytestmark = pytest.mark.long
@@ -66,7 +66,7 @@ def test_row_over_the_limit_is_quarantined(
     assert pair.rows("SELECT title, body::text FROM docs WHERE id = 7") == [("t7", None)]
     assert pair.one("SELECT size FROM docs WHERE id = 8") == 8
     assert pair.rows("SELECT key ->> 'title', image ->> 'body' FROM powerca_sync.quarantine") == [("t7", None)]
-    assert counts(look(pair, docs)) == {"quarantined": 1, "held": 1}
+    assert difference_counts(verify_table(pair, docs)) == {"quarantined": 1, "held": 1}
     again = pair.sync(docs, mode="incremental", options=options)
     assert (again.quarantined, again.written) == (1, 0)
     pair.source.execute("UPDATE docs SET body = NULL WHERE id = 7")
@@ -150,7 +150,7 @@ def test_long_values_are_cut_in_samples_of_verify(pair: Pair) -> None:
     pair.source.execute("UPDATE docs SET body = repeat('x', 600000) || 'a'")
     pair.sync(docs)
     pair.target.execute("UPDATE docs SET body = repeat('x', 600000) || 'b' WHERE id = 7")
-    found = look(pair, docs)
+    found = verify_table(pair, docs)
     assert found.outcome is not None
     (sample,) = found.outcome.samples
     assert sample.columns == ("body",)
@@ -187,7 +187,7 @@ def test_memory_does_not_depend_on_the_size_of_a_row(pair: Pair) -> None:
         "differences": lambda: pair.sync(docs, options=dataclasses.replace(QUICK, transfer=Transfer.DIFFERENCES)),
         "dry run": lambda: pair.plan(docs),
         "reverse": lambda: pair.pull(docs),
-        "verify": lambda: look(pair, docs),
+        "verify": lambda: verify_table(pair, docs),
         "probe": lambda: look_for_phone_rows(pair, docs),
     }
     # A single value of 60 MB would take at least that much; without the limit it took ten times as much.
@@ -236,14 +236,14 @@ def test_value_too_large_for_a_text_is_quarantined_alone(pair: Pair) -> None:
     assert pulled(pair.pull(docs)) == {"pulled": 1, "quarantined": 1}
     assert pulled(pair.pull(docs)) == {"already_there": 1, "quarantined": 1}
     assert look_for_phone_rows(pair, docs) == ()
-    counts(look(pair, docs))
+    difference_counts(verify_table(pair, docs))
     extract = TableExtract(spec=docs, mode=Mode.FULL)
     with connect(pair.settings.desktop) as source, connect(pair.settings.mobile) as target:
         plan_forward([extract], source=source, target=target, specs=[docs], options=QUICK)
     for transfer in (Transfer.DIFFERENCES, Transfer.EVERYTHING):
         options = dataclasses.replace(QUICK, transfer=transfer, verify_on_commit=True)
         assert pair.sync(docs, options=options).quarantined == 1
-    assert counts(look(pair, docs))["quarantined"] == 1
+    assert difference_counts(verify_table(pair, docs))["quarantined"] == 1
 
 
 def look_for_phone_rows(pair: Pair, *tables: TableSpec, seconds: float = 5) -> tuple[str, ...]:

@@ -47,7 +47,7 @@ CREATE TABLE orgs (org_id int PRIMARY KEY, source text DEFAULT 'D');
 CREATE TABLE clients (client_id int PRIMARY KEY, org_id int, name text, source text DEFAULT 'D');
 CREATE TABLE jobs (id bigserial PRIMARY KEY, org_id int, no int, body text, source text DEFAULT 'D');
 """
-#: Enough write-ahead log to overtake whatever the tests do on the other machine.
+#: Enough write-ahead log to pass the position of the other machine.
 WORK = """
 CREATE TABLE work AS SELECT n, repeat('x', 500) FROM generate_series(1, 5000) n;
 DROP TABLE work
@@ -75,7 +75,7 @@ class Machines:
         server.stop()
 
     def crash(self, name: str) -> None:
-        """Have the server end at once, without a checkpoint."""
+        """Stops the server immediately, without a checkpoint."""
         server, pair = self.running.pop(name)
         os.kill(int((server.folder / "postmaster.pid").read_text().splitlines()[0]), signal.SIGQUIT)
         pair.source.close()
@@ -90,7 +90,7 @@ class Machines:
         subprocess.run(["cp", "-a", self.folder / name, self.folder / to], check=True)
 
     def both(self) -> tuple[Pair, Pair]:
-        """Stop `pc1`, copy its folder to `pc2`, and start both."""
+        """Stops `pc1`, copies its folder to `pc2`, and starts both."""
         self.stop("pc1")
         self.copy("pc1", "pc2")
         return self.start("pc1"), self.start("pc2")
@@ -98,7 +98,7 @@ class Machines:
 
 @pytest.fixture(scope="module")
 def installed() -> Iterator[Path]:
-    """The folder of a stopped server with the desktop's tables."""
+    """Returns the folder of a stopped server with the desktop's tables."""
     with TemporaryDirectory(prefix="powerca-tests-", ignore_cleanup_errors=True) as folder:
         server = start_server(Path(folder) / "installed", version=SOURCE_VERSION, durable=False)
         with connect(server.endpoint("desktop", "postgres")) as connection:
@@ -109,10 +109,10 @@ def installed() -> Iterator[Path]:
 
 @pytest.fixture
 def machines(installed: Path, pair: Pair) -> Iterator[Machines]:
-    """A desktop `pc1` that runs and was never synced."""
+    """Starts a desktop `pc1` that was never synced."""
     pair.target.execute(MOBILE)
     with TemporaryDirectory(prefix="powerca-tests-", ignore_cleanup_errors=True) as folder:
-        # The server's own user has to reach it.
+        # The server's own user must be able to reach it.
         Path(folder).chmod(0o755)
         subprocess.run(["cp", "-a", installed, Path(folder) / "pc1"], check=True)
         found = Machines(Path(folder), pair.settings.mobile)
@@ -132,7 +132,7 @@ def init(pair: Pair, *, accept: bool = False) -> None:
 
 
 def assert_refused(pair: Pair) -> None:
-    """Every way to sync is refused, for every table, and changes nothing that the office or the app sees."""
+    """Asserts that every command is refused, for every table, without a change visible to the office or the app."""
     before = everything(pair.source), pair.text("jobs"), pair.text("clients")
     for table in SPECS:
         for mode in Mode:
@@ -176,7 +176,7 @@ def test_copy_is_refused_once_the_desktop_has_synced_again(machines: Machines, o
 def test_second_desktop_is_refused_although_it_is_the_original(machines: Machines) -> None:
     machines.running["pc1"][1].sync_all(*SPECS)
     first, second = machines.both()
-    # Nobody can tell which one is meant to go on: it is the one that syncs first.
+    # The program cannot know which one is meant to continue: the first one to sync does.
     second.sync(ORGS, *others(ORGS))
     assert_refused(first)
 
@@ -249,7 +249,7 @@ def test_run_that_fails_at_its_end_does_not_exclude_the_desktop(machines: Machin
     for table in SPECS:
         with pytest.raises(SyncError, match="no commit"):
             desktop.sync(table, *others(table))
-    # A copy that is made now knows all that mobile has. The first of the two to sync excludes the other one.
+    # A copy made now has the complete state of mobile. The first of the two to sync excludes the other.
     first, second = machines.both()
     first.target.execute("DROP TRIGGER refuse ON powerca_sync.table_state")
     assert fates(first.sync(JOBS, *others(JOBS))) == {"inserted": 1, "unchanged": 30}
@@ -257,7 +257,7 @@ def test_run_that_fails_at_its_end_does_not_exclude_the_desktop(machines: Machin
     assert_refused(second)
 
 
-def test_lost_answer_to_the_commit_does_not_exclude_the_desktop(machines: Machines) -> None:
+def test_lost_response_to_the_commit_does_not_exclude_the_desktop(machines: Machines) -> None:
     desktop = machines.running["pc1"][1]
     desktop.sync_all(*SPECS)
     token = desktop.one("SELECT token FROM powerca_sync.table_state WHERE table_name = 'jobs'")
@@ -283,11 +283,11 @@ def test_crash_of_the_desktop_does_not_exclude_it(machines: Machines) -> None:
 
 
 def as_reader(pair: Pair) -> Pair:
-    """The same two databases, with a role on the desktop that may only read."""
+    """Returns the same two databases, with a desktop role that may only read."""
     return Pair(dataclasses.replace(pair.settings.desktop, user="reader"), pair.settings.mobile)
 
 
-def test_without_rights_to_write_the_position_tells(machines: Machines) -> None:
+def test_without_write_privileges_the_wal_position_decides(machines: Machines) -> None:
     machines.running["pc1"][1].source.execute(
         "CREATE ROLE reader LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader"
     )
@@ -304,7 +304,7 @@ def test_without_rights_to_write_the_position_tells(machines: Machines) -> None:
             copy.sync(JOBS, *others(JOBS))
         assert lineage_finding(copy) == ["X"]
         desktop.sync_all(*SPECS)
-        # Rights that are given later make tokens possible at once.
+        # Privileges granted later allow tokens immediately.
         desktop.sync_all(*SPECS)
     first.sync_all(*SPECS)
     assert first.one("SELECT count(token) FROM powerca_sync.table_state") == len(SPECS)
@@ -313,7 +313,7 @@ def test_without_rights_to_write_the_position_tells(machines: Machines) -> None:
         desktop.sync_all(*SPECS)
 
 
-def test_tables_that_are_synced_at_once_do_not_refuse_each_other(machines: Machines) -> None:
+def test_tables_synced_concurrently_do_not_refuse_each_other(machines: Machines) -> None:
     desktop = machines.running["pc1"][1]
     desktop.sync_all(*SPECS)
 
@@ -328,7 +328,7 @@ def test_tables_that_are_synced_at_once_do_not_refuse_each_other(machines: Machi
             run.result()
 
 
-def test_lost_tokens_are_taken_from_mobile(machines: Machines) -> None:
+def test_lost_tokens_are_restored_from_mobile(machines: Machines) -> None:
     desktop = machines.running["pc1"][1]
     desktop.sync_all(*SPECS)
     desktop.source.execute("DROP SCHEMA powerca_sync CASCADE")

@@ -1,4 +1,4 @@
-"""Somebody writes a row between the plan of a merge and its write; what that means depends on what was written."""
+"""The app writes a row between the plan of a merge and its write; the result depends on the written columns."""
 
 import logging
 
@@ -15,7 +15,7 @@ either_strategy = pytest.mark.parametrize("table", [UPSERT, DELETE_INSERT], ids=
 
 @pytest.fixture
 def lines(pair: Pair) -> Pair:
-    """Three lines that have all changed since the last run."""
+    """Creates three lines that have all changed since the last run."""
     pair.source.execute("CREATE TABLE lines (id int, note text, ticked int)")
     pair.target.execute("CREATE TABLE lines (id int, note text, ticked int, source char(1))")
     pair.source.execute("INSERT INTO lines SELECT n, 'old ' || n, 0 FROM generate_series(1, 3) AS n")
@@ -23,7 +23,7 @@ def lines(pair: Pair) -> Pair:
 
 
 def overtake(pair: Pair, table: TableSpec, *writes: str) -> dict[str, int]:
-    """What a run comes to that has planned when somebody writes."""
+    """Returns the counts of a run whose plan is overtaken by writes of the app."""
     pair.sync(table)
     pair.source.execute("UPDATE lines SET note = 'new ' || id")
     with connect(pair.settings.mobile) as app:
@@ -36,9 +36,9 @@ def overtake(pair: Pair, table: TableSpec, *writes: str) -> dict[str, int]:
 
 
 @either_strategy
-def test_a_tick_is_no_reason_to_plan_again(lines: Pair, table: TableSpec, caplog: pytest.LogCaptureFixture) -> None:
+def test_tick_does_not_cause_a_new_plan(lines: Pair, table: TableSpec, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        # Twice: the row is looked for where it is by then.
+        # Twice: the row is found at its new ctid.
         ticks = ["UPDATE lines SET ticked = ticked + 1 WHERE id IN (1, 3)"] * 2
         assert overtake(lines, table, *ticks) == {"updated": 3}
     assert "planning anew" not in caplog.text
@@ -51,9 +51,7 @@ def test_a_tick_is_no_reason_to_plan_again(lines: Pair, table: TableSpec, caplog
 
 
 @either_strategy
-def test_a_row_that_becomes_a_phones_meanwhile_is_kept(
-    lines: Pair, table: TableSpec, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_row_that_becomes_a_phone_row_is_kept(lines: Pair, table: TableSpec, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         came_of_it = overtake(lines, table, "UPDATE lines SET source = 'M' WHERE id = 2")
     assert "planning anew" in caplog.text
@@ -62,7 +60,7 @@ def test_a_row_that_becomes_a_phones_meanwhile_is_kept(
 
 
 @either_strategy
-def test_a_row_that_is_another_by_then_is_planned_again(
+def test_row_changed_since_the_plan_is_planned_again(
     lines: Pair, table: TableSpec, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
@@ -73,9 +71,7 @@ def test_a_row_that_is_another_by_then_is_planned_again(
     assert_quiet(lines, table)
 
 
-def test_a_row_without_an_owner_that_is_ticked_while_it_is_taken_over_is_taken_over_once(
-    lines: Pair, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_unowned_row_ticked_while_adopted_is_adopted_once(lines: Pair, caplog: pytest.LogCaptureFixture) -> None:
     table = UPSERT
     lines.sync(table)
     lines.target.execute("UPDATE lines SET source = NULL")
@@ -89,7 +85,7 @@ def test_a_row_without_an_owner_that_is_ticked_while_it_is_taken_over_is_taken_o
 
 
 @either_strategy
-def test_one_that_the_target_refuses_because_of_the_tick_waits_alone(lines: Pair, table: TableSpec) -> None:
+def test_row_refused_because_of_the_tick_is_quarantined_alone(lines: Pair, table: TableSpec) -> None:
     lines.target.execute("ALTER TABLE lines ADD CHECK (coalesce(ticked, 0) = 0 OR note LIKE 'old%')")
     came_of_it = overtake(lines, table, "UPDATE lines SET ticked = 1 WHERE id = 2")
     assert came_of_it == {"updated": 2, "quarantined": 1, "held": 1}

@@ -1,4 +1,4 @@
-"""What the engine remembers at the target: the guide's `_sync_metadata`, and its own schema."""
+"""The state on the target: the guide's `_sync_metadata`, and the engine's own schema."""
 
 from collections.abc import Iterator
 
@@ -35,7 +35,7 @@ def quarantine(pair: Pair, columns: str = "key ->> 'client_id', reason, since") 
     return pair.rows(f"SELECT {columns} FROM powerca_sync.quarantine ORDER BY 1, 2")  # noqa: S608
 
 
-def test_the_guides_table_has_its_columns_and_answers_its_debugging_queries(pair: Pair) -> None:
+def test_guides_table_has_its_columns_and_debugging_queries_work(pair: Pair) -> None:
     make_clients(pair)
     pair.source.execute("INSERT INTO clients VALUES (3, NULL, NULL)")
     pair.sync(CLIENTS)
@@ -53,7 +53,7 @@ def test_the_guides_table_has_its_columns_and_answers_its_debugging_queries(pair
     assert (table, when is not None, records, 0 < seconds < 60) == ("clients", True, 2, True)
 
 
-def test_it_works_beside_the_guides_own_engine_and_takes_over_its_lines(pair: Pair) -> None:
+def test_existing_lines_of_the_guides_engine_are_taken_over(pair: Pair) -> None:
     make_clients(pair)
     pair.target.execute(GUIDES_OWN)
     pair.target.execute("INSERT INTO _sync_metadata VALUES ('clients', '2025-10-30', 7, 9, 'old', '2025-10-30')")
@@ -68,7 +68,7 @@ def test_it_works_beside_the_guides_own_engine_and_takes_over_its_lines(pair: Pa
     assert pair.text("_sync_metadata", where="table_name = 'elsewhere'") == elsewhere
 
 
-def test_the_apps_interface_does_not_see_the_guides_table(pair: Pair) -> None:
+def test_guides_table_is_hidden_from_the_data_api(pair: Pair) -> None:
     pair.target.execute(GUIDES_OWN)
     prepare_target(pair.target)
     pair.target.execute("INSERT INTO _sync_metadata VALUES ('clients')")
@@ -79,7 +79,7 @@ def test_the_apps_interface_does_not_see_the_guides_table(pair: Pair) -> None:
         assert pair.rows("SELECT * FROM _sync_metadata") == []
 
 
-def test_nothing_is_defined_anew_where_nothing_is_missing(pair: Pair) -> None:
+def test_complete_state_schema_causes_no_ddl(pair: Pair) -> None:
     make_clients(pair)
     pair.sync(CLIENTS)
     pair.target.execute("""
@@ -97,7 +97,7 @@ def test_nothing_is_defined_anew_where_nothing_is_missing(pair: Pair) -> None:
         pair.sync(CLIENTS)
 
 
-def test_an_error_is_written_beside_the_last_success_and_cleared_by_the_next(pair: Pair) -> None:
+def test_error_is_stored_beside_the_last_success_until_the_next(pair: Pair) -> None:
     make_clients(pair)
     pair.sync(CLIENTS)
     success = "SELECT last_sync_timestamp, records_synced, error_message FROM _sync_metadata"
@@ -113,7 +113,7 @@ def test_an_error_is_written_beside_the_last_success_and_cleared_by_the_next(pai
     assert pair.one("SELECT error_message FROM _sync_metadata") is None
 
 
-def test_an_error_before_the_first_success_has_a_line_too(pair: Pair) -> None:
+def test_error_before_the_first_success_has_a_line(pair: Pair) -> None:
     pair.target.execute("CREATE TABLE clients (client_id int PRIMARY KEY)")
     with pytest.raises(SyncError, match="`clients` does not exist"):
         pair.sync(CLIENTS)
@@ -134,7 +134,7 @@ def test_two_runs_of_one_table_do_not_overlap(pair: Pair) -> None:
 
 @pytest.fixture
 def limited(pair: Pair) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
-    """A connection to the target whose role may create nothing."""
+    """Connects to the target as a role that may create nothing."""
     pair.target.execute("CREATE ROLE limited")
     with connect(pair.settings.mobile) as connection:
         connection.execute("SET ROLE limited")
@@ -142,7 +142,7 @@ def limited(pair: Pair) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
     pair.target.execute("DROP ROLE limited")
 
 
-def test_who_may_not_create_the_tables_gets_the_statements_for_somebody_who_may(
+def test_role_without_create_privilege_gets_statements_to_pass_on(
     pair: Pair, limited: psycopg.Connection[tuple[object, ...]]
 ) -> None:
     with pytest.raises(ConfigurationError) as caught:
@@ -153,7 +153,7 @@ def test_who_may_not_create_the_tables_gets_the_statements_for_somebody_who_may(
     assert prepare_target(pair.target).created is False
 
 
-def test_entries_are_opened_kept_as_they_are_and_closed(pair: Pair) -> None:
+def test_entries_are_opened_kept_unchanged_and_closed(pair: Pair) -> None:
     make_clients(pair)
     pair.source.execute(
         "INSERT INTO clients VALUES (8, NULL, NULL), (9, NULL, NULL), (9, NULL, NULL), (NULL, 'x', NULL)"
@@ -174,7 +174,7 @@ def test_entries_are_opened_kept_as_they_are_and_closed(pair: Pair) -> None:
     assert quarantine(pair) == []
 
 
-def test_what_is_sensitive_leaves_no_trace_outside_its_column(pair: Pair) -> None:
+def test_sensitive_values_are_stored_only_in_their_column(pair: Pair) -> None:
     make_clients(pair)
     pair.target.execute("""
         CREATE FUNCTION gossip() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -198,7 +198,7 @@ def test_what_is_sensitive_leaves_no_trace_outside_its_column(pair: Pair) -> Non
     assert "S3cret" not in str(caught.value)
 
 
-#: `_sync_metadata` as three versions of the earlier system made it.
+#: `_sync_metadata` as three versions of the earlier system created it.
 EARLIER_SHAPES = {
     "A": """CREATE TABLE _sync_metadata (table_name varchar(255) PRIMARY KEY, last_sync_timestamp timestamptz,
         last_sync_id bigint, sync_direction varchar(20), sync_status varchar(50) DEFAULT 'pending',
@@ -230,7 +230,7 @@ def test_earlier_shape_of_the_guides_table_is_completed(pair: Pair, shape: str) 
 
 
 @pytest.mark.parametrize("shape", EARLIER_SHAPES)
-def test_earlier_shape_that_may_not_be_changed_blocks_no_sync(pair: Pair, shape: str) -> None:
+def test_earlier_shape_without_alter_privilege_blocks_no_sync(pair: Pair, shape: str) -> None:
     make_clients(pair)
     pair.target.execute(EARLIER_SHAPES[shape])  # type: ignore[call-overload]
     pair.target.execute("CREATE ROLE clerk; GRANT ALL ON SCHEMA public TO clerk; ALTER TABLE clients OWNER TO clerk")
@@ -251,7 +251,7 @@ def test_earlier_shape_that_may_not_be_changed_blocks_no_sync(pair: Pair, shape:
         pair.target.execute("DROP OWNED BY clerk CASCADE; DROP ROLE clerk")
 
 
-def test_type_that_cannot_hold_the_value_blocks_no_sync(pair: Pair) -> None:
+def test_type_too_narrow_for_the_value_blocks_no_sync(pair: Pair) -> None:
     make_clients(pair)
     pair.target.execute("CREATE TABLE _sync_metadata (table_name varchar(3) PRIMARY KEY, updated_at date)")
     assert fates(pair.sync(CLIENTS)) == {"inserted": 2}
@@ -259,7 +259,7 @@ def test_type_that_cannot_hold_the_value_blocks_no_sync(pair: Pair) -> None:
     assert pair.one("SELECT records FROM powerca_sync.table_state") == 2
 
 
-def test_failure_of_one_office_is_its_own(pair: Pair) -> None:
+def test_failure_of_an_office_does_not_affect_others(pair: Pair) -> None:
     make_clients(pair)
     pair.sync(CLIENTS)
     pair.target.execute("INSERT INTO powerca_sync.failure VALUES ('other/desktop', 'clients', 'theirs')")

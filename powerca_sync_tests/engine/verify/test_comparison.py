@@ -1,4 +1,4 @@
-"""What makes two rows different is the text of their values, whatever the types; and how keys pair."""
+"""Two rows differ if the text of their values differs, whatever the types; and how keys pair."""
 
 import psycopg
 import pytest
@@ -8,7 +8,7 @@ from powerca_sync_tests.helpers import Pair, assert_quiet, delete_insert, fates,
 
 STRATEGIES = ["upsert", "delete-insert"]
 
-#: Type, a value, and another value; the types' own equality is missing, wider, or raises.
+#: Type, a value, and another value; the type's own equality is missing, wider, or raises.
 PAIRS = [
     ("json", '{"a": 1, "b": null}', '{"a":1, "b": null}'),
     ("json", "null", "[]"),
@@ -41,9 +41,10 @@ PAIRS = [
 
 @pytest.fixture
 def items(pair: Pair) -> list[tuple[str, str, str]]:
-    """Table `items`: a column for each pair that the server can hold, and a row for each that has a value there alone.
+    """Creates the table `items` with a column for each type that the server supports and a row with a value there
+    alone.
 
-    Answers (column, value, other value), the n-th for the row with key n.
+    Returns (column, value, other value); the nth belongs to the row with key n.
     """
     pair.source.execute("CREATE TABLE items (k int)")
     pair.target.execute("CREATE TABLE items (id bigserial, k int, source char(1), updated_at timestamptz)")
@@ -57,7 +58,7 @@ def items(pair: Pair) -> list[tuple[str, str, str]]:
                 )
             pair.source.execute(f"SELECT %s::{kind}", [value])
         except psycopg.errors.FeatureNotSupported:
-            continue  # Servers are built without XML or ICU here and there.
+            continue  # Some servers are built without XML or ICU.
         pair.both(f"ALTER TABLE items ADD {name} {kind}")
         pair.source.execute(f"INSERT INTO items (k, {name}) VALUES (%s, %s)", [len(there), value])  # noqa: S608
         there.append((name, value, other))
@@ -69,7 +70,7 @@ def items(pair: Pair) -> list[tuple[str, str, str]]:
     [spec("items", "k"), delete_insert("items", "k"), delete_insert("items")],
     ids=["upsert", "delete-insert", "keyless"],
 )
-def test_a_value_is_written_when_its_text_changed_and_never_otherwise(
+def test_value_is_written_only_if_its_text_changed(
     pair: Pair, items: list[tuple[str, str, str]], table: TableSpec
 ) -> None:
     assert len(items) >= len(PAIRS) - 3
@@ -86,7 +87,7 @@ def test_a_value_is_written_when_its_text_changed_and_never_otherwise(
 
 
 @pytest.mark.parametrize("table", [spec("links", "a", "b", "c"), delete_insert("links", "a", "b", "c")], ids=STRATEGIES)
-def test_a_table_that_is_all_key_is_synced_by_inserts_and_deletes(pair: Pair, table: TableSpec) -> None:
+def test_table_of_key_columns_only_is_synced_by_inserts_and_deletes(pair: Pair, table: TableSpec) -> None:
     pair.both("CREATE TABLE links (a int, b text, c date)")
     pair.target.execute("ALTER TABLE links ADD source char(1) DEFAULT 'D'")
     pair.source.execute(
@@ -100,7 +101,7 @@ def test_a_table_that_is_all_key_is_synced_by_inserts_and_deletes(pair: Pair, ta
 
 
 @pytest.mark.parametrize("table", [spec("jobs", "org", "job"), delete_insert("jobs", "org", "job")], ids=STRATEGIES)
-def test_a_key_of_several_columns_pairs_as_a_whole(pair: Pair, table: TableSpec) -> None:
+def test_composite_key_pairs_as_a_whole(pair: Pair, table: TableSpec) -> None:
     pair.both("CREATE TABLE jobs (org int, job text, name text)")
     pair.target.execute("ALTER TABLE jobs ADD id bigserial PRIMARY KEY, ADD source char(1) DEFAULT 'D'")
     pair.source.execute("INSERT INTO jobs VALUES (1, '2,3', 'a'), (1, '2', 'b'), (12, '3', 'c'), (2, '2', 'd')")
@@ -112,7 +113,7 @@ def test_a_key_of_several_columns_pairs_as_a_whole(pair: Pair, table: TableSpec)
 
 @pytest.mark.parametrize("table", [spec("jobs", "job"), delete_insert("jobs", "job")], ids=STRATEGIES)
 @pytest.mark.parametrize(("source", "target", "again"), [("text", "int", "01"), ("text", "numeric", "1.0")])
-def test_keys_that_differ_on_the_desktop_alone_are_told_apart_by_nobody_on_mobile(
+def test_keys_distinct_only_on_the_desktop_are_quarantined(
     pair: Pair, table: TableSpec, source: str, target: str, again: str
 ) -> None:
     pair.source.execute(f"CREATE TABLE jobs (job {source} PRIMARY KEY, name text)")
@@ -125,7 +126,7 @@ def test_keys_that_differ_on_the_desktop_alone_are_told_apart_by_nobody_on_mobil
     assert pair.text("jobs") == before
 
 
-def test_a_number_in_the_key_of_a_row_in_quarantine_is_known_in_every_notation(pair: Pair) -> None:
+def test_quarantined_numeric_key_is_matched_in_any_notation(pair: Pair) -> None:
     table = delete_insert("jobs", "job")
     pair.source.execute("CREATE TABLE jobs (job numeric, name text)")
     pair.target.execute("CREATE TABLE jobs (id bigserial, job numeric, name text NOT NULL, source char(1) DEFAULT 'D')")

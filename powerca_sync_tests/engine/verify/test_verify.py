@@ -1,42 +1,25 @@
-"""Verify finds every true difference, and takes none of the known ones for one; only digests travel."""
+"""Verify finds every true difference, reports known ones separately, and transfers only digests."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
 
 import pytest
 
-from powerca_sync.engine.postgres.database import connect
-from powerca_sync.engine.result import Options
-from powerca_sync.engine.verify.verification import Verification
-from powerca_sync.engine.verify.verifier import verify
 from powerca_sync.errors import MergeError, UnsafeTargetError
-from powerca_sync.tables import Category, Deletes, Expression, Lookup, Reference, TableSpec, in_order
-from powerca_sync_tests.engine.staging.test_echo import DIARY, desktop_writes, entry, make_diary, phone_writes
+from powerca_sync.tables import Category, Deletes, Expression, Lookup, Reference, TableSpec
+from powerca_sync_tests.engine.staging.diary import DIARY, desktop_writes, entry, make_diary, phone_writes
+from powerca_sync_tests.engine.verify.checking import difference_counts, verify_table
 from powerca_sync_tests.helpers import ORGS, QUICK, Pair, assert_quiet, delete_insert, spec
 
-#: Looks at what was written before it commits.
+#: Verifies what was written before the commit.
 LOOKING = dataclasses.replace(QUICK, verify_on_commit=True)
 CLIENTS = spec("clients", "client_id", sensitive=frozenset({"secret"}))
 OWNED = "source char(1) DEFAULT 'D', created_at timestamptz DEFAULT now(), updated_at timestamptz DEFAULT now()"
 TASKS = delete_insert("tasks", "job_id", "task_id", mobile_owned=frozenset({"done"}))
 
 
-def look(pair: Pair, table: TableSpec, *others: TableSpec, options: Options = QUICK) -> Verification:
-    with connect(pair.settings.desktop) as source, connect(pair.settings.mobile) as target:
-        (found,) = verify(source=source, target=target, specs=in_order([table, *others]), only=[table], options=options)
-    return found
-
-
-def counts(found: Verification) -> dict[str, int]:
-    """What is not zero, true differences and known ones."""
-    assert found.error is None, found.error
-    assert found.outcome is not None
-    every = {**found.outcome.differences, **found.outcome.known}
-    return {str(name): count for name, count in every.items() if count}
-
-
 def make_clients(pair: Pair, rows: int = 100) -> None:
-    """Clients 1 to `rows` on both sides, in sync."""
+    """Creates clients 1 to `rows` in both databases, in sync."""
     pair.source.execute("CREATE TABLE clients (client_id int, name text, city varchar(20), fee numeric, secret text)")
     pair.target.execute(
         "CREATE TABLE clients (client_id int PRIMARY KEY, name text, city varchar(20), fee numeric(10,2), secret text,"
@@ -49,7 +32,7 @@ def make_clients(pair: Pair, rows: int = 100) -> None:
 
 
 def make_tasks(pair: Pair) -> None:
-    """Tasks with a repeating, partly empty key on both sides, in sync."""
+    """Creates tasks with a duplicate and partly NULL key in both databases, in sync."""
     pair.source.execute("CREATE TABLE tasks (job_id int, task_id int, title text, done int)")
     pair.target.execute(
         f"CREATE TABLE tasks (id bigserial PRIMARY KEY, job_id int, task_id int, title text, done int, {OWNED})"
@@ -60,16 +43,16 @@ def make_tasks(pair: Pair) -> None:
     pair.sync(TASKS)
 
 
-def test_after_a_run_both_sides_agree_and_nothing_was_looked_into(pair: Pair) -> None:
+def test_databases_agree_after_a_run_by_digests_alone(pair: Pair) -> None:
     make_clients(pair)
-    found = look(pair, CLIENTS)
+    found = verify_table(pair, CLIENTS)
     assert found.agrees
     assert found.outcome is not None
     assert (found.outcome.desktop, found.outcome.mobile, found.outcome.agreeing) == (100, 100, 100)
-    assert (found.outcome.read, found.notes, counts(found)) == (0, (), {})
+    assert (found.outcome.read, found.notes, difference_counts(found)) == (0, (), {})
 
 
-def test_role_that_only_reads_is_enough(pair: Pair) -> None:
+def test_read_only_role_is_sufficient(pair: Pair) -> None:
     make_clients(pair)
     pair.target.execute("UPDATE clients SET name = left(name, 8) WHERE client_id = 77")
     for connection in (pair.source, pair.target):
@@ -87,17 +70,17 @@ def test_role_that_only_reads_is_enough(pair: Pair) -> None:
         dataclasses.replace(pair.settings.mobile, user="reader"),
     )
     with as_reader:
-        assert counts(look(as_reader, CLIENTS)) == {"different": 1}
+        assert difference_counts(verify_table(as_reader, CLIENTS)) == {"different": 1}
     assert before == contents()
     for connection in (pair.source, pair.target):
         connection.execute("DROP OWNED BY reader; DROP ROLE reader")
 
 
-def test_tables_that_agree_can_be_verified_on_a_read_only_server(pair: Pair) -> None:
+def test_agreeing_tables_can_be_verified_on_a_read_only_server(pair: Pair) -> None:
     make_clients(pair)
     database = pair.target.info.dbname
     pair.target.execute(f"ALTER DATABASE {database} SET default_transaction_read_only = on")  # type: ignore[call-overload]
-    assert counts(look(pair, CLIENTS)) == {}
+    assert difference_counts(verify_table(pair, CLIENTS)) == {}
 
 
 @pytest.mark.parametrize(
@@ -111,7 +94,7 @@ def test_tables_that_agree_can_be_verified_on_a_read_only_server(pair: Pair) -> 
         ("DELETE FROM clients WHERE client_id IN (5, 6)", {"missing": 2}, {}),
         ("UPDATE clients SET client_id = 500 WHERE client_id = 5", {"missing": 1, "stale": 1}, {}),
         ("INSERT INTO clients VALUES (500, 'new')", {"stale": 1}, {}),
-        # Values of two rows exchanged: the checksum of neither column alone would see it.
+        # Exchanged values of two rows: a checksum of each column alone would miss them.
         (
             "UPDATE clients SET name = CASE client_id WHEN 1 THEN 'Client 2' ELSE 'Client 1' END WHERE client_id < 3",
             {"different": 2},
@@ -126,18 +109,18 @@ def test_each_kind_of_difference_is_found(
 ) -> None:
     make_clients(pair)
     pair.target.execute(breakage)  # type: ignore[call-overload]
-    found = look(pair, CLIENTS)
-    assert counts(found) == expected
+    found = verify_table(pair, CLIENTS)
+    assert difference_counts(found) == expected
     assert found.agrees is not bool({"missing", "different", "extra"} & expected.keys())
     assert found.outcome is not None
     assert found.outcome.columns == columns
 
 
-def test_a_difference_is_shown_with_its_key_and_both_values_and_without_secrets(pair: Pair) -> None:
+def test_sample_shows_key_and_both_values_without_secrets(pair: Pair) -> None:
     make_clients(pair)
     pair.target.execute("UPDATE clients SET name = 'Client', secret = 'other' WHERE client_id = 77")
     pair.target.execute("DELETE FROM clients WHERE client_id = 5")
-    outcome = look(pair, CLIENTS).outcome
+    outcome = verify_table(pair, CLIENTS).outcome
     assert outcome is not None
     missing, different = outcome.samples
     assert (missing.kind, missing.key, missing.mobile) == ("missing", {"client_id": "5"}, None)
@@ -147,100 +130,102 @@ def test_a_difference_is_shown_with_its_key_and_both_values_and_without_secrets(
     assert different.mobile == {"name": "Client", "secret": "***"}
 
 
-def test_rows_are_multisets_and_empty_keys_pair(pair: Pair) -> None:
+def test_rows_are_multisets_and_null_keys_pair(pair: Pair) -> None:
     make_tasks(pair)
-    assert counts(look(pair, TASKS)) == {}
+    assert difference_counts(verify_table(pair, TASKS)) == {}
     pair.target.execute("DELETE FROM tasks WHERE id = (SELECT min(id) FROM tasks WHERE title = 'same')")
-    found = look(pair, TASKS)
-    assert counts(found) == {"missing": 1}
+    found = verify_table(pair, TASKS)
+    assert difference_counts(found) == {"missing": 1}
     assert found.outcome is not None
     assert found.outcome.samples[0].key == {"job_id": "1", "task_id": None}
     pair.target.execute("INSERT INTO tasks (job_id, title, done) VALUES (1, 'same', 0), (1, 'same', 0)")
-    assert counts(look(pair, TASKS)) == {"extra": 1}
+    assert difference_counts(verify_table(pair, TASKS)) == {"extra": 1}
     pair.target.execute("UPDATE tasks SET title = '' WHERE title IS NULL")
-    assert counts(look(pair, TASKS)) == {"extra": 1, "different": 1}
+    assert difference_counts(verify_table(pair, TASKS)) == {"extra": 1, "different": 1}
 
 
-def test_a_row_that_the_desktop_deleted_is_extra_where_deletes_are_followed_and_stale_where_not(pair: Pair) -> None:
+def test_deleted_desktop_row_is_extra_or_stale_by_the_spec(pair: Pair) -> None:
     make_tasks(pair)
     pair.source.execute("DELETE FROM tasks WHERE title = 'same'")
-    assert counts(look(pair, TASKS)) == {"extra": 3}
+    assert difference_counts(verify_table(pair, TASKS)) == {"extra": 3}
     make_clients(pair)
     pair.source.execute("DELETE FROM clients WHERE client_id < 4")
-    assert counts(look(pair, CLIENTS)) == {"stale": 3}
-    assert counts(look(pair, dataclasses.replace(CLIENTS, deletes=Deletes.PROPAGATE))) == {"extra": 3}
+    assert difference_counts(verify_table(pair, CLIENTS)) == {"stale": 3}
+    assert difference_counts(verify_table(pair, dataclasses.replace(CLIENTS, deletes=Deletes.PROPAGATE))) == {
+        "extra": 3
+    }
 
 
-def test_what_phones_own_is_counted_and_no_difference(pair: Pair) -> None:
+def test_mobile_owned_columns_are_counted_as_no_difference(pair: Pair) -> None:
     make_tasks(pair)
     pair.target.execute("UPDATE tasks SET done = 1 WHERE id IN (1, 2)")
     pair.target.execute("UPDATE tasks SET done = 1 WHERE id = (SELECT max(id) FROM tasks WHERE title = 'same')")
-    found = look(pair, TASKS)
-    assert (counts(found), found.agrees) == ({"mobile_owned": 3}, True)
+    found = verify_table(pair, TASKS)
+    assert (difference_counts(found), found.agrees) == ({"mobile_owned": 3}, True)
 
 
-def test_a_row_kept_because_others_depend_on_it_is_known(pair: Pair) -> None:
+def test_row_retained_because_of_dependents_is_known(pair: Pair) -> None:
     make_tasks(pair)
     pair.target.execute("CREATE TABLE ticks (task bigint REFERENCES tasks (id))")
     pair.target.execute("INSERT INTO ticks SELECT id FROM tasks WHERE title = 'same' ORDER BY id LIMIT 1")
     pair.source.execute("DELETE FROM tasks WHERE title = 'same'")
-    assert counts(look(pair, TASKS)) == {"extra": 2, "kept_referenced": 1}
+    assert difference_counts(verify_table(pair, TASKS)) == {"extra": 2, "kept_referenced": 1}
     assert pair.sync(TASKS).kept_referenced == 1
-    assert counts(look(pair, TASKS)) == {"kept_referenced": 1}
+    assert difference_counts(verify_table(pair, TASKS)) == {"kept_referenced": 1}
 
 
-def test_what_changed_on_the_desktop_since_the_last_run_is_known(pair: Pair) -> None:
+def test_desktop_changes_since_the_last_run_are_known(pair: Pair) -> None:
     make_clients(pair)
     make_tasks(pair)
     pair.source.execute(
         "UPDATE clients SET name = 'renamed' WHERE client_id = 5; INSERT INTO clients VALUES (500, 'x')"
     )
     pair.source.execute("UPDATE tasks SET title = 'renamed' WHERE title IS NULL")
-    assert counts(look(pair, CLIENTS)) == {"changed": 2}
-    assert counts(look(pair, TASKS)) == {"changed": 1}
+    assert difference_counts(verify_table(pair, CLIENTS)) == {"changed": 2}
+    assert difference_counts(verify_table(pair, TASKS)) == {"changed": 1}
     pair.target.execute("UPDATE clients SET name = 'broken' WHERE client_id = 6")
-    assert counts(look(pair, CLIENTS)) == {"changed": 2, "different": 1}
+    assert difference_counts(verify_table(pair, CLIENTS)) == {"changed": 2, "different": 1}
 
 
-def test_without_a_run_before_every_row_is_missing_and_that_is_said(pair: Pair) -> None:
+def test_before_the_first_run_every_row_is_missing_with_a_note(pair: Pair) -> None:
     pair.source.execute("CREATE TABLE t (id int, x text); INSERT INTO t VALUES (1, 'a')")
     pair.target.execute(f"CREATE TABLE t (id int PRIMARY KEY, x text, {OWNED})")
-    found = look(pair, spec("t", "id"))
-    assert (counts(found), len(found.notes)) == ({"missing": 1}, 1)
+    found = verify_table(pair, spec("t", "id"))
+    assert (difference_counts(found), len(found.notes)) == ({"missing": 1}, 1)
 
 
-def test_a_phones_row_that_stands_for_the_desktops_is_kept(pair: Pair) -> None:
+def test_phone_row_that_matches_a_desktop_row_is_kept(pair: Pair) -> None:
     make_clients(pair)
     pair.target.execute("UPDATE clients SET source = 'M', name = 'by phone' WHERE client_id = 5")
     pair.target.execute("UPDATE clients SET source = 'S' WHERE client_id = 6")
-    assert counts(look(pair, CLIENTS)) == {"kept": 2, "kept_other": 1}
+    assert difference_counts(verify_table(pair, CLIENTS)) == {"kept": 2, "kept_other": 1}
     make_tasks(pair)
     pair.target.execute("UPDATE tasks SET source = 'M' WHERE title = 'same'")
-    assert counts(look(pair, TASKS)) == {"kept": 3}
-    # There it stands for equal content only.
+    assert difference_counts(verify_table(pair, TASKS)) == {"kept": 3}
+    # There it matches equal content only.
     pair.target.execute("UPDATE tasks SET title = 'by phone' WHERE title = 'same'")
-    assert counts(look(pair, TASKS)) == {"missing": 3}
+    assert difference_counts(verify_table(pair, TASKS)) == {"missing": 3}
 
 
-def test_a_row_of_nobody_counts_as_the_desktops_if_it_pairs_with_one(pair: Pair) -> None:
+def test_unowned_row_that_pairs_counts_as_a_desktop_row(pair: Pair) -> None:
     make_clients(pair)
     pair.target.execute("UPDATE clients SET source = NULL WHERE client_id < 4")
     pair.target.execute("INSERT INTO clients (client_id, source) VALUES (500, NULL)")
-    assert counts(look(pair, CLIENTS)) == {"kept_other": 1}
+    assert difference_counts(verify_table(pair, CLIENTS)) == {"kept_other": 1}
     pair.target.execute("UPDATE clients SET name = 'other' WHERE client_id = 3")
-    assert counts(look(pair, CLIENTS)) == {"different": 1, "kept_other": 1}
+    assert difference_counts(verify_table(pair, CLIENTS)) == {"different": 1, "kept_other": 1}
 
 
-def test_echo_by_the_ledger_and_by_the_rows_own_word_is_known(pair: Pair) -> None:
+def test_echo_by_ledger_and_by_source_is_known(pair: Pair) -> None:
     make_diary(pair)
     phone_writes(pair, "diary", entry("1", "visit"), entry("1", "visit"), entry("2", "call"))
     desktop_writes(pair, 1, "visit")
     pair.sync(DIARY)
-    assert counts(look(pair, DIARY)) == {"echo": 3}
+    assert difference_counts(verify_table(pair, DIARY)) == {"echo": 3}
     pair.source.execute("UPDATE diary SET note = 'long call' WHERE note = 'call'")
-    assert counts(look(pair, DIARY)) == {"echo": 2, "kept": 1}
+    assert difference_counts(verify_table(pair, DIARY)) == {"echo": 2, "kept": 1}
     pair.target.execute("DELETE FROM diary WHERE source = 'D'")
-    assert counts(look(pair, DIARY)) == {"echo": 2, "kept": 1, "missing": 1}
+    assert difference_counts(verify_table(pair, DIARY)) == {"echo": 2, "kept": 1, "missing": 1}
 
 
 def test_phone_row_handed_over_with_another_key_is_left_alone(pair: Pair) -> None:
@@ -248,65 +233,65 @@ def test_phone_row_handed_over_with_another_key_is_left_alone(pair: Pair) -> Non
     phone_writes(pair, "diary", entry("1", "visit"), entry("2", "call"))
     pair.sync(DIARY)
     pair.target.execute("UPDATE diary SET staff_id = 5, source = 'D' WHERE note = 'visit'")
-    found = look(pair, DIARY)
-    assert counts(found) == {"echo": 2}
+    found = verify_table(pair, DIARY)
+    assert difference_counts(found) == {"echo": 2}
     assert found.outcome is not None
     assert found.outcome.read == 2, "the table is read whole"
 
 
-def test_a_copy_on_mobile_of_what_a_phone_made_is_a_difference(pair: Pair) -> None:
+def test_mobile_copy_of_a_phone_row_is_a_difference(pair: Pair) -> None:
     make_diary(pair)
     phone_writes(pair, "diary", entry("1", "visit"))
     pair.target.execute("INSERT INTO diary (staff_id, day, note) SELECT staff_id, day, note FROM diary")
-    assert counts(look(pair, DIARY)) == {"echo": 1, "extra": 1}
+    assert difference_counts(verify_table(pair, DIARY)) == {"echo": 1, "extra": 1}
 
 
-def test_rows_that_name_the_phones_are_the_desktops_unless_a_phone_row_exists(pair: Pair) -> None:
+def test_rows_with_mobile_source_are_desktop_rows_without_phone_rows(pair: Pair) -> None:
     make_diary(pair, ", source char(1)")
     pair.source.execute(
         "INSERT INTO diary VALUES (1, NULL, 'phone', 'M'), (1, NULL, 'office', 'D'), (2, NULL, 'x', NULL)"
     )
     pair.sync(DIARY)
-    assert counts(look(pair, DIARY)) == {}
+    assert difference_counts(verify_table(pair, DIARY)) == {}
     pair.target.execute("DELETE FROM diary WHERE note = 'phone'")
-    assert counts(look(pair, DIARY)) == {"missing": 1}
+    assert difference_counts(verify_table(pair, DIARY)) == {"missing": 1}
     pair.target.execute("INSERT INTO diary (staff_id, note, source) VALUES (1, 'phone', 'M')")
-    assert counts(look(pair, DIARY)) == {"echo": 1}
+    assert difference_counts(verify_table(pair, DIARY)) == {"echo": 1}
 
 
-def test_exact_copies_that_may_be_there_once_are_superseded(pair: Pair) -> None:
+def test_exact_duplicates_of_a_unique_key_are_superseded(pair: Pair) -> None:
     make_clients(pair)
     pair.source.execute("INSERT INTO clients SELECT * FROM clients WHERE client_id < 3")
     pair.sync(CLIENTS)
-    assert counts(look(pair, CLIENTS)) == {"superseded": 2}
+    assert difference_counts(verify_table(pair, CLIENTS)) == {"superseded": 2}
     pair.target.execute("DELETE FROM clients WHERE client_id = 1")
-    assert counts(look(pair, CLIENTS)) == {"superseded": 2, "missing": 1}
+    assert difference_counts(verify_table(pair, CLIENTS)) == {"superseded": 2, "missing": 1}
 
 
-def test_rows_in_quarantine_and_their_last_good_versions_are_known(pair: Pair) -> None:
+def test_quarantined_rows_and_their_last_good_versions_are_known(pair: Pair) -> None:
     make_clients(pair)
     pair.source.execute("UPDATE clients SET fee = 1.005 WHERE client_id = 5; INSERT INTO clients VALUES (6, 'again')")
     pair.source.execute("INSERT INTO clients VALUES (NULL, 'no key')")
     # The run would quarantine both rows of key 6.
-    assert counts(look(pair, CLIENTS)) == {"changed": 4, "held": 2}
+    assert difference_counts(verify_table(pair, CLIENTS)) == {"changed": 4, "held": 2}
     pair.sync(CLIENTS)
     # 1.005 would be rounded, two rows have the key 6, and one row has no key.
-    assert counts(look(pair, CLIENTS)) == {"quarantined": 4, "held": 2}
+    assert difference_counts(verify_table(pair, CLIENTS)) == {"quarantined": 4, "held": 2}
     pair.target.execute("UPDATE clients SET name = 'broken' WHERE client_id = 7")
-    assert counts(look(pair, CLIENTS)) == {"quarantined": 4, "held": 2, "different": 1}
+    assert difference_counts(verify_table(pair, CLIENTS)) == {"quarantined": 4, "held": 2, "different": 1}
 
 
-def test_of_a_repeating_key_only_as_many_rows_are_excused_as_are_in_quarantine(pair: Pair) -> None:
+def test_only_as_many_rows_of_a_key_are_excused_as_are_quarantined(pair: Pair) -> None:
     make_tasks(pair)
     pair.target.execute("ALTER TABLE tasks ADD CHECK (title <> 'bad')")
     pair.source.execute("INSERT INTO tasks VALUES (1, NULL, 'bad', 0)")
     pair.sync(TASKS)
-    assert counts(look(pair, TASKS)) == {"quarantined": 1}
+    assert difference_counts(verify_table(pair, TASKS)) == {"quarantined": 1}
     pair.target.execute("DELETE FROM tasks WHERE id = (SELECT min(id) FROM tasks WHERE title = 'same')")
-    assert counts(look(pair, TASKS)) == {"quarantined": 1, "missing": 1}
+    assert difference_counts(verify_table(pair, TASKS)) == {"quarantined": 1, "missing": 1}
 
 
-def test_the_same_value_in_other_types_is_no_difference(pair: Pair) -> None:
+def test_equal_values_of_different_types_are_no_difference(pair: Pair) -> None:
     pair.source.execute("SET TimeZone = 'Asia/Kolkata'")
     pair.source.execute(
         "CREATE TABLE kinds (id numeric(8), a numeric, b char(5), c timestamp, d date, e real, f bool, g smallint,"
@@ -327,11 +312,11 @@ def test_the_same_value_in_other_types_is_no_difference(pair: Pair) -> None:
     kinds = spec("kinds", "id")
     options = dataclasses.replace(QUICK, timezone="Asia/Kolkata")
     assert pair.sync(kinds, options=options).inserted == 2
-    found = look(pair, kinds, options=options)
-    assert counts(found) == {}
+    found = verify_table(pair, kinds, options=options)
+    assert difference_counts(found) == {}
     every = ", ".join(f"{column} = NULL" for column in "abcdefghijklmnopq")
     pair.target.execute(f"UPDATE kinds SET {every} WHERE id = 1")  # type: ignore[call-overload]  # noqa: S608
-    outcome = look(pair, kinds, options=options).outcome
+    outcome = verify_table(pair, kinds, options=options).outcome
     assert outcome is not None
     assert sorted(outcome.columns) == list("abcdefghijklmnopq")
 
@@ -341,7 +326,7 @@ def test_short_hardware_address_agrees_with_its_long_form(pair: Pair) -> None:
     pair.target.execute("CREATE TABLE cards (id int, card macaddr8, source text)")
     cards = spec("cards", "id")
     pair.sync(cards)
-    assert counts(look(pair, cards)) == {}
+    assert difference_counts(verify_table(pair, cards)) == {}
 
 
 @pytest.mark.parametrize(
@@ -368,14 +353,14 @@ def test_rewritten_key_is_synced_and_agrees(
     for mode in ("incremental", "full"):
         result = pair.sync(items, mode=mode)
         assert result.quarantined == result.stale == 0
-        assert counts(look(pair, items)) == {}
-    # 1.0 and 1.00, and padding, are the same to everybody.
+        assert difference_counts(verify_table(pair, items)) == {}
+    # 1.0 and 1.00, and padding, are equal.
     same = pair.one("SELECT k::text FROM items") == pair.one("SELECT k::text FROM items", pair.source)
     assert same or kind.startswith("numeric")
     assert_quiet(pair, items)
 
 
-def test_expressions_and_lookups_do_not_fool_it(pair: Pair) -> None:
+def test_expressions_and_lookups_are_evaluated(pair: Pair) -> None:
     jobs = spec("jobs", "job_id")
     diary = delete_insert(
         "work",
@@ -394,12 +379,12 @@ def test_expressions_and_lookups_do_not_fool_it(pair: Pair) -> None:
     pair.source.execute("INSERT INTO jobs SELECT n, n * 10 FROM generate_series(1, 9) AS n")
     pair.source.execute("INSERT INTO work SELECT n, timestamp '2025-06-01 10:00' FROM generate_series(1, 12) AS n")
     pair.sync_all(jobs, diary)
-    assert counts(look(pair, diary, jobs)) == {}
+    assert difference_counts(verify_table(pair, diary, jobs)) == {}
     pair.target.execute(
         "UPDATE work SET begun = '10:01' WHERE job_id = 3; UPDATE work SET client_id = 7 WHERE job_id = 4"
     )
-    found = look(pair, diary, jobs)
-    assert counts(found) == {"different": 2}
+    found = verify_table(pair, diary, jobs)
+    assert difference_counts(found) == {"different": 2}
     assert found.outcome is not None
     assert found.outcome.columns == {"begun": 1, "client_id": 1}
     assert (found.outcome.samples[1].desktop, found.outcome.samples[1].mobile) == (
@@ -407,13 +392,13 @@ def test_expressions_and_lookups_do_not_fool_it(pair: Pair) -> None:
         {"client_id": "7"},
     )
     pair.sync_all(jobs, diary)
-    # The jobs have been synced since, and the work has not.
+    # The jobs have been synced since, the work has not.
     pair.source.execute("UPDATE jobs SET client_id = 99 WHERE job_id = 5")
     pair.sync(jobs)
-    assert counts(look(pair, diary, jobs)) == {"changed": 1}
+    assert difference_counts(verify_table(pair, diary, jobs)) == {"changed": 1}
 
 
-def test_only_this_offices_rows_are_looked_at(pair: Pair) -> None:
+def test_only_rows_of_the_office_are_verified(pair: Pair) -> None:
     staff = spec("staff", "staff_id", office="org_id", references=(Reference(column="org_id", parent="orgs"),))
     pair.source.execute("CREATE TABLE orgs (org_id int); CREATE TABLE staff (staff_id int, org_id int, name text)")
     pair.target.execute(
@@ -425,22 +410,22 @@ def test_only_this_offices_rows_are_looked_at(pair: Pair) -> None:
     )
     pair.sync_all(ORGS, staff)
     pair.target.execute("INSERT INTO orgs VALUES (2); INSERT INTO staff VALUES (7, 2, 'theirs')")
-    assert counts(look(pair, staff, ORGS)) == {"quarantined": 1}
-    assert counts(look(pair, ORGS, staff)) == {}
+    assert difference_counts(verify_table(pair, staff, ORGS)) == {"quarantined": 1}
+    assert difference_counts(verify_table(pair, ORGS, staff)) == {}
     pair.target.execute("UPDATE powerca_sync.office SET office = 'another/desktop'")
     with pytest.raises(UnsafeTargetError, match="belongs to another desktop"):
-        look(pair, staff, ORGS)
+        verify_table(pair, staff, ORGS)
 
 
-def test_a_table_that_cannot_be_compared_is_an_error_and_not_agreement(pair: Pair) -> None:
+def test_table_that_cannot_be_compared_is_an_error(pair: Pair) -> None:
     make_clients(pair)
     pair.target.execute("DROP TABLE clients")
-    found = look(pair, CLIENTS)
+    found = verify_table(pair, CLIENTS)
     assert (found.agrees, found.outcome) == (False, None)
     assert "does not exist on mobile" in str(found.error)
 
 
-def test_text_that_the_target_reads_as_another_type_is_compared_there(pair: Pair) -> None:
+def test_text_read_as_another_type_is_compared_on_the_target(pair: Pair) -> None:
     days = spec("days", "id")
     pair.source.execute("CREATE TABLE days (id text, day text, n text)")
     pair.target.execute(f"CREATE TABLE days (id int PRIMARY KEY, day date, n numeric(6,2), {OWNED})")
@@ -448,49 +433,49 @@ def test_text_that_the_target_reads_as_another_type_is_compared_there(pair: Pair
         "INSERT INTO days VALUES ('01', '2025-06-01', '1.5'), ('2', '2025-06-02', '2.00'), ('3', NULL, '3')"
     )
     pair.sync(days)
-    found = look(pair, days)
-    assert counts(found) == {}
+    found = verify_table(pair, days)
+    assert difference_counts(found) == {}
     pair.source.execute("INSERT INTO days VALUES ('4', 'someday', '4'), ('x', NULL, NULL)")
-    assert counts(look(pair, days)) == {"changed": 2}
+    assert difference_counts(verify_table(pair, days)) == {"changed": 2}
     pair.sync(days)
     pair.target.execute("UPDATE days SET n = 1 WHERE id = 1; DELETE FROM days WHERE id = 3")
-    found = look(pair, days)
-    assert counts(found) == {"quarantined": 2, "different": 1, "missing": 1}
+    found = verify_table(pair, days)
+    assert difference_counts(found) == {"quarantined": 2, "different": 1, "missing": 1}
 
 
-def test_a_table_that_differs_everywhere_is_read_once(pair: Pair) -> None:
+def test_table_that_differs_everywhere_is_read_once(pair: Pair) -> None:
     make_clients(pair, 300)
     pair.target.execute(
         "UPDATE clients SET name = 'x' WHERE client_id <= 250; DELETE FROM clients WHERE client_id > 290"
     )
-    found = look(pair, CLIENTS)
-    assert counts(found) == {"different": 250, "missing": 10}
+    found = verify_table(pair, CLIENTS)
+    assert difference_counts(found) == {"different": 250, "missing": 10}
     assert found.outcome is not None
     assert (len(found.outcome.samples), found.outcome.columns) == (30, {"name": 250})
 
 
-def test_odd_names_are_no_obstacle(pair: Pair) -> None:
+def test_unusual_names_are_quoted(pair: Pair) -> None:
     odd = delete_insert("Odd %s table", "the %(key)s", 'a"b')
     columns = '"the %(key)s" int, "a""b" text, "100%" text'
     pair.source.execute(f'CREATE TABLE "Odd %s table" ({columns})')  # type: ignore[call-overload]
     pair.target.execute(f'CREATE TABLE "Odd %s table" (id bigserial PRIMARY KEY, {columns}, {OWNED})')  # type: ignore[call-overload]
     pair.source.execute("""INSERT INTO "Odd %s table" VALUES (1, '%s', 'x'), (NULL, NULL, '')""")
     pair.sync(odd)
-    assert counts(look(pair, odd)) == {}
+    assert difference_counts(verify_table(pair, odd)) == {}
     pair.target.execute("""UPDATE "Odd %s table" SET "100%" = NULL""")
-    outcome = look(pair, odd).outcome
+    outcome = verify_table(pair, odd).outcome
     assert outcome is not None
     assert (outcome.columns, outcome.samples[0].kind) == ({"100%": 2}, "different")
 
 
-def test_masters_without_an_owner_column_are_compared_too(pair: Pair) -> None:
+def test_masters_without_a_source_column_are_compared(pair: Pair) -> None:
     units = spec("units", "id", category=Category.MASTERS)
     pair.both("CREATE TABLE units (id int, name text)")
     pair.source.execute("INSERT INTO units VALUES (1, 'a'), (2, 'b')")
     pair.sync(units)
-    assert counts(look(pair, units)) == {}
+    assert difference_counts(verify_table(pair, units)) == {}
     pair.target.execute("UPDATE units SET name = 'c' WHERE id = 1; INSERT INTO units VALUES (1, 'a')")
-    assert counts(look(pair, units)) == {"different": 1, "extra": 1}
+    assert difference_counts(verify_table(pair, units)) == {"different": 1, "extra": 1}
 
 
 SHORTENING = """
@@ -499,7 +484,7 @@ $$ BEGIN NEW.name := left(NEW.name, 8); RETURN NEW; END $$;
 CREATE TRIGGER shorten BEFORE INSERT OR UPDATE ON clients FOR EACH ROW EXECUTE FUNCTION shorten()"""
 
 
-def test_a_run_that_looks_before_it_commits_finds_a_trigger_that_shortens_a_name(pair: Pair) -> None:
+def test_commit_check_finds_a_trigger_that_cuts_a_name(pair: Pair) -> None:
     make_clients(pair)
     pair.target.execute(SHORTENING)
     pair.source.execute("UPDATE clients SET name = 'A rather long name' WHERE client_id = 5")
@@ -507,12 +492,12 @@ def test_a_run_that_looks_before_it_commits_finds_a_trigger_that_shortens_a_name
     with pytest.raises(MergeError, match=r"1 rows at the target differ from the rows written.*client_id=5"):
         pair.sync(CLIENTS, options=LOOKING)
     assert (pair.text("clients"), pair.text("powerca_sync.table_state")) == before
-    # Without looking it is committed, and verify says so afterwards.
+    # Without the commit check the run commits, and verify reports the difference afterwards.
     assert pair.sync(CLIENTS).updated == 1
-    assert counts(look(pair, CLIENTS)) == {"different": 1}
+    assert difference_counts(verify_table(pair, CLIENTS)) == {"different": 1}
 
 
-def test_a_run_that_looks_before_it_commits_takes_no_known_difference_for_one(pair: Pair) -> None:
+def test_commit_check_accepts_known_differences(pair: Pair) -> None:
     make_clients(pair)
     make_tasks(pair)
     pair.target.execute("UPDATE clients SET source = 'M', name = 'by phone' WHERE client_id = 5")
@@ -526,7 +511,7 @@ def test_a_run_that_looks_before_it_commits_takes_no_known_difference_for_one(pa
     assert pair.sync(TASKS, options=LOOKING).inserted == 2
 
 
-def test_a_trigger_that_alters_rows_without_a_key_is_found_too(pair: Pair) -> None:
+def test_commit_check_finds_a_trigger_that_alters_keyless_rows(pair: Pair) -> None:
     notes = delete_insert("clients")
     pair.source.execute("CREATE TABLE clients (name text); INSERT INTO clients VALUES ('A rather long name'), (NULL)")
     pair.target.execute(f"CREATE TABLE clients (id bigserial PRIMARY KEY, name text, {OWNED})")
@@ -534,4 +519,4 @@ def test_a_trigger_that_alters_rows_without_a_key_is_found_too(pair: Pair) -> No
     with pytest.raises(MergeError, match=r"1 rows at the target differ from the rows written\. "):
         pair.sync(notes, options=LOOKING)
     pair.sync(notes)
-    assert counts(look(pair, notes)) == {"missing": 1, "extra": 1}
+    assert difference_counts(verify_table(pair, notes)) == {"missing": 1, "extra": 1}
