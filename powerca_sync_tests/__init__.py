@@ -1,1 +1,1 @@
-"""The tests. Every one that mentions PostgreSQL runs on a real server."""
+"""The tests. Every test that mentions PostgreSQL runs on a real server."""

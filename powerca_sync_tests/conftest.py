@@ -1,4 +1,4 @@
-"""Embedded servers for the session, and an empty pair of databases for each test that asks for one."""
+"""Embedded servers for the session, and an empty pair of databases for each test that requests one."""
 
 import contextlib
 import gc
@@ -22,24 +22,24 @@ from powerca_sync.demo import Server, start_server
 from powerca_sync.settings import Endpoint
 from powerca_sync_tests.helpers import Pair
 
-#: Texts that a reviewer should see change: kept beside the tests.
+#: Golden texts that a reviewer should see change, kept beside the tests.
 GOLDEN = Path(__file__).parent / "golden"
 
 _numbers = itertools.count(1)
 
-#: Versions of an office's desktop and of Supabase.
+#: PostgreSQL versions of an office's desktop and of Supabase.
 SOURCE_VERSION, TARGET_VERSION = 16, 18
 
-# Examples share their databases and wait for servers, so that neither their fixtures nor their time mean anything.
+# Examples share their databases and run at the speed of servers, so that Hypothesis's health checks do not apply.
 _with_servers = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]}
 settings.register_profile("default", max_examples=60, derandomize=True, database=None, **_with_servers)
 settings.register_profile("long", max_examples=3000, print_blob=True, **_with_servers)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
-#: Where Linux keeps files in memory, and how much of it has to be free.
+#: Linux's memory file system, and how much of it must be free.
 MEMORY, GIGABYTES = Path("/dev/shm"), 6
 if MEMORY.is_dir() and "TMPDIR" not in os.environ:
-    # Creating and dropping tables on disk is a third of what the servers do, and SQLite waits for each commit.
+    # Creating and dropping tables on disk is a third of the servers' work, and SQLite syncs on each commit.
     available = min(psutil.virtual_memory().available, shutil.disk_usage(MEMORY).free)
     if available > GIGABYTES * 1024**3:
         os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
@@ -49,7 +49,9 @@ gc.disable()
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One worker more than processors, because many tests wait; no more than a container may use."""
+    """Returns one worker more than processors, because many tests block on servers; at most as many as a container
+    may use.
+    """
     processors = float(os.cpu_count() or 1)
     with contextlib.suppress(OSError, ValueError):
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
@@ -58,13 +60,13 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start with the files marked as long, then those of many tests: at the end all workers have something to do."""
+    """Starts with the files marked as long, then those of many tests, so that all workers are busy to the end."""
     tests = Counter(item.path for item in items)
     items.sort(key=lambda item: (item.get_closest_marker("long") is None, -tests[item.path]))
 
 
 def pytest_collection_finish() -> None:
-    """Exclude all modules from garbage collection: Dagster alone has a million objects."""
+    """Excludes all modules from garbage collection: Dagster alone has a million objects."""
     gc.freeze()
     gc.enable()
 
@@ -104,7 +106,7 @@ def _read_revisions_once() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[tuple[Server, Server]]:
-    """A source and a target server, stopped after the session."""
+    """Starts a source and a target server for the session."""
     # Not pytest's own folder, which other sessions on the machine prune while the servers run in it.
     with tempfile.TemporaryDirectory(prefix="powerca-tests-", ignore_cleanup_errors=True) as folder:
         source = start_server(Path(folder) / "source", version=SOURCE_VERSION, durable=False)
@@ -116,14 +118,16 @@ def servers() -> Iterator[tuple[Server, Server]]:
 
 @pytest.fixture(scope="session")
 def _kept_databases(servers: tuple[Server, Server]) -> Iterator[tuple[Endpoint, Endpoint]]:
-    """Two databases for all tests of the session; making and dropping them costs ten times as much as emptying."""
+    """Creates two databases for all tests of the session; creating and dropping them takes ten times as long as
+    emptying.
+    """
     with _new_databases(servers) as endpoints:
         yield endpoints
 
 
 @pytest.fixture
 def databases(_kept_databases: tuple[Endpoint, Endpoint]) -> Iterator[tuple[Endpoint, Endpoint]]:
-    """Two empty databases, and empty again after the test."""
+    """Yields two empty databases, and empties them after the test."""
     yield _kept_databases
     for endpoint in _kept_databases:
         with _connect(endpoint, endpoint.name) as connection:
@@ -132,19 +136,19 @@ def databases(_kept_databases: tuple[Endpoint, Endpoint]) -> Iterator[tuple[Endp
 
 @pytest.fixture
 def pair(databases: tuple[Endpoint, Endpoint]) -> Iterator[Pair]:
-    """Both with an autocommit connection for the test."""
+    """Yields both databases with an autocommit connection for the test."""
     with Pair(*databases) as both:
         yield both
 
 
 @pytest.fixture(scope="module")
 def shared_pair(servers: tuple[Server, Server]) -> Iterator[Pair]:
-    """Two databases that all tests of a module use, each of which empties them itself."""
+    """Yields two databases for all tests of a module, each of which empties them itself."""
     with _new_databases(servers) as endpoints, Pair(*endpoints) as both:
         yield both
 
 
-#: End whoever is still connected, and remove all that a test may have made or set in a database.
+#: Ends all other connections, and drops everything that a test may have created or set in a database.
 EMPTY = """
 DO $$
 DECLARE

@@ -1,4 +1,4 @@
-"""What most tests need: a pair of databases, a spec made of few words, and a proof that both sides agree."""
+"""Shared helpers: a pair of databases, specs in few words, and assertions that a run is a no-op."""
 
 import contextlib
 import time
@@ -17,12 +17,11 @@ from powerca_sync.engine.reverse.reverse import sync_reverse
 from powerca_sync.settings import Endpoint, Settings
 from powerca_sync.tables import Category, Strategy, TableSpec, in_order
 
-#: Short waits: a test that has to wait is a test that has failed. And the same on any machine, however long its servers
-#: take to answer.
+#: Short timeouts: a test that has to wait has failed. The same on any machine, however slow its servers are.
 QUICK = Options(timeouts=Timeouts(statement=60, lock=5, table=1), transfer=Transfer.EVERYTHING)
 
 
-#: Whether some run waits for a lock in this database.
+#: True if a run is blocked by a lock in this database.
 LOCK_AWAITED = """EXISTS (
     SELECT FROM pg_stat_activity
     WHERE datname = current_database() AND application_name = 'powerca_sync' AND wait_event_type = 'Lock'
@@ -32,7 +31,7 @@ LOCK_AWAITED = """EXISTS (
 def wait_until(
     connection: Connection, condition: str, *, unless: Callable[[], bool] = bool, seconds: float = 30
 ) -> None:
-    """Ask until the condition holds, or until `unless` does; an assertion fails if neither ever does."""
+    """Waits until the condition holds, or `unless` does; the assertion fails if neither does in time."""
     give_up = time.monotonic() + seconds
     while not unless() and connection.execute(f"SELECT {condition}").fetchone() != (True,):  # type: ignore[call-overload]
         assert time.monotonic() < give_up, f"in vain: {condition}"
@@ -40,7 +39,7 @@ def wait_until(
 
 
 def spec(name: str, *key: str, **rest: Any) -> TableSpec:
-    """A transactional `UPSERT` spec (or, given `strategy`, another) of a table that is not split by office."""
+    """Returns a transactional `UPSERT` spec (or, given `strategy`, another) of a table without an office column."""
     defaults: dict[str, Any] = {
         "desktop": name,
         "key": key,
@@ -53,11 +52,11 @@ def spec(name: str, *key: str, **rest: Any) -> TableSpec:
 
 
 def delete_insert(name: str, *key: str, **rest: Any) -> TableSpec:
-    """The same with the strategy `DELETE_INSERT`."""
+    """Returns the same with the strategy `DELETE_INSERT`."""
     return spec(name, *key, strategy=Strategy.DELETE_INSERT, **rest)
 
 
-#: The table of offices, for tests with several of them; its target needs `source`.
+#: The table of offices, for tests with several offices; its target needs `source`.
 ORGS = spec("orgs", "org_id", category=Category.MASTERS, office="org_id", defines_offices=True)
 
 
@@ -79,7 +78,7 @@ class Pair:
         self.target.close()
 
     def both(self, statements: str) -> None:
-        """Run statements on both sides."""
+        """Executes statements in both databases."""
         for connection in (self.source, self.target):
             connection.execute(statements)  # type: ignore[call-overload]
 
@@ -91,9 +90,9 @@ class Pair:
         options: Options = QUICK,
         **allowed: bool,
     ) -> ForwardResult:
-        """Sync `table` forward over connections of its own; `others` are the specs that it depends on.
+        """Syncs `table` forward over connections of its own; `others` are the specs that it depends on.
 
-        `allowed` are switches of the guards, such as `allow_mass_delete`.
+        `allowed` are options of the guards, such as `allow_mass_delete`.
         """
         with connect(self.settings.desktop) as source, connect(self.settings.mobile) as target:
             return sync_forward(
@@ -108,9 +107,9 @@ class Pair:
     def sync_that_waits(
         self, table: TableSpec, *others: TableSpec, at_source: bool = False, **rest: Any
     ) -> Iterator[Future[ForwardResult]]:
-        """Run `sync` in a thread until it waits for a lock at one side; whoever holds it lets go in the body."""
+        """Runs `sync` in a thread until it is blocked by a lock in one database; the body releases the lock."""
         watched = self.settings.desktop if at_source else self.settings.mobile
-        # A connection of its own: inside a transaction the view of activity stands still.
+        # A separate connection: inside a transaction, pg_stat_activity is a snapshot.
         with ThreadPoolExecutor() as threads, connect(watched) as watch:
             run = threads.submit(self.sync, table, *others, **rest)
             wait_until(watch, LOCK_AWAITED, unless=run.done)
@@ -125,7 +124,7 @@ class Pair:
         watched: bool = True,
         **allowed: bool,
     ) -> dict[str, TablePlan]:
-        """Plan a forward run of these tables (or of those in `only`) and see, if `watched`, that nothing is changed."""
+        """Returns the dry run of these tables (or those in `only`); asserts, if `watched`, that it changes nothing."""
         before = (everything(self.source), everything(self.target)) if watched else None
         with connect(self.settings.desktop) as source, connect(self.settings.mobile) as target:
             plans = plan_forward(
@@ -140,7 +139,7 @@ class Pair:
         return {plan.table: plan for plan in plans}
 
     def sync_all(self, *tables: TableSpec, **rest: Any) -> dict[str, ForwardResult]:
-        """Sync several tables, parents first."""
+        """Syncs several tables, parents first."""
         ordered = in_order(tables)
         return {
             table.mobile: self.sync(table, *(other for other in ordered if other is not table), **rest)
@@ -155,7 +154,7 @@ class Pair:
         lookalikes: Choice = Choice.HOLD,
         options: Options = QUICK,
     ) -> ReverseResult:
-        """Pull the phones' rows of `table` over connections of its own; `others` are the specs that it depends on."""
+        """Reverse-syncs `table` over connections of its own; `others` are the specs that it depends on."""
         with connect(self.settings.mobile) as source, connect(self.settings.desktop) as target:
             return sync_reverse(
                 TablePull(spec=table, again=again, lookalikes=lookalikes),
@@ -166,7 +165,7 @@ class Pair:
             )
 
     def pull_all(self, *tables: TableSpec, **rest: Any) -> dict[str, ReverseResult]:
-        """Pull several tables, parents first."""
+        """Reverse-syncs several tables, parents first."""
         ordered = in_order(tables)
         return {
             table.mobile: self.pull(table, *(other for other in ordered if other is not table), **rest)
@@ -174,29 +173,29 @@ class Pair:
         }
 
     def pending(self, *tables: TableSpec) -> tuple[str, ...]:
-        """The tables whose phone rows the sensor would have reverse-synced."""
+        """Returns the tables that the sensor would request."""
         with connect(self.settings.mobile) as source, connect(self.settings.desktop) as target:
             return find_pending_tables(source=source, target=target, specs=in_order(tables)).pending
 
     def rows(self, query: str, connection: Connection | None = None) -> list[tuple[Any, ...]]:
-        """Rows of the target (or of another connection)."""
+        """Returns rows of the target (or of another connection)."""
         return (connection or self.target).execute(query).fetchall()  # type: ignore[call-overload, no-any-return]
 
     def one(self, query: str, connection: Connection | None = None) -> Any:
-        """The only value of a query on the target (or on another connection)."""
+        """Returns the only value of a query on the target (or on another connection)."""
         ((value,),) = self.rows(query, connection)
         return value
 
     def text(self, table: str, *, on: Connection | None = None, where: str = "TRUE") -> list[str]:
-        """Every row of a table, as text with its place, so that any write to it shows."""
+        """Returns every row of a table as text with its ctid, so that any write changes it."""
         query = f"SELECT ROW(t.ctid, t.xmin, t.*)::text FROM {table} AS t WHERE {where} ORDER BY 1"  # noqa: S608
         return [text for (text,) in self.rows(query, on)]
 
 
 def everything(connection: Connection) -> dict[str, str]:
-    """Every table and sequence outside temporary schemas: any write to a row, any DDL and any step of a sequence shows.
+    """Returns the state of every table and sequence outside temporary schemas; any write, DDL or nextval changes it.
 
-    By name: a digest of the rows with their places and transactions, or where the sequence stands.
+    By name: a digest of the rows with ctid and xmin, or the value of the sequence.
     """
     relations = connection.execute("""
         SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname), c.relkind::text, c.oid::text
@@ -214,7 +213,7 @@ def everything(connection: Connection) -> dict[str, str]:
 
 
 def fates(result: ForwardResult) -> dict[str, int]:
-    """The counts of a result that are not zero, without the totals: what happened to the rows."""
+    """Returns the nonzero counts of a forward result, without the totals."""
     names: Sequence[str] = (
         *("inserted", "updated", "unchanged", "deleted", "kept_mobile", "echo", "quarantined", "superseded"),
         *("stale", "held", "kept_referenced", "kept_other"),
@@ -223,7 +222,7 @@ def fates(result: ForwardResult) -> dict[str, int]:
 
 
 def pulled(result: ReverseResult) -> dict[str, int]:
-    """The counts of a pull that are not zero, without the total: what happened to the phones' rows."""
+    """Returns the nonzero counts of a reverse result, without the total."""
     names: Sequence[str] = (
         *("pulled", "already_there", "adopted", "conflicts", "lookalikes", "quarantined"),
         *("changed_after_pull", "missing_after_pull", "unassigned", "gone", "altered"),
@@ -232,7 +231,7 @@ def pulled(result: ReverseResult) -> dict[str, int]:
 
 
 def assert_quiet(pair: Pair, *tables: TableSpec) -> None:
-    """Another full run writes no row of any of these tables."""
+    """Asserts that another full run is a no-op for each of these tables."""
     before = {table.mobile: pair.text(table.mobile) for table in tables}
     for result in pair.sync_all(*tables).values():
         assert result.written == 0, fates(result)

@@ -1,4 +1,4 @@
-"""What the documents say exists, exists; and what exists is in the documents."""
+"""Everything that the documents name exists, and every public feature is in the documents."""
 
 import re
 from pathlib import Path
@@ -52,16 +52,16 @@ def test_every_documented_file_exists(document: str) -> None:
         assert (PROJECT / "".join(path)).exists(), path
 
 
-def test_the_changelog_names_the_commands_there_are() -> None:
+def test_changelog_names_the_existing_commands() -> None:
     (line,) = re.findall(r"The command `powerca-sync`: (.+)\.", CHANGELOG)
     assert sorted(re.findall(r"`(\w+)`", line)) == COMMANDS
 
 
-def test_the_example_environment_asks_for_what_is_required() -> None:
+def test_example_environment_has_the_required_variables() -> None:
     assert set(re.findall(r"^([A-Z_]+)=$", ENVIRONMENT, re.MULTILINE)) == set(REQUIRED)
 
 
-def test_every_command_says_what_it_does() -> None:
+def test_every_command_has_a_help_text() -> None:
     for command in main.commands.values():
         assert command.help
         for parameter in command.params:

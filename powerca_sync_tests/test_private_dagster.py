@@ -1,4 +1,4 @@
-"""Dagster's private modules are imported in one folder, and still hold what it imports.
+"""Only one folder imports private modules of Dagster, and the imported names still exist.
 
 This module imports nothing that needs them, so that it runs when a new version of Dagster has moved them.
 """

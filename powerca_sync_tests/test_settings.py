@@ -1,4 +1,4 @@
-"""Settings: the guide's variables and defaults; what is missing is named, all at once."""
+"""Settings: the guide's variables and defaults; all missing variables are named at once."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from powerca_sync.settings import REQUIRED, Endpoint, Limits, Settings
 LEAST = {"LOCAL_DB_PASSWORD": "one", "SUPABASE_DB_HOST": "db.example.supabase.co", "SUPABASE_DB_PASSWORD": "two"}
 
 
-def test_the_defaults_are_the_guides() -> None:
+def test_defaults_are_those_of_the_guide() -> None:
     settings = Settings.from_env(LEAST, env_file=None)
     assert settings == Settings(
         desktop=Endpoint(
@@ -38,7 +38,7 @@ def test_every_variable_is_read() -> None:
         assert (endpoint.sslmode, endpoint.sslrootcert) == (f"{word} SSLMODE", f"{word} SSLROOTCERT")
 
 
-def test_all_that_is_missing_is_named_and_so_is_the_demo() -> None:
+def test_all_missing_variables_are_named_and_the_demo_mentioned() -> None:
     with pytest.raises(ConfigurationError) as caught:
         Settings.from_env({}, env_file=None)
     assert all(name in str(caught.value) for name in REQUIRED)
@@ -48,7 +48,7 @@ def test_all_that_is_missing_is_named_and_so_is_the_demo() -> None:
         Settings.from_env(LEAST | {"SUPABASE_DB_HOST": ""}, env_file=None)
 
 
-def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+def test_environment_takes_precedence_over_the_file(tmp_path: Path) -> None:
     file = tmp_path / ".env"
     file.write_text("LOCAL_DB_PASSWORD='from file'\nLOCAL_DB_USER=clerk\nLOCAL_DB_NAME=\n", encoding="utf-8")
     settings = Settings.from_env(LEAST | {"LOCAL_DB_USER": ""}, env_file=file)
@@ -56,10 +56,10 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     assert settings.desktop.name == "enterprise_db"
 
 
-def test_a_file_as_a_windows_editor_writes_it_is_read(tmp_path: Path) -> None:
+def test_file_of_a_windows_editor_is_read(tmp_path: Path) -> None:
     file = tmp_path / ".env"
     lines = (*(f"{name}={value}" for name, value in LEAST.items()), r"SUPABASE_DB_SSLROOTCERT=C:\powerca\certs\new.crt")
-    # With a byte order mark and its own ends of lines.
+    # With a byte order mark and CRLF.
     file.write_bytes("".join(f"{line}\r\n" for line in lines).encode("utf-8-sig"))
     settings = Settings.from_env({}, env_file=file)
     assert (settings.desktop.password, settings.mobile.password) == ("one", "two")
@@ -67,12 +67,12 @@ def test_a_file_as_a_windows_editor_writes_it_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "http", "-1", "5432.0", " 5432"])
-def test_a_port_that_is_none_is_named(port: str) -> None:
+def test_invalid_port_names_the_variable(port: str) -> None:
     with pytest.raises(ConfigurationError, match=f"LOCAL_DB_PORT is `{port}`, which is not a port number"):
         Settings.from_env(LEAST | {"LOCAL_DB_PORT": port}, env_file=None)
 
 
-def test_no_password_shows() -> None:
+def test_password_is_not_in_the_repr() -> None:
     settings = Settings.from_env(
         LEAST | {"LOCAL_DB_PASSWORD": "s3cret", "SUPABASE_DB_PASSWORD": "s3cret"}, env_file=None
     )
@@ -93,14 +93,14 @@ def test_no_password_shows() -> None:
         ("", "verify-full"),
     ],
 )
-def test_what_leaves_the_machine_is_encrypted_and_verified_unless_said_otherwise(host: str, mode: str) -> None:
+def test_remote_connections_are_encrypted_and_verified_by_default(host: str, mode: str) -> None:
     endpoint = Endpoint(side="mobile", host=host, port=5432, name="postgres", user="postgres")
     assert endpoint.effective_sslmode == mode
     named = Endpoint(side="mobile", host=host, port=5432, name="postgres", user="postgres", sslmode="require")
     assert named.effective_sslmode == "require"
 
 
-def test_limits_are_left_to_the_specs_unless_they_are_set() -> None:
+def test_limits_come_from_the_specs_unless_set() -> None:
     assert Settings.from_env(LEAST, env_file=None).limits == Limits()
     values = {
         **{"POWERCA_MASS_DELETE_SHARE": "0.5", "POWERCA_MASS_DELETE_ROWS": "0"},
@@ -113,13 +113,13 @@ def test_limits_are_left_to_the_specs_unless_they_are_set() -> None:
 
 @pytest.mark.parametrize("name", ["POWERCA_MASS_DELETE_SHARE", "POWERCA_QUARANTINE_SHARE"])
 @pytest.mark.parametrize("text", ["5", "1.01", "-0.1", "5%", "nan", "0,05", "1e-2", " 0.1"])
-def test_a_share_that_is_none_is_named(name: str, text: str) -> None:
+def test_invalid_share_names_the_variable(name: str, text: str) -> None:
     with pytest.raises(ConfigurationError, match=rf"{name} is `{text}`, which is not a share\. .* 0\.05 is 5 %"):
         Settings.from_env(LEAST | {name: text}, env_file=None)
 
 
 @pytest.mark.parametrize("name", ["POWERCA_MASS_DELETE_ROWS", "POWERCA_QUARANTINE_ROWS"])
 @pytest.mark.parametrize("text", ["-1", "1.5", "many", "0x10"])
-def test_a_number_of_rows_that_is_none_is_named(name: str, text: str) -> None:
+def test_invalid_row_count_names_the_variable(name: str, text: str) -> None:
     with pytest.raises(ConfigurationError, match=f"{name} is `{text}`, which is not a number of rows"):
         Settings.from_env(LEAST | {name: text}, env_file=None)

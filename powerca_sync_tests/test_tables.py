@@ -23,7 +23,7 @@ BY_NAME = {table.mobile: table for table in TABLES}
 
 
 def described(table: TableSpec) -> str:
-    """One line: names, category, strategy, key, references; in parentheses those that only give the order."""
+    """Returns one line: names, category, strategy, key, references; order-only ones in parentheses."""
     references = []
     for reference in table.references:
         text = f"{reference.column}>{reference.parent}{' or 0' if reference.zero_is_none else ''}"
@@ -38,11 +38,11 @@ def described(table: TableSpec) -> str:
     )
 
 
-def test_the_tables_are_these(golden: Callable[[str, str], None]) -> None:
+def test_tables_match_their_snapshot(golden: Callable[[str, str], None]) -> None:
     golden("tables.txt", "".join(f"{described(table)}\n" for table in TABLES))
 
 
-def test_there_are_fifteen_and_the_mobile_side_makes_the_key_of_four() -> None:
+def test_fifteen_tables_of_which_mobile_generates_four_keys() -> None:
     assert len(BY_NAME) == 15
     assert {name for name, table in BY_NAME.items() if table.strategy is Strategy.DELETE_INSERT} == {
         *("jobshead", "jobtasks", "taskchecklist", "workdiary")
@@ -57,7 +57,7 @@ def test_there_are_fifteen_and_the_mobile_side_makes_the_key_of_four() -> None:
     }
 
 
-def test_every_table_comes_after_all_that_it_depends_on() -> None:
+def test_every_table_follows_its_dependencies() -> None:
     seen: set[str] = set()
     for table in TABLES:
         assert seen.issuperset(table.depends_on), table.mobile
@@ -66,7 +66,7 @@ def test_every_table_comes_after_all_that_it_depends_on() -> None:
     assert "climaster" in BY_NAME["jobshead"].depends_on
 
 
-def test_every_transactional_table_comes_after_a_master_it_speaks_of() -> None:
+def test_every_transactional_table_follows_a_referenced_master() -> None:
     masters = {name for name, table in BY_NAME.items() if table.category is Category.MASTERS}
 
     def ancestors(name: str) -> set[str]:
@@ -79,7 +79,7 @@ def test_every_transactional_table_comes_after_a_master_it_speaks_of() -> None:
             assert not any(table.mobile in BY_NAME[name].depends_on for name in masters)
 
 
-def test_what_the_contract_says_of_single_columns() -> None:
+def test_column_rules_match_the_contract() -> None:
     assert BY_NAME["mbstaff"].sensitive == {"app_pw"}
     assert not BY_NAME["mbstaff"].mobile_owned, "a person whom the office dismisses keeps no login"
     assert BY_NAME["taskchecklist"].mobile_owned == {"checkliststatus"}
@@ -90,7 +90,7 @@ def test_what_the_contract_says_of_single_columns() -> None:
     assert {table.office for table in TABLES} == {"org_id", "rem_id"}
 
 
-def test_the_defaults_are_the_contracts() -> None:
+def test_spec_defaults_match_the_contract() -> None:
     table = spec("jobs", "id")
     assert (table.cursor, table.deletes, table.mobile) == (Cursor.XMIN, Deletes.KEEP, "jobs")
     assert (table.warn_share, table.limit_share, table.limit_rows) == (0.01, 0.20, 20)
@@ -98,14 +98,14 @@ def test_the_defaults_are_the_contracts() -> None:
     assert Reference(column="job_id", parent="jobs").names == "job_id"
 
 
-def test_parents_come_first_in_whatever_order_they_are_given() -> None:
+def test_parents_come_first_from_any_order() -> None:
     jobs = spec("jobs", "id")
     tasks = spec("tasks", "id", references=(Reference(column="job_id", parent="jobs", order_only=True),))
     ticks = delete_insert("ticks", lookups=(Lookup(column="job_id", table="tasks", match="task_id"),))
     assert in_order([ticks, tasks, jobs]) == (jobs, tasks, ticks)
 
 
-def test_a_table_may_speak_of_itself() -> None:
+def test_table_may_reference_itself() -> None:
     tree = spec("tree", "id", references=(Reference(column="parent_id", parent="tree", parent_column="id"),))
     assert in_order([tree]) == (tree,)
 
@@ -135,18 +135,18 @@ def test_a_table_may_speak_of_itself() -> None:
         ),
     ],
 )
-def test_specs_that_do_not_fit_together_are_refused(tables: list[TableSpec], words: str) -> None:
+def test_inconsistent_specs_are_refused(tables: list[TableSpec], words: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         in_order(tables)
     assert str(caught.value).startswith(words)
 
 
-def test_a_spec_without_the_key_that_it_needs_is_refused() -> None:
+def test_spec_without_a_required_key_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="Table `jobs`: UPSERT needs a key"):
         spec("jobs")
     assert delete_insert("jobs").key == ()
 
 
-def test_an_unknown_name_lists_the_known_ones() -> None:
+def test_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(ConfigurationError, match=r"There is no spec for table `clients`. Known tables: orgmaster, "):
         spec_named(TABLES, "clients")

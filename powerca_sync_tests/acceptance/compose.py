@@ -1,6 +1,6 @@
-"""`docker-compose.yml` without Docker: its services as processes of this machine, with their own commands and checks.
+"""`docker-compose.yml` without Docker: its services as processes on this machine, with their own commands and checks.
 
-What is replaced is what only a container network has: names of hosts, fixed ports, and the address to listen at.
+Only the parts that need a container network are replaced: host names, fixed ports, and the listen address.
 """
 
 import os
@@ -18,34 +18,34 @@ import yaml
 
 PROJECT = Path(__file__).parents[2]
 FILE = PROJECT / "docker-compose.yml"
-#: Seconds for a service to become healthy; Dagster's programs take some seconds to import, and CI is not alone.
+#: Seconds for a service to become healthy; Dagster's programs take some seconds to import, and CI machines are shared.
 PATIENCE = 240
 
 
 def services() -> dict[str, dict[str, Any]]:
-    """The services by name, anchors and merges resolved."""
+    """Returns the services by name, with anchors and merges resolved."""
     return yaml.safe_load(FILE.read_text(encoding="utf-8"))["services"]
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens at."""
+    """Returns a free port of this machine."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def interpolated(text: str, environ: Mapping[str, str]) -> str:
-    """The text with `${NAME}` and `${NAME:-default}` replaced, as Compose does it."""
+    """Returns the text with `${NAME}` and `${NAME:-default}` replaced, as Compose does."""
     return re.sub(r"\$\{(\w+)(?::-([^}]*))?\}", lambda found: environ.get(found[1]) or found[2] or "", text)
 
 
 class Processes:
-    """The services that were started, each with all of its processes."""
+    """The started services, each with all of its processes."""
 
     def __init__(
         self, folder: Path, *, environ: Mapping[str, str], hosts: Mapping[str, str], ports: Mapping[str, int]
     ) -> None:
-        """`environ` is what `.env` would hold; `hosts` and `ports` say what stands for those of the file."""
+        """`environ` is the content of `.env`; `hosts` and `ports` map those of the file to those of this machine."""
         self.folder = folder
         self.services = services()
         self._environ = environ
@@ -54,7 +54,7 @@ class Processes:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def environment(self, service: str) -> dict[str, str]:
-        """What the service's processes find in their environment; nothing of this process's own but its programs."""
+        """Returns the environment of the service's processes; of this process's own only PATH and the like."""
         given = {
             name: self._environ.get(name) if value is None else interpolated(str(value), self._environ)
             for name, value in self.services[service].get("environment", {}).items()
@@ -67,7 +67,7 @@ class Processes:
         } | {name: self._hosts.get(value, value) for name, value in given.items() if value is not None}
 
     def start(self, service: str, *, folder: Path | None = None) -> None:
-        """Start the service's command; what it prints goes to a file of its name."""
+        """Starts the service's command; its output goes to a file of its name."""
         with (self.folder / f"{service}.log").open("ab") as log:
             self._running[service] = subprocess.Popen(
                 self._here(self.services[service]["command"]),
@@ -79,7 +79,7 @@ class Processes:
             )
 
     def wait_until_healthy(self, *names: str) -> None:
-        """Run the services' own health checks until they all pass."""
+        """Runs the services' health checks until all pass."""
         give_up = time.monotonic() + PATIENCE
         waiting = list(names)
         while waiting := [name for name in waiting if not self.is_healthy(name)]:
@@ -89,7 +89,7 @@ class Processes:
             time.sleep(0.3)
 
     def is_healthy(self, service: str) -> bool:
-        """Whether the service's own health check passes, within its own time."""
+        """Returns whether the service's health check passes within its timeout."""
         check = self.services[service]["healthcheck"]
         kind, *command = check["test"]
         assert kind == "CMD"
@@ -106,16 +106,16 @@ class Processes:
             return False
         return done.returncode == 0
 
-    #: For `pg_isready`, which in its container finds the server where it always is.
+    #: For `pg_isready`, which in its container finds the server at the default address.
     environment_of_checks: Mapping[str, str] = {}
 
     def command_lines(self) -> list[str]:
-        """How every process of the services shows in the list of processes."""
+        """Returns the command lines of all processes of the services."""
         main = [psutil.Process(process.pid) for process in self._running.values()]
         return [" ".join(one.cmdline()) for one in (*main, *(child for one in main for child in one.children(True)))]
 
     def kill(self, service: str) -> None:
-        """End the service and all of its processes at once, as the end of a container does."""
+        """Kills the service and all of its processes at once, as the end of a container does."""
         process = self._running.pop(service)
         try:
             doomed = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
@@ -129,12 +129,12 @@ class Processes:
         process.wait(timeout=30)
 
     def end_all(self) -> None:
-        """End whatever still runs."""
+        """Kills all remaining processes."""
         for service in list(self._running):
             self.kill(service)
 
     def log(self, service: str) -> str:
-        """The end of what the service has printed."""
+        """Returns the last lines that the service has printed."""
         return (self.folder / f"{service}.log").read_text(encoding="utf-8", errors="replace")[-2000:]
 
     def _here(self, command: Sequence[str]) -> list[str]:

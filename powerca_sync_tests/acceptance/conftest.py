@@ -1,4 +1,4 @@
-"""The generated office on both servers, planned and synced once for all tests that only look at it or put it back."""
+"""The generated office on both servers, planned and synced once for all tests that only read it or restore it."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ new_databases = import_module("powerca_sync_tests.conftest")._new_databases
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Day:
-    """What was foretold of a run of all tables, and what the run right after it reported; by mobile name."""
+    """The counts of the dry run of all tables, and those of the run right after it; by mobile name."""
 
     plans: dict[str, TablePlan]
     results: dict[str, ForwardResult]
@@ -36,13 +36,13 @@ class GeneratedOffice:
     """An office of real size that has been synced."""
 
     pair: Pair
-    #: The first contact, a full run; then an incremental one after a day of edits and phone rows.
+    #: First contact with a full run; then an incremental run after a day of edits and phone rows.
     days: tuple[Day, Day]
 
 
 @pytest.fixture(scope="session")
 def generated_office(servers: tuple[Server, Server]) -> Iterator[GeneratedOffice]:
-    """Its tables are as the second run left them; who changes them puts them back."""
+    """Yields the office after the second run; tests that change its tables restore them."""
     with new_databases(servers) as endpoints, Pair(*endpoints) as pair:
         create_desktop(pair.source)
         fill_desktop(pair.source)

@@ -1,6 +1,6 @@
-"""The way to a mobile database in the cloud: PgBouncer with TLS under a certificate authority of its own.
+"""The connection to a mobile database in the cloud: PgBouncer with TLS under its own certificate authority.
 
-Both programs come with the operating system; a machine that lacks one of them skips the tests with that reason.
+Both programs come with the operating system; tests are skipped with that reason if one of them is missing.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ import pytest
 from powerca_sync.settings import Endpoint
 from powerca_sync_tests.acceptance.compose import free_port
 
-#: Debian has PgBouncer where only administrators look.
+#: Debian installs PgBouncer outside the PATH of ordinary users.
 PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
 MISSING = [name for name in ("pgbouncer", "openssl") if shutil.which(name, path=PATH) is None]
 needs_pooler = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
@@ -26,7 +26,7 @@ needs_pooler = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.j
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Certificates:
-    """A certificate authority, and what it gave to the server called `localhost`."""
+    """A certificate authority, and the certificate of the server `localhost`."""
 
     authority: Path
     certificate: Path
@@ -34,7 +34,7 @@ class Certificates:
 
 
 def make_certificates(folder: Path) -> Certificates:
-    """A new authority and a server's certificate, for the name `localhost` and no other."""
+    """Creates an authority and a server certificate for the name `localhost` only."""
     folder.mkdir()
     authority, authority_key = folder / "authority.crt", folder / "authority.key"
     certificate, key, request = folder / "server.crt", folder / "server.key", folder / "server.csr"
@@ -55,9 +55,10 @@ def make_certificates(folder: Path) -> Certificates:
 
 @contextlib.contextmanager
 def pooled(endpoint: Endpoint, folder: Path, *, mode: str, certificates: Certificates) -> Iterator[Endpoint]:
-    """PgBouncer before the server of `endpoint`; how to reach the same database, as the same user, through it.
+    """Starts PgBouncer in front of the server of `endpoint`; yields the endpoint of the same database and user through
+    it.
 
-    `mode` is `transaction` or `session`. Only the user and password of `endpoint` are let in, and only under TLS.
+    `mode` is `transaction` or `session`. Only the user and password of `endpoint` are accepted, and only with TLS.
     """
     folder.mkdir()
     port = free_port()
@@ -84,7 +85,7 @@ pidfile = {folder}/pid
     )
     command = [str(shutil.which("pgbouncer", path=PATH)), str(configuration)]
     if os.getuid() == 0:
-        # It refuses to run as root: so it runs as the user of the server, whose socket it may use.
+        # PgBouncer refuses to run as root, so it runs as the user of the server, whose socket it may use.
         user = Path(endpoint.host).owner()
         for path in (folder, *folder.iterdir(), certificates.key.parent, *certificates.key.parent.iterdir()):
             shutil.chown(path, user)

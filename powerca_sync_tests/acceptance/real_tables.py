@@ -1,4 +1,4 @@
-"""A few rows for each of the fifteen real tables, on the demo's schemas: the office of the tests that run them all.
+"""A few rows for each of the fifteen real tables, on the demo's schemas, for tests that run them all.
 
 Several offices differ by their number, which is their organisation and the thousands of all their keys.
 """
@@ -7,7 +7,7 @@ from powerca_sync.demo import create_desktop, create_mobile
 from powerca_sync.engine.postgres.database import Connection
 from powerca_sync.tables import TABLES
 
-#: Nobody may ever see these, wherever anything is printed or kept.
+#: Must not appear in anything that is printed or stored.
 LOGIN = "app-login-secret"
 
 DESKTOP_ROWS = """
@@ -56,9 +56,9 @@ SELECT :n, :n, :n, :n000 + i, :n000 + i, '2025-10-01', '2025-10-10', '2025-10-11
 FROM generate_series(1, 2) AS i;
 """.replace("{login}", LOGIN)
 
-#: How many rows the office has.
+#: The number of rows of the office.
 ROWS = 212
-#: How many of them wait in quarantine after a run: a client and a task.
+#: The number of rows quarantined by a run: a client and a task.
 QUARANTINED = {"climaster": 1, "jobtasks": 1}
 
 PHONE_ROWS = """
@@ -76,28 +76,28 @@ INSERT INTO remdetail (remdetid, rem_id, staff_id, remresponse, source)
 VALUES (:n500, :n001, :n001, 'From the phone', 'M');
 """
 
-#: Rows that phones make for each table.
+#: Rows that phones create in each table.
 PHONE_ROWS_MADE = {"workdiary": 4, "learequest": 2, "reminder": 1, "remdetail": 1}
 
 
 def create_office(desktop: Connection, *, office: int = 1) -> None:
-    """The desktop's tables and the rows of one office."""
+    """Creates the desktop's tables and the rows of one office."""
     create_desktop(desktop)
     desktop.execute(DESKTOP_ROWS.replace(":n", str(office)))  # type: ignore[call-overload]
 
 
 def create_empty_mobile(mobile: Connection) -> None:
-    """The phones' tables."""
+    """Creates the mobile tables."""
     create_mobile(mobile)
 
 
 def add_phone_rows(mobile: Connection, *, office: int = 1) -> None:
-    """What the phones of an office write, after the first forward run."""
+    """Inserts the phone rows of an office after the first forward run."""
     mobile.execute(PHONE_ROWS.replace(":n", str(office)))  # type: ignore[call-overload]
 
 
 def contents(mobile: Connection, *, where: str = "TRUE") -> dict[str, list[str]]:
-    """Every row of the fifteen mobile tables as text with its place, so that any write to one shows."""
+    """Returns every row of the fifteen mobile tables as text with its ctid, so that any write changes it."""
     return {
         spec.mobile: [
             text

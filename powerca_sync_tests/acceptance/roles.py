@@ -1,4 +1,4 @@
-"""The users that an office should give the sync: one on mobile, one on the desktop, each with what it needs only."""
+"""The roles that an office should give the sync, one on mobile and one on the desktop, with the least privileges."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from powerca_sync.tables import TABLES
 
 MOBILE_USER = "office_sync"
 DESKTOP_USER = "office_reader"
-#: With every character that a URL, a file of users or a shell would misread.
+#: Contains every character that a URL, a PgBouncer user file or a shell could misread.
 PASSWORD = "sl/ash %41 @host:5432#x?'\"$HOME"
 
 MOBILE_TABLES = tuple(spec.mobile for spec in TABLES)
@@ -20,9 +20,9 @@ WRITTEN_BACK = tuple(spec.desktop for spec in TABLES if spec.reverse)
 
 @contextmanager
 def mobile_user(connection: Connection) -> Iterator[None]:
-    """A user as Supabase's own: no superuser, but past row-level security, which is on for every table.
+    """Creates a role like Supabase's: no superuser, but BYPASSRLS, with row-level security on every table.
 
-    It is held to short waits, as Supabase's users are; much shorter, so that a test can outlast them.
+    It has short timeouts, as Supabase's roles have; much shorter, so that a test can exceed them.
     """
     with _user(connection, MOBILE_USER, "BYPASSRLS") as user:
         for setting, value in (("statement_timeout", "500ms"), ("lock_timeout", "200ms")):
@@ -35,7 +35,7 @@ def mobile_user(connection: Connection) -> Iterator[None]:
 
 
 def let_prepare(connection: Connection, *, may: bool) -> None:
-    """Whether the mobile user may make the sync's own tables, which it must once."""
+    """Grants or revokes the right to create the state tables, which is needed once."""
     database = sql.Identifier(connection.info.dbname)
     to = sql.SQL("GRANT CREATE ON {} TO {}") if may else sql.SQL("REVOKE CREATE ON {} FROM {}")
     user = sql.Identifier(MOBILE_USER)
@@ -45,7 +45,7 @@ def let_prepare(connection: Connection, *, may: bool) -> None:
 
 @contextmanager
 def desktop_user(connection: Connection) -> Iterator[None]:
-    """A user who reads all tables, adds to those that phones write to, and has a schema `powerca_sync` of its own."""
+    """Creates a role that reads all tables, inserts where reverse sync does, and owns the schema `powerca_sync`."""
     with _user(connection, DESKTOP_USER, "NOBYPASSRLS") as user:
         for table in map(sql.Identifier, DESKTOP_TABLES):
             connection.execute(sql.SQL("GRANT SELECT ON {} TO {}").format(table, user))

@@ -1,4 +1,4 @@
-"""A shell in which the command line is tried: nothing configured, or a small office, and what a command printed."""
+"""A shell for the command line: nothing configured, or a small office; and the output of a command."""
 
 import json
 import os
@@ -17,16 +17,16 @@ CONFIGURATION = ("LOCAL_DB_", "SUPABASE_DB_", "POWERCA_", "DAGSTER_")
 
 
 def empty(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    """Go to a folder, with no variable of ours."""
+    """Changes to a folder, without any variable of the sync."""
     for name in [name for name in os.environ if name.startswith(CONFIGURATION)]:
         monkeypatch.delenv(name)
-    # Empty, so that what a command sets is taken back after the test.
+    # Set to empty, so that a value set by a command is restored after the test.
     monkeypatch.setenv("DAGSTER_HOME", "")
     monkeypatch.chdir(folder)
 
 
 def configured(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> Office:
-    """A small office whose tables the command syncs."""
+    """Creates a small office whose tables the command syncs."""
     with dg.DagsterInstance.ephemeral() as instance:
         made = Office(pair, instance)
     made.create()
@@ -37,7 +37,7 @@ def configured(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> Office:
 
 
 def synced(pair: Pair, monkeypatch: pytest.MonkeyPatch, folder: Path) -> Office:
-    """A small office that the command has synced forward, in a shell that names nothing else."""
+    """Creates a small office that the command has synced forward, in a shell with no other configuration."""
     empty(monkeypatch, folder)
     made = configured(pair, monkeypatch)
     assert run("forward").exit_code == 0
@@ -45,7 +45,7 @@ def synced(pair: Pair, monkeypatch: pytest.MonkeyPatch, folder: Path) -> Office:
 
 
 def run(*arguments: str) -> Result:
-    """The command in this process; it may exit, but not fail, and it may print neither a password nor beyond ASCII."""
+    """Runs the command in this process; asserts that it does not raise and prints ASCII without passwords."""
     result = CliRunner().invoke(commands.main, arguments)
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
     assert result.output.isascii()
@@ -55,5 +55,5 @@ def run(*arguments: str) -> Result:
 
 
 def document(result: Result) -> Any:
-    """What it wrote to stdout, which is one JSON document."""
+    """Returns the JSON document on stdout."""
     return json.loads(result.stdout)

@@ -1,4 +1,4 @@
-"""Dagster's daemon sends messages by web hook and by mail, whoever started the run."""
+"""Dagster's daemon sends messages by web hook and by mail, whatever started the run."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ from powerca_sync_tests.defs.office import Office
 from powerca_sync_tests.helpers import Pair
 
 DEFINITIONS = "powerca_sync_tests.acceptance.alert_definitions"
-#: The command line, for the small office.
+#: The command line for the small office.
 COMMAND = (
     "import sys\nfrom powerca_sync.cli import commands\nfrom powerca_sync_tests.defs.office import SPECS\n"
     "commands.TABLES = SPECS\ncommands.main(sys.argv[1:])"
@@ -27,7 +27,7 @@ COMMAND = (
 
 @pytest.fixture
 def office(pair: Pair, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Office:
-    """A small office with a history of its own, which each process is told of by its environment."""
+    """Creates a small office with its own history, passed to each process by its environment."""
     empty(monkeypatch, tmp_path)
     home = tmp_path / "home"
     home.mkdir()
@@ -39,7 +39,7 @@ def office(pair: Pair, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Offic
 
 @contextmanager
 def daemon(log: Path) -> Iterator[None]:
-    """Dagster's daemon, which looks at ended runs and starts those that are asked for."""
+    """Starts Dagster's daemon, which evaluates the sensor and starts queued runs."""
     with log.open("a", encoding="utf-8") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "dagster._daemon", "run", "-m", DEFINITIONS], stdout=output, stderr=output
@@ -60,22 +60,22 @@ def wait_until(condition: Callable[[], bool], log: Path, *, seconds: float = 180
 
 
 def powerca_sync(*arguments: str) -> str:
-    """The command, as a process; what it says of its progress."""
+    """Runs the command as a process; returns its progress output."""
     done = subprocess.run([sys.executable, "-c", COMMAND, *arguments], capture_output=True, timeout=120, text=True)
     return done.stderr
 
 
 def start_as_the_ui_does(job: str) -> None:
-    """Put a run into the queue, from which the daemon starts it."""
+    """Puts a run into the queue, from which the daemon starts it."""
     command = [sys.executable, "-m", "dagster", "job", "launch", "-m", DEFINITIONS, "-j", job]
     subprocess.run(command, capture_output=True, timeout=120, check=True)
 
 
-def test_failure_and_success_are_each_told_once_to_all(
+def test_failure_and_success_are_each_reported_once_to_all(
     office: Office, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
-    # Made before anybody uses it: Dagster's own two processes would both do so at once.
+    # Created before the processes start: two processes of Dagster would both create it.
     with dg.DagsterInstance.get():
         pass
     with WebHook() as hook, MailServer() as mail:
@@ -86,7 +86,7 @@ def test_failure_and_success_are_each_told_once_to_all(
         with daemon(log):
             assert "[X] notices: Table `notices` does not exist" in powerca_sync("forward")
             wait_until(lambda: bool(hook.messages and mail.messages), log)
-        # Another process, which looks at the same runs, does not tell it again.
+        # Another process that reads the same runs does not report them again.
         with daemon(log):
             office.pair.target.execute("ALTER TABLE notices_away RENAME TO notices")
             start_as_the_ui_does("forward_full")

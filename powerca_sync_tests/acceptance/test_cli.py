@@ -1,4 +1,4 @@
-"""The command line as an office uses it: what it prints, where, and with which exit status."""
+"""The command line as an office uses it: output, streams and exit status."""
 
 import json
 import os
@@ -24,17 +24,17 @@ PROJECT = Path(__file__).parents[2]
 
 @pytest.fixture(autouse=True)
 def empty_shell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A new folder and no variable of ours."""
+    """A new folder without any variable of the sync."""
     shell.empty(monkeypatch, tmp_path)
 
 
 @pytest.fixture
 def office(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> Office:
-    """A small office whose tables the command syncs."""
+    """Creates a small office whose tables the command syncs."""
     return shell.configured(pair, monkeypatch)
 
 
-def test_a_run_shows_each_table_as_it_ends_and_a_table_of_all_at_the_end(office: Office) -> None:
+def test_run_prints_each_finished_table_and_a_final_summary(office: Office) -> None:
     result = run("forward", "--mode", "full", "--verbose")
     assert result.exit_code == 0
     ended = [line.split(":")[0] for line in result.stderr.splitlines() if line.startswith("[")]
@@ -48,7 +48,7 @@ def test_a_run_shows_each_table_as_it_ends_and_a_table_of_all_at_the_end(office:
     assert lines[-1].startswith("[OK] 4 tables synced in ")
 
 
-def test_an_unchanged_run_says_that_nothing_was_to_do(office: Office) -> None:
+def test_noop_run_is_reported_as_such(office: Office) -> None:
     run("forward")
     result = run("forward", "--mode", "incremental")
     assert result.exit_code == 0
@@ -56,7 +56,7 @@ def test_an_unchanged_run_says_that_nothing_was_to_do(office: Office) -> None:
     assert "[OK] staff: 40 rows read, 40 unchanged" in result.stderr
 
 
-def test_the_document_has_the_figures_and_nothing_else_is_on_stdout(office: Office) -> None:
+def test_json_document_has_all_counts_alone_on_stdout(office: Office) -> None:
     office.pair.source.execute("UPDATE staff SET dept_id = 99 WHERE staff_no = 7")
     result = run("forward", "--json")
     assert result.exit_code == 0
@@ -71,7 +71,7 @@ def test_the_document_has_the_figures_and_nothing_else_is_on_stdout(office: Offi
     ]
 
 
-def test_rows_in_quarantine_are_a_warning_and_no_failure(office: Office) -> None:
+def test_quarantined_rows_are_a_warning_without_failure(office: Office) -> None:
     office.pair.source.execute("UPDATE staff SET dept_id = 99 WHERE staff_no = 7")
     result = run("forward")
     assert result.exit_code == 0
@@ -79,7 +79,7 @@ def test_rows_in_quarantine_are_a_warning_and_no_failure(office: Office) -> None
     assert "[WARN] staff: 1 row quarantined: dept_id has no matching row in departments." in result.stdout
 
 
-def test_only_the_named_tables_are_synced(office: Office) -> None:
+def test_only_named_tables_are_synced(office: Office) -> None:
     run("forward")
     office.pair.source.execute("UPDATE notices SET body = 'Open'; UPDATE departments SET title = 'None'")
     content = document(run("forward", "--table", "notices", "--table", "orgs", "--json"))
@@ -87,13 +87,13 @@ def test_only_the_named_tables_are_synced(office: Office) -> None:
     assert office.pair.one("SELECT count(*) FROM departments WHERE title = 'None'") == 0
 
 
-def test_an_unknown_table_is_wrong_usage_and_the_known_ones_are_listed(office: Office) -> None:
+def test_unknown_table_is_wrong_usage_and_lists_the_known_ones(office: Office) -> None:
     result = run("forward", "--table", "stuff")
     assert result.exit_code == 2
     assert "Known tables: orgs, departments, notices, staff." in result.stderr
 
 
-def test_a_table_that_fails_is_named_in_the_last_line_and_the_others_go_on(office: Office) -> None:
+def test_failed_table_is_named_in_the_last_line_and_others_go_on(office: Office) -> None:
     office.pair.target.execute("DROP TABLE departments")
     result = run("forward")
     assert result.exit_code == 1
@@ -104,7 +104,7 @@ def test_a_table_that_fails_is_named_in_the_last_line_and_the_others_go_on(offic
     assert office.pair.one("SELECT count(*) FROM notices") == 1
 
 
-def test_a_failed_run_has_its_document_too(office: Office) -> None:
+def test_failed_run_has_a_json_document(office: Office) -> None:
     office.pair.target.execute("DROP TABLE departments")
     result = run("forward", "--json")
     assert result.exit_code == 1
@@ -112,7 +112,7 @@ def test_a_failed_run_has_its_document_too(office: Office) -> None:
     assert verdicts == {"orgs": "ok", "departments": "failed", "staff": "skipped", "notices": "ok"}
 
 
-def test_the_guard_against_mass_deletes_names_the_switch_that_allows_them(office: Office) -> None:
+def test_mass_delete_guard_names_the_option_that_allows_it(office: Office) -> None:
     run("forward")
     office.pair.source.execute("DELETE FROM staff WHERE staff_no > 10")
     result = run("forward")
@@ -123,7 +123,7 @@ def test_the_guard_against_mass_deletes_names_the_switch_that_allows_them(office
     assert office.pair.one("SELECT count(*) FROM staff") == 10
 
 
-def test_a_login_that_is_refused_is_a_matter_of_configuration(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refused_login_is_a_configuration_error(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUPABASE_DB_USER", "nobody")
     result = run("forward", "--json")
     assert result.exit_code == 2
@@ -132,7 +132,7 @@ def test_a_login_that_is_refused_is_a_matter_of_configuration(office: Office, mo
     assert 'role "nobody" does not exist' in result.stderr
 
 
-def test_a_run_is_in_the_history_that_the_ui_shows(office: Office) -> None:
+def test_run_is_in_the_history_of_the_ui(office: Office) -> None:
     content = document(run("forward", "--json"))
     assert Path(os.environ["DAGSTER_HOME"]) == Path(".powerca/dagster").resolve()
     with dg.DagsterInstance.get() as instance:
@@ -144,7 +144,7 @@ def test_a_run_is_in_the_history_that_the_ui_shows(office: Office) -> None:
         assert not instance.telemetry_enabled
 
 
-def test_the_instance_of_dagster_home_is_used_where_there_is_one(
+def test_instance_of_dagster_home_is_used_if_set(
     office: Office, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     home = tmp_path / "home"
@@ -156,13 +156,13 @@ def test_the_instance_of_dagster_home_is_used_where_there_is_one(
     assert not Path(".powerca").exists()
 
 
-def test_a_folder_with_a_dagster_yaml_has_its_history_set_up_by_it(office: Office) -> None:
+def test_dagster_yaml_in_the_folder_configures_the_history(office: Office) -> None:
     Path("dagster.yaml").write_text("telemetry: {enabled: false}\nnux: {enabled: false}\n")
     assert run("forward").exit_code == 0
     assert Path(".powerca/dagster/dagster.yaml").read_text() == Path("dagster.yaml").read_text()
 
 
-def test_init_prepares_mobile_and_says_what_it_did(office: Office) -> None:
+def test_init_prepares_mobile_and_reports_its_steps(office: Office) -> None:
     first, second = run("init"), run("init")
     assert (first.exit_code, second.exit_code) == (0, 0)
     assert "[OK] Created the sync's own tables on" in first.stdout
@@ -171,7 +171,7 @@ def test_init_prepares_mobile_and_says_what_it_did(office: Office) -> None:
     assert document(run("init", "--json"))["organisations"] == ["1"]
 
 
-def test_init_refuses_organisations_of_another_desktop_unless_told_to_take_its_place(office: Office) -> None:
+def test_init_refuses_organisations_of_another_desktop_unless_told(office: Office) -> None:
     run("init")
     office.pair.target.execute("UPDATE powerca_sync.office SET office = 'another/desktop'")
     refused = run("init", "--json")
@@ -182,7 +182,7 @@ def test_init_refuses_organisations_of_another_desktop_unless_told_to_take_its_p
     assert office.pair.one("SELECT count(*) FROM powerca_sync.office WHERE office = 'another/desktop'") == 0
 
 
-def test_status_before_any_sync_says_what_to_do(office: Office) -> None:
+def test_status_before_any_sync_names_the_next_step(office: Office) -> None:
     result = run("status")
     assert result.exit_code == 0
     assert "Run `powerca-sync forward --mode full`" in result.stdout
@@ -201,7 +201,7 @@ def test_status_and_verify_warn_of_a_copied_desktop(office: Office) -> None:
         assert "Runs refuse it." in warned
 
 
-def test_status_says_where_each_table_stands(office: Office) -> None:
+def test_status_shows_the_state_of_each_table(office: Office) -> None:
     office.pair.source.execute("UPDATE staff SET dept_id = 99 WHERE staff_no = 7")
     office.pair.target.execute("INSERT INTO staff (org_id, staff_no, dept_id, source) VALUES (1, 500, 77, 'M')")
     run("forward")
@@ -217,7 +217,7 @@ def test_status_says_where_each_table_stands(office: Office) -> None:
     assert entry["records"] == 39
 
 
-def test_status_lists_the_last_runs_and_makes_no_history_where_there_is_none(office: Office) -> None:
+def test_status_lists_the_last_runs_and_creates_no_history(office: Office) -> None:
     assert document(run("status", "--json"))["runs"] == []
     assert not Path(".powerca").exists()
     run("forward")
@@ -252,7 +252,7 @@ def test_status_works_while_the_desktop_is_off(office: Office, monkeypatch: pyte
     assert len(document(result)["tables"]) == 4
 
 
-def test_a_connection_that_proves_no_identity_is_pointed_out(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unverified_connection_is_reported(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCAL_DB_HOST", "desktop.invalid")
     monkeypatch.setenv("LOCAL_DB_SSLMODE", "require")
     result = run("status")
@@ -261,7 +261,7 @@ def test_a_connection_that_proves_no_identity_is_pointed_out(office: Office, mon
 
 
 @pytest.mark.parametrize("command", ["forward", "init", "status"])
-def test_a_shell_without_configuration_is_told_what_to_set(command: str) -> None:
+def test_shell_without_configuration_is_told_what_to_set(command: str) -> None:
     result = run(command, "--json")
     assert result.exit_code == 2
     for name in ("LOCAL_DB_PASSWORD", "SUPABASE_DB_HOST", "SUPABASE_DB_PASSWORD", "powerca-sync demo"):
@@ -270,12 +270,12 @@ def test_a_shell_without_configuration_is_told_what_to_set(command: str) -> None
     assert list(Path.cwd().iterdir()) == []
 
 
-def test_a_wrong_mode_is_wrong_usage() -> None:
+def test_invalid_mode_is_wrong_usage() -> None:
     assert run("forward", "--mode", "partial").exit_code == 2
 
 
 @pytest.mark.parametrize("command", [["--help"], ["forward", "--help"], ["forward"]])
-def test_dagster_is_not_imported_before_it_is_needed(command: list[str]) -> None:
+def test_dagster_is_imported_only_when_needed(command: list[str]) -> None:
     code = (
         "import sys\nfrom powerca_sync.cli import main\n"
         f"try: main({command!r})\nexcept SystemExit: pass\n"
@@ -286,7 +286,7 @@ def test_dagster_is_not_imported_before_it_is_needed(command: list[str]) -> None
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:
-    """The command as a process of its own, for the small office."""
+    """Starts the command as a process of its own, for the small office."""
     code = (
         "from powerca_sync.cli import commands\nfrom powerca_sync_tests.defs.office import SPECS\n"
         f"commands.TABLES = SPECS\ncommands.main({list(arguments)!r})"
@@ -297,7 +297,7 @@ def start(*arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def test_a_real_process_keeps_stdout_for_the_document(office: Office) -> None:
+def test_process_prints_only_the_document_on_stdout(office: Office) -> None:
     process = start("forward", "--json")
     stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 0
@@ -305,7 +305,7 @@ def test_a_real_process_keeps_stdout_for_the_document(office: Office) -> None:
     assert [line for line in stderr.splitlines() if not line.startswith(("[OK]", "  "))] == []
 
 
-#: Whether a run has asked for a table that somebody else has, and will ask again.
+#: True while a run is blocked by a table lock held by the test.
 WAITING = """
 SELECT count(*) > 0 FROM pg_stat_activity
 WHERE datname = current_database() AND application_name = 'powerca_sync' AND pid <> pg_backend_pid()
@@ -334,7 +334,7 @@ def test_interrupted_run_is_cancelled(office: Office, number: signal.Signals, st
     assert office.pair.one("SELECT count(*) FROM staff") == 0
 
 
-def test_a_large_table_shows_how_far_its_rows_have_moved(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_table_shows_its_progress_in_rows(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(staging, "BLOCK", 100)
     monkeypatch.setattr(staging, "CHUNK", 200)
     result = run("forward", "--table", "staff")
@@ -343,7 +343,7 @@ def test_a_large_table_shows_how_far_its_rows_have_moved(office: Office, monkeyp
     assert all(re.fullmatch(r"  staff: \d+ rows, 0\.0 MB moved so far\.", line) for line in moved)
 
 
-def test_verify_shows_that_both_sides_agree_and_then_which_rows_do_not(office: Office) -> None:
+def test_verify_shows_agreement_and_then_the_differing_rows(office: Office) -> None:
     run("forward")
     result = run("verify")
     assert (result.exit_code, result.stderr) == (0, "")
@@ -365,7 +365,7 @@ def test_verify_shows_that_both_sides_agree_and_then_which_rows_do_not(office: O
     assert result.stdout.splitlines()[-1].startswith("[X] The two sides differ: staff. ")
 
 
-def test_verify_gives_one_document_and_names_unknown_tables(office: Office) -> None:
+def test_verify_prints_one_document_and_names_unknown_tables(office: Office) -> None:
     run("forward")
     office.pair.target.execute("UPDATE notices SET body = NULL")
     result = run("verify", "--json", "--table", "notices", "--table", "orgs")
@@ -407,7 +407,7 @@ def test_lost_terminal_does_not_end_a_run(office: Office) -> None:
 
 
 def test_history_that_cannot_be_created_is_one_sentence(office: Office) -> None:
-    # A file where the folder should be fails for every user, root too.
+    # A file in place of the folder fails for every user, root too.
     Path(".powerca").write_text("")
     result = run("forward", "--json")
     assert result.exit_code == 2

@@ -1,4 +1,4 @@
-"""`powerca-sync reverse`: what it prints of phone rows, where, and with which exit status."""
+"""`powerca-sync reverse`: its output for phone rows, streams and exit status."""
 
 import dataclasses
 from pathlib import Path
@@ -16,11 +16,11 @@ from powerca_sync_tests.helpers import Pair
 
 @pytest.fixture
 def office(pair: Pair, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Office:
-    """A small office that has been synced forward."""
+    """Creates a small office that has been synced forward."""
     return shell.synced(pair, monkeypatch, tmp_path)
 
 
-def test_a_pull_shows_each_table_as_it_ends_and_a_table_of_all_at_the_end(office: Office) -> None:
+def test_run_prints_each_finished_table_and_a_final_summary(office: Office) -> None:
     office.phone_writes("Rain", "Sun")
     result = run("reverse")
     assert result.exit_code == 0
@@ -35,7 +35,7 @@ def test_a_pull_shows_each_table_as_it_ends_and_a_table_of_all_at_the_end(office
     assert lines[-1].startswith("[OK] 2 phone rows brought back in ")
 
 
-def test_a_second_pull_does_nothing(office: Office) -> None:
+def test_second_reverse_run_is_a_noop(office: Office) -> None:
     office.phone_writes("Rain")
     run("reverse")
     before = office.pair.text("notices", on=office.pair.source)
@@ -44,7 +44,7 @@ def test_a_second_pull_does_nothing(office: Office) -> None:
     assert office.pair.text("notices", on=office.pair.source) == before
 
 
-def test_a_row_that_does_not_fit_is_a_warning_with_the_databases_words(office: Office) -> None:
+def test_unfit_row_is_a_warning_in_the_databases_words(office: Office) -> None:
     office.pair.source.execute("ALTER TABLE notices ALTER body TYPE varchar(20)")
     office.phone_writes("Rain and wind in the afternoon")
     result = run("reverse")
@@ -56,7 +56,7 @@ def test_a_row_that_does_not_fit_is_a_warning_with_the_databases_words(office: O
     assert "too long" in notices["quarantine"][0]["message"]
 
 
-def test_a_conflict_shows_both_contents(office: Office) -> None:
+def test_conflict_shows_both_contents(office: Office) -> None:
     office.phone_writes("The phone's")
     office.pair.source.execute("INSERT INTO notices VALUES (100, 1, 'The office''s')")
     result = run("reverse")
@@ -75,7 +75,7 @@ def test_a_conflict_shows_both_contents(office: Office) -> None:
     ]
 
 
-def test_again_brings_back_what_the_desktop_has_lost(office: Office) -> None:
+def test_again_restores_rows_missing_on_the_desktop(office: Office) -> None:
     office.phone_writes("Rain")
     run("reverse")
     office.pair.source.execute("DELETE FROM notices WHERE notice_id = 100")
@@ -86,16 +86,14 @@ def test_again_brings_back_what_the_desktop_has_lost(office: Office) -> None:
     assert office.pair.one("SELECT count(*) FROM notices WHERE notice_id = 100", office.pair.source) == 1
 
 
-def test_only_the_named_tables_are_pulled(office: Office) -> None:
+def test_only_named_tables_are_reverse_synced(office: Office) -> None:
     office.phone_writes("Rain")
     content = document(run("reverse", "--table", "staff", "--table", "orgs", "--json"))
     assert [table["table"] for table in content["tables"]] == ["orgs", "staff"]
     assert office.pair.one("SELECT count(*) FROM notices", office.pair.source) == 1
 
 
-def test_a_table_that_is_switched_off_is_wrong_usage_by_name_and_left_out_otherwise(
-    office: Office, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_table_without_reverse_is_wrong_usage_by_name_only(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     def one_way(spec: TableSpec) -> TableSpec:
         return dataclasses.replace(spec, reverse=spec.mobile != "staff")
 
@@ -108,7 +106,7 @@ def test_a_table_that_is_switched_off_is_wrong_usage_by_name_and_left_out_otherw
     ]
 
 
-def test_a_table_that_fails_is_named_in_the_last_line_and_the_others_go_on(office: Office) -> None:
+def test_failed_table_is_named_in_the_last_line_and_others_go_on(office: Office) -> None:
     office.phone_writes("Rain")
     office.pair.source.execute("DROP TABLE departments")
     result = run("reverse")
@@ -120,14 +118,14 @@ def test_a_table_that_fails_is_named_in_the_last_line_and_the_others_go_on(offic
     assert office.pair.one("SELECT count(*) FROM notices", office.pair.source) == 2
 
 
-def test_a_login_that_is_refused_is_a_matter_of_configuration(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refused_login_is_a_configuration_error(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCAL_DB_USER", "nobody")
     result = run("reverse", "--table", "notices", "--json")
     assert result.exit_code == 2
     assert document(result)["tables"][0]["kind"] == "ConfigurationError"
 
 
-def test_a_pull_is_in_the_history_that_the_ui_shows(office: Office) -> None:
+def test_reverse_run_is_in_the_history_of_the_ui(office: Office) -> None:
     content = document(run("reverse", "--json"))
     assert (content["job"], content["mode"]) == ("reverse", None)
     with dg.DagsterInstance.get() as instance:
@@ -137,12 +135,12 @@ def test_a_pull_is_in_the_history_that_the_ui_shows(office: Office) -> None:
         assert instance.get_latest_materialization_event(dg.AssetKey(["reverse", "notices"])) is not None
 
 
-def test_a_plan_shows_each_warning_once(office: Office, caplog: pytest.LogCaptureFixture) -> None:
+def test_dry_run_prints_each_warning_once(office: Office, caplog: pytest.LogCaptureFixture) -> None:
     office.phone_writes("Rain")
     run("reverse")
     office.pair.target.execute("UPDATE notices SET body = 'Snow' WHERE notice_id = 100")
     caplog.clear()
     result = run("plan", "reverse")
     assert result.output.count("1 phone rows were changed after their pull") == 1
-    # Without a handler, Python prints a warning of the log on stderr.
+    # Without a handler, Python prints logged warnings on stderr.
     assert [record.message for record in caplog.records if record.levelname == "WARNING"] == []

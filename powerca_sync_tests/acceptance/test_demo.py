@@ -1,4 +1,4 @@
-"""The demo tells its story to the end, as often as one likes."""
+"""The demo runs to its end, repeatedly."""
 
 import os
 import re
@@ -26,7 +26,7 @@ def demo(folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def readme() -> list[str]:
-    """The lines that the README says the demo prints."""
+    """Returns the lines that the README shows as the demo's output."""
     text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     block = text.partition("<!-- demo -->")[2].partition("<!-- /demo -->")[0].strip().splitlines()
     assert len(block) > 20
@@ -34,18 +34,18 @@ def readme() -> list[str]:
 
 
 def without_seconds(line: str) -> str:
-    """The line without what differs from machine to machine."""
+    """Returns the line without parts that differ from machine to machine."""
     return re.sub(r" +\d+\.\d+( s\.)?$", "", line)
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Not pytest's own, which other sessions on the machine close to the system user of the servers."""
+    """Not pytest's own folder, which other sessions make inaccessible to the system user of the servers."""
     with tempfile.TemporaryDirectory(prefix="powerca-demo-") as folder:
         yield Path(folder)
 
 
-def test_the_demo_carries_an_office_of_real_size_over_and_is_quiet_afterwards(folder: Path) -> None:
+def test_demo_syncs_an_office_of_real_size_and_is_then_a_noop(folder: Path) -> None:
     told = demo(folder)
     assert told.returncode == 0, told.stdout + told.stderr
     assert told.stderr.startswith("Demo: working on the embedded databases")

@@ -1,4 +1,4 @@
-"""`powerca-sync doctor` as an administrator runs it: what it prints, where, and with which exit status."""
+"""`powerca-sync doctor` as an administrator runs it: output, streams and exit status."""
 
 import json
 import os
@@ -19,7 +19,7 @@ SECRETS = ("horse-battery-desktop", "horse-battery-mobile")
 
 
 def configure(pair: Pair, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    """A new folder, and no variables but those that name the pair."""
+    """Changes to a new folder, with no variables but those that name the pair."""
     for name in [name for name in os.environ if name.startswith(("LOCAL_DB_", "SUPABASE_DB_", "POWERCA_"))]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(folder)
@@ -35,7 +35,7 @@ def configure(pair: Pair, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None
 
 @pytest.fixture
 def office(pair: Pair, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pair:
-    """The small healthy office, which the command examines."""
+    """Creates the small healthy office, which the command examines."""
     configure(settle(pair), monkeypatch, tmp_path)
     monkeypatch.setattr(commands, "TABLES", SPECS)
     return pair
@@ -54,7 +54,7 @@ def document(*arguments: str) -> Any:
     return json.loads(run(*arguments, "--json").stdout)
 
 
-def test_a_healthy_office_gets_a_few_good_lines(office: Pair) -> None:
+def test_healthy_office_gets_a_few_good_lines(office: Pair) -> None:
     result = run()
     assert result.exit_code == 0
     *lines, _, last = result.stdout.splitlines()
@@ -65,7 +65,7 @@ def test_a_healthy_office_gets_a_few_good_lines(office: Pair) -> None:
     assert list(Path.cwd().iterdir()) == []
 
 
-def test_a_warning_says_why_and_what_to_do_and_is_no_failure(office: Pair) -> None:
+def test_warning_gives_reason_and_action_without_failure(office: Pair) -> None:
     office.target.execute("ALTER TABLE notes ALTER COLUMN source SET DEFAULT 'D'")
     result = run()
     assert result.exit_code == 0
@@ -78,7 +78,7 @@ def test_a_warning_says_why_and_what_to_do_and_is_no_failure(office: Pair) -> No
     assert lines[-1] == "[WARN] A sync can run; 1 warning above."
 
 
-def test_a_problem_is_a_failure_and_stands_last(office: Pair) -> None:
+def test_error_fails_the_command_and_is_printed_last(office: Pair) -> None:
     office.target.execute("DROP TRIGGER stamp ON notes; DROP TABLE clients CASCADE")
     result = run()
     assert result.exit_code == 1
@@ -87,7 +87,7 @@ def test_a_problem_is_a_failure_and_stands_last(office: Pair) -> None:
     assert result.stdout.splitlines()[-1] == "[X] 1 problem to solve before a sync can succeed, and 1 warning."
 
 
-def test_findings_with_one_cure_share_it(office: Pair) -> None:
+def test_findings_with_the_same_action_share_it(office: Pair) -> None:
     office.source.execute(
         "UPDATE notes SET client_id = 99 WHERE client_id = 3; UPDATE clients SET org_id = 9 WHERE client_id = 4"
     )
@@ -96,7 +96,7 @@ def test_findings_with_one_cure_share_it(office: Pair) -> None:
     assert result.stdout.count("Why: ") == 1
 
 
-def test_the_document_has_every_finding_in_full(office: Pair) -> None:
+def test_json_document_has_every_finding_in_full(office: Pair) -> None:
     office.source.execute("ALTER TABLE clients DROP COLUMN client_id")
     content = document()
     assert (content["exit_status"], content["problems"], content["warnings"]) == (1, 1, 0)
@@ -106,7 +106,7 @@ def test_the_document_has_every_finding_in_full(office: Pair) -> None:
     assert "has no key that both databases have" in problem["what"]
 
 
-def test_a_side_that_is_away_is_the_first_thing_to_mend(office: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_server_is_the_first_finding(office: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUPABASE_DB_PORT", "1")
     result = run()
     assert result.exit_code == 1
@@ -114,7 +114,7 @@ def test_a_side_that_is_away_is_the_first_thing_to_mend(office: Pair, monkeypatc
     assert "[OK] desktop: User postgres may read" in result.stdout
 
 
-def test_without_configuration_nothing_is_examined(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_configuration_stops_the_examination(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in [name for name in os.environ if name.startswith(("LOCAL_DB_", "SUPABASE_DB_", "POWERCA_"))]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
@@ -123,7 +123,7 @@ def test_without_configuration_nothing_is_examined(monkeypatch: pytest.MonkeyPat
     assert "SUPABASE_DB_PASSWORD" in result.stderr
 
 
-def test_an_office_of_real_size_has_only_true_findings_within_seconds(
+def test_office_of_real_size_has_only_true_findings_within_seconds(
     generated_office: GeneratedOffice, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     configure(generated_office.pair, monkeypatch, tmp_path)
@@ -145,7 +145,7 @@ def test_an_office_of_real_size_has_only_true_findings_within_seconds(
     assert content["problems"] == 0
 
 
-def test_env_file_that_others_may_read_is_told_by_doctor_and_at_start(office: Pair) -> None:
+def test_readable_env_file_is_reported_by_doctor_and_at_start(office: Pair) -> None:
     sentence = "`.env` holds passwords, and every user of this machine may read it."
     Path(".env").write_text("LOCAL_DB_NAME=\n", encoding="utf-8")
     for mode, told in ((0o644, 1), (0o600, 0)):

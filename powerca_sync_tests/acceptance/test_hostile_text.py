@@ -1,4 +1,4 @@
-"""Rows, names and messages that forge lines, images and escape sequences reach no terminal, log or Markdown."""
+"""Rows, names and messages that forge lines, images and escape sequences are escaped in all output."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ CREATE TRIGGER refuse BEFORE INSERT ON notices FOR EACH ROW EXECUTE FUNCTION ref
 
 @pytest.fixture
 def office(pair: Pair, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Office:
-    """A small office that has been synced forward."""
+    """Creates a small office that has been synced forward."""
     return shell.synced(pair, monkeypatch, tmp_path)
 
 
@@ -77,7 +77,7 @@ def fails_whole(office: Office) -> None:
     "happens",
     [conflict, refused_on_the_desktop, refused_on_mobile, different, a_column_of_that_name, fails_whole],
 )
-def test_no_command_prints_it_raw(office: Office, happens: Callable[[Office], None]) -> None:
+def test_every_command_escapes_hostile_text(office: Office, happens: Callable[[Office], None]) -> None:
     happens(office)
     commands = ("plan", "plan reverse", "verify", "doctor", "reverse", "forward", "status", "verify")
     shown = [run(*command.split()) for command in commands]
@@ -87,7 +87,7 @@ def test_no_command_prints_it_raw(office: Office, happens: Callable[[Office], No
 
 
 def errors_in(event: dg.DagsterEvent) -> Iterator[str]:
-    """Every text of an event's error and of its causes."""
+    """Returns every text of an event's error and of its causes."""
     data = event.event_specific_data
     error = getattr(data, "error", None)
     while error is not None:
@@ -100,7 +100,7 @@ def errors_in(event: dg.DagsterEvent) -> Iterator[str]:
 @pytest.mark.parametrize(
     "happens", [conflict, refused_on_the_desktop, refused_on_mobile, a_column_of_that_name, fails_whole]
 )
-def test_no_event_and_no_metadata_of_a_run_has_it_raw(
+def test_events_and_metadata_of_a_run_escape_hostile_text(
     office: Office, happens: Callable[[Office], None], capfd: pytest.CaptureFixture[str]
 ) -> None:
     happens(office)

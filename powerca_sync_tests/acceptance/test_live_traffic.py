@@ -1,5 +1,4 @@
-"""Syncs while the office and its phones go on writing: nobody is turned away or has to wait, and at the end both sides
-agree.
+"""Syncs while the office and its phones write: no writer is refused or delayed, and finally both databases agree.
 
 `make traffic` does the same for minutes, with as many rows as a real office has.
 """
@@ -16,7 +15,7 @@ from powerca_sync_tests.histories.traffic import LONGEST, SPECS, Seen, Traffic, 
 ROWS, SECONDS = 2_000, 6
 
 
-def test_nobody_is_turned_away_or_has_to_wait_and_in_the_end_both_sides_agree(pair: Pair) -> None:
+def test_no_writer_is_refused_or_delayed_and_databases_agree(pair: Pair) -> None:
     create(pair, ROWS)
     sync(pair.settings, Mode.FULL, Seen())
     ways = Ways(jobs=ROWS // 3, pause=0.02, refresh=100)
@@ -24,13 +23,13 @@ def test_nobody_is_turned_away_or_has_to_wait_and_in_the_end_both_sides_agree(pa
     assert seen.done > 50
     assert seen.runs > 3
     assert seen.postponed < seen.runs * len(SPECS) / 2, str(seen)
-    # A refresh of every row has gone through, with phones ticking them.
+    # A refresh of every row has completed, with phones ticking them.
     assert seen.written > ROWS / 2, str(seen)
     assert seen.longest < LONGEST, str(seen)
     assert disagreements(pair) == []
 
 
-def test_a_wait_for_a_sync_is_seen_also_behind_others(pair: Pair) -> None:
+def test_wait_for_a_sync_is_detected_behind_other_waits(pair: Pair) -> None:
     pair.target.execute("CREATE TABLE lines (id int); INSERT INTO lines VALUES (1)")
     going = Traffic(Ways(jobs=1, pause=0))
     with ThreadPoolExecutor(max_workers=3) as threads, connect(pair.settings.mobile) as like_a_sync:

@@ -1,4 +1,4 @@
-"""`powerca-sync plan`: what it foretells of the fifteen real tables, what it prints, and with which exit status."""
+"""`powerca-sync plan`: its predictions for the fifteen real tables, output and exit status."""
 
 import dataclasses
 import json
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.long
 
 @pytest.fixture
 def office(pair: Pair, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Office:
-    """A small office whose tables the command plans, in a shell that names nothing else."""
+    """Creates a small office whose tables the command plans, in a shell with no other configuration."""
     empty(monkeypatch, tmp_path)
     return configured(pair, monkeypatch)
 
@@ -27,7 +27,7 @@ def by_table(content: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("day", [0, 1], ids=["first contact", "a day later"])
-def test_a_run_of_the_real_tables_reports_what_its_plan_said(generated_office: GeneratedOffice, day: int) -> None:
+def test_run_of_the_real_tables_equals_its_dry_run(generated_office: GeneratedOffice, day: int) -> None:
     plans, results = generated_office.days[day].plans, generated_office.days[day].results
     assert len(results) == 15
     for table, result in results.items():
@@ -39,7 +39,7 @@ def test_a_run_of_the_real_tables_reports_what_its_plan_said(generated_office: G
     assert sum(result.quarantined for result in results.values()) == 178
 
 
-def test_the_first_contact_resolves_every_reference_against_rows_that_are_only_planned(
+def test_references_of_the_first_contact_resolve_to_planned_rows(
     generated_office: GeneratedOffice,
 ) -> None:
     plans = generated_office.days[0].plans
@@ -50,7 +50,7 @@ def test_the_first_contact_resolves_every_reference_against_rows_that_are_only_p
     assert fates(remdetail) == {"inserted": 37}, "their office is that of reminders that are not there yet"
 
 
-def test_a_plan_names_what_changes_from_what_to_what(generated_office: GeneratedOffice) -> None:
+def test_dry_run_shows_old_and_new_values(generated_office: GeneratedOffice) -> None:
     plans = generated_office.days[1].plans
     assert plans["climaster"].changes == {"clientname": 2}
     assert plans["jobshead"].changes == {"targetdate": 5}
@@ -62,7 +62,7 @@ def test_a_plan_names_what_changes_from_what_to_what(generated_office: Generated
     assert all(insert.after is not None and insert.after["app_pw"] == "***" for insert in first)
 
 
-def test_the_command_shows_each_table_its_changes_and_what_it_cannot_foresee(office: Office) -> None:
+def test_command_shows_changes_of_each_table_and_open_questions(office: Office) -> None:
     run("forward")
     office.pair.source.execute("""
         UPDATE departments SET title = 'Taxes' WHERE dept_id = 20; INSERT INTO departments VALUES (30, 1, 'Law');
@@ -97,7 +97,7 @@ def test_the_command_shows_each_table_its_changes_and_what_it_cannot_foresee(off
     assert (everything(office.pair.source), everything(office.pair.target)) == before
 
 
-def test_the_document_has_everything_and_its_totals_are_those_of_the_run(office: Office) -> None:
+def test_totals_of_the_json_document_equal_those_of_the_run(office: Office) -> None:
     run("forward")
     office.pair.source.execute("UPDATE departments SET title = 'Taxes'; DELETE FROM staff WHERE staff_no < 3")
     content = json.loads(run("plan", "forward", "--mode", "incremental", "--json").stdout)
@@ -121,7 +121,7 @@ def test_the_document_has_everything_and_its_totals_are_those_of_the_run(office:
     }
 
 
-def test_a_run_that_would_be_refused_or_fail_is_exit_status_1(office: Office) -> None:
+def test_run_that_would_fail_has_exit_status_1(office: Office) -> None:
     run("forward")
     office.pair.source.execute("DELETE FROM staff WHERE staff_no > 10")
     office.pair.target.execute("DROP TABLE notices")
@@ -137,7 +137,7 @@ def test_a_run_that_would_be_refused_or_fail_is_exit_status_1(office: Office) ->
     assert "figures" not in by_table(content)["notices"]
 
 
-def test_a_limit_of_the_environment_is_the_plans_too(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_limit_of_the_environment_applies_to_the_dry_run(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     run("forward")
     office.pair.source.execute("DELETE FROM staff WHERE staff_no > 10")
     assert run("plan", "--table", "staff").exit_code == 1
@@ -149,21 +149,21 @@ def test_a_limit_of_the_environment_is_the_plans_too(office: Office, monkeypatch
     assert "POWERCA_MASS_DELETE_SHARE is `all`, which is not a share" in result.stderr
 
 
-def test_a_plan_says_that_a_first_run_is_ahead_without_making_anything(office: Office) -> None:
+def test_dry_run_before_the_first_run_creates_nothing(office: Office) -> None:
     content = json.loads(run("plan", "--json").stdout)
     assert content["totals"]["inserted"] == 44
     assert office.pair.one("SELECT to_regnamespace('powerca_sync') IS NULL AND to_regclass('_sync_metadata') IS NULL")
     assert list(Path.cwd().iterdir()) == [], "and Dagster has no run in its history"
 
 
-def test_a_wrong_direction_or_table_is_wrong_usage(office: Office) -> None:
+def test_invalid_direction_or_table_is_wrong_usage(office: Office) -> None:
     assert run("plan", "sideways").exit_code == 2
     result = run("plan", "--table", "stuff")
     assert result.exit_code == 2
     assert "There is no spec for table `stuff`" in result.stderr
 
 
-def test_the_way_back_is_planned_too(office: Office) -> None:
+def test_reverse_sync_has_a_dry_run(office: Office) -> None:
     run("forward")
     office.pair.target.execute("""
         INSERT INTO notices VALUES (7, 1, 'From a phone', 'M'), (1000, 1, 'Another', 'M');
@@ -185,7 +185,7 @@ def test_the_way_back_is_planned_too(office: Office) -> None:
     assert content["totals"] == json.loads(run("reverse", "--json").stdout)["totals"]
 
 
-def test_options_of_forward_runs_are_wrong_usage_for_the_way_back(office: Office) -> None:
+def test_options_of_forward_runs_are_wrong_usage_for_reverse(office: Office) -> None:
     for option in (["--mode", "full"], ["--allow-mass-delete"]):
         result = run("plan", "reverse", *option)
         assert result.exit_code == 2

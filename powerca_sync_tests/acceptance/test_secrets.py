@@ -1,8 +1,8 @@
-"""No password and no sensitive value is found in anything that a person or program can read of a run.
+"""No password and no sensitive value appears in anything that a person or program can read of a run.
 
-Looked through is all that the commands print, all that is logged at any level, every file of Dagster's history (run
-configuration, events, metadata, errors, what a run printed), and what the sync keeps in either database. The office is
-one whose staff cannot land for every reason there is, because errors are where values leak.
+The tests search all output of the commands, all log records of any level, every file of Dagster's history (run
+configuration, events, metadata, errors, captured output), and the state in both databases. The staff rows of the office
+fail for every possible reason, because errors are where values leak.
 """
 
 import logging
@@ -28,10 +28,10 @@ from powerca_sync_tests.helpers import Pair
 pytestmark = pytest.mark.long
 
 PASSWORDS = ("of-the-desktop #@:/%", "of-mobile #@:/%")
-#: As they are, and as a URL would have them.
+#: Literal, and URL-encoded.
 SECRETS = (LOGIN, *PASSWORDS, *map(quote, PASSWORDS), *(quote(password, safe="") for password in PASSWORDS))
 
-#: One person for each way in which a row of staff can fail to land, each with a login that must not be told.
+#: One employee for each way in which a row of staff can fail, each with a login that must not appear.
 UNFIT_STAFF = """
 ALTER TABLE mbstaff ALTER app_pw TYPE varchar(200);
 INSERT INTO mbstaff (org_id, con_id, loc_id, staff_id, app_pw, name) VALUES
@@ -59,12 +59,13 @@ END
 $$;
 CREATE TRIGGER refuse BEFORE INSERT ON mbstaff FOR EACH ROW EXECUTE FUNCTION refuse();
 """
-#: More than a run may set aside: it fails, and shows samples.
+#: More rows than a run may quarantine: it fails, and shows samples.
 FAR_TOO_MANY = """
 INSERT INTO mbstaff (org_id, con_id, loc_id, staff_id, app_pw, name)
 SELECT 1, 0, 99, 2000 + i, 'LOGIN-' || i, 'Unfit ' || i FROM generate_series(1, 60) AS i
 """
-#: A phone's person, one of the office's with the same number and another login, and one that the desktop refuses.
+#: An employee created by a phone, an office row with the same number and another login, and one that the desktop
+#: refuses.
 PHONE_STAFF = """
 INSERT INTO mbstaff (org_id, con_id, loc_id, staff_id, app_pw, name, source) VALUES
     (1, 0, 1, 1201, 'LOGIN-phone', 'Made on a phone', 'M'),
@@ -82,12 +83,12 @@ ALTER TABLE mbstaff ADD CHECK (app_pw <> 'LOGIN-phone-3')
 
 @pytest.fixture
 def office(pair: Pair, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pair:
-    """The real tables and an environment that names them; Dagster's history is in the test's folder."""
+    """Creates the real tables and an environment that names them; Dagster's history is in the test's folder."""
     create_office(pair.source)
     create_empty_mobile(pair.target)
     for name in [name for name in os.environ if name.startswith(("LOCAL_DB_", "SUPABASE_DB_", "POWERCA_", "DAGSTER_"))]:
         monkeypatch.delenv(name)
-    # Empty, so that what a command sets is taken back after the test.
+    # Set to empty, so that a value set by a command is restored after the test.
     monkeypatch.setenv("DAGSTER_HOME", "")
     for prefix, endpoint, password in (
         ("LOCAL_DB", pair.settings.desktop, PASSWORDS[0]),
@@ -103,12 +104,12 @@ def office(pair: Pair, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pair:
 
 
 def execute(connection: Connection, statements: str) -> None:
-    """Run statements in which `LOGIN` stands for the beginning of every login."""
+    """Executes statements in which `LOGIN` stands for the beginning of every login."""
     connection.execute(statements.replace("LOGIN", LOGIN))  # type: ignore[call-overload]
 
 
 def leaks(text: str) -> list[str]:
-    """Where a secret is in the text, with what stands around it."""
+    """Returns where a secret is in the text, with its surroundings."""
     return [
         f"{secret}: ...{text[max(0, place - 300) : place + 100]}..."
         for secret in SECRETS
@@ -117,7 +118,7 @@ def leaks(text: str) -> list[str]:
 
 
 class Commands:
-    """Runs commands and keeps what they print."""
+    """Runs commands and keeps their output."""
 
     def __init__(self) -> None:
         self.printed: dict[str, str] = {}
@@ -130,18 +131,16 @@ class Commands:
 
     @property
     def last(self) -> str:
-        """What the last one printed."""
+        """Returns the output of the last command."""
         return list(self.printed.values())[-1]
 
     def both(self, *arguments: str) -> int:
-        """As a person and as a program want it."""
+        """Runs the command with text output and with JSON output."""
         self.run(*arguments)
         return self.run(*arguments, "--json")
 
 
-def test_no_secret_is_in_what_is_printed_logged_or_kept(
-    office: Pair, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_no_secret_is_printed_logged_or_stored(office: Pair, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     commands = Commands()
     commands.run("doctor")
@@ -182,7 +181,7 @@ def test_no_secret_is_in_what_is_printed_logged_or_kept(
     _assert_state_is_clean(office.source)
 
 
-def test_no_password_is_in_the_message_of_a_connection_that_fails(
+def test_no_password_is_in_the_message_of_a_failed_connection(
     office: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -197,7 +196,7 @@ def test_no_password_is_in_the_message_of_a_connection_that_fails(
     assert leaks(caplog.text) == []
 
 
-def test_no_password_is_in_the_list_of_processes_nor_in_that_of_connections(office: Pair, tmp_path: Path) -> None:
+def test_no_password_is_in_the_process_list_or_pg_stat_activity(office: Pair, tmp_path: Path) -> None:
     with (tmp_path / "printed").open("wb") as printed:
         process = subprocess.Popen(
             [sys.executable, "-m", "powerca_sync.cli", "forward", "--json"],
@@ -219,7 +218,7 @@ def test_no_password_is_in_the_list_of_processes_nor_in_that_of_connections(offi
 
 
 def _assert_history_is_clean(folder: Path) -> None:
-    """Every file that was written, byte for byte; those of SQLite also cell by cell, in case a page break parts one."""
+    """Searches every written file byte by byte; SQLite files also by cell, in case a page break splits a value."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert any(path.suffix == ".db" for path in files)
     for path in files:
@@ -231,9 +230,8 @@ def _assert_history_is_clean(folder: Path) -> None:
 
 
 def _assert_state_is_clean(connection: Connection) -> None:
-    """All tables that the sync keeps in a database.
-
-    But not the ledger at the desktop: its images are the phones' rows as they were written there, to be known again.
+    """Searches all state tables in a database, except the desktop's ledger: its images are the phone rows as written
+    there.
     """
     tables = connection.execute(
         "SELECT schemaname, tablename FROM pg_tables WHERE schemaname = 'powerca_sync'"

@@ -1,7 +1,7 @@
-"""Three offices feed one mobile database at the same time, each from its own place: nobody touches another's rows.
+"""Three offices sync with one mobile database at the same time, and none touches the rows of another.
 
-Each has a desktop, an installation with a `.env` of its own, and a Dagster history of its own; only the server under
-the three desktops is shared, which no sync can tell (an office is known by server and database).
+Each has its own desktop, installation with `.env`, and Dagster history; only the server of the three desktops is
+shared, which a sync does not notice (an office is identified by server and database).
 """
 
 import dataclasses
@@ -40,14 +40,14 @@ NUMBERS = (1, 2, 3)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Office:
-    """One office: its number, its database, and the folder in which the sync is installed there."""
+    """One office: its number, its database, and the folder of its installation."""
 
     number: int
     desktop: Connection
     folder: Path
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """A command of this office, which knows nothing but its folder."""
+        """Starts a command of this office, which has no configuration but its folder."""
         own = ("LOCAL_DB_", "SUPABASE_DB_", "POWERCA_", "DAGSTER_")
         environment = {name: value for name, value in os.environ.items() if not name.startswith(own)}
         return subprocess.Popen(
@@ -65,7 +65,7 @@ class Office:
 
 @pytest.fixture
 def offices(pair: Pair, servers: tuple[Server, Server], tmp_path: Path) -> Iterator[tuple[Office, ...]]:
-    """Three desktops with rows, and an empty mobile database."""
+    """Creates three desktops with rows, and an empty mobile database."""
     create_empty_mobile(pair.target)
     with ExitStack() as stack:
         made = []
@@ -95,7 +95,7 @@ def _configuration(desktop: Endpoint, mobile: Endpoint) -> str:
 
 
 def all_at_once(offices: tuple[Office, ...], *arguments: str) -> dict[int, tuple[int, Any]]:
-    """Run a command in all offices at the same time; exit status and document of each."""
+    """Runs a command in all offices at the same time; returns exit status and document of each."""
     processes = {office.number: office.start(*arguments) for office in offices}
     answers = {}
     for number, process in processes.items():
@@ -106,7 +106,7 @@ def all_at_once(offices: tuple[Office, ...], *arguments: str) -> dict[int, tuple
 
 
 def of_office(mobile: Pair, number: int) -> dict[str, list[str]]:
-    """Every mobile row of an office as text with its place, so that any write to one shows."""
+    """Returns every mobile row of an office as text with its ctid, so that any write changes it."""
     return {
         spec.mobile: mobile.text(
             spec.mobile,
@@ -121,7 +121,7 @@ def of_office(mobile: Pair, number: int) -> dict[str, list[str]]:
 def test_three_offices_share_a_mobile_database_and_no_row(pair: Pair, offices: tuple[Office, ...]) -> None:
     first, second, third = offices
 
-    # The first contact of all three, at once.
+    # First contact of all three, at once.
     for number, (status, document) in all_at_once(offices, "forward").items():
         assert status == 0, (number, document)
         assert document["totals"]["inserted"] == ROWS - sum(QUARANTINED.values())
@@ -129,13 +129,13 @@ def test_three_offices_share_a_mobile_database_and_no_row(pair: Pair, offices: t
         assert sum(map(len, of_office(pair, number).values())) == ROWS - sum(QUARANTINED.values())
     assert pair.rows("SELECT org_id, count(*) FROM climaster GROUP BY 1 ORDER BY 1") == [(1, 29), (2, 29), (3, 29)]
 
-    # Whatever goes wrong in two of them, and while the phones of all three write.
+    # While two of them fail and the phones of all three write.
     for number in NUMBERS:
         add_phone_rows(pair.target, office=number)
     before = {number: of_office(pair, number) for number in NUMBERS}
     first.desktop.execute("UPDATE climaster SET clientname = 'Renamed' WHERE client_id = 1001")
     first.desktop.execute("DELETE FROM taskchecklist WHERE checklistdesc = 'Line 1'")
-    # Under the number of a client of the second office.
+    # With the number of a client of the second office.
     first.desktop.execute("INSERT INTO climaster (org_id, loc_id, client_id, clientname) VALUES (1, 1, 2001, 'Taken')")
     second.desktop.execute("DROP TABLE mbreminder")
     second.desktop.execute("TRUNCATE jobshead")
@@ -144,7 +144,7 @@ def test_three_offices_share_a_mobile_database_and_no_row(pair: Pair, offices: t
     answers = all_at_once(offices, "forward")
     assert {number: status for number, (status, _) in answers.items()} == {1: 0, 2: 1, 3: 1}
     assert _failed(answers[2][1]) == {"reminder", "jobshead"}
-    # All of its reminders would go to quarantine.
+    # All of its reminders would be quarantined.
     assert _failed(answers[3][1]) == {"jobtasks", "reminder"}
 
     after = {number: of_office(pair, number) for number in NUMBERS}
@@ -157,7 +157,7 @@ def test_three_offices_share_a_mobile_database_and_no_row(pair: Pair, offices: t
     waiting = pair.rows("SELECT table_name, key->>'client_id' FROM powerca_sync.quarantine WHERE reason = 'collision'")
     assert waiting == [("climaster", "2001")]
 
-    # What phones wrote goes to the office whose it is, and to no other.
+    # Phone rows go to their own office only.
     back = all_at_once((first, third), "reverse")
     assert {number: status for number, (status, _) in back.items()} == {1: 0, 3: 0}
     for office in (first, third):
@@ -169,7 +169,7 @@ def test_three_offices_share_a_mobile_database_and_no_row(pair: Pair, offices: t
         assert pulled == {spec_named(TABLES, name).desktop: rows for name, rows in PHONE_ROWS_MADE.items()}
     assert of_office(pair, 2) == before[2]
 
-    # Nor does one see another's figures or runs.
+    # No office sees the counts or runs of another.
     (status,) = (all_at_once((first,), "status")[1],)
     clients = next(table for table in status[1]["tables"] if table["table"] == "climaster")
     assert (clients["contents"]["desktop"], sum(entry["rows"] for entry in clients["quarantine"])) == (29, 2)
@@ -179,11 +179,11 @@ def test_three_offices_share_a_mobile_database_and_no_row(pair: Pair, offices: t
 
 
 def _failed(document: Any) -> set[str]:
-    """The tables that failed themselves."""
+    """Returns the tables that failed themselves."""
     return {table["table"] for table in document["tables"] if table["verdict"] == "failed"}
 
 
 def _runs(office: Office) -> set[str]:
-    """The runs in the office's own history."""
+    """Returns the runs in the office's own history."""
     with dg.DagsterInstance.from_config(str(office.folder / ".powerca" / "dagster")) as instance:
         return {run.run_id for run in instance.get_runs()}

@@ -1,4 +1,4 @@
-"""The guard of Dagster's webserver, by real requests and WebSockets to a real webserver."""
+"""The guard of Dagster's webserver, tested by HTTP requests and WebSockets to a real webserver."""
 
 import base64
 import contextlib
@@ -20,12 +20,12 @@ from powerca_sync_tests.acceptance.compose import PATIENCE, PROJECT, free_port
 MUTATION = "mutation { reloadWorkspace { __typename } }"
 QUERY = "{ version }"
 JSON = {"Content-Type": "application/json"}
-#: Of a page elsewhere, of another program on this machine, of a sandboxed frame.
+#: Origins of a page elsewhere, of another program on this machine, and of a sandboxed frame.
 FOREIGN = ("https://evil.example", "http://localhost:8080", "null")
 
 
 class Webserver:
-    """A webserver without any code location, at a port of this machine."""
+    """A webserver without code locations, on a port of this machine."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -33,7 +33,7 @@ class Webserver:
     def ask(
         self, method: str, path: str, body: object = None, *, host: str = "", **headers: str
     ) -> tuple[int, str, dict[str, str]]:
-        """Send a request; underscores of the headers' names are dashes. Return status, body and headers."""
+        """Sends a request; underscores in header names stand for dashes. Returns status, body and headers."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
         connection.putrequest(method, path, skip_host=True)
         text = b"" if body is None else (body if isinstance(body, str) else json.dumps(body)).encode()
@@ -47,7 +47,7 @@ class Webserver:
             return (response.status, *answer)
 
     def mutate(self, **headers: str) -> int:
-        """Send a mutation as the UI does, unless the headers say otherwise; the status."""
+        """Sends a mutation as the UI does, unless the headers differ; returns the status."""
         status, text, _ = self.ask(
             "POST", "/graphql", {"query": MUTATION}, **({"Content_Type": JSON["Content-Type"]} | headers)
         )
@@ -55,7 +55,7 @@ class Webserver:
         return status
 
     def open_socket(self, origin: str | None, **headers: str) -> int:
-        """Open a WebSocket and send a mutation through it; the status of the handshake."""
+        """Opens a WebSocket and sends a mutation through it; returns the status of the handshake."""
         try:
             with connect(
                 f"ws://localhost:{self.port}/graphql",
@@ -72,12 +72,12 @@ class Webserver:
 
     @property
     def origin(self) -> str:
-        """The origin of the UI's own pages."""
+        """Returns the origin of the UI's own pages."""
         return f"http://localhost:{self.port}"
 
 
 def started(folder: Path, **environ: str) -> Iterator[Webserver]:
-    """A webserver of its own process, which ends with the test."""
+    """Starts a webserver process, which ends with the test."""
     server = Webserver(free_port())
     arguments = ["-h", "127.0.0.1", "-p", str(server.port), "--empty-workspace"]
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("POWERCA_", "DAGSTER_"))}
@@ -108,19 +108,19 @@ def started(folder: Path, **environ: str) -> Iterator[Webserver]:
 
 @pytest.fixture(scope="module")
 def webserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Webserver]:
-    """The webserver as it is without a login."""
+    """Starts the webserver without a login."""
     yield from started(tmp_path_factory.mktemp("web"), POWERCA_UI_URL="https://sync.example")
 
 
 @pytest.fixture(scope="module")
 def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Webserver]:
-    """The webserver with a login, from `.env`."""
+    """Starts the webserver with a login, from `.env`."""
     folder = tmp_path_factory.mktemp("locked")
     (folder / ".env").write_text("POWERCA_UI_USER=boss\nPOWERCA_UI_PASSWORD='a word: #1'\n")
     yield from started(folder)
 
 
-def test_the_ui_and_programs_are_served(webserver: Webserver) -> None:
+def test_ui_and_programs_are_served(webserver: Webserver) -> None:
     status, page, headers = webserver.ask("GET", "/", Accept="text/html")
     assert (status, headers["x-frame-options"]) == (200, "SAMEORIGIN")
     assert "<html" in page
@@ -136,7 +136,7 @@ def test_own_hosts_are_served(webserver: Webserver, host: str) -> None:
     assert webserver.mutate(host=host.format(webserver.port)) == 200
 
 
-def test_a_proxy_that_changes_the_host_is_served(webserver: Webserver) -> None:
+def test_proxy_that_changes_the_host_is_served(webserver: Webserver) -> None:
     assert webserver.mutate(Origin="https://sync.example") == 200
     assert webserver.open_socket("https://sync.example") == 101
 
@@ -175,14 +175,14 @@ def test_graphql_by_get_is_refused(webserver: Webserver, path: str, query: str) 
 @pytest.mark.parametrize(
     "kind", ["text/plain", "text/plain; application/json", "application/x-www-form-urlencoded", "application/graphql"]
 )
-def test_other_types_than_json_are_refused(webserver: Webserver, kind: str) -> None:
+def test_content_types_other_than_json_are_refused(webserver: Webserver, kind: str) -> None:
     assert webserver.mutate(Content_Type=kind) == 415
     status, text, _ = webserver.ask("POST", f"/graphql?query={MUTATION.replace(' ', '%20')}", "", Content_Type=kind)
     assert (status, "data" in text) == (415, False)
     assert webserver.ask("POST", "/report_asset_materialization/clients", "", Content_Type=kind)[0] == 415
 
 
-def test_login_is_asked_for(locked: Webserver) -> None:
+def test_login_is_required(locked: Webserver) -> None:
     status, _, headers = locked.ask("GET", "/", Accept="text/html")
     assert (status, headers["www-authenticate"]) == (401, 'Basic realm="powerca_sync", charset="UTF-8"')
     assert locked.mutate() == 401
@@ -190,7 +190,7 @@ def test_login_is_asked_for(locked: Webserver) -> None:
     assert locked.ask("GET", "/server_info")[0] == 200
 
 
-def test_login_of_the_settings_is_accepted(locked: Webserver) -> None:
+def test_configured_login_is_accepted(locked: Webserver) -> None:
     def basic(text: str) -> str:
         return "Basic " + base64.b64encode(text.encode()).decode()
 

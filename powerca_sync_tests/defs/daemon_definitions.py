@@ -1,4 +1,4 @@
-"""The small office's definitions, for a daemon that is a process of its own."""
+"""The small office's definitions, for a daemon in a process of its own."""
 
 from powerca_sync.defs import build_definitions
 from powerca_sync_tests.defs.office import ONE_RETRY, QUICK, SPECS

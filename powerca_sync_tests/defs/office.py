@@ -1,4 +1,4 @@
-"""The small office: one organisation, a table that is named by another, and one that is not."""
+"""The small office: one organisation, a table that another references, and one without references."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -26,7 +26,7 @@ STAFF = spec(
 NOTICES = spec("notices", "notice_id", office="org_id", references=(ORG,), category=Category.MASTERS)
 SPECS = in_order((ORGS, DEPARTMENTS, STAFF, NOTICES))
 
-#: Nobody checks it on an embedded server; it must not be found in anything that a person or program can read.
+#: Embedded servers do not check it; it must not appear in anything that a person or program can read.
 SECRETS = ("horse-battery-desktop", "horse-battery-mobile")
 QUICK = Timeouts(statement=30, lock=2, table=0.3)
 ONE_RETRY = Retries(most=1, wait=0.1)
@@ -59,7 +59,7 @@ def office_definitions() -> dg.Definitions:
 
 
 class Office:
-    """The two databases and a way to run the jobs on them."""
+    """The two databases, and methods that run the jobs on them."""
 
     def __init__(self, pair: Pair, instance: dg.DagsterInstance) -> None:
         self.pair = pair
@@ -67,7 +67,7 @@ class Office:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that name both databases."""
+        """Returns the variables that name both databases."""
         desktop, mobile = self.pair.settings.desktop, self.pair.settings.mobile
         return {
             "LOCAL_DB_HOST": desktop.host,
@@ -83,7 +83,7 @@ class Office:
         }
 
     def create(self) -> None:
-        """Make the tables, and the office's rows."""
+        """Creates the tables and the office's rows."""
         self.pair.source.execute(SOURCE)
         self.pair.target.execute(TARGET)
 
@@ -95,7 +95,7 @@ class Office:
         written: Sequence[dg.AssetsDefinition] = (),
         tags: Mapping[str, str] | None = None,
     ) -> dg.ExecuteInProcessResult:
-        """Run a forward job as Dagster would, with short waits."""
+        """Runs a forward job as Dagster does, with short waits."""
         if specs is SPECS and not written:
             definitions = office_definitions()
         else:
@@ -104,7 +104,7 @@ class Office:
         return job.execute_in_process(instance=self.instance, raise_on_error=False, tags=dict(tags or {}))
 
     def pull(self, *only: str, again: bool = False) -> dg.ExecuteInProcessResult:
-        """Bring phone rows back as Dagster would, of all tables or of those named, with short waits."""
+        """Reverse-syncs all tables or those named as Dagster does, with short waits."""
         job = office_definitions().resolve_job_def("reverse")
         return job.execute_in_process(
             instance=self.instance,
@@ -114,7 +114,7 @@ class Office:
         )
 
     def phone_writes(self, *bodies: str) -> None:
-        """A phone makes notices, numbered from 100 on; the table has no note of what is on the desktop."""
+        """Inserts notices of a phone, numbered from 100 on, which the desktop does not have."""
         for number, body in enumerate(bodies, start=100):
             self.pair.target.execute(
                 "INSERT INTO notices (notice_id, org_id, body, source) VALUES (%s, 1, %s, 'M')", [number, body]
@@ -122,7 +122,7 @@ class Office:
 
 
 def figures(result: dg.ExecuteInProcessResult, table: str) -> dict[str, object]:
-    """The metadata of a materialization, as plain values; a table on its way back is `reverse/` and its name."""
+    """Returns the metadata of a materialization as plain values; a reverse table is `reverse/` and its name."""
     key = dg.AssetKey(table.split("/"))
     (event,) = (event for event in result.get_asset_materialization_events() if event.asset_key == key)
     metadata = event.step_materialization_data.materialization.metadata
@@ -130,17 +130,17 @@ def figures(result: dg.ExecuteInProcessResult, table: str) -> dict[str, object]:
 
 
 def materialized(result: dg.ExecuteInProcessResult) -> set[str]:
-    """The tables that were synced."""
+    """Returns the tables that were synced."""
     return {event.asset_key.to_user_string() for event in result.get_asset_materialization_events() if event.asset_key}
 
 
 def attempts(result: dg.ExecuteInProcessResult, table: str) -> int:
-    """How often the step of a table began."""
+    """Returns how often the step of a table began."""
     began = (dg.DagsterEventType.STEP_START, dg.DagsterEventType.STEP_RESTARTED)
     return sum(event.step_key == table and event.event_type in began for event in result.all_events)
 
 
 def failure(result: dg.ExecuteInProcessResult, table: str) -> str:
-    """Everything that Dagster keeps about why a table failed."""
+    """Returns everything that Dagster keeps about the failure of a table."""
     (event,) = (event for event in result.get_step_failure_events() if event.step_key == table)
     return str(event.event_specific_data)

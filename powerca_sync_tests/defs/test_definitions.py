@@ -12,7 +12,7 @@ from powerca_sync.defs import build_definitions
 from powerca_sync.tables import TABLES
 from powerca_sync_tests.defs.office import SPECS
 
-#: What a reviewer should see change when a spec does: each asset, its group, and what it comes after.
+#: The snapshot of the graph: each asset, its group, and its dependencies.
 GRAPH = """\
 desktop/climaster (desktop)
 desktop/cliunimaster (desktop)
@@ -66,7 +66,7 @@ workdiary (transactional): climaster, conmaster, desktop/workdiary, jobshead, lo
 """
 
 
-def test_the_graph_of_the_fifteen_tables_is_as_reviewed() -> None:
+def test_graph_of_the_tables_matches_its_snapshot() -> None:
     graph = defs.resolve_asset_graph()
     lines = []
     for node in sorted(graph.asset_nodes, key=lambda node: (node.group_name, node.key)):
@@ -75,7 +75,7 @@ def test_the_graph_of_the_fifteen_tables_is_as_reviewed() -> None:
     assert "".join(lines) == GRAPH
 
 
-def test_the_definitions_load_with_an_empty_environment(tmp_path) -> None:
+def test_definitions_load_with_an_empty_environment(tmp_path) -> None:
     code = "import dagster as dg; from powerca_sync.definitions import defs; dg.Definitions.validate_loadable(defs)"
     path = {"PYTHONPATH": ":".join(sys.path)}
     subprocess.run([sys.executable, "-c", code], env=path, cwd=tmp_path, check=True, timeout=120)
@@ -91,7 +91,7 @@ def test_each_mode_has_a_job_over_all_mobile_tables_in_one_process(mode: str) ->
     assert job.tags["dagster/max_runtime"] == "7200"
 
 
-def test_the_way_back_has_a_job_over_all_reverse_assets_in_one_process() -> None:
+def test_reverse_job_has_all_reverse_assets_in_one_process() -> None:
     job = defs.resolve_job_def("reverse")
     assert job.asset_layer.executable_asset_keys == {dg.AssetKey(["reverse", spec.mobile]) for spec in TABLES}
     assert job.executor_def is dg.in_process_executor
@@ -107,7 +107,7 @@ def test_reverse_job_has_its_fields_in_the_launchpad() -> None:
     assert job.run_config == {"resources": {"pull": {"config": {"again": False, "lookalikes": "hold"}}}}
 
 
-def test_the_sensor_looks_by_itself_and_says_what_it_does() -> None:
+def test_sensor_runs_by_default_and_has_a_description() -> None:
     sensor = defs.get_repository_def().get_sensor_def("mobile_rows")
     assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
     assert sensor.minimum_interval_seconds == 30
@@ -115,21 +115,21 @@ def test_the_sensor_looks_by_itself_and_says_what_it_does() -> None:
     assert "phones have made rows" in sensor.description
 
 
-def test_a_table_that_is_switched_off_does_not_come_back() -> None:
+def test_table_without_reverse_sync_has_no_reverse_asset() -> None:
     one_way = [dataclasses.replace(spec, reverse=False) if spec.mobile == "orgs" else spec for spec in SPECS]
     graph = build_definitions(one_way).resolve_asset_graph()
     assert not graph.has(dg.AssetKey(["reverse", "orgs"]))
     assert graph.get(dg.AssetKey(["reverse", "staff"])).parent_keys == {dg.AssetKey(["reverse", "departments"])}
 
 
-def test_where_no_table_comes_back_there_is_neither_job_nor_sensor() -> None:
+def test_without_reverse_tables_there_is_no_job_and_no_sensor() -> None:
     one_way = [dataclasses.replace(spec, reverse=False) for spec in SPECS]
     repository = build_definitions(one_way).get_repository_def()
     assert not repository.has_job("reverse")
     assert not repository.has_sensor_def("mobile_rows")
 
 
-def test_the_launchpad_has_fields_for_the_mode_the_guard_and_a_look_before_the_commit() -> None:
+def test_launchpad_has_fields_for_mode_guard_and_commit_check() -> None:
     schema = defs.resolve_job_def("forward_full").resource_defs["sync"].config_schema.config_type
     fields = {name: field.default_value for name, field in schema.fields.items()}
     assert fields == {
@@ -142,7 +142,7 @@ def test_the_launchpad_has_fields_for_the_mode_the_guard_and_a_look_before_the_c
     assert all(field.description for field in schema.fields.values())
 
 
-def test_each_table_is_described_for_the_catalog() -> None:
+def test_each_table_has_a_description() -> None:
     desktop_names = {spec.mobile: spec.desktop for spec in TABLES}
     for node in defs.resolve_asset_graph().asset_nodes:
         if node.group_name == "reports":

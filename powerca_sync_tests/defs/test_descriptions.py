@@ -1,4 +1,4 @@
-"""What an office reads in the UI: nothing there is without a description, a group, or the tags that runs need."""
+"""Every definition in the UI has a description, a group, and the tags that runs need."""
 
 import dagster as dg
 import pytest
@@ -7,14 +7,14 @@ from powerca_sync.definitions import defs
 
 REPOSITORY = defs.get_repository_def()
 GRAPH = REPOSITORY.asset_graph
-#: What Dagster makes of the assets by itself has names that begin so.
+#: Prefix of the assets that Dagster creates itself.
 JOBS = [job for job in REPOSITORY.get_all_jobs() if not job.name.startswith("__")]
-#: As few words as say anything.
+#: The fewest words of a meaningful description.
 SHORTEST = 10
 
 
 @pytest.mark.parametrize("asset", sorted(GRAPH.get_all_asset_keys()), ids=lambda key: key.to_user_string())
-def test_every_asset_says_what_it_is(asset: dg.AssetKey) -> None:
+def test_every_asset_has_a_description(asset: dg.AssetKey) -> None:
     node = GRAPH.get(asset)
     assert len(node.description or "") > SHORTEST
     assert list(node.owners) == ["team:office"]
@@ -24,12 +24,12 @@ def test_every_asset_says_what_it_is(asset: dg.AssetKey) -> None:
 
 
 @pytest.mark.parametrize("check", sorted(GRAPH.asset_check_keys), ids=lambda key: key.to_user_string())
-def test_every_check_says_what_it_looks_at(check: dg.AssetCheckKey) -> None:
+def test_every_check_has_a_description(check: dg.AssetCheckKey) -> None:
     assert len(GRAPH.get(check).description or "") > SHORTEST
 
 
 @pytest.mark.parametrize("job", sorted(JOBS, key=lambda job: job.name), ids=lambda job: job.name)
-def test_every_job_says_what_it_does_and_how_long_it_may_take(job: dg.JobDefinition) -> None:
+def test_every_job_has_a_description_and_a_maximum_runtime(job: dg.JobDefinition) -> None:
     assert len(job.description or "") > SHORTEST
     assert "Executes" not in str(job.description)
     assert float(job.tags["dagster/max_runtime"]) > 0
@@ -38,13 +38,13 @@ def test_every_job_says_what_it_does_and_how_long_it_may_take(job: dg.JobDefinit
 @pytest.mark.parametrize(
     "automation", [*REPOSITORY.schedule_defs, *REPOSITORY.sensor_defs], ids=lambda automation: automation.name
 )
-def test_every_schedule_and_sensor_says_what_it_does(
+def test_every_schedule_and_sensor_has_a_description(
     automation: dg.ScheduleDefinition | dg.SensorDefinition,
 ) -> None:
     assert len(automation.description or "") > SHORTEST
 
 
-def test_every_field_of_a_launchpad_is_explained() -> None:
+def test_every_launchpad_field_has_a_description() -> None:
     for job in JOBS:
         for name, resource in job.resource_defs.items():
             fields = getattr(resource.config_schema.config_type, "fields", None) or {}
@@ -52,7 +52,7 @@ def test_every_field_of_a_launchpad_is_explained() -> None:
                 assert len(schema.description or "") > SHORTEST, f"{job.name}: {name}.{field}"
 
 
-def test_every_run_that_moves_rows_is_tagged_with_its_direction() -> None:
+def test_every_sync_run_is_tagged_with_its_direction() -> None:
     tagged = {job.name: job.tags.get("direction") for job in JOBS}
     assert tagged == {
         "forward_full": "forward",

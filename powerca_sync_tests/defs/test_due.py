@@ -17,21 +17,21 @@ SCHEDULE = DEFINITIONS.resolve_schedule_def("reverse_schedule")
 
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
-    """A history of its own for each test."""
+    """Yields an instance with a history for each test."""
     with dg.instance_for_test() as made:
         yield made
 
 
 @pytest.fixture
 def pulled(office: Office) -> Office:
-    """The office after a first run each way."""
+    """Returns the office after a first run in each direction."""
     assert office.run().success
     assert office.pull().success
     return office
 
 
 def tick(office: Office) -> set[str] | str:
-    """The tables that a tick requests, or why it requests none."""
+    """Returns the tables that a tick requests, or the reason of the skipped tick."""
     context = dg.build_schedule_context(office.instance, scheduled_execution_time=datetime.now(UTC))
     data = SCHEDULE.evaluate_tick(context)
     if not data.run_requests:
@@ -45,7 +45,7 @@ def materializations(office: Office) -> int:
     return sum(len(office.instance.fetch_materializations(key, limit=100).records) for key in keys)
 
 
-def test_a_tick_with_nothing_new_is_skipped_and_leaves_nothing_behind(pulled: Office) -> None:
+def test_tick_without_new_rows_is_skipped_without_a_trace(pulled: Office) -> None:
     before = materializations(pulled)
     assert tick(pulled) == "Nothing new: the last run has seen all phone rows, and none of them is quarantined."
     pulled.phone_writes("Rain")
@@ -69,7 +69,7 @@ def test_quarantined_rows_are_tried_again(pulled: Office) -> None:
     assert "Nothing new" in tick(pulled)
 
 
-def test_a_conflict_that_the_office_settles_is_seen(pulled: Office) -> None:
+def test_conflict_resolved_by_the_office_is_detected(pulled: Office) -> None:
     pulled.phone_writes("The phone's")
     pulled.pair.source.execute("INSERT INTO notices VALUES (100, 1, 'The office''s')")
     pulled.pull("notices")
@@ -88,8 +88,6 @@ def test_each_table_is_synced_before_it_counts_as_late(pulled: Office, monkeypat
 
 
 @pytest.mark.parametrize("port", ["LOCAL_DB_PORT", "SUPABASE_DB_PORT"])
-def test_a_database_that_does_not_answer_is_left_to_the_run(
-    pulled: Office, port: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unreachable_database_is_left_to_the_run(pulled: Office, port: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(port, "1")
     assert tick(pulled) == ALL

@@ -1,4 +1,4 @@
-"""A table that fails holds up only tables that need its rows; those that it only orders are synced in a follow-up."""
+"""A failed table stops only tables that need its rows; order-only dependents are synced in a follow-up."""
 
 import dataclasses
 
@@ -13,7 +13,7 @@ from powerca_sync.engine.requests import Allowances, Mode
 from powerca_sync.tables import TABLES, in_order
 from powerca_sync_tests.defs.office import DEPARTMENT, DEPARTMENTS, NOTICES, ORG, ORGS, STAFF, Office
 
-#: Comes after departments for order only.
+#: Depends on departments for the order only.
 ORDERED = dataclasses.replace(
     STAFF, references=(ORG, dataclasses.replace(DEPARTMENT, order_only=True)), lookups=(), mobile="staff"
 )
@@ -21,7 +21,7 @@ SPECS = in_order((ORGS, DEPARTMENTS, ORDERED, NOTICES))
 
 
 def names(failed: set[str]) -> set[str]:
-    """The tables of the office that are followed up when these fail and all their descendants are skipped."""
+    """Returns the tables to follow up when these fail and all their descendants are skipped."""
     skipped = set[str]()
     for spec in TABLES:
         if spec.mobile not in failed and (failed | skipped).intersection(spec.depends_on):
@@ -41,7 +41,7 @@ def test_only_tables_that_need_the_rows_are_left_out() -> None:
 
 @pytest.fixture
 def broken(office: Office) -> Office:
-    """The table of departments is missing on mobile."""
+    """Renames the table of departments on mobile."""
     office.pair.target.execute("DROP TABLE departments CASCADE")
     return office
 
@@ -70,7 +70,7 @@ def test_command_syncs_them_in_a_follow_up(broken: Office) -> None:
     assert broken.pair.one("SELECT count(*) > 0 FROM staff") is True
 
 
-def test_reverse_has_its_follow_up_too(office: Office) -> None:
+def test_reverse_has_a_follow_up_too(office: Office) -> None:
     office.pair.source.execute("DROP TABLE departments")
     with dg.DagsterInstance.ephemeral() as instance:
         outcome = run_reverse(

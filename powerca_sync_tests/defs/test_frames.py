@@ -1,4 +1,4 @@
-"""DataFrames at the edge: exact on the way in, faithful on the way out."""
+"""DataFrames of Python assets: exact when written, with the database's dtypes when read."""
 
 import datetime
 import decimal
@@ -64,16 +64,16 @@ SPECS = in_order((ORGS, KINDS))
         ([1, 2], "[1, 2]"),
     ],
 )
-def test_a_value_has_the_text_that_postgresql_reads(value: Any, text: str | None) -> None:
+def test_value_has_a_text_that_postgresql_parses(value: Any, text: str | None) -> None:
     assert copy_text(value) == text
 
 
-def test_rows_have_the_columns_asked_for_in_the_order_asked_for() -> None:
+def test_rows_have_the_requested_columns_in_their_order() -> None:
     frame = pd.DataFrame({"a": [1, 2], "b": ["x", None], "source": ["D", "M"]})
     assert list(copy_rows(frame, ["b", "a", FROM_PHONE])) == [b"x\t1\tf\n", b"\\N\t2\tt\n"]
 
 
-def test_what_copy_gives_a_meaning_is_escaped() -> None:
+def test_special_characters_of_copy_are_escaped() -> None:
     frame = pd.DataFrame({"a": ["tab\there", "line\nfeed", "return\r", "back\\slash", r"\N", r"\."]})
     assert list(copy_rows(frame, ["a"])) == [
         b"tab\\there\n",
@@ -95,13 +95,13 @@ def test_what_copy_gives_a_meaning_is_escaped() -> None:
         ({"a": object()}, "not JSON serializable"),
     ],
 )
-def test_a_value_that_has_no_exact_form_is_refused_with_its_column(value: Any, reason: str) -> None:
+def test_value_without_an_exact_form_is_refused_with_its_column(value: Any, reason: str) -> None:
     frame = pd.DataFrame({"odd": pd.Series([value], dtype=object)})
     with pytest.raises(StagingError, match=rf"Column `odd` of the DataFrame.*{reason}"):
         list(copy_rows(frame, ["odd"]))
 
 
-#: One column of each kind, and rows with ordinary values, with extreme ones and with none.
+#: One column of each kind, and rows with ordinary, extreme and NULL values.
 TABLE = """
 CREATE TABLE kinds (
     kind_id int PRIMARY KEY, org_id int, small smallint, big bigint, flag boolean, exact numeric,
@@ -130,7 +130,7 @@ def make_kinds(office: Office) -> None:
 
 
 def load(office: Office, where: str = "TRUE") -> pd.DataFrame:
-    """The rows for which `where` holds, as the IO manager gives them to an asset written in Python."""
+    """Returns the rows for which `where` holds, as the IO manager passes them to an asset written in Python."""
     make_kinds(office)
     office.pair.target.execute(f"DELETE FROM kinds WHERE NOT ({where})")  # type: ignore[call-overload]  # noqa: S608
     definitions = build_definitions(SPECS)
@@ -139,7 +139,7 @@ def load(office: Office, where: str = "TRUE") -> pd.DataFrame:
     return frame
 
 
-def test_an_input_is_the_offices_rows_with_the_dtypes_of_the_database(office: Office) -> None:
+def test_input_has_the_offices_rows_with_the_dtypes_of_the_database(office: Office) -> None:
     frame = load(office, "kind_id IN (1, 5)")
     assert frame["kind_id"].tolist() == [1]
     assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == {
@@ -168,7 +168,7 @@ def test_integers_stay_integers_beside_nulls(office: Office) -> None:
     assert frame["big"].tolist() == [9007199254740993, pd.NA, pd.NA, pd.NA]
 
 
-def test_what_python_cannot_hold_comes_as_text(office: Office) -> None:
+def test_values_beyond_python_types_are_read_as_text(office: Office) -> None:
     frame = load(office).set_index("kind_id")
     assert frame["day"].tolist()[1:] == ["infinity", "0044-03-15 BC", datetime.date(1, 1, 1)]
     assert frame.loc[2, ["moment", "instant", "clock", "real8"]].tolist() == [
@@ -182,14 +182,14 @@ def test_what_python_cannot_hold_comes_as_text(office: Office) -> None:
     assert frame.loc[1, "lapse"] == "1 mon 2 days 03:04:05"
 
 
-def test_a_table_without_rows_has_its_dtypes_all_the_same(office: Office) -> None:
+def test_table_without_rows_has_its_dtypes(office: Office) -> None:
     frame = load(office, "FALSE")
     assert len(frame) == 0
     assert str(frame["big"].dtype) == "Int64"
     assert str(frame["instant"].dtype) == "datetime64[us, UTC]"
 
 
-def test_what_was_loaded_lands_again_without_a_change(office: Office) -> None:
+def test_loaded_frame_is_written_back_without_a_change(office: Office) -> None:
     frame = load(office)
     before = office.pair.text("kinds")
 
@@ -211,7 +211,7 @@ def make_prices(office: Office) -> None:
 
 
 def run_prices(office: Office, columns: dict[Any, object]) -> dg.ExecuteInProcessResult:
-    """A run in which the table `prices` is made in Python, with these columns besides the key and the office's."""
+    """Runs a Python asset that creates the table `prices`, with these columns besides the keys."""
 
     @dg.asset(key="prices", deps=["orgs"])
     def prices() -> pd.DataFrame:
@@ -221,7 +221,7 @@ def run_prices(office: Office, columns: dict[Any, object]) -> dg.ExecuteInProces
     return office.run(specs=in_order((ORGS, PRICES)), written=[prices])
 
 
-def test_an_asset_written_in_python_reads_one_table_and_makes_another(office: Office) -> None:
+def test_python_asset_reads_one_table_and_writes_another(office: Office) -> None:
     make_kinds(office)
     make_prices(office)
 
@@ -237,12 +237,12 @@ def test_an_asset_written_in_python_reads_one_table_and_makes_another(office: Of
     ]
 
 
-def test_integers_that_pandas_made_floats_of_land_as_integers(office: Office) -> None:
+def test_integers_that_pandas_turned_into_floats_are_written(office: Office) -> None:
     assert run_prices(office, {"price": [2.0, float("nan")]}).success
     assert office.pair.rows("SELECT price_id, price FROM prices ORDER BY 1") == [(1, 2), (2, None)]
 
 
-def test_a_row_that_does_not_fit_goes_to_quarantine_and_the_others_land(office: Office) -> None:
+def test_unfit_row_of_a_frame_is_quarantined_alone(office: Office) -> None:
     result = run_prices(office, {"note": ["much too long", "ok"]})
     assert figures(result, "prices")["quarantined"] == 1
     assert office.pair.rows("SELECT price_id FROM prices") == [(2,)]
@@ -259,7 +259,7 @@ def test_a_row_that_does_not_fit_goes_to_quarantine_and_the_others_land(office: 
         ("time(0)", [datetime.time(9, 0, 0, 1), datetime.time(9)]),
     ],
 )
-def test_a_value_that_would_be_rounded_cut_or_shifted_is_refused(office: Office, type: str, values: Any) -> None:
+def test_value_that_would_be_rounded_cut_or_shifted_is_refused(office: Office, type: str, values: Any) -> None:
     make_prices(office)
     office.pair.target.execute(f"ALTER TABLE prices ADD COLUMN value {type}")  # type: ignore[call-overload]
 
@@ -279,15 +279,13 @@ def test_a_value_that_would_be_rounded_cut_or_shifted_is_refused(office: Office,
         ({7: [1, 2]}, "columns with different names of type str"),
     ],
 )
-def test_a_frame_that_cannot_be_sent_says_why_and_is_not_tried_again(
-    office: Office, columns: dict[Any, object], reason: str
-) -> None:
+def test_frame_that_cannot_be_sent_fails_without_retry(office: Office, columns: dict[Any, object], reason: str) -> None:
     result = run_prices(office, columns)
     assert attempts(result, "prices") == 1
     assert reason in failure(result, "prices")
 
 
-def test_what_is_no_table_is_refused_by_name(office: Office) -> None:
+def test_value_that_is_not_a_table_is_refused(office: Office) -> None:
     make_prices(office)
 
     @dg.asset(key="prices", deps=["orgs"])

@@ -1,4 +1,4 @@
-"""The job `retention` on a history in SQLite files: what it deletes, what it keeps, and what stays behind of a run."""
+"""The job `retention` on a history in SQLite files: what it deletes and what it keeps."""
 
 import contextlib
 import sqlite3
@@ -25,14 +25,14 @@ DEFINITIONS = build_definitions(SPECS, history=HISTORY)
 
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
-    """A history in SQLite files, as where no PostgreSQL is configured."""
+    """Yields a history in SQLite files, the storage if no PostgreSQL is configured."""
     with dg.instance_for_test() as made:
         yield made
 
 
 @contextlib.contextmanager
 def in_days(days: float) -> Iterator[None]:
-    """The clock of this process goes so many days ahead."""
+    """Sets the clock of this process ahead by a number of days."""
     now = time.time()
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(time, "time", lambda: now + days * 86400)
@@ -40,7 +40,7 @@ def in_days(days: float) -> Iterator[None]:
 
 
 def tidy(instance: dg.DagsterInstance, days: float) -> None:
-    """Run the job so many days from now."""
+    """Runs the job a number of days from now."""
     with in_days(days):
         assert DEFINITIONS.resolve_job_def("retention").execute_in_process(instance=instance).success
 
@@ -50,7 +50,7 @@ def remaining(instance: dg.DagsterInstance) -> set[str]:
 
 
 def traces(instance: dg.DagsterInstance, run_id: str) -> list[str]:
-    """What the history holds of a run: files and folders of its name, and tables with rows of it."""
+    """Returns the traces of a run in the history: files and folders of its name, and tables with rows of it."""
     root = Path(instance.root_directory)
     found = [str(path.relative_to(root)) for path in root.rglob("*") if run_id in path.name]
     for path in root.rglob("*.db"):
@@ -67,7 +67,7 @@ def rows_of(database: sqlite3.Connection, table: str) -> list[tuple[object, ...]
     return database.execute(f'SELECT * FROM "{table}"').fetchall()  # noqa: S608
 
 
-def test_finished_runs_are_deleted_with_all_that_belongs_to_them(office: Office) -> None:
+def test_finished_runs_are_deleted_without_a_trace(office: Office) -> None:
     runs = [office.pull() for _ in range(3)]
     assert traces(office.instance, runs[0].run_id)
     checks = office.instance.event_log_storage.get_asset_check_execution_history
@@ -85,9 +85,9 @@ def test_finished_runs_are_deleted_with_all_that_belongs_to_them(office: Office)
     assert event.run_id == runs[-1].run_id
 
 
-def test_a_run_that_is_not_finished_is_never_deleted(instance: dg.DagsterInstance) -> None:
+def test_unfinished_run_is_never_deleted(instance: dg.DagsterInstance) -> None:
     job = DEFINITIONS.resolve_job_def("reverse")
-    # A queued run needs a code server to be recorded; it is filtered like the others.
+    # A queued run needs a code server to be recorded; the filter treats it like the others.
     statuses = set(dg.DagsterRunStatus) - {dg.DagsterRunStatus.QUEUED}
     runs = {status: instance.create_run_for_job(job, status=status).run_id for status in statuses}
     finished = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
@@ -116,7 +116,7 @@ def test_more_runs_than_a_batch_are_deleted(instance: dg.DagsterInstance, monkey
     assert not remaining(instance)
 
 
-def test_files_without_a_run_are_deleted_and_no_others(instance: dg.DagsterInstance) -> None:
+def test_only_files_without_a_run_are_deleted(instance: dg.DagsterInstance) -> None:
     job = DEFINITIONS.resolve_job_def("reverse")
     events = instance.event_log_storage
     assert isinstance(events, SqliteEventLogStorage)
@@ -131,7 +131,7 @@ def test_files_without_a_run_are_deleted_and_no_others(instance: dg.DagsterInsta
     assert {path.name for path in folder.iterdir()} == before | {"other.db"}
 
 
-def test_the_schedule_skips_a_night_without_old_runs(instance: dg.DagsterInstance) -> None:
+def test_schedule_skips_a_night_without_old_runs(instance: dg.DagsterInstance) -> None:
     schedule = DEFINITIONS.resolve_schedule_def("retention_schedule")
     assert (schedule.cron_schedule, schedule.execution_timezone) == ("30 4 * * *", "Asia/Kolkata")
     assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
@@ -149,13 +149,13 @@ def test_the_schedule_skips_a_night_without_old_runs(instance: dg.DagsterInstanc
     assert "of `retention` is active" in str(data.skip_message)
 
 
-def test_an_empty_cron_string_keeps_the_history_for_ever() -> None:
+def test_empty_cron_string_keeps_the_history_forever() -> None:
     off = Schedules(crons={**Schedules().crons, RETENTION_CRON: ""})
     assert not build_definitions(SPECS, schedules=off).get_repository_def().has_schedule_def("retention_schedule")
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "1.5", "a month", "10000", "\u0663"])
-def test_a_number_of_days_that_is_none_is_refused(text: str) -> None:
+def test_invalid_number_of_days_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError, match=f"{HISTORY_DAYS} is `{text}`, which is not a number of days"):
         History.from_env({HISTORY_DAYS: text}, env_file=None)
     assert History.from_env({HISTORY_DAYS: " 7 "}, env_file=None) == History(days=7)

@@ -1,4 +1,4 @@
-"""Runs of the job `reverse` on real servers: what lands on the desktop, and what Dagster shows of it."""
+"""Runs of the job `reverse` on real servers: the rows on the desktop, and what Dagster shows."""
 
 import dataclasses
 from pathlib import Path
@@ -40,12 +40,12 @@ def on_desktop(office: Office) -> list[tuple[object, ...]]:
 
 @pytest.fixture
 def synced(office: Office) -> Office:
-    """The office after a first forward run."""
+    """Returns the office after a first forward run."""
     assert office.run().success
     return office
 
 
-def test_phone_rows_come_back_once_and_never_go_forward_again(synced: Office) -> None:
+def test_phone_rows_are_reverse_synced_once_and_skipped_by_forward(synced: Office) -> None:
     synced.phone_writes("Rain", "Sun")
     first = synced.pull()
     assert first.success
@@ -61,13 +61,13 @@ def test_phone_rows_come_back_once_and_never_go_forward_again(synced: Office) ->
     assert len(on_desktop(synced)) == 3
 
 
-def test_only_the_selected_tables_come_back(synced: Office) -> None:
+def test_only_selected_tables_are_reverse_synced(synced: Office) -> None:
     synced.phone_writes("Rain")
     assert materialized(synced.pull("orgs", "staff")) == {"reverse/orgs", "reverse/staff"}
     assert len(on_desktop(synced)) == 1
 
 
-def test_the_metadata_says_what_happened_as_numbers_that_plot(synced: Office) -> None:
+def test_metadata_has_the_counts_as_numbers(synced: Office) -> None:
     synced.phone_writes("Rain")
     shown = figures(synced.pull(), "reverse/notices")
     for name in ("adopted", "conflicts", "quarantined", "changed_after_pull", "missing_after_pull", "unassigned"):
@@ -81,7 +81,7 @@ def test_the_metadata_says_what_happened_as_numbers_that_plot(synced: Office) ->
     assert [column.name for column in schema.columns] == ["notice_id", "org_id", "body"]
 
 
-def test_a_row_that_the_desktop_refuses_waits_with_its_reason_and_lands_by_itself(synced: Office) -> None:
+def test_refused_row_is_quarantined_with_its_reason_until_it_fits(synced: Office) -> None:
     synced.pair.source.execute(TOO_LONG)
     synced.phone_writes("Rain", "Rain and wind in the afternoon")
     result = synced.pull()
@@ -106,7 +106,7 @@ def test_a_row_that_the_desktop_refuses_waits_with_its_reason_and_lands_by_itsel
     assert check(again, "notices", "quarantine").passed
 
 
-def test_two_records_born_under_one_key_are_shown_with_both_contents(synced: Office) -> None:
+def test_conflict_of_two_records_shows_both_contents(synced: Office) -> None:
     synced.phone_writes("The phone's")
     synced.pair.source.execute("INSERT INTO notices VALUES (100, 1, 'The office''s')")
     result = synced.pull()
@@ -120,7 +120,7 @@ def test_two_records_born_under_one_key_are_shown_with_both_contents(synced: Off
     assert on_desktop(synced)[-1] == (100, "The office's")
 
 
-def test_conflicts_survive_the_way_through_the_metadata() -> None:
+def test_conflicts_survive_serialization_in_the_metadata() -> None:
     conflicts = tuple(
         Conflict(
             key={"a": "1", "b": None}, phone={"a": "1", "b": None, "c": text}, desktop={"a": "1", "b": None, "c": "|"}
@@ -131,7 +131,7 @@ def test_conflicts_survive_the_way_through_the_metadata() -> None:
     assert conflicts_of(conflict_table(())) == ()
 
 
-def test_rows_that_changed_or_vanished_after_their_pull_are_listed(synced: Office) -> None:
+def test_rows_changed_or_deleted_after_their_reverse_sync_are_listed(synced: Office) -> None:
     synced.phone_writes("Rain", "Sun")
     synced.pull()
     synced.pair.target.execute("UPDATE notices SET body = 'Snow' WHERE notice_id = 100")
@@ -143,7 +143,7 @@ def test_rows_that_changed_or_vanished_after_their_pull_are_listed(synced: Offic
     assert str(shown["warnings"]).count("\n") == 1
 
 
-def test_again_brings_back_what_is_no_longer_on_the_desktop_and_nothing_else(synced: Office) -> None:
+def test_again_restores_only_rows_missing_on_the_desktop(synced: Office) -> None:
     synced.phone_writes("Rain", "Sun")
     synced.pull()
     synced.pair.source.execute("DELETE FROM notices WHERE notice_id = 101")
@@ -151,7 +151,7 @@ def test_again_brings_back_what_is_no_longer_on_the_desktop_and_nothing_else(syn
     assert on_desktop(synced) == [(1, "Closed on Friday"), (100, "Rain"), (101, "Sun")]
 
 
-def test_a_table_that_fails_stops_those_that_come_after_it_and_no_others(synced: Office) -> None:
+def test_failed_table_stops_only_its_dependents(synced: Office) -> None:
     synced.phone_writes("Rain")
     synced.pair.source.execute("DROP TABLE departments")
     result = synced.pull()
@@ -162,14 +162,14 @@ def test_a_table_that_fails_stops_those_that_come_after_it_and_no_others(synced:
     assert attempts(result, "reverse__staff") == 0
 
 
-def test_a_database_that_does_not_answer_is_tried_again(synced: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_database_is_retried(synced: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUPABASE_DB_PORT", "1")
     result = synced.pull("orgs")
     assert attempts(result, "reverse__orgs") == 2
     assert "connecting to mobile" in failure(result, "reverse__orgs")
 
 
-def test_neither_passwords_nor_sensitive_columns_reach_the_history(synced: Office) -> None:
+def test_no_password_or_sensitive_value_reaches_the_history(synced: Office) -> None:
     synced.pair.target.execute("INSERT INTO staff (org_id, staff_no, login, source) VALUES (1, 900, 'pw-phone', 'M')")
     synced.pair.source.execute("ALTER TABLE staff ADD CHECK (login <> 'pw-phone')")
     result = synced.pull()
@@ -179,7 +179,7 @@ def test_neither_passwords_nor_sensitive_columns_reach_the_history(synced: Offic
         assert secret not in history
 
 
-def test_the_run_is_named_in_the_ledger(synced: Office) -> None:
+def test_ledger_names_the_run(synced: Office) -> None:
     synced.phone_writes("Rain")
     result = synced.pull()
     assert synced.pair.rows("SELECT DISTINCT run_id::text FROM powerca_sync.pulled", synced.pair.source) == [
@@ -187,7 +187,7 @@ def test_the_run_is_named_in_the_ledger(synced: Office) -> None:
     ]
 
 
-def test_the_rows_of_a_reverse_asset_cannot_be_loaded_and_the_error_says_what_can(synced: Office) -> None:
+def test_reverse_asset_as_an_input_is_an_error_with_advice(synced: Office) -> None:
     @dg.asset(ins={"rows": dg.AssetIn(dg.AssetKey(["reverse", "notices"]))})
     def summary(rows: object) -> None: ...
 
@@ -201,7 +201,7 @@ def test_the_rows_of_a_reverse_asset_cannot_be_loaded_and_the_error_says_what_ca
     assert "Load the mobile table's asset" in failure(result, "summary")
 
 
-def test_an_asset_cannot_land_other_rows_on_the_desktop(synced: Office) -> None:
+def test_asset_that_returns_rows_for_the_desktop_is_refused(synced: Office) -> None:
     @dg.asset(key=["reverse", "notices"], io_manager_key="desktop_io_manager")
     def notices() -> list[int]:
         return [1]
@@ -218,6 +218,6 @@ def test_an_asset_cannot_land_other_rows_on_the_desktop(synced: Office) -> None:
     assert len(on_desktop(synced)) == 1
 
 
-def test_nothing_is_written_where_dagster_was_not_asked_to(synced: Office) -> None:
+def test_nothing_is_written_without_a_dagster_run(synced: Office) -> None:
     synced.pull()
     assert list(Path.cwd().iterdir()) == []

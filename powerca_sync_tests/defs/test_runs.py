@@ -1,4 +1,4 @@
-"""Runs of the jobs on real servers: what lands, what Dagster shows of it, and what a failure leaves alone."""
+"""Runs of the jobs on real servers: the rows written, what Dagster shows, and the effects of a failure."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +30,7 @@ TABLES = {"orgs", "departments", "staff", "notices"}
 
 @pytest.fixture
 def table_lock(office: Office) -> Iterator[psycopg.Connection]:
-    """Another run that has the table `staff`, until this connection ends its transaction."""
+    """Holds the lock of the table `staff`, as another run does, until this connection ends its transaction."""
     with office.pair.target.__class__.connect(office.pair.target.info.dsn) as other:
         other.execute("SELECT pg_advisory_xact_lock(hashtextextended('powerca_sync:staff', 0))")
         yield other
@@ -44,7 +44,7 @@ def checks(result: dg.ExecuteInProcessResult, table: str, name: str = "foreign_k
     return check
 
 
-def test_a_full_run_brings_every_table_with_parents_first(office: Office) -> None:
+def test_full_run_syncs_every_table_parents_first(office: Office) -> None:
     result = office.run()
     assert result.success
     assert materialized(result) == TABLES
@@ -53,7 +53,7 @@ def test_a_full_run_brings_every_table_with_parents_first(office: Office) -> Non
     assert counts == {"extracted": 40, "staged": 40, "inserted": 40, "dagster/row_count": 40}
 
 
-def test_a_second_run_writes_nothing(office: Office) -> None:
+def test_second_run_writes_nothing(office: Office) -> None:
     office.run()
     before = {table: office.pair.text(table) for table in TABLES}
     result = office.run()
@@ -62,7 +62,7 @@ def test_a_second_run_writes_nothing(office: Office) -> None:
     assert figures(result, "staff")["unchanged"] == 40
 
 
-def test_a_run_leaves_no_connection_behind(office: Office) -> None:
+def test_run_leaves_no_connection_open(office: Office) -> None:
     def connected() -> list[tuple[object, ...]]:
         query = (
             "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'"
@@ -74,7 +74,7 @@ def test_a_run_leaves_no_connection_behind(office: Office) -> None:
     assert connected() == before
 
 
-def test_an_incremental_run_reads_what_changed_and_says_which_tables_it_read_in_full(office: Office) -> None:
+def test_incremental_run_names_the_tables_read_in_full(office: Office) -> None:
     office.run()
     office.pair.source.execute("UPDATE departments SET title = 'Taxes' WHERE dept_id = 20")
     result = office.run("incremental")
@@ -86,7 +86,7 @@ def test_an_incremental_run_reads_what_changed_and_says_which_tables_it_read_in_
     assert "mobile generates the primary key" in str(staff["mode_reason"])
 
 
-def test_the_metadata_says_what_happened_as_numbers_that_plot(office: Office) -> None:
+def test_metadata_has_the_counts_as_numbers(office: Office) -> None:
     shown = figures(office.run(), "staff")
     for name in ("updated", "unchanged", "deleted", "kept_mobile", "echo", "quarantined", "superseded", "stale"):
         assert shown[name] == 0
@@ -105,7 +105,7 @@ def test_the_metadata_says_what_happened_as_numbers_that_plot(office: Office) ->
     ]
 
 
-def test_a_looked_up_column_shows_where_it_comes_from(office: Office) -> None:
+def test_lineage_of_a_looked_up_column_names_its_table(office: Office) -> None:
     lineage = figures(office.run(), "staff")["dagster/column_lineage"]
     assert isinstance(lineage, dg.TableColumnLineage)
     assert set(lineage.deps_by_column["title"]) == {
@@ -117,7 +117,7 @@ def test_a_looked_up_column_shows_where_it_comes_from(office: Office) -> None:
     ]
 
 
-def test_rows_in_quarantine_are_listed_with_reason_and_key(office: Office) -> None:
+def test_quarantined_rows_are_listed_with_reason_and_key(office: Office) -> None:
     office.pair.source.execute("UPDATE staff SET dept_id = 99 WHERE staff_no = 7")
     shown = figures(office.run(), "staff")
     assert (shown["quarantined"], shown["filtered"]) == (1, 1)
@@ -141,7 +141,7 @@ def test_few_rows_without_their_parent_pass_the_check(office: Office) -> None:
     assert check.metadata["dept_id without departments"].value == 1
 
 
-def test_many_rows_without_their_parent_warn_and_do_not_fail(office: Office) -> None:
+def test_many_rows_without_their_parent_warn_without_failing(office: Office) -> None:
     office.pair.source.execute("UPDATE staff SET dept_id = 99 WHERE staff_no <= 3")
     result = office.run()
     assert result.success
@@ -152,7 +152,7 @@ def test_many_rows_without_their_parent_warn_and_do_not_fail(office: Office) -> 
     assert check.metadata["share"].value == pytest.approx(3 / 40)
 
 
-def test_an_incremental_run_that_reads_only_the_quarantine_again_does_not_warn(office: Office) -> None:
+def test_incremental_run_of_quarantined_rows_alone_does_not_warn(office: Office) -> None:
     memos = spec("memos", "memo_id", office="org_id", references=(ORG, DEPARTMENT))
     office.pair.source.execute(
         "CREATE TABLE memos AS SELECT n AS memo_id, 1 AS org_id, 10 AS dept_id FROM generate_series(1, 200) AS n;"
@@ -166,7 +166,7 @@ def test_an_incremental_run_that_reads_only_the_quarantine_again_does_not_warn(o
     assert checks(result, "memos").passed
 
 
-def test_a_table_that_fails_stops_those_that_come_after_it_and_no_others(office: Office) -> None:
+def test_failed_table_stops_only_its_dependents(office: Office) -> None:
     office.pair.target.execute("DROP TABLE departments")
     result = office.run()
     assert not result.success
@@ -175,7 +175,7 @@ def test_a_table_that_fails_stops_those_that_come_after_it_and_no_others(office:
     assert office.pair.one("SELECT count(*) FROM staff") == 0
 
 
-def test_a_missing_table_is_not_tried_again(office: Office) -> None:
+def test_missing_table_is_not_retried(office: Office) -> None:
     office.pair.target.execute("DROP TABLE notices")
     result = office.run()
     assert attempts(result, "notices") == 1
@@ -183,7 +183,7 @@ def test_a_missing_table_is_not_tried_again(office: Office) -> None:
     assert "SchemaMismatchError" in failure(result, "notices")
 
 
-def test_a_table_that_another_run_holds_is_tried_again(office: Office, table_lock: psycopg.Connection) -> None:
+def test_table_locked_by_another_run_is_retried(office: Office, table_lock: psycopg.Connection) -> None:
     result = office.run()
     assert attempts(result, "staff") == 2
     assert "is being synced by another run" in failure(result, "staff")
@@ -192,7 +192,7 @@ def test_a_table_that_another_run_holds_is_tried_again(office: Office, table_loc
     assert office.run().success
 
 
-def test_a_defect_is_not_tried_again(office: Office) -> None:
+def test_programming_error_is_not_retried(office: Office) -> None:
     @dg.asset(key="notices", deps=["orgs"])
     def notices() -> TextRows:
         return TextRows(spec=NOTICES, columns=("notice_id", "org_id"), rows=lambda wanted: iter([1 / 0]))
@@ -202,9 +202,7 @@ def test_a_defect_is_not_tried_again(office: Office) -> None:
     assert "ZeroDivisionError" in failure(result, "notices")
 
 
-def test_a_desktop_that_does_not_answer_is_written_down_for_the_table(
-    office: Office, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unreachable_desktop_is_recorded_for_the_table(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     office.run()
     monkeypatch.setenv("LOCAL_DB_PORT", "1")
     result = office.run()
@@ -214,7 +212,7 @@ def test_a_desktop_that_does_not_answer_is_written_down_for_the_table(
     )
 
 
-def test_a_run_without_configuration_names_what_is_missing(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_without_configuration_names_the_missing_variables(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SUPABASE_DB_HOST")
     result = office.run()
     assert not result.success
@@ -222,7 +220,7 @@ def test_a_run_without_configuration_names_what_is_missing(office: Office, monke
     assert words_of(ended).startswith("Not configured: SUPABASE_DB_HOST.")
 
 
-def test_neither_passwords_nor_sensitive_columns_reach_the_history(office: Office) -> None:
+def test_no_password_or_sensitive_value_reaches_the_history(office: Office) -> None:
     office.pair.source.execute("UPDATE staff SET dept_id = 99 WHERE staff_no = 7")
     office.pair.target.execute("ALTER TABLE staff ADD CHECK (login <> 'pw-9'); DROP TABLE notices")
     result = office.run()
@@ -237,6 +235,6 @@ def test_unloaded_output_handle_has_no_result() -> None:
         _ = OutputHandle(TableExtract(spec=NOTICES)).result
 
 
-def test_nothing_is_written_where_dagster_was_not_asked_to(office: Office) -> None:
+def test_nothing_is_written_without_a_dagster_run(office: Office) -> None:
     office.run()
     assert list(Path.cwd().iterdir()) == []

@@ -1,4 +1,4 @@
-"""When the jobs start by themselves: by whose clock, what skips a tick, and what a machine does that was off."""
+"""When schedules start jobs: time zone, skipped ticks, and ticks missed while the machine was off."""
 
 import logging
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from powerca_sync.operations import DEFAULTS, Schedules
 from powerca_sync.tables import BY_HAND, TABLES, Category
 
 OFFICE = ZoneInfo(DEFAULTS["POWERCA_TZ"])
-#: The schedules that move rows, and the variables that say when.
+#: The schedules that sync, and the variables with their cron strings.
 CRONS = {
     "forward_full_schedule": "POWERCA_FULL_CRON",
     "forward_incremental_schedule": "POWERCA_INCREMENTAL_CRON",
@@ -39,14 +39,14 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 @pytest.fixture
 def workspace(instance: dg.DagsterInstance) -> Iterator[WorkspaceProcessContext]:
-    """The definitions, loaded by a code server as the daemon does it."""
+    """Yields the definitions, loaded by a code server as the daemon does."""
     target = ModuleTarget("powerca_sync.definitions", None, ".", "powerca_sync")
     with create_test_daemon_workspace_context(target, instance) as made:
         yield made
 
 
 def tick(workspace: WorkspaceProcessContext, now: datetime) -> None:
-    """One round of the scheduler at that time; no run is started, they stay in the queue."""
+    """Evaluates the scheduler once at that time; no run is started, they stay in the queue."""
     with freeze_time(now):
         list(launch_scheduled_runs(workspace, logging.getLogger(), end_datetime_utc=now, iteration_times={}))
 
@@ -58,12 +58,12 @@ def evaluate(name: str, instance: dg.DagsterInstance) -> dg.RunRequest | dg.Skip
 
 
 def under_way(instance: dg.DagsterInstance, job: str, status: dg.DagsterRunStatus) -> dg.DagsterRun:
-    """A run as another process would have begun it."""
+    """Creates a run as if another process had started it."""
     return instance.create_run_for_job(defs.resolve_job_def(job), status=status)
 
 
 @pytest.mark.parametrize(("name", "variable"), CRONS.items())
-def test_a_schedule_runs_from_the_start_by_the_offices_clock(name: str, variable: str) -> None:
+def test_schedules_run_by_default_in_the_offices_time_zone(name: str, variable: str) -> None:
     schedule = defs.resolve_schedule_def(name)
     assert schedule.cron_schedule == DEFAULTS[variable]
     assert schedule.execution_timezone == "Asia/Kolkata"
@@ -72,7 +72,7 @@ def test_a_schedule_runs_from_the_start_by_the_offices_clock(name: str, variable
     assert variable in (schedule.description or "")
 
 
-def test_the_schedule_leaves_out_tables_reverse_synced_by_hand(instance: dg.DagsterInstance) -> None:
+def test_schedule_omits_tables_reverse_synced_by_hand(instance: dg.DagsterInstance) -> None:
     request = evaluate("reverse_schedule", instance)
     assert isinstance(request, dg.RunRequest)
     assert set(request.asset_selection or ()) == {reverse_key(spec.mobile) for spec in TABLES if spec.reverse is True}
@@ -80,32 +80,32 @@ def test_the_schedule_leaves_out_tables_reverse_synced_by_hand(instance: dg.Dags
 
 
 @pytest.mark.parametrize(("name", "variable"), CRONS.items())
-def test_an_empty_cron_string_switches_a_schedule_off_and_no_other(name: str, variable: str) -> None:
+def test_empty_cron_string_switches_off_only_its_schedule(name: str, variable: str) -> None:
     left = build_schedules(TABLES, Schedules(crons={**Schedules().crons, variable: ""}))
     assert {schedule.name for schedule in left} == set(CRONS) - {name}
 
 
 @pytest.mark.parametrize("variable", CRONS.values())
 @pytest.mark.parametrize("cron", ["at night", "0 25 * * *", "0 0 2 * * *", "0 0 31 2 *"])
-def test_a_cron_string_that_is_none_is_refused_by_the_name_of_its_variable(variable: str, cron: str) -> None:
+def test_invalid_cron_string_names_its_variable(variable: str, cron: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         build_schedules(TABLES, Schedules(crons={**Schedules().crons, variable: cron}))
     assert str(caught.value).startswith(f"{variable} is `{cron}`, which is not a valid cron string.")
 
 
 @pytest.mark.parametrize("name", CRONS)
-def test_a_tick_asks_for_a_run_while_none_is_under_way(instance: dg.DagsterInstance, name: str) -> None:
+def test_tick_requests_a_run_while_none_is_in_progress(instance: dg.DagsterInstance, name: str) -> None:
     for done in (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED):
         under_way(instance, name.removesuffix("_schedule"), done)
     request = evaluate(name, instance)
     assert isinstance(request, dg.RunRequest)
-    # Under a run key, Dagster would never again start what has failed once.
+    # With a run key, Dagster would never start again what has failed once.
     assert request.run_key is None
 
 
 @pytest.mark.parametrize("name", CRONS)
 @pytest.mark.parametrize("status", [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING])
-def test_a_tick_is_skipped_while_a_run_of_its_job_is_under_way(
+def test_tick_is_skipped_while_a_run_of_its_job_is_in_progress(
     instance: dg.DagsterInstance, name: str, status: dg.DagsterRunStatus
 ) -> None:
     run = under_way(instance, name.removesuffix("_schedule"), status)
@@ -114,14 +114,14 @@ def test_a_tick_is_skipped_while_a_run_of_its_job_is_under_way(
     assert f"Run {run.run_id} of `{run.job_name}` is active ({status.value.lower()})" in str(skipped.skip_message)
 
 
-def test_only_an_incremental_run_gives_way_to_the_other_mode(instance: dg.DagsterInstance) -> None:
+def test_only_an_incremental_run_yields_to_the_other_mode(instance: dg.DagsterInstance) -> None:
     under_way(instance, "forward_incremental", dg.DagsterRunStatus.STARTED)
     assert isinstance(evaluate("forward_full_schedule", instance), dg.RunRequest)
     under_way(instance, "forward_full", dg.DagsterRunStatus.STARTING)
     assert isinstance(evaluate("forward_incremental_schedule", instance), dg.SkipReason)
 
 
-def test_the_two_directions_do_not_wait_for_each_other(instance: dg.DagsterInstance) -> None:
+def test_directions_do_not_block_each_other(instance: dg.DagsterInstance) -> None:
     under_way(instance, "reverse", dg.DagsterRunStatus.STARTED)
     assert isinstance(evaluate("forward_incremental_schedule", instance), dg.RunRequest)
     under_way(instance, "forward_full", dg.DagsterRunStatus.STARTED)
@@ -130,7 +130,7 @@ def test_the_two_directions_do_not_wait_for_each_other(instance: dg.DagsterInsta
     assert isinstance(evaluate("reverse_schedule", instance), dg.RunRequest)
 
 
-def test_a_table_that_is_synced_by_hand_counts_as_a_run(instance: dg.DagsterInstance) -> None:
+def test_table_synced_by_hand_counts_as_a_run(instance: dg.DagsterInstance) -> None:
     table = dg.AssetKey("climaster")
     by_hand = defs.resolve_implicit_job_def_def_for_assets([table])
     assert by_hand is not None
@@ -139,7 +139,7 @@ def test_a_table_that_is_synced_by_hand_counts_as_a_run(instance: dg.DagsterInst
     assert isinstance(evaluate("reverse_schedule", instance), dg.RunRequest)
 
 
-def test_a_machine_that_was_off_catches_up_with_one_run(
+def test_machine_that_was_off_catches_up_with_one_run(
     instance: dg.DagsterInstance, workspace: WorkspaceProcessContext
 ) -> None:
     monday = datetime(2031, 3, 3, 21, 30, tzinfo=OFFICE)
@@ -148,7 +148,7 @@ def test_a_machine_that_was_off_catches_up_with_one_run(
     # Off for three nights and days; on again in the morning, between two ticks.
     tick(workspace, monday + timedelta(days=2, hours=12, minutes=8))
     started = sorted(run.job_name for run in instance.get_runs())
-    # One full run for all the nights. An incremental run gives way to it if it is already in the queue.
+    # One full run for all the nights. An incremental run that is already in the queue yields to it.
     assert [job for job in started if job != "forward_incremental"] == ["forward_full", "report", "reverse"]
     assert started.count("forward_incremental") <= 1
     tick(workspace, monday + timedelta(days=2, hours=12, minutes=9))
@@ -160,17 +160,17 @@ FRESHNESS = "{ assetNodes { assetKey { path } freshnessStatusInfo { freshnessSta
 
 @dg.asset(key="climaster")
 def _climaster() -> None:
-    """Stands for a sync of the table."""
+    """Stands in for a sync of the table."""
 
 
-def test_a_table_that_was_not_synced_for_a_day_shows_as_late(
+def test_table_not_synced_for_a_day_is_shown_as_late(
     instance: dg.DagsterInstance, workspace: WorkspaceProcessContext
 ) -> None:
     key = dg.AssetKey("climaster")
     assert dg.materialize([_climaster], instance=instance).success
 
     def shown(hours: float) -> str:
-        """What the UI asks for and gets, so many hours later."""
+        """Returns the answer to the UI's query a number of hours later."""
         with freeze_time(datetime.now(OFFICE) + timedelta(hours=hours)):
             list(FreshnessDaemon().run_iteration(workspace))
             answer = execute_dagster_graphql(workspace.create_request_context(), FRESHNESS)
@@ -180,7 +180,7 @@ def test_a_table_that_was_not_synced_for_a_day_shows_as_late(
     assert [shown(hours) for hours in (0, 23.9, 24.1, 48.1)] == ["HEALTHY", "HEALTHY", "WARNING", "DEGRADED"]
 
 
-def test_every_asset_that_is_synced_is_watched() -> None:
+def test_every_synced_asset_has_a_freshness_policy() -> None:
     graph = defs.resolve_asset_graph()
     watched = {node.key for node in graph.asset_nodes if node.freshness_policy}
     by_hand = {reverse_key(spec.mobile) for spec in TABLES if spec.reverse == BY_HAND}

@@ -1,4 +1,4 @@
-"""The sensor `mobile_rows`: what a tick decides, and once the whole way under Dagster's own daemon."""
+"""The sensor `mobile_rows`: the decisions of a tick, and one complete cycle under Dagster's daemon."""
 
 import dataclasses
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-# Private, but a run waits in the queue only if it says which code server is to carry it out.
+# Private, but a run is queued only if it names the code server that executes it.
 from dagster._core.code_pointer import ModuleCodePointer
 from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
@@ -33,14 +33,14 @@ STARTED = dg.DagsterRunStatus.STARTED
 
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
-    """A history of its own for each test."""
+    """Yields an instance with a history for each test."""
     with dg.DagsterInstance.ephemeral() as ephemeral:
         yield ephemeral
 
 
 @pytest.fixture
 def pulled(office: Office) -> Office:
-    """The office after a first run each way."""
+    """Returns the office after a first run in each direction."""
     assert office.run().success
     assert office.pull().success
     return office
@@ -49,7 +49,7 @@ def pulled(office: Office) -> Office:
 def tick(
     office: Office, definitions: dg.Definitions = DEFINITIONS, sensor: dg.SensorDefinition = SENSOR
 ) -> set[str] | str:
-    """The tables that a tick asks for, or why it asks for nothing."""
+    """Returns the tables that a tick requests, or the reason of the skipped tick."""
     with dg.build_sensor_context(instance=office.instance, definitions=definitions) as context:
         data = sensor.evaluate_tick(context)
     if not data.run_requests:
@@ -62,7 +62,7 @@ def tick(
 
 
 def make_run(office: Office, status: dg.DagsterRunStatus, job: str = "reverse", *, table: str = "") -> str:
-    """A run in the history that nobody carries out."""
+    """Creates a run in the history that nothing executes."""
     place = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("office"), "__repository__")
     definition = DEFINITIONS.resolve_job_def(job)
     run = office.instance.create_run_for_job(
@@ -75,18 +75,18 @@ def make_run(office: Office, status: dg.DagsterRunStatus, job: str = "reverse", 
     return run.run_id
 
 
-def test_a_tick_with_nothing_new_says_so(pulled: Office) -> None:
+def test_tick_without_new_rows_is_skipped_with_a_reason(pulled: Office) -> None:
     assert tick(pulled) == "Nothing new: the last run has seen all 0 phone rows."
     pulled.phone_writes("Rain")
     pulled.pull()
     assert tick(pulled) == "Nothing new: the last run has seen all 1 phone rows."
 
 
-def test_before_the_first_pull_every_table_is_asked_for(office: Office) -> None:
+def test_before_the_first_run_every_table_is_requested(office: Office) -> None:
     assert tick(office) == {spec.mobile for spec in SPECS}
 
 
-def test_only_the_tables_with_new_phone_rows_are_asked_for(pulled: Office) -> None:
+def test_only_tables_with_new_phone_rows_are_requested(pulled: Office) -> None:
     pulled.phone_writes("Rain")
     assert tick(pulled) == {"notices"}
     assert tick(pulled) == {"notices"}, "a tick remembers nothing: a request that got lost is made again"
@@ -96,14 +96,14 @@ def test_only_the_tables_with_new_phone_rows_are_asked_for(pulled: Office) -> No
     assert tick(pulled) == {"staff"}
 
 
-def test_rows_in_quarantine_are_left_to_the_schedule(pulled: Office) -> None:
+def test_quarantined_rows_are_left_to_the_schedule(pulled: Office) -> None:
     pulled.pair.source.execute("ALTER TABLE notices ALTER body TYPE varchar(20)")
     pulled.phone_writes("Rain and wind in the afternoon")
     pulled.pull()
     assert tick(pulled) == "Nothing new: the last run has seen all 1 phone rows."
 
 
-def test_held_lookalikes_are_no_reason_for_a_run(pulled: Office) -> None:
+def test_quarantined_lookalikes_request_no_run(pulled: Office) -> None:
     lines = "INSERT INTO staff (org_id, staff_no, full_name{}) VALUES (1, 900, 'Asha'{})"
     pulled.pair.source.execute(lines.format("", ""))  # type: ignore[call-overload]
     pulled.pair.target.execute(lines.format(", source", ", 'M'"))  # type: ignore[call-overload]
@@ -122,7 +122,7 @@ def test_held_lookalikes_are_no_reason_for_a_run(pulled: Office) -> None:
     assert "Nothing new" in tick(pulled)
 
 
-def test_tables_reverse_synced_by_hand_are_named_and_left_alone(pulled: Office) -> None:
+def test_tables_reverse_synced_by_hand_are_named_and_not_requested(pulled: Office) -> None:
     specs = [dataclasses.replace(one, reverse=BY_HAND) if one.mobile == "notices" else one for one in SPECS]
     definitions = build_definitions(specs, timeouts=QUICK, retries=ONE_RETRY)
     sensor = definitions.get_repository_def().get_sensor_def("mobile_rows")
@@ -139,7 +139,7 @@ def test_tables_reverse_synced_by_hand_are_named_and_left_alone(pulled: Office) 
 
 
 @pytest.mark.parametrize("status", [NOT_STARTED, QUEUED, STARTED])
-def test_while_a_run_is_under_way_nothing_is_looked_at(
+def test_tick_during_a_run_queries_no_database(
     pulled: Office, status: dg.DagsterRunStatus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pulled.phone_writes("Rain")
@@ -148,21 +148,19 @@ def test_while_a_run_is_under_way_nothing_is_looked_at(
     assert tick(pulled) == f"Run {run_id} is active ({status.value.lower()})."
 
 
-def test_a_run_that_somebody_started_for_one_table_counts_too(pulled: Office) -> None:
+def test_run_started_by_hand_for_one_table_counts(pulled: Office) -> None:
     pulled.phone_writes("Rain")
     make_run(pulled, STARTED, table="reverse/notices")
     assert "is active (" in tick(pulled)
 
 
-def test_a_forward_run_does_not_keep_phone_rows_waiting(pulled: Office) -> None:
+def test_forward_run_does_not_delay_phone_rows(pulled: Office) -> None:
     pulled.phone_writes("Rain")
     make_run(pulled, STARTED, "forward_full")
     assert tick(pulled) == {"notices"}
 
 
-def test_a_run_whose_process_was_killed_long_ago_keeps_nobody_waiting(
-    pulled: Office, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_run_whose_process_was_killed_long_ago_blocks_no_tick(pulled: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     pulled.phone_writes("Rain")
     make_run(pulled, STARTED)
     now = time.time()
@@ -172,7 +170,7 @@ def test_a_run_whose_process_was_killed_long_ago_keeps_nobody_waiting(
     assert tick(pulled) == {"notices"}
 
 
-def test_a_table_that_failed_rests_and_then_nothing_is_lost(pulled: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_table_is_requested_again_after_its_backoff(pulled: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     pulled.pair.source.execute("ALTER TABLE notices RENAME TO notices_away")
     pulled.phone_writes("Rain")
     now = time.time()
@@ -190,7 +188,7 @@ def test_a_table_that_failed_rests_and_then_nothing_is_lost(pulled: Office, monk
     assert pulled.pair.one("SELECT body FROM notices WHERE notice_id = 100", pulled.pair.source) == "Rain"
 
 
-def test_a_table_that_rests_does_not_keep_others_waiting(pulled: Office) -> None:
+def test_backoff_of_a_table_does_not_delay_others(pulled: Office) -> None:
     pulled.pair.source.execute("ALTER TABLE departments RENAME TO departments_away")
     pulled.pair.target.execute("INSERT INTO departments (dept_id, org_id, source) VALUES (90, 1, 'M')")
     pulled.pair.target.execute("INSERT INTO staff (org_id, staff_no, source) VALUES (1, 900, 'M')")
@@ -199,7 +197,7 @@ def test_a_table_that_rests_does_not_keep_others_waiting(pulled: Office) -> None
 
 
 @pytest.mark.parametrize("port", ["LOCAL_DB_PORT", "SUPABASE_DB_PORT"])
-def test_a_database_that_does_not_answer_turns_the_tick_red_and_loses_nothing(
+def test_unreachable_database_fails_the_tick_and_loses_nothing(
     pulled: Office, port: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pulled.phone_writes("Rain")
@@ -217,7 +215,7 @@ def test_locked_table_is_left_to_a_run_and_hides_no_other(pulled: Office) -> Non
         assert tick(pulled) == {"staff", "notices"}
 
 
-def test_tables_that_are_all_locked_turn_the_tick_red_within_seconds(pulled: Office) -> None:
+def test_locked_tables_alone_fail_the_tick_within_seconds(pulled: Office) -> None:
     began = time.monotonic()
     with pulled.pair.target.transaction():
         pulled.pair.target.execute("LOCK TABLE orgs, departments, staff, notices IN ACCESS EXCLUSIVE MODE")
@@ -228,14 +226,14 @@ def test_tables_that_are_all_locked_turn_the_tick_red_within_seconds(pulled: Off
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A folder for Dagster's own files."""
+    """Returns a folder for Dagster's files."""
     folder = tmp_path / "home"
     folder.mkdir()
     (folder / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     return folder
 
 
-def test_under_the_daemon_a_phone_row_arrives_on_the_desktop_by_itself(pulled: Office, home: Path) -> None:
+def test_phone_row_arrives_on_the_desktop_under_the_daemon(pulled: Office, home: Path) -> None:
     environment = {
         **os.environ,
         "DAGSTER_HOME": str(home),

@@ -1,4 +1,4 @@
-"""The report says what both sides and the history say, as numbers that plot and as tables to read."""
+"""The report shows the state of both databases and the history, as numbers and as tables."""
 
 from collections.abc import Iterator
 
@@ -14,13 +14,13 @@ from powerca_sync_tests.defs.office import SECRETS, SPECS, Office
 
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
-    """A history of its own for each test: the report lists the last runs."""
+    """Yields an instance with a history for each test: the report lists the last runs."""
     with dg.DagsterInstance.ephemeral() as made:
         yield made
 
 
 def report(office: Office) -> dict[str, object]:
-    """The metadata of a new report, as plain values."""
+    """Returns the metadata of a new report, as plain values."""
     job = build_definitions(SPECS).resolve_job_def("report")
     result = job.execute_in_process(instance=office.instance)
     (event,) = result.get_asset_materialization_events()
@@ -28,12 +28,12 @@ def report(office: Office) -> dict[str, object]:
 
 
 def lines(table: object) -> list[list[str]]:
-    """The cells of a table."""
+    """Returns the cells of a table."""
     assert isinstance(table, dg.TableMetadataValue)
     return [[str(cell) for cell in record.data.values()] for record in table.records]
 
 
-def test_it_is_part_of_no_sync_and_has_a_job_and_a_schedule_of_its_own() -> None:
+def test_report_has_a_job_and_schedule_of_its_own() -> None:
     for name in ("forward_full", "forward_incremental", "reverse"):
         assert REPORT not in defs.resolve_job_def(name).asset_layer.executable_asset_keys
     assert defs.resolve_job_def("report").asset_layer.executable_asset_keys == {REPORT}
@@ -43,13 +43,13 @@ def test_it_is_part_of_no_sync_and_has_a_job_and_a_schedule_of_its_own() -> None
     assert not build_definitions(SPECS, schedules=off).get_repository_def().has_schedule_def("report_schedule")
 
 
-def test_before_any_sync_it_says_so_in_numbers(office: Office) -> None:
+def test_report_before_any_sync_has_numbers(office: Office) -> None:
     shown = report(office)
     assert (shown["tables"], shown["desktop_rows"], shown["runs_failed"]) == (0, 0, 0)
     assert "last_runs" not in shown
 
 
-def test_it_has_the_rows_the_freshness_and_the_quarantine_of_each_table(office: Office) -> None:
+def test_report_has_rows_freshness_and_quarantine_of_each_table(office: Office) -> None:
     office.pair.source.execute("UPDATE staff SET dept_id = 99 WHERE staff_no = 7")
     office.run()
     office.pair.target.execute("INSERT INTO staff (org_id, staff_no, dept_id, source) VALUES (1, 500, 10, 'M')")
@@ -64,7 +64,7 @@ def test_it_has_the_rows_the_freshness_and_the_quarantine_of_each_table(office: 
     )
 
 
-def test_it_counts_the_phone_rows_that_wait_and_those_that_came_back(office: Office) -> None:
+def test_report_counts_pending_and_reverse_synced_phone_rows(office: Office) -> None:
     office.run()
     office.pair.target.execute("INSERT INTO staff (org_id, staff_no, dept_id, source) VALUES (1, 500, 10, 'M')")
     assert (report(office)["phone_rows_waiting"], report(office)["phone_rows_pulled"]) == (1, 0)
@@ -76,7 +76,7 @@ def test_it_counts_the_phone_rows_that_wait_and_those_that_came_back(office: Off
     assert staff[1:4] == ["1", "0", "1"]
 
 
-def test_it_lists_the_last_runs_the_latest_first_and_not_itself(office: Office) -> None:
+def test_report_lists_the_last_runs_newest_first(office: Office) -> None:
     office.run()
     office.pair.source.execute("UPDATE departments SET title = 'Taxes' WHERE dept_id = 20")
     report(office)
@@ -96,7 +96,7 @@ def test_it_lists_the_last_runs_the_latest_first_and_not_itself(office: Office) 
     assert float(str(shown["seconds_per_forward_run"])) > 0
 
 
-def test_a_desktop_that_is_off_leaves_what_mobile_knows(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_report_without_the_desktop_has_the_state_of_mobile(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     office.run()
     monkeypatch.setenv("LOCAL_DB_PORT", "1")
     shown = report(office)
@@ -106,7 +106,7 @@ def test_a_desktop_that_is_off_leaves_what_mobile_knows(office: Office, monkeypa
     assert "phone_rows_by_table" not in shown
 
 
-def test_no_password_and_no_sensitive_value_is_in_it(office: Office) -> None:
+def test_report_has_no_password_and_no_sensitive_value(office: Office) -> None:
     office.pair.target.execute("ALTER TABLE staff ADD CHECK (login <> 'pw-9')")
     office.run()
     shown = str(report(office))
@@ -114,7 +114,7 @@ def test_no_password_and_no_sensitive_value_is_in_it(office: Office) -> None:
         assert secret not in shown
 
 
-def test_a_run_by_hand_of_single_tables_has_a_direction(office: Office) -> None:
+def test_manual_run_of_single_tables_has_a_direction(office: Office) -> None:
     definitions = build_definitions(SPECS)
     for key in (dg.AssetKey("orgs"), dg.AssetKey(["reverse", "orgs"]), REPORT):
         by_hand = definitions.resolve_implicit_job_def_def_for_assets([key])

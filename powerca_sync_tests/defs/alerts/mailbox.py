@@ -1,4 +1,4 @@
-"""A web hook and a mail server of our own on this machine, which keep what they are sent and can refuse it."""
+"""A web hook and a mail server on this machine that keep what they receive and can refuse it."""
 
 import http.server
 import json
@@ -9,12 +9,12 @@ from email.message import EmailMessage
 from types import TracebackType
 from typing import Any, Self, cast
 
-#: Part of the addresses, as the tokens of real ones are; must not be found anywhere else.
+#: Part of the addresses, like the tokens of real ones; must not appear anywhere else.
 SECRET = "x1y2-token-z3"
 
 
 class _Served:
-    """A server in a thread, for the length of a `with` block."""
+    """A server in a thread, for the duration of a `with` block."""
 
     server: socketserver.TCPServer
 
@@ -36,11 +36,11 @@ class _Served:
 
 
 class WebHook(_Served):
-    """Takes JSON messages."""
+    """Receives JSON messages."""
 
     def __init__(self) -> None:
         self.messages: list[dict[str, Any]] = []
-        #: How many more requests are refused.
+        #: How many further requests are refused.
         self.refuses = 0
         self.requests = 0
         hook = self
@@ -58,7 +58,7 @@ class WebHook(_Served):
                 self.end_headers()
 
             def log_message(self, format: str, *args: Any) -> None:
-                """Print nothing."""
+                """Prints nothing."""
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
 
@@ -72,7 +72,7 @@ class WebHook(_Served):
 
 
 class MailServer(_Served):
-    """Takes mail, by as much of SMTP as a sender without login needs."""
+    """Receives mail, with as much SMTP as a sender without login needs."""
 
     def __init__(self) -> None:
         self.messages: list[EmailMessage] = []

@@ -37,7 +37,7 @@ SENSOR = build_alerts()
 
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
-    """A history of its own for each test: the sensor reads every run in it."""
+    """Yields an instance with a history for each test: the sensor reads every run in it."""
     with dg.DagsterInstance.ephemeral() as made:
         yield made
 
@@ -52,7 +52,7 @@ def hook(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[WebHook]:
 
 
 def tick(instance: dg.DagsterInstance) -> str:
-    """Evaluates the sensor once, as a new process would; returns the reason of the skipped tick."""
+    """Evaluates the sensor once, as a new process does; returns the reason of the skipped tick."""
     said = SENSOR(dg.build_sensor_context(instance=instance))
     assert isinstance(said, dg.SkipReason)
     return str(said.skip_message)
@@ -67,7 +67,7 @@ def end_backoff(instance: dg.DagsterInstance) -> None:
 
 
 def run(instance: dg.DagsterInstance, **tables: str | dg.AssetCheckResult | None) -> dg.ExecuteInProcessResult:
-    """A run of these tables, each of which fails for a reason, has a check evaluated, or goes well."""
+    """Runs these tables, each of which fails for a reason, has a check evaluated, or succeeds."""
 
     def table(name: str, fate: str | dg.AssetCheckResult | None) -> dg.AssetsDefinition:
         @dg.asset(
@@ -85,7 +85,7 @@ def run(instance: dg.DagsterInstance, **tables: str | dg.AssetCheckResult | None
 
 
 def started(instance: dg.DagsterInstance, name: str) -> dg.DagsterRun:
-    """A run of a job that another process has begun."""
+    """Creates a run of a job that another process has begun."""
     job = defs.resolve_job_def(name)
     return instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED, tags=job.tags)
 
@@ -101,7 +101,7 @@ def parity(**numbers: int) -> dg.AssetCheckResult:
     )
 
 
-def test_without_an_address_the_tick_is_skipped_with_a_reason(
+def test_tick_without_an_address_is_skipped_with_a_reason(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -111,7 +111,7 @@ def test_without_an_address_the_tick_is_skipped_with_a_reason(
     assert instance.daemon_cursor_storage.get_cursor_values({KEY}) == {}
 
 
-def test_failed_run_is_told_once_and_so_is_its_success(instance: dg.DagsterInstance, hook: WebHook) -> None:
+def test_failed_run_is_reported_once_and_so_is_its_success(instance: dg.DagsterInstance, hook: WebHook) -> None:
     failed = run(instance, clients="Column `org_id` is gone.", jobs=None)
     assert tick(instance) == "Runs that ended: 1. New messages: 1. Unsent: 0."
     run(instance, clients="Column `org_id` is gone.", jobs=None)
@@ -132,14 +132,14 @@ def test_failed_run_is_told_once_and_so_is_its_success(instance: dg.DagsterInsta
     assert hook.messages[1]["type"] == "success"
 
 
-def test_successful_runs_are_not_told(instance: dg.DagsterInstance, hook: WebHook) -> None:
+def test_successful_runs_are_not_reported(instance: dg.DagsterInstance, hook: WebHook) -> None:
     run(instance, clients=None, jobs=parity())
     assert tick(instance) == "Runs that ended: 1. New messages: 0. Unsent: 0."
     assert tick(instance) == "Runs that ended: 0. New messages: 0. Unsent: 0."
     assert hook.requests == 0
 
 
-def test_failed_check_is_told_with_its_counts(instance: dg.DagsterInstance, hook: WebHook) -> None:
+def test_failed_check_is_reported_with_its_counts(instance: dg.DagsterInstance, hook: WebHook) -> None:
     result = run(instance, clients=parity(only_here=3, only_there=0))
     assert result.success
     tick(instance)
@@ -153,7 +153,7 @@ def test_failed_check_is_told_with_its_counts(instance: dg.DagsterInstance, hook
     assert "[OK] Solved: clients, check parity." in hook.messages[1]["message"]
 
 
-def test_count_is_told_again_when_it_has_more_than_doubled(instance: dg.DagsterInstance, hook: WebHook) -> None:
+def test_count_is_reported_again_after_it_has_more_than_doubled(instance: dg.DagsterInstance, hook: WebHook) -> None:
     for count, told in ((5, 1), (9, 1), (20, 1), (21, 2), (30, 2), (52, 2), (53, 3), (8, 3)):
         run(instance, clients=parity(rows=count))
         tick(instance)
@@ -167,7 +167,7 @@ def test_count_is_told_again_when_it_has_more_than_doubled(instance: dg.DagsterI
         ("437 rows would be deleted; the limit is 36.", "Organisation 1 belongs to another desktop.", 2),
     ],
 )
-def test_other_reason_is_told_and_other_number_is_not(
+def test_other_reason_is_reported_and_other_number_is_not(
     instance: dg.DagsterInstance, hook: WebHook, first: str, second: str, told: int
 ) -> None:
     for reason in (first, second):
@@ -224,7 +224,7 @@ def test_runs_between_two_ticks_share_one_message(instance: dg.DagsterInstance, 
     assert runs == [first.run_id, second.run_id]
 
 
-def test_problem_that_was_solved_before_the_tick_is_not_told(instance: dg.DagsterInstance, hook: WebHook) -> None:
+def test_problem_solved_before_the_tick_is_not_reported(instance: dg.DagsterInstance, hook: WebHook) -> None:
     run(instance, clients="broken")
     run(instance, clients=None)
     assert tick(instance) == "Runs that ended: 2. New messages: 0. Unsent: 0."
@@ -252,14 +252,14 @@ def test_messages_of_the_demo_name_it(
     assert hook.titles == ["[X] the demo: by hand: 1 problem"]
 
 
-def test_cancelled_run_is_not_told(instance: dg.DagsterInstance, hook: WebHook) -> None:
+def test_cancelled_run_is_not_reported(instance: dg.DagsterInstance, hook: WebHook) -> None:
     cancelled = started(instance, "forward_full")
     instance.report_run_canceling(cancelled)
     instance.report_run_canceled(cancelled)
     assert tick(instance) == "Runs that ended: 1. New messages: 0. Unsent: 0."
 
 
-def test_step_of_a_cancelled_run_is_not_told(instance: dg.DagsterInstance, hook: WebHook) -> None:
+def test_step_of_a_cancelled_run_is_not_reported(instance: dg.DagsterInstance, hook: WebHook) -> None:
     @dg.asset
     def clients(context: dg.AssetExecutionContext) -> None:
         """Is cancelled while it runs, as by Terminate in the UI."""
@@ -274,7 +274,7 @@ def test_step_of_a_cancelled_run_is_not_told(instance: dg.DagsterInstance, hook:
     assert hook.messages == []
 
 
-def test_run_over_its_maximum_runtime_is_told_until_the_next_one_succeeds(
+def test_run_over_its_maximum_runtime_is_reported_until_one_succeeds(
     instance: dg.DagsterInstance, hook: WebHook
 ) -> None:
     # The events of Dagster's run monitoring, in its order.
@@ -286,7 +286,7 @@ def test_run_over_its_maximum_runtime_is_told_until_the_next_one_succeeds(
     assert hook.titles == ["[X] powerca_sync: forward_full: 1 problem"]
     lines = hook.messages[0]["message"].splitlines()
     assert "[X] forward run failed: Exceeded maximum runtime of 7200 seconds." in lines
-    # Of the same direction, though not the same job.
+    # Of the same direction, but of another job.
     going = started(instance, "forward_incremental")
     instance.report_dagster_event(
         dg.DagsterEvent(event_type_value="PIPELINE_SUCCESS", job_name=going.job_name), run_id=going.run_id
@@ -295,14 +295,14 @@ def test_run_over_its_maximum_runtime_is_told_until_the_next_one_succeeds(
     assert hook.titles[1:] == ["[OK] powerca_sync: forward_incremental: 1 problem solved"]
 
 
-def test_run_without_process_is_told_in_the_words_of_dagster(instance: dg.DagsterInstance, hook: WebHook) -> None:
+def test_run_without_process_is_reported_in_dagsters_words(instance: dg.DagsterInstance, hook: WebHook) -> None:
     lost = started(instance, "reverse")
     instance.report_run_failed(lost, "Run worker process is gone.")
     tick(instance)
     assert "[X] reverse run failed: Run worker process is gone." in hook.messages[0]["message"].splitlines()
 
 
-def test_runs_of_more_than_a_day_ago_are_not_told(instance: dg.DagsterInstance, hook: WebHook) -> None:
+def test_runs_older_than_a_day_are_not_reported(instance: dg.DagsterInstance, hook: WebHook) -> None:
     now = datetime.now(UTC)
     with freeze_time(now - timedelta(seconds=OLDEST_RUN + 60)):
         run(instance, clients="broken")
@@ -333,7 +333,7 @@ def test_unsent_messages_are_retried_in_their_order(instance: dg.DagsterInstance
 
 
 def storage(kind: str, pair: Pair, folder: Path) -> dict[str, object]:
-    """Where an instance keeps its records, in the words of `dagster.yaml`."""
+    """Returns the storage settings of an instance as in `dagster.yaml`."""
     if kind == "sqlite":
         return {"sqlite": {"base_dir": str(folder)}}
     database = pair.settings.mobile
@@ -421,7 +421,7 @@ def test_mail_is_plain_text(instance: dg.DagsterInstance, hook: WebHook, monkeyp
     assert "[X] clients failed: Value `a < b` & more" in message.get_content().splitlines()
 
 
-def test_unknown_address_is_named_by_its_place_and_the_others_are_told(
+def test_unknown_address_is_named_by_its_position(
     instance: dg.DagsterInstance, hook: WebHook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("POWERCA_ALERT_URLS", f"{hook.url} slakc://{SECRET}/a/b")
@@ -456,7 +456,7 @@ def test_no_address_reaches_records_logs_or_errors(
     logging.getLogger("apprise").setLevel(logging.NOTSET)
 
 
-def test_refusal_of_a_guard_is_told_with_its_numbers_and_option(office: Office, hook: WebHook) -> None:
+def test_guard_refusal_is_reported_with_counts_and_option(office: Office, hook: WebHook) -> None:
     office.run()
     office.pair.source.execute("DELETE FROM staff WHERE staff_no > 5")
     failed = office.run()
@@ -469,7 +469,7 @@ def test_refusal_of_a_guard_is_told_with_its_numbers_and_option(office: Office, 
     assert message["message"].endswith(f"/runs/{failed.run_id}")
 
 
-def test_failed_table_is_told_with_its_skipped_dependents(office: Office, hook: WebHook) -> None:
+def test_failed_table_is_reported_with_its_skipped_dependents(office: Office, hook: WebHook) -> None:
     office.pair.target.execute("DROP TABLE departments")
     office.run()
     office.run("incremental")
@@ -479,7 +479,7 @@ def test_failed_table_is_told_with_its_skipped_dependents(office: Office, hook: 
     assert "Not tried, because they depend on a failed table: staff." in message["message"].splitlines()
 
 
-def test_quarantined_rows_are_told_under_one_check(office: Office, hook: WebHook) -> None:
+def test_quarantined_rows_are_reported_under_one_check(office: Office, hook: WebHook) -> None:
     office.pair.source.execute("ALTER TABLE staff ALTER full_name TYPE text")
     office.pair.source.execute("UPDATE staff SET dept_id = 99 WHERE staff_no <= 3")
     office.run()
@@ -495,7 +495,7 @@ def test_quarantined_rows_are_told_under_one_check(office: Office, hook: WebHook
     assert "Not solved yet: staff, check foreign_keys." in too_long.splitlines()
 
 
-def test_unreachable_server_is_told_once_whatever_the_error(
+def test_unreachable_server_is_reported_once_whatever_the_error(
     office: Office, hook: WebHook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LOCAL_DB_PORT", "1")
@@ -514,7 +514,7 @@ def test_unreachable_server_is_told_once_whatever_the_error(
     assert hook.titles[1:] == ["[OK] powerca_sync: forward_full: 1 problem solved"]
 
 
-def test_run_without_configuration_is_told(office: Office, hook: WebHook, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_without_configuration_is_reported(office: Office, hook: WebHook, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SUPABASE_DB_HOST")
     office.run()
     tick(office.instance)

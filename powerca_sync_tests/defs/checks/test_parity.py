@@ -1,4 +1,4 @@
-"""The checks `parity`: by themselves, never in a run that only loads."""
+"""The checks `parity` run on their own, never in a run that loads."""
 
 from collections.abc import Iterator
 
@@ -12,13 +12,13 @@ from powerca_sync_tests.defs.office import ONE_RETRY, QUICK, SPECS, STAFF, Offic
 
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
-    """A history of its own for each test."""
+    """Yields an instance with a history for each test."""
     with dg.DagsterInstance.ephemeral() as made:
         yield made
 
 
 def check_by_hand(office: Office, *tables: str) -> dict[str, dg.AssetCheckEvaluation]:
-    """Run the checks of these tables as the UI does; the evaluations by table."""
+    """Runs the checks of these tables as the UI does; returns the evaluations by table."""
     definitions = build_definitions(SPECS, timeouts=QUICK, retries=ONE_RETRY)
     wanted = {parity_key(spec) for spec in SPECS if spec.mobile in tables}
     job = definitions.resolve_implicit_global_asset_job_def()
@@ -29,7 +29,7 @@ def check_by_hand(office: Office, *tables: str) -> dict[str, dg.AssetCheckEvalua
     return {found.asset_key.to_user_string(): found for found in result.get_asset_check_evaluations()}
 
 
-def test_the_check_passes_after_a_run_and_says_how_many_rows_agree(office: Office) -> None:
+def test_check_passes_after_a_run_with_the_number_of_agreeing_rows(office: Office) -> None:
     office.run()
     found = check_by_hand(office, "staff", "orgs")
     assert set(found) == {"staff", "orgs"}
@@ -38,7 +38,7 @@ def test_the_check_passes_after_a_run_and_says_how_many_rows_agree(office: Offic
     assert counts == {"desktop": 40, "mobile": 40, "agreeing": 40, "different": 0}
 
 
-def test_the_check_fails_and_shows_the_rows_that_differ_without_secrets(office: Office) -> None:
+def test_failed_check_shows_differing_rows_without_secrets(office: Office) -> None:
     office.run()
     office.pair.target.execute("UPDATE staff SET full_name = 'P', login = 'x' WHERE staff_no = 7")
     found = check_by_hand(office, "staff")["staff"]
@@ -52,13 +52,13 @@ def test_the_check_fails_and_shows_the_rows_that_differ_without_secrets(office: 
 
 
 @pytest.mark.parametrize("mode", ["full", "incremental"])
-def test_a_run_that_loads_does_not_compare(office: Office, mode: str) -> None:
+def test_loading_run_does_not_verify(office: Office, mode: str) -> None:
     names = {found.check_name for found in office.run(mode).get_asset_check_evaluations()}
     assert PARITY not in names
     assert "foreign_keys" in names
 
 
-def test_a_run_may_look_before_it_commits(office: Office) -> None:
+def test_run_may_verify_before_its_commit(office: Office) -> None:
     office.pair.target.execute("""
         CREATE FUNCTION shorten() RETURNS trigger LANGUAGE plpgsql AS
         $$ BEGIN NEW.full_name := left(NEW.full_name, 8); RETURN NEW; END $$;

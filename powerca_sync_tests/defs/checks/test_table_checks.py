@@ -1,4 +1,4 @@
-"""What is checked of a table: in the step of its load, and by hand."""
+"""The checks of a table: in the step that loads it, and run by hand."""
 
 import dagster as dg
 import pytest
@@ -9,7 +9,7 @@ from powerca_sync_tests.defs.office import ONE_RETRY, QUICK, SPECS, Office
 
 
 def in_step(office: Office, name: str, mode: str = "full") -> dg.AssetCheckEvaluation:
-    """The check of that name on `staff`, after a run."""
+    """Returns the check of that name on `staff`, after a run."""
     found = [
         check
         for check in office.run(mode).get_asset_check_evaluations()
@@ -20,7 +20,7 @@ def in_step(office: Office, name: str, mode: str = "full") -> dg.AssetCheckEvalu
 
 
 def by_hand(office: Office, name: str) -> dg.AssetCheckEvaluation:
-    """The check of that name on `staff`, run as the UI does."""
+    """Returns the check of that name on `staff`, run as the UI does."""
     definitions = build_definitions(SPECS, timeouts=QUICK, retries=ONE_RETRY)
     job = definitions.resolve_implicit_global_asset_job_def()
     wanted = {dg.AssetCheckKey(mobile_key("staff"), name)}
@@ -55,7 +55,7 @@ def test_quarantine_warns_above_the_share_of_the_spec(office: Office) -> None:
     assert "value too long" in str(check.metadata["quarantine_reasons"].value)
 
 
-def test_a_trigger_that_writes_phone_rows_shows(office: Office) -> None:
+def test_trigger_that_writes_phone_rows_warns(office: Office) -> None:
     office.pair.target.execute("INSERT INTO staff (org_id, staff_no, full_name, source) VALUES (1, 900, 'Phone', 'M')")
     check = in_step(office, "phone_rows_preserved")
     assert (check.passed, check.metadata["phone_rows"].value) == (True, 1)
@@ -70,14 +70,14 @@ def test_a_trigger_that_writes_phone_rows_shows(office: Office) -> None:
     assert words(check).startswith("1 of 1 phone rows were written in this run's transaction.")
 
 
-def test_rows_that_the_phones_write_meanwhile_are_not_the_runs(office: Office) -> None:
+def test_concurrent_phone_writes_are_not_attributed_to_the_run(office: Office) -> None:
     office.run()
     office.pair.target.execute("INSERT INTO staff (org_id, staff_no, full_name, source) VALUES (1, 900, 'Phone', 'M')")
     office.pair.source.execute("UPDATE staff SET full_name = 'Renamed' WHERE staff_no = 7")
     assert in_step(office, "phone_rows_preserved").passed
 
 
-def test_rows_kept_though_they_are_gone_warn_after_a_full_run_only(office: Office) -> None:
+def test_stale_rows_warn_after_a_full_run_only(office: Office) -> None:
     assert in_step(office, "stale_rows").passed
     office.pair.target.execute("CREATE TABLE badges (staff_id bigint REFERENCES staff (id))")
     office.pair.target.execute("INSERT INTO badges SELECT id FROM staff WHERE staff_no = 7")
@@ -95,7 +95,7 @@ def test_rows_kept_though_they_are_gone_warn_after_a_full_run_only(office: Offic
         ("ALTER TABLE staff RENAME TO gone", dg.AssetCheckSeverity.ERROR, "There is no table staff on the desktop"),
     ],
 )
-def test_columns_that_do_not_fit_any_more_show(
+def test_schema_drift_is_reported_with_its_severity(
     office: Office, change: str, severity: dg.AssetCheckSeverity, said: str
 ) -> None:
     assert by_hand(office, "schema_drift").passed
@@ -106,7 +106,7 @@ def test_columns_that_do_not_fit_any_more_show(
 
 
 @pytest.mark.parametrize("owner", [None, "S"])
-def test_rows_that_are_nobodys_show(office: Office, owner: str | None) -> None:
+def test_unowned_rows_warn(office: Office, owner: str | None) -> None:
     office.run()
     assert by_hand(office, "unowned_rows").passed
     office.pair.target.execute("INSERT INTO staff (org_id, staff_no, source) VALUES (1, 901, %s)", [owner])

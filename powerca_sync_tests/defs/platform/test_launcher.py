@@ -1,6 +1,6 @@
-"""How it is noticed that a run has lost its process, where no code server can be asked.
+"""Detection of runs that have lost their process when no code server responds.
 
-One that can be asked is in `acceptance/test_production.py`.
+A code server that responds is tested in `acceptance/test_production.py`.
 """
 
 import json
@@ -29,41 +29,37 @@ def launcher(instance: dg.DagsterInstance, *, patience: int) -> WatchedRunLaunch
     return made
 
 
-def run_of(instance: dg.DagsterInstance, **tags: str) -> dg.DagsterRun:
+def create_run(instance: dg.DagsterInstance, **tags: str) -> dg.DagsterRun:
     @dg.job
     def nothing() -> None:
-        """A run needs a job."""
+        """A job, because a run needs one."""
 
     return instance.create_run_for_job(nothing, status=dg.DagsterRunStatus.STARTED, tags=tags)
 
 
 @pytest.fixture
 def silent() -> Iterator[dict[str, str]]:
-    """The tag of a run whose code server does not answer: its port is taken by somebody who never speaks."""
+    """Returns the tag of a run whose code server does not respond: a silent program listens on its port."""
     with socket.socket() as mute:
         mute.bind(("127.0.0.1", 0))
         yield {".dagster/grpc_info": json.dumps({"host": "127.0.0.1", "port": mute.getsockname()[1]})}
 
 
-def test_a_code_server_that_is_being_replaced_is_given_time(
-    instance: dg.DagsterInstance, silent: dict[str, str]
-) -> None:
+def test_restarting_code_server_is_given_time(instance: dg.DagsterInstance, silent: dict[str, str]) -> None:
     patient = launcher(instance, patience=60)
-    run = run_of(instance, **silent)
+    run = create_run(instance, **silent)
     assert patient.supports_check_run_worker_health
     assert [patient.check_run_worker_health(run).status for _ in range(2)] == [WorkerStatus.RUNNING] * 2
 
 
-def test_the_runs_of_a_code_server_that_stays_away_are_given_up(
-    instance: dg.DagsterInstance, silent: dict[str, str]
-) -> None:
-    health = launcher(instance, patience=0).check_run_worker_health(run_of(instance, **silent))
+def test_runs_of_an_absent_code_server_fail(instance: dg.DagsterInstance, silent: dict[str, str]) -> None:
+    health = launcher(instance, patience=0).check_run_worker_health(create_run(instance, **silent))
     assert health.status is WorkerStatus.NOT_FOUND
     assert "the code server has not answered for 0 s" in str(health)
 
 
-def test_a_proxy_that_does_not_say_which_runs_it_has_is_believed_to_have_them(instance: dg.DagsterInstance) -> None:
-    """The server of `dagster dev`; after a reload of the code it would deny runs that go on."""
+def test_runs_of_a_proxy_without_a_run_list_are_kept(instance: dg.DagsterInstance) -> None:
+    """The server of `dagster dev` would deny live runs after a reload of the code."""
     with ThreadPoolExecutor() as threads:
         proxy = grpc.server(threads)
         add_DagsterApiServicer_to_server(DagsterApiServicer(), proxy)
@@ -71,13 +67,13 @@ def test_a_proxy_that_does_not_say_which_runs_it_has_is_believed_to_have_them(in
         proxy.start()
         try:
             tag = json.dumps({"host": "127.0.0.1", "port": port})
-            run = run_of(instance, **{".dagster/grpc_info": tag})
+            run = create_run(instance, **{".dagster/grpc_info": tag})
             health = launcher(instance, patience=0).check_run_worker_health(run)
         finally:
             proxy.stop(None).wait()
     assert health.status is WorkerStatus.RUNNING
 
 
-def test_a_run_of_the_command_line_is_left_alone(instance: dg.DagsterInstance) -> None:
-    health = launcher(instance, patience=0).check_run_worker_health(run_of(instance))
+def test_run_of_the_command_line_is_left_alone(instance: dg.DagsterInstance) -> None:
+    health = launcher(instance, patience=0).check_run_worker_health(create_run(instance))
     assert health.status is WorkerStatus.RUNNING

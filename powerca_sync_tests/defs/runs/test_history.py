@@ -1,4 +1,4 @@
-"""How long tables rest after they have failed, on real runs of a small job."""
+"""Backoff of tables after failures, on real runs of a small job."""
 
 from collections.abc import Iterator
 
@@ -52,7 +52,7 @@ def counts(instance: dg.DagsterInstance) -> dict[str, int]:
     return {key.to_user_string(): failures.count for key, failures in recent_failures(instance, "job", KEYS).items()}
 
 
-def test_nothing_rests_before_anything_failed(instance: dg.DagsterInstance) -> None:
+def test_no_backoff_before_a_failure(instance: dg.DagsterInstance) -> None:
     assert counts(instance) == {}
     run(instance)
     assert counts(instance) == {}
@@ -64,12 +64,12 @@ def test_each_table_counts_its_own_failures(instance: dg.DagsterInstance) -> Non
     assert counts(instance) == {"child": 2, "other": 1}
 
 
-def test_a_table_that_was_skipped_because_of_another_has_not_failed(instance: dg.DagsterInstance) -> None:
+def test_table_skipped_because_of_another_has_not_failed(instance: dg.DagsterInstance) -> None:
     run(instance, "parent")
     assert counts(instance) == {"parent": 1}
 
 
-def test_a_table_that_landed_counts_anew(instance: dg.DagsterInstance) -> None:
+def test_success_resets_the_count(instance: dg.DagsterInstance) -> None:
     run(instance, "other", "child")
     run(instance, only=[OTHER])
     assert counts(instance) == {"child": 1}
@@ -77,7 +77,7 @@ def test_a_table_that_landed_counts_anew(instance: dg.DagsterInstance) -> None:
     assert counts(instance) == {"other": 1}
 
 
-def test_a_run_that_never_got_to_its_tables_is_a_failure_of_those_it_was_for(instance: dg.DagsterInstance) -> None:
+def test_run_that_failed_before_its_steps_counts_for_its_tables(instance: dg.DagsterInstance) -> None:
     run(instance, "wire", only=[OTHER])
     assert counts(instance) == {"other": 1}
     run(instance, "wire")
@@ -91,7 +91,7 @@ def test_runs_of_another_job_do_not_count(instance: dg.DagsterInstance) -> None:
 
 
 @pytest.mark.parametrize(("count", "minutes"), [(1, 2), (2, 4), (3, 8), (4, 16), (5, 32), (6, 60), (30, 60)])
-def test_the_rest_doubles_up_to_an_hour(count: int, minutes: int) -> None:
+def test_backoff_doubles_up_to_an_hour(count: int, minutes: int) -> None:
     failures = Failures(count=count, last=1_000_000.0)
     assert failures.remaining_backoff(now=1_000_000.0) == minutes * 60
     assert failures.remaining_backoff(now=1_000_000.0 + minutes * 60 - 1) == 1

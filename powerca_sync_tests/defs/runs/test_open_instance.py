@@ -1,4 +1,4 @@
-"""Dagster's history is made by one process; others that come at the same time wait."""
+"""One process creates Dagster's history; concurrent processes are blocked until it exists."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 from powerca_sync.defs.runs.in_process import open_instance
 from powerca_sync.errors import ConfigurationError
 
-#: Opens the instance as a command does, as soon as standard input says so, and looks at its history.
+#: Opens the instance as a command does when standard input closes, and reads its history.
 OPEN = """
 import sys
 from pathlib import Path
@@ -25,7 +25,7 @@ COMMANDS = 4
 
 
 @pytest.mark.parametrize("configuration", [None, PROJECT], ids=["without dagster.yaml", "with the project's"])
-def test_commands_that_use_dagster_first_at_the_same_time_all_work(tmp_path: Path, configuration: Path | None) -> None:
+def test_concurrent_first_uses_of_dagster_all_work(tmp_path: Path, configuration: Path | None) -> None:
     if configuration:
         (tmp_path / "dagster.yaml").write_bytes(configuration.read_bytes())
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("DAGSTER", "POWERCA"))}
