@@ -1,4 +1,4 @@
-"""A case of bad input as data: what both sides have, and what is to become of it."""
+"""A case of hostile input as data: the content of both databases, and the expected outcome."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -10,22 +10,22 @@ from powerca_sync_tests.helpers import QUICK
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Arrives:
-    """Every row arrives exactly, but for those that wait in quarantine."""
+    """Every row arrives exactly, except the quarantined ones."""
 
-    #: By key, as text (parts joined by `, `): a pattern for the reason that is given.
+    #: By key, as text (parts joined by `, `): a pattern for the expected reason.
     waiting: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    #: How many exact copies of other rows collapse.
+    #: How many exact duplicates collapse.
     superseded: int = 0
-    #: Whether `plan` foresees it; what only writing shows it cannot.
+    #: True if the dry run predicts it; effects visible only when writing are not predicted.
     foreseen: bool = True
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Refused:
-    """The table fails with a sentence that has this pattern, and nothing of it is written."""
+    """The table fails with a sentence that matches this pattern, and nothing of it is written."""
 
     sentence: str
-    #: Whether `plan` foresees it; what only writing shows it cannot.
+    #: True if the dry run predicts it; effects visible only when writing are not predicted.
     foreseen: bool = True
 
 
@@ -34,9 +34,9 @@ EXACT = Arrives()
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Case:
-    """One table that is hostile in one way."""
+    """One table with one hostile property."""
 
-    #: What is hostile about it; the test's id.
+    #: The hostile property; the id of the test.
     name: str
     #: Statements for an empty desktop: the table and its rows.
     desktop: str
@@ -44,15 +44,15 @@ class Case:
     mobile: str
     table: TableSpec
     expected: Arrives | Refused = EXACT
-    #: What is to become of the same rows when phones have made them: None where that says nothing.
+    #: The expected outcome of the same rows as phone rows: None if that is not informative.
     back: Arrives | Refused | None = EXACT
-    #: Expressions over the desktop's and over the mobile row whose texts are the same once all has arrived. None: the
-    #: columns that both tables have, but for those of `skip` in the spec.
+    #: Expressions over the desktop row and over the mobile row whose texts are equal once all has arrived. None: the
+    #: columns that both tables have, except those of `skip` in the spec.
     compared: tuple[str, str] | None = None
-    #: Columns that the target makes itself, or that only pass through.
+    #: Columns that the target generates, or that are only used to compute others.
     not_compared: frozenset[str] = frozenset()
     options: Options = QUICK
-    #: Whether rows that are lost or spoiled on mobile can be made so: a trigger may forbid it.
+    #: True if mobile rows can be deleted or changed for the test: a trigger may forbid it.
     mendable: bool = True
 
     def __str__(self) -> str:

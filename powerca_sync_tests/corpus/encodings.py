@@ -1,4 +1,4 @@
-"""Desktops whose text is in old encodings, or in none that they know of, with bytes that mean nothing in it."""
+"""Desktops whose text is in old encodings, or in SQL_ASCII, with bytes that are invalid in them."""
 
 import dataclasses
 
@@ -19,7 +19,7 @@ class Encoded:
         return f"{self.encoding}: {self.case}"
 
 
-#: Text that everybody has, and what only this encoding and UTF-8 share.
+#: Text of all encodings, and text that only this encoding and UTF-8 have.
 SHARED = ("plain", "", "\\N", "\\.", "a\tb\r\nc\\", "%s{0}")
 OWN = {
     "WIN1252": ("Zoë", "€ 500", "„x“ • Ž", "ÿ\xa0\xad"),

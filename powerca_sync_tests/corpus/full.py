@@ -8,7 +8,7 @@ from powerca_sync_tests.helpers import delete_insert, spec
 ITEMS = spec("items", "id", limit_share=1.0)
 ON_MOBILE = "CREATE TABLE items (id int PRIMARY KEY, name text, source text)"
 
-#: These need both sides to be full installations.
+#: Cases in which both databases need a full installation.
 BOTH = (
     family("documents in XML", ONLY_FULL),
     *NONDETERMINISTIC,
@@ -43,7 +43,7 @@ BOTH = (
     ),
 )
 
-#: These need a full installation as the desktop.
+#: Cases in which the desktop needs a full installation.
 DESKTOP = (
     *(family(name, types) for name, types in FAMILIES.items() if name in ("texts", "days and times")),
     Case(

@@ -1,4 +1,4 @@
-"""Keys of odd types: values that are equal and look different, or look equal and are different."""
+"""Keys of unusual types: values that are equal and look different, or look equal and are different."""
 
 from hashlib import md5
 
@@ -82,7 +82,9 @@ def _apart(kind: str, values: tuple[str, ...], *, delete: bool) -> Case:
 
 
 def _alike(name: str, kind: str, *values: str, waiting: str, types: str = "", there: str = "") -> Case:
-    """Values that are one key at the target; the third one is another, so that something arrives."""
+    """Returns a case of values that are one key on the target; the third value is another key, so that something
+    arrives.
+    """
     rows = "".join(f"INSERT INTO items VALUES ({literal(v)}, {n});" for n, v in enumerate(values))
     return Case(
         name=name,
@@ -98,7 +100,7 @@ def _alike(name: str, kind: str, *values: str, waiting: str, types: str = "", th
 _TWICE = "several different rows have "
 
 CASES = (
-    # Both strategies go different ways about text, padding and numbers; about the others they do the same.
+    # The strategies differ for text, padding and numbers; for the other types they are the same.
     *(
         _apart(kind, values, delete=delete)
         for n, (kind, values) in enumerate(APART.items())
@@ -165,7 +167,7 @@ CASES = (
     ),
 )
 
-#: ICU collations need a server that is built with them.
+#: ICU collations need a server built with ICU.
 FOLDING = "CREATE COLLATION folding (provider = icu, locale = 'und-u-ks-level2', deterministic = false);"
 NONDETERMINISTIC = (
     Case(

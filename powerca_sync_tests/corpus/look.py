@@ -1,4 +1,4 @@
-"""Look at both sides of a case without the engine: rows as the server's own COPY gives them."""
+"""Reads both databases of a case without the engine: rows in the server's own COPY format."""
 
 import dataclasses
 
@@ -8,7 +8,7 @@ from powerca_sync.engine.postgres.catalog import schema_and_name
 from powerca_sync.engine.postgres.database import Connection
 from powerca_sync_tests.corpus.case import Case
 
-#: The same text of a value on any server. No search path: names of objects are then written whole.
+#: Settings with which any server gives a value the same text. No search path, so that object names are qualified.
 SETTINGS = """
 SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'postgres'; SET extra_float_digits = 3;
 SET bytea_output = 'hex'; SET lc_monetary = 'C'; SET search_path = ''"""
@@ -16,19 +16,19 @@ SET bytea_output = 'hex'; SET lc_monetary = 'C'; SET search_path = ''"""
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Line:
-    """A row: its key as text, and all that is compared in COPY's text form."""
+    """A row: its key as text, and all compared values in COPY's text format."""
 
     key: str
     row: bytes
 
 
 def named(name: str) -> sql.Identifier:
-    """A spec's name for a table."""
+    """Returns a spec's name for a table."""
     return sql.Identifier(*schema_and_name(name))
 
 
 def columns(connection: Connection, name: str) -> list[str]:
-    """The columns of a table."""
+    """Returns the columns of a table."""
     found = connection.execute(
         "SELECT attname FROM pg_catalog.pg_attribute JOIN pg_catalog.pg_class AS c ON c.oid = attrelid"
         " WHERE c.relnamespace = to_regnamespace(quote_ident(%s)) AND relname = %s AND attnum > 0 AND NOT attisdropped"
@@ -39,7 +39,7 @@ def columns(connection: Connection, name: str) -> list[str]:
 
 
 def lines(pair_side: Connection, case: Case, *, desktop: bool, other: Connection, codec: str = "utf-8") -> list[Line]:
-    """All rows of one side, in the order of their text; `other` is the other side."""
+    """Returns all rows of one database, ordered by their text; `other` is the other database."""
     spec = case.table
     name = spec.desktop if desktop else spec.mobile
     if case.compared is None:
@@ -52,7 +52,7 @@ def lines(pair_side: Connection, case: Case, *, desktop: bool, other: Connection
         shown = sql.SQL(case.compared[0 if desktop else 1])  # type: ignore[arg-type]
     keys = [sql.SQL("{}::text").format(sql.Identifier(column)) for column in spec.key]
     query = sql.SQL("COPY (SELECT {} FROM {} AS t) TO STDOUT").format(sql.SQL(", ").join([*keys, shown]), named(name))
-    # As it is stored: the server itself converts no byte that means nothing.
+    # As stored: the server itself converts no invalid byte.
     statement = query.as_string(pair_side).encode(codec)
     pair_side.execute("SET client_encoding = 'SQL_ASCII'")
     with pair_side.cursor() as cursor, cursor.copy(statement) as copy:
@@ -73,6 +73,6 @@ def _utf8(row: bytes, codec: str) -> bytes:
 
 
 def written(connection: Connection, name: str) -> list[str]:
-    """Every row with its place and its transaction, so that any write to it shows."""
+    """Returns every row with its ctid and xmin, so that any write changes it."""
     query = sql.SQL("SELECT ROW(t.tableoid, t.ctid, t.xmin)::text FROM {} AS t ORDER BY 1").format(named(name))
     return [text for (text,) in connection.execute(query)]

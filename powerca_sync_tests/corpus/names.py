@@ -1,9 +1,9 @@
-"""Names that a statement may stumble over: quotes, spaces, percent signs, braces, backslashes, newlines, 63 bytes."""
+"""Names that need careful quoting: quotes, spaces, percent signs, braces, backslashes, newlines, 63 bytes."""
 
 from powerca_sync_tests.corpus.case import Case, Refused
 from powerca_sync_tests.helpers import delete_insert, spec
 
-#: 63 bytes each, the most that PostgreSQL keeps, and different in the last one only.
+#: 63 bytes each, the maximum of PostgreSQL, and different in the last byte only.
 LONG = tuple("ä" * 31 + end for end in "ab")
 
 COLUMNS = (
@@ -47,17 +47,17 @@ COLUMNS = (
     *("place", "staged", "existing", "relation", "action", "before", "image", "hash", "message", "copy", "id "),
     *("s.id", "t.*", "excluded", "old", "new", "value", "parent", "reason", "from", "phone", "\u202eabc", *LONG),
 )
-#: What the engine calls columns of its own.
+#: Names that the engine gives to columns of its own.
 WORKING = ("raw:0", "from:phone", "t:place", "e:id")
 
 
 def quoted(name: str) -> str:
-    """An identifier, whatever is in it."""
+    """Returns a quoted identifier of any content."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def _columns(name: str, columns: tuple[str, ...], *, delete: bool, schema: str = "public") -> Case:
-    """A table of that name; its first column is the key, the others are texts or numbers."""
+    """Returns a table of that name; its first column is the key, the others are texts or numbers."""
     key, *others = columns
     table = f"{quoted(schema)}.{quoted(name)}"
     definition = ", ".join(

@@ -1,4 +1,4 @@
-"""Play a case through every run of the engine: plan, full, again, by differences, incremental, verify, and back."""
+"""Play a case through every run of the engine: dry run, full, again, differential, incremental, verify, and reverse."""
 
 import contextlib
 import dataclasses
@@ -23,7 +23,7 @@ _NEIGHBOURS = "CREATE TABLE public.neighbours (id int PRIMARY KEY, name text)"
 
 
 def play(pair: Pair, case: Case) -> None:
-    """Make both sides of the case in empty databases, and hold every run to what is expected."""
+    """Creates both databases of the case, and checks every run against the expected outcome."""
     for side, statements in ((pair.source, case.desktop), (pair.target, case.mobile)):
         side.execute("DISCARD ALL")
         side.execute(EMPTY)  # type: ignore[call-overload]
@@ -82,7 +82,7 @@ def _arrives(pair: Runs, case: Case, expected: Arrives) -> None:
 
 
 def _comes_to_rest(pair: Runs, case: Case, expected: Arrives) -> None:
-    """Nothing more is written, nor foreseen, and both sides are seen to agree."""
+    """Asserts that a further run and dry run are no-ops, and verify finds no difference."""
     before = written(pair.target, case.table.mobile)
     by_differences = dataclasses.replace(case.options, transfer=Transfer.DIFFERENCES)
     runs = [(case.options, Mode.FULL), (by_differences, Mode.FULL)]
@@ -101,7 +101,7 @@ def _comes_to_rest(pair: Runs, case: Case, expected: Arrives) -> None:
 
 
 def _is_mended(pair: Runs, case: Case, expected: Arrives) -> None:
-    """Rows that were spoiled or lost on mobile come again, by differences alone."""
+    """Asserts that rows changed or deleted on mobile are repaired by a differential run."""
     table = named(case.table.mobile)
     first = sql.SQL("SELECT tableoid, ctid::text FROM {} ORDER BY 1, 2 LIMIT 1")
     rows = pair.target.execute(first.format(table)).fetchall()
@@ -116,13 +116,13 @@ def _is_mended(pair: Runs, case: Case, expected: Arrives) -> None:
     by_differences = dataclasses.replace(case.options, transfer=Transfer.DIFFERENCES)
     result = pair.sync(case.table, by_differences)
     assert (result.deleted, result.inserted) == (0, len(rows)), fates(result)
-    # One of them may have been empty before.
+    # One of them may have been NULL before.
     assert result.updated or not empty or left < 2, fates(result)
     _is_the_same(pair, case, expected)
 
 
 def _nullable(pair: Runs, case: Case) -> list[str]:
-    """The columns that may be emptied: no key, and nothing that the target forbids or makes itself."""
+    """Returns the columns that may be set to NULL: no key, no NOT NULL column, and no generated column."""
     found = pair.target.execute(
         "SELECT attname FROM pg_catalog.pg_attribute AS a WHERE attrelid = %s::regclass AND attnum > 0"
         " AND NOT (attisdropped OR attnotnull OR attidentity <> '' OR attgenerated <> '')",
@@ -133,7 +133,7 @@ def _nullable(pair: Runs, case: Case) -> list[str]:
 
 
 def _comes_back(pair: Runs, case: Case, expected: Arrives | Refused) -> None:
-    """The same rows, made by phones and unknown to the desktop, are pulled once and then stay where they are."""
+    """Asserts that the same rows, created by phones, are reverse-synced once and then stay unchanged."""
     rows = len(written(pair.target, case.table.mobile))
     pair.target.execute(sql.SQL("UPDATE {} SET source = 'M'").format(named(case.table.mobile)))
     if not isinstance(expected, Refused):
@@ -167,7 +167,7 @@ def _foreseen(plans: Mapping[str, object], table: str) -> ForwardResult:
 
 
 def _hold_against(case: Case, result: ForwardResult | ReverseResult, expected: Arrives) -> None:
-    """Just the rows wait that are expected to, with those reasons."""
+    """Asserts that exactly the expected rows are quarantined, with the expected reasons."""
     told = {", ".join(str(sample.key.get(name)) for name in case.table.key): str(sample) for sample in result.samples}
     assert result.quarantined == len(expected.waiting), told
     assert len(told) <= len(expected.waiting)
@@ -176,7 +176,9 @@ def _hold_against(case: Case, result: ForwardResult | ReverseResult, expected: A
 
 
 def _is_the_same(pair: Runs, case: Case, expected: Arrives, *, back: bool = False) -> None:
-    """Both sides have the same rows in COPY's own text, but for those that wait (once, where copies collapse)."""
+    """Asserts that both databases have the same rows in COPY's format, except quarantined ones (once, if duplicates
+    collapse).
+    """
     stored = pair.source.info.parameter_status("server_encoding") or ""
     codec = python_codec((case.options.encoding or "UTF8") if stored == "SQL_ASCII" else stored)
     here = lines(pair.source, case, desktop=True, other=pair.target, codec=codec)
@@ -193,7 +195,7 @@ def _rows(found: list[Line]) -> list[bytes]:
 
 
 def _agrees(pair: Runs, case: Case) -> None:
-    """`verify` finds no difference."""
+    """Asserts that `verify` finds no difference."""
     (found,) = pair.verify(case.table)
     assert found.error is None, found.error
     assert found.agrees, found

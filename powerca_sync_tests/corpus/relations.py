@@ -1,4 +1,4 @@
-"""What a table may be, or lack: very wide and very long ones, views, partitions, inheritance, dropped columns."""
+"""Kinds of tables: very wide and very long ones, views, partitions, inheritance, dropped columns."""
 
 from collections.abc import Callable
 
@@ -166,7 +166,7 @@ CASES = (
         "a desktop key that is always generated",
         """CREATE TABLE items (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text);
         INSERT INTO items (name) VALUES ('one'), ('two')""",
-        # A pulled row gets the desktop's next key.
+        # A reverse-synced row gets the desktop's next key.
         compared=("name", "name"),
     ),
     _case(

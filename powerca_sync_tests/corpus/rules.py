@@ -1,4 +1,4 @@
-"""Mobile tables that answer back: rules, triggers, constraints that look away until the end, owners of other types."""
+"""Mobile tables with active behaviour: rules, triggers, deferred constraints, owners of other types."""
 
 from powerca_sync_tests.corpus.case import Arrives, Case, Refused
 from powerca_sync_tests.helpers import delete_insert, spec
@@ -145,7 +145,7 @@ CASES = (
         expected=Arrives(waiting={"2": 'invalid input syntax for type timestamp with time zone: "noon"'}),
     ),
 )
-#: A trigger that changes what is written is written against at every run: nothing remembers what was meant.
+#: Rows changed by a trigger are written again by every run: the intended value is not stored.
 RESTLESS = _case(
     "a trigger that changes every row",
     _trigger("NEW.name := upper(NEW.name); RETURN NEW;"),

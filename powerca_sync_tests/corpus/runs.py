@@ -1,4 +1,4 @@
-"""Every run of the engine for one case, over the same two connections: each has to leave them usable."""
+"""Every run of the engine for one case, over the same two connections, which must stay usable."""
 
 import contextlib
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ from powerca_sync.tables import TableSpec
 from powerca_sync_tests.corpus.case import Case
 from powerca_sync_tests.helpers import Pair, everything, spec
 
-#: The rest of the office, which no case may hurt.
+#: The rest of the office, which no case may affect.
 NEIGHBOURS = spec("neighbours", "id")
 
 
 class Runs:
-    """The engine's connections, beside those of the test itself."""
+    """The engine's connections, separate from those of the test itself."""
 
     def __init__(self, pair: Pair, case: Case, closing: contextlib.ExitStack) -> None:
         self.case = case
@@ -38,7 +38,7 @@ class Runs:
         mode: Mode = Mode.FULL,
         allow_mass_delete: bool = False,
     ) -> ForwardResult:
-        """Sync a table forward."""
+        """Syncs a table forward."""
         return sync_forward(
             TableExtract(spec=table, mode=mode, allow_mass_delete=allow_mass_delete),
             source=self.desktop,
@@ -48,7 +48,7 @@ class Runs:
         )
 
     def plan(self, options: Options) -> dict[str, TablePlan]:
-        """Plan both tables, and see that nothing is changed."""
+        """Runs the dry run of both tables, and asserts that nothing is changed."""
         before = everything(self.source), everything(self.target)
         plans = plan_forward(
             [TableExtract(spec=table) for table in self.specs],
@@ -61,7 +61,7 @@ class Runs:
         return {plan.table: plan for plan in plans}
 
     def pull(self) -> ReverseResult:
-        """Pull the phones' rows."""
+        """Reverse-syncs the phone rows."""
         return sync_reverse(
             TablePull(spec=self.case.table),
             source=self.mobile,
@@ -71,7 +71,7 @@ class Runs:
         )
 
     def plan_back(self) -> ReverseResult:
-        """What a pull would do."""
+        """Returns the dry run of reverse sync."""
         (plan,) = plan_reverse(
             [TablePull(spec=self.case.table)],
             source=self.mobile,
@@ -83,5 +83,5 @@ class Runs:
         return plan.foreseen
 
     def verify(self, *tables: TableSpec) -> Sequence[Verification]:
-        """Compare both sides."""
+        """Compares both databases."""
         return verify(source=self.desktop, target=self.mobile, specs=tables, options=self.case.options)

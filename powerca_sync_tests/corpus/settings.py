@@ -1,4 +1,4 @@
-"""Databases whose settings are not what PostgreSQL comes with: of old programs, and of careful administrators."""
+"""Databases with settings other than PostgreSQL's defaults: of old programs, and of careful administrators."""
 
 from collections.abc import Mapping
 
@@ -20,7 +20,7 @@ INSERT INTO items VALUES
         'null', NULL);
 RESET ALL;"""
 
-#: By what sets them: parameters of a database.
+#: By origin: parameters of a database.
 SETTINGS: Mapping[str, Mapping[str, str]] = {
     "an old program": {
         "standard_conforming_strings": "off",
@@ -91,6 +91,6 @@ def _case(name: str, settings: Mapping[str, str], *, delete: bool, desktop: bool
 CASES = tuple(
     _case(name, settings, delete=(n % 2 > 0) is desktop, desktop=desktop)
     for n, (name, settings) in enumerate(SETTINGS.items())
-    # The old program's on both sides; the others can only slow down or forbid, on either.
+    # Those of the old program in both databases; the others can only slow down or forbid, in either.
     for desktop in ((True, False) if n == 0 else (n % 2 > 0,))
 )

@@ -1,4 +1,4 @@
-"""Text arrives as it was meant, whatever bytes the desktop keeps it in; a row whose bytes mean nothing waits alone."""
+"""Text is converted exactly, whatever the encoding of the desktop; a row with invalid bytes is quarantined alone."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ Encode = Callable[[str], Pair]
 
 @pytest.fixture(scope="module")
 def desktops(servers: tuple[Server, Server]) -> Iterator[Callable[[str], Endpoint]]:
-    """Makes a desktop of an encoding, once for each."""
+    """Yields a function that creates a desktop of an encoding, once for each."""
     address = {"host": servers[0].host, "port": servers[0].port, "user": "postgres", "autocommit": True}
     made: dict[str, Endpoint] = {}
 
@@ -41,7 +41,7 @@ def desktops(servers: tuple[Server, Server]) -> Iterator[Callable[[str], Endpoin
 
 @pytest.fixture
 def encoded(desktops: Callable[[str], Endpoint], databases: tuple[Endpoint, Endpoint]) -> Iterator[Encode]:
-    """Makes a pair whose desktop has that encoding."""
+    """Yields a function that creates a pair whose desktop has that encoding."""
     with contextlib.ExitStack() as pairs:
         yield lambda encoding: pairs.enter_context(Pair(desktops(encoding), databases[1]))
 
@@ -52,7 +52,7 @@ def test_encodings(encoded: Encode, case: Encoded) -> None:
 
 
 @pytest.mark.parametrize("encoding", UNKNOWN)
-def test_phone_rows_that_the_desktop_cannot_hold_wait_and_the_others_come(encoded: Encode, encoding: str) -> None:
+def test_phone_rows_beyond_the_desktop_encoding_are_quarantined_alone(encoded: Encode, encoding: str) -> None:
     pair = encoded(encoding)
     declared = "WIN1252" if encoding == "SQL_ASCII" else None
     options = Options(timeouts=QUICK.timeouts, encoding=declared)
@@ -76,7 +76,7 @@ def test_phone_rows_that_the_desktop_cannot_hold_wait_and_the_others_come(encode
     ("encoding", "declared"), [("SQL_ASCII", "UTF8"), ("SQL_ASCII", "WIN1252"), ("SQL_ASCII", None), ("WIN1252", None)]
 )
 @pytest.mark.parametrize("strategy", [spec, delete_insert])
-def test_a_conflict_with_a_row_whose_bytes_mean_nothing_costs_that_row_only(
+def test_conflict_with_invalid_bytes_affects_only_its_row(
     encoded: Encode, strategy: Callable[..., TableSpec], encoding: str, declared: str | None
 ) -> None:
     pair = encoded(encoding)

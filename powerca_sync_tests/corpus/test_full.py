@@ -1,4 +1,4 @@
-"""The same with the machine's own PostgreSQL, which is a full installation and may be an older version."""
+"""The corpus on the machine's own PostgreSQL, which is a full installation and may be an older version."""
 
 from collections.abc import Iterator
 

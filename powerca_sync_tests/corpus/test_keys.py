@@ -1,4 +1,4 @@
-"""Keys pair what the target takes for one key, whatever they look like; what cannot be a key is refused."""
+"""Keys pair if the target takes them for one key, whatever they look like; types that cannot be a key are refused."""
 
 import psycopg
 import pytest
@@ -16,7 +16,7 @@ def test_keys(shared_pair: Pair, case: Case) -> None:
     play(shared_pair, case)
 
 
-def test_the_types_without_equality_are_those_that_cannot_be_joined(shared_pair: Pair) -> None:
+def test_types_without_equality_are_those_that_cannot_be_joined(shared_pair: Pair) -> None:
     found = set()
     for (kind,) in shared_pair.rows(TYPES):
         join = f'(SELECT NULL::pg_catalog."{kind}" AS k)'
@@ -28,7 +28,7 @@ def test_the_types_without_equality_are_those_that_cannot_be_joined(shared_pair:
 
 
 @pytest.mark.parametrize("case", NONDETERMINISTIC, ids=str)
-def test_keys_of_a_collation_that_is_not_deterministic(shared_pair: Pair, case: Case) -> None:
+def test_keys_of_a_nondeterministic_collation(shared_pair: Pair, case: Case) -> None:
     try:
         for connection in (shared_pair.source, shared_pair.target):
             with connection.transaction(force_rollback=True):

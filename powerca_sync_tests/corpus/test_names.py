@@ -1,4 +1,4 @@
-"""Whatever a table or a column is called, its rows arrive, in all directions and by all ways."""
+"""Rows arrive whatever the names of tables and columns, in both directions and with every transfer."""
 
 import pytest
 

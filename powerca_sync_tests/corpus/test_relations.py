@@ -1,4 +1,4 @@
-"""Whatever a table is, its rows arrive, or one sentence says why they cannot."""
+"""Rows arrive from every kind of table, or one sentence says why they cannot."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Whatever a mobile table does to what is written to it, the others' rows land, or one sentence says what to change."""
+"""Whatever a mobile table does with written rows, the other rows land, or one sentence names the correction."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Whatever the settings of either database, the same rows arrive."""
+"""The same rows arrive whatever the settings of either database."""
 
 import pytest
 

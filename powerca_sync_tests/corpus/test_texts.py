@@ -1,4 +1,4 @@
-"""What an old program left in its columns arrives as it was meant, or waits with a true reason."""
+"""Column contents of an old program arrive exactly, or are quarantined with a correct reason."""
 
 import pytest
 

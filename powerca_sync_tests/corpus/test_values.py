@@ -1,4 +1,4 @@
-"""Every value of every type arrives as it is, in all directions and by all ways."""
+"""Every value of every type arrives unchanged, in both directions and with every transfer."""
 
 import pytest
 
@@ -14,13 +14,13 @@ def test_values(shared_pair: Pair, case: Case) -> None:
 
 
 @pytest.mark.parametrize("side", ["source", "target"])
-def test_no_type_of_the_server_is_forgotten(shared_pair: Pair, side: str) -> None:
+def test_every_type_of_the_server_is_covered(shared_pair: Pair, side: str) -> None:
     known = {kind for types in FAMILIES.values() for kind in types} | {*UNWRITABLE, *MADE_BY_THE_SERVER, *ONLY_FULL}
     assert {kind for (kind,) in shared_pair.rows(TYPES, getattr(shared_pair, side))} == known
 
 
 @pytest.mark.parametrize("kind", UNWRITABLE)
-def test_of_some_types_nobody_can_write_a_value(shared_pair: Pair, kind: str) -> None:
+def test_types_without_an_input_function_are_listed(shared_pair: Pair, kind: str) -> None:
     for connection in (shared_pair.source, shared_pair.target):
         with pytest.raises(Exception, match="cannot accept a value of type"):
             connection.execute(f"SELECT ''::pg_catalog.{kind}")  # type: ignore[call-overload]

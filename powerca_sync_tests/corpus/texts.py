@@ -1,4 +1,4 @@
-"""What old desktop programs really leave in their columns, and what becomes of it under the types of mobile."""
+"""Column contents that old desktop programs leave, and their conversion to the types of mobile."""
 
 from powerca_sync.engine.result import Options
 from powerca_sync_tests.corpus.case import Arrives, Case
@@ -19,7 +19,9 @@ def _case(
     waiting: dict[int, str] | None = None,
     **rest: object,
 ) -> Case:
-    """Values of one column, numbered from 0; `same` is an expression that is equal on both sides."""
+    """Returns a case of values of one column, numbered from 0; `same` is an expression that is equal in both
+    databases.
+    """
     rows = "".join(
         f"INSERT INTO items VALUES ({n}, {'NULL' if value is None else literal(value)});"
         for n, value in enumerate(values)
@@ -124,7 +126,7 @@ CASES = (
             2: "out of range",
             3: "invalid input syntax for type date",
             4: "out of range",
-            # Unlike the day, it says today's, which tomorrow's would not be; and nobody knows that of the others.
+            # The time zone of today is not that of another day; it cannot be known for the others.
             **dict.fromkeys((6, 7, 8), ALTERED),
         },
         same="v::text",

@@ -1,6 +1,6 @@
 """Values at the limits of every base, range and multirange type of PostgreSQL, by family.
 
-A test holds the names against the server's own catalog, so that a type that comes with a new version is not forgotten.
+A test compares the types with the server's catalog, so that a type of a new version is noticed.
 """
 
 from collections.abc import Iterator, Mapping
@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping
 from powerca_sync_tests.corpus.case import Arrives, Case
 from powerca_sync_tests.helpers import delete_insert
 
-#: What a column can be of, and is not made by the user: base types other than arrays, ranges and multiranges.
+#: Types of columns that are not user-defined: base types other than arrays, ranges and multiranges.
 TYPES = """
 SELECT typname FROM pg_type
 WHERE typnamespace = 'pg_catalog'::regnamespace AND typtype IN ('b', 'r', 'm') AND typcategory <> 'A'
     OR typname IN ('int2vector', 'oidvector')"""
-#: By family and type: values as the type's own input reads them.
+#: By family and type: values that the type's input function accepts.
 FAMILIES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "numbers": {
         "bool": ("true", "false"),
@@ -124,31 +124,31 @@ FAMILIES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     },
 }
 
-#: Types of which nobody can write a value, and why: their columns can only be empty.
+#: Types without writable values, and the reason: their columns can only be NULL.
 UNWRITABLE: Mapping[str, str] = {
     "gtsvector": "is what a GiST index keeps of a tsvector; its input refuses every text",
     "pg_brin_bloom_summary": "is what a BRIN index shows of itself; its input refuses every text",
     "pg_brin_minmax_multi_summary": "is what a BRIN index shows of itself; its input refuses every text",
 }
-#: Types whose values only the server makes, and a query that has one; another server's input refuses them.
+#: Types whose values only the server creates, and a query that returns one; another server's input refuses them.
 MADE_BY_THE_SERVER: Mapping[str, str] = {
     "pg_node_tree": "SELECT ev_action FROM pg_catalog.pg_rewrite LIMIT 1",
     "pg_ndistinct": "SELECT stxdndistinct FROM pg_catalog.pg_statistic_ext_data LIMIT 1",
     "pg_dependencies": "SELECT stxddependencies FROM pg_catalog.pg_statistic_ext_data LIMIT 1",
     "pg_mcv_list": "SELECT stxdmcv FROM pg_catalog.pg_statistic_ext_data LIMIT 1",
 }
-#: Types that only a full installation can read: the embedded servers are built without them.
+#: Types that only a full installation has: the embedded servers are built without them.
 ONLY_FULL: Mapping[str, tuple[str, ...]] = {
     "xml": ("", "text <b>only</b>", '<a b="&amp;">\n<![CDATA[<]]></a>', "<?xml version='1.0'?><ä/>"),
 }
 
 THINGS = delete_insert("things", "id", limit_share=1.0)
-#: There is no array of these.
+#: These have no array type.
 _NO_ARRAYS = frozenset({"int2vector", "oidvector"})
 
 
 def literal(value: str) -> str:
-    """A value as an SQL literal, whatever is in it."""
+    """Returns a value of any content as an SQL literal."""
     return "E'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
@@ -158,7 +158,7 @@ def _type(name: str) -> str:
 
 
 def family(name: str, types: Mapping[str, tuple[str, ...]]) -> Case:
-    """One table with a column for each type and one for its arrays, and a row for each value."""
+    """Returns one table with a column for each type and one for its arrays, and a row for each value."""
     columns, rows = [], []
     for kind, values in types.items():
         columns.append(f'"one {kind}" {_type(kind)}')

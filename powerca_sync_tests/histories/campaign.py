@@ -1,8 +1,8 @@
-"""A campaign of faults against runs of both directions: `make faults ARGS="--faults 1000"`. Not for Windows.
+"""A campaign of faults against runs in both directions: `make faults ARGS="--faults 1000"`. Not for Windows.
 
-While an office and its phones work, each run is hit by one fault at a random moment. Then runs go on until all is
-quiet, and both sides must hold what they should: every row once. A fault that comes too late is not counted. The exit
-status is 1 if a row was lost or doubled.
+While an office and its phones work, each run is hit by one fault at a random moment. Then runs repeat until they are
+no-ops, and both databases must have every row once. A fault that comes too late is not counted. The exit status is 1 if
+a row was lost or doubled.
 """
 
 import argparse
@@ -31,17 +31,17 @@ from powerca_sync_tests.histories.site import Kind, Site, make_site
 from powerca_sync_tests.histories.tables import NAMES
 
 KINDS = {kind.name: kind for kind in (*faults.KINDS, *disasters.KINDS)}
-#: After so many faults the office is replaced by a new one.
+#: The office is replaced by a new one after this many faults.
 FAULTS_PER_OFFICE = 15
-#: What an office may have; of the first table alone incremental runs do not read everything.
+#: The tables of an office; incremental runs do not read everything of the first table only.
 TABLES = (("leave",), ("leave", "diary"), ("leave", "notes"), ("jobs", "tasks", "leave"), NAMES)
-#: After so many faults somebody who watches is told.
+#: Progress is printed after this many faults.
 PROGRESS = 50
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Planned:
-    """What the dice say of one fault, the number of its campaign."""
+    """The random choices for one fault, by its number in the campaign."""
 
     number: int
     kind: str
@@ -55,7 +55,7 @@ class Planned:
 
 
 def plan(seed: str, kinds: tuple[Kind, ...]) -> Iterator[Planned]:
-    """Faults without end, the same for the same seed; each kind as often as its share says, in any order."""
+    """Yields faults without end, the same for the same seed; each kind as often as its share says, in any order."""
     dice = Random(seed)
     cards = [kind for kind in kinds for _ in range(kind.share)]
     numbers = itertools.count()
@@ -73,23 +73,23 @@ def plan(seed: str, kinds: tuple[Kind, ...]) -> Iterator[Planned]:
 
 @dataclasses.dataclass(kw_only=True)
 class Tally:
-    """What became of the faults, by kind."""
+    """The outcomes of the faults, by kind."""
 
     times: Counter[str] = dataclasses.field(default_factory=Counter)
     survived: Counter[str] = dataclasses.field(default_factory=Counter)
     lost: Counter[str] = dataclasses.field(default_factory=Counter)
     doubled: Counter[str] = dataclasses.field(default_factory=Counter)
-    #: Why a kind could not happen.
+    #: Why a kind of fault could not happen.
     missing: dict[str, str] = dataclasses.field(default_factory=dict)
     complaints: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def all_well(self) -> bool:
-        """Whether nothing was lost, doubled or otherwise wrong."""
+        """Returns whether nothing was lost, doubled or otherwise wrong."""
         return not (self.complaints or self.lost.total() or self.doubled.total())
 
     def enter(self, kind: str, *, struck: bool, lost: int, doubled: int, complaint: str = "") -> bool:
-        """Enter one fault; answers whether it was survived. One that did not strike counts only if it did harm."""
+        """Adds one fault; returns whether it was survived. A fault that did not strike counts only if it did harm."""
         fine = not (lost or doubled or complaint)
         counts = struck or not fine
         self.times[kind] += counts
@@ -101,7 +101,7 @@ class Tally:
         return fine
 
     def add(self, other: Self) -> None:
-        """Take in another tally."""
+        """Adds another tally."""
         for mine, theirs in zip(self._columns, other._columns, strict=True):
             mine.update(theirs)
         self.missing |= other.missing
@@ -112,7 +112,7 @@ class Tally:
         return (self.times, self.survived, self.lost, self.doubled)
 
     def __str__(self) -> str:
-        """The table, and what is wrong."""
+        """Returns the table, and the complaints."""
         lines = [f"{'fault':<20}{'times':>8}{'survived':>10}{'rows lost':>11}{'rows doubled':>14}"]
         for name in KINDS:
             if name in self.missing:
@@ -128,7 +128,7 @@ def _row(counts: list[int]) -> str:
 
 
 class Campaign:
-    """One office after the other at one site, and what became of each fault."""
+    """A sequence of offices at one site, and the outcome of each fault."""
 
     def __init__(self, site: Site, seed: str, kinds: tuple[Kind, ...]) -> None:
         self.site = site
@@ -139,7 +139,7 @@ class Campaign:
         self._told_to_stop = False
 
     def go(self, *, faults: int, seconds: float) -> Tally:
-        """Hit runs until there were enough faults, the time is up, or somebody says so."""
+        """Hits runs until there were enough faults, the time is up, or `stop` is called."""
         give_up = time.monotonic() + seconds
         for planned in plan(self.seed, self.kinds):
             if self.tally.times.total() >= faults or time.monotonic() > give_up or self._told_to_stop:
@@ -148,7 +148,7 @@ class Campaign:
                 self._open_office(self._dice(planned, "office"))
             self._in_office += 1
             if not self.hit(planned):
-                # What is wrong in this office must not be counted again.
+                # The complaints about this office must not be counted again.
                 self._in_office = 0
                 _tell(self.tally.complaints[-1])
             elif planned.number % PROGRESS == PROGRESS - 1:
@@ -156,23 +156,23 @@ class Campaign:
         return self.tally
 
     def stop(self, *signal_and_frame: object) -> None:
-        """No more faults after the one that happens now, which does not count: whoever says so may have hit it too."""
+        """Ends the campaign after the current fault, which does not count: the caller may have affected it too."""
         self._told_to_stop = True
 
     def _open_office(self, dice: Random) -> None:
         # Few tables, or all.
         self.site.open_office(dice, *dice.choice(TABLES))
         if dice.random() < 0.5:
-            # Otherwise the first load is under fire too.
+            # Otherwise the first load may be hit too.
             self.site.work(dice)
             self.site.office.settle()
 
     def _dice(self, planned: Planned, what: str) -> Random:
-        """Dice for one part of a fault, whatever others have thrown."""
+        """Returns a random generator for one part of a fault, independent of the others."""
         return Random(f"{self.seed}/{planned.number}/{what}")
 
     def hit(self, planned: Planned) -> bool:
-        """Let one fault happen, and all that follows from it; answers whether it was survived."""
+        """Lets one fault happen with its consequences; returns whether it was survived."""
         site, kind = self.site, KINDS[planned.kind]
         struck, complaint, dice = True, "", self._dice(planned, "fault")
         try:
@@ -193,7 +193,7 @@ class Campaign:
         except Exception:
             logs = "".join(f"\nserver of {where}: {machine.last_words()}" for where, machine in site.machines.items())
             complaint = f"{planned}: {traceback.format_exc()}{logs}"
-            # Whatever it was, rows can be counted.
+            # Whatever the failure, rows can be counted.
             for machine in site.machines.values():
                 machine.start_again()
             site.reconnect()
@@ -205,7 +205,7 @@ class Campaign:
         return self.tally.enter(planned.kind, struck=struck, lost=lost, doubled=doubled, complaint=complaint)
 
     def _settle_by_increments(self) -> None:
-        """No full run is needed: an incremental one and a pull bring every row where it belongs."""
+        """Runs incremental and reverse sync, which must suffice without a full run."""
         office = self.site.office
         assert office.forward("incremental", allow=True), "a run failed, and nothing is in its way"
         assert office.reverse(), "a run failed, and nothing is in its way"
@@ -219,7 +219,9 @@ def _tell(words: str) -> None:
 
 
 def count(office: Office, forgotten: Set[tuple[str, int]] = frozenset()) -> tuple[int, int]:
-    """Rows lost and rows doubled, by their numbers: each is on both sides, once, unless it may be forgotten."""
+    """Returns lost and doubled rows by their numbers: each must be in both databases once, unless it may be
+    forgotten.
+    """
     lost = doubled = 0
     desktop, mobile = office.look()
     for table in office.names:
@@ -232,8 +234,8 @@ def count(office: Office, forgotten: Set[tuple[str, int]] = frozenset()) -> tupl
 
 
 def campaign(seed: str, faults: int, seconds: float, kinds: tuple[str, ...]) -> Tally:
-    """One site's share of a campaign, in a process of its own."""
-    # What goes wrong on purpose is not worth a word.
+    """Runs one site's share of a campaign, in a process of its own."""
+    # Expected failures need no log.
     logging.disable()
     multiprocessing.set_forkserver_preload([__name__])
     with (
@@ -241,14 +243,14 @@ def campaign(seed: str, faults: int, seconds: float, kinds: tuple[str, ...]) -> 
         make_site(Path(folder)) as site,
     ):
         one = Campaign(site, seed, tuple(KINDS[name] for name in kinds))
-        # Whoever ends it wants its servers to end too, and the table.
+        # Interruption must end the servers too, and print the table.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, one.stop)
         return one.go(faults=faults, seconds=seconds)
 
 
 def main() -> int:
-    """The exit status."""
+    """Returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, prog="make faults")
     parser.add_argument("--faults", type=int, default=1000, help="how many (default: 1000)")
     parser.add_argument("--minutes", type=float, default=60, help="for how long at most (default: 60)")
@@ -258,7 +260,7 @@ def main() -> int:
     asked = parser.parse_args()
     tally = Tally()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # Not a `Pool`, whose processes may have none of their own.
+    # Not a `Pool`, whose processes may not have children.
     with ProcessPoolExecutor(asked.jobs, mp_context=multiprocessing.get_context("spawn")) as jobs:
         share = math.ceil(asked.faults / asked.jobs)
         parts = [
@@ -268,7 +270,7 @@ def main() -> int:
         try:
             wait(parts)
         except KeyboardInterrupt:
-            # The sites then say what they have.
+            # The sites then report their results.
             for site in multiprocessing.active_children():
                 site.terminate()
         for part in parts:

@@ -1,4 +1,4 @@
-"""What Dagster's code server serves in a campaign: the definitions for the office that the environment describes."""
+"""The code location of a campaign: the definitions for the office that the environment describes."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Steps of a history, and the dice that are thrown for them."""
+"""Steps of a history, and the random choices of them."""
 
 import dataclasses
 import random
@@ -9,7 +9,7 @@ from powerca_sync_tests.histories.mischief import FAULTS
 from powerca_sync_tests.histories.office import Office
 from powerca_sync_tests.histories.tables import SHARED
 
-#: Few values, so that rows meet.
+#: Few values, so that rows collide.
 VALUES: dict[str, tuple[Any, ...]] = {
     "org_id": (1,),
     "job_id": (1, 1, 1, 2, None),
@@ -19,7 +19,7 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "badge": (None, None, None, None, 1, 2, 3),
     "ticked": (0, 0, 1),
 }
-#: Those that do not fit, somewhere or other, or that are of others.
+#: Values that do not fit in some column, or that belong to others.
 ODD_VALUES: dict[str, tuple[Any, ...]] = {
     "org_id": (2, None),
     "job_id": (3, 12345),
@@ -27,9 +27,9 @@ ODD_VALUES: dict[str, tuple[Any, ...]] = {
     "name": (None, "toolong", "boom", "bang"),
     "days": (13, 13, -1, 40000, None),
 }
-#: How many new rows, and how many edits, have such a value.
+#: The share of new rows, and of edits, with such a value.
 ODD, ODD_EDITS = 0.25, 0.4
-#: Whose a phone's row, or one of the office's, is made on mobile.
+#: The owners to which a phone row or an office row is handed over on mobile.
 PHONES_BECOME: tuple[str | None, ...] = ("D", "D", "S", None)
 OFFICES_BECOME: tuple[str | None, ...] = ("M", "S", None)
 
@@ -43,7 +43,7 @@ class Step:
     named: tuple[tuple[str, Any], ...] = ()
 
     def __str__(self) -> str:
-        """As it stands in a script."""
+        """Returns the step as a line of a script."""
         arguments = [repr(value) for value in self.arguments]
         arguments += [f"{name}={value!r}" for name, value in self.named]
         return f"office.{self.name}({', '.join(arguments)})"
@@ -53,7 +53,7 @@ class Step:
 
 
 class Maker:
-    """Throws dice for steps."""
+    """Chooses random steps."""
 
     def __init__(self, dice: random.Random, tables: Sequence[str]) -> None:
         self.dice = dice
@@ -88,7 +88,7 @@ class Maker:
         return (("late", True),) if self.dice.random() < 0.15 else ()
 
     def _stamp(self) -> tuple[tuple[str, Any], ...]:
-        """Missing, or off by less than the overlap of two runs."""
+        """Returns a timestamp: NULL, or off by less than the overlap of two runs."""
         return (("stamp", self.dice.choice((None, -300, 300))),) if self.dice.random() < 0.7 else ()
 
     def _pick(self) -> int:
@@ -105,7 +105,7 @@ class Maker:
         return Step("insert", where, (*self._late(), ("source", "M"), *self._values()))
 
     def _somebody_inserts(self) -> Step:
-        """Another office, an administrator, or a phone that does not say who it is, or says that it is the office."""
+        """Another office, an administrator, or a phone that gives no source or the source of the office."""
         owner = self.dice.choice(("D", "D", "S", None))
         values = dict(self._values()) | ({"org_id": 2} if owner == "D" and self.dice.random() < 0.5 else {})
         return Step("insert", ("mobile", self._table()), (("source", owner), *values.items()))
@@ -120,12 +120,12 @@ class Maker:
         return Step("edit", where, (*self._late(), *self._value_or_owner(PHONES_BECOME)))
 
     def _app_edits(self) -> Step:
-        """The app changes a row of the office's."""
+        """The app changes an office row."""
         where = ("mobile", self._table(), self._pick())
         return Step("edit", where, (("whose", "D"), *self._late(), *self._value_or_owner(OFFICES_BECOME)))
 
     def _value_or_owner(self, owners: Sequence[str | None]) -> tuple[tuple[str, Any], ...]:
-        """A value, or, now and then, another owner."""
+        """Returns a value or, sometimes, another owner."""
         return self._one_value() if self.dice.random() < 0.85 else (("source", self.dice.choice(owners)),)
 
     def _app_deletes(self) -> Step:

@@ -1,4 +1,4 @@
-"""Faults that befall a whole server, its disk or its clock, or a program between it and a run."""
+"""Faults of a whole server, its disk or its clock, or of a program between it and a run."""
 
 import contextlib
 import copy
@@ -18,18 +18,18 @@ from powerca_sync_tests.histories.restarts import PATIENCE, CodeServer, Pooler, 
 from powerca_sync_tests.histories.runs import Run, Started
 from powerca_sync_tests.histories.site import WHERE, Kind, Site
 
-#: Seconds from the first connection of a run of Dagster's to its end, or less.
+#: The maximum time in seconds from the first connection of a Dagster run to its end.
 DAGSTERS_TIME = 2.5
-#: Zones hours apart, with summer time and without.
+#: Time zones hours apart, with and without daylight saving time.
 ZONES = ("UTC", "Asia/Kolkata", "America/New_York", "Pacific/Auckland")
 
 
 def disk_full(site: Site, run: Run, dice: Random) -> bool:
-    """The receiving side's disk is full: for what the run puts aside while it works, and for a table."""
+    """Fills the disk of the receiving server: for temporary data of the run, and for a table."""
     where = site.receiver(run)
     database = site.side(where)
     table = site.changed if where == "mobile" else dice.choice(site.shared)
-    # Thinly filled pages, so that a few rows need another one.
+    # Sparse pages, so that a few rows need another one.
     database.execute(f"ALTER TABLE {table} SET TABLESPACE small; ALTER TABLE {table} SET (fillfactor = 10)")  # type: ignore[call-overload]
     database.execute("ALTER DATABASE history SET temp_tablespaces = 'small'")
     try:
@@ -41,7 +41,7 @@ def disk_full(site: Site, run: Run, dice: Random) -> bool:
 
 
 def server_crashed(site: Site, run: Run, dice: Random) -> bool:
-    """The server's process of a run's connection is killed; the server throws everybody out and recovers."""
+    """Kills the server process of the run's connection; the server closes all connections and recovers."""
     where, share = dice.choice(WHERE), dice.uniform(0, 1)
     with _away(site, run, share):
         there = site.of_run(where)
@@ -52,7 +52,7 @@ def server_crashed(site: Site, run: Run, dice: Random) -> bool:
 
 
 def server_restarted(site: Site, run: Run, dice: Random) -> bool:
-    """A server is stopped, orderly or not, and started again."""
+    """Stops a server, orderly or not, and starts it again."""
     where, share, how = dice.choice(WHERE), dice.uniform(0, 1), dice.choice(("fast", "immediate"))
     with _away(site, run, share):
         there = site.of_run(where)
@@ -62,7 +62,7 @@ def server_restarted(site: Site, run: Run, dice: Random) -> bool:
 
 
 def restored(site: Site, run: Run, dice: Random) -> bool:
-    """A server is crashed and comes back as it was some time ago."""
+    """Crashes a server and restores it from an earlier backup."""
     where, share = dice.choice(WHERE), dice.uniform(0, 1)
     machine = site.machines[where]
     machine.stop("fast")
@@ -70,7 +70,7 @@ def restored(site: Site, run: Run, dice: Random) -> bool:
     machine.start()
     site.reconnect()
     ledgers = copy.deepcopy(site.office.ledgers)
-    # Time goes by.
+    # Time passes.
     site.work(dice)
     site.office.forward(run.mode.value, allow=True)
     site.office.reverse()
@@ -80,11 +80,11 @@ def restored(site: Site, run: Run, dice: Random) -> bool:
     def crash() -> None:
         with _away(site, run, share) as started:
             machine.stop("immediate")
-            # Lest it has not even connected yet, and does so now.
+            # The run may not have connected yet; wait for it.
             started.kill()
             machine.start()
 
-    # What the run got done is seen before what it was done with is gone.
+    # Results of the run are recorded before the state that it used is gone.
     site.office.disturbed(run.direction, crash)
     machine.stop("fast")
     machine.restore()
@@ -93,7 +93,7 @@ def restored(site: Site, run: Run, dice: Random) -> bool:
     gone = before - _numbers(site, where)
     if where == "desktop":
         site.office.accept_desktop()
-        # It knows nothing of what was pulled since; that comes again, and only that.
+        # The restored server has no record of later reverse runs; those rows are inserted again, and no others.
         site.office.ledgers = ledgers
         site.forgotten |= gone - phones
     else:
@@ -102,7 +102,7 @@ def restored(site: Site, run: Run, dice: Random) -> bool:
 
 
 def _numbers(site: Site, where: str, **wanted: str) -> set[tuple[str, int]]:
-    """The rows of a side by table and number: all, or those with these values."""
+    """Returns the rows of a database by table and number: all, or those with these values."""
     side = {"desktop": site.office.desktop, "mobile": site.office.mobile}[where]
     return {
         (name, row["k"])
@@ -113,7 +113,7 @@ def _numbers(site: Site, where: str, **wanted: str) -> set[tuple[str, int]]:
 
 
 def pooler_restarted(site: Site, run: Run, dice: Random) -> bool:
-    """The pooler before the mobile side ends, orderly or not, and is started again."""
+    """Stops the pooler in front of mobile, orderly or not, and starts it again."""
     by, share = dice.choice((signal.SIGINT, signal.SIGTERM, signal.SIGKILL)), dice.uniform(0, 1)
     with (
         Pooler(site.machines["mobile"], run.mobile, site.folder / "pooler") as pooler,
@@ -124,13 +124,13 @@ def pooler_restarted(site: Site, run: Run, dice: Random) -> bool:
         pooler.end(by)
         pooler.start()
         started.join(PATIENCE)
-        # Otherwise its own connections stay.
+        # Otherwise the pooler's own connections stay open.
         pooler.end(signal.SIGKILL)
     return struck
 
 
 def code_server_killed(site: Site, run: Run, dice: Random) -> bool:
-    """Dagster's code server is killed in the middle of a run, with the run, as the end of a container does it."""
+    """Kills Dagster's code server and its run, as the end of a container does."""
     share = dice.uniform(0, 1)
     server = CodeServer(
         site.folder / "dagster",
@@ -151,7 +151,7 @@ def code_server_killed(site: Site, run: Run, dice: Random) -> bool:
 
 
 def clock_jumped(site: Site, run: Run, dice: Random) -> bool:
-    """One side's machine starts anew in the middle of a run, with a clock that is hours off; later with a right one."""
+    """Restarts a server during a run with a clock that is hours off; later with the right one."""
     where, share, hours = dice.choice(WHERE), dice.uniform(0, 1), dice.randint(-12, 12)
     machine = site.machines[where]
     struck = False
@@ -165,7 +165,7 @@ def clock_jumped(site: Site, run: Run, dice: Random) -> bool:
             machine.start()
 
     site.office.disturbed(run.direction, jump)
-    # Time goes by.
+    # Time passes.
     site.work(dice)
     site.office.forward(run.mode.value, allow=True)
     site.office.reverse()
@@ -178,7 +178,7 @@ def clock_jumped(site: Site, run: Run, dice: Random) -> bool:
 
 
 def stamps_jumped(site: Site, run: Run, dice: Random) -> bool:
-    """The desktop writes stamps as if its clock had jumped by hours for a while; then a run is killed."""
+    """Writes desktop timestamps as if the clock had jumped by hours for a while; then kills a run."""
     _lag(site, dice.randint(-12, 12))
     site.work(dice)
     _lag(site, 0)
@@ -201,7 +201,7 @@ def _lag(site: Site, hours: int) -> None:
 
 
 def zone_changed(site: Site, run: Run, dice: Random) -> bool:
-    """A server gets another time zone, in which all write and read from then on."""
+    """Changes the time zone of a server for all later reads and writes."""
     where, zone = dice.choice(WHERE), dice.choice(ZONES)
     site.side(where).execute(sql.SQL("ALTER DATABASE history SET timezone = {}").format(zone))
     site.reconnect()
@@ -212,7 +212,7 @@ def zone_changed(site: Site, run: Run, dice: Random) -> bool:
 
 @contextlib.contextmanager
 def _away(site: Site, run: Run, share: float) -> Iterator[Started]:
-    """Inside, that share of the run is over, and a server goes away and comes back."""
+    """In the body, that share of the run is over; the server stops and starts again."""
     with site.started(run) as started:
         site.wait(started, run, share)
         yield started
@@ -220,7 +220,7 @@ def _away(site: Site, run: Run, share: float) -> Iterator[Started]:
 
 
 def _wait_until_gone(site: Site, where: str) -> None:
-    """Until the server has thrown everybody out."""
+    """Waits until the server has closed all connections."""
     give_up = time.monotonic() + PATIENCE
     with contextlib.suppress(psycopg.OperationalError):
         while time.monotonic() < give_up:

@@ -1,6 +1,6 @@
-"""Faults that a run meets in everyday life: it is killed, its connections and lines fail, locks and timeouts.
+"""Everyday faults of a run: killed processes, broken connections, locks and timeouts.
 
-Those that befall a whole server, or a program in between, are in `disasters`.
+Faults of a whole server, or of a program between, are in `disasters`.
 """
 
 import contextlib
@@ -16,12 +16,12 @@ from powerca_sync_tests.histories.proxy import Trouble
 from powerca_sync_tests.histories.runs import Run
 from powerca_sync_tests.histories.site import LONG, PATIENCE, WHERE, Kind, Site
 
-#: What the databases call it.
+#: The SQLSTATEs that the databases report.
 DISK_FULL, TEMP_FILES, TIMEOUT, LOCK_TIMEOUT, DEADLOCK = "53100", "53400", "57014", "55P03", "40P01"
 
 
 def killed(site: Site, run: Run, dice: Random) -> bool:
-    """The process is killed at a random time."""
+    """Kills the process at a random time."""
     with site.started(run) as started:
         site.wait(started, run, dice.uniform(0, 1))
         struck = started.alive
@@ -30,7 +30,7 @@ def killed(site: Site, run: Run, dice: Random) -> bool:
 
 
 def terminated(site: Site, run: Run, dice: Random) -> bool:
-    """A server ends the run's connection at a random time."""
+    """Terminates the run's connection at a random time."""
     where, share = dice.choice(WHERE), dice.uniform(0, 1)
     with site.started(run) as started:
         site.wait(started, run, share)
@@ -40,17 +40,17 @@ def terminated(site: Site, run: Run, dice: Random) -> bool:
 
 
 def cut(site: Site, run: Run, dice: Random) -> bool:
-    """The line is cut after a random number of bytes."""
+    """Cuts the connection after a random number of bytes."""
     return _over_a_line(site, run, dice, "cut")
 
 
 def stalled(site: Site, run: Run, dice: Random) -> bool:
-    """Nothing more comes over the line, until somebody kills the run."""
+    """Passes nothing more on over the connection, until the run is killed."""
     return _over_a_line(site, run, dice, "stalled")
 
 
 def delayed(site: Site, run: Run, dice: Random) -> bool:
-    """The line is slow."""
+    """Slows the connection down."""
     return _over_a_line(site, run, dice, "delayed")
 
 
@@ -69,15 +69,15 @@ def _over_a_line(site: Site, run: Run, dice: Random, kind: str) -> bool:
 
 
 def refused_for_space(site: Site, run: Run, dice: Random) -> bool:
-    """The receiving side says that it has no space left, from a random row on."""
+    """Raises "disk full" in the receiving database from a random row on."""
     body = "RAISE 'could not extend file: No space left on device' USING ERRCODE = '53100';"
     return DISK_FULL in _at_a_row(site, run, dice, body)
 
 
 def temp_file_limit(site: Site, run: Run, dice: Random) -> bool:
-    """A trigger of the receiving side sorts more than `temp_file_limit` lets a session put on disk.
+    """Lets a trigger of the receiving database sort more than `temp_file_limit` allows.
 
-    The engine's own sorts stay in memory up to a million rows and more, which no campaign has the time for.
+    The engine's own sorts stay in memory up to a million rows and more, which would take a campaign too long.
     """
     database = site.side(site.receiver(run))
     database.execute("ALTER DATABASE history SET temp_file_limit = '64kB'")
@@ -89,7 +89,9 @@ def temp_file_limit(site: Site, run: Run, dice: Random) -> bool:
 
 
 def _at_a_row(site: Site, run: Run, dice: Random, body: str) -> frozenset[str]:
-    """Let something happen whenever a row is written, from a random one on; the SQLSTATEs of the run's failures."""
+    """Executes something whenever a row is written, from a random one on; returns the SQLSTATEs of the run's
+    failures.
+    """
     database = site.side(site.receiver(run))
     database.execute(
         f"""
@@ -109,14 +111,14 @@ def _at_a_row(site: Site, run: Run, dice: Random, body: str) -> frozenset[str]:
 
 
 def statement_timeout(site: Site, run: Run, dice: Random) -> bool:
-    """Statements may not take long."""
+    """Sets a short statement timeout."""
     return TIMEOUT in site.finish(dataclasses.replace(run, statement_timeout=dice.uniform(0.001, 0.006)))
 
 
 def lock_timeout(site: Site, run: Run, dice: Random) -> bool:
-    """Somebody holds a lock on a table."""
+    """Locks a table from another session."""
     where = dice.choice(WHERE)
-    # Readers do not mind the other.
+    # Readers are not blocked by the other mode.
     strength = dice.choice(("EXCLUSIVE", "ACCESS EXCLUSIVE")) if where == site.receiver(run) else "ACCESS EXCLUSIVE"
     endpoint = {"desktop": run.desktop, "mobile": run.mobile}[where]
     with connect(endpoint) as app, app.transaction(force_rollback=True):
@@ -126,7 +128,7 @@ def lock_timeout(site: Site, run: Run, dice: Random) -> bool:
 
 
 def deadlock(site: Site, run: Run, dice: Random) -> bool:
-    """The app takes the rows of a table in the opposite order; the run is the one that has to give way."""
+    """Locks the rows of a table in the opposite order, as the app; the run is the deadlock victim."""
     run = dataclasses.replace(run, lock_timeout=20)
     table = site.changed
     rows = [uid for uid, (row, _) in site.office.mobile.look()[table].items() if row["source"] == "D"]

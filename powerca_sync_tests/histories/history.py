@@ -1,4 +1,4 @@
-"""A history: a seeded list of steps of an `Office`, how to play it, shrink it, and print it as a script."""
+"""A history: a seeded list of steps of an `Office`, and functions that play it, shrink it, and print it as a script."""
 
 import dataclasses
 import random
@@ -10,7 +10,7 @@ from powerca_sync_tests.histories.dice import Maker, Step
 from powerca_sync_tests.histories.office import Office
 from powerca_sync_tests.histories.tables import Variant
 
-#: Tables that have something to do with each other; few at a time, so that much happens to each.
+#: Related tables; few at a time, so that much happens to each.
 SETS = (
     ("diary",),
     ("leave",),
@@ -21,24 +21,24 @@ SETS = (
 )
 
 _VARIANTS = dataclasses.fields(Variant)
-#: Without the one no digests are made, without the other no stamps are looked at.
+#: Without the first, digests are not used; without the second, timestamps are not compared.
 OFTEN = ("alike", "stamped")
-#: By full runs alone, all rows sent.
+#: Full runs only, with complete transfers.
 SETTLE = Step("settle")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class History:
-    """An office and what happens to it; at the end everything settles."""
+    """An office and its steps; at the end runs converge."""
 
     tables: tuple[str, ...]
     variant: Variant
     steps: tuple[Step, ...]
-    #: How the runs go by which everything settles.
+    #: The modes of the runs that converge.
     last: Step = SETTLE
 
     def __str__(self) -> str:
-        """A script that needs a `pair` of databases."""
+        """Returns a script that needs a `pair` of databases."""
         variant = {
             name: value for name, value in dataclasses.asdict(self.variant).items() if value != getattr(Variant(), name)
         }
@@ -46,7 +46,7 @@ class History:
         return "\n".join([f"office = Office({', '.join(arguments)})", *map(str, self.steps), str(self.last)])
 
     def play(self, pair: Pair) -> None:
-        """Raises whatever a step raises, as a rule an `AssertionError`."""
+        """Plays the history; raises whatever a step raises, usually an `AssertionError`."""
         office = Office(pair, *self.tables, **dataclasses.asdict(self.variant))
         try:
             for step in self.steps:
@@ -57,7 +57,7 @@ class History:
 
 
 def make_history(seed: str, tables: Sequence[str], *, length: int) -> History:
-    """The history of that seed."""
+    """Returns the history of that seed."""
     dice = random.Random(seed)
     variant = Variant(**{field.name: dice.random() < (field.name in OFTEN) * 0.25 + 0.5 for field in _VARIANTS})
     maker = Maker(dice, tables)
@@ -66,7 +66,7 @@ def make_history(seed: str, tables: Sequence[str], *, length: int) -> History:
 
 
 def shrink(history: History, fails: Callable[[History], bool], *, seconds: float) -> History:
-    """A shorter history that fails too: steps are left out, most first, for as long as there is time."""
+    """Returns a shorter history that fails too: leaves out steps, largest parts first, until the time is up."""
     give_up = time.monotonic() + seconds
     size = len(history.steps) // 2
     while size:

@@ -1,4 +1,4 @@
-"""What is wrong with a table whose sides have come to rest, in plain Python; nothing is, if all is well."""
+"""Complaints about a table after runs have converged, in plain Python; none if all is well."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from powerca_sync_tests.histories.tables import OURS, REFUSED, UNDELETABLE, by_k
 
 
 def complaints(sides: Sides) -> list[str]:
-    """One sentence for each thing that is wrong."""
+    """Returns one sentence for each error."""
     own, edits = own_rows(sides)
     if by_key(sides.table):
         return _complaints_by_key(sides, own, edits)
@@ -42,7 +42,7 @@ def _complaints_by_key(sides: Sides, own: Sequence[Row], edits: Counter[tuple[An
     for key, rows in rows_by_key.items():
         if key[0] in (sides.written_there or ()):
             continue
-        # Where a phone's row stands, nothing is written that could be refused.
+        # A desktop row that matches a phone row is not written, so that nothing can refuse it.
         written = key not in there or there[key]["source"] in ("D", None)
         faults = [sides.faults(row, written=written) for row in rows]
         if key in {key_of(row, table) for row in sides.known}:
@@ -62,14 +62,14 @@ def _complaints_by_key(sides: Sides, own: Sequence[Row], edits: Counter[tuple[An
         may_wait: set[str] = set()
         for row, reasons in zip(rows, faults, strict=True):
             one = content(row, sides.columns)
-            # An incremental run sees only those of the rows that share a badge which have changed, or wait.
+            # An incremental run reads only the changed or quarantined rows among those that share a badge.
             if one in perhaps or (one in same_badge and incremental and fine):
                 may_wait.add("duplicate_key")
             elif one in same_badge:
                 reasons.add("duplicate_key")
             if not fine and any(key_of(other, table) != key for other in sides.holders(row["badge"])):
                 reasons |= {"refused"}
-        # Copies of one row count once, unless the row does not fit.
+        # Exact duplicates count once, unless the row is unfit.
         expected = [reasons for reasons in faults if reasons]
         wait = {reason: count for (its, reason), count in waiting.items() if its == key}
         if not expected:
@@ -80,7 +80,7 @@ def _complaints_by_key(sides: Sides, own: Sequence[Row], edits: Counter[tuple[An
             continue
         if not set(wait) <= may_wait.union(*expected):
             found.append(f"{key} is in quarantine for {wait}; true are {expected}")
-        # Exact copies may have collapsed into one.
+        # Exact duplicates may have collapsed into one.
         least = len(counted(rows, sides.columns)) - edits[key]
         if edits[key] and least <= 1 and all(reasons == {"duplicate_key"} for reasons in expected):
             # Without the edits there is only one left.
@@ -91,7 +91,7 @@ def _complaints_by_key(sides: Sides, own: Sequence[Row], edits: Counter[tuple[An
         if key not in rows_by_key:
             found.append(f"{count} rows of {key} are in quarantine ({reason}) that the desktop does not have")
     for key, row in there.items():
-        # From an empty table nothing follows, nor from what an incremental run reads.
+        # Nothing follows from an empty table, nor from the rows that an incremental run reads.
         ours = row["source"] == "D" and row["org_id"] == OURS and sides.desktop and not incremental
         if ours and key not in rows_by_key and table.deletes is Deletes.PROPAGATE and row["days"] != UNDELETABLE:
             found.append(f"{row} is on mobile though the desktop does not have it")
@@ -113,12 +113,12 @@ def _complaints_by_content(sides: Sides, own: Sequence[Row], edits: Counter[tupl
             its |= {"duplicate_key"}
             edits[key] += its == {"duplicate_key"} and content(row, sides.columns) in perhaps
             if content(row, sides.columns) in perhaps and sides.holders(row["badge"]):
-                # Where it is the only one with its badge after all, another row may have that on mobile.
+                # If it is the only row with its badge after all, another row may have that badge on mobile.
                 reasons[key].add("refused")
         if its:
             faulty[key] += 1
             reasons[key] |= its
-            # What only a trigger would refuse is not written where an equal row of a phone's stands.
+            # A row that only a trigger would refuse is not written if it matches an equal phone row.
             edits[key] += row["name"] == REFUSED
         else:
             answers = {name: sides.jobs.get(row["job_id"], {}).get("days") for name in looked_up}
@@ -136,7 +136,7 @@ def _complaints_by_content(sides: Sides, own: Sequence[Row], edits: Counter[tupl
         [*columns, *looked_up],
     )
     missing, extra = fit - here, here - fit
-    # The images that stand on the desktop still: the phone rows they came from stand for nothing else.
+    # Images of copies that the desktop still has: their phone rows match no other row.
     echo = (sides.images - handed_over(sides)) & counted(sides.desktop, sides.columns)
     echoed = Counter[Content]()
     for one, count in echo.items():
@@ -156,7 +156,7 @@ def _complaints_by_content(sides: Sides, own: Sequence[Row], edits: Counter[tupl
         if reason not in reasons[key] and not (reason == "ambiguous" and faulty[key]):
             found.append(f"{count} rows of {key} are in quarantine for {reason}; true are {reasons[key]}")
     for key in {*lost, *waiting, *faulty}:
-        # Which of several rows of a key is the office's edit of a pulled one, nobody can say.
+        # Which of several rows of a key is the office's edit of a reverse-synced one cannot be known.
         most = faulty[key] + lost[key]
         least = most - edits[key]
         if not least <= waiting[key] <= most + sum(may_stand.values()) * bool(faulty[key]):
@@ -174,7 +174,7 @@ def _complaints_by_content(sides: Sides, own: Sequence[Row], edits: Counter[tupl
 
 
 def _once_by_badge(sides: Sides, own: Sequence[Row]) -> list[Row]:
-    """The rows without the exact copies that collapse because their badge may be on mobile once only."""
+    """Returns the rows without the exact duplicates that collapse because their badge is unique on mobile."""
     left = []
     seen: set[Content] = set()
     for row in own:

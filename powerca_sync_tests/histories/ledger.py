@@ -1,4 +1,4 @@
-"""The ledger of the histories, in plain Python: which phone rows have been pulled, and as what the desktop has them."""
+"""A model of the ledger in plain Python: the reverse-synced phone rows, and their desktop copies."""
 
 import dataclasses
 from collections import Counter
@@ -12,46 +12,48 @@ from powerca_sync_tests.histories.tables import MOBILE_KEYS
 
 @dataclasses.dataclass(kw_only=True)
 class Pulled:
-    """A phone row that a pull has brought, or found on the desktop."""
+    """A phone row that reverse sync has inserted, or found on the desktop."""
 
-    #: Its primary key on mobile; None where it has none.
+    #: The primary key on mobile; None if the table has none.
     key: Any
-    #: As it was known when the table was last pulled, by the columns of that pull.
+    #: The row at the last reverse run, by the columns of that run.
     phone: dict[str, Any]
     born: Any
-    #: As the desktop had it then.
+    #: The desktop's copy at that time.
     image: dict[str, Any]
     gone: bool = False
-    #: Whether the phone row was handed over to the desktop, so that its copy is an ordinary desktop row.
+    #: True if the phone row was handed over to the desktop, so that its copy is an ordinary desktop row.
     ended: bool = False
 
 
 class Ledger:
-    """Which phone rows of a table are on the desktop."""
+    """The phone rows of a table that are on the desktop."""
 
     def __init__(self, table: TableSpec) -> None:
         self.table = table
         self.mobile_key = MOBILE_KEYS[table.mobile]
         self.entries: list[Pulled] = []
         self.columns: Sequence[str] | None = None
-        #: What the desktop has in columns that do not travel yet.
+        #: The desktop's values in columns that are not synced yet.
         self.defaults: dict[str, Any] = {}
 
     def images(self, columns: Sequence[str]) -> Counter[Content]:
         return counted((entry.image for entry in self.entries if not entry.ended), columns)
 
     def knows(self, row: Row) -> bool:
-        """Whether a row on mobile that is no phone's still belongs to the reverse direction, by its primary key."""
+        """Returns whether a mobile row with another owner still belongs to the reverse direction, by its primary
+        key.
+        """
         if self.mobile_key is None or row["source"] == PHONE:
             return False
-        # Made at another time, it is another row.
+        # With another creation time, it is another row.
         return any(
             (entry.key, entry.born) == (row[self.mobile_key], row["created_at"]) and not entry.ended
             for entry in self.entries
         )
 
     def add_column(self, name: str, default: Any) -> None:
-        """The desktop has a new column, in which the rows that are there, and new ones, have a default."""
+        """Adds a column to the desktop, with a default in existing and new rows."""
         self.defaults[name] = default
         for entry in self.entries:
             entry.image[name] = default
@@ -63,15 +65,15 @@ class Ledger:
         again: Sequence[Row] | None = None,
         others: Sequence[Row] = (),
     ) -> list[Row]:
-        """The phone rows that have to come, now that a pull looks at them; remembers what it sees of the others.
+        """Returns the phone rows to insert in this reverse run; records the state of the others.
 
-        Entries end whose row is among the `others` on mobile now. Those that came before and are no longer among the
-        desktop's rows `again` have to come once more.
+        Entries end whose row is among the `others` on mobile now. With `again`, rows that the desktop has lost are
+        inserted once more.
         """
         before = columns if self.columns is None else self.columns
         seen: dict[int, Row] = {}
         new = []
-        # A row that is as it was goes before one that was changed.
+        # An unchanged row takes precedence over a changed one.
         for row in phones:
             entry = self._entry(row, before, seen)
             if entry is None:
@@ -101,7 +103,7 @@ class Ledger:
         if self.mobile_key is None:
             same = [entry for entry in self.entries if entry.phone == then and id(entry) not in seen]
             return next(iter(sorted(same, key=lambda entry: entry.gone)), None)
-        # An id is used again by a row that was made at another time.
+        # The id is used again by a row with another creation time.
         mine = [entry for entry in self.entries if entry.key == row[self.mobile_key]]
         for entry in mine:
             if not entry.gone and (entry.phone == then or entry.born == row["created_at"]):
@@ -111,7 +113,7 @@ class Ledger:
         return next(iter([*same, *(entry for entry in gone if entry.born == row["created_at"])]), None)
 
     def _missing(self, desktop: Sequence[Row], columns: Sequence[str]) -> list[Pulled]:
-        """The entries for which no row of the desktop stands: first those as they were pulled, then any of the key."""
+        """Returns the entries without a desktop row: first compares them as inserted, then by key."""
         there = counted(desktop, columns)
         loose = []
         for entry in sorted(self.entries, key=lambda entry: entry.gone):

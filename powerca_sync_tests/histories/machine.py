@@ -1,4 +1,4 @@
-"""A server that can be crashed, restored from an older copy and, given libfaketime, shown a wrong clock."""
+"""A server that can be crashed, restored from a backup and, with libfaketime, run with a wrong clock."""
 
 import contextlib
 import os
@@ -15,21 +15,21 @@ from powerca_sync.demo import cluster
 from powerca_sync.demo.servers import NOT_DURABLE, SMALL
 from powerca_sync.settings import Endpoint
 
-#: A crash of the server takes nothing that was committed with it; one of the whole machine is not tried here.
+#: A crash of the server loses no committed data; a crash of the whole machine is not tested.
 SETTINGS: Final = {**SMALL, **NOT_DURABLE, "synchronous_commit": "on"}
 #: For the disk that is full at times.
 DISK_SIZE, PAGE = 8 * 1024 * 1024, 8192
 
 
 def faketime() -> Path | None:
-    """The library of the program `faketime`, if that is installed: it gives a process another clock."""
+    """Returns the library of the program `faketime`, if installed: it gives a process another clock."""
     program = shutil.which("faketime")
     libraries = Path(program).resolve().parents[1].glob("lib/**/faketime/libfaketime.so.1") if program else ()
     return next(iter(libraries), None)
 
 
 class Machine:
-    """One side's server, in a folder of its own that nobody else uses."""
+    """The server of one database, in a folder of its own."""
 
     def __init__(self, side: str, folder: Path, *, version: int) -> None:
         self.side = side
@@ -41,18 +41,18 @@ class Machine:
         self._programs = get_server(self.folder, start=False, postgres_version=version)
 
     def start(self) -> Endpoint:
-        """Start it; after a crash it recovers."""
+        """Starts the server; after a crash it recovers."""
         with _environment(self._faked()):
             postmaster = cluster.start(self.folder, version=self.version)
         return Endpoint(side=self.side, host=postmaster.host, port=postmaster.port, name="history", user="postgres")
 
     def start_again(self) -> None:
-        """Start it if it does not run."""
+        """Starts the server if it is not running."""
         if cluster.find(self.folder) is None:
             self.start()
 
     def stop(self, how: str) -> None:
-        """Stop it as `pg_ctl` does: `fast`, or `immediate`, which is a crash."""
+        """Stops the server as `pg_ctl` does: `fast`, or `immediate`, which is a crash."""
         pgexec(
             "pg_ctl",
             ("-s", "-w", "-D", str(self.folder), "-m", how, "stop"),
@@ -62,33 +62,33 @@ class Machine:
         )
 
     def stop_at_last(self) -> None:
-        """Stop it if it runs."""
+        """Stops the server if it is running."""
         cluster.stop(self.folder)
 
     def last_words(self) -> str:
-        """The end of the server's log."""
+        """Returns the end of the server's log."""
         return self._programs.log.read_text(encoding="utf-8", errors="replace")[-1500:]
 
     def back_up(self) -> None:
-        """Keep a copy of all that the stopped server has."""
+        """Copies the data folder of the stopped server."""
         shutil.rmtree(self._copy, ignore_errors=True)
         subprocess.run(["cp", "-a", self.folder, self._copy], check=True)
 
     def restore(self) -> None:
-        """Put the copy in the place of all that the stopped server has."""
+        """Replaces the data folder of the stopped server by the copy."""
         shutil.rmtree(self.folder)
         self._copy.rename(self.folder)
 
     def set_clock(self, hours_off: int) -> None:
-        """From its next start on, the server's clock is so many hours off.
+        """Sets the server's clock off by a number of hours, from its next start on.
 
-        Not while it runs: the library would read its file in signal handlers, which breaks the memory of a session.
-        Nor for long: a server that is shown a wrong clock does not find deadlocks, since its alarm does not go off.
+        Not while it runs: the library would read its file in signal handlers, which corrupts the memory of a session.
+        Nor for long: with a wrong clock a server does not detect deadlocks, since its alarm does not fire.
         """
         self._hours_off = hours_off
 
     def own(self, path: Path) -> None:
-        """Give the path to the user as whom the server runs."""
+        """Gives the path to the user of the server process."""
         if self._programs.system_user:
             shutil.chown(path, self._programs.system_user)
 
@@ -99,14 +99,14 @@ class Machine:
         return {
             "LD_PRELOAD": str(library),
             "FAKETIME": f"{self._hours_off:+}h",
-            # A real jump does not touch the clock that measures how long things take.
+            # A real jump does not change the monotonic clock.
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "FAKETIME_DISABLE_SHM": "1",
         }
 
 
 class Disk:
-    """A disk so small that it can be filled: a tablespace `small` in a file system of its own."""
+    """A disk small enough to be filled: a tablespace `small` in a file system of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -115,7 +115,7 @@ class Disk:
     @classmethod
     @contextlib.contextmanager
     def mounted(cls, machine: Machine) -> "Iterator[Disk | None]":
-        """The disk beside the server's folder; None where we may not mount one."""
+        """Yields the disk beside the server's folder; None without the privilege to mount."""
         folder = machine.folder.with_suffix(".disk")
         folder.mkdir()
         mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_SIZE},mode=0755", "tmpfs", str(folder)]
@@ -131,12 +131,12 @@ class Disk:
 
     @property
     def location(self) -> Path:
-        """Where the tablespace is."""
+        """Returns the location of the tablespace."""
         return self.folder / "tables"
 
     @contextlib.contextmanager
     def full_but_for(self, pages: int) -> Iterator[None]:
-        """There is room for so many pages of a table, and no more."""
+        """Fills the disk except for a number of pages of a table."""
         free = shutil.disk_usage(self.folder).free - pages * PAGE
         with self._ballast.open("wb") as ballast:
             ballast.write(bytes(max(free, 0)))

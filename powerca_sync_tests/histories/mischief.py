@@ -1,4 +1,4 @@
-"""What makes a run of a history fail: by name, `(side, table, n)` to a context inside which it does."""
+"""Causes of failures of a run in a history: by name, `(side, table, n)` to a context in which the run fails."""
 
 import contextlib
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from powerca_sync_tests.histories.side import Side
 
 @contextlib.contextmanager
 def _killed(side: Side, table: str, n: int) -> Iterator[None]:
-    """The server ends the engine's connection before its nth statement."""
+    """Terminates the engine's connection before its nth statement."""
     left = n
 
     class Mortal(psycopg.Cursor[tuple[Any, ...]]):
@@ -37,7 +37,7 @@ def _killed(side: Side, table: str, n: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _locked(side: Side, table: str, n: int) -> Iterator[None]:
-    """Somebody holds a lock on a table."""
+    """Locks a table from another session."""
     with connect(side.endpoint) as holder, holder.transaction(force_rollback=True):
         holder.execute("SET LOCAL lock_timeout = 50")
         with contextlib.suppress(psycopg.errors.LockNotAvailable):
@@ -61,12 +61,12 @@ def _triggered(side: Side, table: str, body: str) -> Iterator[None]:
 
 
 def _slow(side: Side, table: str, n: int) -> contextlib.AbstractContextManager[None]:
-    """Every row takes longer than a statement may."""
+    """Delays every row beyond the statement timeout."""
     return _triggered(side, table, "BEGIN PERFORM pg_sleep(2); RETURN coalesce(NEW, OLD); END")
 
 
 def _raising(side: Side, table: str, n: int) -> contextlib.AbstractContextManager[None]:
-    """Rows of some names are refused, for now."""
+    """Refuses rows of some names, temporarily."""
     names = "coalesce(NEW.name, 'a') " + ("= 'a'" if n % 2 else "<> 'a'")
     body = f"BEGIN IF TG_OP <> 'DELETE' AND {names} THEN RAISE 'not now'; END IF; RETURN coalesce(NEW, OLD); END"
     return _triggered(side, table, body)

@@ -1,4 +1,4 @@
-"""What both sides must hold, in plain Python: no SQL, and nothing of the engine but the specs.
+"""The expected content of both databases, in plain Python: without SQL, and without the engine except its specs.
 
 A row is a mapping of column to value. Rows of equal content are interchangeable, so contents are counted.
 """
@@ -47,7 +47,7 @@ def total_by_key(contents: Counter[Content], table: TableSpec) -> Counter[tuple[
 
 
 def unreadable(row: Row, table: TableSpec, variant: Variant) -> bool:
-    """Whether the mobile side's types cannot hold the desktop's row, so that nothing more is seen of it."""
+    """Returns whether the types of mobile cannot hold the desktop's row, so that nothing more is evaluated."""
     name, days = row["name"], row["days"]
     return (
         (not variant.alike and _highest(row) > HIGHEST_KEY)
@@ -63,9 +63,9 @@ def _highest(row: Row) -> int:
 def faults_forward(
     row: Row, table: TableSpec, jobs: Iterable[Any], variant: Variant, *, written: bool = True
 ) -> set[str]:
-    """Why the mobile side cannot have the desktop's row, whatever else is there; `jobs` are the parents there.
+    """Returns why mobile cannot have the desktop's row, independent of other rows; `jobs` are the parents on mobile.
 
-    Not `written`: what a trigger would refuse is no fault.
+    If not `written`, the refusal by a trigger does not count.
     """
     reasons = set()
     if unreadable(row, table, variant) or (written and row["name"] == REFUSED):
@@ -84,7 +84,7 @@ def faults_forward(
 
 
 def faults_reverse(row: Row) -> set[str]:
-    """Why the desktop cannot have the phone's row, whatever else is there."""
+    """Returns why the desktop cannot have the phone row, independent of other rows."""
     reasons = set()
     if (row["name"] is not None and len(row["name"]) > LONGEST_NAME) or row["name"] == REFUSED_BY_DESKTOP:
         reasons.add("refused")
@@ -95,60 +95,62 @@ def faults_reverse(row: Row) -> set[str]:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sides:
-    """All rows of one table, and what is known of it."""
+    """All rows of one table in both databases, and what is known of them."""
 
     table: TableSpec
     variant: Variant
-    #: The columns that travel.
+    #: The synced columns.
     columns: Sequence[str]
     desktop: Sequence[Row]
     mobile: Sequence[Row]
-    #: Entries of the mobile side's quarantine: key and reason.
+    #: Quarantine entries of mobile: key and reason.
     waiting: Counter[tuple[tuple[Any, ...], str]]
     images: Counter[Content]
-    #: Of the desktop's organisation, by `job_id`: the mobile side's jobs.
+    #: The jobs of mobile with the desktop's organisation, by `job_id`.
     jobs: Mapping[Any, Row]
-    #: `id`s of the mobile side's rows on which others depend.
+    #: `id`s of the mobile rows that have dependents.
     depended_upon: set[Any]
-    #: Rows on mobile, not among the others, that are no phone's by now and that no forward run may touch.
+    #: Rows on mobile with other owners that no longer belong to phones and that no forward run may touch.
     known: Sequence[Row] = ()
-    #: Where only incremental runs came by: the keys whose rows somebody has written on mobile, which those do not see.
+    #: After incremental runs only: the keys of rows written on mobile, which those runs do not read.
     written_there: set[Any] | None = None
 
     @property
     def compared(self) -> tuple[str, ...]:
-        """The columns by which rows are compared."""
+        """Returns the columns by which rows are compared."""
         return tuple(name for name in self.columns if name != "ticked")
 
     @property
     def unique(self) -> bool:
-        """Whether a badge may be on mobile once only."""
+        """Returns whether a badge is unique on mobile."""
         return self.variant.unique and self.table.mobile in UNIQUE
 
     def faults(self, row: Row, *, written: bool = True) -> set[str]:
         return faults_forward(row, self.table, self.jobs, self.variant, written=written)
 
     def holders(self, badge: Any) -> list[Row]:
-        """The mobile side's rows that have a badge which may be there once only."""
+        """Returns the mobile rows that have a unique badge."""
         return [
             row for row in (*self.mobile, *self.known) if self.unique and badge is not None and row["badge"] == badge
         ]
 
 
 def own_rows(sides: Sides) -> tuple[list[Row], Counter[tuple[Any, ...]]]:
-    """The desktop's rows that no pull has brought; and, by key, how many of them may be edits of such that one has."""
+    """Returns the desktop rows that reverse sync did not insert; and, by key, how many of them may be edits of such
+    rows.
+    """
     images = sides.images - handed_over(sides)
     phones = {key_of(row, sides.table) for row in sides.mobile if row["source"] == "M"}
     own = []
     edits: Counter[tuple[Any, ...]] = Counter()
-    # A row that a pull has brought says so itself, where the desktop knows owners.
+    # On desktops with a `source` column, a reverse-synced row has the source of phones.
     for row in sorted(sides.desktop, key=lambda row: row.get("source") != "M"):
         there, key = content(row, sides.columns), key_of(row, sides.table)
         if images[there]:
             images[there] -= 1
             continue
         own.append(row)
-        # What no pull has brought may be an edit by its own word, as long as a phone's row of the key exists.
+        # A row that was not reverse-synced may be an edit by its `source`, as long as a phone row of the key exists.
         edits[key] += row.get("source") == "M" and key in phones
     if sides.table.key:
         left = total_by_key(+images, sides.table)
@@ -157,10 +159,10 @@ def own_rows(sides: Sides) -> tuple[list[Row], Counter[tuple[Any, ...]]]:
 
 
 def handed_over(sides: Sides) -> Counter[Content]:
-    """Of the images, those that are the desktop's own because their phone row is the desktop's by now.
+    """Returns the images whose copies are desktop rows because their phone row was handed over.
 
-    Told by counts where mobile has no primary key, by which the ledger would know: they have no phone row, and a row of
-    the office's stands on mobile that is not another's.
+    Without a primary key on mobile, by which the ledger would know, they are counted: they have no phone row, and an
+    office row without another owner exists on mobile.
     """
     if MOBILE_KEYS[sides.table.mobile] is not None:
         return Counter()
@@ -183,10 +185,10 @@ def handed_over(sides: Sides) -> Counter[Content]:
 def with_equal_badge(
     sides: Sides, own: Sequence[Row], edits: Counter[tuple[Any, ...]]
 ) -> tuple[set[Content], set[Content]]:
-    """The contents that share a badge with other rows of the desktop, so that none lands: for sure, and perhaps.
+    """Returns the contents that share a badge with other desktop rows, so that none lands: certainly, and possibly.
 
-    Whatever does not get as far as that is not among them: rows that cannot be read, or whose key repeats. Perhaps,
-    where the others may be edits of pulled rows, which are set aside before.
+    Rows that are refused earlier are excluded: unreadable rows, and duplicate keys. Possibly, if the others may be
+    edits of reverse-synced rows, which are skipped before.
     """
     if not sides.unique:
         return set(), set()

@@ -1,4 +1,4 @@
-"""An office, its phones and their two databases: the runs of both directions, and what must hold after them."""
+"""An office, its phones and their two databases: runs in both directions, and the invariants after them."""
 
 import contextlib
 import dataclasses
@@ -25,11 +25,11 @@ from powerca_sync_tests.histories.witness import Witness
 
 PATIENT = Options(timeouts=Timeouts(statement=60, lock=10, table=10))
 HASTY = dataclasses.replace(PATIENT, timeouts=Timeouts(statement=0.5, lock=0.1, table=0.5))
-#: Digests are of so few rows each, roughly, as if a table of a history had thousands.
+#: A digest covers few rows, as if a table of a history had thousands.
 ROWS_OF_A_DIGEST = 1
-#: Runs, in both directions by turns, after which nothing may change any more.
+#: The number of runs, in alternating directions, after which nothing may change.
 MOST_RUNS = 10
-#: What does not depend on whether rows travelled or were shown to be equal.
+#: Counts that do not depend on the transfer: all rows, or digests first.
 COUNTS = (
     *("extracted", "inserted", "updated", "unchanged", "kept_mobile", "echo", "quarantined", "superseded", "deleted"),
     *("stale", "held", "kept_referenced", "kept_other", "phone_rows", "filtered", "rows_at_target"),
@@ -48,9 +48,9 @@ class Office(Witness):
         verify: bool = False,
         fault: Any = None,
     ) -> bool:
-        """Sync forward; answers whether all tables went well.
+        """Syncs forward; returns whether all tables succeeded.
 
-        `apart`: with digests first. `verify`: the engine looks at what it has written before it commits.
+        `apart`: digests first. `verify`: with the commit check.
         """
         before = self.look()
         done: dict[str, ForwardResult] = {}
@@ -76,7 +76,7 @@ class Office(Witness):
         return fine
 
     def reverse(self, only: str | None = None, again: bool = False, fault: Any = None) -> bool:
-        """Pull the phones' rows, `again` also those that the desktop has lost; answers whether all tables went well."""
+        """Reverse-syncs, with `again` also rows that the desktop has lost; returns whether all tables succeeded."""
         tables = [name for name in self.names if name in SHARED and only in (name, None)]
         before = self.look()
         done: dict[str, ReverseResult] = {}
@@ -97,12 +97,14 @@ class Office(Witness):
         return len(done) == len(tables)
 
     def accept_desktop(self) -> None:
-        """Have the restored desktop go on: mobile records runs that it has no trace of."""
+        """Accepts the restored desktop: mobile has records of runs that it has no trace of."""
         specs = (ORGS, *self.specs.values())
         introduce(source=self.desktop.engine, target=self.mobile.engine, specs=specs, accept=True)
 
     def disturbed(self, direction: str, run: Callable[[], None]) -> None:
-        """All tables go in one direction, in another process, and nobody knows how far they get."""
+        """In the body, all tables are synced in one direction by another process that may be interrupted at any
+        point.
+        """
         before, pulls = self.look(), self.pulls()
         run()
         after = self.look()
@@ -119,10 +121,10 @@ class Office(Witness):
             self.check_reverse(name, before, after[0][name], None, ran=ran, refused=True)
 
     def settle(self, incremental: bool = False, apart: bool = False) -> None:
-        """Everybody stops; runs go on until nothing changes. Then both sides must hold what they should.
+        """Repeats runs until nothing changes, then asserts that both databases have the expected content.
 
-        `incremental`: first with incremental runs alone, which must see all that happened on the desktop. `apart`:
-        with digests first.
+        `incremental`: first with incremental runs alone, which must read all changes of the desktop. `apart`: digests
+        first.
         """
         for side in (self.desktop, self.mobile):
             side.finish(commit=True)
@@ -137,7 +139,7 @@ class Office(Witness):
         self.forward("incremental", allow=True)
         assert self.look() == before, "a run without changes has written"
         if not self.pair.one("SELECT EXISTS (SELECT FROM powerca_sync.quarantine WHERE reason = 'refused')"):
-            # What a trigger refuses has got its number by then.
+            # A row that a trigger refuses has consumed a sequence value by then.
             assert self.sequences() == sequences, "a run without changes has burnt a number"
 
     def _run_until_quiet(self, mode: str, *, apart: bool) -> None:
@@ -152,12 +154,12 @@ class Office(Witness):
         else:
             raise AssertionError(f"still not quiet after {MOST_RUNS} runs")
         if n % 2 and mode == "full":
-            # The results of a last run that has seen what the others left.
+            # The results of a last run, after the others have converged.
             assert self.forward(mode, allow=True, apart=apart), "a run failed, and nothing is in its way"
             assert self.look() == before, "a run without changes has written"
 
     def check(self, *, incremental: bool = False) -> None:
-        """Both sides hold what they should after a run of all tables, a full or an `incremental` one."""
+        """Asserts the expected content of both databases after a run of all tables, full or `incremental`."""
         desktop, mobile = self.look()
         jobs = {row["job_id"]: row for row, _ in mobile.get("jobs", {}).values() if row["org_id"] == OURS}
         depended_upon = (
@@ -184,7 +186,7 @@ class Office(Witness):
         assert not wrong, "\n".join(wrong)
 
     def look(self) -> tuple[State, State]:
-        """All rows of both sides."""
+        """Returns all rows of both databases."""
         return self.desktop.look(), self.mobile.look()
 
     #: Of the last forward run, by table.
@@ -198,9 +200,9 @@ class Office(Witness):
         }
 
     def _has_changed_phone_rows(self, name: str) -> bool:
-        """Whether the desktop has rows that are the phones' by their own word, and not as they were pulled.
+        """Returns whether the desktop has rows with the source of phones that differ from their images.
 
-        Where all rows are sent they are told to be the office's edits, or refused; digests leave them out.
+        A complete transfer reports them as the office's edits, or refuses them; digests leave them out.
         """
         rows = [row for row, _ in self.desktop.look()[name].values() if row.get("source") == PHONE]
         columns = self.columns[name]
@@ -226,7 +228,7 @@ class Office(Witness):
         )
 
     def _run(self, run: Callable[[], Any]) -> Any:
-        """The result of a run, or None if it failed as it may."""
+        """Returns the result of a run, or None if it failed as it may."""
         try:
             return run()
         except SyncError as exc:
@@ -237,14 +239,14 @@ class Office(Witness):
 
     @property
     def in_the_way(self) -> bool:
-        """Whether somebody makes runs fail."""
+        """Returns whether an active fault may make runs fail."""
         return bool(self.desktop.late or self.mobile.late or self._fault)
 
     _fault: Any = None
 
     @contextlib.contextmanager
     def _faulty(self, fault: Any) -> Iterator[Options]:
-        """Make the runs inside fail: `(what, where, n)`."""
+        """Makes the runs in the body fail: `(what, where, n)`."""
         if fault is None:
             yield HASTY if self.in_the_way else PATIENT
             return

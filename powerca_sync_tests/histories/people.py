@@ -1,7 +1,6 @@
-"""What an office, its phones and others do to the two databases: each public method is one step of a history.
+"""Actions of an office, its phones and others on the two databases: each public method is one step of a history.
 
-Rows are picked by a number, round and round among those that there are; a step that the database refuses, or that
-finds no row, does nothing.
+Rows are picked by a number modulo their count; a step that the database refuses, or that finds no row, does nothing.
 """
 
 from collections import defaultdict
@@ -15,36 +14,36 @@ from powerca_sync_tests.histories.ledger import Ledger
 from powerca_sync_tests.histories.side import Side
 from powerca_sync_tests.histories.tables import COLUMNS, NAMES, STAMPED, Variant, create, specs
 
-#: A column that is added in the middle of a history.
+#: A column that is added during a history.
 EXTRA = "extra"
 DAY = "1 day"
 
 
 class People:
-    """Both databases, what is known of them, and what people do."""
+    """Both databases, what is known of them, and the actions of people."""
 
     def __init__(self, pair: Pair, *names: str, **variant: bool) -> None:
-        """`names` are those of the tables that there are."""
+        """`names` are those of the existing tables."""
         self.pair = pair
         self.names = names or NAMES
         self.variant = Variant(**variant)
         create(pair, self.names, self.variant)
         self.specs = specs(self.names, self.variant)
         self.ledgers = {name: Ledger(table) for name, table in self.specs.items()}
-        #: The columns that travel.
+        #: The synced columns.
         self.columns: dict[str, tuple[str, ...]] = dict.fromkeys(self.names, COLUMNS)
-        #: By table, values of `k` whose rows somebody has written on mobile since the last full run.
+        #: By table, the values of `k` of rows written on mobile since the last full run.
         self.written_there: defaultdict[str, set[Any]] = defaultdict(set)
         self.desktop = Side(pair.settings.desktop, self.names, "desktop_uid")
         self.mobile = Side(pair.settings.mobile, self.names, "mobile_uid")
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Closes all connections."""
         for side in (self.desktop, self.mobile):
             side.close()
 
     def insert(self, where: str, table: str, late: bool = False, stamp: int | None = 0, **values: Any) -> None:
-        """Somebody adds a row; on mobile `source` says who. The desktop's stamps are some seconds off, or missing."""
+        """Inserts a row; on mobile with a `source`. Timestamps of the desktop are some seconds off, or NULL."""
         side = self._side(where)
         assigned: dict[str, sql.Composable] = {name: sql.Literal(value) for name, value in values.items()}
         assigned |= {name: _stamp(stamp) for name in STAMPS if self._is_stamped(where, table)}
@@ -68,7 +67,7 @@ class People:
         stamp: int | None = 0,
         **values: Any,
     ) -> None:
-        """Somebody changes a row: on mobile one of an owner, unless it is a tick, which may be on any."""
+        """Updates a row: on mobile one of the given owner, except for ticks, which may be on any row."""
         side = self._side(where)
         uid, row = side.pick(table, pick, whose=None if where == "desktop" or "ticked" in values else whose)
         assigned: dict[str, sql.Composable] = {name: sql.Literal(value) for name, value in values.items()}
@@ -89,7 +88,7 @@ class People:
             self._note(where, table, row["k"], values.get("k"))
 
     def delete(self, where: str, table: str, pick: int, late: bool = False, whose: str | None = PHONE) -> None:
-        """Somebody deletes a row: on mobile one of an owner."""
+        """Deletes a row: on mobile one of the given owner."""
         side = self._side(where)
         uid, row = side.pick(table, pick, whose=None if where == "desktop" else whose)
         side.do(
@@ -99,7 +98,7 @@ class People:
         self._note(where, table, row.get("k"))
 
     def copy(self, where: str, table: str, pick: int) -> None:
-        """Somebody adds a row once more."""
+        """Inserts a duplicate of a row."""
         side = self._side(where)
         uid, row = side.pick(table, pick, whose=None if where == "desktop" else PHONE)
         left_out = {side.uid, "id", CREATED}
@@ -112,12 +111,12 @@ class People:
         self._note(where, table, row.get("k"))
 
     def swap(self, table: str, pick: int, other: int, column: str) -> None:
-        """The office exchanges a value of two of its rows."""
+        """Exchanges a value of two office rows."""
         (one, row), (another, that) = (self.desktop.pick(table, n) for n in (pick, other))
         if one == another:
             return
         stamp = sql.SQL(", {} = {}").format(sql.Identifier(UPDATED), _stamp(0))
-        # The value of neither for a moment, where it may be there only once.
+        # NULL in one of them temporarily, if the value is unique.
         self.desktop.do(
             sql.SQL(";").join(
                 sql.SQL("UPDATE {} SET {} = {}{} WHERE desktop_uid = {}").format(
@@ -132,7 +131,7 @@ class People:
         )
 
     def again(self, table: str, pick: int, same: bool) -> None:
-        """A phone deletes its row and makes another with the same primary key, of the same content or not."""
+        """Deletes a phone row and inserts another with the same primary key, of the same content or not."""
         uid, row = self.mobile.pick(table, pick, whose=PHONE)
         names = sql.SQL(", ").join(
             sql.Identifier(name)
@@ -149,12 +148,12 @@ class People:
         self._note("mobile", table, row.get("k"))
 
     def comment(self, pick: int) -> None:
-        """A phone's record depends on a task."""
+        """Inserts a record of a phone that depends on a task."""
         uid, _ = self.mobile.pick("tasks", pick)
         self.mobile.do(sql.SQL("INSERT INTO comments SELECT id FROM tasks WHERE mobile_uid = {}").format(uid))
 
     def refresh(self, table: str, in_place: bool) -> None:
-        """The desktop's refresh writes every row of a table again, as it was."""
+        """Rewrites every row of a desktop table unchanged."""
         name = sql.Identifier(table)
         if in_place:
             self.desktop.do(sql.SQL("UPDATE {} SET ticked = ticked").format(name))
@@ -167,7 +166,7 @@ class People:
             )
 
     def add_column(self, where: str, table: str, default: str | None) -> None:
-        """A column is added on one side, with a default or without; it travels as soon as both have it."""
+        """Adds a column in one database, with or without a default; it is synced as soon as both have it."""
         if self.desktop.late or self.mobile.late or EXTRA in self._side(where).names(table):
             return
         self._side(where).do(
@@ -181,7 +180,7 @@ class People:
             self.columns[table] += (EXTRA,)
 
     def sleep(self) -> None:
-        """A day goes by: whatever was stamped, and the last run, was a day earlier."""
+        """Moves all timestamps, and the last run, back by a day."""
         if not (self.variant.stamped and STAMPED in self.names) or self.desktop.late:
             return
         self.desktop.do(
@@ -202,7 +201,7 @@ class People:
             )
 
     def finish(self, where: str, commit: bool) -> None:
-        """The transaction that was left open ends."""
+        """Ends the transaction that was left open."""
         self._side(where).finish(commit=commit)
 
     def _side(self, where: str) -> Side:

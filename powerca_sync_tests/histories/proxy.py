@@ -1,4 +1,4 @@
-"""A line between an engine and its database that breaks: a TCP proxy in front of a server."""
+"""A connection to a database that breaks: a TCP proxy in front of a server."""
 
 import contextlib
 import ctypes
@@ -12,21 +12,21 @@ from typing import Self
 
 from powerca_sync.settings import Endpoint
 
-#: For a line that is slow: seconds per piece of so many bytes.
+#: For a slow connection: seconds per piece of this many bytes.
 DELAY, PIECE = 0.002, 512
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Trouble:
-    """What happens to the line, after so many bytes in both directions together."""
+    """A fault of the connection, after a number of bytes in both directions together."""
 
-    #: `cut`, `stalled` (the proxy passes nothing on), `silent` (not even TCP hears of it) or `delayed`.
+    #: `cut`, `stalled` (the proxy forwards nothing), `silent` (not even TCP notices) or `delayed`.
     kind: str
     after: int
 
 
 class Proxy:
-    """Listens on a port of this machine and passes everything on."""
+    """Listens on a port of this machine and forwards everything."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
@@ -46,18 +46,18 @@ class Proxy:
 
     @property
     def through(self) -> Endpoint:
-        """The same database, over this line."""
+        """Returns the endpoint of the same database through this proxy."""
         port = self._listener.getsockname()[1]
         return dataclasses.replace(self.endpoint, host="127.0.0.1", port=port, sslmode="disable")
 
     @property
     def struck(self) -> bool:
-        """Whether so many bytes have passed that the trouble has begun."""
+        """Returns whether the fault has begun."""
         return self._trouble is not None and self._passed > self._trouble.after
 
     @contextlib.contextmanager
     def troubled(self, trouble: Trouble) -> Iterator[None]:
-        """The line is in trouble; afterwards every connection over it is gone."""
+        """Applies the fault in the body; afterwards every connection through the proxy is closed."""
         self._passed, self._trouble = 0, trouble
         try:
             yield
@@ -102,7 +102,7 @@ class Proxy:
                             for end in (one, other):
                                 _drop_packets(end)
                         else:
-                            # What was cut off arrives in part.
+                            # Cut data arrives in part.
                             other.sendall(data[: self._passed - trouble.after])
                         if trouble.kind in ("stalled", "silent"):
                             while self._trouble is trouble:
@@ -116,8 +116,8 @@ class Proxy:
 
 
 def _drop_packets(line: socket.socket) -> None:
-    """Have the kernel drop whatever arrives for a socket, unseen and unconfirmed, as a line does that is dead."""
-    # Classic BPF: one instruction, which returns that none of the packet is wanted.
+    """Makes the kernel drop all packets for a socket, unacknowledged, as on a dead connection."""
+    # Classic BPF: one instruction, which returns that no byte of the packet is accepted.
     program = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))
     attach_filter = 26
     with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Programs around a run that can be killed and started again: PgBouncer, and Dagster's code server."""
+"""Programs around a run that can be killed and restarted: PgBouncer, and Dagster's code server."""
 
 import contextlib
 import dataclasses
@@ -24,19 +24,19 @@ from powerca_sync_tests.acceptance.pooler import PATH
 from powerca_sync_tests.histories.machine import Machine
 from powerca_sync_tests.histories.tables import Variant
 
-#: Seconds for a program to answer.
+#: Seconds until a program must respond.
 PATIENCE = 60
-#: The environment variable that tells the code server which office it serves.
+#: The environment variable that tells the code server its office.
 OFFICE = "POWERCA_HISTORY_OFFICE"
 
 
 def pgbouncer() -> str | None:
-    """The program, if it is installed."""
+    """Returns the program, if installed."""
     return shutil.which("pgbouncer", path=PATH)
 
 
 class Pooler:
-    """PgBouncer in transaction mode before a server."""
+    """PgBouncer in transaction mode in front of a server."""
 
     def __init__(self, machine: Machine, endpoint: Endpoint, folder: Path) -> None:
         self._machine = machine
@@ -72,8 +72,8 @@ logfile = {folder}/log
         self.end(signal.SIGKILL)
 
     def start(self) -> None:
-        """Start it and wait until it answers."""
-        # It refuses to run as root: so it runs as the user of the server, whose socket it may use.
+        """Starts it and waits until it responds."""
+        # PgBouncer refuses to run as root, so it runs as the user of the server, whose socket it may use.
         as_user = ["-u", self._machine.folder.owner()] if os.getuid() == 0 else []
         self._process = subprocess.Popen(
             [str(pgbouncer()), *as_user, str(self._configuration)],
@@ -84,7 +84,7 @@ logfile = {folder}/log
         _wait_for(self._port, self._process)
 
     def end(self, by: signal.Signals, *, within: float = 1) -> None:
-        """End it by that signal; killed if that takes too long."""
+        """Ends it with that signal; kills it if that takes too long."""
         assert self._process is not None
         self._process.send_signal(by)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -94,7 +94,7 @@ logfile = {folder}/log
 
 
 class CodeServer:
-    """Dagster's code server with the office's definitions; what it runs are processes beside it, as in production."""
+    """Dagster's code server with the office's definitions; its runs are separate processes, as in production."""
 
     def __init__(
         self,
@@ -125,7 +125,7 @@ class CodeServer:
 
     @contextlib.contextmanager
     def running(self, direction: str, mode: Mode) -> Iterator[None]:
-        """A run has been launched in a new code server; at the end both are killed, and whatever they have started."""
+        """Launches a run in a new code server; at the end kills both and all their processes."""
         server = self._start("api", "grpc", "-h", "127.0.0.1", "-p", str(self._port), "-m", _DEFINITIONS)
         launcher = None
         try:
@@ -150,15 +150,15 @@ class CodeServer:
             )
 
     def was_interrupted(self) -> bool:
-        """Whether Dagster believes that its run goes on still."""
-        # It takes seconds to import, and few campaigns need it.
+        """Returns whether Dagster records the run as still in progress."""
+        # The import takes seconds, and few campaigns need it.
         import dagster as dg
 
         with dg.DagsterInstance.from_config(str(self._folder)) as instance:
             return [run.status for run in instance.get_runs()] == [dg.DagsterRunStatus.STARTED]
 
     def log(self) -> str:
-        """The end of what both have printed."""
+        """Returns the end of the output of both."""
         return (self._folder / "log").read_text(encoding="utf-8", errors="replace")[-2000:]
 
 
@@ -176,7 +176,7 @@ load_from:
 
 
 def _kill_all(process: subprocess.Popen[bytes]) -> None:
-    """End a process and all that it has started, at once, as the end of a container does."""
+    """Kills a process and all of its children at once, as the end of a container does."""
     with contextlib.suppress(psutil.NoSuchProcess):
         main = psutil.Process(process.pid)
         for one in (*main.children(recursive=True), main):

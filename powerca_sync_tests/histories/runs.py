@@ -1,4 +1,4 @@
-"""A run in a process of its own, which can be killed, and which says at its end what the databases refused."""
+"""A run in a process of its own, which can be killed and reports the SQLSTATEs of its failures."""
 
 import contextlib
 import dataclasses
@@ -22,13 +22,13 @@ from powerca_sync.tables import TableSpec
 from powerca_sync_tests.helpers import ORGS
 from powerca_sync_tests.histories.tables import SHARED
 
-#: Not forks of this process, which has threads and connections of its own.
+#: Not forked from this process, which has threads and connections.
 _PROCESSES = multiprocessing.get_context("forkserver")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
-    """All tables in one direction. Called, it carries itself out."""
+    """All tables in one direction; calling it executes the run."""
 
     direction: str
     mode: Mode
@@ -40,7 +40,7 @@ class Run:
     lock_timeout: float = 5
 
     def __call__(self, report: Pipe) -> None:
-        """Sends the SQLSTATEs of all failures; whatever is no `SyncError` ends the process with status 1."""
+        """Sends the SQLSTATEs of all failures; any other exception than `SyncError` ends the process with status 1."""
         logging.disable()
         states: set[str] = set()
         try:
@@ -66,7 +66,7 @@ class Run:
 
 
 def _state(exc: BaseException) -> str:
-    """What the database called the failure; empty if it was not the database's."""
+    """Returns the SQLSTATE of the failure; empty if it is not a database error."""
     cause: BaseException | None = exc
     while cause is not None and not isinstance(cause, psycopg.Error):
         cause = cause.__cause__
@@ -81,28 +81,28 @@ class Started:
         self._process = _PROCESSES.Process(target=run, args=(sender,))
         self._process.start()
         sender.close()
-        #: Of a run that has ended: the SQLSTATEs of its failures; none if it was killed.
+        #: The SQLSTATEs of the failures of a finished run; none if it was killed.
         self.failures: frozenset[str] = frozenset()
 
     @property
     def alive(self) -> bool:
-        """Whether it has not ended."""
+        """Returns whether the run is in progress."""
         return self._process.is_alive()
 
     def join(self, seconds: float) -> None:
-        """Wait until it ends, or until the time is up."""
+        """Waits until it ends, or until the time is up."""
         self._process.join(seconds)
 
     def kill(self) -> None:
-        """End it as the operating system does, if it has not ended."""
-        # It may end between the question and the signal.
+        """Kills the process if it is alive."""
+        # It may end between the check and the signal.
         if self._process.pid and self.alive:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._process.pid, signal.SIGKILL)
         self._process.join()
 
     def check(self) -> None:
-        """Read what the run has to say, now that it has ended; an assertion fails if it died by itself."""
+        """Reads the result of a finished run; the assertion fails if it died by itself."""
         status = self._process.exitcode
         with self._reports:
             if status == 0:

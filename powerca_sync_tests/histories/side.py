@@ -1,4 +1,4 @@
-"""One of the two databases of a history: for the people in it, and for the engine."""
+"""One of the two databases of a history, for its writers and for the engine."""
 
 import contextlib
 from collections.abc import Sequence
@@ -10,15 +10,15 @@ from powerca_sync.engine.postgres.database import Connection, connect
 from powerca_sync.settings import Endpoint
 from powerca_sync_tests.histories.model import Row
 
-#: By table, then by the row's own number: the row, and a text in which any write to it shows.
+#: By table, then by the row's number: the row, and a text that changes with any write to it.
 State = dict[str, dict[int, tuple[Row, str]]]
 
 
 class Side:
-    """A database, the connection of the people in it, and that of the engine."""
+    """A database, the connection of its writers, and that of the engine."""
 
     def __init__(self, endpoint: Endpoint, tables: Sequence[str], uid: str) -> None:
-        """`uid` is the column that has a row's own number."""
+        """`uid` is the column with a row's own number."""
         self.endpoint = endpoint
         self.tables = tables
         self.uid = uid
@@ -29,12 +29,12 @@ class Side:
 
     @property
     def late(self) -> bool:
-        """Whether a transaction was left open."""
+        """Returns whether a transaction was left open."""
         return self._late is not None
 
     @property
     def engine(self) -> Connection:
-        """The engine's connection; a new one if it was lost."""
+        """Returns the engine's connection; opens a new one if it was lost."""
         if self._engine.closed:
             self._engine = connect(self.endpoint)
         return self._engine
@@ -46,24 +46,24 @@ class Side:
 
     @property
     def connections(self) -> tuple[Connection, ...]:
-        """All that are open, or were when they were last used."""
+        """Returns all connections that are open, or were at their last use."""
         return (self.people, self._engine, *([self._late] if self._late else ()))
 
     def reconnect(self) -> None:
-        """Everybody connects anew, because the server was away."""
+        """Reopens all connections after the server was stopped."""
         self.people.close()
         self._engine.close()
         self.people, self._engine = connect(self.endpoint), connect(self.endpoint)
         self.people.execute("SET lock_timeout = 50")
 
     def mend(self) -> None:
-        """Take everything away that made runs fail."""
+        """Removes everything that makes runs fail."""
         self._engine.cursor_factory = psycopg.Cursor
 
     def do(self, statement: sql.Composed, *, late: bool = False) -> bool:
-        """Execute statements in one transaction, now, or in the one that is left open; answers whether they went well.
+        """Executes statements in a transaction, or in the one left open; returns whether they succeeded.
 
-        Nothing happens if they are refused.
+        If they are refused, nothing is changed.
         """
         if late and self._late is None:
             self._late = connect(self.endpoint)
@@ -80,14 +80,14 @@ class Side:
         return False
 
     def finish(self, *, commit: bool) -> None:
-        """End the transaction that was left open."""
+        """Ends the transaction that was left open."""
         if self._late is not None:
             self._late.execute("COMMIT" if commit else "ROLLBACK")
             self._late.close()
             self._late = None
 
     def names(self, table: str) -> list[str]:
-        """The table's columns."""
+        """Returns the columns of the table."""
         return [
             column.name
             for column in self.people.execute(
@@ -97,7 +97,7 @@ class Side:
         ]
 
     def look(self) -> State:
-        """All rows."""
+        """Reads all rows."""
         state: State = {}
         for table in self.tables:
             cursor = self.people.execute(
@@ -109,7 +109,7 @@ class Side:
         return state
 
     def pick(self, table: str, pick: int, *, whose: str | None = None) -> tuple[int, Row]:
-        """The number of a row, and the row, among those of an owner; 0, which no row has, where there is none."""
+        """Returns the number of a row of an owner, and the row; number 0, which no row has, if there is none."""
         rows = {uid: row for uid, (row, _) in self.look()[table].items() if whose is None or row["source"] == whose}
         if not rows:
             return 0, {}

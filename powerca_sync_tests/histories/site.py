@@ -1,6 +1,6 @@
-"""Where a campaign takes place: two servers, the ways to them, an office, and runs that are hit by faults.
+"""The site of a campaign: two servers, their proxies, an office, and runs that are hit by faults.
 
-It knows how to let people work, start runs and connect anew; which faults there are is for `faults` and `disasters`.
+The site lets people work, starts runs and reconnects; the faults are in `faults` and `disasters`.
 """
 
 import contextlib
@@ -24,27 +24,26 @@ from powerca_sync_tests.histories.tables import SHARED
 
 DIRECTIONS = ("forward", "reverse")
 WHERE = ("desktop", "mobile")
-#: A run that hangs is killed after so many seconds, as somebody would do.
+#: A hanging run is killed after this many seconds, as an operator does.
 PATIENCE = 1.5
-#: For a run that nothing keeps from ending.
+#: The timeout of a run without a fault.
 LONG = 30
-#: So many seconds a run of either direction takes from its first connection on, at first; later it is measured.
+#: The initial estimate of a run's seconds from its first connection on; later it is measured.
 USUAL = 0.25
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Kind:
-    """A fault that may happen to a run."""
+    """A kind of fault of a run."""
 
     name: str
-    #: Lets it happen; answers whether it came before the run had ended, or was met by it.
+    #: Applies the fault; returns whether it came before the run ended, or was met by it.
     strike: Callable[["Site", Run, Random], bool]
-    #: How often it happens, compared with others.
+    #: Its frequency, relative to the others.
     share: int = 6
-    #: Whether the office's rules for what an interrupted run may have written can be held against it. Not where the
-    #: fault itself takes rows away.
+    #: True if the invariants of an interrupted run apply. False if the fault itself removes rows.
     watched: bool = True
-    #: Whether incremental runs must mend what an incremental run left; otherwise a full one does, as each night.
+    #: True if incremental runs must complete an interrupted incremental run; otherwise a full one does, as each night.
     by_increments: bool = True
     directions: tuple[str, ...] = DIRECTIONS
     #: Why it cannot happen at this site; empty if it can.
@@ -52,7 +51,7 @@ class Kind:
 
 
 class Site:
-    """Two servers that nobody else uses, with an office in them."""
+    """Two servers used only by the campaign, with an office in them."""
 
     office: Office
 
@@ -64,24 +63,24 @@ class Site:
         self.proxies = proxies
         #: By side, where disks may be mounted.
         self.disks = disks
-        #: Seconds that a run takes, by direction.
+        #: The seconds of a run, by direction.
         self.usual = dict.fromkeys(DIRECTIONS, USUAL)
         #: The table in which the office has changed all its rows.
         self.changed = ""
-        #: Whether the office's stamps decide what an incremental run reads.
+        #: True if the desktop's timestamps decide what an incremental run reads.
         self.stamped = False
-        #: Numbers of rows that a restored side has lost for good, by table.
+        #: Numbers of rows that a restored server has lost permanently, by table.
         self.forgotten: set[tuple[str, int]] = set()
-        #: Connections that are not the run's, by side.
+        #: Connections that do not belong to the run, by side.
         self._others: dict[str, set[int]] = {}
         self._serial = 0
-        #: Where all is thrown away afterwards.
+        #: The folder of all data, deleted afterwards.
         self.folder = machines["desktop"].folder.parent
 
     # The office and its people.
 
     def open_office(self, dice: Random, *names: str) -> None:
-        """A new office, in place of the last one; `names` are those of its tables."""
+        """Creates a new office in place of the last one; `names` are those of its tables."""
         self.close_office()
         self._serial, self.forgotten = 0, set()
         self.stamped = dice.random() < 0.5
@@ -97,16 +96,16 @@ class Site:
             self.office.specs = stamped_specs(self.office.specs)
 
     def close_office(self) -> None:
-        """Let go of the office, if there is one."""
+        """Closes the office, if there is one."""
         if hasattr(self, "office"):
             self.office.close()
             del self.office
 
     def work(self, dice: Random) -> None:
-        """The office and its phones write some rows that fit, each with a number of its own."""
+        """Writes some rows that fit, of the office and its phones, each with a number of its own."""
         office = self.office
         for _ in range(dice.randint(3, 8)):
-            # Twice as often the one table of which an incremental run does not read everything.
+            # Twice as often the table of which an incremental run does not read everything.
             table = dice.choice((*office.names, "leave"))
             where = dice.choice(WHERE) if table in SHARED else "desktop"
             self._serial += 1
@@ -130,13 +129,13 @@ class Site:
 
     @property
     def shared(self) -> tuple[str, ...]:
-        """The tables in which phones make rows too."""
+        """Returns the tables in which phones create rows too."""
         return tuple(name for name in self.office.names if name in SHARED)
 
     # Runs.
 
     def run(self, *, direction: str, mode: Mode, transfer: Transfer) -> Run:
-        """A run of all tables, not started."""
+        """Returns a run of all tables, not started."""
         return Run(
             direction=direction,
             mode=mode,
@@ -148,7 +147,7 @@ class Site:
 
     @contextlib.contextmanager
     def started(self, run: Run) -> Iterator[Started]:
-        """Start the run; at the end it is over, killed if need be, and both servers have noticed."""
+        """Starts the run in the body; at the end it is over, killed if need be, and both servers have noticed."""
         with self.watching():
             started = Started(run)
             try:
@@ -160,7 +159,9 @@ class Site:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """Whoever connects inside is of the run; at the end the run is over, and both servers notice."""
+        """Attributes all connections opened in the body to the run; at the end it is over, and both servers have
+        noticed.
+        """
         self._others = {where: self.connections(where) for where in WHERE}
         try:
             yield
@@ -169,7 +170,7 @@ class Site:
                 self._wait_until_gone(where)
 
     def finish(self, run: Run) -> frozenset[str]:
-        """Let the run go to its end; the SQLSTATEs of its failures."""
+        """Waits for the end of the run; returns the SQLSTATEs of its failures."""
         with self.started(run) as started:
             self.wait_until_connected(started)
             began = time.monotonic()
@@ -179,37 +180,37 @@ class Site:
         return started.failures
 
     def wait_until_connected(self, started: Started) -> None:
-        """Until the run has its connections to both sides, or has ended."""
+        """Waits until the run has connected to both databases, or has ended."""
         give_up = time.monotonic() + LONG
         while started.alive and time.monotonic() < give_up and not all(map(self.of_run, WHERE)):
             time.sleep(0.005)
 
     def wait(self, started: Started, run: Run, share: float) -> None:
-        """Until that share of the run is over, as far as one can tell."""
+        """Waits until that share of the run is over, by estimate."""
         self.wait_until_connected(started)
         started.join(share * self.usual[run.direction])
 
     # Connections.
 
     def side(self, where: str) -> Connection:
-        """The campaign's own connection."""
+        """Returns the campaign's own connection."""
         return {"desktop": self.pair.source, "mobile": self.pair.target}[where]
 
     def receiver(self, run: Run) -> str:
-        """Where the run writes."""
+        """Returns the side to which the run writes."""
         return "mobile" if run.direction == "forward" else "desktop"
 
     def of_run(self, where: str) -> set[int]:
-        """The process ids of the run's connections to that side."""
+        """Returns the process ids of the run's connections to that side."""
         return self.connections(where) - self._others[where]
 
     def connections(self, where: str) -> set[int]:
-        """The process ids of all connections to that side, but for the campaign's and the office's own."""
+        """Returns the process ids of all connections to that side except the campaign's and the office's own."""
         query = "SELECT pid FROM pg_stat_activity WHERE datname = 'history' AND backend_type = 'client backend'"
         return {pid for (pid,) in self.side(where).execute(query)} - self._own(where)
 
     def reconnect(self) -> None:
-        """Everybody connects anew, because a server was away."""
+        """Reopens all connections after a server was stopped."""
         self.pair.source.close()
         self.pair.target.close()
         self.pair.source, self.pair.target = map(self._reach, WHERE)
@@ -217,7 +218,7 @@ class Site:
         self.office.mobile.reconnect()
 
     def _reach(self, where: str) -> Connection:
-        """A connection, once the server takes them again."""
+        """Returns a connection as soon as the server accepts one."""
         give_up = time.monotonic() + LONG
         while True:
             try:
@@ -232,7 +233,7 @@ class Site:
         return {one.info.backend_pid for one in (self.side(where), *side.connections) if not one.closed}
 
     def _wait_until_gone(self, where: str) -> None:
-        """Until the server has noticed that a run is gone; at last it is told."""
+        """Waits until the server has noticed the end of a run; terminates its sessions at last."""
         give_up = time.monotonic() + 1
         while more := self.of_run(where):
             if time.monotonic() > give_up:
@@ -242,13 +243,13 @@ class Site:
 
 
 def stamped_specs(tables: dict[str, TableSpec]) -> dict[str, TableSpec]:
-    """The same, with stamps to tell what has changed in the table that has them."""
+    """Returns the same specs, with the timestamp cursor for the table that has timestamps."""
     return tables | {"leave": dataclasses.replace(tables["leave"], cursor=Cursor.TIMESTAMP)}
 
 
 @contextlib.contextmanager
 def make_site(folder: Path) -> Iterator[Site]:
-    """Two servers in that folder."""
+    """Yields a site with two servers in that folder."""
     machines = {
         "desktop": Machine("desktop", folder, version=16),
         "mobile": Machine("mobile", folder, version=18),
@@ -256,7 +257,7 @@ def make_site(folder: Path) -> Iterator[Site]:
     with contextlib.ExitStack() as stack:
         ends, disks = {}, {}
         for where, machine in machines.items():
-            # First in, last out: the disk goes after the server.
+            # Closed in reverse order: the disk after the server.
             disk = stack.enter_context(Disk.mounted(machine))
             stack.callback(machine.stop_at_last)
             ends[where] = end = machine.start()
@@ -265,7 +266,7 @@ def make_site(folder: Path) -> Iterator[Site]:
                 if disk:
                     disks[where] = disk
                     connection.execute(f"CREATE TABLESPACE small LOCATION '{disk.location}'")  # type: ignore[call-overload]
-                # So that a deadlock costs less of the campaign's time.
+                # So that a deadlock takes less of the campaign's time.
                 connection.execute("ALTER DATABASE history SET deadlock_timeout = '50ms'")
         pair = stack.enter_context(Pair(ends["desktop"], ends["mobile"]))
         proxies = {where: stack.enter_context(Proxy(end)) for where, end in ends.items()}
@@ -274,7 +275,7 @@ def make_site(folder: Path) -> Iterator[Site]:
         yield site
 
 
-#: What the desktop's triggers keep; `lag` is how far a clock is off that cannot be set.
+#: The state of the desktop's triggers; `lag` is the offset of a clock that cannot be set.
 _STAMPS = """
 CREATE FUNCTION lag() RETURNS interval LANGUAGE sql AS $$ SELECT interval '0' $$;
 ALTER TABLE leave ADD created_at timestamp DEFAULT localtimestamp, ADD updated_at timestamp;

@@ -1,6 +1,6 @@
 """Play random histories for some minutes, in two servers of their own: `make soak ARGS="--minutes 60"`.
 
-Each history that fails is shrunk and printed as a script. The exit status is 1 if any did.
+Each failing history is shrunk and printed as a script. The exit status is 1 if any failed.
 """
 
 import argparse
@@ -23,13 +23,13 @@ from powerca_sync.demo import start_server
 from powerca_sync_tests.helpers import Pair
 from powerca_sync_tests.histories.history import SETS, History, make_history, shrink
 
-#: For one history that fails.
+#: Seconds for shrinking one failing history.
 SECONDS_TO_SHRINK = 120.0
 LENGTH = 36
 
 
 def main() -> int:
-    """The exit status."""
+    """Returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, prog="make soak")
     parser.add_argument("--minutes", type=float, default=10, help="for how long (default: 10)")
     parser.add_argument("--seed", default=None, help="play only the histories of this seed")
@@ -37,7 +37,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2, help="how many at a time (default: 2)")
     parser.add_argument("--most", type=int, default=5, help="stop after this many failures (default: 5)")
     asked = parser.parse_args()
-    # Whoever ends it wants its servers to end too: leaving the pool ends its processes.
+    # Interruption must end the servers too: leaving the pool ends its processes.
     signal.signal(signal.SIGTERM, _leave)
     with multiprocessing.get_context("spawn").Pool(asked.jobs) as pool:
         outcomes = pool.starmap(
@@ -53,8 +53,8 @@ def main() -> int:
 
 
 def soak(job: int, seconds: float, seed: str, tables: int | None, most: int) -> tuple[int, int]:
-    """Answers (histories played, failures)."""
-    # What goes wrong on purpose is not worth a word.
+    """Returns (histories played, failures)."""
+    # Expected failures need no log.
     logging.disable()
     give_up = time.monotonic() + seconds
     played = failures = 0
@@ -80,13 +80,13 @@ def soak(job: int, seconds: float, seed: str, tables: int | None, most: int) -> 
 
 
 def _leave(*_: object) -> None:
-    """End, once, and clean up."""
+    """Cleans up and exits, once."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(1)
 
 
 def complaint(history: History, pair: Pair) -> str | None:
-    """What is wrong after the history; None if nothing is."""
+    """Returns what is wrong after the history; None if nothing is."""
     try:
         history.play(pair)
     except AssertionError as exc:
@@ -102,7 +102,7 @@ def _shrunk(history: History, words: str, pair: Pair) -> History:
 
 
 def _kind(words: str | None) -> str | None:
-    """What kind of failure it is, whatever the values."""
+    """Returns the kind of failure, independent of values."""
     if words is None:
         return None
     last = words.strip().splitlines()[-1]
@@ -111,7 +111,7 @@ def _kind(words: str | None) -> str | None:
 
 @contextlib.contextmanager
 def databases() -> Iterator[Pair]:
-    """Two databases in two servers that nobody else uses."""
+    """Yields two databases in two servers of their own."""
     with tempfile.TemporaryDirectory(prefix="powerca-histories-", ignore_cleanup_errors=True) as folder:
         source = start_server(Path(folder) / "source", version=16, durable=False)
         target = start_server(Path(folder) / "target", version=18, durable=False)

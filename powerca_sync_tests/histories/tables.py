@@ -1,7 +1,7 @@
 """The tables of the random histories: one of each kind, all with nearly the same columns.
 
-Neither side's own number of a row (`desktop_uid`, `mobile_uid`) travels: by it a history knows each row for what it is,
-whatever its content.
+The row numbers of each database (`desktop_uid`, `mobile_uid`) are not synced: they identify each row whatever its
+content.
 """
 
 import dataclasses
@@ -13,41 +13,41 @@ from powerca_sync_tests.helpers import ORGS, Pair, delete_insert, spec
 
 #: This office's organisation, and that of another.
 OURS, OTHERS = 1, 2
-#: The columns that travel, the phones' own last.
+#: The synced columns, mobile-owned ones last.
 COLUMNS = ("org_id", "job_id", "k", "name", "days", "badge", "ticked")
-#: What the mobile side's columns can hold at most.
+#: The maximum lengths of mobile's columns.
 HIGHEST_KEY, HIGHEST_DAYS, LONGEST_NAME = 9999, 32767, 4
-#: The mobile side refuses the office's rows of the first name, the desktop rows of the second, in triggers. The
-#: mobile side does not let go of the office's rows of that many days.
+#: Triggers of mobile refuse office rows with the first name, those of the desktop rows with the second. Mobile refuses
+#: to delete the office's rows with that number of days.
 REFUSED, REFUSED_BY_DESKTOP, UNDELETABLE = "boom", "bang", 13
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Variant:
-    """How this office's tables differ from those of the next."""
+    """The properties in which offices' tables differ."""
 
-    #: Whether the desktop has a primary key on the table that both sides write by key.
+    #: The desktop has a primary key on the table that both sides write by key.
     desktop_key: bool = False
-    #: Whether the desktop's rows say who made them.
+    #: The desktop's tables have a `source` column.
     desktop_owner: bool = False
-    #: Whether the spec of the table without a primary key on mobile has a key.
+    #: The spec of the table without a primary key on mobile has a key.
     notes_key: bool = True
-    #: Whether rows that are gone from the desktop go from mobile too.
+    #: Rows deleted on the desktop are deleted on mobile.
     propagate: bool = False
-    #: Whether no other office shares the mobile database.
+    #: No other office shares the mobile database.
     alone: bool = False
-    #: Whether numbers are of one type on both sides, so that digests of the rows can be made.
+    #: Numbers have the same type in both databases, so that rows can be digested.
     alike: bool = False
-    #: Whether a badge may be on mobile once only, in the tables `UNIQUE`.
+    #: A badge is unique on mobile, in the tables `UNIQUE`.
     unique: bool = False
-    #: Whether an incremental run of the table that both sides write by key goes by the desktop's stamps.
+    #: An incremental run of the table that both sides write by key uses the desktop's timestamps.
     stamped: bool = False
-    #: Whether a phone's diary belongs to the office of its job, if it names no organisation.
+    #: A phone's diary row without an organisation belongs to the office of its job.
     made_by: bool = False
 
 
 def specs(names: Sequence[str], variant: Variant) -> dict[str, TableSpec]:
-    """By name, parents first; the offices' own table is not among them."""
+    """Returns the specs by name, parents first; without the table of organisations."""
     common = {"office": "org_id", "mobile_owned": frozenset({"ticked"}), "limit_share": 1.0}
     every = (
         spec("jobs", "job_id", category=Category.MASTERS, **common),
@@ -75,19 +75,19 @@ def _made_by_the_job(names: Sequence[str], variant: Variant) -> dict[str, Any]:
     return {"made_by": "job_id", "references": (Reference(column="job_id", parent="jobs", order_only=True),)}
 
 
-#: Tables in which phones make rows too.
+#: Tables in which phones create rows too.
 SHARED = ("leave", "diary", "notes")
-#: Tables in which a badge may have to be on mobile once only.
+#: Tables in which a badge may be unique on mobile.
 UNIQUE = ("jobs", "leave", "diary")
-#: The table whose incremental runs may go by stamps.
+#: The table whose incremental runs may use timestamps.
 STAMPED = "leave"
-#: What identifies a row on mobile.
+#: The primary key on mobile.
 MOBILE_KEYS = {"jobs": "job_id", "tasks": "id", "leave": "k", "diary": "id", "notes": None}
 NAMES = tuple(MOBILE_KEYS)
 
 
 def create(pair: Pair, names: Sequence[str], variant: Variant) -> None:
-    """Make the tables on both sides, in databases that may hold those of the last history."""
+    """Creates the tables in both databases, which may hold those of the last history."""
     pair.source.execute(_desktop(names, variant))  # type: ignore[call-overload]
     pair.target.execute(_mobile(names, variant))  # type: ignore[call-overload]
     pair.sync(ORGS)
@@ -155,7 +155,7 @@ def _mobile(names: Sequence[str], variant: Variant) -> str:
     return ";".join(statements)
 
 
-#: As a new database.
+#: As in a new database.
 _FRESH = """
 DROP SCHEMA IF EXISTS powerca_sync CASCADE;
 DROP SCHEMA public CASCADE;

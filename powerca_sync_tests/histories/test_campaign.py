@@ -1,4 +1,4 @@
-"""The campaign of faults: it notices what it is there to notice, and a few faults, always the same, are survived."""
+"""The campaign of faults detects lost and doubled rows, and a few faults, always the same, are survived."""
 
 import dataclasses
 import multiprocessing
@@ -25,12 +25,12 @@ ROW = {"org_id": 1, "job_id": 1, "name": "a", "days": 1, "ticked": 0}
 EVERY = tuple(KINDS.values())
 
 
-def test_a_campaign_of_the_same_seed_chooses_the_same_faults() -> None:
+def test_equal_seeds_choose_equal_faults() -> None:
     one, again, other = (list(islice(plan(seed, EVERY), 300)) for seed in ("a", "a", "b"))
     assert one == again != other
 
 
-def test_a_thousand_faults_are_of_every_kind_both_ways_and_of_every_sort_of_run() -> None:
+def test_thousand_faults_cover_every_kind_direction_and_mode() -> None:
     faults = list(islice(plan("any", EVERY), 1000))
     times = Counter(fault.kind for fault in faults)
     total = sum(kind.share for kind in EVERY)
@@ -42,7 +42,7 @@ def test_a_thousand_faults_are_of_every_kind_both_ways_and_of_every_sort_of_run(
         assert len(ways) == 8, name
 
 
-def test_a_lost_row_and_a_doubled_row_are_counted_and_a_forgotten_one_is_not(shared_pair: Pair) -> None:
+def test_lost_and_doubled_rows_are_counted_except_forgotten_ones(shared_pair: Pair) -> None:
     office = Office(shared_pair, "diary", "notes")
     try:
         for number in (1, 2, 3):
@@ -59,7 +59,7 @@ def test_a_lost_row_and_a_doubled_row_are_counted_and_a_forgotten_one_is_not(sha
         office.close()
 
 
-def test_what_was_lost_or_doubled_stands_in_the_table_and_fails_the_campaign() -> None:
+def test_lost_or_doubled_row_is_in_the_table_and_fails_the_campaign() -> None:
     tally = Tally()
     assert tally.enter("killed", struck=True, lost=0, doubled=0)
     assert tally.enter("killed", struck=False, lost=0, doubled=0)
@@ -79,7 +79,7 @@ def test_what_was_lost_or_doubled_stands_in_the_table_and_fails_the_campaign() -
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
-    """Two servers that may be crashed."""
+    """Yields two servers that may be crashed."""
     if sys.platform == "win32":
         pytest.skip("the processes of a campaign are killed as POSIX does it")
     multiprocessing.set_forkserver_preload([Run.__module__])
@@ -94,7 +94,7 @@ def site() -> Iterator[Site]:
     "name",
     ["lock timeout", "temp_file_limit", "killed", "cut", "server crashed", "server restored", "pooler restarted"],
 )
-def test_a_fault_is_survived(site: Site, name: str) -> None:
+def test_fault_is_survived(site: Site, name: str) -> None:
     kind = KINDS[name]
     if why := kind.missing(site):
         pytest.skip(why)
@@ -107,7 +107,7 @@ def test_a_fault_is_survived(site: Site, name: str) -> None:
 
 
 def steal_and_copy(site: Site, run: Run, dice: Random) -> bool:
-    """Takes one of the rows that a pull has brought off the desktop, and enters another once more."""
+    """Deletes one reverse-synced row from the desktop, and inserts another twice."""
     for number in (1, 2):
         site.office.insert("mobile", "notes", source="M", **ROW | {"k": 9000 + number})
     site.office.reverse()
@@ -116,7 +116,7 @@ def steal_and_copy(site: Site, run: Run, dice: Random) -> bool:
     return True
 
 
-def test_a_fault_that_is_not_survived_is_noticed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fault_that_is_not_survived_is_detected(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     thief = Kind(name="thief", strike=steal_and_copy, watched=False)
     monkeypatch.setitem(KINDS, "thief", thief)
     campaign = Campaign(site, "always the same", (thief,))
@@ -133,9 +133,7 @@ def leave_stopped(site: Site, run: Run, dice: Random) -> bool:
     raise AssertionError("the campaign itself is at fault")
 
 
-def test_after_a_fault_that_leaves_a_server_stopped_the_campaign_goes_on(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_campaign_continues_after_a_fault_leaves_a_server_stopped(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = Kind(name="broken", strike=leave_stopped, watched=False)
     monkeypatch.setitem(KINDS, "broken", broken)
     campaign = Campaign(site, "always the same", (broken,))

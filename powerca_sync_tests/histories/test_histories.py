@@ -14,7 +14,7 @@ LENGTH = 20
 
 
 @pytest.mark.parametrize("names", SETS, ids=", ".join)
-def test_whatever_happens_both_sides_end_up_right(shared_pair: Pair, names: Sequence[str]) -> None:
+def test_both_databases_converge_after_any_history(shared_pair: Pair, names: Sequence[str]) -> None:
     for n in range(HISTORIES):
         history = make_history(f"always the same {n}", names, length=LENGTH)
         try:

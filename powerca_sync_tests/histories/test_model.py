@@ -1,4 +1,4 @@
-"""The model of the histories complains when it should: each complaint once, on rows made up for it."""
+"""The model of the histories complains exactly about constructed errors."""
 
 import dataclasses
 from collections import Counter
@@ -38,7 +38,7 @@ OURS, PHONES = row(source="D"), row(source="M")
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_what_is_right_is_left_alone(table: str) -> None:
+def test_correct_rows_cause_no_complaint(table: str) -> None:
     assert complaints(sides(table, [row()], [OURS])) == []
     assert complaints(sides(table, [UNFIT], [OURS], waiting=["check"])) == []
     assert complaints(sides(table, [row()], [PHONES], images=[row()])) == []
@@ -60,12 +60,14 @@ def test_what_is_right_is_left_alone(table: str) -> None:
         ),
     ],
 )
-def test_what_is_wrong_is_found(table: str, desktop: list[Any], mobile: list[Any], more: dict[str, Any]) -> None:
+def test_each_error_causes_its_complaint(
+    table: str, desktop: list[Any], mobile: list[Any], more: dict[str, Any]
+) -> None:
     assert len(complaints(sides(table, desktop, mobile, **more))) >= 1
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_rows_that_the_ledger_knows_are_not_the_desktops(table: str) -> None:
+def test_rows_in_the_ledger_are_not_desktop_rows(table: str) -> None:
     def judged(desktop: list[Any], mobile: list[Any], *known: Any) -> list[str]:
         these = sides(table, desktop, mobile, images=[row()])
         return complaints(dataclasses.replace(these, known=known))
@@ -77,7 +79,7 @@ def test_rows_that_the_ledger_knows_are_not_the_desktops(table: str) -> None:
     assert judged([OTHER], [], {**OTHER, "source": "D"}) != []
 
 
-def test_an_entry_ends_when_its_row_is_no_phones_and_lives_again_when_it_is() -> None:
+def test_entry_ends_on_a_handover_and_resumes_when_it_is_undone() -> None:
     ledger = Ledger(TABLES["leave"])
     phones = [row(created_at=1)]
     ledger.entries = [Pulled(key=2, phone=as_known(phones[0]), born=1, image=as_known(phones[0]))]
@@ -98,7 +100,7 @@ def with_badges(desktop: list[Any], mobile: list[Any], *reasons: str) -> list[st
     return complaints(dataclasses.replace(few, variant=Variant(propagate=True, unique=True)))
 
 
-def test_a_badge_may_be_on_mobile_once_only() -> None:
+def test_badge_is_unique_on_mobile() -> None:
     held_by_another = [row(source="M", k=3, badge=1)]
     assert with_badges([row(badge=1)], held_by_another, "refused") == []
     assert with_badges([row(badge=1)], [], "refused") != []
@@ -110,7 +112,7 @@ def test_a_badge_may_be_on_mobile_once_only() -> None:
     assert len(with_badges(twice, [])) == 2
 
 
-def test_a_row_that_shares_its_badge_with_an_edit_of_a_pulled_one_may_find_it_taken_on_mobile() -> None:
+def test_row_sharing_its_badge_with_an_edit_may_be_refused() -> None:
     edited, alone, refused = row(name="b", badge=1), row(k=None, badge=1), row(name=REFUSED)
     these = dataclasses.replace(
         sides("diary", [edited, alone, refused], [PHONES, {**OURS, "badge": 1}], images=[row()]),
@@ -124,7 +126,7 @@ def test_a_row_that_shares_its_badge_with_an_edit_of_a_pulled_one_may_find_it_ta
     assert judged("check") != []
 
 
-def test_after_incremental_runs_alone_only_what_was_written_on_mobile_may_differ() -> None:
+def test_after_incremental_runs_only_rows_written_on_mobile_differ() -> None:
     def judged(**rest: Any) -> list[str]:
         return complaints(
             dataclasses.replace(sides("leave", [row(name="b")], [OURS, {**OTHER, "source": "D"}]), **rest)
@@ -135,7 +137,7 @@ def test_after_incremental_runs_alone_only_what_was_written_on_mobile_may_differ
     assert judged(written_there={2}) == []
 
 
-def test_a_pulled_row_that_the_desktop_lost_comes_once_more_if_it_is_asked_for() -> None:
+def test_lost_reverse_synced_row_is_inserted_once_more_on_request() -> None:
     ledger = Ledger(TABLES["leave"])
     phones = [row(created_at=1), row(k=3, created_at=2), row(k=4, created_at=3)]
     assert ledger.judge(phones, COLUMNS) == phones

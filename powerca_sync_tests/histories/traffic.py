@@ -1,8 +1,8 @@
-"""Syncs while the office and its phones go on writing, for some minutes: `make traffic ARGS="--minutes 5"`.
+"""Syncs while the office and its phones write, for some minutes: `make traffic ARGS="--minutes 5"`.
 
-How long anybody waited because of a sync is measured at the servers, by the locks that were waited for, so that a slow
-machine is not taken for a sync that stands in the way. The exit status is 1 if a statement of the app failed or waited
-for a second or more, or if both sides do not agree at the end.
+Delays caused by a sync are measured at the servers, by the locks that sessions wait for, so that a slow machine is not
+taken for a blocking sync. The exit status is 1 if a statement of the app failed or waited for a second or more, or if
+the databases differ at the end.
 """
 
 import argparse
@@ -31,11 +31,11 @@ from powerca_sync.tables import Lookup, Reference, in_order
 from powerca_sync_tests.helpers import QUICK, Pair, delete_insert, spec
 from powerca_sync_tests.histories.soak import databases
 
-#: The app's roles have these on Supabase, in seconds.
+#: The timeouts of the app's roles on Supabase, in seconds.
 PATIENCE = (3, 8)
-#: So long nobody may wait because of a sync.
+#: The maximum delay of a writer by a sync, in seconds.
 LONGEST = 1.0
-#: Between two looks at the locks, in seconds.
+#: Seconds between two samples of the locks.
 GLANCE = 0.02
 
 CLIENTS = spec("clients", "client_id")
@@ -45,7 +45,7 @@ JOBS = delete_insert(
     references=(Reference(column="client_id", parent="clients"),),
     lookups=(Lookup(column="client_name", table="clients", match="client_id", value="name"),),
     mobile_owned=frozenset({"ticked"}),
-    # The office deletes more between two runs here than any office would.
+    # The office deletes more between two runs here than a real office does.
     mass_delete_rows=100_000,
 )
 DIARY = delete_insert("diary", "staff_id", "day")
@@ -65,7 +65,7 @@ CREATE TABLE diary (wd_id bigserial PRIMARY KEY, staff_id int, day date, note te
 CREATE INDEX ON jobs (job_id);
 """
 
-#: What must be the same on both sides at the end.
+#: The columns compared at the end.
 AGREED = (
     "SELECT client_id, name FROM clients ORDER BY 1",
     "SELECT job_id, client_id, staff_id, description FROM jobs ORDER BY 1, 2, 3, 4",
@@ -74,7 +74,7 @@ AGREED = (
 
 
 def create(pair: Pair, jobs: int) -> None:
-    """An office with so many jobs, some of which have several rows, and nothing on mobile."""
+    """Creates an office with a number of jobs, some of which have several rows, and an empty mobile database."""
     pair.source.execute(_SOURCE)  # type: ignore[call-overload]
     pair.source.execute(
         "INSERT INTO jobs SELECT n %% %s, 1 + n %% 200, n %% 16, 'Job ' || n FROM generate_series(1, %s) AS n",
@@ -85,20 +85,20 @@ def create(pair: Pair, jobs: int) -> None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Ways:
-    """How people go about it."""
+    """Parameters of the writers."""
 
-    #: Different jobs.
+    #: Distinct jobs.
     jobs: int
-    #: Seconds between two statements of one phone, and of one person at the office, at most.
+    #: Maximum seconds between two statements of one phone, and of one person at the office.
     pause: float
-    #: How often in so many transactions of the office one changes every job.
+    #: The probability that a transaction of the office changes every job.
     refresh: int = 0
 
 
 def office(connection: Connection, random: Random, ways: Ways) -> None:
-    """One transaction of the office, some of which take their time."""
+    """Executes one transaction of the office, some of which take their time."""
     n = random.randrange(ways.jobs)
-    # People at the office may get in each other's way; that is not ours.
+    # People at the office may block each other; that is not caused by the sync.
     with contextlib.suppress(psycopg.errors.DeadlockDetected), connection.transaction():
         if ways.refresh and random.randrange(ways.refresh) == 0:
             connection.execute("UPDATE jobs SET staff_id = (staff_id + 1) % 16")
@@ -120,7 +120,7 @@ def office(connection: Connection, random: Random, ways: Ways) -> None:
 
 
 def phone(connection: Connection, random: Random, ways: Ways) -> None:
-    """One statement of the app, which writes single rows."""
+    """Executes one statement of the app, which writes single rows."""
     n = random.randrange(ways.jobs)
     match random.randrange(4):
         case 0:
@@ -144,33 +144,33 @@ def phone(connection: Connection, random: Random, ways: Ways) -> None:
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Seen:
-    """What came of it."""
+    """The figures of a rush."""
 
     #: Statements of phones, transactions of the office.
     done: int = 0
-    #: Runs over all tables, and tables that had to be left to the next one, because others wrote.
+    #: Runs over all tables, and tables left to the next run because of concurrent writes.
     runs: int = 0
     postponed: int = 0
-    #: Rows that the largest change of a table has written in one transaction, and for how many seconds at most they
-    #: were locked by it.
+    #: Rows that the largest change of a table has written in one transaction, and the maximum seconds for which it
+    #: locked them.
     written: int = 0
     held: float = 0.0
     #: The longest statement of a phone, in seconds, whatever it waited for.
     slowest: float = 0.0
-    #: The longest wait for a sync, in seconds, and what was waited for; and how many there were.
+    #: The longest wait for a sync, in seconds, and its lock; and the number of waits.
     longest: float = 0.0
     awaited: str = ""
     waits: int = 0
-    #: The longest time between two looks at the locks, by which a wait may have been longer.
+    #: The longest time between two samples of the locks, by which a wait may have been longer.
     unseen: float = 0.0
 
     @property
     def most(self) -> int:
-        """How many rows may change at once before somebody may have to wait too long."""
+        """Returns how many rows may change at once before a writer may be delayed too long."""
         return round(self.written / self.held * LONGEST) if self.held else 0
 
     def __str__(self) -> str:
-        """A line for each figure."""
+        """Returns a line for each figure."""
         return "\n".join(
             (
                 f"{self.runs} runs over {len(SPECS)} tables, {self.postponed} tables postponed",
@@ -184,7 +184,7 @@ class Seen:
 
 
 class Traffic:
-    """Writers that go on until they are told to stop, and somebody who watches them wait."""
+    """Writers that continue until they are stopped, and a sampler of their lock waits."""
 
     def __init__(self, ways: Ways) -> None:
         self.ways = ways
@@ -198,7 +198,7 @@ class Traffic:
         seed: int,
         patience: float | None,
     ) -> None:
-        """Be a phone, which is not patient, or somebody at the office."""
+        """Writes as a phone, with its timeouts, or as a person at the office."""
         random = Random(seed)
         with connect(endpoint) as connection:
             connection.execute("SET application_name = 'traffic'")
@@ -213,7 +213,7 @@ class Traffic:
                 time.sleep(random.random() * self.ways.pause)
 
     def watch(self, endpoint: Endpoint) -> None:
-        """Look for those who wait for a sync, directly or because somebody before them does."""
+        """Samples the sessions that wait for a sync, directly or behind another waiting session."""
         known: set[tuple[int, Any]] = set()
         before = time.monotonic()
         with connect(endpoint) as connection:
@@ -256,7 +256,7 @@ def _leads_to(pid: int, ends: set[int], blockers: dict[int, set[int]]) -> bool:
 
 @contextlib.contextmanager
 def traffic(settings: Settings, ways: Ways) -> Iterator[Traffic]:
-    """Two people at the office and four phones; an error of any of them is raised at the end."""
+    """Runs two people at the office and four phones in the body; raises any of their errors at the end."""
     going = Traffic(ways)
     with ThreadPoolExecutor(max_workers=8) as threads:
         people = [
@@ -273,7 +273,7 @@ def traffic(settings: Settings, ways: Ways) -> Iterator[Traffic]:
 
 
 def sync(settings: Settings, mode: Mode, seen: Seen, options: Options = QUICK) -> None:
-    """All tables both ways; one where others wrote too much is left to the next time."""
+    """Syncs all tables in both directions; a table with too many concurrent writes is left to the next time."""
     with connect(settings.desktop) as desktop, connect(settings.mobile) as mobile:
         for table in SPECS:
             try:
@@ -293,7 +293,7 @@ def sync(settings: Settings, mode: Mode, seen: Seen, options: Options = QUICK) -
 
 
 def rush(settings: Settings, far: Settings, ways: Ways, *, seconds: float, options: Options = QUICK) -> Seen:
-    """Syncs among traffic for so long, over connections as in `far`; then two more, when all is quiet."""
+    """Syncs among traffic for a time, over connections as in `far`; then two more times without traffic."""
     with traffic(settings, ways) as going:
         give_up = time.monotonic() + seconds
         while time.monotonic() < give_up:
@@ -304,7 +304,7 @@ def rush(settings: Settings, far: Settings, ways: Ways, *, seconds: float, optio
 
 
 def disagreements(pair: Pair) -> list[str]:
-    """The tables that are not the same on both sides."""
+    """Returns the tables that differ between the databases."""
     wrong = [query for query in AGREED if pair.rows(query) != pair.rows(query, pair.source)]
     if pair.one("SELECT count(*) FROM jobs JOIN clients USING (client_id) WHERE client_name <> name"):
         wrong.append("looked-up names of clients")
@@ -312,7 +312,7 @@ def disagreements(pair: Pair) -> list[str]:
 
 
 def main() -> int:
-    """The exit status."""
+    """Returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, prog="make traffic")
     parser.add_argument("--minutes", type=float, default=5, help="for how long (default: 5)")
     parser.add_argument("--jobs", type=int, default=24_000, help="rows of the large table (default: 24000)")

@@ -1,4 +1,4 @@
-"""What a single run may do to the two sides, and what it has done."""
+"""The allowed effects of a single run on the two databases, compared with its actual effects."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from powerca_sync_tests.histories.tables import OURS, SHARED, by_key
 
 
 class Witness(People):
-    """Holds each run against what was there before it."""
+    """Compares the state after each run with the state before it."""
 
     def check_forward(
         self,
@@ -25,7 +25,7 @@ class Witness(People):
         *,
         ran: bool,
     ) -> None:
-        """Only the office's rows were written, and of those only what had to be."""
+        """Asserts that only office rows were written, and only those that had to be."""
         desktop, before = (side[name] for side in sides)
         if not ran:
             assert after == before, f"{name}: a run that failed, or did not look at the table, has written"
@@ -45,7 +45,7 @@ class Witness(People):
                 assert row["ticked"] == before[uid][0]["ticked"], f"{name}: a tick was overwritten: {row}"
         self._check_pulled(name, desktop, before, after)
         gone = before.keys() - after.keys()
-        # Which rows make way for one that a trigger or a unique index refuses is settled before it does.
+        # Which rows give way to one that a trigger or unique index refuses is decided before the refusal.
         held = {key for key, _ in self.waiting(name, "message IS NULL OR message !~ '^(not |duplicate )'")}
         for uid in gone:
             row = before[uid][0]
@@ -61,7 +61,7 @@ class Witness(People):
         before: dict[int, tuple[Row, str]],
         after: dict[int, tuple[Row, str]],
     ) -> None:
-        """What a pull has brought has not come back: at most the row that stood there for it stands there still."""
+        """Asserts that no reverse-synced row was synced back: at most its own phone row still matches it."""
         ledger, table = self.ledgers[name], self.specs[name]
         compared = [column for column in self.columns[name] if column != "ticked"]
         images = ledger.images(compared)
@@ -71,7 +71,7 @@ class Witness(People):
         owned = _owned({uid: there for uid, there in after.items() if not ledger.knows(there[0])}, compared)
         keys = {key_of(row, table) for row in rows}
         for one, count in owned.items():
-            # Under a key of its own a row stands for whatever the desktop has by that key.
+            # With a key of its own, a row matches any desktop row with that key.
             if images[one] and not (by_key(table) and key_of(dict(one), table) in keys):
                 most = max(there[one], own[one] - images[one])
                 assert count <= most, f"{name}: {count} rows of the office's, not {most}: {dict(one)}"
@@ -87,7 +87,7 @@ class Witness(People):
         refused: bool,
         again: bool = False,
     ) -> None:
-        """No row of the desktop was touched, and each new phone row is there once, or in quarantine."""
+        """Asserts that no desktop row was touched, and each new phone row is on the desktop once, or quarantined."""
         desktop = before[0][name]
         assert {uid: after.get(uid) for uid in desktop} == desktop, f"{name}: a pull has touched rows of the desktop"
         inserted = [row for uid, (row, _) in after.items() if uid not in desktop]
@@ -128,7 +128,7 @@ class Witness(People):
         self._enter(ledger, new, waiting, known_by)
 
     def _is_ours(self, name: str, row: Row, mobile: State) -> bool:
-        """Whether a phone's row is this office's: by its organisation, or its job's, or as nobody else is there."""
+        """Returns whether a phone row is this office's: by its organisation, or its job's, or as the only office."""
         jobs = {job["job_id"]: job["org_id"] for job, _ in mobile.get("jobs", {}).values()}
         org = row["org_id"]
         if org is None and self.specs[name].made_by:
@@ -154,7 +154,7 @@ class Witness(People):
             )
 
     def _held_back(self, name: str, new: Sequence[Row]) -> tuple[Counter[Content], list[tuple[Row, str]]]:
-        """Of the new phone rows those that wait at the desktop: their contents, and each with the reason."""
+        """Returns the quarantined ones of the new phone rows: their contents, each with the reason."""
         columns = self.columns[name]
         if self.pair.one("SELECT to_regclass('powerca_sync.quarantine') IS NULL", self.pair.source):
             return Counter(), []
@@ -173,7 +173,7 @@ class Witness(People):
         return counted((row for row, _ in found), columns), found
 
     def waiting(self, name: str, where: str = "TRUE") -> Counter[tuple[tuple[Any, ...], str]]:
-        """The mobile side's quarantine of a table: keys and reasons."""
+        """Returns the quarantine of a mobile table: keys and reasons."""
         entries = self.pair.rows(
             f"SELECT key, reason FROM powerca_sync.quarantine WHERE table_name = '{name}' AND ({where})"  # noqa: S608
         )
@@ -183,13 +183,13 @@ class Witness(People):
         )
 
     def pulls(self) -> dict[str, Any]:
-        """By table, when a pull last committed."""
+        """Returns by table when a reverse run last committed."""
         if self.pair.one("SELECT to_regclass('powerca_sync.pulls') IS NULL", self.pair.source):
             return {}
         return dict(self.pair.rows("SELECT table_name, pulled_at FROM powerca_sync.pulls", self.pair.source))
 
     def sequences(self) -> list[Any]:
-        """Where the sequences of both sides stand."""
+        """Returns the state of the sequences of both databases."""
         query = "SELECT sequencename, last_value FROM pg_sequences WHERE schemaname = 'public' ORDER BY 1"
         return [
             row
