@@ -1,1 +1,1 @@
-"""What the sync costs, as ratios against plain `psql` pipes and the guide's algorithm in the same run."""
+"""The cost of the sync, as ratios against plain `psql` pipes and the guide's algorithm in the same run."""

@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def _peak() -> int:
-    """Bytes. Not `ru_maxrss`, which a new process takes over from the one that started it."""
+    """Returns bytes. Not `ru_maxrss`, which a new process inherits from its parent."""
     status = Path("/proc/self/status")
     if not status.exists():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

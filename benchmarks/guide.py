@@ -1,4 +1,4 @@
-"""The guide's algorithm, for comparison: every row a Python object, INSERTs of 1,000 rows, a blind merge."""
+"""The guide's algorithm, for comparison: every row a Python object, INSERTs of 1,000 rows, an unconditional merge."""
 
 import psycopg
 from psycopg import sql
@@ -11,7 +11,7 @@ BATCH = 1_000
 
 
 def guide(source: Connection, target: Connection, spec: TableSpec) -> None:
-    """Sync one table in full, the guide's way."""
+    """Syncs one table in full with the guide's algorithm."""
     table = sql.Identifier(spec.mobile)
     names = sql.SQL(", ").join(map(sql.Identifier, NAMES))
     rows = source.execute(sql.SQL("SELECT {} FROM {}").format(names, table)).fetchall()

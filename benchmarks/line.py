@@ -1,7 +1,7 @@
-"""The whole office over a line of 30 ms and 20 Mbit/s: what it costs to send everything, and only differences.
+"""The whole office over a connection of 30 ms and 20 Mbit/s: the cost of a complete and of a differential transfer.
 
-The demo's office has 93 thousand rows; a grown one, of 470 thousand, has years of work diaries and checklists, of which
-phones have made some and the office has pulled them.
+The demo's office has 93 thousand rows; a grown one, of 470 thousand, has years of work diaries and checklists, some of
+which phones have created and the office has reverse-synced.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ import time
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.link import Line, through_a_link
+from benchmarks.link import Line, simulate_link
 from powerca_sync.demo import edit_office
 from powerca_sync.engine.forward import sync_forward
 from powerca_sync.engine.postgres import Connection, connect
@@ -26,7 +26,7 @@ UPDATE jobshead SET work_desc = left(work_desc || '.', 100) WHERE job_id % 1000 
 UPDATE jobtasks SET taskorder = taskorder + 1 WHERE job_id % 1000 = 8;
 UPDATE workdiary SET minutes = minutes + 1 WHERE job_id % 1000 = 9;
 """
-#: What the office of the demo lacks to 470 thousand rows.
+#: The rows that the demo's office lacks to 470 thousand.
 YEARS = """
 INSERT INTO workdiary (org_id, con_id, loc_id, staff_id, job_id, task_id, date, timefrom, timeto, minutes, tasknotes)
 SELECT h.org_id, 0, h.loc_id, s.staff_id, h.job_id, n % 9, d.day, d.day + time '10:00', d.day + time '11:30', 90,
@@ -42,7 +42,7 @@ SELECT 1000000 + n, c.org_id, c.loc_id, c.task_id, c.checklistdesc || ' ' || n, 
 FROM generate_series(1, 127000) AS n
 JOIN (SELECT *, row_number() OVER (ORDER BY tc_id, ctid) AS place FROM taskchecklist) AS c ON c.place = 1 + n % 2500
 """
-#: A year of what phones write.
+#: A year of phone rows.
 PHONES = """
 INSERT INTO workdiary (org_id, con_id, loc_id, staff_id, job_id, task_id, date, minutes, tasknotes, source)
 SELECT w.org_id, 0, w.loc_id, w.staff_id, w.job_id, 1, date '2026-01-01' + (w.wd_id % 300)::int, 45, 'By phone', 'M'
@@ -51,11 +51,11 @@ FROM workdiary AS w WHERE w.wd_id <= 10000
 
 
 def measure_line(console: Console, settings: Settings) -> None:
-    """Print full runs of the fifteen tables, by the engine, on databases that have been synced."""
+    """Prints full runs of the fifteen tables, by the engine, on databases that have been synced."""
     table = Table(title="The office over 30 ms and 20 Mbit/s, by the engine", title_justify="left")
     for heading in ("situation", "transfer", "rows read", "rows written", "seconds", "MB on the line", "round trips"):
         table.add_column(heading, justify="left" if heading in ("situation", "transfer") else "right")
-    with connect(settings.desktop) as desktop, through_a_link(settings.mobile) as line:
+    with connect(settings.desktop) as desktop, simulate_link(settings.mobile) as line:
         edit_office(desktop)
         _measure(table, "the demo", desktop, settings, line)
         desktop.execute(YEARS)
@@ -83,19 +83,19 @@ def _measure(table: Table, office: str, desktop: Connection, settings: Settings,
 
 
 def sync_all(desktop: Connection, mobile: Connection) -> None:
-    """A full run of every table, next door."""
+    """Runs a full sync of every table in another process."""
     for spec in TABLES:
         sync_forward(TableExtract(spec=spec), source=desktop, target=mobile, specs=TABLES)
 
 
 def _run(desktop: Connection, line: Line, transfer: Transfer, mode: Mode = Mode.FULL) -> tuple[str, ...]:
     options = dataclasses.replace(Options(), transfer=transfer)
-    before, began, read, written = line.passed(), time.monotonic(), 0, 0
+    before, began, read, written = line.transferred(), time.monotonic(), 0, 0
     with connect(line.endpoint) as mobile:
         for spec in TABLES:
             what = TableExtract(spec=spec, mode=mode)
             result = sync_forward(what, source=desktop, target=mobile, specs=TABLES, options=options)
             read, written = read + result.extracted, written + result.written
     seconds = time.monotonic() - began
-    octets, round_trips = (after - then for after, then in zip(line.passed(), before, strict=True))
+    octets, round_trips = (after - then for after, then in zip(line.transferred(), before, strict=True))
     return f"{read:,}", f"{written:,}", f"{seconds:.1f}", f"{octets / 1e6:.2f}", f"{round_trips}"

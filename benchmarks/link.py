@@ -1,7 +1,7 @@
-"""A line between two machines, on this one: a proxy that delays what passes and lets through only so much a second.
+"""A network connection between two machines, simulated on this one: a proxy with latency and limited bandwidth.
 
-Run as a process of its own, so that what it costs is not counted as the sync's: `python -m benchmarks.link HOST PORT`
-prints the port at which it listens on the loopback address. It ends with its standard input.
+A process of its own, so that its cost is not counted as the sync's: `python -m benchmarks.link HOST PORT` prints the
+port at which it listens on the loopback address. It ends with its standard input.
 """
 
 import argparse
@@ -15,21 +15,21 @@ from collections.abc import Iterator
 
 from powerca_sync.settings import Endpoint
 
-#: Bytes taken at a time: at 20 Mbit/s, 6 ms of the line.
+#: Bytes read at a time: at 20 Mbit/s, 6 ms of transmission.
 BLOCK = 16 * 1024
 
 
 class Link:
-    """What all connections share: the line's speed, and how much went over it."""
+    """The state shared by all connections: the bandwidth, and the transferred bytes."""
 
     def __init__(self, host: str, port: int, *, seconds: float, bits: float) -> None:
         self.host, self.port = host, port
         self.delay = seconds / 2
         self.bytes_a_second = bits / 8
-        #: When the line is free again, by direction.
+        #: When the link is free again, by direction.
         self.free = {"up": 0.0, "down": 0.0}
-        self.passed = {"up": 0, "down": 0}
-        #: How often the server answered a client.
+        self.transferred = {"up": 0, "down": 0}
+        #: The number of responses of the server.
         self.round_trips = 0
 
     async def connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -60,7 +60,7 @@ class Link:
 
         delivery = asyncio.create_task(deliver())
         while block := await reader.read(BLOCK):
-            self.passed[way] += len(block)
+            self.transferred[way] += len(block)
             if way == "up":
                 asked.set()
             elif asked.is_set():
@@ -73,8 +73,8 @@ class Link:
 
 
 @contextlib.contextmanager
-def through_a_link(endpoint: Endpoint, *, seconds: float = 0.03, bits: float = 20e6) -> Iterator["Line"]:
-    """The endpoint at the far end of a line with that round trip and that many bits a second in either direction."""
+def simulate_link(endpoint: Endpoint, *, seconds: float = 0.03, bits: float = 20e6) -> Iterator["Line"]:
+    """Yields the endpoint behind a link with that round-trip time and that many bits a second in either direction."""
     command = [sys.executable, "-m", "benchmarks.link", endpoint.host, str(endpoint.port), str(seconds), str(bits)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
@@ -95,8 +95,8 @@ class Line:
         assert process.stdout is not None
         self.endpoint = dataclasses.replace(endpoint, host="127.0.0.1", port=int(process.stdout.readline()))
 
-    def passed(self) -> tuple[int, int]:
-        """Bytes that went over the line so far, both ways; and round trips."""
+    def transferred(self) -> tuple[int, int]:
+        """Returns the bytes transferred so far, in both directions; and the round trips."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write("\n")
@@ -106,7 +106,7 @@ class Line:
 
 
 async def main() -> None:
-    """Serve until standard input ends; each line read there is answered with the bytes passed."""
+    """Serves until standard input ends; prints the transferred bytes for each line read there."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("host")
     parser.add_argument("port", type=int)
@@ -119,7 +119,7 @@ async def main() -> None:
     sys.stdout.flush()
     loop = asyncio.get_running_loop()
     while await loop.run_in_executor(None, sys.stdin.readline):
-        sys.stdout.write(json.dumps([sum(link.passed.values()), link.round_trips]) + "\n")
+        sys.stdout.write(json.dumps([sum(link.transferred.values()), link.round_trips]) + "\n")
         sys.stdout.flush()
     server.close()
 

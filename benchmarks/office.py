@@ -1,4 +1,4 @@
-"""The whole office of the demo: what one unchanged run costs, and what of it is Dagster's."""
+"""The whole office of the demo: the cost of one no-op run, and Dagster's share of it."""
 
 import contextlib
 import os
@@ -21,8 +21,8 @@ from powerca_sync.tables import TABLES, spec_named
 
 
 def measure_office(console: Console, *, rounds: int) -> None:
-    """Print the cost of `forward_full` over the fifteen tables, and that of an unchanged run of jobshead."""
-    # The job takes its databases from the environment, like any other run of it.
+    """Prints the cost of `forward_full` over the fifteen tables, and that of a no-op run of jobshead."""
+    # The job reads its databases from the environment, like any other run of it.
     os.environ[DEMO] = "1"
     with tempfile.TemporaryDirectory(prefix="powerca-bench-") as folder, contextlib.chdir(folder):
         settings = current_settings()

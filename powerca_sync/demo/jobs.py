@@ -1,4 +1,4 @@
-"""The office's jobs: one row of jobshead for each person assigned."""
+"""The office's jobs: one row of jobshead for each assigned employee."""
 
 import datetime as dt
 from collections.abc import Container, Mapping, Sequence
@@ -14,7 +14,7 @@ JOBS: Final = 10_120
 ASSIGNMENTS: Final = 24_568
 #: Sizes of teams, and how often each occurs in a hundred jobs.
 TEAMS: Final = {1: 50.0, 2: 20.0, 3: 12.0, 4: 7.0, 5: 4.0, 6: 3.0, 8: 2.0, 12: 1.6, 24: 0.4}
-#: Rows of jobs whose client does not exist; half of those jobs name the same one.
+#: Rows of jobs whose client does not exist; half of those jobs reference the same one.
 ASSIGNMENTS_WITHOUT_CLIENT: Final = 3_942
 #: Job numbers; a quarter of them belonged to jobs since deleted.
 JOB_IDS: Final = range(48_000, 61_500)
@@ -23,7 +23,7 @@ DAYS: Final = (dt.date(2025, 10, 24) - FIRST_DAY).days
 
 
 def assignments(random: Random, clients: Sequence[Client]) -> list[Assignment]:
-    """The rows of jobshead, by job number and so by age."""
+    """Returns the rows of jobshead, by job number and so by age."""
     teams = parts(random, ASSIGNMENTS, JOBS, TEAMS)
     without_client = _places_that_add_up(random, teams, ASSIGNMENTS_WITHOUT_CLIENT)
     known = {client.client_id for client in clients}
@@ -40,7 +40,7 @@ def assignments(random: Random, clients: Sequence[Client]) -> list[Assignment]:
 
 
 def parts(random: Random, total: int, count: int, sizes: Mapping[int, float]) -> list[int]:
-    """`count` numbers that add up to `total`, spread as `sizes` says and then nudged by one here and there."""
+    """Returns `count` numbers with the sum `total`, distributed as `sizes` and then varied by one at random."""
     numbers = random.choices(list(sizes), list(sizes.values()), k=count)
     while missing := total - sum(numbers):
         step = 1 if missing > 0 else -1
@@ -51,7 +51,7 @@ def parts(random: Random, total: int, count: int, sizes: Mapping[int, float]) ->
 
 
 def fiscal_year(day: dt.date) -> int:
-    """The Indian fiscal year as the desktop writes it: 20252026 from April 2025 to March 2026."""
+    """Returns the Indian fiscal year in the desktop's format: 20252026 from April 2025 to March 2026."""
     first = day.year if day.month >= 4 else day.year - 1
     return first * 10_000 + first + 1
 
@@ -66,8 +66,8 @@ def _places_that_add_up(random: Random, numbers: Sequence[int], total: int) -> s
 
 
 def _job(random: Random, job_id: int, client: Client, team: int, progress: float) -> list[Assignment]:
-    """One job; `progress` runs from 0 for the oldest to 1 for the newest, and decides its day and its status."""
-    # Only old jobs know people who left, and only with them a team can exceed today's staff.
+    """Returns one job; `progress` runs from 0 for the oldest to 1 for the newest, and decides its date and status."""
+    # Only old jobs reference former employees, and only with them a team can exceed today's staff.
     people = list(STAFF_IDS)
     if progress < 0.4 or team > len(people):
         people += FORMER_STAFF_IDS
@@ -102,7 +102,7 @@ def _job(random: Random, job_id: int, client: Client, team: int, progress: float
 
 
 def _misplace_six(jobs: Sequence[list[Assignment]], except_for: Container[int]) -> None:
-    """Six rows whose organisation or place does not exist: two whole jobs, and half of a third."""
+    """Gives six rows an organisation or place that does not exist: two whole jobs, and half of a third."""
     for team, org_id, loc_id in ((1, 1, 2), (2, 1, 2), (6, 9, 1)):
         job = next(job for place, job in enumerate(jobs) if len(job) == team and place not in except_for)
         job[:3] = [row._replace(org_id=org_id, loc_id=loc_id) for row in job[:3]]

@@ -1,4 +1,4 @@
-"""How generated rows reach a table: one COPY each."""
+"""Load generated rows into a table, with one COPY each."""
 
 import datetime as dt
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,9 @@ Value = str | dt.datetime
 
 
 def copy_rows(connection: Connection, table: str, rows: Iterable[NamedTuple], also: Mapping[str, Value]) -> int:
-    """Append rows of one class to a table, with the same values of the columns in `also` in each; return how many."""
+    """Appends rows of one class to a table, each with the same values of the columns in `also`; returns their
+    number.
+    """
     rows = list(rows)
     if not rows:
         return 0

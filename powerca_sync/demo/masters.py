@@ -1,4 +1,4 @@
-"""Who the office is, whom it works for and who works there."""
+"""The master data of the office: organisations, clients and staff."""
 
 import base64
 import datetime as dt
@@ -11,29 +11,29 @@ from powerca_sync.demo.records import Client, Concern, Location, Organisation, P
 CLIENTS: Final = 729
 #: Clients of a place that is not in the table of places.
 CLIENTS_ELSEWHERE: Final = 3
-#: Clients with concern 0 or none.
+#: Clients with concern 0 or NULL.
 CLIENTS_WITHOUT_CONCERN: Final = 594
-#: The highest client number; the numbers in between that nobody has belonged to clients since deleted.
+#: The highest client number; unused numbers below it belonged to clients since deleted.
 LAST_CLIENT: Final = 1100
 
 FIRST_STAFF: Final = 101
 STAFF_IDS: Final = range(FIRST_STAFF, FIRST_STAFF + len(vocabulary.STAFF))
-#: People who left: jobs and reminders still name them, the table of staff does not.
+#: Former employees: jobs and reminders still reference them, the table of staff does not have them.
 FORMER_STAFF_IDS: Final = range(41, 53)
 
 
 def organisations() -> list[Organisation]:
-    """Two, of which the second does a small part of the work."""
+    """Returns the two organisations, of which the second does a small part of the work."""
     return [Organisation(org_id, name) for org_id, name in enumerate(vocabulary.ORGANISATIONS, start=1)]
 
 
 def locations() -> list[Location]:
-    """The only place, where both organisations work."""
+    """Returns the only place, where both organisations work."""
     return [Location(1, 1, vocabulary.LOCATION)]
 
 
 def concerns() -> list[Concern]:
-    """The names under which the office sends its bills."""
+    """Returns the names under which the office sends its invoices."""
     return [
         Concern(2 if con_id == 3 else 1, con_id, name, f"billing{con_id}@ria.example", f"+91 00000 0020{con_id}")
         for con_id, name in enumerate(vocabulary.CONCERNS, start=1)
@@ -41,7 +41,7 @@ def concerns() -> list[Concern]:
 
 
 def clients(random: Random) -> list[Client]:
-    """The clients by number; the first ones have plain names."""
+    """Returns the clients by number; the first ones have plain names."""
     numbers = sorted(random.sample(range(1, LAST_CLIENT + 1), CLIENTS))
     pairs = [(founder, trade) for founder in vocabulary.FOUNDERS for trade in vocabulary.TRADES]
     names = [
@@ -69,7 +69,7 @@ def clients(random: Random) -> list[Client]:
 
 
 def staff(random: Random) -> list[Person]:
-    """The people of today. Their passwords are random bytes that look as if encrypted."""
+    """Returns the current staff. Their passwords are random bytes that look encrypted."""
     people = []
     for staff_id, name in zip(STAFF_IDS, vocabulary.STAFF, strict=True):
         login = name.lower().replace("'", "").replace(" ", ".")

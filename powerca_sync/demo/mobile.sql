@@ -1,8 +1,8 @@
--- The phones' side, as the office finds it in the cloud: fifteen tables that the sync fills, three of the app's own.
--- `source` says who wrote a row; its default is the desktop, so the app names itself ('M') in each row it inserts.
--- References are the ones that the office's data has been able to keep. Not among them: the concern of a client or a
--- person (most are 0 or none), the client of a job (a sixth of the jobs name lost clients), whatever speaks of a job
--- (its number repeats), of a task (the table of tasks is empty) or of the people of a reminder.
+-- The mobile schema in the cloud: fifteen tables that the sync fills, and three of the app's own.
+-- `source` names the owner of a row; its default is the desktop, so that the app writes 'M' in each row it inserts.
+-- Foreign keys exist where the office's data satisfies them. There are none for the concern of a client or employee
+-- (most are 0 or NULL), the client of a job (a sixth of the jobs reference deleted clients), any job number (it is not
+-- unique), any task number (the table of tasks is empty), or the employees of a reminder.
 
 CREATE TABLE orgmaster (
     org_id numeric(3) PRIMARY KEY,
@@ -21,8 +21,8 @@ CREATE TABLE locmaster (
     updated_at timestamptz DEFAULT now()
 );
 
--- `org_id` may be NULL, unlike elsewhere: the administrator's row 0 ("none") belongs to no organisation, and is here
--- before the first organisation arrives.
+-- `org_id` may be NULL, unlike elsewhere: the administrator's row 0 ("none") belongs to no organisation, and exists
+-- before the first organisation.
 CREATE TABLE conmaster (
     org_id numeric(3) REFERENCES orgmaster,
     con_id integer PRIMARY KEY,
@@ -265,7 +265,7 @@ CREATE TABLE remdetail (
     updated_at timestamptz DEFAULT now()
 );
 
--- The phone makes the id: the milliseconds of its clock, modulo 100 000.
+-- The phone generates the id: the milliseconds of its clock, modulo 100 000.
 CREATE TABLE learequest (
     org_id numeric(3) NOT NULL REFERENCES orgmaster,
     con_id integer REFERENCES conmaster,
@@ -289,7 +289,7 @@ CREATE TABLE learequest (
     updated_at timestamptz DEFAULT now()
 );
 
--- Supabase stamps each update with its own clock, whatever the writer says.
+-- Supabase sets `updated_at` to its own clock on each update, whatever the writer sends.
 CREATE FUNCTION set_updated_at() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -313,7 +313,7 @@ BEGIN
 END
 $$;
 
--- The app's own. Deleting a person signs that person out, so a sync that deletes and inserts staff signs everybody out.
+-- Tables of the app. Deleting an employee ends their session, so a sync that deletes and reinserts staff ends them all.
 CREATE TABLE staff_sessions (
     session_id bigserial PRIMARY KEY,
     staff_id numeric(8) NOT NULL REFERENCES mbstaff ON DELETE CASCADE,

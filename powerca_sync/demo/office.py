@@ -1,6 +1,6 @@
-"""A generated office of real size and with the quirks of real ones; the same at every call, on every machine.
+"""A generated office of real size and with the irregularities of real ones; the same on every call and every machine.
 
-Nothing here reads a clock: the desktop's rows all carry the stamp of one pre-sync, as pre-sync leaves them.
+Nothing here reads a clock: all desktop rows carry the timestamp of one pre-sync, as pre-sync leaves them.
 """
 
 import dataclasses
@@ -26,13 +26,13 @@ from powerca_sync.tables import CREATED, DESKTOP, OWNER, UPDATED
 SEED: Final = 20252026
 #: When pre-sync last rebuilt the desktop's tables, in the office's time.
 PRESYNC: Final = "2025-10-27 21:30:00"
-#: Owner of the row that an administrator's script made on mobile.
+#: Owner of the row that an administrator's script created on mobile.
 SYSTEM: Final = "S"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Office:
-    """The generated rows of the desktop that anything else refers to."""
+    """The generated rows of the desktop that other rows reference."""
 
     clients: list[Client]
     staff: list[Person]
@@ -45,7 +45,10 @@ class Office:
 
 @cache
 def build_office(seed: int = SEED) -> Office:
-    """The office of a seed. Each table draws from numbers of its own, so that a change to one leaves the others."""
+    """Returns the office of a seed.
+
+    Each table has its own random numbers, so that a change of one leaves the others.
+    """
     clients = masters.clients(Random(f"{seed} clients"))
     assignments = jobs.assignments(Random(f"{seed} jobs"), clients)
     office_reminders = reminders.reminders(Random(f"{seed} reminders"), clients)
@@ -61,19 +64,19 @@ def build_office(seed: int = SEED) -> Office:
 
 
 def create_desktop(connection: Connection) -> None:
-    """The desktop's empty tables, in the current transaction."""
+    """Creates the desktop's empty tables, in the current transaction."""
     connection.execute(resources.files(__package__).joinpath("desktop.sql").read_bytes())
 
 
 def create_mobile(connection: Connection) -> None:
-    """The phones' empty tables, in the current transaction."""
+    """Creates the empty mobile tables, in the current transaction."""
     connection.execute(resources.files(__package__).joinpath("mobile.sql").read_bytes())
 
 
 def fill_desktop(connection: Connection, *, seed: int = SEED) -> None:
-    """Everything that the office has before the first sync, in one transaction.
+    """Inserts all desktop rows of before the first sync, in one transaction.
 
-    Empty stay the three master tables that this office does not use, and the two that only phones write to.
+    The three master tables that this office does not use, and the two that only phones write, stay empty.
     """
     office = build_office(seed)
     also = {OWNER: DESKTOP, CREATED: PRESYNC, UPDATED: PRESYNC}
@@ -92,7 +95,7 @@ def fill_desktop(connection: Connection, *, seed: int = SEED) -> None:
 
 
 def fill_mobile(connection: Connection) -> None:
-    """What mobile has before the first sync: the row "no concern" that an administrator made by hand."""
+    """Inserts the mobile row of before the first sync: "no concern", which an administrator created by hand."""
     with connection.transaction():
         none = Concern(org_id=None, con_id=0, conname="None", conmail=None, conphone=None)
         copy_rows(connection, "conmaster", [none], {OWNER: SYSTEM})

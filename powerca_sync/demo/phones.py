@@ -1,6 +1,6 @@
-"""What the phones write: diary lines, requests for leave, and the app's own rows about who is signed in.
+"""The phone rows: diary lines, requests for leave, and the app's own rows about sessions.
 
-All of it speaks of staff, so it can only come after the first forward run.
+All of them reference staff, so they can only be inserted after the first forward run.
 """
 
 import datetime as dt
@@ -16,19 +16,19 @@ from powerca_sync.demo.records import Assignment, Device, DiaryLine, LeaveReques
 from powerca_sync.tables import CREATED, OWNER, PHONE, UPDATED
 
 DIARY_LINES: Final = 40
-#: Lines that are longer than the desktop's columns: a note, and the name of a document.
+#: Values longer than the desktop's columns: a note, and the name of a document.
 DIARY_LINES_TOO_LONG: Final = 2
 LEAVE_REQUESTS: Final = 15
-#: Every so many diary lines come without a task, without clock times ("hours mode"), without organisation, and for a
-#: job of an earlier fiscal year.
+#: How often a diary line has no task, no clock times ("hours mode"), no organisation, and a job of an earlier fiscal
+#: year.
 NO_TASK, NO_CLOCK, NO_OFFICE, OLD_JOB = 7, 6, 17, 11
 
 
 def create_phone_rows(connection: Connection, *, seed: int = SEED) -> None:
-    """Insert the phones' rows, in one transaction, into a mobile database that has the office's staff.
+    """Inserts the phone rows, in one transaction, into a mobile database that has the office's staff.
 
-    Their content is the same every time. The stamps of diary lines follow the server's clock: the app sends its wall
-    clock without an offset, which the cloud reads as UTC, so they lie 5 h 30 min in the future.
+    Their content is the same every time. The timestamps of diary lines follow the server's clock: the app sends local
+    time without an offset, which the cloud reads as UTC, so they lie 5 h 30 min in the future.
     """
     office = build_office(seed)
     devices = [Device(f"demo-phone-{staff_id}", staff_id, "android") for staff_id in STAFF_IDS[:3]]
@@ -43,7 +43,7 @@ def create_phone_rows(connection: Connection, *, seed: int = SEED) -> None:
 
 
 def count_without_organisation(connection: Connection) -> int:
-    """The phones' diary lines that name no organisation."""
+    """Returns the number of the phones' diary lines without an organisation."""
     ((count,),) = connection.execute(
         "SELECT count(*) FROM workdiary WHERE source = %s AND org_id IS NULL", [PHONE]
     ).fetchall()
@@ -51,7 +51,7 @@ def count_without_organisation(connection: Connection) -> int:
 
 
 def diary(random: Random, office: Office) -> list[DiaryLine]:
-    """Two weeks of work. Two lines are equal; the last two do not fit the desktop's columns."""
+    """Returns two weeks of work. Two lines are equal; the last two do not fit the desktop's columns."""
     of_staff = [row for row in office.assignments if row.sporg_id in STAFF_IDS and row.loc_id == 1 and row.org_id == 1]
     old, new = of_staff[: len(of_staff) // 2], of_staff[-500:]
     steps = defaultdict(list)
@@ -90,7 +90,7 @@ def _line(random: Random, job: Assignment, steps: dict[int, list[int | None]], p
 
 
 def leave_requests(random: Random) -> list[LeaveRequest]:
-    """Requests under ids made as phones do; half days show as a tag at the end of the remarks only."""
+    """Returns requests with ids of phones; half days are only a tag at the end of the remarks."""
     rows = []
     for learequest_id in random.sample(range(100_000), LEAVE_REQUESTS):
         staff_id = random.choice(STAFF_IDS)

@@ -1,4 +1,4 @@
-"""Show what a sync did not touch: digests of rows that change with any write to them, even one of equal values."""
+"""Prove that a sync left rows untouched: digests that change with any write to a row, even of equal values."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -11,14 +11,14 @@ from powerca_sync.tables import OWNER
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Digest:
-    """Rows of one table; equal digests are the same rows in the same versions."""
+    """Rows of one table; with equal digests they are the same rows in the same versions."""
 
     rows: int
     hash: str
 
 
 def digests(connection: Connection, tables: Iterable[str], *, owner: str | None = None) -> dict[str, Digest]:
-    """The digest of each table, of all its rows or of one owner's; each row with its place and its transaction."""
+    """Returns the digest of each table, of all its rows or of one owner's; of each row with its ctid and xmin."""
     found = {}
     for table in tables:
         row = connection.execute(

@@ -1,6 +1,6 @@
 """The rows of the generated office, one class per table; the fields are the columns that get a value.
 
-Named tuples, because they go to COPY as they are. `source` and the stamps are not here: `loading.py` adds them.
+Named tuples, because they go to COPY as they are. `source` and the timestamps are not here: `loading.py` adds them.
 """
 
 import datetime as dt
@@ -57,7 +57,7 @@ class Person(NamedTuple):
 
 
 class Assignment(NamedTuple):
-    """A row of jobshead: a job, once for each person assigned."""
+    """A row of jobshead: a job, once for each assigned employee."""
 
     org_id: int
     con_id: int

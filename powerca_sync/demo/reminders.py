@@ -1,4 +1,4 @@
-"""Reminders to staff and clients, and what staff answered."""
+"""Reminders to staff and clients, and the answers of staff."""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ REMINDERS: Final = 132
 REMINDERS_OF_FORMER_STAFF: Final = 11
 RESPONSES: Final = 37
 RESPONSES_OF_FORMER_STAFF: Final = 4
-#: Clients of a reminder in a hundred: none, and none written as 0.
+#: Clients of a reminder in a hundred: NULL, and none written as 0.
 NO_CLIENT, CLIENT_ZERO = 15, 15
 
 
 def reminders(random: Random, clients: Sequence[Client]) -> list[Reminder]:
-    """The reminders by number; numbers have gaps."""
+    """Returns the reminders by number; numbers have gaps."""
     people = _people(random, REMINDERS, REMINDERS_OF_FORMER_STAFF)
     rows = []
     for rem_id, staff_id in zip(sorted(random.sample(range(1, 200), REMINDERS)), people, strict=True):
@@ -54,7 +54,7 @@ def reminders(random: Random, clients: Sequence[Client]) -> list[Reminder]:
 
 
 def responses(random: Random, reminders: Sequence[Reminder]) -> list[Response]:
-    """Answers to reminders, some by people who left."""
+    """Returns answers to reminders, some by former employees."""
     people = _people(random, RESPONSES, RESPONSES_OF_FORMER_STAFF)
     return [
         Response(

@@ -1,8 +1,8 @@
 """Embedded servers, above all the two of the demo, shared by every process that uses the same folder.
 
-Each process holds a read lock on a file beside a server's folder for as long as it lives. The operating system takes
-the lock from a process that is killed, so the last one to leave always knows that it is the last, and stops the server.
-A second lock file is held for moments, by whoever starts, stops or removes the server.
+Each process holds a read lock on a file beside a server's folder for as long as it lives. The operating system releases
+the lock of a killed process, so the last process to exit always knows that it is the last, and stops the server. A
+second lock file is held briefly, by a process that starts, stops or removes the server.
 """
 
 import atexit
@@ -21,12 +21,12 @@ from powerca_sync.demo import cluster
 from powerca_sync.demo.databases import prepare_desktop, prepare_mobile
 from powerca_sync.settings import Endpoint, Settings
 
-#: Where the demo lives if nobody says otherwise.
+#: The default folder of the demo.
 FOLDER: Final = Path(".powerca")
-#: The versions of an office's desktop and of Supabase that the wheel comes closest to.
+#: The versions closest to an office's desktop and to Supabase that the wheel has.
 DESKTOP_VERSION, MOBILE_VERSION = 16, 18
 
-#: For one person's machine: little memory, and the same messages and times everywhere.
+#: For one person's machine: little memory, and the same messages and time zone everywhere.
 SMALL: Final[Mapping[str, str]] = {
     "max_connections": "50",
     "shared_buffers": "32MB",
@@ -39,10 +39,10 @@ SMALL: Final[Mapping[str, str]] = {
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
-#: For data that nobody misses after a power failure.
+#: For data that may be lost in a power failure.
 NOT_DURABLE: Final[Mapping[str, str]] = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
-# POSIX forgets a process's lock on a file as soon as the process closes any handle of that file, so there is one handle
+# POSIX drops a process's lock on a file as soon as the process closes any handle of that file, so there is one handle
 # per folder and process, and one thread at a time.
 _one_thread = threading.RLock()
 _in_use: dict[Path, fasteners.InterProcessReaderWriterLock] = {}
@@ -54,31 +54,32 @@ class Server:
 
     #: Its data folder.
     folder: Path
-    #: An address, or the folder of the Unix socket.
+    #: A host address, or the folder of the Unix socket.
     host: str
     port: int
 
     def endpoint(self, side: str, name: str) -> Endpoint:
-        """How to reach database `name` as the server's superuser."""
+        """Returns the endpoint of database `name`, with the server's superuser."""
         return Endpoint(side=side, host=self.host, port=self.port, name=name, user="postgres")
 
     def stop(self) -> None:
-        """Stop it now, whoever else uses it."""
-        with _alone(self.folder):
+        """Stops the server now, whatever else uses it."""
+        with _exclusive(self.folder):
             cluster.stop(self.folder)
-            _forget(self.folder)
+            _unregister(self.folder)
 
 
 def start_server(
     folder: Path, *, version: int, durable: bool = True, settings: Mapping[str, str] | None = None
 ) -> Server:
-    """Start the server in `folder`, or join those who use it; it is made first if it is not there.
+    """Starts the server in `folder`, or joins its users; creates it first if it does not exist.
 
-    It stops when the last process that called this for the folder exits. `settings` are lines for postgresql.conf, over
-    those for a small and, if wanted, not durable server; they take effect when the server is made, not later.
+    It stops when the last process that called this for the folder exits. `settings` are lines for postgresql.conf, in
+    addition to those for a small and, on request, not durable server; they take effect when the server is created, not
+    later.
     """
     folder = folder.expanduser().resolve()
-    with _alone(folder):
+    with _exclusive(folder):
         made = cluster.holds(folder, version=version)
         postmaster = cluster.find(folder)
         if postmaster is None:
@@ -88,14 +89,14 @@ def start_server(
                 cluster.create(folder, version=version, settings=wanted)
             postmaster = cluster.start(folder, version=version)
         if folder not in _in_use:
-            lock = fasteners.InterProcessReaderWriterLock(_beside(folder, "users"))
+            lock = fasteners.InterProcessReaderWriterLock(_lock_file(folder, "users"))
             lock.acquire_read_lock()
             _in_use[folder] = lock
     return Server(folder=folder, host=postmaster.host, port=postmaster.port)
 
 
 def start_pair(folder: Path = FOLDER) -> Settings:
-    """Start or join both servers under `folder`, and make and fill their databases if that has not been done.
+    """Starts or joins both servers under `folder`, and creates and fills their databases if that has not been done.
 
     Safe to call from several processes at once, and again after one of them was killed at any moment.
     """
@@ -107,42 +108,44 @@ def start_pair(folder: Path = FOLDER) -> Settings:
 
 
 def reset(folder: Path = FOLDER) -> None:
-    """Stop both servers, whoever uses them, and remove what `start_pair` made; `folder` too if it is empty then."""
+    """Stops both servers, whatever uses them, and removes what `start_pair` created; `folder` too if it is then
+    empty.
+    """
     folder = folder.expanduser().resolve()
     if not folder.exists():
         return
     for server in (folder / "desktop", folder / "mobile"):
-        with _alone(server):
+        with _exclusive(server):
             cluster.stop(server)
-            _forget(server)
+            _unregister(server)
             cluster.remove_unfinished(server)
             if server.exists():
                 shutil.rmtree(server)
         for suffix in ("users", "lock"):
-            _beside(server, suffix).unlink(missing_ok=True)
+            _lock_file(server, suffix).unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         folder.rmdir()
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Nobody else, in this process or another, starts, stops or removes the server in `folder` meanwhile."""
+def _exclusive(folder: Path) -> Iterator[None]:
+    """Excludes other threads and processes that start, stop or remove the server in `folder`."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _one_thread, fasteners.InterProcessLock(_beside(folder, "lock")):
+    with _one_thread, fasteners.InterProcessLock(_lock_file(folder, "lock")):
         yield
 
 
-def _beside(folder: Path, suffix: str) -> Path:
+def _lock_file(folder: Path, suffix: str) -> Path:
     return folder.with_name(f"{folder.name}.{suffix}")
 
 
-def _forget(folder: Path) -> None:
+def _unregister(folder: Path) -> None:
     if lock := _in_use.pop(folder, None):
         lock.release_read_lock()
 
 
 def _after_fork() -> None:
-    """A forked child has its parent's handles, but not the locks."""
+    """Resets a forked child, which has its parent's handles, but not the locks."""
     for lock in _in_use.values():
         lock.lockfile.close()
     _in_use.clear()
@@ -153,13 +156,13 @@ if hasattr(os, "register_at_fork"):
 
 
 @atexit.register
-def _leave() -> None:
-    """Stop each server that nobody else uses."""
+def _stop_unused() -> None:
+    """Stops each server that no other process uses."""
     for folder in [folder for folder in _in_use if folder.exists()]:
-        with _alone(folder):
+        with _exclusive(folder):
             lock = _in_use[folder]
-            _forget(folder)
-            # Opened anew, by name: if the folder was removed and made again since, this asks the new one's users.
+            _unregister(folder)
+            # Opened anew, by name: if the folder was removed and created again since, this asks the new one's users.
             if lock.acquire_write_lock(blocking=False):
                 cluster.stop(folder)
-            lock.lockfile.close()  # Gives the lock up as well.
+            lock.lockfile.close()  # Releases the lock as well.

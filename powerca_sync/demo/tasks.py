@@ -14,23 +14,23 @@ from powerca_sync.demo.records import Assignment, ChecklistLine, Task
 TASKS: Final = 64_711
 #: How many tasks a job has, and how often in a hundred jobs.
 TASKS_OF_A_JOB: Final = {1: 4.0, 2: 6.0, 3: 10.0, 4: 12.0, 5: 12.0, 6: 12.0, 7: 10.0, 8: 10.0, 9: 8.0, 10: 8.0, 12: 8.0}
-#: Tasks whose job is not in jobshead, or there only in rows that name no known place or organisation.
+#: Tasks whose job is not in jobshead, or only in rows that reference no existing place or organisation.
 TASKS_WITHOUT_JOB: Final = 169
 DELETED_JOBS: Final = 20
-#: A task's number is its place in the vocabulary, from here upwards.
+#: The first task number; a task's number is its index in the vocabulary plus this.
 FIRST_TASK: Final = 11
-#: Tasks that are their neighbour once more, word for word; that share its number only; that have no number.
+#: Tasks that duplicate their neighbour; that only share its number; that have no number.
 EQUAL_TASKS, SAME_KEY_TASKS, UNNUMBERED_TASKS = 3, 4, 5
 
 LINES: Final = 2_894
-#: The last lines: without a task, and of a job that nobody knows.
+#: The last lines: without a task, and of a job that does not exist.
 STRAY_LINES: Final = 3
-#: How often a line stands in the same task: the desktop writes it once per job and leaves the job out.
+#: How often a line occurs in the same task: the desktop writes it once per job and omits the job.
 COPIES: Final = (1, 1, 1, 1, 1, 2, 5, 10)
 
 
 def tasks(random: Random, assignments: Sequence[Assignment]) -> list[Task]:
-    """The tasks by job; those without a job come last."""
+    """Returns the tasks by job; those without a job come last."""
     found = {row.job_id: row for row in _well_placed(assignments)}
     misplaced = {row.job_id: row for row in assignments if row.job_id not in found}
     free = [job_id for job_id in JOB_IDS if job_id not in found and job_id not in misplaced]
@@ -82,7 +82,7 @@ def _repeat_some(random: Random, rows: list[Task]) -> None:
 
 
 def checklist(random: Random, assignments: Sequence[Assignment]) -> list[ChecklistLine]:
-    """The checklist lines; many are equal word for word within a task."""
+    """Returns the checklist lines; many are equal within a task."""
     jobs = _well_placed(assignments)
     lines: list[ChecklistLine] = []
     while (room := LINES - len(lines)) > 0:

@@ -1,6 +1,6 @@
 """The words of the generated office: invented people and firms, the usual work of an Indian firm of accountants.
 
-Mail addresses end in `.example` and telephone numbers begin with a prefix that nobody has.
+Mail addresses end in `.example` and telephone numbers begin with an unassigned prefix.
 """
 
 from typing import Final
@@ -33,7 +33,7 @@ TRADES: Final = (
     "Traders", "Cold Storage", "Printers", "Softwares", "Caterers",
 )  # fmt: skip
 FORMS: Final = ("Pvt Ltd", "LLP", "& Sons", "& Co", "Ltd", "Enterprises", "(Firm)", "HUF")
-#: Clients whose names leave ASCII, or need care with quotes, tabs and backslashes.
+#: Clients whose names are not ASCII, or have quotes, tabs and backslashes.
 UNUSUAL_CLIENTS: Final = (
     "श्री बालाजी ट्रेडर्स",
     "अन्नपूर्णा भोजनालय प्रा. लि.",
@@ -47,7 +47,7 @@ UNUSUAL_CLIENTS: Final = (
     "Null & Void Scrap Traders",
 )
 
-#: Number and name of each kind of work on a client; its letter is `job_nature`.
+#: Number and name of each kind of work for a client; its letter is `job_nature`.
 JOBS: Final = (
     ("A", "Statutory audit"), ("A", "Tax audit u/s 44AB"), ("A", "Internal audit"), ("G", "GST annual return GSTR-9"),
     ("G", "GST monthly returns"), ("T", "Income tax return"), ("T", "TDS returns 24Q / 26Q"),
@@ -56,7 +56,7 @@ JOBS: Final = (
 )  # fmt: skip
 PLACES_OF_WORK: Final = ("OFFICE", "CLIENT SITE", "REMOTE", None, None, None)
 
-#: The steps of a job; a step's number is its place here, from `FIRST_TASK` upwards. At most 40 characters.
+#: The steps of a job; a step's number is its index here plus `FIRST_TASK`. At most 40 characters.
 TASKS: Final = (
     "Engagement letter", "KYC and client acceptance", "Collect trial balance", "Collect bank statements",
     "Bank reconciliation", "Vouching of purchases", "Vouching of sales", "Vouching of expenses", "Cash verification",
@@ -82,7 +82,7 @@ REMINDERS: Final = (
 REMINDER_TYPES: Final = ("Statutory", "Client", "Internal")
 RESPONSES: Final = ("Done", "Will do tomorrow", "Client did not pick up", "Challan paid ₹ 18,450", "नोट किया", "👍")
 
-#: Text that a careless loader breaks. No longer than 50 characters, the shortest column that holds notes.
+#: Text that a careless loader corrupts. No longer than 50 characters, the shortest column that holds notes.
 NOTES: Final = (
     "Called client, documents by Friday",
     "Difference of ₹ 1,250 in bank reco",
