@@ -10,7 +10,7 @@ DAGSTER_FOLDER := .powerca/dagster
 # Without compiled modules each worker and each process that a test starts would compile them again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo dev test lint bench soak faults traffic clean
+.PHONY: help install demo dev test lint docs bench soak faults traffic clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +38,9 @@ lint: $(INSTALLED) ## Check style, formatting, types and the direction of import
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+docs: $(INSTALLED) ## Rewrite what documents quote from the program: the reference, the demo's output in the README
+	@REWRITE_DOCS=1 $(BIN)/python -m pytest -q powerca_sync_tests/test_documents.py powerca_sync_tests/acceptance/test_demo.py
 
 bench: $(INSTALLED) ## Measure against plain psql pipes and the guide's algorithm (some twenty minutes)
 	@$(BIN)/python -m benchmarks.run $(ARGS)

@@ -352,6 +352,33 @@ def demo(reset: bool) -> None:
     sys.exit(told)
 
 
+@main.command(context_settings=HELP, epilog=_examples("powerca-sync ui --port 3001", "powerca-sync ui --demo"))
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=3000,
+    show_default=True,
+    help="The port of this machine at which the UI listens.",
+)
+@click.option("--demo", "on_demo", is_flag=True, help="Use the demo's databases, whatever is configured.")
+def ui(port: int, on_demo: bool) -> None:
+    """Serve Dagster's UI and start the scheduled runs, until stopped with Ctrl-C."""
+    with _reporting(as_json=False) as console:
+        if on_demo:
+            os.environ[DEMO] = "1"
+        if is_demo():
+            console.say(f"Demo: working on the embedded databases in {FOLDER} (POWERCA_DEMO is set).")
+        else:
+            _settings(console)
+        from powerca_sync.cli import web_ui
+        from powerca_sync.defs.runs.in_process import open_instance
+
+        web_ui.check_port(port)
+        with open_instance(FOLDER / "dagster"):
+            console.say(f"Dagster's UI is at http://localhost:{port} in a few seconds. Stop it with Ctrl-C.")
+    web_ui.serve(port)
+
+
 @contextlib.contextmanager
 def _reporting(as_json: bool, *, quiet: bool = False, verbose: bool = False) -> Iterator[Console]:
     """Yields the console of a command; prints an error or an interrupt as the last line and exits with its status."""

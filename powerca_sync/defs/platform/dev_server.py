@@ -7,8 +7,11 @@ from typing import Any
 from dagster._cli import dev
 
 
-def run_dagster_dev(webserver: str) -> None:
-    """Runs `dagster dev` with this process's arguments; `webserver` is the module to run instead of Dagster's."""
+def run_dagster_dev(webserver: str, arguments: Sequence[str] | None = None) -> None:
+    """Runs `dagster dev` with these arguments (default: the process's), then exits the process.
+
+    `webserver` is the module to run instead of Dagster's.
+    """
 
     start_program = dev.open_ipc_subprocess  # type: ignore[attr-defined]
 
@@ -16,4 +19,4 @@ def run_dagster_dev(webserver: str) -> None:
         return start_program([webserver if part == "dagster_webserver" else part for part in parts], **options)
 
     dev.open_ipc_subprocess = start  # type: ignore[attr-defined]
-    dev.dev_command(prog_name="dagster dev")
+    dev.dev_command(arguments, prog_name="dagster dev")
