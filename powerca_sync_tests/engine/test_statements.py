@@ -15,7 +15,7 @@ from powerca_sync.engine.forward import apply_sql, differential_sql, plan_delete
 from powerca_sync.engine.mapping.mapping import map_back
 from powerca_sync.engine.mapping.tenancy import Office, Scope, office_condition
 from powerca_sync.engine.postgres.catalog import UniqueKey
-from powerca_sync.engine.reverse import carry_over_sql, insert_sql, ledger_sql
+from powerca_sync.engine.reverse import carry_over_sql, existing_rows_sql, insert_sql, ledger_sql
 from powerca_sync.engine.staging import echo_sql, extract_sql, phone_rows_sql, quarantine_sql, rules_sql, staging_sql
 from powerca_sync.engine.verify import classification_sql
 from powerca_sync.tables import Strategy
@@ -167,11 +167,11 @@ def test_reverse_statements(golden: Callable[[str, str], None]) -> None:
         "read": extract_sql.copy_out(
             dataclasses.replace(back, extra_columns=phone_rows_sql.extra_columns(TARGET, columns, limit)), new
         ),
-        "keep what is new": insert_sql.keep_new(),
-        "adopt": insert_sql.adopt(back, [JOBS.key], "run"),
-        "adopt by content": insert_sql.adopt(back, None, None),
-        "set conflicts aside": quarantine_sql.reject(back, insert_sql.conflicting(back, JOBS.key)),
-        "show the other side of conflicts": insert_sql.attach_desktop_row(back, JOBS.key),
+        "keep what is new": existing_rows_sql.keep_new(),
+        "adopt": existing_rows_sql.adopt(back, [JOBS.key], "run"),
+        "adopt by content": existing_rows_sql.adopt(back, None, None),
+        "set conflicts aside": quarantine_sql.reject(back, existing_rows_sql.conflicting(back, JOBS.key)),
+        "show the other side of conflicts": existing_rows_sql.attach_desktop_row(back, JOBS.key),
         "number": insert_sql.number_inserts(),
         "insert": insert_sql.insert(back, 1, 500),
         "enter": insert_sql.enter(back, 1, 500, "run"),

@@ -157,7 +157,7 @@ WITH image AS MATERIALIZED (
         WHERE p.table_name = 'jobs'
     ) AS l
 ), present AS MATERIALIZED (
-    -- Joins to what is distinct: an IN within an OR is searched row by row where the planner expects many.
+    -- Joins to distinct values: an IN within an OR is evaluated row by row if the planner expects many.
     SELECT t.*, row_number() OVER (PARTITION BY t.content ORDER BY t.relation, t.place) AS copy
     FROM (
         SELECT t.tableoid AS relation, t.ctid AS place, (CASE WHEN (coalesce(octet_length("t"."name")::bigint, 0) + coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."org_id", "t"."job_id"::text COLLATE "C", "t"."name" COLLATE "C", "t"."boss", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."name")::bigint, 0) + coalesce(octet_length("t"."secret")::bigint, 0)), "t"."org_id", "t"."job_id"::text COLLATE "C", "t"."boss")::text END) COLLATE "C" AS content, ROW("t"."org_id", trim_scale("t"."job_id"))::text COLLATE "C" AS key FROM "public"."jobs" AS t

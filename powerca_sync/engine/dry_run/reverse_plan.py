@@ -85,8 +85,8 @@ def plan_reverse(
                     target_cursor.execute(load("powerca_sync.engine.reverse", "source_state.sql"))
                 use_stored_encoding(target_cursor, options.encoding)
                 rows: dict[tuple[str, str], sql.Identifier] = {}
-                for what in ordered:
-                    pull = _PlannedPull(what, source_cursor, target_cursor, specs, options, timezone, rows)
+                for request in ordered:
+                    pull = _PlannedPull(request, source_cursor, target_cursor, specs, options, timezone, rows)
                     plans.append(_plan_or_error(pull))
             raise psycopg.Rollback
     return tuple(plans)
@@ -117,7 +117,7 @@ def _plan(pull: "_PlannedPull") -> PullPlan:
     if not pull.has_phone_rows:
         return PullPlan(table=pull.spec.mobile, prospect=Prospect.READY, foreseen=pull.nothing_to_pull(notes))
     pull.target.execute(insert_sql.create_would_be_pulled())
-    found, staged, adopted = pull.prepare(all_is_read=lambda: None)
+    found, staged, adopted = pull.prepare(release_source=lambda: None)
     (inserts,) = one_row(pull.target, insert_sql.number_inserts())
     foreseen = pull.account(found, staged, adopted=adopted, pulled=inserts, altered=0)
     foreseen = dataclasses.replace(foreseen, notes=notes)
@@ -141,7 +141,7 @@ class _PlannedPull(Pull):
 
     def __init__(
         self,
-        what: TablePull,
+        request: TablePull,
         source: Cursor,
         target: Cursor,
         specs: Sequence[TableSpec],
@@ -149,7 +149,7 @@ class _PlannedPull(Pull):
         timezone: str,
         rows: dict[tuple[str, str], sql.Identifier],
     ) -> None:
-        super().__init__(what, source, target, specs, options, timezone, None)
+        super().__init__(request, source, target, specs, options, timezone, None)
         self.rows = rows
         self.into = insert_sql.WOULD_BE_PULLED
 

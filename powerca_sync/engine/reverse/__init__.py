@@ -1,7 +1,7 @@
-"""Reverse sync of one table: new phone rows are inserted at the target, exactly once.
+"""Reverse sync of one table: insert its new phone rows at the target, exactly once.
 
-`matching` pairs phone rows with the ledger, `lookalikes` finds rows that the target may have already, `insert` writes
-rows and ledger entries in one transaction, `pending` asks cheaply which tables have new rows. Updates nothing else.
+`matching` classifies phone rows by the ledger, `existing_rows` and `lookalikes` deal with rows that the target may
+have already, `insert` writes rows and ledger entries, `pending` finds the tables with new rows.
 """
 
 from powerca_sync.engine.reverse.matching import PhoneRowMatcher

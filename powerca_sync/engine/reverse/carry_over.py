@@ -1,9 +1,9 @@
-"""Carry the ledger's entries over when the form of the phone rows' identity has changed.
+"""Find the ledger entries of phone rows whose identity has another form than at the last reverse run.
 
-Without a mobile primary key a row is known by its content, and a migration of the app (a column retyped, renamed or
-dropped; a primary key made anew) may give all of them another. Their entries are then found by the content that the
-ledger has stored, read in today's form. A row of which that cannot tell whether it has been pulled is not inserted: the
-pull is refused until somebody chooses.
+Without a mobile primary key the hash of its content identifies a row. A migration of the app (a column retyped, renamed
+or dropped; a new primary key) may change the hash of every row. Entries are then matched by the content that the ledger
+stores, read in today's form. If that does not show whether a row was reverse-synced, the run is refused until somebody
+chooses.
 """
 
 import dataclasses
@@ -22,25 +22,25 @@ from powerca_sync.engine.staging import Staged, phone_rows_sql, staging_sql
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class CarryOver:
-    """The ledger's entries and the phone rows of one table, once each row has been looked for by its identity."""
+    """The ledger entries and phone rows of one table that identity alone did not pair."""
 
-    #: With the extra_columns of phone rows.
+    #: With the extra columns of phone rows.
     mapping: TableMapping
     columns: tuple[str, ...]
     in_office: sql.Composable
     last: LastPull
     identity: Identity
-    #: The office's.
+    #: The office's time zone.
     timezone: str
     source: Cursor
     target: Cursor
-    #: Brings rows of the source into a working table, as `PhoneRowMatcher.stage`.
+    #: `PhoneRowMatcher.stage`.
     stage: Callable[..., Staged]
 
     def carry_out(self, choice: Choice) -> int:
-        """Give phone rows the entries that are theirs; returns of how many rows nothing can tell whether they are new.
+        """Pair phone rows with entries; returns the number of rows that may or may not be new.
 
-        With `Choice.ADOPT` these are given an entry of the same key, with `Choice.PULL` they are new.
+        With `Choice.ADOPT` these rows get an entry of the same key, with `Choice.PULL` they count as new.
         """
         filled = False
         if self.identity.content is None:
@@ -64,7 +64,10 @@ class CarryOver:
         return int(doubtful)
 
     def _readings(self) -> Iterator[TableMapping]:
-        """The mapping, and before it one for moments that had no time zone at the last pull: Supabase's is UTC."""
+        """Yields mappings to read phone rows with: for `timestamptz` columns that had no zone before, first in UTC.
+
+        Supabase's own time zone is UTC.
+        """
         declared = (self.last.content_form or "").split(", ")
         synced = tuple(
             dataclasses.replace(
@@ -79,7 +82,7 @@ class CarryOver:
         yield self.mapping
 
     def _fill(self, mapping: TableMapping) -> bool:
-        """Read the contents of the rows that have no entry yet; returns whether there are any."""
+        """Copy the contents of rows without an entry into the working table; returns whether there are any."""
         self.target.execute(ledger_sql.new_keys())
         keys = [key for (key,) in self.target.fetchall()]
         if not keys:

@@ -1,6 +1,6 @@
-"""Statements that carry the ledger's entries over to phone rows whose identity has another form now.
+"""Statements that pair ledger entries with phone rows whose identity has changed its form.
 
-The temporary table `contents` has the phone rows that no entry was found for, in the target's form.
+The temporary table `contents` has the phone rows without an entry, in the target's form.
 """
 
 from collections.abc import Sequence
@@ -16,19 +16,19 @@ CONTENTS = sql.Identifier("pg_temp", "powerca_contents")
 
 
 def drop_contents() -> sql.SQL:
-    """Make room for the next reading."""
+    """Drop `contents`, so that it can be created again."""
     return sql.SQL("DROP TABLE IF EXISTS pg_temp.powerca_contents")
 
 
 def count_loose_entries(table: str) -> sql.Composed:
-    """Answers how many entries have no phone row; those whose phone row has been gone for longer do not count."""
+    """Count the entries without a phone row, except those that are marked as gone."""
     return sql.SQL("SELECT count(*) FROM powerca_sync.pulled AS l WHERE {}").format(_is_loose("l", table, gone=False))
 
 
 def pair(mapping: TableMapping, columns: Sequence[Column], *, gone: bool) -> sql.Composed:
-    """Give phone rows the entries of equal `columns`, nth with nth. The rows affected are the phone rows.
+    """Pair phone rows with entries of equal `columns`, nth copy with nth copy; the rows affected are the phone rows.
 
-    With `gone` also entries whose phone row has been gone for longer, after the others.
+    With `gone`, entries marked as gone are used too, after the others.
     """
     return sql.SQL("""\
 WITH image AS MATERIALIZED (
@@ -66,7 +66,7 @@ WHERE (f.key, f.occurrence) = (p.key, p.occurrence)""").format(
 
 
 def count_doubtful(mapping: TableMapping, columns: Sequence[Column]) -> sql.Composed:
-    """Answers how many phone rows without an entry share `columns` with an entry that has no phone row."""
+    """Count the phone rows without an entry that share `columns` with an entry that has no phone row."""
     return sql.SQL("""\
 WITH image AS MATERIALIZED (
     SELECT {image_content} AS content
@@ -101,7 +101,7 @@ def _is_loose(alias: str, table: str, *, gone: bool) -> sql.Composed:
 
 
 def _text(alias: str, columns: Sequence[Column]) -> sql.Composed:
-    """The columns' values as one text, in which a number has one form, and no text spaces at its end."""
+    """The columns' values as one text; numbers have no trailing zeros, texts no trailing spaces."""
     forms = {"numeric": "trim_scale({})", "text": "rtrim({}, ' ')", "varchar": "rtrim({}, ' ')"}
     values = (sql.SQL(forms.get(column.base, "{}")).format(sql.Identifier(alias, column.name)) for column in columns)
     return sql.SQL('ROW({})::text COLLATE "C"').format(COMMA.join(values))

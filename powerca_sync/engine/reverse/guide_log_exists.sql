@@ -1,4 +1,4 @@
--- Whether the guide's log of the desktop can take our lines; earlier versions of that system made it in other shapes.
+-- Whether the role may write to the guide's log, and whether it has the expected columns.
 SELECT coalesce(has_table_privilege(to_regclass('public.sync_log'), 'INSERT'), false)
     AND (
         SELECT count(*) = 5

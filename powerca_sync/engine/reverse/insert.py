@@ -1,4 +1,4 @@
-"""Insert staged phone rows into the target, each with its entry in the ledger; nothing there is updated or deleted."""
+"""Insert staged phone rows into the target, each with its ledger entry, and move sequences past their keys."""
 
 from collections.abc import Iterator
 
@@ -13,21 +13,21 @@ from powerca_sync.engine.reverse import insert_sql
 from powerca_sync.engine.staging import quarantine_sql
 from powerca_sync.errors import SchemaMismatchError
 
-#: A sequence is not moved past this share of what its column can hold, so that phones cannot use its range up.
+#: Share of its column's range past which a sequence is not moved, so that phones cannot use the range up.
 HIGHEST_SHARE = 0.5
-#: Nor past the double of its last value, or this number: the office would never reach such a key.
+#: A sequence is not moved past the larger of this number and twice its last value: the office never reaches such keys.
 NEVER_REACHED = 1_000_000
 
 
 class _AlteredError(Exception):
-    """The target altered some of the rows as it took them: which ones, only single rows can tell."""
+    """The target changed some rows of a range on insert; single inserts show which ones."""
 
 
 def insert_staged(cursor: Cursor, mapping: TableMapping, run_id: str | None) -> tuple[int, int]:
-    """Insert what is staged; rows that the target refuses go to the rejected.
+    """Insert the staged rows; those that the target refuses are quarantined.
 
-    Returns (rows inserted, rows that the target altered as it took them). Raises `SchemaMismatchError` if a trigger
-    swallows all of them.
+    Returns (rows inserted, rows that the target changed on insert). Raises `SchemaMismatchError` if a trigger swallows
+    all of them.
     """
     try:
         return _insert_staged(cursor, mapping, run_id)
@@ -95,9 +95,9 @@ def _known(cursor: Cursor, mapping: TableMapping) -> int:
 
 
 def move_sequences(cursor: Cursor, mapping: TableMapping) -> Iterator[str]:
-    """Move the sequences of the target past the keys that were inserted, so that its own next rows get others.
+    """Move the target's sequences past the inserted keys, so that its own next rows get other keys.
 
-    Yields a warning for each that a key lies too far beyond.
+    Yields a warning for each sequence that stays below an inserted key because the key is too high.
     """
     cursor.execute(load(__package__, "sequences.sql"), {"table": mapping.target.oid})
     for name, schema, sequence, start, most, last in cursor.fetchall():
@@ -110,13 +110,13 @@ def move_sequences(cursor: Cursor, mapping: TableMapping) -> Iterator[str]:
             cursor.execute(insert_sql.advance(sql.Identifier(schema, sequence), int(highest), start))
         if beyond is not None:
             yield (
-                f"{name}={beyond} is beyond what the desktop's own rows will reach; "
+                f"{name}={beyond} is higher than the desktop's own rows will reach; "
                 f"its sequence stays below {limit + 1}"
             )
 
 
 def _most(column: Column) -> float:
-    """The highest number that a column can hold."""
+    """Returns the highest number that a column can hold."""
     if column.base == "numeric" and column.typmod >= 0:
         precision, scale = (column.typmod - 4) >> 16, (((column.typmod - 4) & 0x7FF) ^ 1024) - 1024
         return float(10 ** (precision - scale) - 1)

@@ -1,21 +1,16 @@
-"""Statements that bring new phone rows to the target: what it has already, what is in their way, and the inserts."""
-
-from collections.abc import Sequence
+"""Statements that insert new phone rows into the target, record them in the ledger, and advance sequences."""
 
 from psycopg import sql
 
 from powerca_sync.engine.mapping import (
     ACTIONS,
-    AND,
     COMMA,
     ENTRIES,
-    REJECTED,
     STAGING,
     TableMapping,
     image_of,
     now_in,
     row_text,
-    same_key,
     shown_image_of,
 )
 from powerca_sync.engine.reverse.carry_over_sql import CONTENTS
@@ -25,100 +20,12 @@ from powerca_sync.engine.staging import BORN, HASH, KEY, OCCURRENCE, PHONES
 from powerca_sync.tables import STAMPS
 
 PULLED = sql.Identifier("powerca_sync", "pulled")
-#: What a plan would enter into the ledger, whose sequence it may not move.
+#: Takes the ledger entries of a dry run, so that it does not advance the ledger's sequence.
 WOULD_BE_PULLED = sql.Identifier("pg_temp", "powerca_pulled")
 
 
-def keep_new() -> sql.Composed:
-    """Drop what came along with the new ones: equal rows that are there already."""
-    return sql.SQL("""\
-DELETE FROM {staging} AS s WHERE NOT EXISTS (
-    SELECT FROM {classification} AS f WHERE f.verdict = 'new' AND (f.key, f.occurrence) = ({key}, {occurrence})
-);
-DELETE FROM {rejected} AS r WHERE NOT EXISTS (
-    SELECT FROM {classification} AS f
-    WHERE f.verdict = 'new' AND (f.key, f.occurrence) = (r.key ->> {key_name}, (r.key ->> {occurrence_name})::bigint)
-);
-ALTER TABLE {rejected} ADD theirs jsonb, ADD form text""").format(
-        staging=STAGING,
-        rejected=REJECTED,
-        classification=CLASSIFICATION,
-        key=sql.Identifier("s", KEY),
-        occurrence=sql.Identifier("s", OCCURRENCE),
-        key_name=KEY,
-        occurrence_name=OCCURRENCE,
-    )
-
-
-def adopt(
-    mapping: TableMapping,
-    keys: Sequence[tuple[str, ...]] | None,
-    run_id: str | None,
-    *,
-    into: sql.Identifier = PULLED,
-) -> sql.Composed:
-    """Enter staged rows into the ledger that the target has already, with the same content, and drop them.
-
-    Where `keys` are given, only rows that have one of them whole: a key says that it is the same record. The rows
-    affected are those adopted.
-    """
-    columns = compared_columns(mapping)
-    which: sql.Composable = sql.SQL("TRUE")
-    if keys is not None:
-        which = sql.SQL(" OR ").join(
-            sql.SQL("({})").format(
-                AND.join(sql.SQL("{} IS NOT NULL").format(sql.Identifier("s", name)) for name in key)
-            )
-            for key in keys
-        )
-    return sql.SQL("""\
-WITH staged AS MATERIALIZED (
-    SELECT s.ctid AS place, {key} AS key, {hash} AS hash, {born} AS born, {occurrence} AS occurrence,
-        {staged_content} AS content, row_number() OVER (PARTITION BY {staged_content} ORDER BY s.ctid) AS copy
-    FROM {staging} AS s
-    WHERE {which}
-), present AS MATERIALIZED (
-    SELECT t.tableoid AS relation, t.ctid AS place, {content} AS content, {image} AS image,
-        {desktop_key} AS desktop_key,
-        row_number() OVER (PARTITION BY {content} ORDER BY t.tableoid, t.ctid) AS copy
-    FROM {target} AS t
-    WHERE {content} IN (SELECT s.content FROM staged AS s) AND {unexplained}
-), entered AS (
-    INSERT INTO {into}
-        (table_name, mobile_key, occurrence, desktop_key, image, content_hash, born, run_id)
-    SELECT {table}, s.key, s.occurrence, p.desktop_key, p.image, s.hash, s.born, {run}
-    FROM staged AS s JOIN present AS p USING (content, copy)
-    RETURNING id, mobile_key, content_hash, occurrence
-), explained AS (
-    INSERT INTO {entries} (id, gone, relation, place)
-    SELECT e.id, FALSE, p.relation, p.place
-    FROM entered AS e
-    JOIN staged AS s ON (s.key, s.hash, s.occurrence) = (e.mobile_key, e.content_hash, e.occurrence)
-    JOIN present AS p USING (content, copy)
-)
-DELETE FROM {staging} AS s USING entered AS e
-WHERE ({key}, {hash}, {occurrence}) = (e.mobile_key, e.content_hash, e.occurrence)""").format(
-        key=sql.Identifier("s", KEY),
-        hash=sql.Identifier("s", HASH),
-        born=sql.Identifier("s", BORN),
-        occurrence=sql.Identifier("s", OCCURRENCE),
-        staged_content=row_text(mapping, "s", columns),
-        staging=STAGING,
-        entries=ENTRIES,
-        which=which,
-        into=into,
-        content=row_text(mapping, "t", columns),
-        image=image_of(mapping.target.columns, "t"),
-        desktop_key=_key_of(mapping, "t"),
-        target=mapping.target.identifier,
-        unexplained=_unexplained("t"),
-        table=mapping.spec.mobile,
-        run=sql.Literal(run_id),
-    )
-
-
 def create_would_be_pulled() -> sql.Composed:
-    """A table like the ledger, with a sequence of its own."""
+    """Create a temporary table like the ledger, with its own sequence."""
     return sql.SQL("""\
 CREATE TEMP TABLE {} (
     id bigint GENERATED ALWAYS AS IDENTITY, table_name text, mobile_key text, occurrence bigint, desktop_key jsonb,
@@ -127,66 +34,25 @@ CREATE TEMP TABLE {} (
 
 
 def sample_inserts(mapping: TableMapping, most: int) -> sql.Composed:
-    """The first rows to be inserted: key, NULL, and what would be there afterwards; sensitive columns left out."""
+    """The first rows to be inserted: (key, NULL, row afterwards), without sensitive columns."""
     shown = tuple(column for column in mapping.staged if column.name not in mapping.spec.sensitive)
     return sql.SQL("""\
 SELECT {key}, NULL, {after}
 FROM {actions} AS a JOIN {staging} AS s ON s.ctid = a.staged
 WHERE a.action = 'insert' ORDER BY a.n LIMIT {most}""").format(
-        key=_key_of(mapping, "s"), after=shown_image_of(shown, "s"), actions=ACTIONS, staging=STAGING, most=most
+        key=desktop_key(mapping, "s"), after=shown_image_of(shown, "s"), actions=ACTIONS, staging=STAGING, most=most
     )
 
 
 def drop_working_tables() -> sql.Composed:
-    """Make room for the next table's: what pulls need besides the tables of every run."""
+    """Drop the temporary tables that only reverse runs use, so that the next table can create them."""
     return sql.SQL("DROP TABLE IF EXISTS {}").format(
         COMMA.join((PHONES, CLASSIFICATION, CONTENTS, ENTRIES, WOULD_BE_PULLED, OWNED, PAIRS, DESKTOP_ROWS))
     )
 
 
-def _unexplained(alias: str) -> sql.Composed:
-    """A condition on the target's row `alias`: it is no pulled row, as far as the ledger knows."""
-    return sql.SQL(
-        "NOT EXISTS (SELECT FROM {entries} AS e WHERE (e.relation, e.place) = ({alias}.tableoid, {alias}.ctid))"
-    ).format(entries=ENTRIES, alias=sql.Identifier(alias))
-
-
-def conflicting(mapping: TableMapping, key: Sequence[str]) -> sql.Composed:
-    """Staged rows whose key the target has in a row of its own, in the form that `quarantine.reject` takes."""
-    return sql.SQL("""\
-SELECT s.ctid AS place, 'conflict' AS reason, {columns} AS column_name, concat_ws(', ', {values}) AS value,
-    NULL AS parent, NULL AS message
-FROM {staging} AS s
-WHERE EXISTS (SELECT FROM {target} AS t WHERE {same} AND {unexplained})""").format(
-        columns=", ".join(key),
-        values=COMMA.join(sql.Identifier("s", name) for name in key),
-        staging=STAGING,
-        target=mapping.target.identifier,
-        same=same_key(mapping, "t", "s", key),
-        unexplained=_unexplained("t"),
-    )
-
-
-def attach_desktop_row(mapping: TableMapping, key: Sequence[str]) -> sql.Composed:
-    """Put the target's row beside each conflicting one."""
-    shown = tuple(column for column in mapping.target.columns if column.name not in mapping.spec.sensitive)
-    same = AND.join(sql.SQL("{}::text = r.image ->> {}").format(sql.Identifier("t", name), name) for name in key)
-    return sql.SQL("""\
-UPDATE {rejected} AS r SET theirs = (
-    SELECT {image} FROM {target} AS t WHERE {same} AND {unexplained} ORDER BY t.tableoid, t.ctid LIMIT 1
-)
-WHERE r.reason = 'conflict' AND r.theirs IS NULL AND r.column_name = {columns}""").format(
-        rejected=REJECTED,
-        image=shown_image_of(shown, "t"),
-        target=mapping.target.identifier,
-        same=same,
-        unexplained=_unexplained("t"),
-        columns=", ".join(key),
-    )
-
-
 def number_inserts() -> sql.Composed:
-    """Plan to insert each staged row, in the order of the phones' keys. Answers how many."""
+    """Plan one insert for each staged row, in the order of the phones' keys; returns the number of rows."""
     return sql.SQL("""\
 WITH planned AS (
     INSERT INTO {actions} (action, n, staged)
@@ -199,14 +65,14 @@ SELECT count(*) FROM planned""").format(
 
 
 def count_quarantined() -> sql.SQL:
-    """How many phone rows of a table are in the target's quarantine."""
+    """Count the quarantined phone rows of a table."""
     return sql.SQL("SELECT count(*) FROM powerca_sync.quarantine AS q WHERE q.table_name = %s")
 
 
 def insert(mapping: TableMapping, first: int, last: int) -> sql.Composed:
-    """Insert staged rows `first` to `last`, and note where they are; the rows affected are those inserted.
+    """Insert staged rows `first` to `last` and store their places; the rows affected are those inserted.
 
-    The places come back in the order in which the rows went in; where one is missing, that order says nothing.
+    Places are returned in the order of insertion. If a row is missing, the order is meaningless.
     """
     names = COMMA.join(sql.Identifier(column.name) for column in mapping.staged)
     values = COMMA.join(
@@ -240,10 +106,10 @@ WHERE a.action = 'insert' AND a.n = l.n""").format(
 
 
 def enter(mapping: TableMapping, first: int, last: int, run_id: str | None) -> sql.Composed:
-    """Enter staged rows `first` to `last`, which are inserted, into the ledger as the target has them.
+    """Create ledger entries for the inserted rows `first` to `last`, with the target's content.
 
-    Answers how many of them the target changed as it took them. Those that a trigger has changed after that are
-    entered as they were sent, and `refresh_after_triggers` corrects their entries.
+    Returns the number of rows that the target changed on insert. Rows that an AFTER trigger has changed get an entry
+    with the content that was sent; `refresh_after_triggers` corrects it.
     """
     columns = compared_columns(mapping)
     return sql.SQL("""\
@@ -269,8 +135,8 @@ SELECT count(*) FILTER (WHERE k.is_altered) FROM known AS k""").format(
         last=last,
         image=image_of(mapping.target.columns, "t"),
         sent_image=image_of(mapping.staged, "s"),
-        key=_key_of(mapping, "t"),
-        sent_key=_key_of(mapping, "s"),
+        key=desktop_key(mapping, "t"),
+        sent_key=desktop_key(mapping, "s"),
         content=row_text(mapping, "t", columns),
         phone_key=sql.Identifier("s", KEY),
         hash=sql.Identifier("s", HASH),
@@ -283,13 +149,10 @@ SELECT count(*) FILTER (WHERE k.is_altered) FROM known AS k""").format(
 
 
 def refresh_after_triggers(mapping: TableMapping) -> sql.Composed:
-    """Bring the ledger's entries up to date of rows that triggers changed once they had landed.
-
-    Answers how many of them are not as they were sent.
-    """
+    """Update the ledger entries of rows that triggers changed after their insert; returns how many differ."""
     columns = compared_columns(mapping)
     return sql.SQL("""WITH moved AS MATERIALIZED (
-    -- The row's last version, through however many updates: the insert itself does not see what follows it.
+    -- currtid2 returns the row's last version; RETURNING does not see updates by AFTER triggers.
     SELECT a.staged, a.relation, currtid2(a.relation::regclass::text, a.existing) AS place
     FROM {actions} AS a
     WHERE a.action = 'insert' AND a.existing IS NOT NULL
@@ -309,7 +172,7 @@ SELECT count(*) FILTER (WHERE c.is_altered) FROM changed AS c""").format(
         target=mapping.target.identifier,
         table=mapping.spec.mobile,
         image=image_of(mapping.target.columns, "t"),
-        key=_key_of(mapping, "t"),
+        key=desktop_key(mapping, "t"),
         phone_key=sql.Identifier("s", KEY),
         hash=sql.Identifier("s", HASH),
         occurrence=sql.Identifier("s", OCCURRENCE),
@@ -318,12 +181,13 @@ SELECT count(*) FILTER (WHERE c.is_altered) FROM changed AS c""").format(
     )
 
 
-def _key_of(mapping: TableMapping, alias: str) -> sql.Composed:
+def desktop_key(mapping: TableMapping, alias: str) -> sql.Composed:
+    """The key of the target's row, or of a staged row, as jsonb."""
     return image_of([mapping.target.required(name) for name in mapping.spec.key], alias)
 
 
 def highest(column: str, limit: int) -> sql.Composed:
-    """The highest number up to `limit`, and the highest beyond it, that was inserted into a column."""
+    """The highest inserted number of a column up to `limit`, and the highest above it."""
     return sql.SQL("""\
 SELECT max({value}) FILTER (WHERE {value} <= {limit}), max({value}) FILTER (WHERE {value} > {limit})
 FROM {actions} AS a JOIN {staging} AS s ON s.ctid = a.staged
@@ -333,9 +197,9 @@ WHERE a.action = 'insert'""").format(
 
 
 def advance(sequence: sql.Identifier, value: int, start: int) -> sql.Composed:
-    """Move a sequence forward to a value, never back. Answers one row if it moved.
+    """Advance a sequence to a value, never back; returns one row if it moved.
 
-    One that gave no value yet may stand anywhere (RESTART); with no right to read it, its next value tells.
+    A sequence that was not used yet may have any position (RESTART), so that its next value is fetched.
     """
     name = sql.Literal(sequence.as_string(None))
     return sql.SQL("""\
@@ -343,13 +207,4 @@ SELECT setval({name}::regclass, greatest(coalesce(s.last, nextval({name}::regcla
 FROM (SELECT pg_sequence_last_value({name}::regclass) AS last) AS s
 WHERE coalesce(s.last, {before}) < {value}""").format(
         name=name, value=sql.Literal(value), before=sql.Literal(start - 1)
-    )
-
-
-def sample_conflicts() -> sql.Composed:
-    """The first conflicts: (key, the phone's row, the bytes of the target's row, which may mean nothing)."""
-    return sql.SQL("""\
-SELECT r.key - ARRAY[{key}, {hash}, {occurrence}], r.image, convert_to(r.theirs::text, getdatabaseencoding())
-FROM {rejected} AS r WHERE r.reason IN ('conflict', 'lookalike') ORDER BY r.key ->> {key} LIMIT 20""").format(
-        key=KEY, hash=HASH, occurrence=OCCURRENCE, rejected=REJECTED
     )

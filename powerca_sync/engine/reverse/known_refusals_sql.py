@@ -1,4 +1,4 @@
-"""Statements about phone rows that the target refused for their content, and would refuse again."""
+"""Statements that skip phone rows which the target has refused for their content and would refuse again."""
 
 from psycopg import sql
 
@@ -6,14 +6,14 @@ from powerca_sync.engine.mapping import REJECTED
 from powerca_sync.engine.reverse.ledger_sql import CLASSIFICATION
 from powerca_sync.engine.staging import HASH, KEY, OCCURRENCE
 
-#: Reasons that depend on nothing but the row's content and the declared columns.
+#: Reasons that depend only on the row's content and on the declared columns.
 _LASTING = ("refused", "altered", "not_null")
 
 
 def skip_known_refusals(table: str, form: str) -> sql.Composed:
-    """Give the verdict `refused` to new phone rows that the table, as declared by `form`, has refused before.
+    """Classify as `refused` the new phone rows that the table, declared as `form` says, has refused before.
 
-    A row whose content has changed since has another hash. The rows affected are those.
+    A row whose content has changed since has another hash. The rows affected are the skipped ones.
     """
     return sql.SQL("""\
 UPDATE {classification} AS f SET verdict = 'refused'
@@ -25,7 +25,7 @@ WHERE f.verdict = 'new' AND q.table_name = {table} AND q.form = {form}
 
 
 def carry_over(table: str) -> sql.Composed:
-    """Enter the skipped rows among the rejected, as they stand in quarantine."""
+    """Copy the quarantine entries of the skipped rows into this run's rejected rows."""
     return sql.SQL("""\
 INSERT INTO {rejected} (reason, column_name, value, parent, message, key, image, theirs, form)
 SELECT q.reason, q.column_name, q.value, q.parent, q.message,
@@ -40,8 +40,9 @@ WHERE f.verdict = 'refused' AND q.table_name = {table}""").format(
 
 
 def record_form(form: str) -> sql.Composed:
-    """Note on rows that were refused for their content how the table is declared. Comes before any row is inserted:
-    what a trigger or another row refuses may be taken next time.
+    """Store with rows that were refused for their content how the table is declared.
+
+    Runs before the first insert, because what a trigger or another row refuses may be accepted next time.
     """
     return sql.SQL("UPDATE {} SET form = {} WHERE form IS NULL AND reason = ANY ({}::text[])").format(
         REJECTED, form, list(_LASTING)

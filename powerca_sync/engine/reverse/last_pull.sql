@@ -1,4 +1,4 @@
--- What the last pull of a table recorded, and whether the ledger has any entry of it.
+-- The record of a table's last reverse run, and whether the ledger has an entry of the table.
 SELECT
     pull.columns,
     pull.content_form,

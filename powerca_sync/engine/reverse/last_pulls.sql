@@ -1,4 +1,4 @@
--- What the last pull of each wanted table recorded, in the order asked.
+-- The digest recorded by the last reverse run of each wanted table, in the given order.
 SELECT pull.digest
 FROM unnest(%(tables)s::text[]) WITH ORDINALITY AS wanted (name, place)
 LEFT JOIN powerca_sync.pulls AS pull ON pull.table_name = wanted.name

@@ -1,4 +1,4 @@
-"""What the engine keeps at the desktop: the ledger of pulled phone rows, their quarantine, and the guide's log."""
+"""The engine's tables on the desktop: the ledger of reverse-synced rows, their quarantine, and the guide's log."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -23,41 +23,38 @@ from powerca_sync.plain_text import one_line_logger
 
 logger = one_line_logger(__name__)
 
-#: What the guide's log calls the two ways.
-REVERSE = "reverse"
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class LastPull:
-    """What the last pull of a table left for this one."""
+    """What the last reverse run of a table recorded."""
 
-    #: By which columns phone rows were recognised; None before the first pull.
+    #: Columns that identified phone rows; None before the first run.
     columns: tuple[str, ...] | None
-    #: How those columns, and the primary key, were declared then.
+    #: How those columns, and the primary key, were declared.
     content_form: str | None
     key_form: str | None
-    #: Whether it saw any phone row.
+    #: The run saw at least one phone row.
     saw_rows: bool
-    #: Whether the ledger has any entry of the table.
+    #: The ledger has at least one entry of the table.
     has_entries: bool
 
     @property
     def is_lost(self) -> bool:
-        """Whether the ledger cannot say what was pulled: it is empty, for all we know not because nothing was."""
+        """Whether the ledger is empty although rows may have been reverse-synced."""
         return not self.has_entries and (self.columns is None or self.saw_rows)
 
 
 def prepare_ledger(connection: Connection) -> bool:
-    """Create what the engine keeps at the desktop, where it is missing; answers whether anything was.
+    """Create the engine's tables on the desktop that are missing; returns whether any was.
 
-    Raises `ConfigurationError`, with the statements for an administrator, if the role may not.
+    Raises `ConfigurationError`, with the statements for an administrator, if the role lacks the right.
     """
     with explained("looking for the ledger at the desktop"):
         if is_prepared(connection):
             return False
     try:
         with (
-            explained("making the ledger at the desktop"),
+            explained("creating the ledger at the desktop"),
             transaction(connection, timezone="UTC", timeouts=Timeouts()) as cursor,
         ):
             cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('powerca_sync', 0))")
@@ -67,7 +64,7 @@ def prepare_ledger(connection: Connection) -> bool:
             raise
         role = sql.Identifier(connection.info.user).as_string(connection)
         raise ConfigurationError(
-            "The ledger of pulled phone rows is missing at the desktop and its user may not create it "
+            "The ledger of reverse-synced rows is missing on the desktop, and its user may not create it "
             f"({error_text(exc.__cause__)}). Ask an administrator of the desktop's database to run:\n\n"
             f"CREATE SCHEMA IF NOT EXISTS powerca_sync;\nALTER SCHEMA powerca_sync OWNER TO {role};\n"
         ) from exc.__cause__
@@ -75,16 +72,16 @@ def prepare_ledger(connection: Connection) -> bool:
 
 
 def is_prepared(connection: Connection) -> bool:
-    """Whether all is there that the engine keeps at the desktop, and may be looked at."""
+    """Whether all of the engine's tables exist on the desktop and may be read."""
     try:
         return execute_autocommit(connection, load(__package__, "source_state_exists.sql")) == [(True,)]
     except psycopg.errors.InsufficientPrivilege:
-        # The schema is there, and is somebody else's.
+        # The schema belongs to another role.
         return False
 
 
 def read_last_pull(cursor: Cursor, table: str) -> LastPull:
-    """What is remembered of a table (its desktop name)."""
+    """Returns what the last reverse run recorded of a table (its desktop name)."""
     columns, content_form, key_form, saw_rows, has_entries = one_row(
         cursor, load(__package__, "last_pull.sql"), {"table": table}
     )
@@ -109,7 +106,7 @@ def record_pull(
     run_id: str | None,
     pulled: int,
 ) -> None:
-    """Store which phone rows this pull saw, and its line in the guide's log, in the transaction of its rows."""
+    """Record this run and the phone rows that it saw, and add a line to the guide's log."""
     cursor.execute(
         load(__package__, "record_pull.sql"),
         {
@@ -127,10 +124,10 @@ def record_pull(
         "INSERT INTO {} (table_name, direction, records_synced, last_sync_at, synced_at)"
         " VALUES (%s, %s, %s, now(), now())"
     ).format(sql.Identifier(schema, "sync_log"))
-    if refusal := execute_with_optional(cursor, optional=(line, [table, REVERSE, pulled])):
+    if refusal := execute_with_optional(cursor, optional=(line, [table, "reverse", pulled])):
         logger.warning("[WARN] `%s.sync_log` has not been written for %s: %s.", schema, table, refusal)
 
 
-def record_held_back(cursor: Cursor, table: str) -> None:
-    """Make the table's quarantine at the desktop what this pull rejected."""
-    cursor.execute(load(__package__, "record_held_back.sql"), {"table": table})
+def record_quarantine(cursor: Cursor, table: str) -> None:
+    """Replace the table's quarantine on the desktop by the rows that this run rejected."""
+    cursor.execute(load(__package__, "record_reverse_quarantine.sql"), {"table": table})

@@ -17,11 +17,11 @@ CLASSIFICATION = sql.Identifier("pg_temp", "powerca_classification")
 
 
 def classify(table: str, *, keyed: bool) -> sql.Composed:
-    """What the ledger says of each phone row: `new`, `there`, or `changed` since its pull; with the entry's id.
+    """Classify each phone row as `new`, `there`, or `changed` since it was reverse-synced; with the id of its entry.
 
-    Equal rows that are not `keyed` pair with their entries nth with nth, those that are gone last. An id is used again
-    if its entry is gone, or the row was made at another time. A gone entry comes back to life with a row of the same
-    content, or of the same id made at the same time.
+    Rows that are not `keyed` are paired with entries of the same content, nth copy with nth copy, gone entries last. A
+    key was reused if its entry is gone or has another creation time; such a row is new. A gone entry is used again for
+    a row of the same content, or of the same key and creation time.
     """
     known, nth, once = (
         sql.SQL("l.mobile_key"),
@@ -76,7 +76,7 @@ FROM judged AS j""").format(classification=CLASSIFICATION, phones=PHONES, table=
 
 
 def mark_gone(table: str) -> sql.Composed:
-    """Mark the entries whose phone row is gone; returns (id, mobile primary key, when made) of each."""
+    """Mark the entries whose phone row no longer exists; returns (id, mobile primary key, creation time) of each."""
     return sql.SQL("""\
 UPDATE powerca_sync.pulled AS l SET gone_at = now()
 WHERE l.table_name = {table} AND l.gone_at IS NULL
@@ -85,9 +85,9 @@ RETURNING l.id, l.mobile_key, l.born""").format(table=table, classification=CLAS
 
 
 def end(entries: Sequence[int]) -> sql.Composed:
-    """End the entries with these ids: their phone row was handed over to the desktop on mobile.
+    """End the entries with these ids: their row became a desktop row on mobile.
 
-    They stay for the day on which the row is a phone's again.
+    Ended entries are kept, and used again if the row becomes a phone row again.
     """
     return sql.SQL("UPDATE powerca_sync.pulled AS l SET gone_at = '-infinity' WHERE l.id = ANY ({}::bigint[])").format(
         list(entries)
@@ -95,10 +95,10 @@ def end(entries: Sequence[int]) -> sql.Composed:
 
 
 def refresh(*, keyed: bool) -> sql.Composed:
-    """Bring entries up to date: gone ones that are back, keys and hashes of columns that are others now.
+    """Update entries: unmark those whose phone row exists again, and store today's keys and hashes.
 
-    A row that was edited after its pull keeps the hash of what was pulled, unless it is known by its content from now
-    on: rows are `keyed` where the mobile table has a primary key today.
+    The entry of a row that was edited after its pull keeps the hash of what was pulled; not so without a primary key on
+    mobile (`keyed` is false), where the hash identifies the row.
     """
     renewed = sql.SQL("f.verdict = 'there'" if keyed else "TRUE")
     return sql.SQL("""\
@@ -114,9 +114,9 @@ WHERE f.entry = l.id
 
 
 def find_entries(mapping: TableMapping) -> sql.Composed:
-    """The ledger's entries, each with the place of its row at the target, or NULL if that is no longer there.
+    """Create `entries`: each ledger entry with the place of its row at the target, or NULL if that no longer exists.
 
-    Rows as they were pulled come first; what is left pairs by key, for the office's edits of them.
+    Entries are paired with rows of the same content first; the rest by key, because the office may have edited rows.
     """
     columns = compared_columns(mapping)
     whole = [sql.SQL("{} IS NOT NULL").format(sql.Identifier("l", name)) for name in mapping.spec.key]
@@ -134,7 +134,7 @@ WITH image AS MATERIALIZED (
         WHERE p.table_name = {table}
     ) AS l
 ), present AS MATERIALIZED (
-    -- Joins to what is distinct: an IN within an OR is searched row by row where the planner expects many.
+    -- Joins to distinct values: an IN within an OR is evaluated row by row if the planner expects many.
     SELECT t.*, row_number() OVER (PARTITION BY t.content ORDER BY t.relation, t.place) AS copy
     FROM (
         SELECT t.tableoid AS relation, t.ctid AS place, {content} AS content, {key} AS key FROM {target} AS t
@@ -171,8 +171,9 @@ LEFT JOIN loose_present AS p ON (p.key, p.n) = (l.key, l.n)""").format(
 
 
 def backfill_images(mapping: TableMapping) -> sql.Composed:
-    """Enter columns that came later into the images of rows that are there: a rewrite of the table ends the memory of
-    what PostgreSQL gave to the rows of then.
+    """Add columns that were created later to the stored images of existing rows.
+
+    Until the table is rewritten, PostgreSQL's catalog has the value that the rows of then got.
     """
     return sql.SQL("""\
 UPDATE powerca_sync.pulled AS l SET image = {image} || l.image
@@ -186,19 +187,19 @@ WHERE l.id = e.id AND NOT l.image ?& {names}::text[]""").format(
 
 
 def compared_columns(mapping: TableMapping) -> tuple[Column, ...]:
-    """The target's columns by which a phone row and its copy are compared."""
+    """Returns the target's columns by which a phone row and its copy are compared."""
     return tuple(column for column in mapping.staged if column.name not in (*STAMPS, OWNER))
 
 
 def create_entries() -> sql.Composed:
-    """The same where the ledger has no entry."""
+    """Create an empty `entries`."""
     return sql.SQL("CREATE TEMP TABLE {} (id bigint, gone boolean, relation oid, place tid) ON COMMIT DROP").format(
         ENTRIES
     )
 
 
 def delete_missing_entries() -> sql.Composed:
-    """Take the entries out whose row is missing, so that it counts as new. The rows affected are those."""
+    """Delete entries whose row is missing at the target, and classify their phone rows as new."""
     return sql.SQL("""\
 WITH missing AS (
     UPDATE {classification} AS f SET verdict = 'new', entry = NULL
@@ -212,7 +213,7 @@ DELETE FROM powerca_sync.pulled AS l USING missing AS m WHERE l.id = m.id""").fo
 
 
 def count_classified() -> sql.Composed:
-    """Answers (phones' rows, those there, changed and missing after their pull, first keys of either)."""
+    """Count phone rows: all, `there`, `changed`, missing at the target; then the first keys of the last two."""
     first = sql.SQL(
         "(SELECT coalesce(array_agg(few.key), '{{}}') FROM (SELECT f.key FROM fate AS f WHERE {} ORDER BY f.key"
         " LIMIT 20) AS few)"
@@ -236,5 +237,5 @@ FROM fate AS f""").format(
 
 
 def new_keys() -> sql.Composed:
-    """The keys of the phone rows that have to come."""
+    """The keys of the new phone rows."""
     return sql.SQL("SELECT DISTINCT f.key FROM {} AS f WHERE f.verdict = 'new'").format(CLASSIFICATION)

@@ -1,8 +1,8 @@
-"""Look-alikes: new phone rows of which the desktop may have a copy already, brought by other means.
+"""Look-alikes: new phone rows of which the desktop may have a copy that this engine did not insert.
 
-An earlier sync engine brought phone rows and altered some; an app that overwrites `source` turns the office's own rows
-into phone rows. Inserting them would double them. Equal rows are adopted: entered into the ledger. Others of the same
-key are held with both contents until one explicit choice settles them.
+An earlier sync engine copied phone rows and altered some; an app that overwrites `source` turns desktop rows into phone
+rows. Inserting such rows would duplicate them. Equal rows are adopted: they get a ledger entry. Other rows of the same
+key are quarantined with both contents until a person chooses.
 """
 
 from collections.abc import Iterator
@@ -28,12 +28,11 @@ def settle_lookalikes(
     into: sql.Identifier,
     run_id: str | None,
 ) -> int:
-    """Adopt staged rows that the target has already, and deal with look-alikes as chosen; returns how many are adopted.
+    """Adopt staged rows that the target has already, and treat look-alikes as chosen; returns how many are adopted.
 
-    On `first_contact` equal content is enough to adopt a row; later the target's row must say that a phone made it, so
-    that the office's own row does not become a phone's because an app has overwritten `source` on mobile. `spec` is the
-    resolved one of the table, `into` the ledger or what stands in for it. The temporary table of desktop-owned rows has
-    been filled.
+    On `first_contact` equal content is enough to adopt a row. Later the target's row must be marked as a phone row, so
+    that a desktop row whose `source` an app has overwritten on mobile is not adopted. `spec` is the resolved one,
+    `into` the table that takes the ledger entries. The temporary table `owned` has been filled.
     """
     content = partial(lookalikes_sql.content_text, mapping)
     among = sql.SQL("TRUE") if first_contact else _says_phone(mapping)
@@ -55,9 +54,9 @@ def settle_lookalikes(
 def adopt_by_key(
     cursor: Cursor, mapping: TableMapping, spec: TableSpec, *, into: sql.Identifier, run_id: str | None
 ) -> int:
-    """Adopt staged rows whose key and most of whose content the target has in one row; returns how many.
+    """Adopt staged rows whose key and most of whose content one row of the target has; returns how many.
 
-    For tables whose key both sides give out, where nobody but a person can tell a copy from a number used twice.
+    For tables whose keys both sides assign: only a person can tell a copy from a number that was used twice.
     """
     cursor.execute(_by_key(mapping, spec, among=sql.SQL("TRUE")))
     return _adopt(cursor, mapping, into, run_id)
@@ -69,7 +68,7 @@ def _adopt(cursor: Cursor, mapping: TableMapping, into: sql.Identifier, run_id: 
 
 
 def _says_phone(mapping: TableMapping) -> sql.Composable:
-    """A condition on the target's row `t`: its owner is a phone, or it carries mobile's primary key."""
+    """A condition on the target's row `t`: a phone owns it, or it has a value of mobile's primary key."""
     conditions: list[sql.Composable] = [sql.SQL("FALSE")]
     if mapping.target.column(OWNER):
         conditions.append(sql.SQL("{}::text = {}").format(sql.Identifier("t", OWNER), PHONE))
@@ -80,14 +79,14 @@ def _says_phone(mapping: TableMapping) -> sql.Composable:
 
 
 def _searches(mapping: TableMapping, spec: TableSpec) -> Iterator[sql.Composed]:
-    """Pairs by mobile's primary key, where the desktop carries its value, then by the key and most of the content."""
+    """Yields statements that pair by mobile's primary key if the desktop has it, then by key and similar content."""
     names = {column.name for column in mapping.staged}
     primary_key = mapping.source.primary_key
     among: sql.Composable = sql.SQL("TRUE")
     if primary_key and names.issuperset(primary_key):
         identity = partial(lookalikes_sql.columns_text, mapping, primary_key)
         yield lookalikes_sql.find_pairs(mapping, identity, among=among, ignored=(), alike=False)
-        # A row that carries another phone row's primary key is no copy of this one.
+        # A row with the primary key of another phone row is not a copy of this one.
         among = sql.SQL("({}) IS NULL").format(identity("t"))
     if not mapping.spec.key:
         content = partial(lookalikes_sql.content_text, mapping)

@@ -1,7 +1,7 @@
-"""Statements that find look-alikes: new phone rows of which the target may have a copy that no ledger entry explains.
+"""Statements that find look-alikes: new phone rows that may have a copy at the target without a ledger entry.
 
-Temporary tables: `owned` has the source's desktop-owned rows of the same keys, in the target's form; `pairs` each
-look-alike with the target's row.
+Temporary tables: `owned` has the source's desktop-owned rows of the same keys, in the target's form; `pairs` pairs each
+look-alike with the target's row; `desktop_rows` keeps the content of these rows.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -27,7 +27,7 @@ from powerca_sync.tables import DESKTOP, OWNER, PHONE
 OWNED = sql.Identifier("pg_temp", "powerca_owned")
 PAIRS = sql.Identifier("pg_temp", "powerca_pairs")
 DESKTOP_ROWS = sql.Identifier("pg_temp", "powerca_desktop_rows")
-#: A text of the row of that alias, by which rows pair.
+#: Takes the alias of a row; returns the text by which rows are paired.
 Text = Callable[[str], sql.Composable]
 
 
@@ -37,9 +37,9 @@ def create_owned() -> sql.Composed:
 
 
 def owned_of_same_keys(mapping: TableMapping, columns: Sequence[str], keys: Sequence[str]) -> sql.Composed:
-    """A condition on the source's row `s`: the desktop owns it, and it shares `columns` with one of the phone rows.
+    """A condition on the source's row `s`: the desktop owns it, and it has the key of one of the phone rows.
 
-    `keys` are the identities of those phone rows, made of `columns` of their own (see `phones.identity`).
+    `keys` are the identities of those phone rows, made of `columns` (see `phone_rows_sql.identity`).
     """
     names = mapping.spec.key or tuple(column.name for column in mapping.synced)
     limit = mapping.spec.max_row_bytes
@@ -59,7 +59,7 @@ def owned_of_same_keys(mapping: TableMapping, columns: Sequence[str], keys: Sequ
 
 
 def content_text(mapping: TableMapping, alias: str) -> sql.Composed:
-    """The content of a row; columns that the spec computes are compared as the forward direction has them."""
+    """The content of a row; computed columns have the value that forward sync would give them."""
     columns = compared_columns(mapping)
     values = [_value(mapping, alias, column.name) for column in columns]
     limit = row_sizes.AT_TARGET * mapping.spec.max_row_bytes
@@ -67,13 +67,13 @@ def content_text(mapping: TableMapping, alias: str) -> sql.Composed:
 
 
 def columns_text(mapping: TableMapping, names: Sequence[str], alias: str) -> sql.Composed:
-    """Some columns of a row; NULL if one of them is NULL."""
+    """The text of some columns of a row; NULL if one of them is NULL."""
     whole = AND.join(sql.SQL("{} IS NOT NULL").format(sql.Identifier(alias, name)) for name in names)
     return sql.SQL("CASE WHEN {} THEN {} END").format(whole, columns_text_or_null(mapping, names, alias))
 
 
 def columns_text_or_null(mapping: TableMapping, names: Sequence[str], alias: str) -> sql.Composable:
-    """Some columns of a row, NULLs included. One number has one text."""
+    """The text of some columns of a row, NULLs included; numbers have no trailing zeros."""
     columns = [mapping.target.required(name) for name in names]
     values = [
         sql.SQL("trim_scale({})" if column.base == "numeric" else "{}").format(sql.Identifier(alias, column.name))
@@ -85,7 +85,7 @@ def columns_text_or_null(mapping: TableMapping, names: Sequence[str], alias: str
 def _value(mapping: TableMapping, alias: str, name: str) -> sql.Composable:
     for expression in mapping.spec.expressions:
         if expression.column == name:
-            # Its mapping is the reverse one, whose way back is the forward expression over the desktop's row.
+            # In a reverse mapping, `reverse` is the spec's forward expression over the desktop's row.
             return sql.SQL("(SELECT {} FROM (SELECT {}.*) AS d)").format(
                 sql.SQL(expression.reverse), sql.Identifier(alias)
             )
@@ -95,11 +95,11 @@ def _value(mapping: TableMapping, alias: str, name: str) -> sql.Composable:
 def find_pairs(
     mapping: TableMapping, text: Text, *, among: sql.Composable, ignored: Collection[str], alike: bool
 ) -> sql.Composed:
-    """Pair staged rows with rows of the target that have the same `text` and that nothing explains.
+    """Pair staged rows with unexplained rows of the target that have the same `text`.
 
-    A row of the target is explained by a ledger entry, or by a desktop-owned row of the source: as many of one text as
-    there are of these are the office's own. `among` is a condition on the target's row `t`. With `alike` at least half
-    of the other columns must be equal, those `ignored` aside.
+    A ledger entry explains a row of the target, and so does a desktop-owned row of the source: of n of these with one
+    text, n rows of the target are explained. `among` is a condition on the target's row `t`. With `alike`, at least
+    half of the other columns, except those `ignored`, must be equal.
     """
     names = [c.name for c in compared_columns(mapping) if c.name not in {*mapping.spec.key, *ignored}]
     equal = [
@@ -124,7 +124,7 @@ WITH staged AS MATERIALIZED (
     WHERE {among} AND EXISTS (SELECT FROM staged AS s WHERE s.text = {text})
         AND NOT EXISTS (SELECT FROM {entries} AS e WHERE (e.relation, e.place) = (t.tableoid, t.ctid))
 ), ranked AS (
-    -- Those that a desktop-owned row of the source explains come first.
+    -- Rows explained by a desktop-owned row of the source come first.
     SELECT p.*, row_number() OVER (PARTITION BY p.text ORDER BY o.content IS NULL, p.content, p.relation, p.place) AS n
     FROM present AS p
     LEFT JOIN (SELECT DISTINCT o.content FROM owned AS o) AS o ON o.content = p.content
@@ -155,7 +155,7 @@ WHERE r.n - coalesce(e.rows, 0) = f.n AND {similar}""").format(
 
 
 def adopt_pairs(mapping: TableMapping, run_id: str | None, *, into: sql.Identifier) -> sql.Composed:
-    """Enter paired rows into the ledger as the target has them, and drop them. The rows affected are those adopted."""
+    """Move paired rows from staging to the ledger, with the target's content; the rows affected are those adopted."""
     return sql.SQL("""\
 WITH entered AS (
     INSERT INTO {into} (table_name, mobile_key, occurrence, desktop_key, image, content_hash, born, run_id)
@@ -189,7 +189,7 @@ DELETE FROM {staging} AS s USING {pairs} AS p WHERE s.ctid = p.staged""").format
 
 
 def keep_desktop_rows(mapping: TableMapping) -> sql.Composed:
-    """Keep the target's content of each pair, sensitive columns left out."""
+    """Store the target's content of each pair, without sensitive columns."""
     shown = tuple(column for column in mapping.target.columns if column.name not in mapping.spec.sensitive)
     return sql.SQL("""\
 DROP TABLE IF EXISTS {desktop_rows};
@@ -210,7 +210,7 @@ JOIN {target} AS t ON (t.tableoid, t.ctid) = (p.relation, p.place)""").format(
 
 
 def paired_rows(mapping: TableMapping) -> sql.Composed:
-    """The paired rows, in the form that `quarantine.reject` takes."""
+    """The paired rows, in the form that `quarantine_sql.reject` takes."""
     key = mapping.spec.key
     value: sql.Composable = sql.SQL("NULL")
     if key:
@@ -224,7 +224,7 @@ FROM {pairs} AS p JOIN {staging} AS s ON s.ctid = p.staged""").format(
 
 
 def attach_desktop_row() -> sql.Composed:
-    """Put the target's content beside each look-alike."""
+    """Store the target's content with each look-alike."""
     return sql.SQL("""\
 UPDATE {rejected} AS r SET theirs = t.image
 FROM {desktop_rows} AS t

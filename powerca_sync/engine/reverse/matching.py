@@ -1,4 +1,4 @@
-"""Who the phones' rows of one table are, and what the ledger says of each. It brings nothing to the target."""
+"""Match the phone rows of one table with the ledger. Writes ledger entries, but no rows of the target's table."""
 
 import contextlib
 import dataclasses
@@ -15,6 +15,7 @@ from powerca_sync.engine.reverse.carry_over import CarryOver
 from powerca_sync.engine.reverse.phone_identity import Identity, former_identity
 from powerca_sync.engine.staging import (
     Staged,
+    StoredValues,
     check_stored_values,
     pair_by_readable_columns,
     phone_rows_sql,
@@ -31,88 +32,105 @@ logger = one_line_logger(__name__)
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class MatchedRows:
-    """The phones' rows as a snapshot of the source has them, and what the ledger says of them."""
+    """The phone rows of one source snapshot, counted by their classification in the ledger."""
 
     mapping: TableMapping
-    #: By which columns rows are recognised, and how they and the primary key are declared.
+    #: Columns that identify phone rows.
     columns: tuple[str, ...]
+    #: How `columns` and mobile's primary key are declared.
     content_form: str
     key_form: str
+    #: A condition on the phone row `s`: it belongs to this office.
     in_office: sql.Composable
+    #: No other office shares the mobile database.
     alone: bool
+    #: Of all phone rows; equal digests mean equal rows.
     digest: str
+    #: Rows whose office is unknown.
     unassigned: int
-    #: Entries whose phone row is gone.
+    #: Ledger entries whose phone row no longer exists.
     gone: int
+    #: Phone rows of this office.
     seen: int
+    #: Of `seen`: rows with a ledger entry.
     there: int
+    #: Of `there`: edited on mobile since they were reverse-synced.
     changed: int
+    #: Of `there`: no longer on the desktop.
     missing: int
+    #: The first keys of `changed` and of `missing`.
     changed_keys: tuple[str, ...]
     missing_keys: tuple[str, ...]
-    #: Whether rows that the target has already are known by their content alone.
+    #: The ledger was lost: rows that the target has already are found by their content alone.
     by_content: bool
 
 
 class PhoneRowMatcher:
-    """A look at the phones' rows, within a transaction at either side."""
+    """Matches the phone rows of one table with the ledger, inside one transaction on either side."""
 
     def __init__(
-        self, what: TablePull, source: Cursor, target: Cursor, specs: Sequence[TableSpec], *, timezone: str = "UTC"
+        self, request: TablePull, source: Cursor, target: Cursor, specs: Sequence[TableSpec], *, timezone: str = "UTC"
     ) -> None:
-        self.what = what
+        self.request = request
         self.timezone = timezone
-        self.spec = what.spec
+        self.spec = request.spec
         self.source = source
         self.target = target
         self.specs = specs
         self.warnings: list[str] = []
         self.context: Context
 
-    def match(self, *, record: bool = True) -> MatchedRows:
-        """Hold the phones' rows against the ledger, and, to `record` it, bring its entries up to date."""
-        context, mapping = self.context, self._map()
-        source, alone, limit = mapping.source, context.office.alone, mapping.spec.max_row_bytes
-        ours = office_condition(self.spec, context.specs, context.office, "s")
+    def resolve(self) -> tuple[str, ...]:
+        """Resolve the specs against both catalogs; returns the differences from the declared spec. Call this first.
+
+        Raises a `SyncError` if the table cannot be reverse-synced.
+        """
+        spec = self.request.spec
+        self.context = read_context(self.target, self.source, self.specs, only=spec, at_mobile=self.reading)
         with self.reading():
-            _, unassigned, digest = one_row(self.source, phone_rows_sql.digest(source, ours, limit))
+            runs = read_recorded_runs(self.source, self.context.snapshot.identity)
+        check_lineage(self.target, self.context.snapshot, runs)
+        resolved = self.context.catalogs.resolution[spec.mobile]
+        self.spec = self.limited(self.context.require(spec))
+        if not self.has_phone_rows and not resolved.absent:
+            return (*resolved.notes, f"mobile's `{self.spec.mobile}` has no column `{OWNER}`: no row is a phone's")
+        return resolved.notes
+
+    def match(self, *, record: bool = True) -> MatchedRows:
+        """Classify the phone rows by their ledger entries; with `record`, update the entries as well."""
+        mapping = self._map()
+        source, limit = mapping.source, mapping.spec.max_row_bytes
+        in_office = office_condition(self.spec, self.context.specs, self.context.office, "s")
+        with self.reading():
+            _, unassigned, digest = one_row(self.source, phone_rows_sql.digest(source, in_office, limit))
         columns = tuple(column.name for column in mapping.synced if column.name not in STAMPS)
         last = ledger.read_last_pull(self.target, mapping.spec.mobile)
-        key_form = phone_rows_sql.key_form(source)
         identity = former_identity(last, source, columns, limit)
-        self._read_identities(mapping, columns, identity, ours)
+        self._copy_identities(mapping, columns, identity, in_office)
         self.target.execute(ledger_sql.classify(mapping.spec.mobile, keyed=identity.key is not None))
         stored = check_stored_values(self.target, mapping.target, mapping.spec.mobile, sensitive=mapping.spec.sensitive)
         mapping = dataclasses.replace(
             mapping, extra_columns=phone_rows_sql.extra_columns(source, columns, limit), target=stored.table
         )
         if last.has_entries and not identity.is_unchanged:
-            self._carry_over(
-                CarryOver(
-                    mapping=mapping,
-                    columns=columns,
-                    in_office=ours,
-                    last=last,
-                    identity=identity,
-                    timezone=self.timezone,
-                    source=self.source,
-                    target=self.target,
-                    stage=self.stage,
-                )
+            carry_over = CarryOver(
+                mapping=mapping,
+                columns=columns,
+                in_office=in_office,
+                last=last,
+                identity=identity,
+                timezone=self.timezone,
+                source=self.source,
+                target=self.target,
+                stage=self.stage,
             )
-        gone = 0
+            self.refuse_doubtful(carry_over.carry_out(self.choice))
+        key_form, gone = phone_rows_sql.key_form(source), 0
         if last.has_entries:
             if record:
-                gone = self._mark_gone(mapping, ours, keyed=identity.key is not None)
+                gone = self._mark_gone(mapping, in_office, keyed=identity.key is not None)
                 self.target.execute(ledger_sql.refresh(keyed=bool(key_form)))
-            self.target.execute(ledger_sql.find_entries(pair_by_readable_columns(mapping, stored)))
-            if record:
-                self.target.execute(ledger_sql.backfill_images(mapping))
-                refresh_unreadable_values(self.target, mapping.target, mapping.spec.mobile)
-                if stored.warning:
-                    self.warn(stored.warning)
-            if self.what.again:
-                self.target.execute(ledger_sql.delete_missing_entries())
+            self._find_copies(mapping, stored, record=record)
         else:
             self.target.execute(ledger_sql.create_entries())
         seen, there, changed, missing, changed_keys, missing_keys = one_row(self.target, ledger_sql.count_classified())
@@ -121,8 +139,8 @@ class PhoneRowMatcher:
             columns=columns,
             content_form=phone_rows_sql.content_form(source, columns),
             key_form=key_form,
-            in_office=ours,
-            alone=alone,
+            in_office=in_office,
+            alone=self.context.office.alone,
             digest=digest,
             unassigned=unassigned,
             gone=gone,
@@ -135,10 +153,10 @@ class PhoneRowMatcher:
             by_content=last.is_lost,
         )
 
-    def _read_identities(
+    def _copy_identities(
         self, mapping: TableMapping, columns: Sequence[str], identity: Identity, in_office: sql.Composable
     ) -> None:
-        """Bring to the target who each phone row is."""
+        """Copy key and content hash of each phone row into a temporary table of the target."""
         self.target.execute(phone_rows_sql.create_phones())
         identities = phone_rows_sql.copy_out_identities(
             mapping.source,
@@ -155,19 +173,51 @@ class PhoneRowMatcher:
             for row in rows:
                 copy.write(row)
 
-    def _carry_over(self, entries: CarryOver) -> None:
-        """Find the entries of rows whose identity has another form now."""
-        self.refuse_doubtful(entries.carry_out(self.choice))
+    def _mark_gone(self, mapping: TableMapping, in_office: sql.Composable, *, keyed: bool) -> int:
+        """Mark entries whose phone row no longer exists, and end those of rows that became desktop rows.
+
+        Returns the number of both. Without a primary key (`keyed` is false) the two cases cannot be told apart, and no
+        entry ends here.
+        """
+        self.target.execute(ledger_sql.mark_gone(mapping.spec.mobile))
+        gone = self.target.fetchall()
+        if not (gone and keyed):
+            return len(gone)
+        with self.reading():
+            self.source.execute(phone_rows_sql.handed_over(mapping.source, in_office, [key for _, key, _ in gone]))
+            made: dict[str, str | None] = dict(self.source.fetchall())
+        # A row of this key that was made at another time is another row.
+        ended = [entry for entry, key, born in gone if key in made and (None in (born, made[key]) or born == made[key])]
+        if ended:
+            self.target.execute(ledger_sql.end(ended))
+        return len(gone)
+
+    def _find_copies(self, mapping: TableMapping, stored: StoredValues, *, record: bool) -> None:
+        """Find the desktop row of each ledger entry; with `again`, delete the entries that have none."""
+        self.target.execute(ledger_sql.find_entries(pair_by_readable_columns(mapping, stored)))
+        if record:
+            self.target.execute(ledger_sql.backfill_images(mapping))
+            refresh_unreadable_values(self.target, mapping.target, mapping.spec.mobile)
+            if stored.warning:
+                self.warn(stored.warning)
+        if self.request.again:
+            self.target.execute(ledger_sql.delete_missing_entries())
 
     @property
     def choice(self) -> Choice:
-        """How look-alikes are settled."""
-        return Choice.PULL if self.what.again else self.what.lookalikes
+        """How to treat look-alikes."""
+        return Choice.PULL if self.request.again else self.request.lookalikes
+
+    @property
+    def has_phone_rows(self) -> bool:
+        """Whether mobile's table can have phone rows; known after `resolve`."""
+        table = self.context.catalogs.targets.get(self.spec.mobile)
+        return table is not None and table.column(OWNER) is not None
 
     def stage(
         self, mapping: TableMapping, where: sql.Composable, *, into: sql.Identifier = STAGING, defer: bool = False
     ) -> Staged:
-        """Bring phone rows into a working table of the target; see `stage_source`."""
+        """Copy the source's rows `s` that satisfy `where` into a working table of the target; see `stage_source`."""
         return stage_source(
             self.source,
             self.target,
@@ -180,51 +230,12 @@ class PhoneRowMatcher:
             defer=defer,
         )
 
-    def refuse_doubtful(self, rows: int) -> None:
-        """Called with the number of phone rows that may have been reverse-synced already, which nothing can tell."""
-
-    def _mark_gone(self, mapping: TableMapping, in_office: sql.Composable, *, keyed: bool) -> int:
-        """Mark the entries whose phone row is gone, and end those of rows that became the desktop's; returns how many.
-
-        Without a primary key nothing tells one from the other; the forward run then counts.
-        """
-        self.target.execute(ledger_sql.mark_gone(mapping.spec.mobile))
-        gone = self.target.fetchall()
-        if not (gone and keyed):
-            return len(gone)
-        with self.reading():
-            self.source.execute(phone_rows_sql.handed_over(mapping.source, in_office, [key for _, key, _ in gone]))
-            made: dict[str, str | None] = dict(self.source.fetchall())
-        # Made at another time, it is another row.
-        ended = [entry for entry, key, born in gone if key in made and (None in (born, made[key]) or born == made[key])]
-        if ended:
-            self.target.execute(ledger_sql.end(ended))
-        return len(gone)
-
-    def resolve(self) -> tuple[str, ...]:
-        """Resolve the specs against both catalogs, before anything else; returns how the table was resolved.
-
-        Raises a `SyncError` if the table cannot be reverse-synced.
-        """
-        self.context = read_context(self.target, self.source, self.specs, only=self.what.spec, at_mobile=self.reading)
-        with self.reading():
-            runs = read_recorded_runs(self.source, self.context.snapshot.identity)
-        check_lineage(self.target, self.context.snapshot, runs)
-        resolved = self.context.catalogs.resolution[self.what.spec.mobile]
-        self.spec = self.limited(self.context.require(self.what.spec))
-        if not self.has_phone_rows and not resolved.absent:
-            return (*resolved.notes, f"mobile's `{self.spec.mobile}` has no column `{OWNER}`: no row is a phone's")
-        return resolved.notes
-
     def limited(self, spec: TableSpec) -> TableSpec:
-        """The same spec, with limits that are set otherwise."""
+        """Hook: returns the spec with the limits of this run."""
         return spec
 
-    @property
-    def has_phone_rows(self) -> bool:
-        """Whether mobile can have rows that phones made; known after `resolve`."""
-        table = self.context.catalogs.targets.get(self.spec.mobile)
-        return table is not None and table.column(OWNER) is not None
+    def refuse_doubtful(self, rows: int) -> None:
+        """Hook: may refuse the run, given the number of phone rows that may have been reverse-synced already."""
 
     def _map(self) -> TableMapping:
         catalogs = self.context.catalogs
@@ -236,15 +247,15 @@ class PhoneRowMatcher:
         )
 
     def warn(self, sentence: str) -> None:
-        """Something for a person to look at; goes into the result and the log."""
+        """Add a warning to the result and the log."""
         self.warnings.append(sentence)
         logger.warning("[WARN] %s: %s.", self.spec.mobile, sentence)
 
     def read(self, copy_out: sql.Composed) -> Generator[bytes, None, None]:
-        """The source's rows as COPY text."""
+        """Yields the source's rows as COPY text."""
         with self.reading():
             yield from read_rows(self.source, copy_out, encoding=None)
 
     def reading(self) -> contextlib.AbstractContextManager[None]:
-        """Errors inside are the source's, not the target's."""
+        """Attribute errors inside to the source."""
         return explained(f"pulling table `{self.spec.mobile}`: reading the source")

@@ -1,4 +1,4 @@
--- Whether every column of the table has a base type: what a domain, an enum or a composite type takes may change.
+-- Whether every column has a base type: the values that a domain, enum or composite type accepts may change.
 SELECT bool_and(t.typtype = 'b' AND coalesce(e.typtype, 'b') = 'b')
 FROM pg_attribute AS a
 JOIN pg_type AS t ON t.oid = a.atttypid

@@ -1,4 +1,4 @@
-"""Which tables have phone rows that no reverse run has seen: one statement on mobile for all tables, if none fails."""
+"""Find the tables with phone rows that no reverse run has seen, by digest: one statement on mobile for all tables."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -30,25 +30,24 @@ logger = one_line_logger(__name__)
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class PendingTables:
-    """What a look at both sides found."""
+    """The tables whose phone rows differ from those of the last reverse run."""
 
-    #: Mobile names of the tables whose phone rows are not those of the last pull, in the order of the specs.
+    #: Mobile names, in the order of the specs.
     pending: tuple[str, ...]
-    #: The same of tables that are reverse-synced by hand only, if phones have made rows of them.
+    #: The same for tables that are reverse-synced by hand only, if they have phone rows.
     by_hand: tuple[str, ...] = ()
-    #: Phone rows of this office, by mobile name; tables that were never pulled are left out.
+    #: Number of phone rows of this office by mobile name, without tables that were never reverse-synced.
     rows: dict[str, int]
 
 
 def find_pending_tables(
     *, source: Connection, target: Connection, specs: Sequence[TableSpec], seconds: float = 5
 ) -> PendingTables:
-    """Compare the phones' rows (at `source`) with what the last pull of each table recorded (at `target`).
+    """Compare the digests of the phone rows at `source` with those that the last reverse runs recorded at `target`.
 
-    Each statement is given `seconds`. Only reads. Tables that were never pulled are pending, and so are those that
-    cannot be looked at or reverse-synced: a run says why. Those whose spec switches the way back off, and those in
-    which mobile cannot have phone rows, are left out. Tables that are reverse-synced by hand only are told apart.
-    Raises a `SyncError`.
+    Only reads; each statement may take `seconds`. Pending are also tables that were never reverse-synced, and tables
+    that cannot be read or reverse-synced: the run reports why. Tables without reverse sync in their spec, or without
+    phone rows on mobile, are left out. Raises a `SyncError` if no table can be compared.
     """
     timeouts = Timeouts(statement=seconds, lock=seconds)
     wanted = [spec for spec in specs if spec.reverse]
@@ -84,10 +83,10 @@ def find_pending_tables(
 
 
 def _digests(cursor: Cursor, statements: Sequence[tuple[str, sql.Composed]]) -> dict[str, tuple[int, str]]:
-    """Phone rows and digest by table: in one round trip, unless one of the statements fails.
+    """Returns phone rows and digest by table, in one round trip unless a statement fails.
 
-    Then each is tried by itself, so that one table cannot keep the others from being looked at. It is left out. Raises
-    the error of the last one if all of them fail.
+    After a failure each statement is executed by itself, and tables whose statement fails are left out. Raises the last
+    error if all of them fail.
     """
     try:
         execute_in_savepoint(cursor, sql.SQL("\nUNION ALL\n").join(statement for _, statement in statements))
@@ -95,7 +94,7 @@ def _digests(cursor: Cursor, statements: Sequence[tuple[str, sql.Composed]]) -> 
     except psycopg.Error as exc:
         if cursor.connection.closed:
             raise
-        logger.info("One of the tables cannot be looked at (%s); looking at each by itself.", error_text(exc))
+        logger.info("Reading phone rows failed for one of the tables (%s); reading each by itself.", error_text(exc))
     found: dict[str, tuple[int, str]] = {}
     for table, statement in statements:
         try:
@@ -104,7 +103,7 @@ def _digests(cursor: Cursor, statements: Sequence[tuple[str, sql.Composed]]) -> 
             is_last = table == statements[-1][0]
             if cursor.connection.closed or (is_last and not found):
                 raise
-            logger.warning("[WARN] %s: cannot look for new phone rows: %s.", table, error_text(exc))
+            logger.warning("[WARN] %s: reading phone rows failed: %s.", table, error_text(exc))
         else:
             ((name, rows, _, digest),) = cursor.fetchall()
             found[name] = (rows, digest)
@@ -112,7 +111,7 @@ def _digests(cursor: Cursor, statements: Sequence[tuple[str, sql.Composed]]) -> 
 
 
 def _has_phone_rows(spec: TableSpec, context: Context) -> bool:
-    """Whether mobile can have rows that phones made; a missing table counts, so that a run says that it is missing."""
+    """Whether mobile's table can have phone rows; a missing table counts, so that the run reports it as missing."""
     if context.catalogs.resolution[spec.mobile].absent:
         return False
     table = context.catalogs.targets.get(spec.mobile)
@@ -120,7 +119,7 @@ def _has_phone_rows(spec: TableSpec, context: Context) -> bool:
 
 
 def _can_be_pulled(spec: TableSpec, context: Context) -> bool:
-    """Whether a run would look at the rows, rather than say why it cannot."""
+    """Whether the table is not blocked."""
     try:
         context.require(spec)
     except SyncError:

@@ -1,7 +1,7 @@
-"""How the last pull identified phone rows, expressed over the columns that the mobile table has today.
+"""Compute the identity that phone rows had at the last reverse run from the columns that mobile has today.
 
-A phone row is identified by its primary key, or by the hash of its content where there is none. A migration of the app
-may change either. As long as the former text can still be computed, the ledger's entries are found by it.
+The primary key identifies a phone row; without one, the hash of its content. A migration of the app may change either.
+Ledger entries are found as long as the former text can still be computed.
 """
 
 import dataclasses
@@ -17,20 +17,20 @@ from powerca_sync.engine.staging import phone_rows_sql
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Identity:
-    """Expressions over the phone row `s` by which its entry is found in the ledger."""
+    """Expressions over the phone row `s` that find its ledger entry."""
 
-    #: The primary key as the entries have it; None if it cannot be computed, or there was none.
+    #: The primary key as stored in the entries; None if there was none, or it cannot be computed.
     key: sql.Composable | None
-    #: The hash of the content as the entries have it; None if it cannot be computed.
+    #: The content hash as stored in the entries; None if it cannot be computed.
     content: sql.Composable | None
-    #: Whether the last pull identified rows in just this form.
+    #: The last run identified rows in the same form.
     is_unchanged: bool
 
 
 def former_identity(last: LastPull, source: Table, columns: Sequence[str], limit: int) -> Identity:
-    """Returns what identifies the rows of mobile's table `source` in the ledger; `columns` are today's.
+    """Returns the identity by which the ledger knows the rows of mobile's table `source`.
 
-    `limit` is that of the spec, in bytes of a row.
+    `columns` identify rows today; `limit` is the spec's maximum size of a row in bytes.
     """
     names = columns if last.columns is None else last.columns
     content: sql.Composable | None = None
@@ -48,7 +48,7 @@ def former_identity(last: LastPull, source: Table, columns: Sequence[str], limit
 
 
 def _former_key(key_form: str, source: Table) -> sql.Composable | None:
-    """The text of a primary key that was declared as `key_form` says, if today's columns still have it."""
+    """Returns the text of a primary key that was declared as `key_form` says; None if it cannot be computed."""
     columns: list[Column] = []
     values: list[sql.Composable] = []
     for declared in key_form.split(", "):
@@ -63,7 +63,7 @@ def _former_key(key_form: str, source: Table) -> sql.Composable | None:
 
 
 def _in_form(column: Column, form: str) -> sql.Composable | None:
-    """A column's value as it was written in the form that it had before; None if that cannot be told."""
+    """Returns a column's value in the text form of its former declaration; None if that is unknown."""
     value = sql.Identifier("s", column.name)
     if form == phone_rows_sql.declared_form(column):
         return value

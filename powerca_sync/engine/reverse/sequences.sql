@@ -1,5 +1,5 @@
--- The sequences that give a table's columns their values: owned, of an identity, or named in a default. The last value is
--- that of the start where none has been given, or it may not be read.
+-- The sequences that a table's columns use: owned, of an identity, or named in a default. The last value is the start value
+-- if the sequence was not used yet or may not be read.
 SELECT DISTINCT a.attname, n.nspname, c.relname, s.seqstart, s.seqmax,
     greatest(s.seqstart, CASE WHEN has_sequence_privilege(c.oid, 'USAGE, SELECT') THEN
         pg_sequence_last_value(c.oid::regclass) END)

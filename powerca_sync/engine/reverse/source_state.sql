@@ -1,11 +1,11 @@
--- What the engine keeps at the desktop. Each statement does nothing where its object exists already.
+-- The engine's tables on the desktop. Each statement does nothing if its object exists.
 DO $$
 BEGIN
-    -- Not CREATE SCHEMA IF NOT EXISTS, which asks for the right to create even where there is nothing to create.
+    -- CREATE SCHEMA IF NOT EXISTS requires the right to create a schema even if the schema exists.
     IF to_regnamespace('powerca_sync') IS NULL THEN
         CREATE SCHEMA powerca_sync;
     END IF;
-    -- The guide's log, with its name and place if we may write, or make it, there.
+    -- The guide's log, in its own schema if the role may write to it or create it there.
     IF to_regclass('powerca_sync.sync_log') IS NULL
         AND NOT (
             coalesce(has_table_privilege(to_regclass('public.sync_log'), 'INSERT'), false)
@@ -35,46 +35,46 @@ BEGIN
 END
 $$;
 
--- The ledger: which phone rows have been pulled, with the image that was written.
+-- The ledger: the reverse-synced rows, with the image that was written.
 CREATE TABLE IF NOT EXISTS powerca_sync.pulled (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     table_name text NOT NULL,
-    -- Primary key of the phone row; its content hash where the table has none.
+    -- Primary key of the phone row; its content hash if mobile's table has no primary key.
     mobile_key text NOT NULL,
     occurrence bigint NOT NULL DEFAULT 1,
     desktop_key jsonb,
     -- The row as it was written: an object of column to text.
     image jsonb NOT NULL,
     content_hash text NOT NULL,
-    -- When the phone row was made, as it says itself: evidence that an id was used again, never an order.
+    -- The phone row's own creation time: shows that a key was reused; never used as an order.
     born text,
     run_id text,
     pulled_at timestamp with time zone NOT NULL DEFAULT now(),
-    -- When the phone row was found missing; -infinity if it was handed over to the desktop on mobile, by its `source`:
-    -- the entry has ended, and the copy is an ordinary desktop row.
+    -- When the phone row was found missing. -infinity: the entry has ended, because `source` on mobile made the row a
+    -- desktop row; the desktop's copy is an ordinary desktop row.
     gone_at timestamp with time zone
 );
 
--- Not of those that are gone: a phone may make the same row time and again.
+-- Gone entries are exempt: a phone may create the same row several times.
 CREATE UNIQUE INDEX IF NOT EXISTS pulled_once
 ON powerca_sync.pulled (table_name, mobile_key, content_hash, occurrence) WHERE gone_at IS NULL;
 CREATE INDEX IF NOT EXISTS pulled_by_table ON powerca_sync.pulled (table_name);
 
--- The last pull of each table: which phone rows it saw, and by which of their columns they are recognised.
+-- The last reverse run of each table: digest of the phone rows, and the columns that identify them.
 CREATE TABLE IF NOT EXISTS powerca_sync.pulls (
     table_name text PRIMARY KEY,
     columns text[] NOT NULL,
-    -- How those columns, and the primary key, were declared: in another form the same value may have another text.
+    -- How those columns and the primary key were declared: the text of a value depends on it.
     content_form text NOT NULL,
     key_form text NOT NULL,
     digest text NOT NULL,
-    -- Whether no other office shared the mobile database.
+    -- No other office shared the mobile database.
     alone boolean NOT NULL,
     run_id text,
     pulled_at timestamp with time zone NOT NULL DEFAULT now()
 );
 
--- Phone rows that could not land.
+-- Quarantined phone rows.
 CREATE TABLE IF NOT EXISTS powerca_sync.quarantine (
     table_name text NOT NULL,
     mobile_key text NOT NULL,
@@ -87,9 +87,9 @@ CREATE TABLE IF NOT EXISTS powerca_sync.quarantine (
     message text,
     key jsonb,
     image jsonb,
-    -- The desktop's own row of the same key.
+    -- The desktop's row of the same key.
     theirs jsonb,
-    -- How the table was declared where it refused the row for its content; NULL where a retry may land it.
+    -- How the table was declared when it refused the row for its content; NULL if a retry may succeed.
     form text,
     since timestamp with time zone NOT NULL DEFAULT now(),
     PRIMARY KEY (table_name, mobile_key, content_hash, occurrence)

@@ -20,6 +20,7 @@ from powerca_sync.engine.staging.unreadable import (
     without_unreadable,
 )
 from powerca_sync.engine.staging.unreadable_entries import (
+    StoredValues,
     check_stored_values,
     pair_by_readable_columns,
     refresh_unreadable_values,
@@ -48,6 +49,7 @@ __all__ = [
     "Rejected",
     "Rejections",
     "Staged",
+    "StoredValues",
     "Unreadable",
     "check_stored_values",
     "copy_out_unreadable",

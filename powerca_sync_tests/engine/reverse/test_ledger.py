@@ -453,7 +453,7 @@ def test_key_outside_the_sequence_range_does_not_move_the_sequence(
     pair.target.execute("INSERT INTO leave VALUES (%s, 1, 'P'), (%s, 1, 'P')", keys)
     result = pair.pull(LEAVE)
     assert result.pulled == 2
-    words = f"leave_id={keys[1]} is beyond what the desktop's own rows will reach; its sequence stays below {limit + 1}"
+    words = f"leave_id={keys[1]} is higher than the desktop's own rows will reach; its sequence stays below {limit + 1}"
     assert words in result.warnings
     assert next_leave(pair) == keys[0] + 1
 

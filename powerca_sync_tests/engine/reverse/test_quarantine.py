@@ -229,7 +229,7 @@ def test_row_altered_by_a_trigger_is_reverse_synced_once(notes: Pair, when: str)
     phones_write(notes, (1, "a"), (2, "b"), (3, "C"))
     result = notes.pull(NOTES)
     assert (result.pulled, result.altered) == (3, 2)
-    assert any("the desktop changed 2 rows as it took them" in warning for warning in result.warnings)
+    assert any("a trigger of the desktop changed 2 rows" in warning for warning in result.warnings)
     assert notes.rows("SELECT note FROM notes ORDER BY 1", notes.source) == [("A",), ("B",), ("C",)]
     before = notes.text("notes")
     assert pulled(notes.pull(NOTES)) == {"already_there": 3}

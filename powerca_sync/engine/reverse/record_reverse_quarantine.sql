@@ -1,4 +1,4 @@
--- Make the table's quarantine at the desktop what this pull found. Entries that stay as they are keep their time.
+-- Replace the table's quarantine by the rows that this run rejected. Unchanged entries keep their time.
 WITH found AS (
     SELECT r.*, r.key ->> 'phone:key' AS mobile_key, r.key ->> 'phone:hash' AS content_hash,
         (r.key ->> 'phone:occurrence')::bigint AS occurrence
