@@ -25,7 +25,7 @@ from powerca_sync.engine.requests import Allowances, Mode, TableExtract, TablePu
 from powerca_sync.engine.result import Options
 from powerca_sync.engine.setup import introduce
 from powerca_sync.engine.state import warn_of_copy
-from powerca_sync.engine.status import read_overview
+from powerca_sync.engine.status import read_status
 from powerca_sync.engine.verify import verify as compare
 from powerca_sync.env_file import exposure
 from powerca_sync.environment import DEMO, FOLDER, current_settings, is_demo
@@ -267,11 +267,11 @@ def status(as_json: bool, quiet: bool) -> None:
     """Show each table: last sync, rows, quarantine, last runs."""
     with _reporting(as_json, quiet=quiet) as console:
         settings = _settings(console)
-        overview = read_overview(settings, TABLES)
-        for sentence in filter(None, (overview.problem, overview.refusal)):
+        status = read_status(settings, TABLES)
+        for sentence in filter(None, (status.problem, status.refusal)):
             console.say(f"[WARN] {sentence}")
-        report_status(console, overview, _past_runs(console))
-    sys.exit(1 if overview.has_errors else 0)
+        report_status(console, status, _past_runs(console))
+    sys.exit(1 if status.has_errors else 0)
 
 
 @main.command(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from powerca_sync.cli.console import Console, text_table
 from powerca_sync.engine.result import Conflict
 from powerca_sync.engine.setup import Introduction
-from powerca_sync.engine.status import Overview, ReverseStatus, TableStatus
+from powerca_sync.engine.status import ReverseStatus, Status, TableStatus
 from powerca_sync.environment import is_demo
 from powerca_sync.plain_text import counted, in_one_line
 from powerca_sync.settings import Settings
@@ -154,9 +154,9 @@ def _both(conflict: Conflict) -> Iterator[tuple[str, ...]]:
         yield name, *shown, "" if phone == desktop else "differs"
 
 
-def report_status(console: Console, overview: Overview, runs: "tuple[PastRun, ...]") -> None:
+def report_status(console: Console, status: Status, runs: "tuple[PastRun, ...]") -> None:
     """Print tables, quarantine, dangling references and errors; phone rows, if they are known; and the last runs."""
-    tables, phones = overview.tables, overview.phones
+    tables, phones = status.tables, status.phones
     if tables is None:
         console.show("Nothing has been synced to this mobile database yet. Run `powerca-sync forward --mode full`.")
     else:

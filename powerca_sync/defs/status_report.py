@@ -12,7 +12,7 @@ from powerca_sync.defs.metadata import text_table
 from powerca_sync.defs.resources import SyncDatabases
 from powerca_sync.defs.runs import REPORT, REPORT_JOB, PastRun, read_past_runs
 from powerca_sync.defs.schedules import build_schedule
-from powerca_sync.engine.status import Overview, read_overview
+from powerca_sync.engine.status import Status, read_status
 from powerca_sync.operations import STATUS_CRON, Schedules
 from powerca_sync.settings import Settings
 from powerca_sync.tables import TableSpec
@@ -40,9 +40,9 @@ def build_status_report(specs: Sequence[TableSpec], schedules: Schedules) -> dg.
         """Read both sides and the history, and describe them."""
         # Dagster gives what the resource makes.
         assert isinstance(databases, Settings)
-        overview = read_overview(databases, specs)
+        status = read_status(databases, specs)
         runs = read_past_runs(context.instance, most=RUNS)
-        return dg.MaterializeResult(metadata=describe_status(overview, runs, now=datetime.now(UTC)))
+        return dg.MaterializeResult(metadata=describe_status(status, runs, now=datetime.now(UTC)))
 
     job = dg.define_asset_job(
         REPORT_JOB,
@@ -62,10 +62,10 @@ def build_status_report(specs: Sequence[TableSpec], schedules: Schedules) -> dg.
     return dg.Definitions(assets=[status_report], jobs=[job], schedules=[hourly] if hourly else [])
 
 
-def describe_status(overview: Overview, runs: Sequence[PastRun], *, now: datetime) -> Mapping[str, Any]:
+def describe_status(status: Status, runs: Sequence[PastRun], *, now: datetime) -> Mapping[str, Any]:
     """Metadata: numbers that plot over time, then tables to read."""
-    tables, phones = tables_frame(overview, now), phones_frame(overview)
-    quarantine, past = quarantine_frame(overview), runs_frame(runs)
+    tables, phones = tables_frame(status, now), phones_frame(status)
+    quarantine, past = quarantine_frame(status), runs_frame(runs)
     described: dict[str, Any] = {
         "tables": len(tables),
         "tables_with_errors": int((tables["error"] != "").sum()),
@@ -82,10 +82,10 @@ def describe_status(overview: Overview, runs: Sequence[PastRun], *, now: datetim
         described["hours_since_oldest_sync"] = float(oldest)
     for direction, seconds in past.groupby("direction")["seconds"].mean().dropna().items():
         described[f"seconds_per_{direction}_run"] = float(seconds)
-    if overview.problem:
-        described["problem"] = overview.problem
-    if overview.refusal:
-        described["desktop_refused"] = overview.refusal
+    if status.problem:
+        described["problem"] = status.problem
+    if status.refusal:
+        described["desktop_refused"] = status.refusal
     frames = {"by_table": tables, "phone_rows_by_table": phones, "quarantine_by_reason": quarantine, "last_runs": past}
     described |= {name: _shown(frame) for name, frame in frames.items() if len(frame)}
     return described
@@ -95,7 +95,7 @@ def describe_status(overview: Overview, runs: Sequence[PastRun], *, now: datetim
 PHONE_FIGURES: Final = ("waiting", "pulled", "conflicting", "unassigned", "changed_after_pull", "missing_after_pull")
 
 
-def tables_frame(overview: Overview, now: datetime) -> pd.DataFrame:
+def tables_frame(status: Status, now: datetime) -> pd.DataFrame:
     """One line for each table that is synced."""
     return pd.DataFrame(
         [
@@ -111,7 +111,7 @@ def tables_frame(overview: Overview, now: datetime) -> pd.DataFrame:
                 "without parent": sum(orphans.rows for orphans in table.contents.orphans) if table.contents else 0,
                 "error": table.error or "",
             }
-            for table in overview.tables or ()
+            for table in status.tables or ()
         ],
         columns=[
             *("table", "hours since", "mode", "seconds", "desktop rows", "phone rows", "other rows"),
@@ -120,7 +120,7 @@ def tables_frame(overview: Overview, now: datetime) -> pd.DataFrame:
     ).astype({"hours since": "float64", "seconds": "float64"})
 
 
-def phones_frame(overview: Overview) -> pd.DataFrame:
+def phones_frame(status: Status) -> pd.DataFrame:
     """One line for each table whose phone rows come back; none if the desktop could not be asked."""
     return pd.DataFrame(
         [
@@ -131,15 +131,15 @@ def phones_frame(overview: Overview) -> pd.DataFrame:
                 "quarantined": sum(entry.rows for entry in table.quarantine),
                 "error": table.error or "",
             }
-            for table in overview.phones or ()
+            for table in status.phones or ()
         ],
         columns=["table", "on mobile", *PHONE_FIGURES, "quarantined", "error"],
     )
 
 
-def quarantine_frame(overview: Overview) -> pd.DataFrame:
+def quarantine_frame(status: Status) -> pd.DataFrame:
     """One line for each reason for which rows of a table wait, on either side; most rows first."""
-    sides = (("to mobile", overview.tables or ()), ("to the desktop", overview.phones or ()))
+    sides = (("to mobile", status.tables or ()), ("to the desktop", status.phones or ()))
     frame = pd.DataFrame(
         [
             {"table": table.table, "way": way, "rows": entry.rows, "reason": str(entry)}

@@ -11,7 +11,7 @@ from powerca_sync.defs.metadata import text_table
 from powerca_sync.engine.context import open_context
 from powerca_sync.engine.doctor import Finding, Severity, find_drift
 from powerca_sync.engine.postgres import Connection, Timeouts, connect
-from powerca_sync.engine.status import TableStatus, read_status
+from powerca_sync.engine.status import TableStatus, read_table_status
 from powerca_sync.plain_text import in_one_line
 from powerca_sync.settings import Settings
 from powerca_sync.tables import TableSpec
@@ -74,7 +74,7 @@ def _build_unowned_rows(spec: TableSpec, specs: Sequence[TableSpec], *, retries:
     )
     def unowned_rows(databases: dg.ResourceParam[Settings]) -> dg.AssetCheckResult:
         with retry_transient_errors(retries), _connections(databases) as (source, target):
-            status = read_status(target, specs, open_context(source, target, specs), only=[spec])
+            status = read_table_status(target, specs, open_context(source, target, specs), only=[spec])
         return describe_unowned(status[0] if status else None)
 
     return unowned_rows

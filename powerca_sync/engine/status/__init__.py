@@ -4,7 +4,7 @@ Reads only, and never the rows of the desktop's tables.
 """
 
 from powerca_sync.engine.status.reverse_status import ReverseStatus
-from powerca_sync.engine.status.status import TableStatus, read_status
-from powerca_sync.engine.status.summary import Overview, read_overview
+from powerca_sync.engine.status.status import Status, read_status
+from powerca_sync.engine.status.table_status import TableStatus, read_table_status
 
-__all__ = ["Overview", "ReverseStatus", "TableStatus", "read_overview", "read_status"]
+__all__ = ["ReverseStatus", "Status", "TableStatus", "read_status", "read_table_status"]

@@ -1,4 +1,4 @@
-"""Where each table's phone rows stand: waiting on mobile, pulled, in quarantine at the desktop, nobody's."""
+"""The status of reverse sync by table: new, reverse-synced and quarantined phone rows, conflicts, unassigned rows."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -24,67 +24,68 @@ from powerca_sync.tables import BY_HAND, TableSpec
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ReverseStatus:
-    """What can be said of the phones' rows of one table. All counts are rows."""
+    """The status of the phone rows of one table. All counts are rows."""
 
     #: Mobile name.
     table: str
-    #: When a pull last committed; None if none ever did.
+    #: When a reverse run last committed; None before the first.
     last_pull: datetime | None = None
-    #: Rows that phones of this office made and that are on mobile now.
+    #: Phone rows of this office on mobile.
     phone_rows: int = 0
-    #: Of them, those that no pull has dealt with yet.
+    #: Of `phone_rows`: new since the last reverse run.
     waiting: int = 0
-    #: Whether a pull has to be asked for.
+    #: The table is reverse-synced by hand only.
     by_hand: bool = False
-    #: Of them, those that the ledger holds.
+    #: Of `phone_rows`: rows in the ledger.
     pulled: int = 0
-    #: At the desktop, by reason; conflicts among them.
+    #: On the desktop, by reason, conflicts included.
     quarantine: tuple[Rejections, ...] = ()
-    #: Of those in quarantine: the desktop has another row of the same key.
+    #: Of `quarantine`: the desktop has another row of the same key.
     conflicting: int = 0
-    #: Phone rows of which nobody can say whose they are.
+    #: Phone rows whose office is unknown.
     unassigned: int = 0
-    #: Of the pulled: edited on mobile since.
+    #: Of `pulled`: edited on mobile since.
     changed_after_pull: int = 0
-    #: Of the pulled: no longer on the desktop.
+    #: Of `pulled`: no longer on the desktop.
     missing_after_pull: int = 0
-    #: Why the table could not be looked at; None if it could.
+    #: Why the status could not be read.
     error: str | None = None
 
 
 def read_reverse_status(
     *, source: Connection, target: Connection, specs: Sequence[TableSpec], options: Options | None = None
 ) -> tuple[ReverseStatus, ...]:
-    """The status of each table whose spec has a way back, in the order of `specs`; `source` is mobile.
+    """Returns the status of each table with reverse sync, in the order of `specs`; `source` is mobile.
 
-    Only reads, each table at one instant of either side. Where no pull has ever been made, all phone rows wait. A table
-    that cannot be looked at says why, and does not keep the others from it; a side that does not answer raises.
+    Only reads, each table in one snapshot of either side. Before the first reverse run all phone rows are new. The
+    error of a table is part of its status; raises a `SyncError` if a connection is lost.
     """
     options = options or Options()
-    wanted = [spec for spec in specs if spec.reverse]
     with explained("looking for the ledger at the desktop"):
-        look = _look if ledger.is_prepared(target) else _count
-    found = []
-    for spec in wanted:
+        read = _read if ledger.is_prepared(target) else _read_without_ledger
+    statuses = []
+    for spec in specs:
+        if not spec.reverse:
+            continue
         try:
-            found.append(
-                dataclasses.replace(look(spec, source, target, specs, options), by_hand=spec.reverse == BY_HAND)
-            )
+            status = read(spec, source, target, specs, options)
         except SyncError as exc:
             if source.closed or target.closed:
                 raise
-            found.append(ReverseStatus(table=spec.mobile, error=str(exc)))
-    return tuple(found)
+            statuses.append(ReverseStatus(table=spec.mobile, error=str(exc)))
+        else:
+            statuses.append(dataclasses.replace(status, by_hand=spec.reverse == BY_HAND))
+    return tuple(statuses)
 
 
-def _look(
+def _read(
     spec: TableSpec, source: Connection, target: Connection, specs: Sequence[TableSpec], options: Options
 ) -> ReverseStatus:
     timezone = options.timezone or server_timezone(target)
     with (
-        explained(f"looking at the phone rows of `{spec.mobile}`"),
+        explained(f"reading the phone rows of `{spec.mobile}`"),
         transaction(source, timezone="UTC", timeouts=options.timeouts, snapshot=True) as source_cursor,
-        # Not READ ONLY, in which no temporary table could be made.
+        # Not READ ONLY, because the matcher creates temporary tables.
         transaction(target, timezone=timezone, timeouts=options.timeouts) as target_cursor,
     ):
         use_stored_encoding(target_cursor, options.encoding)
@@ -92,29 +93,30 @@ def _look(
         matcher.resolve()
         if not matcher.has_phone_rows:
             return ReverseStatus(table=spec.mobile)
-        found = matcher.match(record=False)
-        last_pull, entries, known = one_row(target_cursor, load(__package__, "held_back.sql"), {"table": spec.desktop})
+        matched = matcher.match(record=False)
+        last_pull, entries, known = one_row(
+            target_cursor, load(__package__, "reverse_status.sql"), {"table": spec.desktop}
+        )
     quarantine = tuple(Rejections(**entry) for entry in entries)
     return ReverseStatus(
         table=spec.mobile,
         last_pull=last_pull,
-        phone_rows=found.seen,
-        waiting=found.seen - found.there - known,
-        pulled=found.there,
+        phone_rows=matched.seen,
+        waiting=matched.seen - matched.there - known,
+        pulled=matched.there,
         quarantine=quarantine,
         conflicting=sum(entry.rows for entry in quarantine if entry.reason == "conflict"),
-        unassigned=found.unassigned,
-        changed_after_pull=found.changed,
-        missing_after_pull=found.missing,
+        unassigned=matched.unassigned,
+        changed_after_pull=matched.changed,
+        missing_after_pull=matched.missing,
     )
 
 
-def _count(
+def _read_without_ledger(
     spec: TableSpec, source: Connection, target: Connection, specs: Sequence[TableSpec], options: Options
 ) -> ReverseStatus:
-    """Before the first pull: all that phones made waits."""
     with (
-        explained(f"looking at the phone rows of `{spec.mobile}`"),
+        explained(f"reading the phone rows of `{spec.mobile}`"),
         transaction(target, timezone="UTC", timeouts=options.timeouts, snapshot=True) as target_cursor,
         transaction(source, timezone="UTC", timeouts=options.timeouts, snapshot=True) as source_cursor,
     ):
@@ -123,7 +125,7 @@ def _count(
         if not matcher.has_phone_rows:
             return ReverseStatus(table=spec.mobile)
         context = matcher.context
-        ours = office_condition(matcher.spec, context.specs, context.office, "s")
+        in_office = office_condition(matcher.spec, context.specs, context.office, "s")
         table = context.catalogs.targets[spec.mobile]
-        rows, unassigned, _ = one_row(source_cursor, phone_rows_sql.digest(table, ours, spec.max_row_bytes))
+        rows, unassigned, _ = one_row(source_cursor, phone_rows_sql.digest(table, in_office, spec.max_row_bytes))
     return ReverseStatus(table=spec.mobile, phone_rows=rows, waiting=rows, unassigned=unassigned)

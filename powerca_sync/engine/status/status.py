@@ -1,157 +1,55 @@
-"""Where each table stands at the target: its last sync, its rows by owner, its quarantine, its dangling references."""
+"""The status of both directions: the tables on mobile, and their phone rows that reverse sync reads."""
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
-from datetime import datetime
 
-from psycopg import sql
-
-from powerca_sync.engine.context import Context
-from powerca_sync.engine.mapping import Office, Scope, resolve
-from powerca_sync.engine.postgres import (
-    Connection,
-    Cursor,
-    Table,
-    Timeouts,
-    explained,
-    load,
-    one_row,
-    read_tables,
-    transaction,
-)
-from powerca_sync.engine.staging import Rejections, has_dangling_reference
-from powerca_sync.tables import DESKTOP, OWNER, PHONE, Reference, TableSpec, spec_named
+from powerca_sync.engine.context import open_context
+from powerca_sync.engine.postgres import connect
+from powerca_sync.engine.result import Options
+from powerca_sync.engine.state import warn_of_copy
+from powerca_sync.engine.status.reverse_status import ReverseStatus, read_reverse_status
+from powerca_sync.engine.status.table_status import TableStatus, read_table_status
+from powerca_sync.errors import SyncError
+from powerca_sync.settings import Settings
+from powerca_sync.tables import TableSpec
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Orphans:
-    """Rows at the target whose reference leads to no row of the parent."""
+class Status:
+    """The status of all tables in both directions."""
 
-    column: str
-    parent: str
-    rows: int
+    #: Forward sync; None if no sync has ever prepared mobile.
+    tables: tuple[TableStatus, ...] | None
+    #: Reverse sync; None if the desktop is not available, or is refused.
+    phones: tuple[ReverseStatus, ...] | None
+    #: Why the desktop is not available, and what that means for the counts.
+    problem: str | None
+    #: Why runs refuse this desktop as a copy of another or as restored.
+    refusal: str | None
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Contents:
-    """The rows of a target table, by who wrote them."""
-
-    desktop: int
-    phone: int
-    #: Those of nobody, never touched.
-    other: int
-    #: For each declared reference, also those for order only, that leads nowhere from some row.
-    orphans: tuple[Orphans, ...]
+    @property
+    def has_errors(self) -> bool:
+        """Whether the last run of a table failed, or the status of a table could not be read."""
+        return any(table.error for table in self.tables or ()) or any(table.error for table in self.phones or ())
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class TableStatus:
-    """What can be said of one table without asking the source."""
+def read_status(settings: Settings, specs: Sequence[TableSpec]) -> Status:
+    """Returns the status of all tables; opens its own connections, and only reads.
 
-    table: str
-    #: When a run last committed; None if none ever did.
-    last_sync: datetime | None
-    #: `full` or `incremental`, as that run really was; None before the first.
-    mode: str | None
-    #: Rows that it brought into agreement.
-    records: int | None
-    seconds: float | None
-    #: Why the last run did not commit; None if it did.
-    error: str | None
-    quarantine: tuple[Rejections, ...]
-    #: None where the table does not exist.
-    contents: Contents | None
-
-
-def read_status(
-    target: Connection,
-    specs: Sequence[TableSpec],
-    context: Context | None,
-    *,
-    only: Sequence[TableSpec] | None = None,
-) -> tuple[TableStatus, ...] | None:
-    """The status of each table of `only` (default: all), in their order; None if no sync ever prepared this target.
-
-    Counts rows and quarantine of the office of `context` only; without one (the desktop does not answer), of all
-    offices. Only reads, at one instant.
+    An unavailable desktop is reported in `problem`. Raises a `SyncError` if mobile is not available.
     """
-    wanted = specs if only is None else only
-    with (
-        explained("reading the status at the target"),
-        transaction(target, timezone="UTC", timeouts=Timeouts(), snapshot=True) as cursor,
-    ):
-        cursor.execute(load("powerca_sync.engine.state", "state_exists.sql"))
-        if cursor.fetchone() != (True,):
-            return None
-        if context is None:
-            tables = read_tables(cursor, [spec.mobile for spec in specs])
-            resolution = resolve(specs, sources=None, targets=tables)
-            scope = Scope(office=Office(identity="", orgs=None), specs=resolution.specs, tables=tables)
-        else:
-            scope = context.scope
-        office = context.office.identity if context else None
-        cursor.execute(load(__package__, "status.sql"), {"tables": [spec.mobile for spec in wanted], "office": office})
-        remembered = cursor.fetchall()
-        return tuple(
-            TableStatus(
-                table=name,
-                last_sync=last_sync,
-                mode=mode,
-                records=records,
-                seconds=None if milliseconds is None else milliseconds / 1000,
-                error=error,
-                quarantine=tuple(Rejections(**entry) for entry in quarantine),
-                contents=_count(cursor, spec_named(scope.specs, spec.mobile), scope)
-                if spec.mobile in scope.tables
-                else None,
-            )
-            for spec, (name, mode, last_sync, records, milliseconds, error, quarantine) in zip(
-                wanted, remembered, strict=True
-            )
-        )
-
-
-def _count(cursor: Cursor, spec: TableSpec, scope: Scope) -> Contents:
-    table = scope.table(spec.mobile)
-    references = [reference for reference in spec.references if _can_be_followed(reference, table, scope)]
-    rows, desktop, phone, *orphans = one_row(cursor, count_rows(spec, scope, references))
-    return Contents(
-        desktop=desktop,
-        phone=phone,
-        other=rows - desktop - phone,
-        orphans=tuple(
-            Orphans(column=reference.column, parent=reference.parent, rows=count)
-            for reference, count in zip(references, orphans, strict=True)
-            if count
-        ),
-    )
-
-
-def _can_be_followed(reference: Reference, table: Table, scope: Scope) -> bool:
-    parent = scope.tables.get(reference.parent)
-    return parent is not None and None not in (table.column(reference.column), parent.column(reference.names))
-
-
-def count_rows(spec: TableSpec, scope: Scope, references: Sequence[Reference]) -> sql.Composed:
-    """Count the office's rows: all, the desktop's, the phones', then those that each reference leads nowhere from."""
-    table = scope.table(spec.mobile)
-    owner = sql.Identifier("t", OWNER) if table.column(OWNER) else sql.Literal(DESKTOP)
-    counts = [
-        sql.SQL("count(*)"),
-        *(
-            sql.SQL("count(*) FILTER (WHERE {}::text = {})").format(owner, sql.Literal(side))
-            for side in (DESKTOP, PHONE)
-        ),
-        *(
-            sql.SQL("count(*) FILTER (WHERE {})").format(
-                has_dangling_reference(reference, table, scope.table(reference.parent), alias="t")
-            )
-            for reference in references
-        ),
-    ]
-    return sql.SQL("""\
-SELECT {counts}
-FROM {table} AS t
-WHERE {in_office}""").format(
-        counts=sql.SQL(",\n    ").join(counts), table=table.identifier, in_office=scope.holds(spec, "t")
-    )
+    with contextlib.closing(connect(settings.mobile)) as mobile:
+        context, phones, problem, refusal = None, None, None, None
+        try:
+            with contextlib.closing(connect(settings.desktop)) as desktop:
+                context = open_context(desktop, mobile, specs)
+                refusal = warn_of_copy(desktop, mobile)
+                if refusal is None:
+                    phones = read_reverse_status(
+                        source=mobile, target=desktop, specs=specs, options=Options(timezone=settings.timezone)
+                    )
+        except SyncError as exc:
+            problem = f"{exc} The counts below include all offices."
+        tables = read_table_status(mobile, specs, context)
+        return Status(tables=tables, phones=phones, problem=problem, refusal=refusal)

@@ -21,7 +21,7 @@ from powerca_sync.engine.postgres.database import Connection, connect
 from powerca_sync.engine.requests import Mode, TableExtract, TablePull
 from powerca_sync.engine.reverse.pending import find_pending_tables
 from powerca_sync.engine.setup import introduce
-from powerca_sync.engine.status.status import read_status
+from powerca_sync.engine.status.table_status import read_table_status
 from powerca_sync.engine.verify.verifier import verify
 from powerca_sync.tables import TABLES, Deletes, Expression, TableSpec, in_order
 from powerca_sync_tests.engine.small_office import make
@@ -183,7 +183,7 @@ def look(source: Connection, target: Connection) -> None:
     pulls = [TablePull(spec=one) for one in SPECS if one.reverse]
     plan_reverse(pulls, source=target, target=source, specs=SPECS, options=QUICK)
     verify(source=source, target=target, specs=SPECS, options=QUICK)
-    read_status(target, SPECS, None)
+    read_table_status(target, SPECS, None)
     find_pending_tables(source=target, target=source, specs=SPECS)
 
 

@@ -20,7 +20,7 @@ from powerca_sync.engine.dry_run.reverse_plan import plan_reverse
 from powerca_sync.engine.postgres.database import connect
 from powerca_sync.engine.requests import Mode, TablePull
 from powerca_sync.engine.setup import introduce
-from powerca_sync.engine.status import read_overview
+from powerca_sync.engine.status import read_status
 from powerca_sync.errors import SyncError, UnsafeTargetError
 from powerca_sync.settings import Endpoint
 from powerca_sync.tables import Reference, TableSpec, in_order
@@ -148,7 +148,7 @@ def assert_refused(pair: Pair) -> None:
         (plan,) = plan_reverse([TablePull(spec=JOBS)], source=source, target=target, specs=SPECS, options=QUICK)
     assert plan.prospect is Prospect.REFUSED
     assert lineage_finding(pair) == ["X"]
-    assert re.search(REFUSED, str(read_overview(pair.settings, SPECS).refusal))
+    assert re.search(REFUSED, str(read_status(pair.settings, SPECS).refusal))
 
 
 def lineage_finding(pair: Pair) -> list[str]:
@@ -170,7 +170,7 @@ def test_copy_is_refused_once_the_desktop_has_synced_again(machines: Machines, o
     assert pulled(first.pull(JOBS, *others(JOBS))) == {"pulled": 1}
     assert fates(first.sync(CLIENTS, *others(CLIENTS), mode="incremental")) == {}
     assert lineage_finding(first) == []
-    assert read_overview(first.settings, SPECS).refusal is None
+    assert read_status(first.settings, SPECS).refusal is None
 
 
 def test_second_desktop_is_refused_although_it_is_the_original(machines: Machines) -> None:

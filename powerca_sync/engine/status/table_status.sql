@@ -1,4 +1,4 @@
--- What is remembered of each wanted table, in the order asked. Without an office, the quarantine of all offices.
+-- The state of each wanted table, in the given order. Without an office, the quarantine of all offices.
 SELECT
     wanted.name,
     last.mode,

@@ -1,4 +1,4 @@
--- What waits at the desktop of a table's phone rows, by reason, and when a pull last committed.
+-- Last reverse run of a table, its quarantine by reason, and the number of quarantined rows among the new phone rows.
 SELECT
     (SELECT p.pulled_at FROM powerca_sync.pulls AS p WHERE p.table_name = %(table)s) AS last_pull,
     (
