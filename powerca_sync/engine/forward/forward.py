@@ -96,7 +96,7 @@ def sync_forward(
         if not (source.closed or target.closed):
             raise
         raise DatabaseUnavailableError(
-            f"{doing} failed: the connection was lost ({exc}). Nothing was written; it is tried again."
+            f"{doing} failed: the connection was lost ({exc}). Nothing was written; the run is retried."
         ) from exc
 
 
@@ -224,7 +224,7 @@ def _merge(run: TableRun, ready: Ready) -> tuple[MergePlan, MergeResult]:
             logger.info("%s: somebody else wrote meanwhile (%s); planning anew.", run.spec.mobile, exc)
     raise ContentionError(
         f"Table `{run.spec.mobile}`: other writers changed the same rows {ATTEMPTS} times in a row. "
-        "Nothing was written. It is tried again."
+        "Nothing was written; the run is retried."
     )
 
 

@@ -1,7 +1,8 @@
-"""PostgreSQL itself: connections, transactions, catalogs, encodings and the meaning of errors.
+"""Access to PostgreSQL: connections, transactions, catalogs, encodings and classified errors.
 
-Knows neither specs nor offices. Every transaction has the settings of `database`; every fact about a table comes from
-`catalog`; every error of a server is classified in `database_errors` and `refusals`.
+Knows neither specs nor offices. `database` opens connections and transactions, `session_settings` has their settings,
+`execution` executes batches and savepoints, `catalog` reads facts about tables, `database_errors` and `refusals`
+classify errors.
 """
 
 from powerca_sync.engine.postgres.bisection import bisect
@@ -19,22 +20,12 @@ from powerca_sync.engine.postgres.catalog import (
     schema_and_name,
 )
 from powerca_sync.engine.postgres.database import (
-    Connection,
-    Cursor,
-    Query,
     Timeouts,
-    apply_settings,
     connect,
     execute_autocommit,
-    execute_batch,
-    execute_in_savepoint,
     execute_with_database_settings,
-    execute_with_optional,
-    fetch_batch,
-    one_row,
     server_encoding,
     server_timezone,
-    settings_query,
     transaction,
     write,
 )
@@ -47,7 +38,18 @@ from powerca_sync.engine.postgres.database_errors import (
     strip_row_content,
 )
 from powerca_sync.engine.postgres.encoding import decode_stored_document, python_codec, use_stored_encoding
+from powerca_sync.engine.postgres.execution import (
+    Connection,
+    Cursor,
+    Query,
+    execute_batch,
+    execute_in_savepoint,
+    execute_with_optional,
+    fetch_batch,
+    one_row,
+)
 from powerca_sync.engine.postgres.refusals import RefusalJudge, SwallowedError, describe_swallowing, execute_completely
+from powerca_sync.engine.postgres.session_settings import apply_settings, settings_query
 from powerca_sync.engine.postgres.sql_files import load
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Ask a live database what a table is: columns, keys, references, rules. The only source of such facts."""
+"""Read tables from PostgreSQL's catalog: columns, keys, foreign keys, checks, rules. The only source of such facts."""
 
 import dataclasses
 from collections.abc import Iterable, Sequence
@@ -6,46 +6,46 @@ from typing import Any
 
 from psycopg import sql
 
-from powerca_sync.engine.postgres.database import Cursor, Query
+from powerca_sync.engine.postgres.execution import Cursor, Query
 from powerca_sync.engine.postgres.sql_files import load
 from powerca_sync.errors import SchemaMismatchError
 
-#: Relations that hold rows of their own and have a `ctid` and an `xmin`.
+#: `pg_class.relkind` of tables, whose rows have a `ctid` and an `xmin`.
 PLAIN = "r"
 PARTITIONED = "p"
-#: Computes its rows anew whenever they are read.
+#: A view computes its rows whenever they are read.
 VIEW = "v"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Column:
-    """One column, as declared."""
+    """One column of a table."""
 
     name: str
     #: As declared, with modifiers: `numeric(8,2)`.
     type: str
-    #: Name of the type under any domains, as `pg_type` has it; with its schema outside `pg_catalog`.
+    #: Name in `pg_type` of the type under all domains; qualified unless it is in `pg_catalog`.
     base: str
     #: `pg_type.typcategory`: N numeric, S string, D date and time ...
     category: str
-    #: The type's modifier (length, precision) as stored; -1 for none.
+    #: `pg_attribute.atttypmod`: length or precision; -1 for none.
     typmod: int = -1
     nullable: bool = True
     has_default: bool = False
-    #: `a` always, `d` by default, empty for no identity column.
+    #: `pg_attribute.attidentity`: `a` always, `d` by default; empty if it is not an identity column.
     identity: str = ""
     generated: bool = False
-    #: Its place in the table, which no other column ever gets: a column dropped and made anew has another.
+    #: `pg_attribute.attnum`, which is never reused: a column that was dropped and created again has another.
     number: int = 0
-    #: What the rows have, as text, that were there when the column was added with a default.
+    #: `pg_attribute.attmissingval`: the value, as text, of rows that are older than the column.
     missing: str | None = None
-    #: The schema of its type's own operators, quoted; empty where they are PostgreSQL's.
+    #: The schema of the type's operators, quoted; empty for `pg_catalog`.
     operators: str = ""
-    #: Entries of the ledger whose stored text its type cannot hold; known once they have been looked for.
+    #: Ids of ledger entries whose stored text is not valid for the type; empty until they have been looked for.
     unreadable: tuple[int, ...] = ()
-    #: Of an enum, or of an array of one; a label may be renamed without touching the rows.
+    #: Labels of an enum or of an array of enums. Renaming a label does not change rows.
     labels: tuple[str, ...] = ()
-    #: Of money, and of an array of it: how many decimals the database's own `lc_monetary` gives it.
+    #: Decimals of money, and of an array of money, by the database's `lc_monetary`.
     decimals: int = 2
 
 
@@ -59,13 +59,13 @@ class UniqueKey:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ForeignKey:
-    """A foreign key that the database enforces; tables as `(schema, name)`."""
+    """An enforced foreign key; tables are `(schema, name)`."""
 
     child: tuple[str, str]
     columns: tuple[str, ...]
     parent: tuple[str, str]
     parent_columns: tuple[str, ...]
-    #: Whether the parent refers back to the child: `open`, `closed` if no column on the way back takes NULL, or not.
+    #: If the parent references the child, directly or not: `closed` if all columns on the path are NOT NULL, or `open`.
     circle: str | None = None
 
 
@@ -80,7 +80,7 @@ class Check:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class RewriteRule:
-    """A rule (CREATE RULE) that does something else as well, or instead, when rows are written."""
+    """A rewrite rule (CREATE RULE) for writes."""
 
     name: str
     #: `INSERT`, `UPDATE` or `DELETE`.
@@ -90,7 +90,7 @@ class RewriteRule:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Table:
-    """What a database says of one of its tables."""
+    """One table, view or foreign table."""
 
     schema: str
     name: str
@@ -98,10 +98,10 @@ class Table:
     #: `pg_class.relkind`.
     kind: str
     columns: tuple[Column, ...]
-    #: Whether other tables inherit from it; their rows are read as its own, but its unique indexes do not see them.
+    #: Other tables inherit from it. A query reads their rows too, but unique indexes do not cover them.
     has_children: bool = False
     primary_key: tuple[str, ...] = ()
-    #: The primary key's index among them.
+    #: The primary key included.
     unique_keys: tuple[UniqueKey, ...] = ()
     references: tuple[ForeignKey, ...] = ()
     referenced_by: tuple[ForeignKey, ...] = ()
@@ -110,7 +110,7 @@ class Table:
 
     @property
     def splits_by_inheritance(self) -> bool:
-        """Whether it may be partitioned by inheritance, as before PostgreSQL 10."""
+        """Whether the table may be partitioned by inheritance, as before PostgreSQL 10."""
         return self.has_children and self.kind == PLAIN
 
     @property
@@ -119,11 +119,11 @@ class Table:
         return sql.Identifier(self.schema, self.name)
 
     def column(self, name: str) -> Column | None:
-        """The column of that name, if there is one."""
+        """Returns the column of that name, or None."""
         return next((column for column in self.columns if column.name == name), None)
 
     def required(self, name: str) -> Column:
-        """The column of that name; `SchemaMismatchError` if there is none."""
+        """Returns the column of that name; raises `SchemaMismatchError` if there is none."""
         column = self.column(name)
         if column is None:
             raise SchemaMismatchError(
@@ -133,26 +133,26 @@ class Table:
         return column
 
     def is_unique(self, columns: Iterable[str]) -> bool:
-        """Whether a unique index guarantees that no two rows share these columns' values (NULLs aside)."""
+        """Whether a unique index guarantees that these columns differ between rows, NULLs excepted."""
         wanted = set(columns)
         return not self.has_children and any(set(key.columns) <= wanted for key in self.unique_keys)
 
 
 def schema_and_name(name: str) -> tuple[str, str]:
-    """`table` is in `public`; `schema.table` says where it is. Never the search path, which differs by connection."""
+    """Split `schema.table`; without a schema the table is in `public`, whatever the search path."""
     schema, dot, table = name.partition(".")
     return (schema, table) if dot else ("public", name)
 
 
 def read_tables(cursor: Cursor, names: Iterable[str]) -> dict[str, Table]:
-    """The tables of those names that exist and that this role may look up, in one round trip."""
+    """Returns the tables of these names that exist and that the role may look up."""
     wanted = tuple(names)
     cursor.execute(*catalog_query(wanted))
     return parse_catalog(wanted, cursor.fetchall())
 
 
 def catalog_query(names: Sequence[str]) -> Query:
-    """What `parse_catalog` needs to be answered."""
+    """The query whose rows `parse_catalog` takes."""
     wanted = [schema_and_name(name) for name in names]
     return load(__package__, "catalog.sql"), {
         "schemas": [schema for schema, _ in wanted],
@@ -161,7 +161,7 @@ def catalog_query(names: Sequence[str]) -> Query:
 
 
 def parse_catalog(names: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> dict[str, Table]:
-    """The tables of those names that exist and that this role may look up."""
+    """Returns the tables of these names that exist, from the rows of `catalog_query`."""
     found = {}
     for name, row in zip(names, rows, strict=True):
         schema, table = schema_and_name(name)

@@ -1,11 +1,11 @@
--- One row for each wanted relation, in the order asked; the facts are NULL where it does not exist.
--- to_jsonb reads a column that older servers do not have: indnullsnotdistinct came with 15, conenforced and conperiod with 18.
+-- One row for each wanted relation, in the given order; NULL where it does not exist.
+-- to_jsonb reads columns that older servers lack: indnullsnotdistinct came with 15, conenforced and conperiod with 18.
 SELECT
     c.oid::bigint AS oid,
     c.relkind::text AS kind,
     c.relkind = 'r' AND c.relhassubclass AS has_children,
     (
-        -- What is as it mostly is stays away, because all of this goes over the line for every table.
+        -- Common values are left out to save traffic: this is sent for every table.
         SELECT coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
             'name', a.attname,
             'type', format_type(a.atttypid, a.atttypmod),
@@ -28,7 +28,7 @@ SELECT
         )) ORDER BY a.attnum), '[]')
         FROM pg_attribute AS a
         CROSS JOIN LATERAL (
-            -- Down through domains to the type that the values really have.
+            -- From a domain down to its base type.
             WITH RECURSIVE chain AS (
                 SELECT t.oid, t.typname, t.typtype, t.typbasetype, t.typcategory, t.typnamespace,
                     a.atttypmod AS typmod, t.typnotnull AS not_null
@@ -47,7 +47,7 @@ SELECT
                 CASE WHEN typnamespace = 'pg_catalog'::regnamespace THEN typname
                     ELSE typnamespace::regnamespace::text || '.' || typname END AS name,
                 typmod, typcategory AS category, not_null, oid,
-                -- Types of extensions have operators of their own; those of enums, ranges and rows are PostgreSQL's.
+                -- Base types of extensions have operators of their own; enums, ranges and rows use those of pg_catalog.
                 CASE WHEN typtype = 'b' AND typcategory <> 'A' THEN nullif(typnamespace::regnamespace::text, 'pg_catalog') END
                     AS operators,
                 (SELECT t.typelem FROM pg_type AS t WHERE t.oid = chain.oid) AS element
@@ -89,7 +89,7 @@ SELECT
             'inbound', k.confrelid = ANY (family.oids),
             'outbound', k.conrelid = c.oid,
             'circle', CASE WHEN k.conrelid = c.oid AND k.confrelid <> c.oid THEN (
-                -- Whether the parent refers back, over however many tables, and whether no column on the way takes NULL.
+                -- Whether the parent references the child, directly or not, and whether all columns on the path are NOT NULL.
                 WITH RECURSIVE way AS (
                     SELECT k.confrelid AS oid, true AS closed
                     UNION
@@ -109,10 +109,10 @@ SELECT
         JOIN pg_namespace AS child_schema ON child_schema.oid = child.relnamespace
         JOIN pg_class AS parent ON parent.oid = k.confrelid
         JOIN pg_namespace AS parent_schema ON parent_schema.oid = parent.relnamespace
-        -- The copies that a partitioned table keeps for each partition say nothing new.
+        -- conparentid <> 0: the copy of a constraint for a partition.
         WHERE k.contype = 'f' AND k.conparentid = 0 AND (k.conrelid = c.oid OR k.confrelid = ANY (family.oids))
             AND coalesce((to_jsonb(k) ->> 'conenforced')::boolean, true)
-            -- One with PERIOD is satisfied by several parents together, which equality does not find.
+            -- A key with PERIOD may need several parents, which equality does not find.
             AND NOT coalesce((to_jsonb(k) ->> 'conperiod')::boolean, false)
     ) AS foreign_keys,
     (
@@ -140,7 +140,7 @@ SELECT
 FROM unnest(%(schemas)s::text[], %(names)s::text[]) WITH ORDINALITY AS wanted (schema, name, place)
 LEFT JOIN (pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace)
     ON n.nspname = wanted.schema AND c.relname = wanted.name AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
--- Rows may be named by way of the partition that they are in.
+-- A foreign key may reference a partition of the table.
 CROSS JOIN LATERAL (
     SELECT array_append(ARRAY(SELECT relid::oid FROM pg_partition_tree(c.oid)), c.oid) AS oids
 ) AS family

@@ -1,7 +1,7 @@
-"""Open a connection that owes nothing to libpq's environment, and that ends when its line falls silent.
+"""Open connections that ignore libpq's environment variables and that detect a lost server.
 
-libpq reports a refused login in the words of the server, in whatever language that speaks, without the SQLSTATE. Made
-verbose, it puts the SQLSTATE before the words.
+libpq reports a refused login as the server's message, in the server's language. With verbose errors it puts the
+SQLSTATE before the message.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from typing_extensions import override
 
 from powerca_sync.settings import forget_variables
 
-#: Options for which an empty value is the same as none.
+#: Options for which an empty value means no value.
 _MAY_BE_EMPTY: Final = {
     *(
         "host",
@@ -41,34 +41,34 @@ _MAY_BE_EMPTY: Final = {
     ),
     *("sslcert", "sslkey", "sslrootcert", "sslcrl", "sslcrldir", "ssl_max_protocol_version", "gsslib"),
 }
-#: What libpq reads besides the variables of its options.
+#: Variables that libpq reads besides those of its options.
 _MORE_VARIABLES: Final = ("PGSERVICEFILE", "PGSYSCONFDIR", "PGTZ", "PGDATESTYLE", "PGGEQO")
-#: `FATAL:  28P01: the server's words`, with `FATAL` in the server's language too.
+#: `FATAL:  28P01: message`, with `FATAL` in the server's language.
 _REFUSAL = re.compile(r":  ([0-9A-Z]{5}): (.*)")
 #: PQERRORS_DEFAULT and PQERRORS_VERBOSE.
 _DEFAULT, _VERBOSE = 1, 2
 
 
 class OptionError(psycopg.OperationalError):
-    """libpq does not accept the value of an option; nothing was sent."""
+    """libpq rejected the value of an option; nothing was sent."""
 
     sqlstate = "powerca:settings"
 
 
 class TlsError(psycopg.OperationalError):
-    """The connection failed while its encryption was negotiated."""
+    """The connection failed during TLS negotiation."""
 
     sqlstate = "powerca:tls"
 
 
 class SilentError(psycopg.OperationalError):
-    """Nothing came for a while, and the server does not answer another connection either."""
+    """The server sent nothing for a while, and does not answer a second connection."""
 
     sqlstate = "powerca:silent"
 
 
 class _RefusedError(Exception):
-    """The server answered, and refused. No driver error, after which psycopg would try the host's other addresses."""
+    """The server refused the login. Not a driver error, after which psycopg would try the host's other addresses."""
 
     def __init__(self, state: str, words: str) -> None:
         super().__init__(words)
@@ -77,18 +77,18 @@ class _RefusedError(Exception):
 
 
 class LineConnection(psycopg.Connection[tuple[Any, ...]]):
-    """A connection that looks whether the server still answers when nothing has come for a while."""
+    """A connection that checks whether the server still answers after a time without data."""
 
-    #: Seconds without any sign of the server after which the line is lost.
+    #: Seconds without any sign of the server after which the connection is lost.
     _patience: int
     _options: Mapping[str, Any]
 
     @classmethod
     def open(cls, *, patience: int, **options: Any) -> Self:
-        """Open an autocommit connection; an option of libpq that is not given has libpq's own default.
+        """Open an autocommit connection; options that are not given have libpq's own default.
 
-        Raises `psycopg.OperationalError`, with the SQLSTATE if the server refuses. It is asked only once then, however
-        many addresses its name has: an address from which several refused logins come gets banned.
+        Raises `psycopg.OperationalError`, with the SQLSTATE if the server refuses the login. A refused login is not
+        tried at other addresses of the host, because servers ban clients after several of them.
         """
         defaults, cannot_be_passed = _defaults()
         forget_variables((*cannot_be_passed, *_MORE_VARIABLES))
@@ -123,7 +123,7 @@ class LineConnection(psycopg.Connection[tuple[Any, ...]]):
 
     @override
     def wait(self, gen: PQGen[Any], interval: float = 0.1, timeout: float | None = None) -> Any:
-        # Most often all has come already, as each row of a COPY has.
+        # Mostly the data has arrived already, as in a COPY.
         try:
             wanted = next(gen)
         except StopIteration as exc:
@@ -137,38 +137,38 @@ class LineConnection(psycopg.Connection[tuple[Any, ...]]):
             if ready:
                 heard = time.monotonic()
             elif time.monotonic() - heard > self._patience / 2:
-                self._knock()
+                self._probe()
                 heard = time.monotonic()
             try:
                 wanted = gen.send(ready)
             except StopIteration as exc:
                 return exc.value
 
-    def _knock(self) -> None:
-        """Close the connection and raise `SilentError` if the server does not answer another one either.
+    def _probe(self) -> None:
+        """Open a second connection; if the server does not answer it, close this one and raise `SilentError`.
 
-        A long statement is as silent as a dead line, and TCP's own keepalives reach no further than a proxy or pooler.
+        A long statement sends nothing either, and TCP keepalives end at a proxy or pooler.
         """
         give_up = time.monotonic() + self._patience / 2
         try:
             other = type(self).connect(**{**self._options, "connect_timeout": self._patience // 2})
-            # Behind a pooler a query might have to wait for our own statement. To a goodbye everybody answers.
+            # No query, which a pooler might queue behind our own statement: every server closes after Terminate.
             with socket.fromfd(other.fileno(), socket.AF_INET, socket.SOCK_STREAM) as line:
                 other.close()
                 line.settimeout(max(1.0, give_up - time.monotonic()))
                 while line.recv(4096):
                     pass
         except (_RefusedError, ConnectionError):
-            # Too many connections, for example: the server is there.
+            # Any reply shows that the server is up, for example `too many connections`.
             return
         except (psycopg.OperationalError, TimeoutError) as exc:
             self.close()
-            silence = f"nothing came for {self._patience} seconds, and another connection was not answered either"
-            raise SilentError(silence) from exc
+            message = f"the server sent nothing for {self._patience} seconds, and did not answer another connection"
+            raise SilentError(message) from exc
 
 
 def _defaults() -> tuple[dict[str, str], list[str]]:
-    """libpq's own default for each option that its environment could set, and the variables of those that have none."""
+    """Returns libpq's compiled default of each option, and the environment variables of options that have none."""
     options, cannot_be_passed = {}, []
     for option in pq.Conninfo.get_defaults():
         name, variable = option.keyword.decode(), (option.envvar or b"").decode()
@@ -176,16 +176,16 @@ def _defaults() -> tuple[dict[str, str], list[str]]:
             options[name] = (option.compiled or b"").decode()
         elif variable:
             cannot_be_passed.append(variable)
-    # Encryption by Kerberos would take the place of TLS, and of its verification.
+    # GSSAPI encryption would replace TLS and its certificate verification.
     return options | {"gssencmode": "disable"}, cannot_be_passed
 
 
 def _keepalives(patience: int) -> dict[str, int]:
-    """Have the system end a connection whose other end has not answered for so many seconds."""
+    """Returns options by which the operating system ends a connection without reply after so many seconds."""
     return {
         "keepalives": 1,
         "keepalives_idle": patience // 2,
-        # Windows always probes ten times.
+        # Windows always sends ten probes.
         "keepalives_count": 10,
         "keepalives_interval": max(1, patience // 20),
         "tcp_user_timeout": patience * 1000,
@@ -193,10 +193,10 @@ def _keepalives(patience: int) -> dict[str, int]:
 
 
 def _failure(pgconn: PGconn, phase: pq.ConnStatus) -> Exception:
-    """Why a connection failed, from what libpq knows; `phase` is the state in which it was until then."""
+    """Returns the error of a failed connection; `phase` is its last state."""
     refusals = _REFUSAL.findall(_message(pgconn))
     if refusals:
-        # Under `prefer` there are two, of which one may only say that pg_hba.conf has no line for the other mode.
+        # `prefer` gives two refusals; 28000 may only mean that pg_hba.conf has no line for one of the modes.
         return _RefusedError(*next((found for found in refusals if found[0] != "28000"), refusals[0]))
     if pgconn.needs_password:
         return _RefusedError("28P01", _words(pgconn))
@@ -206,7 +206,7 @@ def _failure(pgconn: PGconn, phase: pq.ConnStatus) -> Exception:
 
 
 def _words(pgconn: PGconn) -> str:
-    # Further lines are libpq's advice, some of it bad: to switch the verification of certificates off.
+    # Further lines are hints of libpq, some of them bad, such as to disable certificate verification.
     return _message(pgconn).strip().partition("\n")[0]
 
 
@@ -222,7 +222,7 @@ def _set_verbosity(pgconn: PGconn, verbosity: int) -> None:
 
 @functools.cache
 def _verbosity_function() -> Callable[[int, int], int] | None:
-    """libpq's PQsetErrorVerbosity, which psycopg does not wrap; None where it is not found."""
+    """Returns libpq's PQsetErrorVerbosity, which psycopg does not wrap; None if it is not found."""
     with contextlib.suppress(ImportError, OSError, AttributeError, StopIteration):
         function = ctypes.CDLL(_libpq()).PQsetErrorVerbosity
         function.argtypes = [ctypes.c_void_p, ctypes.c_int]
@@ -231,12 +231,12 @@ def _verbosity_function() -> Callable[[int, int], int] | None:
 
 
 def _libpq() -> str | None:
-    """A library in which the functions of the very libpq are found that psycopg uses."""
+    """Returns the path of a library through which the symbols of psycopg's libpq are found."""
     package = {"binary": "psycopg_binary", "c": "psycopg_c"}.get(pq.__impl__)
     if package is None:
         return find_libpq_full_path()
     module = Path(str(importlib.import_module(f"{package}.pq").__file__))
     if sys.platform == "win32":
         return str(next((module.parents[1] / f"{package}.libs").glob("libpq*.dll")))
-    # Here a symbol is looked for in the libraries that a library needs, too.
+    # dlsym also searches the dependencies of a library.
     return str(module)

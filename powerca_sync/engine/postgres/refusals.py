@@ -1,7 +1,7 @@
-"""Tell an error that some rows cause from one that would befall any row.
+"""Distinguish errors of single rows from errors that every row would raise.
 
-A trigger may fail with any SQLSTATE: PostgreSQL has the same for a right that its function lacks and for one that the
-sync lacks. So it is tried: if a single row anywhere can be written, the cause is in those that cannot.
+A trigger may fail with any SQLSTATE: a right that its function lacks and one that the sync lacks look the same. So
+single rows are tried: if one of them can be written, the error belongs to the rows that cannot.
 """
 
 from collections.abc import Callable
@@ -10,21 +10,22 @@ import psycopg
 from psycopg import sql
 
 from powerca_sync.engine.postgres.catalog import Table
-from powerca_sync.engine.postgres.database import Cursor, write
+from powerca_sync.engine.postgres.database import write
 from powerca_sync.engine.postgres.database_errors import is_refusal, may_concern_rows
+from powerca_sync.engine.postgres.execution import Cursor
 from powerca_sync.engine.postgres.sql_files import load
 
-#: Rows that are tried, evenly spread. If a fifth of all can be written, all of these are refused once in a hundred
-#: times; and so many refused rows do not pass the quarantine guard anyway.
+#: Number of rows to try, evenly spread. If one row in five can be written, all of these are refused in 1% of cases; and
+#: the quarantine guard refuses so many rows anyway.
 SAMPLE = 20
 
 
 class SwallowedError(Exception):
-    """A trigger or a rule of the target wrote fewer rows than it was given, without an error."""
+    """A trigger or rule of the target skipped rows without an error."""
 
 
 class RefusalJudge:
-    """Decides whether what the target refuses is isolated row by row, and says why a row is refused."""
+    """Decides whether refused rows are isolated one by one, and returns why a row is refused."""
 
     def __init__(
         self,
@@ -36,9 +37,10 @@ class RefusalJudge:
         *,
         known: Callable[[], int],
     ) -> None:
-        """`write` writes the nth of the `planned` rows of `table`, by `event` (`insert` ...); returns the rows written.
+        """Take the writes of one range of `planned` rows of `table`.
 
-        `known` returns how many rows are in quarantine already: those may well be refused alone, and once more.
+        `event` is `insert`, `update` or `delete`. `write` writes the nth row and returns the rows written. `known`
+        returns the number of quarantined rows, which may be refused again.
         """
         self._cursor = cursor
         self._table = table
@@ -50,7 +52,7 @@ class RefusalJudge:
         self._swallowed_words: str | None = None
 
     def check(self, exc: psycopg.Error | SwallowedError, written: int) -> None:
-        """Raise `exc` if it is not about single rows; `written` are those that could be written so far."""
+        """Raise `exc` unless single rows cause it; `written` is the number of rows written so far."""
         if isinstance(exc, psycopg.Error):
             if is_refusal(exc):
                 return
@@ -63,7 +65,7 @@ class RefusalJudge:
             raise SwallowedError(self.words(exc)) if isinstance(exc, SwallowedError) else exc
 
     def words(self, exc: psycopg.Error | SwallowedError) -> str:
-        """What to say of a row that this error kept out."""
+        """Returns the reason to store with a row that failed with this error."""
         if isinstance(exc, psycopg.Error):
             return exc.diag.message_primary or str(exc)
         if self._swallowed_words is None:
@@ -87,7 +89,7 @@ class RefusalJudge:
 
 
 def execute_completely(cursor: Cursor, statement: sql.Composed, rows: int) -> int:
-    """Execute a statement that writes so many rows; raises `SwallowedError`, and undoes it, if it writes fewer."""
+    """Execute a statement that should write `rows` rows; if it writes fewer, undo it and raise `SwallowedError`."""
     with cursor.connection.transaction():
         if write(cursor, statement) < rows:
             raise SwallowedError
@@ -95,10 +97,10 @@ def execute_completely(cursor: Cursor, statement: sql.Composed, rows: int) -> in
 
 
 def describe_swallowing(cursor: Cursor, table: Table, event: str) -> str:
-    """Why rows are not written although nothing refuses them, as far as the catalog tells."""
+    """Returns which triggers or rules may have skipped the rows, according to the catalog."""
     cursor.execute(load(__package__, "swallowing.sql"), {"table": table.oid, "event": event})
     names = [f"`{name}`" for (name,) in cursor.fetchall()]
     words = f"{' or '.join(names) or 'a trigger or a rule'} of the target swallowed the row (RETURN NULL, DO INSTEAD)"
     if table.splits_by_inheritance and event == "insert":
-        words += ", as triggers of partitions by inheritance do: declare the partitions instead (PARTITION BY)"
+        words += ", as triggers for partitions by inheritance do: use declarative partitioning (PARTITION BY)"
     return words

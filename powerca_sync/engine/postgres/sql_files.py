@@ -1,4 +1,4 @@
-"""Static SQL: a `.sql` file beside the module that runs it."""
+"""Static SQL in `.sql` files beside the modules that execute it."""
 
 from functools import cache
 from importlib import resources

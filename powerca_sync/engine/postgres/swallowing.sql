@@ -1,4 +1,4 @@
--- The row triggers that fire before an event on a table or instead of it, and the rules that replace it.
+-- BEFORE and INSTEAD OF row triggers of a table for an event, and its DO INSTEAD rules.
 SELECT t.tgname::text
 FROM pg_catalog.pg_trigger AS t
 WHERE t.tgrelid = %(table)s::bigint::oid AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A')

@@ -1,6 +1,6 @@
-"""Find out why a connection could not be encrypted, by a handshake that ends before any login.
+"""Find the cause of a failed TLS negotiation by a handshake that ends before the login.
 
-libpq says it in words only; OpenSSL, asked through Python, says it in numbers.
+libpq reports it as text only; OpenSSL, through Python's `ssl`, as an error code.
 """
 
 import socket
@@ -11,9 +11,9 @@ from pathlib import Path
 
 from powerca_sync.settings import Endpoint
 
-#: A client's request for TLS: the message's length, and a number that no version of the protocol has.
+#: SSLRequest of the protocol: length of the message and request code.
 _SSL_REQUEST = struct.pack("!ii", 8, 80877103)
-#: By OpenSSL's X509_V_ERR number.
+#: By OpenSSL's X509_V_ERR code.
 _FAULTS = {
     9: "powerca:tls:date",
     10: "powerca:tls:date",
@@ -23,9 +23,9 @@ _FAULTS = {
 
 
 def find_tls_fault(endpoint: Endpoint) -> str:
-    """The state, as `failures` explains it, of a connection that failed while its encryption was negotiated."""
+    """Returns the state, as in `database_errors`, of a connection that failed during TLS negotiation."""
     authority = Path(endpoint.sslrootcert) if endpoint.sslrootcert else _default_authority()
-    # libpq verifies under `require` too, if there is a file to do it with.
+    # With a root certificate file libpq verifies under `require` too.
     is_verified = endpoint.effective_sslmode.startswith("verify") or authority.exists()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = endpoint.effective_sslmode == "verify-full"
@@ -53,7 +53,7 @@ def find_tls_fault(endpoint: Endpoint) -> str:
 
 
 def _default_authority() -> Path:
-    """Where libpq looks if no file is named."""
+    """Returns libpq's default path of the root certificate."""
     if sys.platform == "win32":
         return Path.home() / "AppData" / "Roaming" / "postgresql" / "root.crt"
     return Path.home() / ".postgresql" / "root.crt"

@@ -109,7 +109,7 @@ def sync_reverse(
         if not (source.closed or target.closed):
             raise
         raise DatabaseUnavailableError(
-            f"{doing} failed: the connection was lost ({exc}). Nothing was written; it is tried again."
+            f"{doing} failed: the connection was lost ({exc}). Nothing was written; the run is retried."
         ) from exc
 
 

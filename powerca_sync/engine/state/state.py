@@ -143,7 +143,7 @@ def lock(cursor: Cursor, name: str, held: str, *, wait: float) -> None:
     while one_row(cursor, *try_lock(name)) != (True,):
         if time.monotonic() > give_up:
             raise ContentionError(
-                f"{held} by another run, which did not end within {wait:.0f} s. Nothing was read. It is tried again."
+                f"{held} by another run, which did not end within {wait:.0f} s. Nothing was read; the run is retried."
             )
         time.sleep(0.2)
 

@@ -86,7 +86,7 @@ def lose_connection(pair: Pair, stop: str, side: str) -> ForwardResult:
 
 @pytest.mark.parametrize(("stop", "lost"), [("reading", "source"), *((stop, "target") for stop in STOPS)])
 def test_connection_lost_during_a_run_is_transient(jobs: Pair, stop: str, lost: str) -> None:
-    words = f"^syncing table `jobs`{': reading the source' * (lost == 'source')} failed: .+ [Ii]t is tried again"
+    words = f"^syncing table `jobs`{': reading the source' * (lost == 'source')} failed: .+ [Tt]he run is retried"
     # Nothing can be recorded over a lost connection; the retry records or clears the quarantine entries.
     with failing(jobs, DatabaseUnavailableError, words, recorded=lost == "source"):
         lose_connection(jobs, stop, lost)

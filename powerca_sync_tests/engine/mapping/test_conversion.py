@@ -175,7 +175,7 @@ def test_every_server_encoding_known_to_python_is_found(encoding: str) -> None:
 
 
 def test_unknown_encoding_is_named() -> None:
-    with pytest.raises(ConfigurationError, match=r"`EUC_TW`, which is not a known encoding. Set `LOCAL_DB_ENCODING`"):
+    with pytest.raises(ConfigurationError, match=r"`EUC_TW` is not a known encoding. Set `LOCAL_DB_ENCODING`"):
         python_codec("EUC_TW")
 
 

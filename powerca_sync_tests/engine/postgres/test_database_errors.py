@@ -32,7 +32,7 @@ def test_statement_timeout_fails_without_retry(jobs: Pair) -> None:
 def test_lock_timeout_is_transient(jobs: Pair, side: str) -> None:
     options = Options(timeouts=Timeouts(lock=0.2))
     settings = jobs.settings.desktop if side == "source" else jobs.settings.mobile
-    words = f"^syncing table `jobs`{': reading the source' * (side == 'source')} failed: .* Somebody else holds a lock"
+    words = f"^syncing table `jobs`{': reading the source' * (side == 'source')} failed: .* Another session holds a lock"
     with connect(settings) as holder, failing(jobs, ContentionError, words), holder.transaction():
         holder.execute(f"LOCK TABLE {'stored' if side == 'source' else 'jobs'}")  # type: ignore[call-overload]
         jobs.sync(JOBS, options=options)
@@ -41,7 +41,7 @@ def test_lock_timeout_is_transient(jobs: Pair, side: str) -> None:
 
 def test_read_only_target_is_not_written(jobs: Pair) -> None:
     name = jobs.settings.mobile.name
-    words = "^syncing table `jobs` failed: cannot execute .+ read-only transaction. The server takes no writes"
+    words = "^syncing table `jobs` failed: cannot execute .+ read-only transaction. The server is read-only"
     with failing(jobs, SyncError, words, recorded=False):
         jobs.target.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")  # type: ignore[call-overload]
         try:

@@ -45,7 +45,7 @@ def test_run_ends_when_a_connection_falls_silent(items: Pair, side: str, kind: s
         items.settings = dataclasses.replace(usual, **{side: slow})
         with proxy.troubled(Trouble(kind=kind, after=60_000)):
             began = time.monotonic()
-            with pytest.raises(DatabaseUnavailableError, match=r"Nothing was written; it is tried again"):
+            with pytest.raises(DatabaseUnavailableError, match=r"Nothing was written; the run is retried"):
                 items.sync(ITEMS)
             assert time.monotonic() - began < 3 * IMPATIENT
     items.settings = usual
@@ -65,7 +65,7 @@ def test_silence_during_commit_is_an_unknown_outcome(items: Pair) -> None:
                 cursor.execute("INSERT INTO public.items VALUES (1, 'one')")
                 silence.enter_context(proxy.troubled(Trouble(kind="silent", after=0)))
 
-        with pytest.raises(DatabaseUnavailableError, match=r"whether it did is not known. It is tried again"):
+        with pytest.raises(DatabaseUnavailableError, match=r"whether the server has committed. The run is retried"):
             commit_in_silence()
         assert connection.closed
 

@@ -58,7 +58,7 @@ def test_refusal_is_sorted_by_its_sqlstate(
         ("XX000", "Tenant or user not found", ConfigurationError, "Copy host and user"),
         ("XX000", "(ENOTFOUND) tenant/user postgres.abc not found", ConfigurationError, "Copy host and user"),
         ("XX000", "(EAUTHQUERY) user not found in the database", ConfigurationError, "Copy host and user"),
-        ("XX000", "(EAUTHQUERY) auth_query secret check timed out", DatabaseUnavailableError, "tried again"),
+        ("XX000", "(EAUTHQUERY) auth_query secret check timed out", DatabaseUnavailableError, "the run is retried"),
         (
             "XX000",
             "(EMAXCONNSESSION) max clients reached in session mode - max clients are limited to pool_size: 15",
@@ -69,7 +69,7 @@ def test_refusal_is_sorted_by_its_sqlstate(
         ("08P01", "SASL authentication failed", ConfigurationError, "Check user and password"),
         ("08P01", "no such database: nowhere", ConfigurationError, "Check the database name"),
         ("08P01", "no more connections allowed (max_client_conn)", DatabaseUnavailableError, "no connection left"),
-        ("08P01", "server login has been failing", DatabaseUnavailableError, "tried again"),
+        ("08P01", "server login has been failing", DatabaseUnavailableError, "the run is retried"),
     ],
 )
 def test_pooler_refusal_is_sorted_by_its_words(state: str, words: str, kind: type[SyncError], advice: str) -> None:
