@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from powerca_sync.engine.postgres.database import TEXT_FORM
+from powerca_sync.engine.postgres.session_settings import TEXT_FORM
 from powerca_sync_tests.helpers import Pair, fates, spec
 
 pytestmark = pytest.mark.long
