@@ -32,7 +32,9 @@ def test_statement_timeout_fails_without_retry(jobs: Pair) -> None:
 def test_lock_timeout_is_transient(jobs: Pair, side: str) -> None:
     options = Options(timeouts=Timeouts(lock=0.2))
     settings = jobs.settings.desktop if side == "source" else jobs.settings.mobile
-    words = f"^syncing table `jobs`{': reading the source' * (side == 'source')} failed: .* Another session holds a lock"
+    words = (
+        f"^syncing table `jobs`{': reading the source' * (side == 'source')} failed: .* Another session holds a lock"
+    )
     with connect(settings) as holder, failing(jobs, ContentionError, words), holder.transaction():
         holder.execute(f"LOCK TABLE {'stored' if side == 'source' else 'jobs'}")  # type: ignore[call-overload]
         jobs.sync(JOBS, options=options)
