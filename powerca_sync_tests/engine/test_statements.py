@@ -12,7 +12,7 @@ from powerca_sync.engine.digests import digest_queries, digest_sql
 from powerca_sync.engine.digests.canonical_text import encoder
 from powerca_sync.engine.dry_run import preview_sql
 from powerca_sync.engine.forward import apply_sql, differential_sql, plan_delete_insert_sql, plan_sql, plan_upsert_sql
-from powerca_sync.engine.mapping.mapping import map_back
+from powerca_sync.engine.mapping import map_back
 from powerca_sync.engine.mapping.tenancy import Office, Scope, office_condition
 from powerca_sync.engine.postgres.catalog import UniqueKey
 from powerca_sync.engine.reverse import carry_over_sql, existing_rows_sql, insert_sql, ledger_sql

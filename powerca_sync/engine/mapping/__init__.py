@@ -5,6 +5,8 @@ build the SQL expressions that all other packages share.
 """
 
 from powerca_sync.engine.mapping.conversion import comparable, equal, equality, is_compared_as_text
+from powerca_sync.engine.mapping.directions import map_back, map_table
+from powerca_sync.engine.mapping.expressions import columns_read
 from powerca_sync.engine.mapping.fragments import (
     ACTIONS,
     AND,
@@ -28,23 +30,10 @@ from powerca_sync.engine.mapping.fragments import (
     same_key,
     shown_image_of,
 )
-from powerca_sync.engine.mapping.mapping import (
-    FROM_PHONE,
-    ExtraColumn,
-    SyncedColumn,
-    TableMapping,
-    map_back,
-    map_table,
-)
-from powerca_sync.engine.mapping.resolution import (
-    Resolution,
-    ResolvedSpec,
-    Route,
-    columns_read,
-    needs_all_catalogs,
-    resolve,
-    tables_needed,
-)
+from powerca_sync.engine.mapping.mapping import FROM_PHONE, ExtraColumn, SyncedColumn, TableMapping
+from powerca_sync.engine.mapping.needed_catalogs import needs_all_catalogs, tables_needed
+from powerca_sync.engine.mapping.resolution import Resolution, ResolvedSpec, Route
+from powerca_sync.engine.mapping.resolver import resolve
 from powerca_sync.engine.mapping.row_sizes import SHOWN, shown
 from powerca_sync.engine.mapping.snapshot import XID_HORIZON, Snapshot, read_identity, read_snapshot
 from powerca_sync.engine.mapping.tenancy import (

@@ -2,7 +2,7 @@
 
 import re
 
-from powerca_sync.engine.mapping.resolution import columns_read
+from powerca_sync.engine.mapping.expressions import columns_read
 from powerca_sync.engine.postgres import Table
 from powerca_sync.errors import SchemaMismatchError
 from powerca_sync.tables import STAMPS, Strategy, TableSpec

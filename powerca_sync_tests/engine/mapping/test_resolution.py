@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 
 import pytest
 
-from powerca_sync.engine.mapping.resolution import Resolution, ResolvedSpec, Route, resolve, tables_needed
+from powerca_sync.engine.mapping import Resolution, ResolvedSpec, Route, resolve, tables_needed
 from powerca_sync.engine.postgres.catalog import PLAIN, Column, Table, UniqueKey
 from powerca_sync.errors import SchemaMismatchError
 from powerca_sync.tables import TABLES, Expression, Lookup, Reference, Strategy, TableSpec, in_order, spec_named

@@ -23,14 +23,14 @@ def failure(endpoint: Endpoint) -> SyncError:
     [
         ("28P01", "Passwort-Authentifizierung für Benutzer »office« fehlgeschlagen", ConfigurationError, "password"),
         ("28P01", "authentification par mot de passe échouée", ConfigurationError, "Check user and password"),
-        ("28000", "kein pg_hba.conf-Eintrag für Host", ConfigurationError, "pg_hba.conf lets in"),
+        ("28000", "kein pg_hba.conf-Eintrag für Host", ConfigurationError, "pg_hba.conf allows logins"),
         ("28000", "connection requires a valid client certificate", ConfigurationError, "postgresql.crt"),
         ("3D000", "Datenbank »nowhere« existiert nicht", ConfigurationError, "Check the database name"),
         ("42501", "keine Berechtigung für Datenbank", ConfigurationError, "Grant the missing right"),
         ("53300", "trop de connexions pour le rôle", DatabaseUnavailableError, "no connection left"),
-        ("57P03", "das Datenbanksystem startet", DatabaseUnavailableError, "going down or starting"),
+        ("57P03", "das Datenbanksystem startet", DatabaseUnavailableError, "starting or shutting down"),
         # Misleading words.
-        ("57P03", "password authentication failed", DatabaseUnavailableError, "going down or starting"),
+        ("57P03", "password authentication failed", DatabaseUnavailableError, "starting or shutting down"),
         ("28P01", "too many connections", ConfigurationError, "Check user and password"),
     ],
 )

@@ -1,0 +1,185 @@
+"""Map one table forward, from desktop to mobile, and back: which columns are synced, and how they are converted."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from psycopg import sql
+
+from powerca_sync.engine.mapping.compatibility import (
+    check_columns,
+    check_equality,
+    check_money,
+    check_names,
+    check_stamps,
+)
+from powerca_sync.engine.mapping.conversion import Conversion, conversion
+from powerca_sync.engine.mapping.expressions import unreadable_columns
+from powerca_sync.engine.mapping.mapping import FROM_PHONE, ExtraColumn, SyncedColumn, TableMapping
+from powerca_sync.engine.mapping.tenancy import Scope
+from powerca_sync.engine.postgres import PARTITIONED, PLAIN, Column, Table
+from powerca_sync.errors import SchemaMismatchError
+from powerca_sync.tables import OWNER, PHONE, STAMPS, Strategy, TableSpec
+
+
+def map_table(spec: TableSpec, *, sources: Mapping[str, Table], scope: Scope) -> TableMapping:
+    """Returns the mapping of one table.
+
+    `spec` and the specs of `scope` are resolved; `sources` has the source's tables by desktop name, `scope` the
+    target's. Raises `SchemaMismatchError`, which says what the two databases and the spec disagree on.
+    """
+    if spec.desktop not in sources:
+        raise SchemaMismatchError(f"Table `{spec.desktop}` does not exist on the desktop, or its user may not see it.")
+    source, target = sources[spec.desktop], scope.table(spec.mobile)
+    if target.kind not in (PLAIN, PARTITIONED):
+        raise SchemaMismatchError(f"`{spec.mobile}` is not a table at the target, which rows could be merged into.")
+    if spec.strategy is Strategy.DELETE_INSERT and target.column(OWNER) is None:
+        raise SchemaMismatchError(
+            f"Table `{spec.mobile}` has no column `{OWNER}` at the target, so that phone rows could not be told from "
+            "desktop rows. Add the column, or use the strategy UPSERT."
+        )
+    check_columns(spec, source, target)
+    check_names(target)
+    check_equality(spec, target)
+    check_stamps(target)
+    check_money(spec, source, target)
+    looked_up = {lookup.column for lookup in spec.lookups}
+    left_behind = spec.skip | looked_up | {OWNER} | set(spec.constants)
+    synced: list[SyncedColumn] = []
+    for column in target.columns:
+        from_source = source.column(column.name)
+        if from_source is None or column.name in left_behind or not _writable(spec, target, column):
+            continue
+        synced.append(_synced(spec, from_source, column, place=len(synced)))
+    travelling = {column.name for column in synced}
+    if spec.office is not None and not spec.defines_offices and spec.office not in travelling:
+        raise SchemaMismatchError(
+            f"Table `{spec.mobile}`: column `{spec.office}` leads to the office, but the target or the spec keeps it "
+            "from travelling. Make it a plain column that is neither skipped nor filled otherwise."
+        )
+    if not synced:
+        raise SchemaMismatchError(f"Table `{spec.mobile}` has no column in common with `{spec.desktop}`.")
+    return TableMapping(
+        spec=spec,
+        scope=scope,
+        source=source,
+        target=target,
+        synced=tuple(synced),
+        ignored=tuple(
+            column.name
+            for column in source.columns
+            if target.column(column.name) is None and column.name not in left_behind
+        ),
+        extra_columns=(_from_phone(source),) if source.column(OWNER) else (),
+    )
+
+
+def map_back(
+    spec: TableSpec, *, source: Table, target: Table, scope: Scope, extra_columns: Sequence[ExtraColumn] = ()
+) -> TableMapping:
+    """The mapping for the phones' rows of one table on their way back: every column that both sides have.
+
+    Nothing of the spec but its key, its expressions and what stays behind means anything there: the source has no
+    references to check that the target does not enforce itself. Raises `SchemaMismatchError` where the two sides
+    disagree.
+    """
+    back = dataclasses.replace(
+        spec,
+        desktop=spec.mobile,
+        mobile=spec.desktop,
+        strategy=Strategy.DELETE_INSERT,
+        references=(),
+        lookups=(),
+        expressions=tuple(
+            dataclasses.replace(one, forward=one.reverse, reverse=one.forward) for one in spec.expressions
+        ),
+        constants={},
+        mobile_owned=frozenset(),
+        office=None,
+        defines_offices=False,
+    )
+    if target.kind not in (PLAIN, PARTITIONED):
+        raise SchemaMismatchError(f"`{spec.desktop}` is not a table at the target, which rows could be inserted into.")
+    for rule in target.rules:
+        if rule.event == "INSERT":
+            raise SchemaMismatchError(
+                f"`{spec.desktop}` has the rule `{rule.name}` (CREATE RULE) for INSERT, behind which it does not show "
+                "what became of a row. Make it a trigger."
+            )
+    source.required(OWNER)
+    check_names(target)
+    for name in spec.key:
+        source.required(name)
+        target.required(name)
+    check_equality(spec, target)
+    check_money(back, source, target)
+    synced: list[SyncedColumn] = []
+    for column in target.columns:
+        from_source = source.column(column.name)
+        if from_source is None or column.name in spec.skip or column.generated or column.identity == "a":
+            continue
+        synced.append(_synced(back, from_source, column, place=len(synced)))
+    for expression in back.expressions:
+        if lacking := unreadable_columns(expression.forward, source):
+            raise SchemaMismatchError(
+                f"Table `{spec.mobile}`: the spec computes `{expression.column}` for the desktop from "
+                f"{', '.join(lacking)}, which mobile lacks. Add the column on mobile, or change the expression."
+            )
+    if not {column.name for column in synced}.issuperset(spec.key):
+        # A key that the target makes itself says nothing of the phone's row.
+        back = dataclasses.replace(back, key=())
+    return TableMapping(
+        spec=back, scope=scope, source=source, target=target, synced=tuple(synced), extra_columns=tuple(extra_columns)
+    )
+
+
+def _from_phone(source: Table) -> ExtraColumn:
+    return ExtraColumn(
+        name=FROM_PHONE,
+        type="boolean",
+        source_expression=sql.SQL("coalesce({}::text = {}, false)").format(
+            sql.Identifier("s", source.required(OWNER).name), PHONE
+        ),
+    )
+
+
+#: Types whose text in COPY is that of a cast to text (`char(n)` aside from its padding).
+_COPIED_AS_CAST = frozenset(
+    {"int2", "int4", "int8", "numeric", "text", "varchar", "bpchar", "uuid", "date", "timestamp", "timestamptz"}
+)
+
+
+def _writable(spec: TableSpec, target: Table, column: Column) -> bool:
+    """Whether the source's value may be written: not what the target makes itself."""
+    if column.generated or column.identity == "a":
+        return False
+    surrogate = column.name in target.primary_key and column.name not in spec.key
+    return not (surrogate and (len(target.primary_key) == 1 or column.has_default))
+
+
+def _synced(spec: TableSpec, source: Column, target: Column, *, place: int) -> SyncedColumn:
+    for expression in spec.expressions:
+        if expression.column == target.name:
+            # Reviewed by a person: the value is what the expression makes of it.
+            # But it may not lose one: the time of a row without a date.
+            return SyncedColumn(
+                column=target,
+                source=source,
+                source_expression=sql.SQL("({})").format(sql.SQL(expression.forward)),
+                lossless_check="({value} IS NULL) = ({text} IS NULL)",
+                source_text=f"raw:{place}",
+            )
+    try:
+        how = Conversion() if target.name in STAMPS else conversion(source, target)
+    except SchemaMismatchError as exc:
+        raise SchemaMismatchError(f"Table `{spec.mobile}`: {exc}") from None
+    # A key is kept as the source's cast to text has it, so that its row can be found there again: COPY says `t` where
+    # the cast says `true`.
+    as_cast = source.type == target.type and source.base in _COPIED_AS_CAST
+    kept = how.lossless_check is not None or (target.name in spec.key and not as_cast)
+    return SyncedColumn(
+        column=target,
+        source=source,
+        source_expression=sql.SQL(how.source_expression).format(value=sql.Identifier("s", source.name)),
+        lossless_check=how.lossless_check,
+        source_text=f"raw:{place}" if kept else None,
+    )

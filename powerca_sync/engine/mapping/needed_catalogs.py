@@ -1,0 +1,45 @@
+"""Which catalogs resolving and syncing a table takes, so that a run need not read those of all tables."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from powerca_sync.engine.mapping.table_pair import TablePair
+from powerca_sync.engine.postgres import Table
+from powerca_sync.tables import TableSpec, spec_named
+
+
+def tables_needed(spec: TableSpec, specs: Sequence[TableSpec]) -> tuple[str, ...]:
+    """Mobile names of the tables whose catalogs resolving and syncing `spec` takes, itself first.
+
+    Enough where the office of each is known by its declared column; otherwise `needs_all_catalogs`.
+    """
+    by_name = {one.mobile: one for one in specs}
+    direct = [one.parent for one in spec.references if not one.order_only or one.column == spec.made_by]
+    direct += [one.table for one in spec.lookups]
+    found = dict.fromkeys(one.mobile for one in specs if one.defines_offices)
+    waiting = [spec.mobile, *direct]
+    while waiting:
+        name = waiting.pop()
+        if name in by_name and (name not in found or by_name[name].defines_offices):
+            found[name] = None
+            waiting += [one.parent for one in by_name[name].references if one.column == by_name[name].office]
+    return (spec.mobile, *(name for name in found if name != spec.mobile))
+
+
+def needs_all_catalogs(
+    names: Iterable[str], specs: Sequence[TableSpec], *, sources: Mapping[str, Table], targets: Mapping[str, Table]
+) -> bool:
+    """Whether resolving the tables of these mobile names takes the catalogs of other tables than these.
+
+    So it is if the office of one of them is not known by its declared column: any chain of references may lead there.
+    """
+    for name in names:
+        spec = spec_named(specs, name)
+        source, target = sources.get(spec.desktop), targets.get(name)
+        if source is None or target is None or spec.defines_offices or spec.office is None:
+            continue
+        if TablePair(spec, source, target).missing(spec.office):
+            return True
+        parents = [(targets.get(one.parent), one.names) for one in spec.references if one.column == spec.office]
+        if any(parent is None or not parent.is_unique([column]) for parent, column in parents):
+            return True
+    return False
