@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from psycopg import sql
 
-from powerca_sync.engine.mapping.mapping import TableMapping, map_table
+from powerca_sync.engine.mapping import TableMapping, map_table
 from powerca_sync.engine.mapping.tenancy import Office, Scope
 from powerca_sync.engine.postgres.catalog import Check, Column, ForeignKey, Table, UniqueKey
 from powerca_sync.tables import Category, Lookup, Reference, Strategy, TableSpec
