@@ -5,6 +5,7 @@ PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+TOOLS := .venv/.tools
 DAGSTER_FOLDER := .powerca/dagster
 
 # Without compiled modules each worker and each process that a test starts would compile them again.
@@ -15,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
-install: $(INSTALLED) ## Install the program into .venv; what every other target does first
+install: $(INSTALLED) ## Install the program into .venv; which demo and dev do first; the others add the test tools
 
 demo: $(INSTALLED) ## See it work: two PostgreSQL servers of its own and a made-up office
 	@$(BIN)/powerca-sync demo
@@ -30,28 +31,28 @@ dev: $(INSTALLED) $(DAGSTER_FOLDER)/dagster.yaml ## Open Dagster's UI with the d
 	echo "Dagster's history and its copy of dagster.yaml are in $(DAGSTER_FOLDER); the warning about that is harmless."; \
 	exec $(BIN)/python -W 'ignore:Function `dev_command`' -m powerca_sync.web.dev
 
-test: $(INSTALLED) ## Run the tests, on all processors
+test: $(TOOLS) ## Run the tests, on all processors
 	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
-lint: $(INSTALLED) ## Check style, formatting, types and the direction of imports
+lint: $(TOOLS) ## Check style, formatting, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-docs: $(INSTALLED) ## Rewrite what documents quote from the program: the reference, the demo's output in the README
+docs: $(TOOLS) ## Rewrite what documents quote from the program: the reference, the demo's output in the README
 	@REWRITE_DOCS=1 $(BIN)/python -m pytest -q powerca_sync_tests/test_documents.py powerca_sync_tests/acceptance/test_demo.py
 
-bench: $(INSTALLED) ## Measure against plain psql pipes and the guide's algorithm (some twenty minutes)
+bench: $(TOOLS) ## Measure against plain psql pipes and the guide's algorithm (some twenty minutes)
 	@$(BIN)/python -m benchmarks.run $(ARGS)
 
-soak: $(INSTALLED) ## Play random histories of offices and phones against a model (ten minutes; ARGS="--minutes 60")
+soak: $(TOOLS) ## Play random histories of offices and phones against a model (ten minutes; ARGS="--minutes 60")
 	@$(BIN)/python -m powerca_sync_tests.histories.soak $(ARGS)
 
-faults: $(INSTALLED) ## Hit 1000 runs with faults at random moments and count the rows (an hour at most; ARGS="--faults 100")
+faults: $(TOOLS) ## Hit 1000 runs with faults at random moments and count the rows (an hour at most; ARGS="--faults 100")
 	@$(BIN)/python -m powerca_sync_tests.histories.campaign $(ARGS)
 
-traffic: $(INSTALLED) ## Sync while an office and its phones write, and measure who waits (five minutes; ARGS="--minutes 1")
+traffic: $(TOOLS) ## Sync while an office and its phones write, and measure who waits (five minutes; ARGS="--minutes 1")
 	@$(BIN)/python -m powerca_sync_tests.histories.traffic $(ARGS)
 
 clean: ## Remove .venv, builds and caches; keeps .powerca (Dagster's history, the demo's data)
@@ -66,6 +67,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 	    exit 1; \
 	}
 	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+# Linters and test tools, which a person who looks or an office does not need.
+$(TOOLS): $(INSTALLED)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
