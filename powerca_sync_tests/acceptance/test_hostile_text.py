@@ -59,13 +59,13 @@ def different(office: Office) -> None:
     office.pair.target.execute("UPDATE notices SET body = %s WHERE notice_id = 1", [HOSTILE])
 
 
-def a_column_of_that_name(office: Office) -> None:
+def hostile_column(office: Office) -> None:
     name = HOSTILE[:50].replace('"', "")
     office.pair.source.execute(f'ALTER TABLE notices ADD "{name}" text NOT NULL DEFAULT 1')
     office.pair.target.execute(f'ALTER TABLE staff ADD "{name}" text')
 
 
-def fails_whole(office: Office) -> None:
+def failing_table(office: Office) -> None:
     office.pair.source.execute("""
         CREATE FUNCTION refuse(words text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION '%', words; END $$;
         ALTER TABLE notices RENAME TO all_notices;
@@ -75,7 +75,7 @@ def fails_whole(office: Office) -> None:
 
 @pytest.mark.parametrize(
     "happens",
-    [conflict, refused_on_the_desktop, refused_on_mobile, different, a_column_of_that_name, fails_whole],
+    [conflict, refused_on_the_desktop, refused_on_mobile, different, hostile_column, failing_table],
 )
 def test_every_command_escapes_hostile_text(office: Office, happens: Callable[[Office], None]) -> None:
     happens(office)
@@ -98,7 +98,7 @@ def errors_in(event: dg.DagsterEvent) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    "happens", [conflict, refused_on_the_desktop, refused_on_mobile, a_column_of_that_name, fails_whole]
+    "happens", [conflict, refused_on_the_desktop, refused_on_mobile, hostile_column, failing_table]
 )
 def test_events_and_metadata_of_a_run_escape_hostile_text(
     office: Office, happens: Callable[[Office], None], capfd: pytest.CaptureFixture[str]
@@ -110,7 +110,7 @@ def test_events_and_metadata_of_a_run_escape_hostile_text(
         said = [entry.user_message for result in results for entry in instance.all_logs(result.run_id)]
     events = [event for result in results for event in result.all_events]
     errors = [text for event in events for text in errors_in(event)]
-    assert bool(errors) == (happens is fails_whole)
+    assert bool(errors) == (happens is failing_table)
     assert not [text for text in (*said, *errors) if CONTROLS.search(text)]
     assert not [text for text in (*said, *errors) if "\n[OK] forged" in text]
     made = [event for result in results for event in result.get_asset_materialization_events()]

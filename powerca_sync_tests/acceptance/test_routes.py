@@ -105,7 +105,7 @@ def test_all_tables_are_synced_through_a_pooler(real: Pair, routed: Pair) -> Non
     assert sum(result.written for result in routed.sync_all(*TABLES).values()) == 0
     assert contents(real.target) == before
     assert {spec.mobile: real.text(spec.mobile, where=OF_PHONES) for spec in TABLES} == phones
-    _assert_nothing_is_left(real, routed.settings.mobile)
+    _assert_clean_sessions(real, routed.settings.mobile)
 
 
 def test_all_tables_are_reverse_synced_through_a_pooler(real: Pair, routed: Pair) -> None:
@@ -120,10 +120,10 @@ def test_all_tables_are_reverse_synced_through_a_pooler(real: Pair, routed: Pair
     assert {name: result.already_there for name, result in again.items() if result.already_there} == PHONE_ROWS_MADE
     assert sum(result.written for result in routed.sync_all(*TABLES).values()) == 0
     assert contents(real.target) == before
-    _assert_nothing_is_left(real, routed.settings.mobile)
+    _assert_clean_sessions(real, routed.settings.mobile)
 
 
-def _assert_nothing_is_left(real: Pair, mobile: Endpoint) -> None:
+def _assert_clean_sessions(real: Pair, mobile: Endpoint) -> None:
     """Asserts that the next user of the pooler's connections finds no lock, table or setting of the run."""
     assert real.one("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
     assert real.one("SELECT count(*) FROM pg_class WHERE relpersistence = 't'") == 0
@@ -188,7 +188,7 @@ def test_wrong_password_and_missing_tls_are_refused_with_advice(routed: Pair) ->
 
 
 @pytest.fixture
-def modest(real: Pair) -> Iterator[Pair]:
+def least_privilege(real: Pair) -> Iterator[Pair]:
     """Creates both databases with roles of few privileges; the desktop's leave requests are numbered by a sequence."""
     real.source.execute(
         "CREATE SEQUENCE learequest_id_seq; "
@@ -201,23 +201,23 @@ def modest(real: Pair) -> Iterator[Pair]:
             yield pair
 
 
-def test_few_privileges_suffice_for_both_directions(real: Pair, modest: Pair) -> None:
-    forward = modest.sync_all(*TABLES)
+def test_few_privileges_suffice_for_both_directions(real: Pair, least_privilege: Pair) -> None:
+    forward = least_privilege.sync_all(*TABLES)
     assert {name: result.quarantined for name, result in forward.items() if result.quarantined} == QUARANTINED
     add_phone_rows(real.target)
-    back = modest.pull_all(*BACK)
+    back = least_privilege.pull_all(*BACK)
     assert {name: result.pulled for name, result in back.items() if result.pulled} == PHONE_ROWS_MADE
     # The numbers of the phone rows went into the column that the sequence feeds.
     assert real.one("SELECT nextval('learequest_id_seq')", real.source) == 1503
-    assert sum(result.written for result in modest.sync_all(*TABLES).values()) == 0
+    assert sum(result.written for result in least_privilege.sync_all(*TABLES).values()) == 0
 
 
-def test_desktop_role_may_not_update_or_delete_office_rows(real: Pair, modest: Pair) -> None:
+def test_desktop_role_may_not_update_or_delete_office_rows(real: Pair, least_privilege: Pair) -> None:
     for table in WRITTEN_BACK:
         for statement in ("DELETE FROM {}", "UPDATE {} SET source = 'X'", "TRUNCATE {}"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                modest.source.execute(sql.SQL(statement).format(sql.Identifier(table)))
+                least_privilege.source.execute(sql.SQL(statement).format(sql.Identifier(table)))
     real.source.execute("CREATE TABLE salaries (staff_id int)")
     for statement in ("SELECT FROM salaries", "CREATE TABLE public.notes ()", "DROP TABLE mbstaff"):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            modest.source.execute(statement)  # type: ignore[call-overload]
+            least_privilege.source.execute(statement)  # type: ignore[call-overload]

@@ -37,22 +37,22 @@ def play(pair: Pair, case: Case) -> None:
 
 def _play(pair: Runs, case: Case) -> None:
     if isinstance(case.expected, Refused):
-        _is_refused(pair, case, case.expected)
+        _check_refusal(pair, case, case.expected)
         return
-    _arrives(pair, case, case.expected)
-    _comes_to_rest(pair, case, case.expected)
+    _check_arrival(pair, case, case.expected)
+    _check_noop(pair, case, case.expected)
     if case.mendable:
-        _is_mended(pair, case, case.expected)
+        _check_repair(pair, case, case.expected)
     if case.back is not None:
-        _comes_back(pair, case, case.back)
+        _check_reverse(pair, case, case.back)
 
 
-def _is_refused(pair: Runs, case: Case, expected: Refused) -> None:
+def _check_refusal(pair: Runs, case: Case, expected: Refused) -> None:
     plans = pair.plan(case.options)
     if expected.foreseen:
         told = plans[case.table.mobile].error or " ".join(plans[case.table.mobile].refusals)
         _is_clear(told, expected.sentence)
-    assert fates(_foreseen(plans, NEIGHBOURS.mobile)) == {"inserted": 1}
+    assert fates(_predicted(plans, NEIGHBOURS.mobile)) == {"inserted": 1}
     for _ in range(2):
         with pytest.raises(SyncError) as caught:
             pair.sync(case.table, case.options)
@@ -71,17 +71,17 @@ def _is_clear(sentence: str, pattern: str) -> None:
     assert "\n" not in sentence, sentence
 
 
-def _arrives(pair: Runs, case: Case, expected: Arrives) -> None:
-    foreseen = _foreseen(pair.plan(case.options), case.table.mobile)
+def _check_arrival(pair: Runs, case: Case, expected: Arrives) -> None:
+    foreseen = _predicted(pair.plan(case.options), case.table.mobile)
     result = pair.sync(case.table, case.options)
     assert not expected.foreseen or fates(result) == fates(foreseen)
-    _hold_against(case, result, expected)
+    _check_quarantine(case, result, expected)
     assert result.superseded == expected.superseded
     assert result.inserted + result.quarantined + result.superseded == result.extracted
-    _is_the_same(pair, case, expected)
+    _check_equal_rows(pair, case, expected)
 
 
-def _comes_to_rest(pair: Runs, case: Case, expected: Arrives) -> None:
+def _check_noop(pair: Runs, case: Case, expected: Arrives) -> None:
     """Asserts that a further run and dry run are no-ops, and verify finds no difference."""
     before = written(pair.target, case.table.mobile)
     by_differences = dataclasses.replace(case.options, transfer=Transfer.DIFFERENCES)
@@ -92,15 +92,15 @@ def _comes_to_rest(pair: Runs, case: Case, expected: Arrives) -> None:
     for options, mode in runs:
         result = pair.sync(case.table, options, mode=mode)
         assert result.written == 0, (options.transfer, mode, fates(result))
-        _hold_against(case, result, expected)
-    foreseen = _foreseen(pair.plan(by_differences), case.table.mobile)
+        _check_quarantine(case, result, expected)
+    foreseen = _predicted(pair.plan(by_differences), case.table.mobile)
     if expected.foreseen:
         assert (foreseen.written, foreseen.quarantined) == (0, len(expected.waiting)), fates(foreseen)
     assert written(pair.target, case.table.mobile) == before
-    _agrees(pair, case)
+    _check_verify(pair, case)
 
 
-def _is_mended(pair: Runs, case: Case, expected: Arrives) -> None:
+def _check_repair(pair: Runs, case: Case, expected: Arrives) -> None:
     """Asserts that rows changed or deleted on mobile are repaired by a differential run."""
     table = named(case.table.mobile)
     first = sql.SQL("SELECT tableoid, ctid::text FROM {} ORDER BY 1, 2 LIMIT 1")
@@ -118,7 +118,7 @@ def _is_mended(pair: Runs, case: Case, expected: Arrives) -> None:
     assert (result.deleted, result.inserted) == (0, len(rows)), fates(result)
     # One of them may have been NULL before.
     assert result.updated or not empty or left < 2, fates(result)
-    _is_the_same(pair, case, expected)
+    _check_equal_rows(pair, case, expected)
 
 
 def _nullable(pair: Runs, case: Case) -> list[str]:
@@ -132,7 +132,7 @@ def _nullable(pair: Runs, case: Case) -> list[str]:
     return [name for (name,) in found if name in travel - case.not_compared]
 
 
-def _comes_back(pair: Runs, case: Case, expected: Arrives | Refused) -> None:
+def _check_reverse(pair: Runs, case: Case, expected: Arrives | Refused) -> None:
     """Asserts that the same rows, created by phones, are reverse-synced once and then stay unchanged."""
     rows = len(written(pair.target, case.table.mobile))
     pair.target.execute(sql.SQL("UPDATE {} SET source = 'M'").format(named(case.table.mobile)))
@@ -147,9 +147,9 @@ def _comes_back(pair: Runs, case: Case, expected: Arrives | Refused) -> None:
     foreseen = pair.plan_back()
     result = pair.pull()
     assert not expected.foreseen or pulled(result) == pulled(foreseen)
-    _hold_against(case, result, expected)
+    _check_quarantine(case, result, expected)
     assert result.pulled + result.quarantined == rows, pulled(result)
-    _is_the_same(pair, case, expected, back=True)
+    _check_equal_rows(pair, case, expected, back=True)
     after = written(pair.source, case.table.desktop)
     again = pair.pull()
     assert (again.pulled, again.already_there, again.quarantined) == (0, result.pulled, result.quarantined)
@@ -157,16 +157,16 @@ def _comes_back(pair: Runs, case: Case, expected: Arrives | Refused) -> None:
     echo = pair.sync(case.table, case.options, allow_mass_delete=True)
     assert (echo.written, echo.echo) == (0, result.pulled), fates(echo)
     assert written(pair.target, case.table.mobile) == before
-    _agrees(pair, case)
+    _check_verify(pair, case)
 
 
-def _foreseen(plans: Mapping[str, object], table: str) -> ForwardResult:
+def _predicted(plans: Mapping[str, object], table: str) -> ForwardResult:
     foreseen = getattr(plans[table], "foreseen", None)
     assert isinstance(foreseen, ForwardResult), plans[table]
     return foreseen
 
 
-def _hold_against(case: Case, result: ForwardResult | ReverseResult, expected: Arrives) -> None:
+def _check_quarantine(case: Case, result: ForwardResult | ReverseResult, expected: Arrives) -> None:
     """Asserts that exactly the expected rows are quarantined, with the expected reasons."""
     told = {", ".join(str(sample.key.get(name)) for name in case.table.key): str(sample) for sample in result.samples}
     assert result.quarantined == len(expected.waiting), told
@@ -175,7 +175,7 @@ def _hold_against(case: Case, result: ForwardResult | ReverseResult, expected: A
         assert re.search(expected.waiting[key], reason), (key, reason)
 
 
-def _is_the_same(pair: Runs, case: Case, expected: Arrives, *, back: bool = False) -> None:
+def _check_equal_rows(pair: Runs, case: Case, expected: Arrives, *, back: bool = False) -> None:
     """Asserts that both databases have the same rows in COPY's format, except quarantined ones (once, if duplicates
     collapse).
     """
@@ -194,7 +194,7 @@ def _rows(found: list[Line]) -> list[bytes]:
     return [line.row for line in found]
 
 
-def _agrees(pair: Runs, case: Case) -> None:
+def _check_verify(pair: Runs, case: Case) -> None:
     """Asserts that `verify` finds no difference."""
     (found,) = pair.verify(case.table)
     assert found.error is None, found.error

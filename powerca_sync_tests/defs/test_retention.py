@@ -39,7 +39,7 @@ def in_days(days: float) -> Iterator[None]:
         yield
 
 
-def tidy(instance: dg.DagsterInstance, days: float) -> None:
+def run_retention(instance: dg.DagsterInstance, days: float) -> None:
     """Runs the job a number of days from now."""
     with in_days(days):
         assert DEFINITIONS.resolve_job_def("retention").execute_in_process(instance=instance).success
@@ -73,9 +73,9 @@ def test_finished_runs_are_deleted_without_a_trace(office: Office) -> None:
     checks = office.instance.event_log_storage.get_asset_check_execution_history
     key = dg.AssetCheckKey(dg.AssetKey(["reverse", "staff"]), "quarantine")
     assert len(checks(key, limit=10)) == 3
-    tidy(office.instance, 29)
+    run_retention(office.instance, 29)
     assert remaining(office.instance) == {run.run_id for run in runs}
-    tidy(office.instance, 31)
+    run_retention(office.instance, 31)
     assert remaining(office.instance) == {runs[-1].run_id}, "the last run of the tables"
     assert [record.run_id for record in checks(key, limit=10)] == [runs[-1].run_id]
     for run in runs[:-1]:
@@ -94,7 +94,7 @@ def test_unfinished_run_is_never_deleted(instance: dg.DagsterInstance) -> None:
     with in_days(1000):
         found = {run.run_id for run in old_runs(instance, HISTORY)}
     assert found == {runs[status] for status in finished}
-    tidy(instance, 1000)
+    run_retention(instance, 1000)
     assert remaining(instance) == set(runs.values()) - found
 
 
@@ -103,7 +103,7 @@ def test_failed_runs_are_kept_three_times_as_long(office: Office) -> None:
     failed = office.pull("notices")
     assert not failed.success
     for days, kept in ((31, {failed.run_id}), (89, {failed.run_id}), (91, set())):
-        tidy(office.instance, days)
+        run_retention(office.instance, days)
         assert remaining(office.instance) == kept
 
 
@@ -112,7 +112,7 @@ def test_more_runs_than_a_batch_are_deleted(instance: dg.DagsterInstance, monkey
     job = DEFINITIONS.resolve_job_def("reverse")
     for _ in range(5):
         instance.create_run_for_job(job, status=dg.DagsterRunStatus.SUCCESS)
-    tidy(instance, 31)
+    run_retention(instance, 31)
     assert not remaining(instance)
 
 

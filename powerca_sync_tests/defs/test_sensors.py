@@ -61,7 +61,7 @@ def tick(
     return {key.to_user_string().removeprefix("reverse/") for key in request.asset_selection or ()}
 
 
-def make_run(office: Office, status: dg.DagsterRunStatus, job: str = "reverse", *, table: str = "") -> str:
+def create_run(office: Office, status: dg.DagsterRunStatus, job: str = "reverse", *, table: str = "") -> str:
     """Creates a run in the history that nothing executes."""
     place = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("office"), "__repository__")
     definition = DEFINITIONS.resolve_job_def(job)
@@ -143,26 +143,26 @@ def test_tick_during_a_run_queries_no_database(
     pulled: Office, status: dg.DagsterRunStatus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pulled.phone_writes("Rain")
-    run_id = make_run(pulled, status)
+    run_id = create_run(pulled, status)
     monkeypatch.setenv("SUPABASE_DB_PORT", "1")
     assert tick(pulled) == f"Run {run_id} is active ({status.value.lower()})."
 
 
 def test_run_started_by_hand_for_one_table_counts(pulled: Office) -> None:
     pulled.phone_writes("Rain")
-    make_run(pulled, STARTED, table="reverse/notices")
+    create_run(pulled, STARTED, table="reverse/notices")
     assert "is active (" in tick(pulled)
 
 
 def test_forward_run_does_not_delay_phone_rows(pulled: Office) -> None:
     pulled.phone_writes("Rain")
-    make_run(pulled, STARTED, "forward_full")
+    create_run(pulled, STARTED, "forward_full")
     assert tick(pulled) == {"notices"}
 
 
 def test_run_whose_process_was_killed_long_ago_blocks_no_tick(pulled: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     pulled.phone_writes("Rain")
-    make_run(pulled, STARTED)
+    create_run(pulled, STARTED)
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + 29 * 60)
     assert "is active (" in tick(pulled)

@@ -62,14 +62,14 @@ def examined(
         return examine(source, target, in_order(specs or SPECS), **rest)
 
 
-def troubles(findings: tuple[Finding, ...]) -> list[Finding]:
+def problems(findings: tuple[Finding, ...]) -> list[Finding]:
     """Returns the findings that are warnings or errors."""
     return [finding for finding in findings if finding.severity is not Severity.FINE]
 
 
-def the_trouble(pair: Pair, *specs: TableSpec, **rest: Any) -> Finding:
+def only_problem(pair: Pair, *specs: TableSpec, **rest: Any) -> Finding:
     """Returns the only warning or error; asserts that it gives a reason and an action."""
-    (finding,) = troubles(examined(pair, *specs, **rest))
+    (finding,) = problems(examined(pair, *specs, **rest))
     assert finding.why.endswith(".")
     assert finding.do.endswith(":" if finding.statements else ".")
     return finding

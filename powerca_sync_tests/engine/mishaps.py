@@ -53,7 +53,7 @@ STOPS = {
 
 
 @contextlib.contextmanager
-def stopped(pair: Pair, stop: str) -> Iterator[Callable[[], None]]:
+def stop_run(pair: Pair, stop: str) -> Iterator[Callable[[], None]]:
     """Stops any run at that point until the yielded function is called, or the body ends."""
     side = pair.source if stop == "reading" else pair.target
     pair.target.execute(STOPS[stop])  # type: ignore[call-overload]
@@ -78,7 +78,7 @@ def image(pair: Pair) -> list[list[str]]:
 
 
 @contextlib.contextmanager
-def failing(pair: Pair, error: type[SyncError], words: str, *, recorded: bool = True) -> Iterator[None]:
+def expect_failure(pair: Pair, error: type[SyncError], words: str, *, recorded: bool = True) -> Iterator[None]:
     """Asserts that the body raises this error in one or two clear sentences, changes nothing, and the next run
     succeeds.
     """
@@ -94,7 +94,7 @@ def failing(pair: Pair, error: type[SyncError], words: str, *, recorded: bool = 
     assert stored == (message if recorded else None)
 
 
-def assert_right(pair: Pair) -> None:
+def assert_complete(pair: Pair) -> None:
     assert fates(pair.sync(JOBS)) == {"inserted": 50, "updated": ROWS // 2, "unchanged": ROWS // 2}
     query = "SELECT id, text FROM {} ORDER BY id"
     assert pair.rows(query.format("jobs")) == pair.rows(query.format("stored"), pair.source)

@@ -62,7 +62,7 @@ class Maker:
 
     def step(self) -> Step:
         makers = (
-            *((self._insert, 6), (self._phone_inserts, 5), (self._somebody_inserts, 1)),
+            *((self._insert, 6), (self._phone_inserts, 5), (self._other_inserts, 1)),
             *((self._edit, 5), (self._phone_edits, 2), (self._app_edits, 2), (self._tick, 1), (self._swap, 1)),
             *((self._delete, 2), (self._phone_deletes, 2), (self._app_deletes, 1)),
             *((self._copy, 3), (self._again, 2), (self._comment, 1)),
@@ -104,7 +104,7 @@ class Maker:
         where = ("mobile", self.dice.choice(self.of_phones))
         return Step("insert", where, (*self._late(), ("source", "M"), *self._values()))
 
-    def _somebody_inserts(self) -> Step:
+    def _other_inserts(self) -> Step:
         """Another office, an administrator, or a phone that gives no source or the source of the office."""
         owner = self.dice.choice(("D", "D", "S", None))
         values = dict(self._values()) | ({"org_id": 2} if owner == "D" and self.dice.random() < 0.5 else {})

@@ -19,7 +19,7 @@ from typing import Any
 
 import psycopg
 
-from benchmarks.link import through_a_link
+from benchmarks.link import simulate_link
 from powerca_sync.engine.forward.forward import sync_forward
 from powerca_sync.engine.postgres.database import Connection, connect
 from powerca_sync.engine.requests import Mode, TableExtract, TablePull
@@ -325,7 +325,7 @@ def main() -> int:
         create(pair, asked.jobs)
         far = pair.settings
         if asked.round_trip:
-            mobile = line.enter_context(through_a_link(far.mobile, seconds=asked.round_trip / 1000)).endpoint
+            mobile = line.enter_context(simulate_link(far.mobile, seconds=asked.round_trip / 1000)).endpoint
             far = dataclasses.replace(far, mobile=dataclasses.replace(mobile, sslmode="disable"))
         ways = Ways(jobs=asked.jobs // 3, pause=asked.pause, refresh=asked.refresh)
         sync(far, Mode.FULL, Seen())

@@ -31,10 +31,10 @@ def launcher(instance: dg.DagsterInstance, *, patience: int) -> WatchedRunLaunch
 
 def create_run(instance: dg.DagsterInstance, **tags: str) -> dg.DagsterRun:
     @dg.job
-    def nothing() -> None:
+    def empty_job() -> None:
         """A job, because a run needs one."""
 
-    return instance.create_run_for_job(nothing, status=dg.DagsterRunStatus.STARTED, tags=tags)
+    return instance.create_run_for_job(empty_job, status=dg.DagsterRunStatus.STARTED, tags=tags)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ WORK = delete_insert(
 
 
 @pytest.fixture
-def moved(pair: Pair) -> Pair:
+def altered(pair: Pair) -> Pair:
     """Creates three phone rows, whose copies the earlier engine shifted and one of which it cut, and one office row."""
     pair.source.execute("""
         CREATE TABLE work (staff_id int, day date, job_id int, begun timestamp, note varchar(20), source char(1));
@@ -33,8 +33,8 @@ def moved(pair: Pair) -> Pair:
     return pair
 
 
-def test_altered_rows_are_counted_by_alteration(moved: Pair) -> None:
-    (finding,) = [one for one in examined(moved, WORK) if one.table == "work" and "earlier engine" in one.what]
+def test_altered_rows_are_counted_by_alteration(altered: Pair) -> None:
+    (finding,) = [one for one in examined(altered, WORK) if one.table == "work" and "earlier engine" in one.what]
     assert finding.severity is Severity.WARNING
     assert finding.side == "desktop"
     assert finding.what == (
@@ -43,20 +43,20 @@ def test_altered_rows_are_counted_by_alteration(moved: Pair) -> None:
     )
 
 
-def test_printed_statements_repair_the_rows(moved: Pair) -> None:
-    (finding,) = [one for one in examined(moved, WORK) if one.table == "work" and "earlier engine" in one.what]
+def test_printed_statements_repair_the_rows(altered: Pair) -> None:
+    (finding,) = [one for one in examined(altered, WORK) if one.table == "work" and "earlier engine" in one.what]
     assert finding.do.endswith(":")
     for statement in finding.statements:
-        moved.source.execute(statement)  # type: ignore[call-overload]
-    assert moved.rows("SELECT DISTINCT begun::text FROM work WHERE source = 'M'", moved.source) == [
+        altered.source.execute(statement)  # type: ignore[call-overload]
+    assert altered.rows("SELECT DISTINCT begun::text FROM work WHERE source = 'M'", altered.source) == [
         ("2025-11-04 10:01:00",)
     ]
-    assert moved.one("SELECT begun::text FROM work WHERE source = 'D'", moved.source) == "2025-11-05 00:10:00"
-    moved.source.execute("UPDATE work SET note = repeat('visit ', 4) WHERE staff_id = 3")
-    assert not [one for one in examined(moved, WORK) if one.table == "work" and "earlier engine" in one.what]
-    assert pulled(moved.pull(WORK)) == {"adopted": 3}
+    assert altered.one("SELECT begun::text FROM work WHERE source = 'D'", altered.source) == "2025-11-05 00:10:00"
+    altered.source.execute("UPDATE work SET note = repeat('visit ', 4) WHERE staff_id = 3")
+    assert not [one for one in examined(altered, WORK) if one.table == "work" and "earlier engine" in one.what]
+    assert pulled(altered.pull(WORK)) == {"adopted": 3}
 
 
-def test_no_finding_without_an_earlier_engine(moved: Pair) -> None:
-    moved.source.execute("DROP TABLE _reverse_sync_metadata")
-    assert not [one for one in examined(moved, WORK) if "earlier engine" in one.what]
+def test_no_finding_without_an_earlier_engine(altered: Pair) -> None:
+    altered.source.execute("DROP TABLE _reverse_sync_metadata")
+    assert not [one for one in examined(altered, WORK) if "earlier engine" in one.what]

@@ -6,7 +6,7 @@ import pytest
 
 from powerca_sync.engine.doctor import Finding, Severity, Side, examine, reach
 from powerca_sync.errors import DatabaseUnavailableError
-from powerca_sync_tests.engine.clinic import SPECS, examined, settle, troubles
+from powerca_sync_tests.engine.clinic import SPECS, examined, problems, settle
 from powerca_sync_tests.helpers import Pair
 
 
@@ -24,7 +24,7 @@ def test_healthy_pair_has_one_sentence_for_each_theme(office: Pair, synced: bool
     if synced:
         office.sync_all(*SPECS)
     findings = examined(office)
-    assert troubles(findings) == []
+    assert problems(findings) == []
     said = sentences(findings)
     for theme in (
         *("desktop: PostgreSQL 16", "mobile: PostgreSQL 18", "on this machine", "clocks agree"),
@@ -59,7 +59,7 @@ def test_examination_works_in_a_read_only_database(office: Pair) -> None:
     for connection in (office.source, office.target):
         connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")  # type: ignore[call-overload]
     findings = examined(office)
-    desktop, mobile = troubles(findings)
+    desktop, mobile = problems(findings)
     assert (desktop.side, desktop.severity) == ("desktop", Severity.WARNING)
     assert "nothing that phones enter can be brought back" in desktop.why
     assert (mobile.side, mobile.severity) == ("mobile", Severity.WRONG)
@@ -73,7 +73,7 @@ def test_one_database_is_examined_while_the_other_is_unreachable(office: Pair, a
     gone = dataclasses.replace(getattr(office.settings, away), port=1)
     office.source.execute("DROP TABLE clients")
     office.target.execute("DROP TABLE clients CASCADE")
-    unreachable, missing = troubles(examined(office, **{away: gone}))
+    unreachable, missing = problems(examined(office, **{away: gone}))
     assert unreachable.severity is Severity.WRONG
     assert unreachable.side == away
     assert "cannot be reached: connecting to" in unreachable.what
@@ -95,7 +95,7 @@ def test_unreachable_address_is_explained(office: Pair, host: str, words: str) -
     refused = DatabaseUnavailableError("connecting to mobile failed: no route to host.")
     with reach(office.settings.desktop) as source:
         findings = examine(source, Side(endpoint=away, failure=refused), SPECS)
-    (finding,) = troubles(findings)
+    (finding,) = problems(findings)
     assert "no route to host" in finding.what
     assert words in finding.do
 
@@ -109,7 +109,7 @@ def test_missing_privilege_to_read_is_a_finding(office: Pair) -> None:
     finally:
         office.source.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")  # type: ignore[call-overload]
         office.source.execute("GRANT EXECUTE ON FUNCTION pg_control_system() TO PUBLIC")
-    unknown = next(finding for finding in troubles(findings) if "Whose rows" in finding.what)
+    unknown = next(finding for finding in problems(findings) if "Whose rows" in finding.what)
     assert unknown.severity is Severity.WRONG
     assert "permission denied for function pg_control_system" in unknown.what
     assert "belong to no other desktop" not in sentences(findings)
@@ -121,8 +121,8 @@ def test_locked_table_is_reported_once_and_the_rest_is_examined(office: Pair) ->
     with office.source.transaction():
         office.source.execute("LOCK TABLE notes IN ACCESS EXCLUSIVE MODE")
         findings = examined(office)
-        finding = troubles(findings)[0]
-        assert len(troubles(findings)) == 1
+        finding = problems(findings)[0]
+        assert len(problems(findings)) == 1
     assert "notes: user postgres (psql) keeps the whole table (AccessExclusiveLock) locked" in finding.what
     assert finding.statements[0].startswith("SELECT pg_terminate_backend(")
     assert "Keys are whole" not in sentences(findings), "not all of them could be looked at"
@@ -135,7 +135,7 @@ def test_failed_query_is_reported_in_the_databases_words(office: Pair) -> None:
         CREATE VIEW notes AS SELECT org_id, client_id, body, (amount / (client_id - client_id))::numeric(8,2) AS amount,
             secret, created_at, updated_at FROM real_notes""")
     findings = examined(office)
-    failed = [finding for finding in troubles(findings) if finding.what.startswith("Not examined: ")]
+    failed = [finding for finding in problems(findings) if finding.what.startswith("Not examined: ")]
     assert [finding.table for finding in failed] == ["notes"]
     assert "looking at the rows of `notes` failed: division by zero" in failed[0].what
     assert failed[0].severity is Severity.WRONG, "a sync has to read it too"

@@ -6,7 +6,7 @@ import pytest
 from psycopg import sql
 
 from powerca_sync.engine.doctor import Severity
-from powerca_sync_tests.engine.clinic import examined, settle, troubles
+from powerca_sync_tests.engine.clinic import examined, problems, settle
 from powerca_sync_tests.helpers import Pair
 
 #: A role that may log in and has no other privileges.
@@ -14,27 +14,27 @@ CLERK = "clerk of the office"
 
 
 @pytest.fixture
-def clerk(pair: Pair) -> Iterator[None]:
+def login_role(pair: Pair) -> Iterator[None]:
     """Creates the role on both servers."""
     pair.both(f'CREATE ROLE "{CLERK}"')
     yield
     pair.both(f'DROP OWNED BY "{CLERK}"; DROP ROLE "{CLERK}"')
 
 
-@pytest.mark.usefixtures("clerk")
+@pytest.mark.usefixtures("login_role")
 @pytest.mark.parametrize("side", ["desktop", "mobile"])
 @pytest.mark.parametrize(("role", "who"), [("PUBLIC", "Every role"), (f'"{CLERK}"', f"The role {CLERK}")])
 def test_roles_that_may_create_in_the_search_path_are_named(pair: Pair, side: str, role: str, who: str) -> None:
     settle(pair)
     connection = pair.source if side == "desktop" else pair.target
     name = pair.settings.desktop.name if side == "desktop" else pair.settings.mobile.name
-    before = troubles(examined(pair))
+    before = problems(examined(pair))
     connection.execute("CREATE SCHEMA app; CREATE SCHEMA elsewhere")
     connection.execute(sql.SQL("ALTER DATABASE {} SET search_path = app, public").format(sql.Identifier(name)))
     connection.execute(f"GRANT CREATE ON SCHEMA app, elsewhere TO {role}")  # type: ignore[call-overload]
-    (finding,) = [one for one in troubles(examined(pair)) if one not in before]
+    (finding,) = [one for one in problems(examined(pair)) if one not in before]
     assert (finding.severity, finding.side) == (Severity.WARNING, side)
     assert finding.what == f"{who} may create objects in the schema app, which is in the search path."
     assert finding.statements == (f'REVOKE CREATE ON SCHEMA "app" FROM {role};',)
     connection.execute(finding.statements[0])  # type: ignore[call-overload]
-    assert troubles(examined(pair)) == before
+    assert problems(examined(pair)) == before

@@ -9,7 +9,7 @@ import pytest
 from powerca_sync.demo import start_server
 from powerca_sync.engine.doctor import Severity
 from powerca_sync_tests.conftest import SOURCE_VERSION
-from powerca_sync_tests.engine.clinic import examined, settle, troubles
+from powerca_sync_tests.engine.clinic import examined, problems, settle
 from powerca_sync_tests.helpers import Pair
 
 
@@ -45,13 +45,13 @@ def test_prepared_transaction_is_named_with_the_command_that_ends_it(
     office: Pair, side: str, statement: str, locked: str
 ) -> None:
     connection = office.source if side == "desktop" else office.target
-    before = troubles(examined(office))
+    before = problems(examined(office))
     connection.execute(f"BEGIN; {statement}; PREPARE TRANSACTION 'it''s left'")  # type: ignore[call-overload]
-    (finding,) = [one for one in troubles(examined(office)) if one not in before and "was prepared" in one.what]
+    (finding,) = [one for one in problems(examined(office)) if one not in before and "was prepared" in one.what]
     assert (finding.severity, finding.side) == (Severity.WARNING, side)
     assert finding.what.startswith("The transaction `it's left` of user postgres was prepared ")
     assert finding.what.endswith(locked)
     assert finding.statements == ("ROLLBACK PREPARED 'it''s left';",)
-    assert not [one for one in troubles(examined(office)) if any("terminate_backend" in s for s in one.statements)]
+    assert not [one for one in problems(examined(office)) if any("terminate_backend" in s for s in one.statements)]
     connection.execute(finding.statements[0])  # type: ignore[call-overload]
-    assert troubles(examined(office)) == before
+    assert problems(examined(office)) == before

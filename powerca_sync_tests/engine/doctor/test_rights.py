@@ -11,7 +11,7 @@ from powerca_sync.engine.postgres.database import Connection, connect
 from powerca_sync.engine.requests import Mode, TableExtract, TablePull
 from powerca_sync.engine.reverse.reverse import sync_reverse
 from powerca_sync.engine.setup import introduce
-from powerca_sync_tests.engine.clinic import NOTES, SPECS, examined, settle, the_trouble, troubles
+from powerca_sync_tests.engine.clinic import NOTES, SPECS, examined, only_problem, problems, settle
 from powerca_sync_tests.helpers import QUICK, Pair
 
 ROLE = "Office sync"
@@ -41,7 +41,7 @@ def missing_privileges(office: Pair) -> list[Finding]:
     desktop, mobile = (
         dataclasses.replace(each, user=ROLE) for each in (office.settings.desktop, office.settings.mobile)
     )
-    return troubles(examined(office, desktop=desktop, mobile=mobile))
+    return problems(examined(office, desktop=desktop, mobile=mobile))
 
 
 def grant(office: Pair, findings: list[Finding]) -> None:
@@ -202,6 +202,6 @@ def test_guides_own_log_is_used_if_it_exists(office: Pair) -> None:
 
 def test_owner_of_all_tables_lacks_nothing(pair: Pair) -> None:
     settle(pair)
-    assert troubles(examined(pair)) == []
+    assert problems(examined(pair)) == []
     pair.target.execute("DROP TABLE notes")
-    assert the_trouble(pair).statements == ()
+    assert only_problem(pair).statements == ()

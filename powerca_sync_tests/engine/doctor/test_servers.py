@@ -17,7 +17,7 @@ from powerca_sync.engine.doctor.server import Server as Facts
 from powerca_sync.engine.doctor.server import examine_version, examine_writable
 from powerca_sync.settings import Endpoint
 from powerca_sync_tests.acceptance.pooler import Certificates, make_certificates, needs_pooler, pooled
-from powerca_sync_tests.engine.clinic import examined, settle, the_trouble, troubles
+from powerca_sync_tests.engine.clinic import examined, only_problem, problems, settle
 from powerca_sync_tests.helpers import Pair
 
 
@@ -59,7 +59,7 @@ def test_pooler_and_its_mode_are_recognised_by_behaviour(office: Pair, pooler: E
     (route,) = [finding.what for finding in findings if finding.side == "mobile" and "answers user" in finding.what]
     assert f"answers user postgres, through a {mode} pooler, encrypted, server verified" in route
     assert ("the session pooler (port 5432) is the better way" in route) == (mode == "transaction")
-    (expiring,) = troubles(findings)
+    (expiring,) = problems(findings)
     assert expiring.severity is Severity.WARNING
     assert expiring.what.endswith("runs out in 1 day.")
 
@@ -70,7 +70,7 @@ def test_unverified_server_certificate_is_a_warning(office: Pair, pooler: Endpoi
     elsewhere = dataclasses.replace(
         pooler, host="127.1", name=office.settings.mobile.name, sslmode="require", sslrootcert=""
     )
-    finding = the_trouble(office, mobile=elsewhere)
+    finding = only_problem(office, mobile=elsewhere)
     assert (finding.severity, finding.side) == (Severity.WARNING, "mobile")
     assert "is encrypted, and nobody makes sure that it is the right server (sslmode is require)" in finding.what
     assert "`SUPABASE_DB_SSLMODE=verify-full`" in finding.do
@@ -79,7 +79,7 @@ def test_unverified_server_certificate_is_a_warning(office: Pair, pooler: Endpoi
 @needs_pooler
 def test_certificate_of_another_host_is_an_error(office: Pair, pooler: Endpoint) -> None:
     elsewhere = dataclasses.replace(pooler, host="127.1", name=office.settings.mobile.name)
-    finding = the_trouble(office, mobile=elsewhere)
+    finding = only_problem(office, mobile=elsewhere)
     assert finding.severity is Severity.WRONG
     assert "certificate" in finding.what
     assert "`SUPABASE_DB_SSLROOTCERT`" in finding.do
@@ -87,7 +87,7 @@ def test_certificate_of_another_host_is_an_error(office: Pair, pooler: Endpoint)
 
 def test_refused_login_is_told_from_an_unreachable_server(office: Pair) -> None:
     elsewhere = dataclasses.replace(office.settings.desktop, name="no_such_database")
-    finding = the_trouble(office, desktop=elsewhere)
+    finding = only_problem(office, desktop=elsewhere)
     assert 'database "no_such_database" does not exist' in finding.what
     assert "the server answers, and says no" in finding.do
 
@@ -132,7 +132,7 @@ def test_standby_is_told_from_read_only_mode() -> None:
 
 
 def test_clock_skew_is_reported(office: Pair) -> None:
-    finding = the_trouble(office, now=lambda: time.time() - 7 * 60)
+    finding = only_problem(office, now=lambda: time.time() - 7 * 60)
     assert (finding.severity, finding.side) == (Severity.WARNING, "both")
     assert "is 7 minutes ahead of that of this machine" in finding.what
 
@@ -145,13 +145,13 @@ def test_clocks_of_both_servers_are_compared() -> None:
 
 def test_time_zone_other_than_the_desktops_is_reported(office: Pair) -> None:
     office.source.execute(f"ALTER DATABASE {office.settings.desktop.name} SET timezone = 'Asia/Calcutta'")  # type: ignore[call-overload]
-    assert troubles(examined(office, timezone="Asia/Kolkata")) == [], "another name of the same zone"
-    finding = the_trouble(office, timezone="Europe/London")
+    assert problems(examined(office, timezone="Asia/Kolkata")) == [], "another name of the same zone"
+    finding = only_problem(office, timezone="Europe/London")
     assert finding.what == "`LOCAL_DB_TIMEZONE` is `Europe/London`, but the desktop's own zone is `Asia/Calcutta`."
 
 
 def test_unknown_time_zone_is_an_error(office: Pair) -> None:
-    finding = the_trouble(office, timezone="India/Mumbai")
+    finding = only_problem(office, timezone="India/Mumbai")
     assert finding.severity is Severity.WRONG
     assert finding.what == "The desktop database does not know the time zone `India/Mumbai`."
 
@@ -171,17 +171,17 @@ def encoded(servers: tuple[Server, Server], office: Pair, request: pytest.Fixtur
 
 @pytest.mark.parametrize("encoded", ["SQL_ASCII"], indirect=True)
 def test_desktop_without_an_encoding_needs_a_declared_one(encoded: Pair) -> None:
-    finding = the_trouble(encoded)
+    finding = only_problem(encoded)
     assert (finding.severity, finding.side) == (Severity.WARNING, "desktop")
     assert "`LOCAL_DB_ENCODING`" in finding.do
-    assert troubles(examined(encoded, encoding="WIN1252")) == []
-    assert "which is not a known encoding" in the_trouble(encoded, encoding="WIN-ENGLISH").what
+    assert problems(examined(encoded, encoding="WIN1252")) == []
+    assert "which is not a known encoding" in only_problem(encoded, encoding="WIN-ENGLISH").what
 
 
 @pytest.mark.parametrize("encoded", ["WIN1252"], indirect=True)
 def test_old_encoding_that_cannot_hold_phone_texts_is_reported(encoded: Pair) -> None:
-    finding = the_trouble(encoded)
+    finding = only_problem(encoded)
     assert finding.what == "The desktop database stores text as WIN1252."
     assert "Devanagari" in finding.why
-    wrong, _ = troubles(examined(encoded, encoding="LATIN2"))
+    wrong, _ = problems(examined(encoded, encoding="LATIN2"))
     assert "`LOCAL_DB_ENCODING` is `LATIN2`, but the desktop says that its text is WIN1252" in wrong.what

@@ -8,7 +8,7 @@ from powerca_sync.engine.doctor import Severity
 from powerca_sync.engine.postgres.database import Connection
 from powerca_sync.settings import Limits
 from powerca_sync.tables import Reference
-from powerca_sync_tests.engine.clinic import CLIENTS, NOTES, SPECS, change, examined, settle, the_trouble, troubles
+from powerca_sync_tests.engine.clinic import CLIENTS, NOTES, SPECS, change, examined, only_problem, problems, settle
 from powerca_sync_tests.helpers import Pair, fates, spec
 
 
@@ -22,7 +22,7 @@ def run(connection: Connection, statement: str) -> None:
 
 
 def test_databases_without_any_table_are_taken_for_the_wrong_ones(pair: Pair) -> None:
-    desktop, mobile = troubles(examined(pair))
+    desktop, mobile = problems(examined(pair))
     assert (desktop.side, mobile.side) == ("desktop", "mobile")
     assert desktop.what.startswith("There are no tables orgs, clients and notes on the desktop")
     assert "`LOCAL_DB_NAME` lead to the right database" in desktop.do
@@ -31,14 +31,14 @@ def test_databases_without_any_table_are_taken_for_the_wrong_ones(pair: Pair) ->
 
 def test_missing_table_is_named_with_its_database(office: Pair) -> None:
     office.target.execute("DROP TABLE notes")
-    finding = the_trouble(office)
+    finding = only_problem(office)
     assert (finding.severity, finding.side) == (Severity.WRONG, "mobile")
     assert finding.what.startswith("There is no table notes on the mobile")
 
 
 def test_missing_column_that_the_spec_needs_blocks_its_table(office: Pair) -> None:
     office.source.execute("ALTER TABLE clients DROP COLUMN client_id")
-    finding = the_trouble(office)
+    finding = only_problem(office)
     assert (finding.severity, finding.table) == (Severity.WRONG, "clients")
     assert "the spec names client_id (the desktop lacks `client_id`)" in finding.what
 
@@ -46,37 +46,37 @@ def test_missing_column_that_the_spec_needs_blocks_its_table(office: Pair) -> No
 def test_types_without_a_lossless_conversion_block_their_table(office: Pair) -> None:
     office.source.execute("ALTER TABLE notes ADD COLUMN begun timestamp")
     office.target.execute("ALTER TABLE notes ADD COLUMN begun time")
-    finding = the_trouble(office)
+    finding = only_problem(office)
     assert (finding.severity, finding.table) == (Severity.WRONG, "notes")
     assert "`begun` is `timestamp without time zone` at the source" in finding.what
 
 
 def test_desktop_only_column_is_reported_as_not_synced(office: Pair) -> None:
     office.source.execute("ALTER TABLE clients ADD COLUMN vat text, ADD COLUMN grade text")
-    finding = the_trouble(office)
+    finding = only_problem(office)
     assert (finding.severity, finding.side, finding.table) == (Severity.WARNING, "mobile", "clients")
     assert finding.what == "clients: only the desktop has vat and grade."
-    assert troubles(examined(office, *change(CLIENTS, skip=frozenset({"vat", "grade"})))) == []
+    assert problems(examined(office, *change(CLIENTS, skip=frozenset({"vat", "grade"})))) == []
 
 
 def test_required_mobile_column_without_a_value_refuses_every_row(office: Pair) -> None:
     office.target.execute("ALTER TABLE clients ADD COLUMN rank int NOT NULL")
-    finding = the_trouble(office)
+    finding = only_problem(office)
     assert (finding.severity, finding.table) == (Severity.WRONG, "clients")
     assert "rank may not be empty on mobile" in finding.what
     office.target.execute("ALTER TABLE clients ALTER COLUMN rank SET DEFAULT 0")
-    assert troubles(examined(office)) == []
+    assert problems(examined(office)) == []
 
 
 def test_table_without_source_has_no_reverse_sync(office: Pair) -> None:
     office.target.execute("ALTER TABLE clients DROP COLUMN source")
-    finding = the_trouble(office)
+    finding = only_problem(office)
     assert finding.what == "clients has no column `source` on mobile."
-    assert troubles(examined(office, *change(CLIENTS, reverse=False))) == []
+    assert problems(examined(office, *change(CLIENTS, reverse=False))) == []
 
 
 def test_protected_column_that_does_not_exist_is_reported(office: Pair) -> None:
-    finding = the_trouble(office, *change(NOTES, sensitive=frozenset({"secrt"})))
+    finding = only_problem(office, *change(NOTES, sensitive=frozenset({"secrt"})))
     assert "the spec protects secrt (`sensitive` or `mobile_owned`), but neither database has" in finding.what
     assert finding.what.endswith("similar: secret.")
 
@@ -85,7 +85,7 @@ def test_table_missing_in_both_databases_is_no_finding(office: Pair) -> None:
     for connection in (office.source, office.target):
         connection.execute("DROP TABLE notes")
     found = examined(office)
-    assert troubles(found) == []
+    assert problems(found) == []
     assert "notes: neither database has the table, so that nothing is synced." in [finding.what for finding in found]
 
 
@@ -93,7 +93,7 @@ def test_missing_optional_columns_are_explained_once(office: Pair) -> None:
     for connection in (office.source, office.target):
         connection.execute("ALTER TABLE notes DROP COLUMN org_id")
     found = examined(office)
-    assert troubles(found) == []
+    assert problems(found) == []
     (note,) = [finding.what for finding in found if finding.table == "notes"]
     assert note == (
         "notes: left out, because neither database has the column: org_id (key, references, office); key: client_id "
@@ -120,7 +120,7 @@ def test_unfit_rows_are_counted_as_the_run_counts_them(
     run(pair.source, f"CREATE TABLE fitting (id serial, extra {at_source})")
     run(pair.source, f"INSERT INTO fitting (extra) VALUES {values}")  # noqa: S608
     run(pair.target, f"CREATE TABLE fitting (id int PRIMARY KEY, extra {at_target})")
-    finding = the_trouble(pair, fitting)
+    finding = only_problem(pair, fitting)
     assert (finding.severity, finding.side, finding.table) == (Severity.WARNING, "desktop", "fitting")
     assert words in finding.what
     counted = int(finding.what.removeprefix("fitting: ").split()[0])
@@ -134,31 +134,31 @@ def test_columns_of_wider_types_are_no_finding(pair: Pair) -> None:
     pair.target.execute(
         "CREATE TABLE wide (id int PRIMARY KEY, a text, b numeric(6,2), c int, d varchar(2), e numeric(3,1))"
     )
-    assert troubles(examined(pair, wide)) == []
+    assert problems(examined(pair, wide)) == []
 
 
 def test_null_key_in_a_not_null_column_is_an_unfit_row(office: Pair) -> None:
     office.source.execute("UPDATE notes SET org_id = NULL WHERE client_id = 4")
-    finding = the_trouble(office)
+    finding = only_problem(office)
     assert finding.what == "notes: 1 desktop row would not fit mobile's columns: org_id is empty (1)."
 
 
 def test_unfit_rows_with_mobile_source_are_no_finding(office: Pair) -> None:
     office.source.execute("ALTER TABLE notes ADD COLUMN source char(1); ALTER TABLE notes ALTER COLUMN body TYPE text")
     office.source.execute("INSERT INTO notes (org_id, client_id, body, source) VALUES (1, 99, repeat('x', 90), 'M')")
-    assert troubles(examined(office)) == []
+    assert problems(examined(office)) == []
     office.source.execute("UPDATE notes SET source = 'D'")
-    assert len(troubles(examined(office))) == 2
+    assert len(problems(examined(office))) == 2
 
 
 def test_unfit_rows_beyond_the_limit_are_an_error(office: Pair) -> None:
     office.source.execute("ALTER TABLE clients ALTER COLUMN client_name TYPE varchar(60)")
     office.source.execute("UPDATE clients SET client_name = repeat('x', 30) WHERE client_id <= 30")
-    finding = the_trouble(office)
+    finding = only_problem(office)
     assert finding.severity is Severity.WRONG
     assert "clients: 30 desktop rows would not fit" in finding.what
     generous = Limits(quarantine_share=0.9)
-    assert the_trouble(office, limits=generous).severity is Severity.WARNING, "the settings allow more"
+    assert only_problem(office, limits=generous).severity is Severity.WARNING, "the settings allow more"
 
 
 def test_phone_rows_that_the_desktop_refuses_are_counted(office: Pair) -> None:
@@ -167,7 +167,7 @@ def test_phone_rows_that_the_desktop_refuses_are_counted(office: Pair) -> None:
         "INSERT INTO notes (org_id, body, source) VALUES (1, repeat('x', 50), 'M'), (1, 'short', 'M')"
     )
     office.target.execute("INSERT INTO notes (org_id, body, source) VALUES (1, repeat('x', 60), 'D')")
-    finding = the_trouble(office)
+    finding = only_problem(office)
     assert (finding.severity, finding.side, finding.table) == (Severity.WARNING, "mobile", "notes")
     assert (
         "1 phone row would not fit the desktop's columns: body does not fit character varying(40) (1)" in finding.what
@@ -177,7 +177,7 @@ def test_phone_rows_that_the_desktop_refuses_are_counted(office: Pair) -> None:
 def test_null_keys_and_duplicate_keys_are_told_apart(office: Pair) -> None:
     office.source.execute("INSERT INTO clients VALUES (NULL, 1, 'nobody'), (7, 1, 'another 7'), (8, 1, 'Client 8')")
     findings = examined(office)
-    keyless, sharing = troubles(findings)
+    keyless, sharing = problems(findings)
     assert keyless.what == "clients: 1 row without a value in the key (client_id)."
     assert sharing.what == "clients: 2 rows share their client_id with a row of other content."
     assert {finding.severity for finding in (keyless, sharing)} == {Severity.WARNING}
@@ -190,21 +190,21 @@ def test_null_keys_and_duplicate_keys_are_told_apart(office: Pair) -> None:
 def test_unique_index_of_mobile_counts_as_a_key(office: Pair) -> None:
     office.target.execute("CREATE UNIQUE INDEX ON notes (org_id, client_id)")
     office.source.execute("INSERT INTO notes VALUES (1, 7, 'another 7')")
-    finding = the_trouble(office)
+    finding = only_problem(office)
     assert finding.what == "notes: 2 rows share their org_id and client_id with a row of other content."
 
 
 def test_exact_duplicates_are_no_finding_if_mobile_generates_the_key(office: Pair) -> None:
     office.source.execute("INSERT INTO notes SELECT * FROM notes WHERE client_id < 4")
     findings = examined(office)
-    assert troubles(findings) == []
+    assert problems(findings) == []
     assert "notes: 3 rows are exact copies of another; each of them is synced." in {each.what for each in findings}
 
 
 def test_many_exact_duplicates_are_a_warning(office: Pair) -> None:
     for _ in range(2):
         office.source.execute("INSERT INTO notes SELECT * FROM notes WHERE client_id <= 20")
-    finding = the_trouble(office)
+    finding = only_problem(office)
     assert (finding.severity, finding.side, finding.table) == (Severity.WARNING, "desktop", "notes")
     assert "rows are exact copies of another, " in finding.what
 
@@ -215,7 +215,7 @@ def test_dangling_references_are_counted_as_the_run_counts_them(office: Pair) ->
     office.source.execute("UPDATE notes SET client_id = 98.00 WHERE client_id = 4")
     office.source.execute("UPDATE notes SET client_id = 0 WHERE client_id = 5")
     office.source.execute("UPDATE notes SET client_id = NULL WHERE client_id = 6")
-    finding = the_trouble(office)
+    finding = only_problem(office)
     assert (finding.severity, finding.side, finding.table) == (Severity.WARNING, "desktop", "notes")
     assert finding.what == "notes: 2 rows whose client_id is not in clients."
     assert office.sync_all(*SPECS)["notes"].filtered == 2
@@ -227,7 +227,7 @@ def test_row_that_only_mobile_has_may_be_referenced(office: Pair) -> None:
     )
     office.source.execute("UPDATE notes SET client_id = 99 WHERE client_id = 3")
     findings = examined(office)
-    assert troubles(findings) == []
+    assert problems(findings) == []
     assert "clients: 1 row of an administrator ('S'), left as it is." in {each.what for each in findings}
 
 
@@ -235,23 +235,23 @@ def test_reference_that_only_mobile_enforces_is_checked(office: Pair) -> None:
     office.target.execute("ALTER TABLE notes ADD FOREIGN KEY (client_id) REFERENCES clients")
     office.source.execute("UPDATE notes SET client_id = 99 WHERE client_id = 3")
     only_order = change(NOTES, references=(Reference(column="client_id", parent="clients", order_only=True),))
-    assert the_trouble(office, *only_order).what == "notes: 1 row whose client_id is not in clients."
+    assert only_problem(office, *only_order).what == "notes: 1 row whose client_id is not in clients."
     office.target.execute("ALTER TABLE notes DROP CONSTRAINT notes_client_id_fkey")
-    assert troubles(examined(office, *only_order)) == []
+    assert problems(examined(office, *only_order)) == []
 
 
 def test_large_table_is_examined_in_seconds(office: Pair) -> None:
     office.source.execute("INSERT INTO clients SELECT n, 1, 'Client ' || n FROM generate_series(41, 20000) AS n")
     office.source.execute("INSERT INTO notes SELECT 1, n % 20000 + 1, 'Note', n FROM generate_series(1, 60000) AS n")
     began = time.monotonic()
-    assert troubles(examined(office)) == []
+    assert problems(examined(office)) == []
     assert time.monotonic() - began < 15, "looking for each row's client anew takes minutes"
 
 
 def test_columns_with_large_object_ids_are_named(office: Pair) -> None:
     office.both("ALTER TABLE clients ADD scan oid, ADD number oid")
     office.source.execute("UPDATE clients SET number = 1, scan = lo_from_bytea(0, 'abc') WHERE client_id = 1")
-    finding = the_trouble(office)
+    finding = only_problem(office)
     assert (finding.severity, finding.side, finding.table) == (Severity.WARNING, "desktop", "clients")
     assert finding.what == "clients: scan holds numbers of large objects, whose content lies outside the table."
     office.source.execute("SELECT lo_unlink(scan) FROM clients WHERE client_id = 1")
@@ -260,12 +260,12 @@ def test_columns_with_large_object_ids_are_named(office: Pair) -> None:
 def test_rows_over_the_size_limit_are_counted_in_both_databases(office: Pair) -> None:
     office.both("ALTER TABLE clients ADD scan text")
     office.source.execute("UPDATE clients SET scan = repeat('x', 9000000) WHERE client_id = 1")
-    finding = the_trouble(office)
+    finding = only_problem(office)
     assert (finding.severity, finding.side, finding.table) == (Severity.WARNING, "desktop", "clients")
     assert finding.what == "clients: 1 desktop row of more than 8.4 MB."
     office.source.execute("UPDATE clients SET scan = NULL")
     office.target.execute("""
         INSERT INTO orgs (org_id) VALUES (1);
         INSERT INTO clients (client_id, org_id, scan, source) VALUES (901, 1, repeat('x', 9000000), 'M')""")
-    finding = the_trouble(office)
+    finding = only_problem(office)
     assert (finding.side, finding.what) == ("mobile", "clients: 1 phone row of more than 8.4 MB.")

@@ -226,7 +226,7 @@ def test_differential_transfer_equals_complete_transfer(
     office.source.execute(f"DELETE FROM {table.mobile} WHERE ctid IN (SELECT ctid FROM {table.mobile} LIMIT 2)")  # noqa: S608
     with office.source.cursor() as cursor:
         cursor.executemany(f"INSERT INTO {table.mobile} VALUES (%s, %s, %s, %s)", changed[:3])  # noqa: S608
-    (foreseen,) = foresee(office, table)
+    (foreseen,) = predict(office, table)
     result = office.sync(table, ORGS, allow_mass_delete=True, options=APART)
     assert fates(result) == foreseen
     before = target_rows(office, table.mobile)
@@ -234,7 +234,7 @@ def test_differential_transfer_equals_complete_transfer(
     assert target_rows(office, table.mobile) == before
 
 
-def foresee(pair: Pair, table: TableSpec) -> list[dict[str, int]]:
+def predict(pair: Pair, table: TableSpec) -> list[dict[str, int]]:
     """Returns the result that a complete transfer would have."""
     with connect(pair.settings.desktop) as source, connect(pair.settings.mobile) as target:
         plans = plan_forward(

@@ -17,7 +17,16 @@ from powerca_sync.engine.result import ForwardResult, Options
 from powerca_sync.engine.staging import staging
 from powerca_sync.errors import ContentionError, DatabaseUnavailableError
 from powerca_sync.settings import Endpoint
-from powerca_sync_tests.engine.mishaps import JOBS, ROWS, STOPS, assert_right, failing, image, make_jobs, stopped
+from powerca_sync_tests.engine.mishaps import (
+    JOBS,
+    ROWS,
+    STOPS,
+    assert_complete,
+    expect_failure,
+    image,
+    make_jobs,
+    stop_run,
+)
 from powerca_sync_tests.helpers import LOCK_AWAITED, QUICK, Pair, fates, wait_until
 
 
@@ -56,7 +65,7 @@ def test_killed_process_leaves_the_target_unchanged(jobs: Pair, stop: str) -> No
     before = image(jobs)
     side = jobs.source if stop == "reading" else jobs.target
     process = multiprocessing.get_context("spawn").Process(target=sync_in_a_process, args=(ProcessPair(jobs),))
-    with stopped(jobs, stop):
+    with stop_run(jobs, stop):
         process.start()
         wait_until(side, LOCK_AWAITED, unless=lambda: not process.is_alive())
         assert process.is_alive()
@@ -65,7 +74,7 @@ def test_killed_process_leaves_the_target_unchanged(jobs: Pair, stop: str) -> No
     for connection in (jobs.source, jobs.target):
         wait_for_other_connections_to_close(connection)
     assert image(jobs) == before
-    assert_right(jobs)
+    assert_complete(jobs)
 
 
 TERMINATE = """
@@ -77,7 +86,7 @@ WHERE datname = current_database() AND application_name = 'powerca_sync' AND pid
 def lose_connection(pair: Pair, stop: str, side: str) -> ForwardResult:
     """Runs up to the given point, ends the connection to that database, and continues."""
     ours, settings = (pair.source, pair.settings.desktop) if side == "source" else (pair.target, pair.settings.mobile)
-    with stopped(pair, stop) as go_on, pair.sync_that_waits(JOBS, at_source=stop == "reading") as run:
+    with stop_run(pair, stop) as go_on, pair.sync_that_waits(JOBS, at_source=stop == "reading") as run:
         with connect(settings) as watch:
             watch.execute(TERMINATE, [ours.info.backend_pid])
         go_on()
@@ -88,9 +97,9 @@ def lose_connection(pair: Pair, stop: str, side: str) -> ForwardResult:
 def test_connection_lost_during_a_run_is_transient(jobs: Pair, stop: str, lost: str) -> None:
     words = f"^syncing table `jobs`{': reading the source' * (lost == 'source')} failed: .+ [Tt]he run is retried"
     # Nothing can be recorded over a lost connection; the retry records or clears the quarantine entries.
-    with failing(jobs, DatabaseUnavailableError, words, recorded=lost == "source"):
+    with expect_failure(jobs, DatabaseUnavailableError, words, recorded=lost == "source"):
         lose_connection(jobs, stop, lost)
-    assert_right(jobs)
+    assert_complete(jobs)
 
 
 @pytest.mark.parametrize("stop", ["writing", "recording"])
@@ -112,8 +121,8 @@ QUEUED = """EXISTS (
 
 def test_second_run_waits_for_the_first_or_gives_up(jobs: Pair) -> None:
     patient = dataclasses.replace(QUICK, timeouts=Timeouts(table=60))
-    with ThreadPoolExecutor() as threads, stopped(jobs, "writing") as go_on, jobs.sync_that_waits(JOBS) as first:
-        with failing(jobs, ContentionError, "^Table `jobs` is being synced by another run"):
+    with ThreadPoolExecutor() as threads, stop_run(jobs, "writing") as go_on, jobs.sync_that_waits(JOBS) as first:
+        with expect_failure(jobs, ContentionError, "^Table `jobs` is being synced by another run"):
             jobs.sync(JOBS, options=Options(timeouts=Timeouts(table=0.1)))
         second = threads.submit(jobs.sync, JOBS, options=patient)
         wait_until(jobs.target, QUEUED, unless=second.done)
@@ -163,6 +172,6 @@ def test_connection_cut_by_a_pooler_is_transient(jobs: Pair) -> None:
             raise ValueError("an unexpected status")
 
         what = TextRows(spec=JOBS, columns=("id", "text"), rows=rows)
-        with failing(jobs, DatabaseUnavailableError, "the connection was lost", recorded=False):
+        with expect_failure(jobs, DatabaseUnavailableError, "the connection was lost", recorded=False):
             sync_forward(what, source=source, target=target, specs=[JOBS])
-    assert_right(jobs)
+    assert_complete(jobs)

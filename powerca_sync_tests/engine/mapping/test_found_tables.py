@@ -88,7 +88,7 @@ def test_table_without_a_column_is_synced(shared_pair: Pair, spec: TableSpec, co
     drop_column(shared_pair.source, shared_pair.target, spec, column, where)
     affected = [spec, *children(spec)]
     blocked = synced(shared_pair, affected)
-    may_be_blocked = {spec.mobile} if _is_vital(spec, column) else set()
+    may_be_blocked = {spec.mobile} if _is_required(spec, column) else set()
     assert set(blocked) <= may_be_blocked, blocked
     for one in affected:
         if one.mobile not in blocked:
@@ -121,7 +121,7 @@ def _needs(child: TableSpec, parent: TableSpec) -> bool:
     return parent.mobile in checked | {one.table for one in child.lookups}
 
 
-def _is_vital(spec: TableSpec, column: str) -> bool:
+def _is_required(spec: TableSpec, column: str) -> bool:
     """Returns whether the table may be blocked without the column: as its whole key, or read by an expression."""
     is_read = any(f'"{column}"' in one.reverse and one.column != column for one in spec.expressions)
     return is_read or (spec.strategy is Strategy.UPSERT and spec.key == (column,))

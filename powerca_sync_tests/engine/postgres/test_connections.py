@@ -22,7 +22,7 @@ PASSWORD = "correct horse battery staple"
 
 
 @pytest.fixture(scope="module")
-def guarded() -> Iterator[Endpoint]:
+def password_server() -> Iterator[Endpoint]:
     """Starts a server that requires a password of all but its superuser, and rejects one user."""
     with tempfile.TemporaryDirectory(prefix="powerca-tests-", ignore_cleanup_errors=True) as folder:
         server = start_server(
@@ -49,7 +49,7 @@ def _wait_for_rules(endpoint: Endpoint) -> None:
             return
 
 
-def said(endpoint: Endpoint, error: type[SyncError]) -> str:
+def message_of(endpoint: Endpoint, error: type[SyncError]) -> str:
     """Returns the message, which is of this class, one line long and without any password."""
     with pytest.raises(error) as caught:
         connect(endpoint)
@@ -62,21 +62,21 @@ def said(endpoint: Endpoint, error: type[SyncError]) -> str:
     return message
 
 
-def test_right_password_is_accepted(guarded: Endpoint) -> None:
-    with connect(guarded) as connection:
+def test_right_password_is_accepted(password_server: Endpoint) -> None:
+    with connect(password_server) as connection:
         assert connection.execute("SELECT current_user").fetchone() == ("office",)
 
 
-def test_wrong_password_is_a_configuration_error_and_not_retried(guarded: Endpoint) -> None:
-    message = said(dataclasses.replace(guarded, password="wr0ng and secret"), ConfigurationError)
+def test_wrong_password_is_a_configuration_error_and_not_retried(password_server: Endpoint) -> None:
+    message = message_of(dataclasses.replace(password_server, password="wr0ng and secret"), ConfigurationError)
     assert 'password authentication failed for user "office". Check user and password; a paused project' in message
     assert not ConfigurationError.retryable
 
 
-def test_missing_password_is_reported(guarded: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_password_is_reported(password_server: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, "PGPASSFILE", os.devnull)
-    assert "no password supplied. Check user and password" in said(
-        dataclasses.replace(guarded, password=None), ConfigurationError
+    assert "no password supplied. Check user and password" in message_of(
+        dataclasses.replace(password_server, password=None), ConfigurationError
     )
 
 
@@ -94,23 +94,25 @@ def test_missing_password_is_reported(guarded: Endpoint, monkeypatch: pytest.Mon
     ids=lambda value: str(next(iter(value.items()))) if isinstance(value, dict) else "",
 )
 def test_each_connection_failure_has_its_own_advice(
-    guarded: Endpoint, change: dict[str, object], error: type[SyncError], words: str
+    password_server: Endpoint, change: dict[str, object], error: type[SyncError], words: str
 ) -> None:
-    assert words in said(dataclasses.replace(guarded, **change), error)  # type: ignore[arg-type]
+    assert words in message_of(dataclasses.replace(password_server, **change), error)  # type: ignore[arg-type]
 
 
 def test_unknown_user_is_a_configuration_error(pair: Pair) -> None:
     endpoint = dataclasses.replace(pair.settings.mobile, user="nobody")
-    assert 'role "nobody" does not exist. Check user and password' in said(endpoint, ConfigurationError)
+    assert 'role "nobody" does not exist. Check user and password' in message_of(endpoint, ConfigurationError)
 
 
-def test_server_without_a_free_connection_is_retried(guarded: Endpoint) -> None:
-    single = dataclasses.replace(guarded, user="single", password=None)
+def test_server_without_a_free_connection_is_retried(password_server: Endpoint) -> None:
+    single = dataclasses.replace(password_server, user="single", password=None)
     with connect(single):
-        message = said(single, DatabaseUnavailableError)
+        message = message_of(single, DatabaseUnavailableError)
     assert 'too many connections for role "single". The server has no connection left.' in message
     with contextlib.ExitStack() as taken:
         # All connections of the server but those reserved for its superuser.
         for _ in range(MOST - 3):
-            taken.enter_context(connect(guarded))
-        assert "The server has no connection left. Close some, or use" in said(guarded, DatabaseUnavailableError)
+            taken.enter_context(connect(password_server))
+        assert "The server has no connection left. Close some, or use" in message_of(
+            password_server, DatabaseUnavailableError
+        )

@@ -7,7 +7,7 @@ import pytest
 from powerca_sync.engine.postgres.database import Timeouts, connect
 from powerca_sync.engine.result import Options
 from powerca_sync.errors import ConfigurationError, ContentionError, SyncError
-from powerca_sync_tests.engine.mishaps import JOBS, assert_right, failing, make_jobs, stopped
+from powerca_sync_tests.engine.mishaps import JOBS, assert_complete, expect_failure, make_jobs, stop_run
 from powerca_sync_tests.helpers import Pair
 
 
@@ -22,10 +22,10 @@ def test_statement_timeout_fails_without_retry(jobs: Pair) -> None:
     options = Options(timeouts=Timeouts(statement=0.2))
     for stop, where in {"writing": "", "reading": ": reading the source"}.items():
         words = f"^syncing table `jobs`{where} failed: canceling statement.* its timeout allows"
-        with failing(jobs, SyncError, words), stopped(jobs, stop):
+        with expect_failure(jobs, SyncError, words), stop_run(jobs, stop):
             jobs.sync(JOBS, options=options)
         jobs.target.execute("UPDATE _sync_metadata SET error_message = NULL")
-    assert_right(jobs)
+    assert_complete(jobs)
 
 
 @pytest.mark.parametrize("side", ["source", "target"])
@@ -35,22 +35,22 @@ def test_lock_timeout_is_transient(jobs: Pair, side: str) -> None:
     words = (
         f"^syncing table `jobs`{': reading the source' * (side == 'source')} failed: .* Another session holds a lock"
     )
-    with connect(settings) as holder, failing(jobs, ContentionError, words), holder.transaction():
+    with connect(settings) as holder, expect_failure(jobs, ContentionError, words), holder.transaction():
         holder.execute(f"LOCK TABLE {'stored' if side == 'source' else 'jobs'}")  # type: ignore[call-overload]
         jobs.sync(JOBS, options=options)
-    assert_right(jobs)
+    assert_complete(jobs)
 
 
 def test_read_only_target_is_not_written(jobs: Pair) -> None:
     name = jobs.settings.mobile.name
     words = "^syncing table `jobs` failed: cannot execute .+ read-only transaction. The server is read-only"
-    with failing(jobs, SyncError, words, recorded=False):
+    with expect_failure(jobs, SyncError, words, recorded=False):
         jobs.target.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")  # type: ignore[call-overload]
         try:
             jobs.sync(JOBS)
         finally:
             jobs.target.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")  # type: ignore[call-overload]
-    assert_right(jobs)
+    assert_complete(jobs)
 
 
 @pytest.mark.parametrize(
@@ -78,13 +78,13 @@ def test_missing_privilege_is_named(jobs: Pair, side: str, revoked: str, words: 
     usual = jobs.settings
     endpoint = dataclasses.replace(getattr(usual, settings), user="clerk")
     try:
-        with failing(jobs, ConfigurationError, words):
+        with expect_failure(jobs, ConfigurationError, words):
             jobs.settings = dataclasses.replace(usual, **{settings: endpoint})
             jobs.sync(JOBS)
     finally:
         jobs.settings = usual
         connection.execute("REASSIGN OWNED BY clerk TO postgres; DROP OWNED BY clerk; DROP ROLE clerk")
-    assert_right(jobs)
+    assert_complete(jobs)
 
 
 def test_rows_hidden_by_a_policy_are_an_error_instead_of_deletes(jobs: Pair) -> None:
@@ -97,17 +97,19 @@ def test_rows_hidden_by_a_policy_are_an_error_instead_of_deletes(jobs: Pair) -> 
     """)
     usual = jobs.settings
     try:
-        with failing(jobs, ConfigurationError, "query would be affected by row-level security policy", recorded=False):
+        with expect_failure(
+            jobs, ConfigurationError, "query would be affected by row-level security policy", recorded=False
+        ):
             jobs.settings = dataclasses.replace(usual, mobile=dataclasses.replace(usual.mobile, user="clerk"))
             jobs.sync(JOBS)
     finally:
         jobs.settings = usual
         jobs.target.execute("ALTER TABLE jobs DISABLE ROW LEVEL SECURITY; DROP OWNED BY clerk; DROP ROLE clerk")
-    assert_right(jobs)
+    assert_complete(jobs)
 
 
 def test_unknown_time_zone_is_named(jobs: Pair) -> None:
     words = 'invalid value for parameter "TimeZone": "Mars/Olympus". If it is the time zone, set `LOCAL_DB_TIMEZONE`'
-    with failing(jobs, ConfigurationError, words):
+    with expect_failure(jobs, ConfigurationError, words):
         jobs.sync(JOBS, options=Options(timezone="Mars/Olympus"))
-    assert_right(jobs)
+    assert_complete(jobs)

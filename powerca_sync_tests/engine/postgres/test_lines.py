@@ -98,7 +98,7 @@ def test_tcp_connections_have_keepalives_and_a_user_timeout(line: Endpoint) -> N
 def test_server_ends_transactions_abandoned_by_their_client(pair: Pair) -> None:
     timeouts = dataclasses.replace(QUICK.timeouts, statement=0.5, lock=0.1, table=0.1)
 
-    def leave_alone() -> None:
+    def abandon() -> None:
         with (
             connect(pair.settings.mobile) as connection,
             explained("syncing table `items`"),
@@ -108,7 +108,7 @@ def test_server_ends_transactions_abandoned_by_their_client(pair: Pair) -> None:
             cursor.execute("SELECT 1")
 
     with pytest.raises(DatabaseUnavailableError, match=r"idle-in-transaction timeout. The server ended a transaction"):
-        leave_alone()
+        abandon()
 
 
 def test_servers_check_for_their_client_within_a_minute(pair: Pair) -> None:

@@ -14,7 +14,7 @@ from powerca_sync_tests.helpers import QUICK, Pair, fates, pulled, spec
 
 
 @pytest.fixture
-def indian(pair: Pair) -> Iterator[Pair]:
+def day_first(pair: Pair) -> Iterator[Pair]:
     """Creates databases that read 03-04-05 as the third of April."""
     for connection, endpoint in ((pair.source, pair.settings.desktop), (pair.target, pair.settings.mobile)):
         connection.execute(
@@ -26,38 +26,38 @@ def indian(pair: Pair) -> Iterator[Pair]:
         connection.execute(sql.SQL("ALTER DATABASE {} RESET ALL").format(sql.Identifier(endpoint.name)))
 
 
-def test_view_reads_dates_in_the_date_order_of_the_database(indian: Pair) -> None:
-    indian.source.execute("""
+def test_view_reads_dates_in_the_date_order_of_the_database(day_first: Pair) -> None:
+    day_first.source.execute("""
         CREATE TABLE raw (id int, day text); INSERT INTO raw VALUES (1, '03-04-05'), (2, '25/12/2025');
         CREATE VIEW items AS SELECT id, day::date AS day FROM raw""")
-    indian.target.execute("CREATE TABLE items (id int PRIMARY KEY, day date, source text)")
-    assert fates(indian.sync(spec("items", "id", reverse=False))) == {"inserted": 2}
-    days = indian.rows("SELECT to_char(day, 'YYYY-MM-DD') FROM items ORDER BY id")
+    day_first.target.execute("CREATE TABLE items (id int PRIMARY KEY, day date, source text)")
+    assert fates(day_first.sync(spec("items", "id", reverse=False))) == {"inserted": 2}
+    days = day_first.rows("SELECT to_char(day, 'YYYY-MM-DD') FROM items ORDER BY id")
     assert days == [("2005-04-03",), ("2025-12-25",)]
 
 
-def test_dates_in_texts_are_refused_if_their_order_is_unknown(indian: Pair) -> None:
-    indian.source.execute("CREATE TABLE notes (id int, day text)")
-    indian.source.execute("INSERT INTO notes VALUES (1, '03-04-05'), (2, '2025-04-03')")
-    indian.target.execute("CREATE TABLE notes (id int PRIMARY KEY, day date, source text)")
-    assert fates(indian.sync(spec("notes", "id"))) == {"inserted": 1, "quarantined": 1}
-    assert indian.rows("SELECT to_char(day, 'YYYY-MM-DD') FROM notes") == [("2025-04-03",)]
+def test_dates_in_texts_are_refused_if_their_order_is_unknown(day_first: Pair) -> None:
+    day_first.source.execute("CREATE TABLE notes (id int, day text)")
+    day_first.source.execute("INSERT INTO notes VALUES (1, '03-04-05'), (2, '2025-04-03')")
+    day_first.target.execute("CREATE TABLE notes (id int PRIMARY KEY, day date, source text)")
+    assert fates(day_first.sync(spec("notes", "id"))) == {"inserted": 1, "quarantined": 1}
+    assert day_first.rows("SELECT to_char(day, 'YYYY-MM-DD') FROM notes") == [("2025-04-03",)]
 
 
-def test_triggers_read_dates_in_the_date_order_of_the_database(indian: Pair) -> None:
-    indian.both("""
+def test_triggers_read_dates_in_the_date_order_of_the_database(day_first: Pair) -> None:
+    day_first.both("""
         CREATE TABLE visits (id int PRIMARY KEY, day text, due date, source text);
         CREATE FUNCTION due() RETURNS trigger LANGUAGE plpgsql AS
             'BEGIN NEW.due := NEW.day::date; RETURN NEW; END';
         CREATE TRIGGER due BEFORE INSERT OR UPDATE ON visits FOR EACH ROW EXECUTE FUNCTION due()""")
     visits = spec("visits", "id", skip=frozenset({"due"}))
-    indian.source.execute("INSERT INTO visits VALUES (1, '03-04-05'), (2, '25/12/2025')")
-    indian.target.execute("INSERT INTO visits VALUES (50, '04-05-06', NULL, 'M')")
-    assert fates(indian.sync(visits)) == {"inserted": 2}
-    assert pulled(indian.pull(visits)) == {"pulled": 1}
+    day_first.source.execute("INSERT INTO visits VALUES (1, '03-04-05'), (2, '25/12/2025')")
+    day_first.target.execute("INSERT INTO visits VALUES (50, '04-05-06', NULL, 'M')")
+    assert fates(day_first.sync(visits)) == {"inserted": 2}
+    assert pulled(day_first.pull(visits)) == {"pulled": 1}
     due = "SELECT to_char(due, 'YYYY-MM-DD') FROM visits ORDER BY id"
     expected = [("2005-04-03",), ("2025-12-25",), ("2006-05-04",)]
-    assert (indian.rows(due), indian.rows(due, indian.source)) == (expected, expected)
+    assert (day_first.rows(due), day_first.rows(due, day_first.source)) == (expected, expected)
 
 
 #: What a trigger makes of values of every kind whose text or parsing depends on a setting.
@@ -77,7 +77,7 @@ COLUMNS = """id int PRIMARY KEY, at timestamp, span interval, number float8, byt
 
 
 @pytest.fixture
-def peculiar(pair: Pair) -> Iterator[Pair]:
+def custom_settings(pair: Pair) -> Iterator[Pair]:
     """Creates databases with settings of their own, and a trigger that records what it sees of them."""
     for connection, endpoint in ((pair.source, pair.settings.desktop), (pair.target, pair.settings.mobile)):
         for name, value in THEIRS.items():
@@ -97,8 +97,8 @@ def peculiar(pair: Pair) -> Iterator[Pair]:
         connection.execute(sql.SQL("ALTER DATABASE {} RESET ALL").format(sql.Identifier(endpoint.name)))
 
 
-def test_triggers_see_the_settings_of_the_database(peculiar: Pair) -> None:
-    pair = peculiar
+def test_triggers_see_the_settings_of_the_database(custom_settings: Pair) -> None:
+    pair = custom_settings
     items = spec("items", "id", skip=frozenset({"seen"}), deletes=Deletes.PROPAGATE)
     for connection, first, owner in ((pair.source, 1, None), (pair.target, 50, "M")):
         for n in range(first, first + 5):
@@ -129,9 +129,9 @@ def test_triggers_see_the_settings_of_the_database(peculiar: Pair) -> None:
 
 @pytest.mark.parametrize("own", [True, False], ids=["copied", "read-only database"])
 def test_view_computes_with_the_settings_of_the_database(
-    peculiar: Pair, own: bool, caplog: pytest.LogCaptureFixture
+    custom_settings: Pair, own: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    pair = peculiar
+    pair = custom_settings
     pair.both("DROP TABLE items")
     pair.source.execute("CREATE TABLE stored (id int); INSERT INTO stored VALUES (1), (2)")
     pair.source.execute(f"CREATE VIEW items AS SELECT id, {SEEN} AS seen, 1 / (id - 1) AS unread FROM stored")  # type: ignore[call-overload]  # noqa: S608
@@ -162,13 +162,13 @@ def test_expression_cannot_write_at_the_source(pair: Pair) -> None:
         pair.sync(spec("items", "id", expressions=(noted,)))
 
 
-def test_timestamps_have_the_time_of_the_office(peculiar: Pair) -> None:
-    peculiar.source.execute("CREATE TABLE notes (id int)")
-    peculiar.source.execute("INSERT INTO notes VALUES (1)")
-    peculiar.target.execute(
+def test_timestamps_have_the_time_of_the_office(custom_settings: Pair) -> None:
+    custom_settings.source.execute("CREATE TABLE notes (id int)")
+    custom_settings.source.execute("INSERT INTO notes VALUES (1)")
+    custom_settings.target.execute(
         "CREATE TABLE notes (id int PRIMARY KEY, created_at timestamp, updated_at timestamptz, source text)"
     )
-    name = peculiar.settings.mobile.name
-    peculiar.target.execute(sql.SQL("ALTER DATABASE {} SET TimeZone = 'UTC'").format(sql.Identifier(name)))
-    peculiar.sync(spec("notes", "id"))
-    assert peculiar.one("SELECT created_at = updated_at AT TIME ZONE 'Asia/Kolkata' FROM notes")
+    name = custom_settings.settings.mobile.name
+    custom_settings.target.execute(sql.SQL("ALTER DATABASE {} SET TimeZone = 'UTC'").format(sql.Identifier(name)))
+    custom_settings.sync(spec("notes", "id"))
+    assert custom_settings.one("SELECT created_at = updated_at AT TIME ZONE 'Asia/Kolkata' FROM notes")

@@ -59,7 +59,7 @@ def on_mobile(pair: Pair, table: TableSpec) -> dict[str, str | None]:
     return dict(pair.rows(f"SELECT note, source FROM {table.mobile} ORDER BY 1"))  # noqa: S608
 
 
-def ran_reverse(pair: Pair, table: TableSpec, mobile_key: str, expected: dict[str, int] | None = None) -> None:
+def run_reverse_if_keyed(pair: Pair, table: TableSpec, mobile_key: str, expected: dict[str, int] | None = None) -> None:
     """Runs reverse sync if mobile has a primary key; without one, forward sync detects the handover itself."""
     if mobile_key:
         assert pulled(pair.pull(table)) == expected or {"already_there": 1, "gone": 1}
@@ -99,7 +99,7 @@ def test_row_stays_in_both_databases_until_it_is_handed_back(
     make(pair, table, mobile_key, owner)
     hand_over(pair, table)
     before = pair.text(table.mobile), pair.text(table.mobile, on=pair.source)
-    ran_reverse(pair, table, mobile_key)
+    run_reverse_if_keyed(pair, table, mobile_key)
     assert difference_counts(verify_table(pair, table)) == {"echo": 1}
     foreseen = pair.plan(table)[table.mobile].foreseen
     for transfer in (Transfer.EVERYTHING, Transfer.DIFFERENCES):
@@ -126,7 +126,7 @@ def test_office_changes_of_the_copy_are_synced_forward(
 ) -> None:
     make(pair, table, mobile_key, owner)
     hand_over(pair, table)
-    ran_reverse(pair, table, mobile_key)
+    run_reverse_if_keyed(pair, table, mobile_key)
     pair.source.execute(f"UPDATE {table.mobile} SET note = 'edited' WHERE note = 'a'")  # noqa: S608
     if table.key:
         assert pair.sync(table, mode=mode).updated == 1
@@ -149,7 +149,7 @@ def test_mobile_change_of_the_content_is_overwritten_by_the_desktop(
 ) -> None:
     make(pair, table, mobile_key, owner)
     hand_over(pair, table, also=also if table.mobile == "diary" else also.replace("staff_id", "days"))
-    ran_reverse(pair, table, mobile_key)
+    run_reverse_if_keyed(pair, table, mobile_key)
     for _ in range(3):
         pair.sync(table, options=dataclasses.replace(QUICK, transfer=transfer))
         assert on_mobile(pair, table) == {"a": "D", "b": "M", "own": "D"}
@@ -166,7 +166,7 @@ def test_unowned_row_is_adopted_and_another_owner_is_kept(
     hand_over(pair, table, "S")
     before = pair.text(table.mobile)
     assert fates(pair.sync(table, options=options)) == {"unchanged": 1, "echo": 2, "kept_other": 1}
-    ran_reverse(pair, table, mobile_key)
+    run_reverse_if_keyed(pair, table, mobile_key)
     kept = {"kept_mobile": 1, "echo": 1} if mobile_key else {"echo": 2}
     assert fates(pair.sync(table, options=options)) == {"unchanged": 1, **kept, "kept_other": 1}
     assert pair.text(table.mobile) == before
@@ -211,7 +211,7 @@ def test_as_many_equal_rows_stay_as_there_were(pair: Pair, mobile_key: str) -> N
     pair.target.execute(
         "DELETE FROM diary WHERE ctid = (SELECT max(ctid) FROM diary WHERE note = 'a' AND source = 'M')"
     )
-    ran_reverse(pair, DIARY, mobile_key, {"already_there": 2, "gone": 2})
+    run_reverse_if_keyed(pair, DIARY, mobile_key, {"already_there": 2, "gone": 2})
     for _ in range(2):
         assert fates(pair.sync(DIARY)) == {"unchanged": 3, "echo": 3}
     assert pair.one("SELECT string_agg(source, '' ORDER BY source) FROM diary WHERE note = 'a'") == "DDM"

@@ -25,7 +25,7 @@ def lines(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> Pair:
     return pair
 
 
-def spoil(pair: Pair, ids: Iterable[int]) -> None:
+def make_unfit(pair: Pair, ids: Iterable[int]) -> None:
     pair.source.execute("UPDATE lines SET text = 'far too long' WHERE id = ANY (%s)", [list(ids)])
 
 
@@ -44,7 +44,7 @@ def test_fitting_rows_are_staged_in_chunks_and_counted(lines: Pair) -> None:
     ids=["the first", "the last", "neighbours", "both ends and one between", "here and there", "a chunk", "all"],
 )
 def test_only_the_unfit_rows_are_left_out(lines: Pair, bad: list[int]) -> None:
-    spoil(lines, bad)
+    make_unfit(lines, bad)
     result = lines.sync(LINES)
     assert (result.extracted, result.staged, result.quarantined) == (ROWS, ROWS - len(bad), len(bad))
     assert [id for (id,) in lines.rows("SELECT id FROM lines ORDER BY id")] == sorted({*range(1, ROWS + 1)} - {*bad})
@@ -62,14 +62,14 @@ def test_row_larger_than_a_chunk_is_staged(lines: Pair) -> None:
 def test_refused_update_retains_the_last_good_version(lines: Pair) -> None:
     lines.sync(LINES)
     before = lines.text("lines")
-    spoil(lines, [7, 8])
+    make_unfit(lines, [7, 8])
     assert fates(lines.sync(LINES)) == {"unchanged": ROWS - 2, "quarantined": 2, "held": 2}
     assert lines.text("lines") == before
 
 
 def test_too_many_unfit_rows_fail_the_table(lines: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(staging, "MOST_REFUSED", 50)
-    spoil(lines, range(1, 52))
+    make_unfit(lines, range(1, 52))
     with pytest.raises(StagingError, match=r"more than 50 rows do not fit .*: value too long .* \(column text\)\. "):
         lines.sync(LINES)
     assert lines.one("SELECT count(*) FROM lines") == 0

@@ -282,7 +282,7 @@ def test_crash_of_the_desktop_does_not_exclude_it(machines: Machines) -> None:
         desktop.pull_all(*SPECS)
 
 
-def as_reader(pair: Pair) -> Pair:
+def read_only_pair(pair: Pair) -> Pair:
     """Returns the same two databases, with a desktop role that may only read."""
     return Pair(dataclasses.replace(pair.settings.desktop, user="reader"), pair.settings.mobile)
 
@@ -291,14 +291,14 @@ def test_without_write_privileges_the_wal_position_decides(machines: Machines) -
     machines.running["pc1"][1].source.execute(
         "CREATE ROLE reader LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader"
     )
-    with as_reader(machines.running["pc1"][1]) as desktop:
+    with read_only_pair(machines.running["pc1"][1]) as desktop:
         desktop.sync_all(*SPECS)
         desktop.sync_all(*SPECS)
         assert desktop.one("SELECT to_regnamespace('powerca_sync') IS NULL", desktop.source)
         assert desktop.one("SELECT count(token) FROM powerca_sync.table_state") == 0
     first, second = machines.both()
     first.source.execute(WORK)
-    with as_reader(first) as desktop, as_reader(second) as copy:
+    with read_only_pair(first) as desktop, read_only_pair(second) as copy:
         desktop.sync_all(*SPECS)
         with pytest.raises(UnsafeTargetError, match=REFUSED):
             copy.sync(JOBS, *others(JOBS))
@@ -309,7 +309,7 @@ def test_without_write_privileges_the_wal_position_decides(machines: Machines) -
     first.sync_all(*SPECS)
     assert first.one("SELECT count(token) FROM powerca_sync.table_state") == len(SPECS)
     second.source.execute(WORK + ";" + WORK.replace("work", "more"))
-    with as_reader(first) as desktop:
+    with read_only_pair(first) as desktop:
         desktop.sync_all(*SPECS)
 
 
