@@ -19,14 +19,15 @@ from powerca_sync.engine.context import Catalogs, read_catalogs
 from powerca_sync.engine.dry_run import preview_sql
 from powerca_sync.engine.dry_run.virtual_tables import PlannedTables
 from powerca_sync.engine.forward import (
-    Counted,
     MergePlan,
     MergeResult,
     NarrowScopeError,
-    Ready,
+    PreparedTable,
     TableRun,
+    TargetCounts,
     account,
     nothing_to_sync,
+    prepare_table,
 )
 from powerca_sync.engine.mapping import Office, Scope, TableMapping, cast_organisations
 from powerca_sync.engine.postgres import (
@@ -216,21 +217,21 @@ class _Planner:
         run.runs = read_recorded_runs(self.target, run.snapshot.identity)
         if resolved.absent:
             return TablePlan(table=what.spec.mobile, prospect=Prospect.READY, foreseen=nothing_to_sync(run))
-        ready = run.prepare(all_is_read=lambda: None)
-        plan = run.plan(ready)
-        foreseen = foresee(run, ready, plan)
+        prepared = prepare_table(run, release_source=lambda: None)
+        plan = run.plan(prepared)
+        foreseen = foresee(run, prepared, plan)
         shown = TablePlan(
             table=what.spec.mobile,
             prospect=Prospect.REFUSED if run.refusals else Prospect.READY,
             foreseen=foreseen,
-            changes=count_changes(self.target, ready.mapping) if plan.update else {},
-            inserts=self._sample(ready.mapping, preview_sql.sample_inserts) if plan.insert else (),
-            updates=self._sample(ready.mapping, preview_sql.sample_updates) if plan.update else (),
-            deletes=self._sample(ready.mapping, preview_sql.sample_deletes) if plan.delete else (),
+            changes=count_changes(self.target, prepared.mapping) if plan.update else {},
+            inserts=self._sample(prepared.mapping, preview_sql.sample_inserts) if plan.insert else (),
+            updates=self._sample(prepared.mapping, preview_sql.sample_updates) if plan.update else (),
+            deletes=self._sample(prepared.mapping, preview_sql.sample_deletes) if plan.delete else (),
             refusals=tuple(run.refusals),
         )
         if not run.refusals:
-            self.earlier.remember(ready.mapping, foreseen)
+            self.earlier.remember(prepared.mapping, foreseen)
         self.target.execute(preview_sql.drop_working_tables())
         return shown
 
@@ -255,7 +256,7 @@ def sample(
     return tuple(Change.of(row, mapping.target.columns) for row in target.fetchall())
 
 
-def foresee(run: TableRun, ready: Ready, plan: MergePlan) -> ForwardResult:
+def foresee(run: TableRun, prepared: PreparedTable, plan: MergePlan) -> ForwardResult:
     """Returns what the run would report if the target accepts the whole plan."""
     merged = MergeResult(
         inserted=plan.insert,
@@ -264,13 +265,13 @@ def foresee(run: TableRun, ready: Ready, plan: MergePlan) -> ForwardResult:
         kept_referenced=plan.referenced,
         held=plan.ambiguous,
     )
-    counted = _count_afterwards(run, ready, plan) if ready.complete else None
-    return account(run, ready, plan, merged, rejected=read_rejections(run.target), counted=counted)
+    counted = _count_afterwards(run, prepared, plan) if prepared.complete else None
+    return account(run, prepared, plan, merged, rejected=read_rejections(run.target), counted=counted)
 
 
-def _count_afterwards(run: TableRun, ready: Ready, plan: MergePlan) -> Counted:
-    now = run.count(ready)
-    (taken_over,) = one_row(run.target, preview_sql.count_taken_over(ready.mapping)) if plan.update else (0,)
+def _count_afterwards(run: TableRun, prepared: PreparedTable, plan: MergePlan) -> TargetCounts:
+    now = run.count(prepared)
+    (taken_over,) = one_row(run.target, preview_sql.count_taken_over(prepared.mapping)) if plan.update else (0,)
     return dataclasses.replace(
         now,
         rows=now.rows + plan.insert - plan.delete,

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from psycopg import sql
 
 from powerca_sync.engine.dry_run import preview_sql
-from powerca_sync.engine.forward import WORTH_ANALYZING, inserted_values
+from powerca_sync.engine.forward import inserted_values
 from powerca_sync.engine.mapping import TableMapping, office_reference
 from powerca_sync.engine.postgres import Cursor, Table
 from powerca_sync.engine.result import ForwardResult
+from powerca_sync.engine.staging import WORTH_ANALYZING
 from powerca_sync.engine.state import TableState
 from powerca_sync.errors import SchemaMismatchError
 from powerca_sync.tables import OWNER, TableSpec, spec_named

@@ -1,7 +1,7 @@
-"""Forward sync of one table: staged rows are compared with the target, and the difference is written.
+"""Forward sync of one table: compare the source's rows with the target's, and write the difference.
 
-One transaction on the target from the lock to the commit check (`forward`, `table_run`); `merge` plans, `actions`
-writes, `accounting` counts. Staging and its rules belong to `staging`, the dry run to `dry_run`.
+`forward` opens the transactions and commits, `table_run` and `prepare` read and stage, `merge` plans, `actions` writes,
+`accounting` counts. Staging and its rules belong to `staging`, the dry run to `dry_run`.
 """
 
 from powerca_sync.engine.forward.accounting import account, nothing_to_sync
@@ -9,22 +9,23 @@ from powerca_sync.engine.forward.apply_sql import inserted_values, updated_value
 from powerca_sync.engine.forward.differential import Differences, NarrowScopeError, find_differences
 from powerca_sync.engine.forward.forward import sync_forward
 from powerca_sync.engine.forward.merge import MergePlan, MergeResult
-from powerca_sync.engine.forward.prepared import Counted, Ready
-from powerca_sync.engine.forward.table_run import WORTH_ANALYZING, TableRun
+from powerca_sync.engine.forward.prepare import prepare_table
+from powerca_sync.engine.forward.prepared import PreparedTable, TargetCounts
+from powerca_sync.engine.forward.table_run import TableRun
 
 __all__ = [
-    "WORTH_ANALYZING",
-    "Counted",
     "Differences",
     "MergePlan",
     "MergeResult",
     "NarrowScopeError",
-    "Ready",
+    "PreparedTable",
     "TableRun",
+    "TargetCounts",
     "account",
     "find_differences",
     "inserted_values",
     "nothing_to_sync",
+    "prepare_table",
     "sync_forward",
     "updated_values",
 ]

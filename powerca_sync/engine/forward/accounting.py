@@ -6,14 +6,20 @@ from powerca_sync.engine import guards
 from powerca_sync.engine.forward import merge
 from powerca_sync.engine.forward.merge import MergePlan, MergeResult
 from powerca_sync.engine.forward.mobile_owned_sql import columns_of
-from powerca_sync.engine.forward.prepared import Counted, Ready
+from powerca_sync.engine.forward.prepared import PreparedTable, TargetCounts
 from powerca_sync.engine.forward.table_run import TableRun
 from powerca_sync.engine.result import ForwardResult
 from powerca_sync.engine.staging import Rejected, large_objects
 
 
 def account(
-    run: TableRun, ready: Ready, plan: MergePlan, merged: MergeResult, *, rejected: Rejected, counted: Counted | None
+    run: TableRun,
+    prepared: PreparedTable,
+    plan: MergePlan,
+    merged: MergeResult,
+    *,
+    rejected: Rejected,
+    counted: TargetCounts | None,
 ) -> ForwardResult:
     """Returns the result of a run.
 
@@ -24,32 +30,32 @@ def account(
         MergeError: The counts of the outcomes do not add up to the rows read.
     """
     rejections, samples = rejected
-    conflicts = merge.conflicts(run.target, ready.mapping) if plan.conflict else ()
+    conflicts = merge.conflicts(run.target, prepared.mapping) if plan.conflict else ()
     quarantined = sum(rejection.rows for rejection in rejections if not rejection.deferred)
     with run.guarded():
         guards.check_quarantine(
             run.spec,
             quarantined=quarantined,
-            rows=max(ready.staged.read, ready.before.rows_read or 0),
+            rows=max(prepared.staged.read, prepared.before.rows_read or 0),
             samples=samples,
         )
     fates = {
         "inserted": merged.inserted,
         "updated": merged.updated,
-        "unchanged": plan.unchanged + ready.staged.alike,
-        "kept_mobile": plan.keep + plan.conflict + ready.edited,
-        "echo": ready.echo,
+        "unchanged": plan.unchanged + prepared.staged.alike,
+        "kept_mobile": plan.keep + plan.conflict + prepared.edited,
+        "echo": prepared.echo,
         "quarantined": quarantined,
-        "superseded": ready.superseded,
+        "superseded": prepared.superseded,
     }
-    guards.check_conservation(run.spec, extracted=ready.staged.read, accounted=fates)
+    guards.check_conservation(run.spec, extracted=prepared.staged.read, accounted=fates)
     return ForwardResult(
         table=run.spec.mobile,
         mode_requested=run.requested,
-        mode_effective=ready.changes.mode,
-        mode_reason=ready.changes.reason,
-        extracted=ready.staged.read,
-        staged=ready.staged.accepted,
+        mode_effective=prepared.changes.mode,
+        mode_reason=prepared.changes.reason,
+        extracted=prepared.staged.read,
+        staged=prepared.staged.accepted,
         **fates,
         deleted=merged.deleted,
         stale=plan.stale,
@@ -60,22 +66,22 @@ def account(
         phone_rows_written=counted.phones_written if counted else 0,
         mobile_owned=plan.mobile_owned,
         filtered=sum(rejection.rows for rejection in rejections if rejection.reason in ("reference", "circle")),
-        rows_at_source=ready.rows_at_source,
+        rows_at_source=prepared.rows_at_source,
         rows_at_target=counted.rows if counted else None,
         rejections=rejections,
         samples=samples,
-        conflicts=(*conflicts, *ready.edited_keys),
-        conflicting=plan.conflict + ready.edited,
-        lookups=ready.lookups,
+        conflicts=(*conflicts, *prepared.edited_keys),
+        conflicting=plan.conflict + prepared.edited,
+        lookups=prepared.lookups,
         notes=run.resolved.notes,
         warnings=(
-            *((run.set_aside,) if run.set_aside else ()),
-            *_warnings(ready, conflicting=plan.conflict + ready.edited, owned=counted.owned if counted else 0),
+            *((run.ledger_warning,) if run.ledger_warning else ()),
+            *_warnings(prepared, conflicting=plan.conflict + prepared.edited, owned=counted.owned if counted else 0),
         ),
-        remarks=tuple(_remarks(ready, plan)),
-        columns=ready.mapping.staged,
-        bytes=ready.staged.bytes,
-        seconds=dict(run.seconds),
+        remarks=tuple(_remarks(prepared, plan)),
+        columns=prepared.mapping.staged,
+        bytes=prepared.staged.bytes,
+        seconds=run.timer.seconds,
     )
 
 
@@ -87,13 +93,13 @@ def nothing_to_sync(run: TableRun) -> ForwardResult:
         mode_effective=run.requested,
         rows_at_target=0,
         notes=run.resolved.notes,
-        seconds=dict(run.seconds),
+        seconds=run.timer.seconds,
     )
 
 
-def _remarks(ready: Ready, plan: MergePlan) -> Iterator[str]:
+def _remarks(prepared: PreparedTable, plan: MergePlan) -> Iterator[str]:
     if plan.mobile_owned:
-        names = ", ".join(f"`{column.name}`" for column in columns_of(ready.mapping))
+        names = ", ".join(f"`{column.name}`" for column in columns_of(prepared.mapping))
         yield f"{plan.mobile_owned} rows have another value of {names} on the desktop; mobile owns it and keeps its own"
     if plan.stale:
         yield (
@@ -101,12 +107,12 @@ def _remarks(ready: Ready, plan: MergePlan) -> Iterator[str]:
         )
 
 
-def _warnings(ready: Ready, *, conflicting: int, owned: int) -> Iterator[str]:
-    if ready.complete and not ready.staged.read and owned:
-        yield f"`{ready.mapping.spec.desktop}` has no rows at the source; nothing was deleted at the target"
-    if ready.large_objects:
-        yield large_objects.large_object_warning(ready.large_objects)
-    for lookup in ready.lookups:
+def _warnings(prepared: PreparedTable, *, conflicting: int, owned: int) -> Iterator[str]:
+    if prepared.complete and not prepared.staged.read and owned:
+        yield f"`{prepared.mapping.spec.desktop}` has no rows at the source; nothing was deleted at the target"
+    if prepared.large_objects:
+        yield large_objects.large_object_warning(prepared.large_objects)
+    for lookup in prepared.lookups:
         if lookup.missed:
             yield f"{lookup.missed} rows found no `{lookup.column}` in `{lookup.table}`; it is empty there"
         if lookup.ambiguous:

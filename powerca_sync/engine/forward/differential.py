@@ -1,9 +1,9 @@
-"""Find out what differs before anything travels: for a full run over a slow line.
+"""Find the rows that differ by digests before any row is sent, for a full run over a slow line.
 
-Both servers make digests of their rows by prefixes of the key's digest, coarse ones first, then finer ones of those
-that differ. Only rows of the last that differ are sent; the others are at the target already, equal in every synced
-column. The merge is the same: it looks at no row of the target but those of the keys that were sent, or, where what
-becomes of a row may depend on rows of other keys, finds the others in staging too, filled in at the target.
+Both servers compute digests of their rows by prefix of the key's digest: for short prefixes first, then for longer ones
+of those that differ. Only rows whose longest prefix differs are sent; the others are equal in every synced column. The
+merge is the same. It is limited to the keys that were sent, or, if the action for a row may depend on rows of other
+keys, the equal rows are copied into staging at the target.
 """
 
 import base64
@@ -24,38 +24,37 @@ from powerca_sync.engine.postgres import Cursor, Query, execute_batch, is_refusa
 from powerca_sync.engine.staging import check_stored_values
 from powerca_sync.engine.state import TableState
 
-#: Rows of a coarse prefix, at most and roughly: at 15 bytes a digest, next to nothing of what the rows weigh.
+#: Rows of a short prefix, at most and roughly: at 15 bytes a digest, far less than the rows themselves.
 COARSE = 256
-#: Digits of a whole key digest, and from how many rows on conditions that list such digests are too long.
+#: Digits of a whole key digest, and the number of rows from which conditions that list such digests are too long.
 EXACT, MOST_EXACT = 64, 50_000
-#: What a server says that cannot make some digest: no such type, function, cast or column.
+#: SQLSTATEs of a server that cannot compute a digest: no such type, function, cast or column.
 _UNKNOWN = ("42704", "42883", "42846", "42703", "0A000")
 
 
 class NarrowScopeError(Exception):
-    """What differs cannot be judged without rows that do not; everything has to be sent."""
+    """The merge of the rows that differ depends on rows that were not sent; all rows have to be sent."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Differences:
-    """Where the two sides differ."""
+    """The rows in which source and target differ."""
 
-    #: Rows of the source, those that phones made included.
+    #: Rows of the source, reverse-synced rows included.
     rows: int
-    #: Of them, the desktop's own that are at the target, equal in every column.
+    #: Of them, desktop-owned rows that equal their row at the target.
     alike: int
-    #: Conditions on the source's row (or image of a pulled one) `s` and on the target's row `t`: what it is has to come
-    #: from the source.
+    #: Conditions on the source's row or ledger image `s`, and on the target's row `t`: it belongs to the rows to send.
     at_source: sql.Composable
     at_target: sql.Composable
-    #: Whether any row has to come.
+    #: There are rows to send.
     any: bool
-    #: Whether phone rows have been pulled from the table.
+    #: The ledger has entries of the table.
     pulled: bool
-    #: Counts of the target's rows, if they were asked for, as `plan.count_rows` answers.
-    standing: tuple[int, ...] | None
-    #: The desktop's own rows there of which a reference leads nowhere now.
-    lost: int
+    #: Counts of the target's rows in the order of `plan_sql.count_rows`, if requested.
+    target_counts: tuple[int, ...] | None
+    #: Desktop-owned rows of the target with a dangling reference; 0 if the rows were not counted.
+    dangling_references: int
 
 
 def find_differences(
@@ -68,20 +67,26 @@ def find_differences(
     has_ledger: bool,
     encoding: str | None,
     reading: Callable[[], contextlib.AbstractContextManager[None]],
-    standing: bool,
+    count: bool,
     exact: bool = False,
 ) -> Differences | None:
-    """Compare the sides by digests; None where they cannot make the same ones, so that every row has to travel.
+    """Compare source and target by digests; returns None if they cannot compute the same ones.
 
-    `rows` is roughly their number. Rows of the `quarantined` keys travel in any case. `encoding` is that of the
-    source's text, if the source does not know it. Errors inside `reading` are the source's. With `standing` the target
-    also answers `count_standing`. `exact` narrows the differences down to single keys, and compares the columns that
-    mobile owns as well. Only reads. The source is left in the same snapshot.
+    Writes nothing; the source's transaction keeps its snapshot.
+
+    Args:
+        rows: Roughly the number of rows.
+        quarantined: Keys of quarantined rows, which are sent in any case.
+        has_ledger: The source has a ledger.
+        encoding: Encoding of the source's text if the source is SQL_ASCII.
+        reading: Encloses statements at the source.
+        count: Count the target's rows in the same round trip.
+        exact: Narrow the differences down to single keys, and compare mobile-owned columns too.
     """
     if not exact and any(
         column.source_text is not None and column.name in mapping.spec.key for column in mapping.synced
     ):
-        # A row that goes to quarantine is known by the source's own text of its key.
+        # Quarantine identifies a row by the source's own text of its key, which the digests do not compare.
         return None
     at_source = encoder(stored=server_encoding(source), declared=encoding)
     at_target = encoder(stored=server_encoding(target))
@@ -89,25 +94,25 @@ def find_differences(
         return None
     here = digest_queries.source_side(mapping, at_source)
     there = digest_queries.target_side(mapping, at_target)
-    # They differ at every run, for as long as they wait.
-    waiting = [differential_sql.having_keys(alias, mapping.spec.key, quarantined) for alias in ("s", "t")]
+    # Quarantined rows differ in every run.
+    is_quarantined = [differential_sql.having_keys(alias, mapping.spec.key, quarantined) for alias in ("s", "t")]
     here, there = (
         dataclasses.replace(side, summed=sql.SQL("({}) AND NOT {}").format(side.summed, keys))
-        for side, keys in zip((here, there), waiting, strict=True)
+        for side, keys in zip((here, there), is_quarantined, strict=True)
     )
-    images = doubtful = None
+    images = taken_over = None
     with reading():
         if has_ledger and one_row(source, differential_sql.has_pulled_rows(), [mapping.spec.desktop])[0]:
             stored = check_stored_values(source, mapping.source, mapping.spec.desktop)
             pulled = digest_queries.ledger_side(dataclasses.replace(mapping, source=stored.table), at_source)
-            images = dataclasses.replace(pulled, summed=sql.SQL("NOT {}").format(waiting[0]))
+            images = dataclasses.replace(pulled, summed=sql.SQL("NOT {}").format(is_quarantined[0]))
     if images and not mapping.target.primary_key:
-        # A reverse-synced row whose `source` was emptied becomes the desktop's, which no digest shows.
-        doubtful = sql.SQL("{} IS NULL").format(mapping.owner("t"))
+        # The merge takes over a reverse-synced row whose `source` was set to NULL, which no digest shows.
+        taken_over = sql.SQL("{} IS NULL").format(mapping.owner("t"))
     digits = 0
     while 16**digits * COARSE < rows:
         digits += 1
-    also = ((differential_sql.count_standing(mapping), None),) if standing else ()
+    also = ((differential_sql.count_target_rows(mapping), None),) if count else ()
     compare = functools.partial(
         _compare,
         source,
@@ -115,7 +120,7 @@ def find_differences(
         here,
         there,
         images=images,
-        doubtful=doubtful,
+        taken_over=taken_over,
         with_owned=exact,
         reading=reading,
     )
@@ -133,7 +138,7 @@ def find_differences(
         alike += latest.alike
     conditions = (
         sql.SQL("({} OR {})").format(differential_sql.having_prefixes(side, latest.different), keys)
-        for side, keys in zip((here, there), waiting, strict=True)
+        for side, keys in zip((here, there), is_quarantined, strict=True)
     )
     return Differences(
         rows=found.rows,
@@ -142,26 +147,26 @@ def find_differences(
         at_target=next(conditions),
         any=bool(latest.different or quarantined),
         pulled=images is not None,
-        standing=found.standing[:-1] if found.standing else None,
-        lost=found.standing[-1] if found.standing else 0,
+        target_counts=found.target_counts[:-1] if found.target_counts else None,
+        dangling_references=found.target_counts[-1] if found.target_counts else 0,
     )
 
 
-def is_quiet(differences: Differences, before: TableState) -> bool:
-    """Whether no row has to come, and nothing else may have changed for those that are there."""
+def is_noop(differences: Differences, before: TableState) -> bool:
+    """Returns whether there are no rows to send, and the equal rows cannot have become invalid."""
     emptied = before.rows_read and not differences.rows
-    return not (differences.any or emptied or _is_shaken(differences, before))
+    return not (differences.any or emptied or _dependencies_changed(differences, before))
 
 
 def may_be_scoped(differences: Differences, mapping: TableMapping, before: TableState) -> bool:
-    """Whether a merge need look at no other rows than those that have to come."""
-    return _stands_alone(mapping) and not _is_shaken(differences, before)
+    """Returns whether the merge can be limited to the rows to send."""
+    return _rows_independent(mapping) and not _dependencies_changed(differences, before)
 
 
 def check_scope(source: Cursor, target: Cursor, mapping: TableMapping) -> None:
-    """Raises `NarrowScopeError` if the ledger knows a row that is to be updated or deleted at the target.
+    """Raises `NarrowScopeError` if a row to update or delete at the target has a ledger entry.
 
-    It was handed over to the desktop with another key, so that its entry is not among those that were read.
+    The row's key has changed on mobile, so that its entry was not among those that were read.
     """
     if not mapping.target.primary_key:
         return
@@ -171,13 +176,14 @@ def check_scope(source: Cursor, target: Cursor, mapping: TableMapping) -> None:
         raise NarrowScopeError
 
 
-def _is_shaken(differences: Differences, before: TableState) -> bool:
-    """Whether what rows look up or refer to may have changed since the last run."""
-    return not differences.standing or differences.lost > 0 or before.lookups != before.versions
+def _dependencies_changed(differences: Differences, before: TableState) -> bool:
+    """Returns whether rows that the table references or looks up may have changed since the last run."""
+    counted = differences.target_counts is not None
+    return not counted or differences.dangling_references > 0 or before.lookups != before.versions
 
 
-def _stands_alone(mapping: TableMapping) -> bool:
-    """Whether what becomes of a row depends on no other row of its table but those of its key."""
+def _rows_independent(mapping: TableMapping) -> bool:
+    """Returns whether the action for a row depends on no other rows of the table than those of its key."""
     of_other_rows = any(key.parent == (mapping.target.schema, mapping.target.name) for key in mapping.target.references)
     of_other_rows |= any(reference.parent == mapping.spec.mobile for reference in mapping.checked_references())
     staged = {column.name for column in mapping.staged}
@@ -186,22 +192,23 @@ def _stands_alone(mapping: TableMapping) -> bool:
         staged.issuperset(unique.columns) and not (key and key <= set(unique.columns))
         for unique in mapping.target.unique_keys
     )
-    # Keys that are equal, but not as text, may be found far from each other.
+    # Digests are grouped by the key's text; keys of other types may be equal although their texts differ.
     return not of_other_rows and all(is_compared_as_text(column) for column in mapping.key)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class _Compared:
-    """What digests say of some rows."""
+    """Digests of both databases, compared by prefix."""
 
-    #: Of the source.
+    #: Rows of the source.
     rows: int
-    #: Of them, the desktop's own under prefixes that do not differ.
+    #: Of them, desktop-owned rows under prefixes that do not differ.
     alike: int
-    #: Prefixes that do, and how long they are.
+    #: Prefixes that differ, of `digits` digits each.
     different: tuple[str, ...]
     digits: int
-    standing: tuple[int, ...] | None
+    #: As `count_target_rows` returns them.
+    target_counts: tuple[int, ...] | None
 
 
 def _compare(
@@ -212,21 +219,21 @@ def _compare(
     digits: int,
     *,
     images: Side | None,
-    doubtful: sql.Composable | None,
+    taken_over: sql.Composable | None,
     with_owned: bool,
     reading: Callable[[], contextlib.AbstractContextManager[None]],
     within: _Compared | None = None,
     also: Sequence[Query] = (),
 ) -> _Compared | None:
-    """Compare prefixes of so many digits; where that was done with fewer, only `within` what differed."""
+    """Compare by prefixes of `digits` digits, only `within` the shorter prefixes that differ if these are given."""
     limits = (within.different, within.digits) if within else (None, 0)
     with ThreadPoolExecutor(max_workers=1) as thread:
-        # Each server has its own work.
+        # Both servers work at the same time.
         digests = differential_sql.in_one_text(
-            differential_sql.digests(there, digits, *limits, doubtful=doubtful, with_owned=with_owned)
+            differential_sql.digests(there, digits, *limits, taken_over=taken_over, with_owned=with_owned)
         )
         answer = thread.submit(execute_batch, target, (digests, None), *also)
-        #: By prefix: rows, of them the desktop's own, and their digest.
+        #: Prefix to (rows, of them desktop-owned rows, digest of these).
         at_source: dict[str, tuple[int, int, str]] | None = None
         with reading():
             try:
@@ -253,11 +260,11 @@ def _compare(
         alike=sum(own for prefix, (_, own, _) in at_source.items() if prefix not in different),
         different=tuple(sorted(different)),
         digits=digits,
-        standing=answers[0][0] if answers else None,
+        target_counts=answers[0][0] if answers else None,
     )
 
 
-#: The digest of no row: that of three zeros.
+#: The digest of no rows: that of three zeros.
 _NOTHING = base64.b64encode(
     hashlib.md5(b"0 0 0", usedforsecurity=False).digest()[: differential_sql.DIGEST_OCTETS]
 ).decode()

@@ -1,4 +1,4 @@
-"""Statements of a differential transfer: digests by prefix of the key, and the rows that need not travel."""
+"""Statements of a differential transfer: digests by prefix of the key, and the rows that are not sent."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,21 +10,21 @@ from powerca_sync.engine.mapping import ACTIONS, COMMA, NOT_ENDED, STAGING, Tabl
 from powerca_sync.engine.staging import has_dangling_reference, phone_rows_sql
 from powerca_sync.tables import spec_named
 
-#: Hexadecimal digits of a digest that are added up, as one 64-bit number.
+#: Hexadecimal digits of a row's digest that are summed as one 64-bit number.
 _HALF = 16
-#: Of a prefix' digest; in base64 they are twelve characters.
+#: Octets of a prefix's digest, which are twelve characters in base64.
 DIGEST_OCTETS = 9
 
 
 def has_pulled_rows() -> sql.Composed:
-    """Whether the ledger at the source has any entry of the table `%s` that has not ended."""
+    """Returns a query whether the source's ledger has any current entry of the table `%s`."""
     return sql.SQL("SELECT EXISTS (SELECT FROM powerca_sync.pulled AS l WHERE l.table_name = %s AND {})").format(
         NOT_ENDED
     )
 
 
 def has_pulled() -> sql.Composed:
-    """Whether the ledger at the source has an entry of the table `%s` with one of the mobile primary keys `%s`."""
+    """Returns a query whether the source's ledger has a current entry of table `%s` with a mobile key of `%s`."""
     return sql.SQL("""\
 SELECT EXISTS (
     SELECT FROM powerca_sync.pulled AS l WHERE l.table_name = %s AND l.mobile_key = ANY (%s::text[]) AND {}
@@ -32,7 +32,7 @@ SELECT EXISTS (
 
 
 def planned_keys(mapping: TableMapping) -> sql.Composed:
-    """The primary keys, as the ledger has them, of the target's rows that are to be updated or deleted."""
+    """Select the primary keys, as the ledger stores them, of the target's rows to update or delete."""
     return sql.SQL("""\
 SELECT {key}
 FROM {actions} AS a
@@ -49,25 +49,28 @@ def digests(
     before: int,
     *,
     images: Side | None = None,
-    doubtful: sql.Composable | None = None,
+    taken_over: sql.Composable | None = None,
     with_owned: bool = False,
 ) -> sql.Composed:
-    """Answers (prefix, rows, the desktop's own rows and their digest); prefixes are the key's digest's first digits.
+    """Select (prefix, rows, desktop-owned rows, their digest) by the first `digits` digits of the key's digest.
 
-    `within` limits them to those that begin with given prefixes of `before` digits. Sums, because two equal rows would
-    cancel out in an exclusive or; hashed once more, because a sum has more digits than it takes to tell two apart. Each
-    row's digests are made once. With `images` of reverse-synced rows, a row that pairs with one is an echo. A
-    `doubtful` row that is not the desktop's own is a difference whatever the other side has. Columns that mobile owns
-    are left out unless `with_owned`.
+    The digest of a prefix is the hash of sums, because equal rows would cancel out in an exclusive or.
+
+    Args:
+        within: Limits the prefixes to those that begin with one of these, which have `before` digits each.
+        before: See `within`.
+        images: The ledger images; a row that pairs with one is an echo.
+        taken_over: Condition on rows that are not desktop-owned and count as a difference in any case.
+        with_owned: Include mobile-owned columns.
     """
     limits: sql.Composable = sql.SQL("TRUE")
     if within is not None:
         limits = sql.SQL("left(k.key, {}) = ANY ({}::text[])").format(before, list(within))
     if images is None:
-        rows = _one_by_one(side, limits, doubtful, with_owned=with_owned)
+        rows = _one_by_one(side, limits, taken_over, with_owned=with_owned)
     else:
         rows = _without_echo(side, images, limits, with_owned=with_owned)
-    # A product of two numbers of 64 bits may be longer; that with 0 or 1 is not, and is made faster.
+    # A product with 0 or 1 fits into 64 bits; numeric takes longer.
     times = sql.SQL("d.own" if images is None else "d.own::numeric")
     sums = (
         sql.SQL("coalesce(sum({} * ('x' || substr(d.content, {}, {}))::bit(64)::bigint), 0)").format(
@@ -85,16 +88,16 @@ GROUP BY 1""").format(digits=digits, sums=COMMA.join(sums), octets=DIGEST_OCTETS
 
 
 def in_one_text(digests: sql.Composed) -> sql.Composed:
-    """The prefixes and digests one after the other: rows of their own would be three times as long on the line."""
+    """Concatenate prefixes and digests into one text, which has a third of the size of separate rows."""
     return sql.SQL("SELECT coalesce(string_agg(c.prefix || c.digest, ''), '') FROM (\n{}\n) AS c").format(digests)
 
 
 def _one_by_one(
-    side: Side, limits: sql.Composable, doubtful: sql.Composable | None, *, with_owned: bool
+    side: Side, limits: sql.Composable, taken_over: sql.Composable | None, *, with_owned: bool
 ) -> sql.Composed:
     own = sql.SQL("({})::int").format(side.summed)
-    if doubtful is not None:
-        own = sql.SQL("CASE WHEN {} THEN 1 WHEN {} THEN -1 ELSE 0 END").format(side.summed, doubtful)
+    if taken_over is not None:
+        own = sql.SQL("CASE WHEN {} THEN 1 WHEN {} THEN -1 ELSE 0 END").format(side.summed, taken_over)
     return sql.SQL("""\
     SELECT k.key, CASE WHEN {own} THEN {content} END AS content, 1 AS rows, {counted} AS own
     FROM {rows}
@@ -112,7 +115,7 @@ def _one_by_one(
 
 
 def _without_echo(side: Side, images: Side, limits: sql.Composable, *, with_owned: bool) -> sql.Composed:
-    """Rows and images pair as multisets, as in `echo.skip_echo`."""
+    """Select the rows; those that pair with an image, as in `echo_sql.skip_echo`, do not count as desktop-owned."""
     return sql.SQL("""\
     SELECT n.key, n.content, n.rows, greatest(n.own - n.images, 0) AS own
     FROM (
@@ -132,7 +135,7 @@ def _without_echo(side: Side, images: Side, limits: sql.Composable, *, with_owne
 
 
 def _whole(side: Side, limits: sql.Composable, *, is_row: bool, with_owned: bool) -> sql.Composed:
-    """Rows with all that is told of them, also what phones own."""
+    """Select rows with the digests of all columns, mobile-owned ones separately."""
     return sql.SQL("""\
     (
         SELECT k.key, {content} AS content, {owned} AS owned, {own} AS own, {is_row} AS is_row
@@ -152,17 +155,17 @@ def _whole(side: Side, limits: sql.Composable, *, is_row: bool, with_owned: bool
 
 
 def having_keys(alias: str, key: Sequence[str], keys: Sequence[Mapping[str, str | None]]) -> sql.Composable:
-    """A condition on a row: it has one of the keys, given as column to text; NULL is found too."""
+    """Returns a condition on a row: it has one of the keys, given as column to text; NULL equals NULL."""
     if not (key and keys):
         return sql.SQL("FALSE")
-    # An array, because PostgreSQL hashes it.
+    # PostgreSQL hashes an array.
     texts = [pack(one.get(name) for name in key).decode() for one in keys]
     own = packed(source_text(sql.Identifier(alias, name)) for name in key)
     return sql.SQL("{} = ANY ({}::text[])").format(own, texts)
 
 
 def having_prefixes(side: Side, prefixes: Sequence[str]) -> sql.Composable:
-    """A condition on a row of the side: its key's digest begins with one of the prefixes, all of one length."""
+    """Returns a condition on a row: its key's digest begins with one of the prefixes, which have one length."""
     if not prefixes:
         return sql.SQL("FALSE")
     digits = len(prefixes[0])
@@ -170,7 +173,7 @@ def having_prefixes(side: Side, prefixes: Sequence[str]) -> sql.Composable:
 
 
 def fill_staging(mapping: TableMapping, differs: sql.Composable) -> sql.Composed:
-    """Put the target's own rows into staging that are equal at the source. The rows affected are those."""
+    """Copy the target's desktop-owned rows that do not differ into staging. The row count is their number."""
     names = [column.name for column in mapping.synced]
     return sql.SQL("""\
 INSERT INTO {staging} ({names}{extra_columns})
@@ -190,10 +193,10 @@ WHERE {is_ours} AND NOT ({differs})""").format(
     )
 
 
-def count_standing(mapping: TableMapping) -> sql.Composed:
-    """The counts of `plan.count_rows`, and the desktop's own rows of which a reference leads nowhere now."""
+def count_target_rows(mapping: TableMapping) -> sql.Composed:
+    """Select the counts of `plan_sql.count_rows`, and the number of desktop-owned rows with a dangling reference."""
     scope = mapping.scope
-    nowhere = [
+    dangling = [
         has_dangling_reference(
             reference,
             mapping.target,
@@ -204,12 +207,12 @@ def count_standing(mapping: TableMapping) -> sql.Composed:
         for reference in mapping.checked_references()
     ]
     return sql.SQL("""\
-SELECT {counts}, count(*) FILTER (WHERE {owner} = 'D' AND ({nowhere}))
+SELECT {counts}, count(*) FILTER (WHERE {owner} = 'D' AND ({dangling}))
 FROM {target} AS t
 WHERE {in_office}""").format(
         counts=COMMA.join(counts_by_owner(mapping)),
         owner=mapping.owner("t"),
-        nowhere=sql.SQL(" OR ").join([*nowhere, sql.SQL("FALSE")]),
+        dangling=sql.SQL(" OR ").join([*dangling, sql.SQL("FALSE")]),
         target=mapping.target.identifier,
         in_office=mapping.in_office("t"),
     )

@@ -1,15 +1,14 @@
-"""One table from the source to the target, in one transaction there.
+"""Sync one table from the source to the target, in one transaction on the target.
 
-1. Lock the table against other runs, then take the source's snapshot: one instant for everything read from it.
-2. Hold both catalogs and the spec together; choose the change set.
-3. COPY into staging; set aside what came from phones, what does not fit and what leads nowhere.
-4. Plan the merge, let the guards look at it, carry it out.
-5. Account for every row, store mark and quarantine, commit. Whatever fails, the target is as it was.
+1. Lock the table against other runs, then take the source's snapshot.
+2. Resolve the spec against both catalogs, and choose the change set.
+3. COPY into staging; skip echoes, and quarantine rows that do not fit or have a dangling reference.
+4. Plan the merge, check the plan by the guards, apply it.
+5. Account for every row, store watermark and quarantine, commit. On any failure the transaction is rolled back.
 """
 
 import contextlib
 import dataclasses
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -21,7 +20,8 @@ from powerca_sync.engine.forward.actions import OvertakenError
 from powerca_sync.engine.forward.commit_check import verify_written_rows
 from powerca_sync.engine.forward.differential import NarrowScopeError
 from powerca_sync.engine.forward.merge import MergePlan, MergeResult, apply_merge
-from powerca_sync.engine.forward.prepared import Counted, Ready
+from powerca_sync.engine.forward.prepare import prepare_table
+from powerca_sync.engine.forward.prepared import PreparedTable, TargetCounts
 from powerca_sync.engine.forward.table_run import OWNED_DIGEST, TableRun
 from powerca_sync.engine.mapping import Route, read_identity, read_snapshot, tables_needed
 from powerca_sync.engine.postgres import (
@@ -47,26 +47,29 @@ from powerca_sync.tables import TableSpec
 
 logger = one_line_logger(__name__)
 
-#: How often a merge is planned anew because the app wrote in between.
+#: Attempts to plan and apply a merge while others write the same rows.
 ATTEMPTS = 5
-#: What such a merge goes back to.
+#: The savepoint before each attempt.
 _SAVEPOINT: Query = ("SAVEPOINT powerca_merge", None)
 
 
 def sync_forward(
-    what: TableExtract | TextRows,
+    request: TableExtract | TextRows,
     *,
     source: Connection,
     target: Connection,
     specs: Sequence[TableSpec],
     options: Options | None = None,
 ) -> ForwardResult:
-    """Bring one table's rows to the target; commits there, or leaves everything as it was and raises a `SyncError`.
+    """Sync one table's rows to the target, and commit there.
 
-    The source is only read. Both connections are left usable, outside any transaction.
+    Writes nothing to the source. Leaves both connections usable, outside any transaction.
+
+    Raises:
+        SyncError: The target is unchanged.
     """
     options = options or Options()
-    spec = what.spec
+    spec = request.spec
     doing = f"syncing table `{spec.mobile}`"
     try:
         with explained(doing):
@@ -74,11 +77,11 @@ def sync_forward(
                 identity, zone = read_identity(source)
             timezone = options.timezone or zone
             options = dataclasses.replace(options, timezone=timezone)
-            prepared = False
+            has_state = False
             while True:
                 try:
-                    result = _in_one_transaction(
-                        what, source, target, specs, options, identity, timezone, prepared=prepared
+                    result = _sync_in_transaction(
+                        request, source, target, specs, options, identity, timezone, has_state=has_state
                     )
                 except NarrowScopeError:
                     options = dataclasses.replace(options, transfer=Transfer.EVERYTHING)
@@ -86,13 +89,13 @@ def sync_forward(
                     if result is not None:
                         return result
                     state.prepare_target(target)
-                    prepared = True
+                    has_state = True
     except SyncError as exc:
         if not target.closed:
             state.record_failure(target, spec.mobile, str(exc), office=_identity(source))
         raise
     except ValueError as exc:
-        # The driver's answer to a connection that a pooler cuts in the middle of a COPY.
+        # psycopg raises it if a pooler closes the connection during a COPY.
         if not (source.closed or target.closed):
             raise
         raise DatabaseUnavailableError(
@@ -101,7 +104,7 @@ def sync_forward(
 
 
 def _identity(source: Connection) -> str | None:
-    """Who the desktop is; None if it does not answer."""
+    """Returns the desktop's identity; None if the desktop does not respond."""
     if source.closed:
         return None
     try:
@@ -111,8 +114,8 @@ def _identity(source: Connection) -> str | None:
         return None
 
 
-def _in_one_transaction(
-    what: TableExtract | TextRows,
+def _sync_in_transaction(
+    request: TableExtract | TextRows,
     source: Connection,
     target: Connection,
     specs: Sequence[TableSpec],
@@ -120,11 +123,15 @@ def _in_one_transaction(
     identity: str,
     timezone: str,
     *,
-    prepared: bool,
+    has_state: bool,
 ) -> ForwardResult | None:
-    """Returns None where the target has yet to be prepared, unless that was tried; nothing was done then."""
-    name = what.spec.mobile
-    wanted = tables_needed(what.spec, specs)
+    """Sync in one transaction of each database.
+
+    Does nothing and returns None if the target's state tables are missing, unless `has_state` says that they were
+    created.
+    """
+    name = request.spec.mobile
+    wanted = tables_needed(request.spec, specs)
     first = (
         state.try_lock(name),
         state.is_prepared(),
@@ -132,88 +139,88 @@ def _in_one_transaction(
         catalog_query(wanted),
         lineage.recorded_runs(identity),
     )
-    with contextlib.ExitStack() as target_end, contextlib.ExitStack() as snapshot:
+    with contextlib.ExitStack() as target_transaction, contextlib.ExitStack() as source_transaction:
         try:
-            target_cursor = target_end.enter_context(
+            target_cursor = target_transaction.enter_context(
                 transaction(target, timezone=timezone, timeouts=options.timeouts, first=first)
             )
         except lineage.NOT_PREPARED:
-            if prepared:
+            if has_state:
                 raise
             return None
         [(locked,)], [(complete,)], [(guide_columns,)], found, runs = fetch_batch(target_cursor)
-        if not (complete or prepared):
+        if not (complete or has_state):
             return None
         if not locked:
             state.lock(target_cursor, name, f"Table `{name}` is being synced", wait=options.timeouts.table)
             (runs,) = execute_batch(target_cursor, lineage.recorded_runs(identity))
         with explained(f"syncing table `{name}`: reading the source"):
-            source_cursor = snapshot.enter_context(
+            source_cursor = source_transaction.enter_context(
                 transaction(source, timezone=timezone, timeouts=options.timeouts, stable=True)
             )
         tables = parse_catalog(wanted, found)
-        run = TableRun(what, source=source_cursor, target=target_cursor, specs=specs, options=options, tables=tables)
+        run = TableRun(request, source=source_cursor, target=target_cursor, specs=specs, options=options, tables=tables)
         run.runs = tuple(RecordedRun(*row) for row in runs)
-        return _carry_out(run, guide_columns, all_is_read=snapshot.close)
+        return _sync(run, guide_columns, release_source=source_transaction.close)
 
 
-def _carry_out(run: TableRun, guide_columns: Sequence[str], *, all_is_read: Callable[[], None]) -> ForwardResult:
-    """All steps between the begin and the commit."""
+def _sync(run: TableRun, guide_columns: Sequence[str], *, release_source: Callable[[], None]) -> ForwardResult:
+    """Do all steps between BEGIN and COMMIT."""
     if run.look().absent:
         return nothing_to_sync(run)
-    ready = run.prepare(all_is_read=all_is_read, may_be_quiet=True)
-    plan, merged, rejected, counted = MergePlan(), MergeResult(), NO_REJECTIONS, ready.counted
-    if not ready.quiet:
-        writes, before = _begin_merge(run, ready)
-        plan, merged = _merge(run, ready)
+    prepared = prepare_table(run, release_source=release_source, allow_noop=True)
+    plan, merged, rejected, counted = MergePlan(), MergeResult(), NO_REJECTIONS, prepared.counted
+    if not prepared.noop:
+        writes, before = _begin_merge(run, prepared)
+        plan, merged = _merge(run, prepared)
         if run.options.verify_on_commit:
             with run.phase("verify"):
-                verify_written_rows(run.target, ready.mapping)
+                verify_written_rows(run.target, prepared.mapping)
         with run.phase("record"):
-            rejected, counted = _look_back(run, ready, merged, writes=writes, before=before)
+            rejected, counted = _count_after(run, prepared, merged, writes=writes, before=before)
     with run.phase("record"):
-        # The token is issued in another transaction than the one that reads.
+        # The token is issued in a transaction of its own on the source.
         with run.reading():
-            all_is_read()
+            release_source()
         token = lineage.issue_token(run.source.connection, run.runs)
-        result = account(run, ready, plan, merged, rejected=rejected, counted=counted)
+        result = account(run, prepared, plan, merged, rejected=rejected, counted=counted)
         line = state.guide_record(
             guide_columns,
             run.spec.mobile,
             records=result.extracted - result.quarantined,
-            milliseconds=_milliseconds(run),
+            milliseconds=run.timer.milliseconds,
         )
-        refusal = execute_with_optional(run.target, *_records(run, ready, result, token), optional=line)
+        refusal = execute_with_optional(run.target, *_records(run, prepared, result, token), optional=line)
         if refusal:
             logger.warning("[WARN] `_sync_metadata` has not been written for %s: %s.", run.spec.mobile, refusal)
     for sentence in result.warnings:
         logger.warning("[WARN] %s: %s.", run.spec.mobile, sentence)
     for sentence in result.remarks:
         logger.info("%s: %s.", run.spec.mobile, sentence)
-    return dataclasses.replace(result, seconds=dict(run.seconds))
+    return dataclasses.replace(result, seconds=run.timer.seconds)
 
 
-def _begin_merge(run: TableRun, ready: Ready) -> tuple[int, Counted | None]:
-    """How many rows have been written so far, and how many there are; an incremental run does not count the latter.
+def _begin_merge(run: TableRun, prepared: PreparedTable) -> tuple[int, TargetCounts | None]:
+    """Set the savepoint. Returns (rows written by the session so far, the target's rows; None in an incremental run).
 
-    Asked now, because nobody waits yet for a row that the merge has written.
+    Counts before the merge locks any row.
     """
-    questions: list[Query] = [_SAVEPOINT, (plan_sql.count_writes(ready.mapping), None)]
-    if ready.complete:
-        questions.append((plan_sql.count_rows(ready.mapping), None))
+    queries: list[Query] = [_SAVEPOINT, (plan_sql.count_writes(prepared.mapping), None)]
+    if prepared.complete:
+        queries.append((plan_sql.count_rows(prepared.mapping), None))
     with run.phase("plan"):
-        _, [(writes,)], *counts = execute_batch(run.target, *questions)
-    return writes, Counted(*counts[0][0]) if counts else None
+        _, [(writes,)], *counts = execute_batch(run.target, *queries)
+    return writes, TargetCounts(*counts[0][0]) if counts else None
 
 
-def _merge(run: TableRun, ready: Ready) -> tuple[MergePlan, MergeResult]:
-    """Plan and apply, again while the app writes to the very rows."""
+def _merge(run: TableRun, prepared: PreparedTable) -> tuple[MergePlan, MergeResult]:
+    """Plan and apply the merge, and again if others write the same rows meanwhile."""
     for attempt in range(ATTEMPTS):
         try:
-            plan = run.plan(ready)
+            plan = run.plan(prepared)
             with run.phase("apply"):
-                known = len(ready.before.quarantined)
-                return plan, apply_merge(run.target, ready.mapping, plan, known=known, again=attempt > 0)
+                known = len(prepared.before.quarantined)
+                return plan, apply_merge(run.target, prepared.mapping, plan, known=known, again=attempt > 0)
         except SwallowedError as exc:
             raise SchemaMismatchError(
                 f"Table `{run.spec.mobile}`: {exc}. Nothing was written. Have the trigger or rule write the rows that "
@@ -221,55 +228,51 @@ def _merge(run: TableRun, ready: Ready) -> tuple[MergePlan, MergeResult]:
             ) from exc
         except OvertakenError as exc:
             run.target.execute("ROLLBACK TO SAVEPOINT powerca_merge")
-            logger.info("%s: somebody else wrote meanwhile (%s); planning anew.", run.spec.mobile, exc)
+            logger.info("%s: other sessions wrote the same rows (%s); planned again.", run.spec.mobile, exc)
     raise ContentionError(
         f"Table `{run.spec.mobile}`: other writers changed the same rows {ATTEMPTS} times in a row. "
         "Nothing was written; the run is retried."
     )
 
 
-def _look_back(
-    run: TableRun, ready: Ready, merged: MergeResult, *, writes: int, before: Counted | None
-) -> tuple[Rejected, Counted | None]:
-    """What was rejected, and how many rows there are now, where they were counted `before`.
+def _count_after(
+    run: TableRun, prepared: PreparedTable, merged: MergeResult, *, writes: int, before: TargetCounts | None
+) -> tuple[Rejected, TargetCounts | None]:
+    """Returns the quarantined rows, and the target's rows now, if they were counted `before`.
 
-    They are counted anew if more was written since there had been so many `writes` than the merge says that it wrote,
-    or if it may have taken over rows that were nobody's.
+    The rows are counted again if the session has written more than the merge since it had done `writes`, or if the
+    merge may have taken over unowned rows.
     """
     summary, samples, [(now,)] = execute_batch(
-        run.target, *rejection_queries(), (plan_sql.count_writes(ready.mapping), None)
+        run.target, *rejection_queries(), (plan_sql.count_writes(prepared.mapping), None)
     )
     rejected = parse_rejections(summary, samples)
     if now - writes != merged.written or (before and before.other and merged.updated):
-        return rejected, run.count(ready)
+        return rejected, run.count(prepared)
     added = merged.inserted - merged.deleted
     return rejected, before and dataclasses.replace(before, rows=before.rows + added, owned=before.owned + added)
 
 
-def _watermark(ready: Ready) -> dict[str, Any]:
-    owned = {} if ready.owned_digest is None else {OWNED_DIGEST: ready.owned_digest}
-    return ready.snapshot.mark(ready.mapping) | owned
+def _watermark(prepared: PreparedTable) -> dict[str, Any]:
+    owned = {} if prepared.owned_digest is None else {OWNED_DIGEST: prepared.owned_digest}
+    return prepared.snapshot.mark(prepared.mapping) | owned
 
 
-def _records(run: TableRun, ready: Ready, result: ForwardResult, token: str | None) -> Iterator[Query]:
-    """What stores quarantine, mark and the guide's line about the run."""
-    if result.rejections or ready.before.quarantined:
-        yield state.quarantine_record(ready.office, run.spec.mobile)
+def _records(run: TableRun, prepared: PreparedTable, result: ForwardResult, token: str | None) -> Iterator[Query]:
+    """Yields the statements that store quarantine, watermark and the run."""
+    if result.rejections or prepared.before.quarantined:
+        yield state.quarantine_record(prepared.office, run.spec.mobile)
     yield state.run_record(
-        ready.office,
+        prepared.office,
         run.spec.mobile,
-        mark=_watermark(ready) if isinstance(run.what, TableExtract) else None,
-        fingerprint=ready.mapping.fingerprint,
-        rows_read=result.extracted if ready.complete else None,
+        mark=_watermark(prepared) if isinstance(run.request, TableExtract) else None,
+        fingerprint=prepared.mapping.fingerprint,
+        rows_read=result.extracted if prepared.complete else None,
         mode=result.mode_effective.value,
-        lookups=ready.before.versions,
+        lookups=prepared.before.versions,
         changed=result.written > 0,
         unscoped=run.resolved.route is Route.UNSCOPED,
         records=result.extracted - result.quarantined,
-        milliseconds=_milliseconds(run),
+        milliseconds=run.timer.milliseconds,
         token=token,
     )
-
-
-def _milliseconds(run: TableRun) -> int:
-    return round((time.monotonic() - run.started) * 1000)

@@ -1,4 +1,4 @@
-"""What the steps of a run hand on: a table whose rows are in staging, and the counts of those at the target."""
+"""Records of a run's steps: a prepared table, and counts of the target's rows."""
 
 import dataclasses
 
@@ -10,55 +10,56 @@ from powerca_sync.engine.state import state
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Counted:
-    """How many rows of the office the target table has, as `plan.count_rows` answers."""
+class TargetCounts:
+    """Counts of the office's rows of the target table, in the order of `plan_sql.count_rows`."""
 
     rows: int
-    #: Of them, the desktop's.
+    #: Desktop-owned rows.
     owned: int
-    #: Of them, nobody's.
+    #: Unowned rows.
     other: int
-    #: Of them, the phones'.
+    #: Phone rows.
     phones: int
-    #: Of those, written in this transaction: none, unless a trigger of the target does.
+    #: Phone rows written in this transaction, which only a trigger of the target does.
     phones_written: int
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Ready:
-    """A table whose rows are in staging, fit to be merged."""
+class PreparedTable:
+    """A table whose rows are in staging, ready to be merged."""
 
     office: Office
     mapping: TableMapping
     snapshot: Snapshot
-    #: What the last runs left for this one.
+    #: The state stored by the last runs.
     before: state.TableState
     changes: ChangeSet
     staged: Staged = dataclasses.field(default_factory=Staged)
     echo: int = 0
-    #: Rows that came from phones and that the office has edited since, and the keys of the first.
+    #: The office's edits of phone rows, and the keys of the first.
     edited: int = 0
     edited_keys: tuple[str, ...] = ()
     superseded: int = 0
     lookups: tuple[LookupResult, ...] = ()
-    #: Whether only rows that differ are looked at, in a table from which phone rows have been pulled.
+    #: The merge is limited to rows whose digests differ, in a table with ledger entries.
     scope_in_doubt: bool = False
-    #: Digest of the mobile-owned columns at the source, when all of its rows were last read; None where there are none.
+    #: Digest of the source's mobile-owned columns in the last full run; None if there are none.
     owned_digest: str | None = None
-    #: Whether staging has each row of the change set, rather than those that digests found to differ.
+    #: Staging has all rows of the change set, not only those whose digests differ.
     all_staged: bool = False
-    #: Columns of the source that hold numbers of large objects.
+    #: Columns of the source with numbers of large objects.
     large_objects: tuple[str, ...] = ()
-    #: Whether there is nothing to merge, and no staging; and the target's rows, where that was seen by counting them.
-    quiet: bool = False
-    counted: Counted | None = None
+    #: There is nothing to merge, and staging was not created.
+    noop: bool = False
+    #: Counts of a no-op, if it counted the target's rows.
+    counted: TargetCounts | None = None
 
     @property
     def complete(self) -> bool:
-        """Whether all of the source's rows were read."""
+        """The change set has all rows of the source."""
         return self.changes.mode is Mode.FULL
 
     @property
     def rows_at_source(self) -> int:
-        """How many rows the source's table has, or had when all of them were read."""
+        """Rows of the source's table in the last full run, this one included."""
         return self.staged.read if self.complete else max(self.staged.read, self.before.rows_read or 0)

@@ -6,11 +6,11 @@ import psycopg
 from psycopg import sql
 from psycopg.errors import ForeignKeyViolation
 
-from powerca_sync.engine.forward import WORTH_ANALYZING, apply_sql
+from powerca_sync.engine.forward import apply_sql
 from powerca_sync.engine.mapping import STAGING, TableMapping
 from powerca_sync.engine.postgres import Column, Cursor, RefusalJudge, SwallowedError, bisect, load, one_row, write
 from powerca_sync.engine.reverse import insert_sql
-from powerca_sync.engine.staging import quarantine_sql
+from powerca_sync.engine.staging import WORTH_ANALYZING, quarantine_sql
 from powerca_sync.errors import SchemaMismatchError
 
 #: Share of its column's range past which a sequence is not moved, so that phones cannot use the range up.

@@ -13,9 +13,7 @@ Rows of the target are never updated or deleted.
 import contextlib
 import dataclasses
 import hashlib
-import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from typing_extensions import override
 
@@ -23,6 +21,7 @@ from powerca_sync.engine import guards
 from powerca_sync.engine.context import open_context
 from powerca_sync.engine.forward import plan_sql
 from powerca_sync.engine.mapping import TableMapping
+from powerca_sync.engine.phases import PhaseTimer
 from powerca_sync.engine.postgres import (
     Connection,
     Cursor,
@@ -132,7 +131,7 @@ class Pull(PhoneRowMatcher):
         self.run_id = run_id
         #: The table that takes new ledger entries.
         self.into = insert_sql.PULLED
-        self.seconds: dict[str, float] = defaultdict(float)
+        self.timer = PhaseTimer()
 
     def carry_out(self, *, release_source: Callable[[], None]) -> ReverseResult:
         """Run all steps but the commit; calls `release_source` once the source is no longer needed."""
@@ -143,12 +142,12 @@ class Pull(PhoneRowMatcher):
             return self.nothing_to_pull(notes)
         matched, staged, adopted = self.prepare(release_source=release_source)
         mapping = matched.mapping
-        with self._phase("insert"):
+        with self.timer.phase("insert"):
             pulled, altered = insert_staged(self.target, mapping, self.run_id)
             if pulled:
                 for warning in move_sequences(self.target, mapping):
                     self.warn(warning)
-        with self._phase("record"):
+        with self.timer.phase("record"):
             result = self.account(matched, staged, adopted=adopted, pulled=pulled, altered=altered)
             ledger.record_quarantine(self.target, mapping.spec.mobile)
             ledger.record_pull(
@@ -166,27 +165,27 @@ class Pull(PhoneRowMatcher):
         for remark in result.remarks:
             logger.info("%s: %s.", self.spec.mobile, remark)
         logger.info("%s: pulled %d of %d phone rows.", self.spec.mobile, pulled, matched.seen)
-        return dataclasses.replace(result, notes=notes, seconds=dict(self.seconds))
+        return dataclasses.replace(result, notes=notes, seconds=self.timer.seconds)
 
     def prepare(self, *, release_source: Callable[[], None]) -> tuple[MatchedRows, Staged, int]:
         """Leave the rows to insert in staging; returns matched rows, staged rows and the number of adopted rows."""
-        with self._phase("look"):
+        with self.timer.phase("look"):
             matched = self.match()
             with self.reading():
                 names = find_large_objects(self.source, matched.mapping)
             if names:
                 self.warn(large_object_warning(names))
-        with self._phase("stage"):
+        with self.timer.phase("stage"):
             staged = self._stage(matched)
             with self.reading():
                 release_source()
-        with self._phase("check"):
+        with self.timer.phase("check"):
             adopted = settle_existing(self.target, matched, self.spec, self.choice, into=self.into, run_id=self.run_id)
         return matched, staged, adopted
 
     def nothing_to_pull(self, notes: tuple[str, ...]) -> ReverseResult:
         """Returns the result for a table that cannot have phone rows."""
-        return ReverseResult(table=self.spec.mobile, notes=notes, seconds=dict(self.seconds))
+        return ReverseResult(table=self.spec.mobile, notes=notes, seconds=self.timer.seconds)
 
     def account(
         self, matched: MatchedRows, staged: Staged, *, adopted: int, pulled: int, altered: int
@@ -203,7 +202,7 @@ class Pull(PhoneRowMatcher):
             warn=self.warn,
         )
         return dataclasses.replace(
-            result, warnings=tuple(self.warnings), bytes=staged.bytes, seconds=dict(self.seconds)
+            result, warnings=tuple(self.warnings), bytes=staged.bytes, seconds=self.timer.seconds
         )
 
     @override
@@ -256,11 +255,3 @@ class Pull(PhoneRowMatcher):
             (server.server_version, server.encoding, self.options.encoding, self.timezone),
         )
         return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
-
-    @contextlib.contextmanager
-    def _phase(self, name: str) -> Iterator[None]:
-        began = time.monotonic()
-        try:
-            yield
-        finally:
-            self.seconds[name] += time.monotonic() - began

@@ -4,6 +4,7 @@ Isolates rows that cannot be read or loaded, skips echoes, fills lookups, and ap
 plan a merge and does not write to the target table.
 """
 
+from powerca_sync.engine.staging.echoes import Echoes, skip_echoes
 from powerca_sync.engine.staging.large_objects import find_large_objects, large_object_warning
 from powerca_sync.engine.staging.oversized import format_size, refuse_oversized, split_oversized
 from powerca_sync.engine.staging.phone_rows_sql import BORN, HASH, KEY, OCCURRENCE, PHONES
@@ -11,7 +12,7 @@ from powerca_sync.engine.staging.quarantine_sql import entry_key
 from powerca_sync.engine.staging.references_sql import has_dangling_reference
 from powerca_sync.engine.staging.rules_sql import lookup_query
 from powerca_sync.engine.staging.source_rows import stage_source
-from powerca_sync.engine.staging.staging import Staged, read_rows, stage_rows
+from powerca_sync.engine.staging.staging import WORTH_ANALYZING, Staged, read_rows, stage_rows
 from powerca_sync.engine.staging.unreadable import (
     Unreadable,
     copy_out_unreadable,
@@ -44,6 +45,8 @@ __all__ = [
     "NO_REJECTIONS",
     "OCCURRENCE",
     "PHONES",
+    "WORTH_ANALYZING",
+    "Echoes",
     "LookupResult",
     "Quarantined",
     "Rejected",
@@ -69,6 +72,7 @@ __all__ = [
     "refuse_oversized",
     "refuse_unreadable",
     "rejection_queries",
+    "skip_echoes",
     "split_oversized",
     "stage_rows",
     "stage_source",

@@ -33,11 +33,13 @@ def stage_source(
     into: sql.Identifier = STAGING,
     codec: str = UTF8,
     defer: bool = False,
+    create: Callable[[], None] | None = None,
 ) -> Staged:
     """Copy the source's rows for which `where` holds (alias `s`) into a working table of the target.
 
     Skips rows over the spec's size limit and rows for which an expression of the spec fails; quarantines them if the
-    working table is staging. `reading` marks errors as the source's; `codec` and `defer` are as in `stage_rows`.
+    working table is staging. `reading` marks errors as the source's; `codec`, `defer` and `create` are as in
+    `stage_rows`.
     """
     with reading():
         unreadable = find_unreadable(source, mapping, where)
@@ -45,8 +47,10 @@ def stage_source(
     copy_out = extract_sql.copy_out(mapping, without_unreadable(mapping, where, unreadable))
     with contextlib.closing(read(copy_out)) as found:
         rows = split_oversized(found, mapping, oversized)
-        staged = stage_rows(target, mapping, rows, into=into, codec=codec, defer=defer)
+        staged = stage_rows(target, mapping, rows, into=into, codec=codec, defer=defer, create=create)
     if into is STAGING:
+        if create and not staged.read and (oversized or unreadable):
+            create()
         refuse_oversized(target, mapping, oversized, staged, codec=codec)
         if unreadable:
             with contextlib.closing(read(copy_out_unreadable(mapping, where, unreadable))) as rows:

@@ -6,7 +6,7 @@ sent again in halves, down to the rows at fault.
 
 import dataclasses
 import itertools
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
 from psycopg import sql
 
@@ -32,6 +32,8 @@ logger = one_line_logger(__name__)
 CHUNK = 8 * 1024 * 1024
 #: Bytes handed to the driver at a time; row by row takes 1.5 times as long.
 BLOCK = 64 * 1024
+#: Rows from which ANALYZE of a working table pays; for fewer the planner's defaults suffice.
+WORTH_ANALYZING = 1_000
 #: With more refused rows than this the cause is the table rather than the rows, or phones flood it.
 MOST_REFUSED = 10_000
 #: With more than `MOST_REFUSED`, refused rows are no longer tried in smaller groups than this.
@@ -102,11 +104,13 @@ def stage_rows(
     into: sql.Identifier = STAGING,
     codec: str = UTF8,
     defer: bool = False,
+    create: Callable[[], None] | None = None,
 ) -> Staged:
     """COPY rows (text, each ending in a newline) into staging; quarantine those that the target refuses.
 
-    `codec` is Python's name of the encoding that the target expects. With `defer`, too many refused rows are no error:
-    the rest is quarantined as untried, in groups that may have valid rows.
+    Calls `create`, which creates staging, before the first row. `codec` is Python's name of the encoding that the
+    target expects. With `defer`, too many refused rows are no error: the rest is quarantined as untried, in groups that
+    may have valid rows.
 
     Raises:
         StagingError: Too many rows are refused, or the target's row count differs from the number of rows sent.
@@ -116,6 +120,8 @@ def stage_rows(
     if first is None:
         # A COPY under a savepoint takes four round trips.
         return staged
+    if create:
+        create()
     source = itertools.chain([first], source)
     copy_in = staging_sql.copy_in(mapping, into)
     while True:

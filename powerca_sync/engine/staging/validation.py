@@ -1,4 +1,4 @@
-"""Validate staged rows: skip echoes, drop duplicates, fill lookups, and quarantine rows that break a rule."""
+"""Validate staged rows: drop duplicates, fill lookups, and quarantine rows that break a rule."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from powerca_sync.engine.postgres import (
     may_concern_rows,
     one_row,
 )
-from powerca_sync.engine.staging import echo_sql, quarantine_sql, rules_sql, staging_sql
+from powerca_sync.engine.staging import quarantine_sql, rules_sql, staging_sql
 from powerca_sync.plain_text import in_one_line
 from powerca_sync.tables import Lookup, Strategy
 
@@ -129,28 +129,6 @@ def _explain(reason: str, column: str | None, parent: str | None, *, value: str 
             return f"{named} does not reference an organisation of this office"
         case _:
             return "the target refused the row"
-
-
-def skip_echo(cursor: Cursor, mapping: TableMapping) -> tuple[int, int, tuple[str, ...]]:
-    """Remove reverse-synced rows from staging. Returns (echoes, edits by the office, keys of the first edits)."""
-    cursor.execute(echo_sql.create_missing())
-    if not mapping.target.primary_key:
-        cursor.execute(echo_sql.drop_ended_entries(mapping))
-    echo, missing = one_row(cursor, echo_sql.skip_echo(mapping))
-    edited, keys = one_row(cursor, echo_sql.skip_edits(mapping)) if missing else (0, None)
-    return echo, edited, tuple(keys or ())
-
-
-def skip_without_entry(cursor: Cursor, mapping: TableMapping) -> tuple[int, int, tuple[str, ...]]:
-    """Remove rows marked as phone rows that have no ledger entry but a phone row on the target.
-
-    Returns (echoes, edits by the office, keys of the first edits).
-    """
-    if not (mapping.source_has_owner and mapping.spec.key) or mapping.spec.strategy is Strategy.UPSERT:
-        # The merge of an UPSERT table pairs them with their phone row by key.
-        return 0, 0, ()
-    same, edited, keys = one_row(cursor, echo_sql.skip_without_entry(mapping))
-    return same, edited, tuple(keys or ())
 
 
 def settle_duplicates(cursor: Cursor, mapping: TableMapping, *, refused: int) -> int:

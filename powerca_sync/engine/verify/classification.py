@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from psycopg.types.json import Jsonb
 
 from powerca_sync.engine.dry_run import Change, count_changes, foresee, preview_sql, sample
-from powerca_sync.engine.forward import Counted, MergePlan, Ready, TableRun, mobile_owned_sql
+from powerca_sync.engine.forward import MergePlan, PreparedTable, TableRun, TargetCounts, mobile_owned_sql
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.postgres import Cursor, one_row
 from powerca_sync.engine.state import TableState
@@ -22,18 +22,18 @@ Key = Mapping[str, str | None]
 
 
 def classify(
-    run: TableRun, ready: Ready, plan: MergePlan, *, before: TableState, recorded: Sequence[tuple[Key, int]]
+    run: TableRun, prepared: PreparedTable, plan: MergePlan, *, before: TableState, recorded: Sequence[tuple[Key, int]]
 ) -> Outcome:
     """Tell the true differences from the rows that the run would write for a known reason.
 
     `recorded` has the keys of the rows that the last run has quarantined, and how many rows have each. Comes after the
     merge is planned, and takes the known rows out of the plan.
     """
-    target, mapping = run.target, ready.mapping
-    foreseen, counted = foresee(run, ready, plan), run.count(ready)
+    target, mapping = run.target, prepared.mapping
+    foreseen, counted = foresee(run, prepared, plan), run.count(prepared)
     (taken_over,) = one_row(target, preview_sql.count_taken_over(mapping)) if plan.update else (0,)
     surplus = _count_surplus(target, mapping, plan, taken_over)
-    stale = surplus if not ready.staged.read and _keeps_deleted(mapping) else 0
+    stale = surplus if not prepared.staged.read and _keeps_deleted(mapping) else 0
     entries = Jsonb([{"key": key, "rows": rows} for key, rows in recorded])
     lookups_changed = before.lookups != before.versions
     target.execute(classification_sql.classify(mapping, entries, lookups_changed=lookups_changed, most=SAMPLES))
@@ -62,15 +62,15 @@ def classify(
         mobile_owned=_count_mobile_owned(target, mapping),
     )
     return dataclasses.replace(
-        outcome_of(ready.staged.read, counted, found),
+        outcome_of(prepared.staged.read, counted, found),
         columns=count_changes(target, mapping) if found["different"] else {},
         samples=tuple(_samples(target, mapping, found, refused)),
         rejections=foreseen.rejections,
-        read=ready.staged.read - ready.staged.alike - ready.staged.echo,
+        read=prepared.staged.read - prepared.staged.alike - prepared.staged.echo,
     )
 
 
-def outcome_of(rows: int, counted: Counted, found: Counter[str]) -> Outcome:
+def outcome_of(rows: int, counted: TargetCounts, found: Counter[str]) -> Outcome:
     """Returns the outcome for a table of so many desktop rows; `found` counts rows by difference and known reason."""
     return Outcome(
         desktop=rows,

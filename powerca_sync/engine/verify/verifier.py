@@ -20,8 +20,9 @@ from powerca_sync.engine.dry_run import PlannedRun
 from powerca_sync.engine.forward import (
     Differences,
     NarrowScopeError,
-    Ready,
+    PreparedTable,
     find_differences,
+    prepare_table,
 )
 from powerca_sync.engine.mapping import XID_HORIZON, Office, Snapshot, TableMapping
 from powerca_sync.engine.postgres import (
@@ -150,18 +151,18 @@ class _VerifyingRun(PlannedRun):
         self.notes += resolved.notes
         if resolved.absent:
             return Outcome()
-        ready = self.prepare(all_is_read=lambda: None, may_be_quiet=True)
-        if self.set_aside:
-            self.notes.append(self.set_aside)
-        if ready.quiet:
-            counted = ready.counted or self.count(ready)
+        prepared = prepare_table(self, release_source=lambda: None, allow_noop=True)
+        if self.ledger_warning:
+            self.notes.append(self.ledger_warning)
+        if prepared.noop:
+            counted = prepared.counted or self.count(prepared)
             return outcome_of(
-                ready.staged.read,
+                prepared.staged.read,
                 counted,
-                Counter(agreeing=ready.staged.alike, echo=ready.echo, kept_other=counted.other),
+                Counter(agreeing=prepared.staged.alike, echo=prepared.echo, kept_other=counted.other),
             )
-        plan = self.plan(ready)
-        return classify(self, ready, plan, before=self.before, recorded=self._recorded())
+        plan = self.plan(prepared)
+        return classify(self, prepared, plan, before=self.before, recorded=self._recorded())
 
     @override
     def recall(self, office: Office) -> tuple[Office, TableState]:
@@ -170,8 +171,8 @@ class _VerifyingRun(PlannedRun):
         return office, dataclasses.replace(self.before, rows_read=None, lookups=self.before.versions)
 
     @override
-    def _map(self, office: Office) -> TableMapping:
-        mapping = super()._map(office)
+    def map_table(self, office: Office) -> TableMapping:
+        mapping = super().map_table(office)
         changed = _changed_since(mapping, self.before, self.snapshot)
         if changed is None:
             self.notes.append("rows changed on the desktop since the last run are unknown, and count as differences")
@@ -181,31 +182,31 @@ class _VerifyingRun(PlannedRun):
         )
 
     @override
-    def _readable(self, mapping: TableMapping) -> TableMapping:
+    def map_images(self, mapping: TableMapping) -> TableMapping:
         # An image in the ledger has no row version.
         *extra_columns, changed = mapping.extra_columns
         image = dataclasses.replace(changed, source_expression=sql.SQL("NULL"))
-        return super()._readable(dataclasses.replace(mapping, extra_columns=(*extra_columns, image)))
+        return super().map_images(dataclasses.replace(mapping, extra_columns=(*extra_columns, image)))
 
     @override
-    def _differences(self, ready: Ready, *, standing: bool) -> Differences | None:
+    def find_differences(self, prepared: PreparedTable, *, count: bool) -> Differences | None:
         if self.whole:
             return None
         found = find_differences(
             self.source,
             self.target,
-            ready.mapping,
+            prepared.mapping,
             rows=self.before.rows_read or 0,
             quarantined=self.before.quarantined,
-            has_ledger=ready.snapshot.has_ledger,
+            has_ledger=prepared.snapshot.has_ledger,
             encoding=self.options.encoding,
             reading=self.reading,
-            standing=False,
+            count=False,
             exact=True,
         )
-        if found is None or self._has_wrong_lookups(ready.mapping):
+        if found is None or self._has_wrong_lookups(prepared.mapping):
             return None
-        return dataclasses.replace(found, standing=dataclasses.astuple(self.count(ready)))
+        return dataclasses.replace(found, target_counts=dataclasses.astuple(self.count(prepared)))
 
     def _has_wrong_lookups(self, mapping: TableMapping) -> bool:
         # A table that was never analyzed is assumed to be small; its rows would be compared each with each.
