@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 from psycopg import sql
 
-from powerca_sync.engine.digests import Side, digest_queries, encoder
+from powerca_sync.engine.digests import Encoder, Side, digest_queries, encoder
 from powerca_sync.engine.forward import differential_sql
 from powerca_sync.engine.mapping import TableMapping, is_compared_as_text
 from powerca_sync.engine.postgres import Cursor, Query, execute_batch, is_refusal, one_row, server_encoding
@@ -92,64 +92,79 @@ def find_differences(
     at_target = encoder(stored=server_encoding(target))
     if at_source is None or at_target is None:
         return None
-    here = digest_queries.source_side(mapping, at_source)
-    there = digest_queries.target_side(mapping, at_target)
     # Quarantined rows differ in every run.
     is_quarantined = [differential_sql.having_keys(alias, mapping.spec.key, quarantined) for alias in ("s", "t")]
     here, there = (
         dataclasses.replace(side, summed=sql.SQL("({}) AND NOT {}").format(side.summed, keys))
-        for side, keys in zip((here, there), is_quarantined, strict=True)
+        for side, keys in zip(
+            (digest_queries.source_side(mapping, at_source), digest_queries.target_side(mapping, at_target)),
+            is_quarantined,
+            strict=True,
+        )
     )
     images = taken_over = None
     with reading():
         if has_ledger and one_row(source, differential_sql.has_pulled_rows(), [mapping.spec.desktop])[0]:
-            stored = check_stored_values(source, mapping.source, mapping.spec.desktop)
-            pulled = digest_queries.ledger_side(dataclasses.replace(mapping, source=stored.table), at_source)
-            images = dataclasses.replace(pulled, summed=sql.SQL("NOT {}").format(is_quarantined[0]))
+            images = _images(source, mapping, at_source, is_quarantined[0])
     if images and not mapping.target.primary_key:
         # The merge takes over a reverse-synced row whose `source` was set to NULL, which no digest shows.
         taken_over = sql.SQL("{} IS NULL").format(mapping.owner("t"))
-    digits = 0
-    while 16**digits * COARSE < rows:
-        digits += 1
-    also = ((differential_sql.count_target_rows(mapping), None),) if count else ()
-    compare = functools.partial(
-        _compare,
-        source,
-        target,
-        here,
-        there,
-        images=images,
-        taken_over=taken_over,
-        with_owned=exact,
-        reading=reading,
+    found = _narrow(
+        functools.partial(
+            _compare,
+            source,
+            target,
+            here,
+            there,
+            images=images,
+            taken_over=taken_over,
+            with_owned=exact,
+            reading=reading,
+        ),
+        rows,
+        exact=exact,
+        also=((differential_sql.count_target_rows(mapping), None),) if count else (),
     )
-    found = compare(digits, also=also)
     if found is None:
         return None
-    latest, alike = found, found.alike
-    for finer in ([digits + 1] if rows > COARSE else []) + ([EXACT] if exact else []):
-        if not latest.different or (finer == EXACT and found.rows - alike > MOST_EXACT):
-            break
-        narrowed = compare(finer, within=latest)
-        if narrowed is None:
-            return None
-        latest = narrowed
-        alike += latest.alike
     conditions = (
-        sql.SQL("({} OR {})").format(differential_sql.having_prefixes(side, latest.different), keys)
+        sql.SQL("({} OR {})").format(differential_sql.having_prefixes(side, found.different), keys)
         for side, keys in zip((here, there), is_quarantined, strict=True)
     )
     return Differences(
         rows=found.rows,
-        alike=alike,
+        alike=found.alike,
         at_source=next(conditions),
         at_target=next(conditions),
-        any=bool(latest.different or quarantined),
+        any=bool(found.different or quarantined),
         pulled=images is not None,
         target_counts=found.target_counts[:-1] if found.target_counts else None,
         dangling_references=found.target_counts[-1] if found.target_counts else 0,
     )
+
+
+def _images(source: Cursor, mapping: TableMapping, at_source: Encoder, is_quarantined: sql.Composable) -> Side:
+    stored = check_stored_values(source, mapping.source, mapping.spec.desktop)
+    images = digest_queries.ledger_side(dataclasses.replace(mapping, source=stored.table), at_source)
+    return dataclasses.replace(images, summed=sql.SQL("NOT {}").format(is_quarantined))
+
+
+def _narrow(
+    compare: Callable[..., "_Compared | None"], rows: int, *, exact: bool, also: Sequence[Query]
+) -> "_Compared | None":
+    """Compare by short prefixes, then by longer ones of those that differ; returns all rows with the last prefixes."""
+    digits = 0
+    while 16**digits * COARSE < rows:
+        digits += 1
+    found: _Compared | None = compare(digits, also=also)
+    for finer in ([digits + 1] if rows > COARSE else []) + ([EXACT] if exact else []):
+        if found is None or not found.different or (finer == EXACT and found.rows - found.alike > MOST_EXACT):
+            break
+        narrowed: _Compared | None = compare(finer, within=found)
+        found = narrowed and dataclasses.replace(
+            narrowed, rows=found.rows, alike=found.alike + narrowed.alike, target_counts=found.target_counts
+        )
+    return found
 
 
 def is_noop(differences: Differences, before: TableState) -> bool:
