@@ -115,11 +115,13 @@ def open_context(desktop: Connection, mobile: Connection, specs: Sequence[TableS
     at_mobile = partial(explained, "looking for the table of organisations at the target")
     with (
         at_desktop(),
-        transaction(desktop, timezone="UTC", timeouts=Timeouts(), snapshot=True) as here,
+        transaction(desktop, timezone="UTC", timeouts=Timeouts(), snapshot=True) as desktop_cursor,
         at_mobile(),
-        transaction(mobile, timezone="UTC", timeouts=Timeouts(), snapshot=True) as there,
+        transaction(mobile, timezone="UTC", timeouts=Timeouts(), snapshot=True) as mobile_cursor,
     ):
-        return read_context(here, there, specs, check=check, at_desktop=at_desktop, at_mobile=at_mobile)
+        return read_context(
+            desktop_cursor, mobile_cursor, specs, check=check, at_desktop=at_desktop, at_mobile=at_mobile
+        )
 
 
 def read_catalogs(
@@ -141,19 +143,19 @@ def read_catalogs(
     names = [spec.mobile for spec in specs]
     wanted = names if only is None else list(tables_needed(only, specs))
     with at_desktop():
-        here = _read(desktop, [spec.desktop for spec in specs if spec.mobile in wanted], sources or {})
+        desktop_tables = _read(desktop, [spec.desktop for spec in specs if spec.mobile in wanted], sources or {})
     if targets is None:
         with at_mobile():
             targets = read_tables(mobile, wanted)
     known = wanted
-    if len(wanted) < len(names) and needs_all_catalogs(wanted, specs, sources=here, targets=targets):
+    if len(wanted) < len(names) and needs_all_catalogs(wanted, specs, sources=desktop_tables, targets=targets):
         with at_desktop():
-            here = _read(desktop, [spec.desktop for spec in specs], sources or {})
+            desktop_tables = _read(desktop, [spec.desktop for spec in specs], sources or {})
         with at_mobile():
             targets = read_tables(mobile, names)
         known = names
-    resolution = resolve(specs, sources=here, targets=targets, known=known)
-    return Catalogs(resolution=resolution, sources=here, targets=targets)
+    resolution = resolve(specs, sources=desktop_tables, targets=targets, known=known)
+    return Catalogs(resolution=resolution, sources=desktop_tables, targets=targets)
 
 
 def _read(cursor: Cursor, names: Sequence[str], known: Mapping[str, Table]) -> dict[str, Table]:

@@ -283,14 +283,15 @@ SELECT s.ctid AS place, 'conflict' AS reason, 'org_id, job_id' AS column_name, c
     NULL AS parent, NULL AS message
 FROM "pg_temp"."powerca_staging" AS s
 WHERE EXISTS (SELECT FROM "public"."jobs" AS t WHERE "t"."org_id" OPERATOR(pg_catalog.=) "s"."org_id" AND "t"."job_id" OPERATOR(pg_catalog.=) "s"."job_id" AND NOT EXISTS (SELECT FROM "pg_temp"."powerca_entries" AS e WHERE (e.relation, e.place) = ("t".tableoid, "t".ctid)))
-), gone AS (
+), removed AS (
     DELETE FROM "pg_temp"."powerca_staging" AS s USING faulty AS f
     WHERE s.ctid = f.place
     RETURNING f.reason, f.column_name, CASE WHEN string_to_array(f.column_name, ', ') && '{secret}'::text[] THEN '***' ELSE f.value END AS "f:value", f.parent, replace(f.message, coalesce(nullif("s"."secret"::text, ''), '***'), '***') AS "f:message",
         jsonb_build_object('org_id', "s"."org_id"::text, 'job_id', "s"."raw:1"::text) AS "f:key", jsonb_object('{org_id,job_id,name,boss,source}'::text[], ARRAY["s"."org_id"::text, "s"."job_id"::text, CASE WHEN (coalesce(octet_length("s"."name")::bigint, 0)) <= 16777216 THEN left("s"."name"::text, 10000) ELSE (coalesce(octet_length("s"."name")::bigint, 0)) || ' bytes' END, "s"."boss"::text, CASE WHEN (coalesce(octet_length("s"."source")::bigint, 0)) <= 16777216 THEN left("s"."source"::text, 10000) ELSE (coalesce(octet_length("s"."source")::bigint, 0)) || ' bytes' END]::text[]) AS "f:image", "s"."org_id" AS "f:key:0", "s"."job_id" AS "f:key:1"
-), hold AS (INSERT INTO "pg_temp"."powerca_held" ("org_id", "job_id") SELECT "f:key:0", "f:key:1" FROM gone AS g)
+), retained AS (INSERT INTO "pg_temp"."powerca_held" ("org_id", "job_id") SELECT "f:key:0", "f:key:1" FROM removed AS r)
 INSERT INTO "pg_temp"."powerca_rejected" (reason, column_name, value, parent, message, key, image)
-SELECT g.reason, g.column_name, g."f:value", g.parent, g."f:message", g."f:key", g."f:image" FROM gone AS g;
+SELECT r.reason, r.column_name, r."f:value", r.parent, r."f:message", r."f:key", r."f:image"
+FROM removed AS r;
 
 -- show the other side of conflicts
 UPDATE "pg_temp"."powerca_rejected" AS r SET theirs = (

@@ -44,7 +44,7 @@ WITH missing AS MATERIALIZED (
     SELECT s.*, row_number() OVER (PARTITION BY s.own ORDER BY s.from_phone, s.place) AS copy
     FROM (SELECT s.ctid AS place, ROW("s"."org_id", "s"."job_id")::text COLLATE "C" AS key, (CASE WHEN (coalesce(octet_length("s"."secret")::bigint, 0)) <= 33554432 THEN ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("s"."secret")::bigint, 0)), "s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss")::text END) COLLATE "C" AS own, "s"."from:phone" AS from_phone FROM "pg_temp"."powerca_staging" AS s) AS s
     WHERE EXISTS (SELECT FROM missing AS m WHERE m.key = s.key)
-), there AS MATERIALIZED (
+), existing AS MATERIALIZED (
     SELECT t.*, row_number() OVER (PARTITION BY t.own) AS copy
     FROM (
         SELECT ROW("t"."org_id", "t"."job_id")::text COLLATE "C" AS key, (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."secret")::bigint, 0)), "t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss")::text END) COLLATE "C" AS own
@@ -55,10 +55,10 @@ WITH missing AS MATERIALIZED (
 ), changed AS (
     SELECT s.place, s.key, row_number() OVER (PARTITION BY s.key ORDER BY s.from_phone, s.own, s.place) AS ordinal
     FROM staged AS s
-    WHERE NOT EXISTS (SELECT FROM there AS t WHERE (t.own, t.copy) = (s.own, s.copy))
+    WHERE NOT EXISTS (SELECT FROM existing AS t WHERE (t.own, t.copy) = (s.own, s.copy))
 ), own_changes AS (
     SELECT t.key, count(*) AS rows
-    FROM there AS t
+    FROM existing AS t
     WHERE NOT EXISTS (SELECT FROM staged AS s WHERE (t.own, t.copy) = (s.own, s.copy))
     GROUP BY t.key
 ), edited AS (
@@ -73,19 +73,19 @@ FROM edited;
 -- skip phone rows that the ledger lacks
 WITH staged AS MATERIALIZED (
     SELECT s.ctid AS place, ROW("s"."org_id", "s"."job_id")::text COLLATE "C" AS key, (CASE WHEN (coalesce(octet_length("s"."secret")::bigint, 0)) <= 33554432 THEN ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("s"."secret")::bigint, 0)), "s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss")::text END) COLLATE "C" AS own FROM "pg_temp"."powerca_staging" AS s WHERE "s"."from:phone"
-), there AS MATERIALIZED (
+), existing AS MATERIALIZED (
     SELECT ROW("t"."org_id", "t"."job_id")::text COLLATE "C" AS key, (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."secret")::bigint, 0)), "t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss")::text END) COLLATE "C" AS own, "t"."source"::text = 'M'
             AND NOT EXISTS (SELECT FROM "pg_temp"."powerca_ledger" AS l WHERE l."ledger:mobile_key" = "t"."id"::text) AS unknown
     FROM "public"."jobs" AS t
     WHERE "t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}') AND EXISTS (SELECT FROM staged)
 ), unknown AS MATERIALIZED (
-    SELECT t.key, t.own FROM there AS t WHERE t.unknown
+    SELECT t.key, t.own FROM existing AS t WHERE t.unknown
 ), candidate AS (
     SELECT s.place, s.key, u.own IS NOT NULL AS same,
         row_number() OVER (PARTITION BY s.key ORDER BY u.own IS NULL, s.place) AS ordinal
     FROM staged AS s
     LEFT JOIN (SELECT DISTINCT u.own FROM unknown AS u) AS u USING (own)
-    LEFT JOIN (SELECT DISTINCT t.own FROM there AS t WHERE t.unknown IS NOT TRUE) AS t ON t.own = s.own
+    LEFT JOIN (SELECT DISTINCT t.own FROM existing AS t WHERE t.unknown IS NOT TRUE) AS t ON t.own = s.own
     WHERE u.own IS NOT NULL OR t.own IS NULL
 ), removed AS (
     DELETE FROM "pg_temp"."powerca_staging" AS s
@@ -105,7 +105,7 @@ WITH entry AS MATERIALIZED (
 ), staged AS MATERIALIZED (
     SELECT s.* FROM (SELECT ROW("s"."org_id", "s"."job_id")::text COLLATE "C" AS same, (CASE WHEN (coalesce(octet_length("s"."secret")::bigint, 0)) <= 33554432 THEN ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("s"."secret")::bigint, 0)), "s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss")::text END) COLLATE "C" AS content FROM "pg_temp"."powerca_staging" AS s) AS s
     WHERE EXISTS (SELECT FROM entry AS e WHERE e.same = s.same)
-), there AS (
+), existing AS (
     SELECT t.same, count(*) FILTER (WHERE t.owner = 'M') AS phones,
         count(*) FILTER (WHERE t.owner = 'D' OR t.owner IS NULL) AS others
     FROM (SELECT ROW("t"."org_id", "t"."job_id")::text COLLATE "C" AS same, "t"."source"::text AS owner FROM "public"."jobs" AS t WHERE "t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}')) AS t
@@ -119,7 +119,7 @@ WITH entry AS MATERIALIZED (
 )
 DELETE FROM "pg_temp"."powerca_ledger" AS l
 USING counted AS e
-    JOIN there AS t USING (same)
+    JOIN existing AS t USING (same)
     LEFT JOIN (SELECT s.same, count(*) AS rows FROM staged AS s GROUP BY s.same) AS s USING (same)
 WHERE l.ctid = e.place
     AND e.n <= least(e.entries - t.phones, t.others - greatest(coalesce(s.rows, 0) - e.entries, 0));
@@ -158,14 +158,15 @@ FROM (
     WHERE ("s"."org_id" IS NULL) OR ("s"."job_id" IS NULL) OR (("s"."name"::text = "s"."raw:2") IS FALSE) OR ("s"."name" IS NULL) OR ((name <> ''::text) IS FALSE) OR ("s"."org_id" IS NOT NULL AND "ref:0"."ref:0:0" IS NULL) OR ("s"."boss" IS NOT NULL AND "ref:1"."ref:1:0" IS NULL) OR (("s"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}')) IS NOT TRUE)
 ) AS judged
 JOIN (VALUES (0, 'null_key', 'org_id'::text, NULL::text), (1, 'null_key', 'job_id'::text, NULL::text), (2, 'altered', 'name'::text, NULL::text), (3, 'not_null', 'name'::text, NULL::text), (4, 'check', 'name'::text, 'jobs_name_check'::text), (5, 'reference', 'org_id'::text, 'orgs'::text), (6, 'reference', 'boss'::text, 'jobs'::text), (7, 'office', 'org_id'::text, NULL::text)) AS rule (n, reason, column_name, parent) ON rule.n = judged.rule
-), gone AS (
+), removed AS (
     DELETE FROM "pg_temp"."powerca_staging" AS s USING faulty AS f
     WHERE s.ctid = f.place
     RETURNING f.reason, f.column_name, CASE WHEN string_to_array(f.column_name, ', ') && '{secret}'::text[] THEN '***' ELSE f.value END AS "f:value", f.parent, replace(f.message, coalesce(nullif("s"."secret"::text, ''), '***'), '***') AS "f:message",
         jsonb_build_object('org_id', "s"."org_id"::text, 'job_id', "s"."raw:1"::text) AS "f:key", jsonb_object('{org_id,job_id,name,boss,client}'::text[], ARRAY["s"."org_id"::text, "s"."job_id"::text, "s"."name"::text, "s"."boss"::text, "s"."client"::text]::text[]) AS "f:image", "s"."org_id" AS "f:key:0", "s"."job_id" AS "f:key:1"
-), hold AS (INSERT INTO "pg_temp"."powerca_held" ("org_id", "job_id") SELECT "f:key:0", "f:key:1" FROM gone AS g)
+), retained AS (INSERT INTO "pg_temp"."powerca_held" ("org_id", "job_id") SELECT "f:key:0", "f:key:1" FROM removed AS r)
 INSERT INTO "pg_temp"."powerca_rejected" (reason, column_name, value, parent, message, key, image)
-SELECT g.reason, g.column_name, g."f:value", g.parent, g."f:message", g."f:key", g."f:image" FROM gone AS g;
+SELECT r.reason, r.column_name, r."f:value", r.parent, r."f:message", r."f:key", r."f:image"
+FROM removed AS r;
 
 -- collapse copies
 WITH numbered AS (
@@ -186,12 +187,13 @@ JOIN (
     SELECT s.ctid AS place, count(*) OVER (PARTITION BY "s"."org_id", "s"."job_id") AS copies FROM "pg_temp"."powerca_staging" AS s
 ) AS counted ON counted.place = s.ctid
 WHERE (counted.copies > 1 AND ("s"."org_id", "s"."job_id") IS NOT NULL) OR EXISTS (SELECT FROM "pg_temp"."powerca_held" AS h WHERE "h"."org_id" OPERATOR(pg_catalog.=) "s"."org_id" AND "h"."job_id" OPERATOR(pg_catalog.=) "s"."job_id")
-), gone AS (
+), removed AS (
     DELETE FROM "pg_temp"."powerca_staging" AS s USING faulty AS f
     WHERE s.ctid = f.place
     RETURNING f.reason, f.column_name, CASE WHEN string_to_array(f.column_name, ', ') && '{secret}'::text[] THEN '***' ELSE f.value END AS "f:value", f.parent, replace(f.message, coalesce(nullif("s"."secret"::text, ''), '***'), '***') AS "f:message",
         jsonb_build_object('org_id', "s"."org_id"::text, 'job_id', "s"."raw:1"::text) AS "f:key", jsonb_object('{org_id,job_id,name,boss,client}'::text[], ARRAY["s"."org_id"::text, "s"."job_id"::text, "s"."name"::text, "s"."boss"::text, "s"."client"::text]::text[]) AS "f:image", "s"."org_id" AS "f:key:0", "s"."job_id" AS "f:key:1"
-), hold AS (INSERT INTO "pg_temp"."powerca_held" ("org_id", "job_id") SELECT "f:key:0", "f:key:1" FROM gone AS g)
+), retained AS (INSERT INTO "pg_temp"."powerca_held" ("org_id", "job_id") SELECT "f:key:0", "f:key:1" FROM removed AS r)
 INSERT INTO "pg_temp"."powerca_rejected" (reason, column_name, value, parent, message, key, image)
-SELECT g.reason, g.column_name, g."f:value", g.parent, g."f:message", g."f:key", g."f:image" FROM gone AS g;
+SELECT r.reason, r.column_name, r."f:value", r.parent, r."f:message", r."f:key", r."f:image"
+FROM removed AS r;
 

@@ -39,16 +39,8 @@ def account(
             rows=max(prepared.staged.read, prepared.before.rows_read or 0),
             samples=samples,
         )
-    fates = {
-        "inserted": merged.inserted,
-        "updated": merged.updated,
-        "unchanged": plan.unchanged + prepared.staged.alike,
-        "kept_mobile": plan.keep + plan.conflict + prepared.edited,
-        "echo": prepared.echo,
-        "quarantined": quarantined,
-        "superseded": prepared.superseded,
-    }
-    guards.check_conservation(run.spec, extracted=prepared.staged.read, accounted=fates)
+    outcomes = _count_outcomes(prepared, plan, merged, quarantined)
+    guards.check_conservation(run.spec, extracted=prepared.staged.read, accounted=outcomes)
     return ForwardResult(
         table=run.spec.mobile,
         mode_requested=run.requested,
@@ -56,7 +48,7 @@ def account(
         mode_reason=prepared.changes.reason,
         extracted=prepared.staged.read,
         staged=prepared.staged.accepted,
-        **fates,
+        **outcomes,
         deleted=merged.deleted,
         stale=plan.stale,
         held=plan.held + merged.held,
@@ -83,6 +75,19 @@ def account(
         bytes=prepared.staged.bytes,
         seconds=run.timer.seconds,
     )
+
+
+def _count_outcomes(prepared: PreparedTable, plan: MergePlan, merged: MergeResult, quarantined: int) -> dict[str, int]:
+    """Returns the number of extracted rows by outcome."""
+    return {
+        "inserted": merged.inserted,
+        "updated": merged.updated,
+        "unchanged": plan.unchanged + prepared.staged.alike,
+        "kept_mobile": plan.keep + plan.conflict + prepared.edited,
+        "echo": prepared.echo,
+        "quarantined": quarantined,
+        "superseded": prepared.superseded,
+    }
 
 
 def nothing_to_sync(run: TableRun) -> ForwardResult:

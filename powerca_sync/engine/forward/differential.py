@@ -94,7 +94,7 @@ def find_differences(
         return None
     # Quarantined rows differ in every run.
     is_quarantined = [differential_sql.having_keys(alias, mapping.spec.key, quarantined) for alias in ("s", "t")]
-    here, there = (
+    source_side, target_side = (
         dataclasses.replace(side, summed=sql.SQL("({}) AND NOT {}").format(side.summed, keys))
         for side, keys in zip(
             (digest_queries.source_side(mapping, at_source), digest_queries.target_side(mapping, at_target)),
@@ -114,8 +114,8 @@ def find_differences(
             _compare,
             source,
             target,
-            here,
-            there,
+            source_side,
+            target_side,
             images=images,
             taken_over=taken_over,
             with_owned=exact,
@@ -129,7 +129,7 @@ def find_differences(
         return None
     conditions = (
         sql.SQL("({} OR {})").format(differential_sql.having_prefixes(side, found.different), keys)
-        for side, keys in zip((here, there), is_quarantined, strict=True)
+        for side, keys in zip((source_side, target_side), is_quarantined, strict=True)
     )
     return Differences(
         rows=found.rows,
@@ -229,8 +229,8 @@ class _Compared:
 def _compare(
     source: Cursor,
     target: Cursor,
-    here: Side,
-    there: Side,
+    source_side: Side,
+    target_side: Side,
     digits: int,
     *,
     images: Side | None,
@@ -245,7 +245,7 @@ def _compare(
     with ThreadPoolExecutor(max_workers=1) as thread:
         # Both servers work at the same time.
         digests = differential_sql.in_one_text(
-            differential_sql.digests(there, digits, *limits, taken_over=taken_over, with_owned=with_owned)
+            differential_sql.digests(target_side, digits, *limits, taken_over=taken_over, with_owned=with_owned)
         )
         answer = thread.submit(execute_batch, target, (digests, None), *also)
         #: Prefix to (rows, of them desktop-owned rows, digest of these).
@@ -254,7 +254,7 @@ def _compare(
             try:
                 with source.connection.transaction():
                     source.execute(
-                        differential_sql.digests(here, digits, *limits, images=images, with_owned=with_owned)
+                        differential_sql.digests(source_side, digits, *limits, images=images, with_owned=with_owned)
                     )
                     at_source = {prefix: (rows, own, digest) for prefix, rows, own, digest in source.fetchall()}
             except psycopg.Error as exc:

@@ -103,32 +103,32 @@ def exchange_values(cursor: Cursor, mapping: TableMapping, refused: Refused) -> 
 
     Returns (rows written, updates that are still refused).
     """
-    waiting = {n: refusal for n, refusal in refused.items() if refusal.sqlstate in TAKEN}
-    left = {n: refusal for n, refusal in refused.items() if n not in waiting}
+    blocking = {n: refusal for n, refusal in refused.items() if refusal.sqlstate in TAKEN}
+    left = {n: refusal for n, refusal in refused.items() if n not in blocking}
     columns: dict[_Rule, list[Column]] = {}
     for _ in range(_MOST_ROUNDS):
-        for rule in {refusal.rule for refusal in waiting.values()} - columns.keys():
+        for rule in {refusal.rule for refusal in blocking.values()} - columns.keys():
             columns[rule] = _interim_columns(cursor, mapping, rule)
-        stuck = {n: refusal for n, refusal in waiting.items() if not columns[refusal.rule]}
+        stuck = {n: refusal for n, refusal in blocking.items() if not columns[refusal.rule]}
         left |= {n: _without_interim_value(refusal, len(stuck)) for n, refusal in stuck.items()}
-        waiting = {n: refusal for n, refusal in waiting.items() if n not in stuck}
-        if len(waiting) < 2:
+        blocking = {n: refusal for n, refusal in blocking.items() if n not in stuck}
+        if len(blocking) < 2:
             break
         cursor.execute("SAVEPOINT powerca_exchange")
         blocked = Refused()
-        if all(_vacate(cursor, mapping, sorted(waiting), candidates) for candidates in columns.values()):
-            written, blocked = _update(cursor, mapping, sorted(waiting))
+        if all(_vacate(cursor, mapping, sorted(blocking), candidates) for candidates in columns.values()):
+            written, blocked = _update(cursor, mapping, sorted(blocking))
             if not blocked:
                 cursor.execute("RELEASE SAVEPOINT powerca_exchange")
                 return written, left
         cursor.execute("ROLLBACK TO SAVEPOINT powerca_exchange; RELEASE SAVEPOINT powerca_exchange")
         if others := {n: one for n, one in blocked.items() if one.sqlstate in TAKEN and one.rule not in columns}:
             # Their values are exchanged under another constraint as well.
-            waiting |= others
+            blocking |= others
         else:
             left |= blocked
-            waiting = {n: refusal for n, refusal in waiting.items() if n not in blocked}
-    return 0, left | waiting
+            blocking = {n: refusal for n, refusal in blocking.items() if n not in blocked}
+    return 0, left | blocking
 
 
 def _interim_columns(cursor: Cursor, mapping: TableMapping, rule: _Rule) -> list[Column]:

@@ -69,9 +69,9 @@ class MergeResult:
 
 
 def plan_merge(cursor: Cursor, mapping: TableMapping, *, complete: bool) -> MergePlan:
-    """Fill the table of actions; staged rows that have no certain place go to the rejected.
+    """Fill the table of actions; staged rows that cannot be paired with certainty are quarantined.
 
-    `complete`: staging has all of the source's rows, so that a missing one is gone.
+    `complete`: staging has all rows of the source, so that the target's other rows were deleted there.
     """
     counts: dict[str, int] = {}
     if mapping.spec.strategy is Strategy.UPSERT:

@@ -92,7 +92,7 @@ WITH staged AS MATERIALIZED (
     ) AS f
     JOIN {staging} AS s ON s.ctid = f.place
 ), found AS MATERIALIZED (
-    -- Where the row is that this statement sees: somebody may have written it since the last, most often a tick.
+    -- The version that this statement sees: other sessions may have written the row since the last statement.
     SELECT {oid}::oid AS relation,
         CASE
             WHEN EXISTS (SELECT FROM {target} AS t WHERE t.ctid = u.place) THEN u.place
@@ -110,7 +110,7 @@ WITH staged AS MATERIALIZED (
         LEFT JOIN (SELECT DISTINCT u.h1 AS wanted FROM {unsettled} AS u WHERE u.staged > 0) AS u ON u.wanted = c.h1
         WHERE c.unowned OR u.wanted IS NOT NULL
     ) AS c
-    -- A row whose copy was set aside as echo stands for that copy, and for no other row.
+    -- A phone row whose copy was skipped as an echo pairs with no other row.
     LEFT JOIN (SELECT e.content, count(*) AS copies FROM {echoed} AS e GROUP BY e.content) AS e USING (content)
     WHERE c.unowned OR c.copy > coalesce(e.copies, 0)
 ), existing AS MATERIALIZED (
@@ -144,7 +144,7 @@ WITH staged AS MATERIALIZED (
     SELECT
         CASE
             WHEN p.existing IS NULL THEN 'insert'
-            -- One of the rows there is the last good version of a row in quarantine; nobody knows which.
+            -- One of the existing rows is the last good version of a quarantined row; which one is unknown.
             WHEN p.existing_of_key > p.staged_of_key AND p.is_held THEN 'ambiguous'
             WHEN p.staged IS NOT NULL THEN 'update'
             WHEN p.rank > 0 THEN 'other'

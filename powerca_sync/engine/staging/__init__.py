@@ -6,20 +6,13 @@ plan a merge and does not write to the target table.
 
 from powerca_sync.engine.staging.echoes import Echoes, skip_echoes
 from powerca_sync.engine.staging.large_objects import find_large_objects, large_object_warning
-from powerca_sync.engine.staging.oversized import format_size, refuse_oversized, split_oversized
+from powerca_sync.engine.staging.oversized import format_size
 from powerca_sync.engine.staging.phone_rows_sql import BORN, HASH, KEY, OCCURRENCE, PHONES
 from powerca_sync.engine.staging.quarantine_sql import entry_key
 from powerca_sync.engine.staging.references_sql import has_dangling_reference
 from powerca_sync.engine.staging.rules_sql import lookup_query
 from powerca_sync.engine.staging.source_rows import stage_source
 from powerca_sync.engine.staging.staging import WORTH_ANALYZING, Staged, read_rows, stage_rows
-from powerca_sync.engine.staging.unreadable import (
-    Unreadable,
-    copy_out_unreadable,
-    find_unreadable,
-    refuse_unreadable,
-    without_unreadable,
-)
 from powerca_sync.engine.staging.unreadable_entries import (
     StoredValues,
     check_stored_values,
@@ -53,12 +46,9 @@ __all__ = [
     "Rejections",
     "Staged",
     "StoredValues",
-    "Unreadable",
     "check_stored_values",
-    "copy_out_unreadable",
     "entry_key",
     "find_large_objects",
-    "find_unreadable",
     "format_size",
     "has_dangling_reference",
     "large_object_warning",
@@ -69,12 +59,8 @@ __all__ = [
     "read_rejections",
     "read_rows",
     "refresh_unreadable_values",
-    "refuse_oversized",
-    "refuse_unreadable",
     "rejection_queries",
     "skip_echoes",
-    "split_oversized",
     "stage_rows",
     "stage_source",
-    "without_unreadable",
 ]

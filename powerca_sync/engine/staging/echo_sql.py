@@ -61,7 +61,7 @@ WITH entry AS MATERIALIZED (
 ), staged AS MATERIALIZED (
     SELECT s.* FROM (SELECT {staged_same} AS same, {staged_content} AS content FROM {staging} AS s) AS s
     WHERE EXISTS (SELECT FROM entry AS e WHERE e.same = s.same)
-), there AS (
+), existing AS (
     SELECT t.same, count(*) FILTER (WHERE t.owner = {phone}) AS phones,
         count(*) FILTER (WHERE t.owner = {desktop} OR t.owner IS NULL) AS others
     FROM (SELECT {target_same} AS same, {owner} AS owner FROM {target} AS t WHERE {in_office}) AS t
@@ -75,7 +75,7 @@ WITH entry AS MATERIALIZED (
 )
 DELETE FROM {ledger} AS l
 USING counted AS e
-    JOIN there AS t USING (same)
+    JOIN existing AS t USING (same)
     LEFT JOIN (SELECT s.same, count(*) AS rows FROM staged AS s GROUP BY s.same) AS s USING (same)
 WHERE l.ctid = e.place
     AND e.n <= least(e.entries - t.phones, t.others - greatest(coalesce(s.rows, 0) - e.entries, 0))""").format(
@@ -156,7 +156,7 @@ WITH missing AS MATERIALIZED (
     SELECT s.*, row_number() OVER (PARTITION BY s.own ORDER BY s.from_phone, s.place) AS copy
     FROM (SELECT s.ctid AS place, {key} AS key, {own} AS own, {from_phone} AS from_phone FROM {staging} AS s) AS s
     WHERE EXISTS (SELECT FROM missing AS m WHERE m.key = s.key)
-), there AS MATERIALIZED (
+), existing AS MATERIALIZED (
     SELECT t.*, row_number() OVER (PARTITION BY t.own) AS copy
     FROM (
         SELECT {target_key} AS key, {target_own} AS own
@@ -167,10 +167,10 @@ WITH missing AS MATERIALIZED (
 ), changed AS (
     SELECT s.place, s.key, row_number() OVER (PARTITION BY s.key ORDER BY s.from_phone, s.own, s.place) AS ordinal
     FROM staged AS s
-    WHERE NOT EXISTS (SELECT FROM there AS t WHERE (t.own, t.copy) = (s.own, s.copy))
+    WHERE NOT EXISTS (SELECT FROM existing AS t WHERE (t.own, t.copy) = (s.own, s.copy))
 ), own_changes AS (
     SELECT t.key, count(*) AS rows
-    FROM there AS t
+    FROM existing AS t
     WHERE NOT EXISTS (SELECT FROM staged AS s WHERE (t.own, t.copy) = (s.own, s.copy))
     GROUP BY t.key
 ), edited AS (
@@ -209,19 +209,19 @@ def skip_without_entry(mapping: TableMapping) -> sql.Composed:
     return sql.SQL("""\
 WITH staged AS MATERIALIZED (
     SELECT s.ctid AS place, {key} AS key, {own} AS own FROM {staging} AS s WHERE {from_phone}
-), there AS MATERIALIZED (
+), existing AS MATERIALIZED (
     SELECT {target_key} AS key, {target_own} AS own, {owner} = {phone}
             AND NOT EXISTS (SELECT FROM {ledger} AS l WHERE {known}) AS unknown
     FROM {target} AS t
     WHERE {in_office} AND EXISTS (SELECT FROM staged)
 ), unknown AS MATERIALIZED (
-    SELECT t.key, t.own FROM there AS t WHERE t.unknown
+    SELECT t.key, t.own FROM existing AS t WHERE t.unknown
 ), candidate AS (
     SELECT s.place, s.key, u.own IS NOT NULL AS same,
         row_number() OVER (PARTITION BY s.key ORDER BY u.own IS NULL, s.place) AS ordinal
     FROM staged AS s
     LEFT JOIN (SELECT DISTINCT u.own FROM unknown AS u) AS u USING (own)
-    LEFT JOIN (SELECT DISTINCT t.own FROM there AS t WHERE t.unknown IS NOT TRUE) AS t ON t.own = s.own
+    LEFT JOIN (SELECT DISTINCT t.own FROM existing AS t WHERE t.unknown IS NOT TRUE) AS t ON t.own = s.own
     WHERE u.own IS NOT NULL OR t.own IS NULL
 ), removed AS (
     DELETE FROM {staging} AS s

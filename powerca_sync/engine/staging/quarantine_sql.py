@@ -78,23 +78,24 @@ def _record(mapping: TableMapping, faulty: sql.Composable, *, taken: sql.Composa
     """Add an entry for each `faulty` row that the statement `taken` affects; `hold` retains its target row."""
     values = [sql.Identifier("s", name) for name in mapping.spec.key]
     held = [sql.Identifier(f"f:key:{n}") for n in range(len(values))]
-    held_too: sql.Composable = sql.SQL("")
+    retain: sql.Composable = sql.SQL("")
     if values and hold:
-        held_too = sql.SQL(", hold AS (INSERT INTO {} ({}) SELECT {} FROM gone AS g)").format(
+        retain = sql.SQL(", retained AS (INSERT INTO {} ({}) SELECT {} FROM removed AS r)").format(
             HELD, COMMA.join(sql.Identifier(name) for name in mapping.spec.key), COMMA.join(held)
         )
     shown = [column for column in mapping.staged if column.name not in mapping.spec.sensitive]
     return sql.SQL("""\
 WITH faulty AS MATERIALIZED (
 {faulty}
-), gone AS (
+), removed AS (
     {taken}
     WHERE s.ctid = f.place
     RETURNING f.reason, f.column_name, {value} AS "f:value", f.parent, {message} AS "f:message",
         {key} AS "f:key", {image} AS "f:image"{held}
-){hold}
+){retain}
 INSERT INTO {rejected} (reason, column_name, value, parent, message, key, image)
-SELECT g.reason, g.column_name, g."f:value", g.parent, g."f:message", g."f:key", g."f:image" FROM gone AS g""").format(
+SELECT r.reason, r.column_name, r."f:value", r.parent, r."f:message", r."f:key", r."f:image"
+FROM removed AS r""").format(
         faulty=faulty,
         taken=taken,
         value=_masked_value(mapping),
@@ -104,7 +105,7 @@ SELECT g.reason, g.column_name, g."f:value", g.parent, g."f:message", g."f:key",
         held=sql.SQL("").join(
             sql.SQL(", {} AS {}").format(value, name) for value, name in zip(values, held, strict=True)
         ),
-        hold=held_too,
+        retain=retain,
         rejected=REJECTED,
     )
 

@@ -13,17 +13,17 @@ def has_dangling_reference(
 
     PostgreSQL hashes NOT IN over a set without NULL; it would execute NOT EXISTS within a FILTER for each row.
     """
-    own, there = sql.Identifier(alias, reference.column), sql.Identifier("p", reference.names)
+    own, parent_value = sql.Identifier(alias, reference.column), sql.Identifier("p", reference.names)
     left, right = table.required(reference.column), parent.required(reference.names)
     alike = left.base == right.base or left.category == right.category in ("N", "S")
     condition = sql.SQL(
-        "{own} IS NOT NULL AND {own}{cast} NOT IN (SELECT {there}{cast} FROM {parent} AS p WHERE {among})"
+        "{own} IS NOT NULL AND {own}{cast} NOT IN (SELECT {parent_value}{cast} FROM {parent} AS p WHERE {among})"
     ).format(
         own=own,
         cast=sql.SQL("" if alike else "::text"),
-        there=there,
+        parent_value=parent_value,
         parent=parent.identifier,
-        among=sql.SQL("{} IS NOT NULL AND {}").format(there, among or sql.SQL("TRUE")),
+        among=sql.SQL("{} IS NOT NULL AND {}").format(parent_value, among or sql.SQL("TRUE")),
     )
     if reference.zero_is_none:
         condition = sql.SQL("btrim({}::text) <> '0' AND {}").format(own, condition)

@@ -173,12 +173,12 @@ def _declared(mapping: TableMapping, reference: Reference, place: int) -> Rule:
     table = scope.table(reference.parent)
     in_office = scope.holds(spec_named(scope.specs, reference.parent), "p")
     own = sql.Identifier("s", reference.column)
-    there = sql.Identifier("p", reference.names)
+    parent_value = sql.Identifier("p", reference.names)
     rows = sql.SQL("SELECT {} AS value FROM {} AS p WHERE {}").format(
-        there, scope.rows(table.schema, table.name), in_office
+        parent_value, scope.rows(table.schema, table.name), in_office
     )
     if reference.parent == mapping.spec.mobile and _is_staged(mapping, [reference.names]):
-        rows = sql.SQL("{} UNION ALL SELECT {} FROM {} AS p").format(rows, there, STAGING)
+        rows = sql.SQL("{} UNION ALL SELECT {} FROM {} AS p").format(rows, parent_value, STAGING)
     alias = f"ref:{place}"
     found = sql.Identifier(alias, f"{alias}:0")
     join = sql.SQL("LEFT JOIN (SELECT DISTINCT r.value AS {name} FROM ({rows}) AS r) AS {alias} ON {same}").format(
@@ -215,13 +215,13 @@ def _enforced(mapping: TableMapping, key: ForeignKey, place: int) -> Rule:
     """Returns the rule for a foreign key of the target: the parent must have a matching row, of any office."""
     alias = f"ref:{place}"
     names = [f"{alias}:{n}" for n in range(len(key.columns))]
-    there = COMMA.join(
+    parent_values = COMMA.join(
         sql.SQL("{} AS {}").format(sql.Identifier("p", column), sql.Identifier(name))
         for column, name in zip(key.parent_columns, names, strict=True)
     )
-    rows = sql.SQL("SELECT {} FROM {} AS p").format(there, mapping.scope.rows(*key.parent))
+    rows = sql.SQL("SELECT {} FROM {} AS p").format(parent_values, mapping.scope.rows(*key.parent))
     if key.parent == (mapping.target.schema, mapping.target.name) and _is_staged(mapping, key.parent_columns):
-        rows = sql.SQL("{} UNION ALL SELECT {} FROM {} AS p").format(rows, there, STAGING)
+        rows = sql.SQL("{} UNION ALL SELECT {} FROM {} AS p").format(rows, parent_values, STAGING)
     own = [sql.Identifier("s", column) for column in key.columns]
     join = sql.SQL("LEFT JOIN (SELECT DISTINCT * FROM ({rows}) AS r) AS {alias} ON {same}").format(
         rows=rows,
