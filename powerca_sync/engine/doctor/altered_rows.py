@@ -1,6 +1,6 @@
-"""Rows that an earlier engine brought to the desktop and altered on the way, and the statements that repair them.
+"""Phone rows that an earlier engine inserted on the desktop and altered, and the statements that repair them.
 
-That engine took clock times through UTC, which put them on the day before, and cut texts to the desktop's column.
+That engine converted clock times through UTC, which put them on the day before, and cut texts to the desktop's column.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ _LIMITED = ("varchar", "bpchar")
 
 
 def examine_altered(source: Side, target: Side, layout: Layout) -> Iterator[Finding]:
-    """How many phone rows on the desktop differ from what phones entered, and how."""
+    """Yields a finding for each table whose phone rows on the desktop were altered."""
     for mapping in layout.mappings.values():
         if mapping.spec.reverse and mapping.has_owner and mapping.source.column(OWNER):
             yield from _examine(source, target, mapping)
@@ -39,19 +39,19 @@ def _examine(source: Side, target: Side, mapping: TableMapping) -> Iterator[Find
     if details:
         yield warning(
             source.name,
-            f"{mapping.spec.mobile}: rows that an earlier engine brought differ from what phones entered: "
+            f"{mapping.spec.mobile}: rows that an earlier engine inserted differ from the phones' rows: "
             f"{listed(details)}.",
-            why="A reverse run takes each of them for a look-alike of its phone row, and holds that row until somebody "
-            "chooses.",
-            do="Before the first reverse run, as the table's owner (docs/moving-over.md says how to bring the rest of "
-            "a cut text):",
+            why="A reverse run takes each of them for a look-alike of its phone row, which is quarantined until you "
+            "choose.",
+            do="Before the first reverse run, as the table's owner (docs/moving-over.md says how to restore the rest "
+            "of a cut text):",
             table=mapping.spec.mobile,
             statements=repairs,
         )
 
 
 def _shifted(source: Side, mapping: TableMapping) -> Iterator[tuple[Expression, int]]:
-    """Columns whose value is not the one that comes back from mobile, with the number of such rows."""
+    """Yields columns whose value differs from the reverse-synced one, with the number of such rows."""
     found = [one for one in mapping.spec.expressions if mapping.source.column(one.column)]
     if not found:
         return
@@ -68,7 +68,7 @@ def _shifted(source: Side, mapping: TableMapping) -> Iterator[tuple[Expression, 
 
 
 def _cut(source: Side, target: Side, mapping: TableMapping) -> Iterator[tuple[SyncedColumn, int]]:
-    """Columns in which the desktop has the beginning of a phone's longer text, with the number of such rows."""
+    """Yields columns in which the desktop has the beginning of a longer phone text, with the number of such rows."""
     for column in mapping.synced:
         taker = column.source
         if taker.base not in _LIMITED or taker.typmod <= 0 or column.column.base not in _TEXTS:
@@ -90,7 +90,7 @@ def _cut(source: Side, target: Side, mapping: TableMapping) -> Iterator[tuple[Sy
 
 
 def _beginnings(mapping: TableMapping, column: SyncedColumn, cursor: Cursor) -> Sequence[str]:
-    """The texts of phones that the desktop's column would cut, cut."""
+    """Returns the phones' texts that are too long for the desktop's column, cut to its length."""
     cursor.execute(examination_sql.beginnings(mapping, column.column, column.source.typmod - 4))
     return [text for (text,) in cursor.fetchall()]
 

@@ -1,4 +1,4 @@
-"""Whether the clocks of both servers and of this machine agree, and whether both know the office's time zone."""
+"""The clocks of both servers and of this machine, and the office's time zone."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -9,12 +9,12 @@ from powerca_sync.engine.doctor.findings import BOTH, Finding, warning, wrong
 from powerca_sync.engine.doctor.side import Side
 from powerca_sync.engine.postgres import Cursor, load, one_row
 
-#: Seconds by which clocks may differ before stamps of one side look wrong on the other.
+#: Seconds by which clocks may differ before time stamps look wrong.
 CLOCK_TOLERANCE = 60
 
 
 def examine_zones(source: Side, target: Side, own: str, configured: str | None) -> Iterator[Finding]:
-    """Whether the office's zone is one that both servers know, and the desktop's `own`."""
+    """Yields a finding if a server does not know the office's zone, or if it differs from the desktop's `own`."""
     zone = configured or own
     for side in (source, target):
         if side.look("the names of time zones", lambda cursor: _knows(cursor, zone)) is False:
@@ -22,7 +22,7 @@ def examine_zones(source: Side, target: Side, own: str, configured: str | None) 
                 side.name,
                 f"The {side.name} database does not know the time zone `{zone}`.",
                 why="No table can be synced: times without a zone would be read wrongly.",
-                do="Set `LOCAL_DB_TIMEZONE` to a name that both know, such as Asia/Kolkata.",
+                do="Set `LOCAL_DB_TIMEZONE` to a name that both servers know, such as Asia/Kolkata.",
             )
             return
     if configured is None:
@@ -35,8 +35,8 @@ def examine_zones(source: Side, target: Side, own: str, configured: str | None) 
         yield warning(
             source.name,
             f"`LOCAL_DB_TIMEZONE` is `{configured}`, but the desktop's own zone is `{own}`.",
-            why="Its stamps have no zone: read in another one, all of them are hours off on the phones.",
-            do="Leave `LOCAL_DB_TIMEZONE` out, unless you know that the office's program writes times of that zone.",
+            why="The desktop's time stamps have no zone: in another zone, all of them are hours off on the phones.",
+            do="Remove `LOCAL_DB_TIMEZONE`, unless you know that the office's program writes times of that zone.",
         )
 
 
@@ -50,14 +50,14 @@ def _knows(cursor: Cursor, zone: str) -> bool:
 
 
 def clock_offset(cursor: Cursor, now: Callable[[], float] = time.time) -> float:
-    """Seconds by which the server's clock is ahead of `now`, give or take half the way there and back."""
+    """Returns the seconds by which the server's clock is ahead of `now`; the error is half the round trip."""
     before = now()
     (server,) = one_row(cursor, "SELECT extract(epoch FROM clock_timestamp())::float8")
     return float(server) - (before + now()) / 2
 
 
 def examine_clocks(offsets: Mapping[str, float]) -> Iterator[Finding]:
-    """Whether the servers' clocks, given in seconds ahead of this machine's, and this machine's agree."""
+    """Yields a finding if clocks differ; `offsets` are the servers' seconds ahead of this machine."""
     clocks = {"this machine": 0.0} | {f"the {side} server": offset for side, offset in offsets.items()}
     slowest, fastest = min(clocks, key=lambda name: clocks[name]), max(clocks, key=lambda name: clocks[name])
     apart = clocks[fastest] - clocks[slowest]

@@ -1,4 +1,4 @@
-"""Hold the tables and columns of both sides against the specs: what blocks a table, and what stays behind."""
+"""Compares tables and columns of both databases with the specs: blocked tables, columns that are not synced."""
 
 import dataclasses
 from collections.abc import Container, Iterator, Mapping, Sequence
@@ -13,31 +13,31 @@ from powerca_sync.tables import OWNER, STAMPS, TableSpec
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Layout:
-    """What both catalogs say of the specs' tables."""
+    """The specs resolved against both catalogs."""
 
     specs: Sequence[TableSpec]
     resolved: Sequence[ResolvedSpec]
-    #: By desktop name; those that exist.
+    #: Existing tables by desktop name.
     sources: Mapping[str, Table]
     scope: Scope
-    #: By mobile name; those that can be synced.
+    #: By mobile name; of tables that can be synced.
     mappings: Mapping[str, TableMapping]
-    #: By mobile name; why the others cannot.
+    #: By mobile name; why the other tables cannot be synced.
     mismatches: Mapping[str, str]
 
     def only(self, readable: Container[str]) -> "Layout":
-        """The same without the mappings of other tables than these, whose rows cannot be read."""
+        """Returns the layout with the mappings of these tables only."""
         mappings = {name: mapping for name, mapping in self.mappings.items() if name in readable}
         return dataclasses.replace(self, mappings=mappings)
 
     @property
     def targets(self) -> Mapping[str, Table]:
-        """Mobile tables by mobile name; those that exist."""
+        """Existing mobile tables by mobile name."""
         return self.scope.tables
 
 
-def hold_together(specs: Sequence[TableSpec], catalogs: Catalogs, office: Office) -> Layout:
-    """Map each table as a sync does; `specs` are declared ones among those of the catalogs."""
+def lay_out(specs: Sequence[TableSpec], catalogs: Catalogs, office: Office) -> Layout:
+    """Returns each table mapped as a sync does; `specs` are declared specs of the catalogs."""
     mappings, mismatches = {}, {}
     scope = catalogs.scope(office)
     resolved = [catalogs.resolution[spec.mobile] for spec in specs]
@@ -64,9 +64,9 @@ def hold_together(specs: Sequence[TableSpec], catalogs: Catalogs, office: Office
 def examine_presence(
     side: str, specs: Sequence[TableSpec], tables: Mapping[str, Table], others: Mapping[str, Table] | None
 ) -> Iterator[Finding]:
-    """Whether one side has the specs' tables; `tables` are by its own names, `others` by those of the other side.
+    """Yields a finding for tables that one database lacks; `tables` are by its own names, `others` by the other's.
 
-    A table that neither has is no trouble: nothing is synced. None for `others`: they are not known.
+    A table that neither database has is no problem. None for `others`: they are not known.
     """
     names = {spec.desktop if side == "desktop" else spec.mobile: spec for spec in specs}
     missing = [name for name in names if name not in tables]
@@ -77,26 +77,26 @@ def examine_presence(
         return
     if len(missing) == len(names):
         where = "`LOCAL_DB_HOST` and `LOCAL_DB_NAME`" if side == "desktop" else "`SUPABASE_DB_HOST`"
-        do = f"Check that {where} lead to the right database: none of the tables is there."
+        do = f"Check that {where} name the right database: it has none of the tables."
     else:
-        do = "Create them there, or take their specs out of `powerca_sync/tables.py`."
+        do = "Create them there, or remove their specs from `powerca_sync/tables.py`."
     is_are = "is no table" if len(missing) == 1 else "are no tables"
     yield wrong(
         side,
         f"There {is_are} {listed(missing)} on the {side}, or the user may not see its schema.",
-        why="What is in them is not synced, nor are the tables that speak of them.",
+        why="Their rows are not synced, nor are the tables that need them.",
         do=do,
     )
 
 
 def examine_columns(layout: Layout) -> Iterator[Finding]:
-    """What keeps tables from being synced, and which columns do not travel."""
+    """Yields findings about tables that cannot be synced and columns that are not synced."""
     for resolved in layout.resolved:
         yield from _examine_resolution(resolved)
     for resolved in layout.resolved:
         spec = resolved.spec
         if resolved.lacks_parent:
-            # Said of the missing table.
+            # Reported for the missing table.
             continue
         source, target = layout.sources.get(spec.desktop), layout.targets.get(spec.mobile)
         if source is None or target is None:
@@ -105,8 +105,8 @@ def examine_columns(layout: Layout) -> Iterator[Finding]:
             yield wrong(
                 BOTH,
                 layout.mismatches[spec.mobile],
-                why="The table, and those that speak of it, cannot be synced.",
-                do="Do what the message says; columns are asked of the databases anew at every run.",
+                why="The table, and those that need it, cannot be synced.",
+                do="Follow the message; columns are read from the databases in every run.",
                 table=spec.mobile,
             )
             continue
@@ -119,7 +119,7 @@ def _examine_travel(mapping: TableMapping) -> Iterator[Finding]:
         yield warning(
             "mobile",
             f"{spec.mobile}: only the desktop has {listed(mapping.ignored)}.",
-            why="What the desktop keeps in such columns does not reach the phones.",
+            why="The values of these columns do not reach the phones.",
             do="Add the column on mobile under the same name, or put it into `skip` of the table's spec.",
             table=spec.mobile,
         )
@@ -132,23 +132,23 @@ def _examine_travel(mapping: TableMapping) -> Iterator[Finding]:
     if empty:
         yield wrong(
             "mobile",
-            f"{spec.mobile}: {listed(empty)} may not be empty on mobile, and the desktop has no such column.",
+            f"{spec.mobile}: {listed(empty)} may not be NULL on mobile, and the desktop has no such column.",
             why="Mobile refuses every new row of the desktop.",
-            do="Give the column a default on mobile, or let it be empty; or add it on the desktop.",
+            do="Give the column a default on mobile or allow NULL, or add it on the desktop.",
             table=spec.mobile,
         )
     if not mapping.has_owner and spec.reverse:
         yield warning(
             "mobile",
             f"{spec.mobile} has no column `{OWNER}` on mobile.",
-            why="Each row counts as the desktop's: what phones enter is not told apart, and never brought back.",
+            why="Each row counts as the desktop's: phone rows are not recognised and never reverse-synced.",
             do=f"Add the column (`{OWNER} char(1) DEFAULT 'M'`), or set `reverse=False` in the table's spec.",
             table=spec.mobile,
         )
 
 
 def _examine_resolution(resolved: ResolvedSpec) -> Iterator[Finding]:
-    """How a table was resolved, where that differs from its spec."""
+    """Yields findings about a spec that was resolved differently from its declaration."""
     table = resolved.spec.mobile
     protecting = [one for one in resolved.left_out if one.nearest and {"sensitive", "mobile_owned"} & set(one.roles)]
     if protecting:
@@ -156,7 +156,7 @@ def _examine_resolution(resolved: ResolvedSpec) -> Iterator[Finding]:
             BOTH,
             f"{table}: the spec protects {listed(one.column for one in protecting)} (`sensitive` or `mobile_owned`), "
             f"but neither database has such a column; similar: {listed(one.nearest for one in protecting)}.",
-            why="If the column was renamed, the one that is meant is no longer protected.",
+            why="If the column was renamed, it is no longer protected.",
             do="Correct the name in `powerca_sync/tables.py`.",
             table=table,
         )
@@ -165,8 +165,8 @@ def _examine_resolution(resolved: ResolvedSpec) -> Iterator[Finding]:
         yield warning(
             BOTH,
             f"{table}: the spec names {listed(lost)}, which only one database has.",
-            why="What is in such a column does not travel.",
-            do="Add the column to the other database, or take it out of the table's spec.",
+            why="The column is not synced.",
+            do="Add the column to the other database, or remove it from the table's spec.",
             table=table,
         )
     if resolved.notes:

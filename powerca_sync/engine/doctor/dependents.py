@@ -1,4 +1,4 @@
-"""Rows of other tables that go, or lose their reference, with a row that a sync deletes."""
+"""Rows of other tables that are deleted, or lose their reference, with a row that a sync deletes."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,12 +20,12 @@ class Dependent:
     parent: int
     schema: str
     name: str
-    #: What happens to its rows: CASCADE, SET NULL or SET DEFAULT.
+    #: ON DELETE action: CASCADE, SET NULL or SET DEFAULT.
     action: str
 
 
 def read_dependents(cursor: Cursor, tables: Mapping[str, Table]) -> list[Dependent]:
-    """The foreign keys onto these tables from others that act when a row goes."""
+    """Returns the foreign keys of other tables onto these that act on DELETE."""
     oids = [table.oid for table in tables.values()]
     return read_as(Dependent, cursor, load(__package__, "dependents.sql"), {"tables": oids})
 
@@ -38,7 +38,7 @@ def deletes_rows(spec: TableSpec) -> bool:
 def examine_dependents(
     side: str, specs: Sequence[TableSpec], tables: Mapping[str, Table], dependents: Sequence[Dependent]
 ) -> Iterator[Finding]:
-    """One finding for each table that others hang on."""
+    """Yields a finding for each table on which others depend."""
     for spec in specs:
         table = tables.get(spec.mobile)
         hanging = [dependent for dependent in dependents if table is not None and dependent.parent == table.oid]
@@ -49,19 +49,21 @@ def examine_dependents(
         if deletes_rows(spec):
             yield warning(
                 side,
-                f"{spec.mobile}: rows of {names} hang on its rows (ON DELETE {actions}).",
-                why="To spare them, the sync keeps a row that something hangs on, even if the desktop has deleted it.",
-                do="Nothing, if such rows may stay. Otherwise delete on mobile by hand what hangs on them.",
+                f"{spec.mobile}: rows of {names} depend on its rows (ON DELETE {actions}).",
+                why="The sync keeps a row on which others depend, even if the desktop has deleted it.",
+                do="Nothing, if such rows may stay. Otherwise delete the dependent rows on mobile by hand.",
                 table=spec.mobile,
             )
         else:
             yield fine(
-                side, f"{spec.mobile}: rows of {names} hang on its rows; the sync never deletes one.", table=spec.mobile
+                side,
+                f"{spec.mobile}: rows of {names} depend on its rows; the sync never deletes one.",
+                table=spec.mobile,
             )
 
 
 def examine_rights(side: Side, user: str, specs: Sequence[TableSpec], tables: Mapping[str, Table]) -> Iterator[Finding]:
-    """Whether the user may see what hangs on a row, which a sync asks before it deletes the row."""
+    """Yields a finding if the user may not read dependent tables, which a sync reads before it deletes a row."""
     deletable = [tables[spec.mobile] for spec in specs if spec.mobile in tables and deletes_rows(spec)]
     asked = {f"{key.child[0]}.{key.child[1]}" for table in deletable for key in table.referenced_by}
     asked -= {f"{table.schema}.{table.name}" for table in tables.values()}
@@ -72,12 +74,12 @@ def examine_rights(side: Side, user: str, specs: Sequence[TableSpec], tables: Ma
         rights = read_as(TableRights, cursor, load(__package__, "table_rights.sql"), {"tables": oids})
         return grants(user, [(table, READ) for table in rights])
 
-    missing = side.look("the rights on tables that hang on ours", read) if asked else None
+    missing = side.look("the rights on dependent tables", read) if asked else None
     if missing:
         yield wrong(
             side.name,
-            f"User {user} may not read {listed(sorted(asked))}, whose rows hang on rows that a sync may delete.",
-            why="A sync that has something to delete looks there first, and fails.",
+            f"User {user} may not read {listed(sorted(asked))}, whose rows depend on rows that a sync may delete.",
+            why="A sync reads them before it deletes a row, and fails.",
             do=f"As the tables' owner or an administrator of the {side.name} database:",
             statements=missing,
         )

@@ -1,4 +1,4 @@
-"""What an earlier sync engine left on either database, and what follows from it."""
+"""State that an earlier sync engine left in either database."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ from powerca_sync.engine.doctor.findings import Finding, fine, listed, warning
 from powerca_sync.engine.doctor.side import Side, read_as
 from powerca_sync.engine.postgres import Cursor, load
 
-#: Columns of the guide's `_sync_metadata`, with the types that they are given where they are missing.
+#: Columns of the guide's `_sync_metadata`, with the types with which missing ones are added.
 METADATA_COLUMNS = {
     "last_sync_timestamp": "timestamp with time zone",
     "records_synced": "integer",
@@ -34,15 +34,13 @@ def read_guide_tables(cursor: Cursor) -> list[GuideTable]:
 
 
 def examine_metadata(side: Side, tables: Sequence[GuideTable]) -> Iterator[Finding]:
-    """Whether the guide's `_sync_metadata` on mobile has the columns that its queries read."""
+    """Yields a finding if the guide's `_sync_metadata` lacks columns that its queries read."""
     for table in tables:
         missing = [name for name in METADATA_COLUMNS if name not in table.columns]
         if table.name != "_sync_metadata" or not missing:
             continue
         if table.owned:
-            yield fine(
-                side.name, f"`_sync_metadata` lacks {listed(missing)}; the next run or `init` adds what is missing."
-            )
+            yield fine(side.name, f"`_sync_metadata` lacks {listed(missing)}; the next run or `init` adds them.")
             continue
         added = sql.SQL(", ").join(
             sql.SQL("ADD COLUMN {} {}").format(sql.Identifier(name), sql.SQL(METADATA_COLUMNS[name]))
@@ -58,13 +56,13 @@ def examine_metadata(side: Side, tables: Sequence[GuideTable]) -> Iterator[Findi
 
 
 def examine_earlier_engine(side: Side, tables: Sequence[GuideTable], *, has_ledger: bool) -> Iterator[Finding]:
-    """Whether an earlier engine has brought phone rows to this desktop."""
+    """Yields a finding if an earlier engine has inserted phone rows on this desktop."""
     if any(table.name == "_reverse_sync_metadata" for table in tables):
-        before = "" if has_ledger else " The first reverse run compares each phone row with the rows that it left."
+        before = "" if has_ledger else " The first reverse run compares each phone row with its rows."
         yield warning(
             side.name,
-            "An earlier sync engine has been at work on this desktop (`_reverse_sync_metadata`).",
-            why="While its scheduled tasks go on, both engines bring phone rows; it also shifted clock times to the "
+            "An earlier sync engine has inserted phone rows on this desktop (`_reverse_sync_metadata`).",
+            why="While its scheduled tasks run, both engines insert phone rows; it also shifted clock times to the "
             f"day before and cut long notes.{before}",
             do="Stop its scheduled tasks before the first sync. Then follow docs/moving-over.md; drop the table when "
             "it is no longer needed.",

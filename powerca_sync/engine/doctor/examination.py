@@ -1,4 +1,4 @@
-"""Examine both sides, theme by theme; what is well is said in one sentence for each theme."""
+"""Examine both databases, theme by theme; a theme without problems becomes one sentence."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -47,10 +47,10 @@ def examine(
     limits: Limits | None = None,
     now: Callable[[], float] = time.time,
 ) -> tuple[Finding, ...]:
-    """Everything that can be said of both sides, or of the one that answers; in the order in which it was found.
+    """Returns the findings about both databases, or about the one that can be reached, in the order of the themes.
 
-    `timezone`, `encoding` and `limits` are what the settings say; `now` is this machine's clock. Only reads, and never
-    raises because of what a database answers.
+    `timezone`, `encoding` and `limits` are those of the settings; `now` is this machine's clock. Only reads. Does not
+    raise because of an answer of a database.
     """
     examination = _Examination(source, target, [guards.with_limits(spec, limits or Limits()) for spec in specs])
     examination.examine_servers(timezone, encoding, now)
@@ -64,7 +64,7 @@ def examine(
 
 
 class _Examination:
-    """What has been found so far, and the facts that later themes need."""
+    """The findings so far, and facts that later themes need."""
 
     def __init__(self, source: Side, target: Side, specs: Sequence[TableSpec]) -> None:
         self.source = source
@@ -73,16 +73,16 @@ class _Examination:
         self.specs = specs
         self.findings: list[Finding] = []
         self.servers: dict[str, server.Server] = {}
-        #: By side; then by the side's own names.
+        #: By database; then by the name that the table has there.
         self.tables: dict[str, Mapping[str, Table]] = {}
         self.rights: dict[str, rights.Rights] = {}
-        #: By side: names of the tables whose rows can be read.
+        #: By database: names of the tables whose rows can be read.
         self.readable: dict[str, frozenset[str]] = {}
-        #: Whether an earlier engine has brought phone rows to the desktop.
+        #: Whether an earlier engine has inserted phone rows on the desktop.
         self.has_earlier_engine = False
 
     def examine_servers(self, timezone: str | None, encoding: str | None, now: Callable[[], float]) -> None:
-        """What answers, by which way."""
+        """Examine servers, routes, clocks and time zones."""
         offsets = {}
         for side in self.sides:
             if not side.is_open:
@@ -114,7 +114,7 @@ class _Examination:
             )
 
     def examine_catalogs(self) -> None:
-        """Whether the tables are there."""
+        """Examine which tables exist."""
         for side, names in zip(
             self.sides, ([spec.desktop for spec in self.specs], [spec.mobile for spec in self.specs]), strict=True
         ):
@@ -127,7 +127,7 @@ class _Examination:
                 self._add(columns.examine_presence(side.name, self.specs, tables, self.tables.get(other.name)))
 
     def examine_rights(self) -> None:
-        """What the users of both sides may do."""
+        """Examine the rights of both users."""
         prepared = (
             load("powerca_sync.engine.reverse", "source_state_exists.sql"),
             load("powerca_sync.engine.state", "state_exists.sql"),
@@ -147,7 +147,7 @@ class _Examination:
             name, tables = self.source.name, self.tables[self.source.name]
             back = [tables[spec.desktop] for spec in self.specs if spec.reverse and spec.desktop in tables]
             self._theme(
-                fine(name, f"User {user[name]} may read the desktop's tables, and add to them what phones enter."),
+                fine(name, f"User {user[name]} may read the desktop's tables and insert phone rows."),
                 grants.examine_visibility(name, user[name], found),
                 grants.examine_reading(name, user[name], found, tables.values()),
                 grants.examine_bringing_back(name, user[name], found, back, self.source.endpoint.name),
@@ -155,14 +155,14 @@ class _Examination:
         if (found := self.rights.get(self.target.name)) is not None:
             name, tables = self.target.name, self.tables[self.target.name]
             self._theme(
-                fine(name, f"User {user[name]} may do on mobile all that a sync does."),
+                fine(name, f"User {user[name]} has all rights on mobile that a sync needs."),
                 grants.examine_visibility(name, user[name], found),
                 grants.examine_writing(name, user[name], found, list(tables.values()), self.target.endpoint.name),
                 dependents.examine_rights(self.target, user[name], self.specs, tables),
             )
 
     def examine_surroundings(self) -> None:
-        """What else acts on the tables of each side."""
+        """Examine locks, triggers, sequences and dependent tables of each database."""
         for side in self.sides:
             tables = self.tables.get(side.name)
             if tables is None or not side.is_open:
@@ -179,7 +179,7 @@ class _Examination:
             uses = found.sequences if found is not None else ()
             seen = found is not None and len(readable) == len(tables) and all(use.next is not None for use in uses)
             self._theme(
-                fine(side.name, "No trigger changes rows, numbers are given out once, and nobody holds a table.")
+                fine(side.name, "No trigger changes rows, no sequence is behind its column, and no table is locked.")
                 if seen
                 else None,
                 locks.examine_locks(side.name, held or ()),
@@ -191,11 +191,13 @@ class _Examination:
                 else triggers.examine_stamps(side.name, self.specs, tables, fired),
             )
         if (targets := self.tables.get(self.target.name)) is not None:
-            acting = self.target.look("what hangs on the tables", partial(dependents.read_dependents, tables=targets))
+            acting = self.target.look(
+                "the tables that depend on the synced ones", partial(dependents.read_dependents, tables=targets)
+            )
             self._add(dependents.examine_dependents(self.target.name, self.specs, targets, acting or ()))
 
     def examine_earlier_engine(self) -> None:
-        """What an earlier sync engine left."""
+        """Examine state that an earlier sync engine left."""
         if (left := self.target.look("the guide's state tables", earlier_engine.read_guide_tables)) is not None:
             self._add(earlier_engine.examine_metadata(self.target, left))
         if (left := self.source.look("the guide's state tables", earlier_engine.read_guide_tables)) is not None:
@@ -206,7 +208,7 @@ class _Examination:
         self._add()
 
     def examine_contents(self) -> None:
-        """Whose rows they are, and whether those of one side fit the other."""
+        """Examine organisations, columns, keys, references and owners, and the rows that would be quarantined."""
         found = organisations.find_office(self.source, self.target, self.specs)
         if found is not None:
             office = found.office if isinstance(found, Context) else found
@@ -215,14 +217,14 @@ class _Examination:
         sources, targets = self.tables.get(self.source.name), self.tables.get(self.target.name)
         if sources is None or targets is None:
             return
-        # Where it is not known whose rows are whose, all of them are looked at.
+        # If the organisations are not known, all rows are examined.
         everybody = Office(identity="", orgs=None)
         known = found.office if isinstance(found, Context) and found.office.orgs else everybody
         resolution = resolve(self.specs, sources=sources, targets=targets)
         catalogs = Catalogs(resolution=resolution, sources=sources, targets=targets)
-        whole = columns.hold_together(self.specs, catalogs, known)
+        whole = columns.lay_out(self.specs, catalogs, known)
         self._theme(
-            fine(BOTH, f"All {len(self.specs)} tables are on both sides, with the columns that a sync needs.")
+            fine(BOTH, f"All {len(self.specs)} tables exist in both databases, with the columns that a sync needs.")
             if len(whole.mappings) == len(self.specs)
             else None,
             columns.examine_columns(whole),
@@ -245,14 +247,14 @@ class _Examination:
             fit.examine_large_objects(self.source, layout),
         )
         self._theme(
-            fine(self.source.name, "Keys are whole and unique, and what rows of the desktop name is there.")
+            fine(self.source.name, "Keys are complete and unique, and no reference of a desktop row is dangling.")
             if complete
             else None,
             keys.examine_keys(self.source, layout),
             references.examine_references(self.source, self.target, layout),
         )
         self._theme(
-            fine(self.target.name, "Each row on mobile says who wrote it, and fits the desktop if a phone did.")
+            fine(self.target.name, "Each row on mobile has an owner, and each phone row fits the desktop.")
             if complete
             else None,
             owners.examine_owners(self.target, layout),
@@ -264,7 +266,7 @@ class _Examination:
             self._add(altered_rows.examine_altered(self.source, self.target, layout))
 
     def _readable(self, side: Side, tables: Mapping[str, Table], held: Sequence[locks.Lock]) -> frozenset[str]:
-        """Those whose rows we may read, and now. What is said of rights and locks is not said again of each look."""
+        """Returns the tables that can be read now; rights and locks are reported by their own themes."""
         away = {lock.oid for lock in held if lock.keeps_readers_out}
         rights = self.rights.get(side.name)
         return frozenset(
@@ -277,16 +279,16 @@ class _Examination:
         try:
             return route.find_route(side)
         except (psycopg.Error, SyncError) as exc:
-            self.findings.append(unexamined(side.name, f"looking for the way to the server failed: {exc}"))
+            self.findings.append(unexamined(side.name, f"finding the route to the server failed: {exc}"))
             return None
 
     def _theme(self, otherwise: Finding | None, *found: Iterable[Finding]) -> None:
-        """Add what was found; or, if all is well and everything could be looked at, the sentence that says so."""
+        """Add the findings, or `otherwise` if there is none and everything could be examined."""
         if self._add(*found) and otherwise is not None:
             self.findings.append(otherwise)
 
     def _add(self, *found: Iterable[Finding]) -> bool:
-        """Add findings, and the looks that failed; answers whether all is well."""
+        """Add findings and failed queries; returns whether there is no problem."""
         new = [finding for findings in found for finding in findings]
         for side in self.sides:
             new += side.failed

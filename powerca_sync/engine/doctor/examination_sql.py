@@ -1,4 +1,4 @@
-"""Statements of the examination: they count rows of either side that a sync would have trouble with."""
+"""Statements of the examination, which count rows that a sync could not load or pair."""
 
 from collections.abc import Sequence
 from typing import LiteralString
@@ -18,7 +18,7 @@ _LIMITS: dict[str, LiteralString] = {
 
 
 def count_rows(table: Table, conditions: Sequence[sql.Composable], *, where: sql.Composable) -> sql.Composed:
-    """Count the rows of `table`, alias `t`, for which `where` holds: all of them, then those of each condition."""
+    """Counts the rows of `table`, alias `t`, for which `where` holds: all, then those of each condition."""
     counts: list[sql.Composable] = [sql.SQL("count(*)")]
     counts += [sql.SQL("count(*) FILTER (WHERE {})").format(condition) for condition in conditions]
     return sql.SQL("""\
@@ -28,19 +28,19 @@ WHERE {where}""").format(counts=sql.SQL(",\n    ").join(counts), table=table.ide
 
 
 def not_pulled(table: Table) -> sql.Composable:
-    """A condition on a row of the desktop: it did not come from a phone; a sync sets those that did aside."""
+    """Condition on a desktop row: it is not reverse-synced."""
     if table.column(OWNER) is None:
         return sql.SQL("TRUE")
     return sql.SQL("{}::text IS DISTINCT FROM {}").format(sql.Identifier("t", OWNER), sql.Literal(PHONE))
 
 
 def count_all(table: Table) -> sql.Composed:
-    """Count the desktop's own rows."""
+    """Counts the desktop's own rows."""
     return sql.SQL("SELECT count(*) FROM {} AS t WHERE {}").format(table.identifier, not_pulled(table))
 
 
 def is_empty(column: str) -> sql.Composed:
-    """A condition: the column has no value."""
+    """Condition: the column is NULL."""
     return sql.SQL("{} IS NULL").format(sql.Identifier("t", column))
 
 

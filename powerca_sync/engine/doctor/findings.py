@@ -1,4 +1,4 @@
-"""What an examination says: one frozen finding, and short ways to make one of each severity."""
+"""A finding of an examination, and functions that create one of each severity."""
 
 import dataclasses
 import enum
@@ -13,11 +13,11 @@ BOTH = "both"
 
 
 class Severity(enum.StrEnum):
-    """How much a finding matters; the values are what people see in brackets."""
+    """Severity of a finding; the values are printed in brackets."""
 
-    #: As it should be.
+    #: No problem.
     FINE = "OK"
-    #: A sync works, but something is lost, late or at risk.
+    #: A sync succeeds, but something is lost, late or at risk.
     WARNING = "WARN"
     #: A sync of some table fails.
     WRONG = "X"
@@ -25,55 +25,55 @@ class Severity(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """One thing that is so, why it matters and what to do about it."""
+    """A fact, why it matters and what to do about it."""
 
     severity: Severity
     #: `desktop`, `mobile` or `both`.
     side: str
     #: A sentence.
     what: str
-    #: A sentence; empty where nothing is wrong.
+    #: A sentence; empty without a problem.
     why: str = ""
-    #: A sentence; empty where nothing is to be done.
+    #: A sentence; empty without a problem.
     do: str = ""
-    #: Mobile name of the table; None where it is about several, or about none.
+    #: Mobile name of the table; None if the finding is not about one table.
     table: str | None = None
-    #: SQL to paste, as the tables' owner or an administrator of that side.
+    #: SQL to paste, as the tables' owner or an administrator of that database.
     statements: tuple[str, ...] = ()
 
 
 def fine(side: str, what: str, *, table: str | None = None) -> Finding:
-    """As it should be."""
+    """Returns a finding without a problem."""
     return Finding(severity=Severity.FINE, side=side, what=what, table=table)
 
 
 def warning(
     side: str, what: str, *, why: str, do: str, table: str | None = None, statements: Iterable[sql.Composed] = ()
 ) -> Finding:
-    """Something that a sync survives."""
+    """Returns a finding with which a sync succeeds."""
     return _finding(Severity.WARNING, side, what, why, do, table, statements)
 
 
 def wrong(
     side: str, what: str, *, why: str, do: str, table: str | None = None, statements: Iterable[sql.Composed] = ()
 ) -> Finding:
-    """Something that a sync fails at."""
+    """Returns a finding with which a sync fails."""
     return _finding(Severity.WRONG, side, what, why, do, table, statements)
 
 
 def by_share(spec: TableSpec, *, unfit: int, rows: int) -> Severity:
-    """What it means that so many of a table's rows would go to quarantine: beyond its limit the run is rolled back."""
+    """Returns the severity of so many quarantined rows: above the spec's limit the run is rolled back."""
     beyond = exceeds_quarantine(spec, quarantined=unfit, rows=rows)
     return Severity.WRONG if beyond else Severity.WARNING
 
 
 def all_fine(findings: Iterable[Finding]) -> bool:
-    """Whether nothing among them needs attention."""
+    """Whether no finding is a problem."""
     return all(finding.severity is Severity.FINE for finding in findings)
 
 
 def listed(names: Iterable[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
+    """Returns `a`, `a and b` or `a, b and c`."""
     *most, last = names
     return f"{', '.join(most)} and {last}" if most else last
 

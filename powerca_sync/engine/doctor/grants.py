@@ -1,4 +1,4 @@
-"""Hold what the users of both sides may do against what the sync does; what is missing, as statements to paste."""
+"""Compares the rights of both users with those that a sync needs; missing ones become GRANT statements to paste."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -12,7 +12,7 @@ SCHEMA = sql.Identifier("powerca_sync")
 
 
 def examine_visibility(side: str, user: str, rights: Rights) -> Iterator[Finding]:
-    """Whether row-level security hides rows from the user."""
+    """Yields a finding if row-level security hides rows from the user."""
     role = sql.Identifier(user)
     hidden = [table for table in rights.tables.values() if table.hidden]
     if hidden:
@@ -26,7 +26,7 @@ def examine_visibility(side: str, user: str, rights: Rights) -> Iterator[Finding
 
 
 def examine_reading(side: str, user: str, rights: Rights, tables: Iterable[Table]) -> Iterator[Finding]:
-    """Whether a forward sync may read the desktop, and there what came from phones."""
+    """Yields a finding if a forward sync may not read tables of the desktop or the ledger."""
     needed = wanted(rights, tables, READ)
     needed += [(each, READ) for each in rights.tables.values() if each.schema == "powerca_sync" and each.name != TOKENS]
     missing = grants(user, needed)
@@ -41,7 +41,7 @@ def examine_reading(side: str, user: str, rights: Rights, tables: Iterable[Table
         )
 
 
-#: Without this table on the desktop a sync still works.
+#: A sync works without this table on the desktop.
 TOKENS = "run_token"
 #: State tables of the guide, on which nothing depends.
 GUIDE_TABLES = frozenset({"sync_log", "_sync_metadata"})
@@ -50,11 +50,11 @@ GUIDE_TABLES = frozenset({"sync_log", "_sync_metadata"})
 def examine_bringing_back(
     side: str, user: str, rights: Rights, tables: Sequence[Table], database: str
 ) -> Iterator[Finding]:
-    """Whether a reverse sync may add phone rows to these tables of the desktop, and remember which."""
+    """Yields a finding if a reverse sync may not insert phone rows on the desktop or write the ledger."""
     role = sql.Identifier(user)
     own = [rights.tables[oid] for oid in rights.own.own_tables if oid in rights.tables]
     log = [table for table in own if table.name == "sync_log"]
-    # The guide's log, where there is one, is written to; without it the engine keeps one of its own.
+    # The guide's log is written to if it exists; otherwise the engine keeps a log of its own.
     logs = [(table, ADD) for table in log] if len(log) == 1 else [(table, ADD) for table in log if table.usage]
     kept = [(table, WRITE) for table in own if table not in log]
     missing: list[sql.Composed] = []
@@ -80,16 +80,16 @@ def examine_bringing_back(
     if missing:
         yield warning(
             side,
-            f"User {user} may not add to the desktop what phones enter.",
-            why="The office's rows reach the phones, but nothing comes back. A copy of this machine is told from it by "
-            "the position in the write-ahead log only.",
-            do="If phone rows are to come back, as the tables' owner or an administrator of the desktop database:",
+            f"User {user} may not insert phone rows on the desktop.",
+            why="The office's rows reach the phones, but phone rows are not reverse-synced. A copy of this machine is "
+            "recognised by the position in the write-ahead log only.",
+            do="To reverse-sync phone rows, as the tables' owner or an administrator of the desktop database:",
             statements=missing,
         )
 
 
 def examine_writing(side: str, user: str, rights: Rights, tables: Sequence[Table], database: str) -> Iterator[Finding]:
-    """Whether a forward sync may write to these tables of mobile, and keep what it remembers."""
+    """Yields findings if a forward sync may not write these tables of mobile or its state."""
     role = sql.Identifier(user)
     missing = []
     if not rights.own.temporary:
@@ -105,7 +105,7 @@ def examine_writing(side: str, user: str, rights: Rights, tables: Sequence[Table
         yield wrong(
             side,
             f"User {user} lacks rights that every sync needs.",
-            why="A sync reads, adds, changes and deletes rows, and prepares them in temporary tables.",
+            why="A sync reads, inserts, updates and deletes rows, and stages them in temporary tables.",
             do=f"As the tables' owner or an administrator of the {side} database:",
             statements=missing,
         )
@@ -121,8 +121,8 @@ def _examine_own(side: str, user: str, rights: Rights, database: str) -> Iterato
             yield wrong(
                 side,
                 f"User {user} may not use the sync's own tables.",
-                why="They hold where each table stands, and which rows wait in quarantine.",
-                do=f"As whoever made them, or as an administrator of the {side} database:",
+                why="They hold the watermarks and the quarantine.",
+                do=f"As their owner or an administrator of the {side} database:",
                 statements=missing,
             )
         return
@@ -132,8 +132,8 @@ def _examine_own(side: str, user: str, rights: Rights, database: str) -> Iterato
     if missing:
         yield wrong(
             side,
-            f"User {user} may not make the sync's own tables, which are not there yet.",
-            why="They hold where each table stands, and which rows wait in quarantine.",
-            do=f"As an administrator of the {side} database; after `powerca-sync init` it may be taken back:",
+            f"User {user} may not create the sync's own tables, which do not exist yet.",
+            why="They hold the watermarks and the quarantine.",
+            do=f"As an administrator of the {side} database; after `powerca-sync init` the right may be revoked:",
             statements=missing,
         )

@@ -15,7 +15,7 @@ from powerca_sync.engine.postgres import Cursor, one_row
 from powerca_sync.plain_text import counted
 from powerca_sync.tables import OWNER, STAMPS, Strategy
 
-#: Exact copies of which there are more than both are taken for a mistake: copies, and a share of the table's rows.
+#: Exact copies count as a mistake above both limits: number, and share of the table's rows.
 MOST_COPIES = 20
 COPIES_SHARE = 0.20
 
@@ -25,7 +25,7 @@ class Counts:
     """Rows of one desktop table."""
 
     rows: int
-    #: With an empty key, where the key says which row is meant.
+    #: Rows of an `UPSERT` table with a NULL key.
     keyless: int
     #: By key: rows that share it and differ, and copies beyond the first.
     clashes: Mapping[tuple[str, ...], tuple[int, int]]
@@ -33,7 +33,7 @@ class Counts:
 
 
 def examine_keys(side: Side, layout: Layout) -> Iterator[Finding]:
-    """Each table in turn: one finding for each kind of trouble."""
+    """Yields a finding for each table and kind of problem."""
     for mapping in layout.mappings.values():
         found = side.look(
             f"the rows of `{mapping.source.name}`",
@@ -81,7 +81,7 @@ def _report(side: str, mapping: TableMapping, found: Counts) -> Iterator[Finding
             side=side,
             table=table,
             what=f"{table}: {counted(found.keyless, 'row')} without a value in the key ({listed(spec.key)}).",
-            why="Nobody could find such a row again; it waits in quarantine.",
+            why="A row without a key cannot be paired; it is quarantined.",
             do="Fill in the key in the office's program, or delete the row there.",
         )
     for key, (differing, copies) in found.clashes.items():
@@ -91,7 +91,7 @@ def _report(side: str, mapping: TableMapping, found: Counts) -> Iterator[Finding
                 side=side,
                 table=table,
                 what=f"{table}: {differing} rows share their {listed(key)} with a row of other content.",
-                why="Which of them is right cannot be guessed: all of them wait in quarantine.",
+                why="The sync cannot know which one is right: all of them are quarantined.",
                 do="Correct or delete the wrong ones in the office's program.",
             )
         if copies:
@@ -108,7 +108,7 @@ def _copies(side: str, table: str, copies: int, rows: int, words: str) -> Findin
     return warning(
         side,
         f"{table}: {are} of another, {copies / rows:.0%} of the {rows} rows{words}.",
-        why="A refresh that ran several times leaves the office's rows there several times, and phones show them so.",
+        why="A refresh that ran several times leaves the office's rows several times, and phones show them all.",
         do="Look at some of them in the office's program. If they are a mistake, delete the copies on the desktop.",
         table=table,
     )

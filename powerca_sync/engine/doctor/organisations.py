@@ -1,4 +1,4 @@
-"""Whose rows these are: the desktop's organisations, and whether another desktop has claimed one of them."""
+"""The desktop's organisations, and claims of other desktops on them."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -14,7 +14,7 @@ from powerca_sync.tables import TableSpec
 
 
 def find_office(source: Side, target: Side, specs: Sequence[TableSpec]) -> Context | SyncError | None:
-    """Who the desktop is and which organisations it has; why that cannot be said; None while a side is away."""
+    """Returns identity and organisations of the desktop, or the error; None if a database cannot be reached."""
     if source.connection is None or target.connection is None:
         return None
     try:
@@ -24,13 +24,13 @@ def find_office(source: Side, target: Side, specs: Sequence[TableSpec]) -> Conte
 
 
 def examine_office(source: Side, target: Side, office: Office | SyncError) -> Iterator[Finding]:
-    """Whether the office is known, and nobody else has it."""
+    """Yields findings if the organisations are unknown, none, or claimed by another desktop."""
     if isinstance(office, SyncError):
         yield wrong(
             source.name,
-            f"Whose rows these are cannot be said: {office}",
-            why="Several offices may share a mobile database; without its organisations none is told from another.",
-            do="Do what the message says, then run `powerca-sync doctor` again.",
+            f"The desktop's organisations are not known: {office}",
+            why="Several offices may share a mobile database; without organisations, rows cannot be told apart.",
+            do="Follow the message, then run `powerca-sync doctor` again.",
         )
         return
     if office.orgs is None:
@@ -39,7 +39,7 @@ def examine_office(source: Side, target: Side, office: Office | SyncError) -> It
         yield wrong(
             source.name,
             "The desktop's table of organisations is empty.",
-            why="No row can be told to be this office's, so that nothing is synced.",
+            why="No row can be assigned to this office, so that nothing is synced.",
             do="Check that `LOCAL_DB_NAME` names the office's database, and that its refresh is not running.",
         )
         return
@@ -49,7 +49,7 @@ def examine_office(source: Side, target: Side, office: Office | SyncError) -> It
         yield wrong(
             target.name,
             f"{orgs} belong to another desktop (`{holder}`; this one is `{office.identity}`).",
-            why="Two desktops that write one office's rows would undo each other's work; this one is refused.",
+            why="Two desktops with the same rows would undo each other's changes; this one is refused.",
             do="If this desktop has taken the other's place, run `powerca-sync init --accept-source`. Otherwise it is "
             "the wrong database.",
         )
@@ -58,10 +58,10 @@ def examine_office(source: Side, target: Side, office: Office | SyncError) -> It
 
 
 def examine_lineage(source: Side, target: Side, office: Context | SyncError) -> Iterator[Finding]:
-    """Whether the desktop is the one that was synced last, rather than a copy of it."""
+    """Yields a finding if the desktop is a copy of the one that was synced last."""
     if isinstance(office, SyncError):
         return
-    # In this order: a run that ends in between is known to the desktop when it is asked.
+    # In this order, so that the desktop knows a run that ends in between.
     runs = target.look("the last runs", partial(read_recorded_runs, identity=office.office.identity))
     if not runs:
         return

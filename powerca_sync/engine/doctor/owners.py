@@ -1,4 +1,4 @@
-"""Who wrote the rows on mobile: rows of nobody, a default that lies, and phone rows that came back as an echo."""
+"""Owners of the rows on mobile: unowned rows, misleading defaults, and phone rows that exist twice."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -16,18 +16,18 @@ from powerca_sync.engine.postgres import Cursor, load, one_row
 from powerca_sync.plain_text import counted
 from powerca_sync.tables import DESKTOP, OWNER, PHONE, Strategy
 
-#: By convention the owner of rows that an administrator's script made, such as "no concern".
+#: By convention the owner of rows that an administrator's script created, such as "no concern".
 SYSTEM = "S"
 
 
 def examine_owners(side: Side, layout: Layout) -> Iterator[Finding]:
-    """Each table in turn; then the defaults of those that phones write to, in one finding."""
+    """Yields findings for each table, then one for the defaults of the tables that phones write to."""
     written = []
     for mapping in layout.mappings.values():
         if not mapping.has_owner:
             continue
         counts = side.look(
-            f"who wrote the rows of `{mapping.spec.mobile}`",
+            f"the owners of the rows of `{mapping.spec.mobile}`",
             partial(_count, mapping=mapping),
             table=mapping.spec.mobile,
             needed=True,
@@ -39,7 +39,7 @@ def examine_owners(side: Side, layout: Layout) -> Iterator[Finding]:
         yield from _report(side.name, mapping.spec.mobile, counts)
         if counts["twins"]:
             yield _twins(side.name, mapping, counts["twins"])
-    defaults = side.look("what `source` is by default", lambda cursor: _defaults(cursor, layout))
+    defaults = side.look("the default of `source`", lambda cursor: _defaults(cursor, layout))
     if defaults is not None:
         yield from _examine_defaults(side.name, written, defaults)
 
@@ -55,7 +55,7 @@ def _count(cursor: Cursor, mapping: TableMapping) -> dict[str, int]:
         mapping.target, list(conditions.values()), where=examination_sql.not_another_office(mapping)
     )
     counts = dict(zip(("rows", *conditions), one_row(cursor, statement), strict=True))
-    # An `UPSERT` row has its key once only, so that a phone's row and a desktop's cannot be twins.
+    # A key of an `UPSERT` table exists once, so that a row cannot exist twice.
     with_twins = counts["phone"] and mapping.spec.strategy is Strategy.DELETE_INSERT
     counts["twins"] = int(one_row(cursor, examination_sql.count_twins(mapping))[0]) if with_twins else 0
     return counts
@@ -66,16 +66,16 @@ def _report(side: str, table: str, counts: Mapping[str, int]) -> Iterator[Findin
         yield warning(
             side,
             f"{table}: {counted(counts['nobody'], 'row')} without a value in `{OWNER}`.",
-            why="Nobody's rows are never deleted, and not brought to the desktop. The next sync makes those the "
-            "desktop's that equal one of its rows.",
-            do=f"If rows remain after a full sync: set `{OWNER}` to 'M' for those that phones made, delete the others.",
+            why="Unowned rows are never deleted and never reverse-synced. The next sync assigns those that equal a "
+            "desktop row to the desktop.",
+            do=f"If rows remain after a full sync: set `{OWNER}` to 'M' for rows of phones, delete the others.",
             table=table,
         )
     if counts["unknown"]:
         yield warning(
             side,
             f"{table}: {counted(counts['unknown'], 'row')} whose `{OWNER}` is neither 'D' (desktop) nor 'M' (phone).",
-            why="Nobody's rows are never changed, never deleted, and not brought to the desktop.",
+            why="Unowned rows are never changed, never deleted and never reverse-synced.",
             do=f"Find out who wrote them, and set `{OWNER}` to 'D' or 'M'.",
             table=table,
         )
@@ -87,11 +87,10 @@ def _twins(side: str, mapping: TableMapping, twins: int) -> Finding:
     table = mapping.spec.mobile
     return warning(
         side,
-        f"{table}: {counted(twins, 'phone row')} {'is' if twins == 1 else 'are'} there twice, the second time as the "
-        "desktop's.",
-        why="Phones show both. An earlier sync brought the row to the desktop, and from there back as another.",
-        do=f"On mobile, delete of each pair the row with `{OWNER}` 'D', which no phone knows; the sync does not make "
-        "it again.",
+        f"{table}: {counted(twins, 'phone row')} {'exists' if twins == 1 else 'exist'} twice, the second time as a "
+        "desktop row.",
+        why="Phones show both. An earlier engine copied the row to the desktop, and from there back as another row.",
+        do=f"On mobile, delete of each pair the row with `{OWNER}` 'D'; the sync does not insert it again.",
         table=table,
     )
 
@@ -103,7 +102,7 @@ def _defaults(cursor: Cursor, layout: Layout) -> dict[int, str | None]:
 
 
 def _examine_defaults(side: str, written: list[TableMapping], defaults: Mapping[int, str | None]) -> Iterator[Finding]:
-    """A phone that says nothing of itself must not pass for the desktop."""
+    """Yields a finding for tables in which a phone row without `source` would not count as a phone row."""
     by_default: dict[str | None, list[TableMapping]] = {}
     for mapping in written:
         by_default.setdefault(_literal(defaults.get(mapping.target.oid)), []).append(mapping)
@@ -111,20 +110,20 @@ def _examine_defaults(side: str, written: list[TableMapping], defaults: Mapping[
     for value, mappings in by_default.items():
         if value == PHONE:
             continue
-        lost = "it is never brought back"
+        lost = "it is never reverse-synced"
         if value == DESKTOP:
             deletable = [mapping.spec.mobile for mapping in mappings if deletes_rows(mapping.spec)]
             if deletable:
                 lost += f", and in {listed(sorted(deletable))} the next sync deletes it, as the desktop has no such row"
-            why = f"If the app once forgets to say 'M', its row passes for the desktop's: {lost}."
+            why = f"A row that the app inserts without 'M' counts as the desktop's: {lost}."
         else:
-            why = f"If the app once forgets to say 'M', its row is nobody's: {lost}."
+            why = f"A row that the app inserts without 'M' is unowned: {lost}."
         yield warning(
             side,
-            f"`{OWNER}` is {f'{value!r} by default' if value else 'empty by default'} where phones add rows: "
+            f"`{OWNER}` is {f'{value!r} by default' if value else 'empty by default'} where phones insert rows: "
             f"{listed(sorted(mapping.spec.mobile for mapping in mappings))}.",
             why=why,
-            do="Make the default the phones'; the sync always says 'D' itself:",
+            do="Set the default to 'M'; the sync always sets 'D' itself:",
             statements=[
                 repair.format(mapping.target.identifier, sql.Identifier(OWNER), sql.Literal(PHONE))
                 for mapping in mappings
@@ -133,7 +132,7 @@ def _examine_defaults(side: str, written: list[TableMapping], defaults: Mapping[
 
 
 def _literal(expression: str | None) -> str | None:
-    """The value of a default such as `'D'::bpchar`; the expression itself where it is none."""
+    """Returns the value of a default such as `'D'::bpchar`, or the expression if it is not a constant."""
     if expression is None or expression.startswith("NULL"):
         return None
     constant = re.fullmatch(r"\(?'([^']*)'::[^']+", expression)

@@ -1,4 +1,4 @@
-"""Roles, besides the sync's own, that may create objects in a schema of the search path."""
+"""Roles, other than the sync's own, that may create objects in a schema of the search path."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator
@@ -20,7 +20,7 @@ class Creator:
 
 
 def read_creators(cursor: Cursor) -> list[Creator]:
-    """Those besides us, superusers and owners, for the search path that a session of ours starts with."""
+    """Returns the roles other than the sync's own, superusers and owners, for the database's search path."""
     ((schemas,),) = execute_with_database_settings(
         cursor, sql.SQL("SELECT pg_catalog.current_schemas(false)::text[]").format()
     )
@@ -28,7 +28,7 @@ def read_creators(cursor: Cursor) -> list[Creator]:
 
 
 def examine_creators(side: str, creators: Iterable[Creator]) -> Iterator[Finding]:
-    """Each of them, with the statement that takes the right away."""
+    """Yields a finding for each role, with the statement that revokes the right."""
     for creator in creators:
         who = f"The role {creator.role}" if creator.role else "Every role"
         grantee = sql.Identifier(creator.role) if creator.role else sql.SQL("PUBLIC")
@@ -36,7 +36,7 @@ def examine_creators(side: str, creators: Iterable[Creator]) -> Iterator[Finding
             side,
             f"{who} may create objects in the schema {creator.schema}, which is in the search path.",
             why="The sync's own statements use PostgreSQL's functions only. Triggers of the tables, however, run with "
-            "the sync's rights, and may execute what that role creates in place of what they name.",
-            do="Take the right away, as an administrator of that side:",
+            "the sync's rights, and may execute objects of that role that have the same name.",
+            do="Revoke the right, as an administrator of that database:",
             statements=[sql.SQL("REVOKE CREATE ON SCHEMA {} FROM {}").format(sql.Identifier(creator.schema), grantee)],
         )

@@ -1,4 +1,4 @@
-"""What the users of both sides may do, and the statements that give what is missing; `grants` says what that is."""
+"""Rights of the users of both databases, and GRANT statements for missing ones; `grants` examines them."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ WRITE: tuple[LiteralString, ...] = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TableRights:
-    """What the role may do with one table."""
+    """Rights of the role on one table."""
 
     oid: int
     schema: str
@@ -34,7 +34,7 @@ class TableRights:
         return sql.Identifier(self.schema, self.name)
 
     def lacks(self, needed: Sequence[LiteralString]) -> tuple[LiteralString, ...]:
-        """Those of the rights that the role does not have."""
+        """Returns the needed rights that the role does not have."""
         return tuple(right for right in needed if right not in self.granted)
 
 
@@ -53,7 +53,7 @@ class SequenceUse:
     update: bool
     #: Whether the column alone is unique.
     is_unique: bool
-    #: The value that comes next; None where the role may not ask.
+    #: The next value; None if the role may not read it.
     next: int | None
 
     @property
@@ -64,12 +64,12 @@ class SequenceUse:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class OwnRights:
-    """What the role may do with the engine's own tables, or to make them."""
+    """Rights of the role on the engine's own tables, and to create them."""
 
     temporary: bool
     may_create_schema: bool
     may_create_in_public: bool
-    #: Of the schema `powerca_sync`; None: there is none yet.
+    #: Of the schema `powerca_sync`; None if it does not exist.
     usage: bool | None
     create: bool | None
     #: Oids of the engine's own tables that exist.
@@ -78,24 +78,24 @@ class OwnRights:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Rights:
-    """Everything that this module asks of one side."""
+    """All rights of the role in one database."""
 
     tables: Mapping[int, TableRights]
     sequences: Sequence[SequenceUse]
     own: OwnRights
-    #: Whether the engine's own tables are complete, so that none has to be made.
+    #: Whether all of the engine's own tables exist.
     prepared: bool
 
     def may_read(self, table: Table) -> bool:
-        """Whether the role sees all rows of the table."""
+        """Whether the role may read all rows of the table."""
         found = self.tables.get(table.oid)
         return found is not None and found.usage and not found.hidden and not found.lacks(READ)
 
 
 def read_rights(cursor: Cursor, tables: Iterable[Table], *, prepared: LiteralString | bytes) -> Rights:
-    """Ask one side about these tables and about the engine's own.
+    """Returns the rights on these tables and on the engine's own.
 
-    `prepared` is the condition that says whether the latter are complete there.
+    `prepared` is a query that returns whether the engine's own tables are complete.
     """
     oids = [table.oid for table in tables]
     (own,) = read_as(OwnRights, cursor, load(__package__, "own_rights.sql"), {})
@@ -106,13 +106,13 @@ def read_rights(cursor: Cursor, tables: Iterable[Table], *, prepared: LiteralStr
         with cursor.connection.transaction():
             complete = one_row(cursor, prepared) == (True,)
     except psycopg.errors.InsufficientPrivilege:
-        # We may not even ask; once we may, the next examination says what else is missing.
+        # The role may not see the tables; once it may, the next examination names what else is missing.
         complete = any(table.schema == "powerca_sync" for table in rights)
     return Rights(tables={table.oid: table for table in rights}, sequences=sequences, own=own, prepared=complete)
 
 
 def grants(user: str, wanted: Iterable[tuple[TableRights, Sequence[LiteralString]]]) -> list[sql.Composed]:
-    """The statements for what is missing, tables that lack the same rights together."""
+    """Returns GRANT statements for the missing rights, one for all tables that lack the same rights."""
     role = sql.Identifier(user)
     schemas: dict[str, None] = {}
     tables: dict[tuple[LiteralString, ...], list[sql.Identifier]] = {}
@@ -134,12 +134,12 @@ def grants(user: str, wanted: Iterable[tuple[TableRights, Sequence[LiteralString
 def wanted(
     rights: Rights, tables: Iterable[Table], needed: tuple[LiteralString, ...]
 ) -> list[tuple[TableRights, tuple[LiteralString, ...]]]:
-    """Each of the tables with the same needs."""
+    """Returns the tables with the needed rights."""
     return [(rights.tables[table.oid], needed) for table in tables if table.oid in rights.tables]
 
 
 def lacking(
     wanted: Iterable[tuple[TableRights, Sequence[LiteralString]]],
 ) -> list[tuple[TableRights, Sequence[LiteralString]]]:
-    """Those of them whose needs are not met."""
+    """Returns the tables on which needed rights are missing."""
     return [(table, needed) for table, needed in wanted if not table.usage or table.lacks(needed)]

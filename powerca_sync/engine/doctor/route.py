@@ -1,4 +1,4 @@
-"""How a database is reached: directly or through a pooler, in which mode, encrypted or not, verified or not."""
+"""The route to a database: direct or through a pooler, in which mode, encrypted and verified or not."""
 
 import contextlib
 import enum
@@ -16,18 +16,18 @@ from powerca_sync.engine.postgres import Connection, connect
 from powerca_sync.errors import ConfigurationError, SyncError
 from powerca_sync.plain_text import counted
 
-#: Seconds to wait for a second server connection, before that says enough.
+#: Seconds to wait for a second server connection before the pooler counts as one in transaction mode.
 IMPATIENCE = 3.0
-#: How often two clients are held against each other.
+#: How often two clients are compared.
 ROUNDS = 3
-#: Days before its end at which a certificate is worth a word.
+#: Days before its expiry at which a certificate is reported.
 EXPIRES_SOON = 30
 CLOUD_POOLER, CLOUD_DIRECT = ".pooler.supabase.com", ".supabase.co"
 TRANSACTION_PORT = 6543
 
 
 class Route(enum.StrEnum):
-    """What lies between us and the server."""
+    """The kind of connection to the server."""
 
     DIRECT = "directly"
     SESSION = "through a session pooler"
@@ -36,11 +36,11 @@ class Route(enum.StrEnum):
 
 
 def find_route(side: Side) -> Route:
-    """Tell the route by how it behaves, and by its address where the behaviour leaves a doubt.
+    """Returns the route, found by its behaviour, and by its address where the behaviour leaves a doubt.
 
-    1. A server says its process id at login; a pooler invents one, which is not that of the process that answers.
-    2. Behind a pooler in transaction mode a client has a process only while its transaction lasts: another client gets
-       the same one in between, or holds it, so that ours moves to another.
+    1. A server announces its process id at login; a pooler announces another one than that of the process it uses.
+    2. A pooler in transaction mode assigns a server process for one transaction only: another client gets the same
+       process in between, or blocks it, so that our next transaction gets another one.
     """
     assert side.connection is not None
     if _process(side.connection) == side.connection.info.backend_pid:
@@ -58,9 +58,9 @@ def _process(connection: Connection) -> int:
 
 
 def _is_shared(connection: Connection, other: Connection) -> bool:
-    """Whether the pooler gives one server process to two clients in turn."""
-    # With one server connection in all, ours would wait for the other's transaction to end; nothing but a pooler in
-    # transaction mode would have let the other in, and made us wait.
+    """Whether the pooler assigns one server process to two clients in turn."""
+    # With a single server connection, our query waits for the other's transaction; only a pooler in transaction mode
+    # accepts the other client and makes us wait.
     gave_up = threading.Event()
 
     def give_up() -> None:
@@ -82,7 +82,7 @@ def _is_shared(connection: Connection, other: Connection) -> bool:
 
 
 def examine_encryption(side: Side) -> Iterator[Finding]:
-    """Whether others can read along, or pose as the server."""
+    """Yields a finding for a connection that is not verified, and for a certificate that expires soon."""
     endpoint = side.endpoint
     assert side.connection is not None
     prefix = "LOCAL_DB" if endpoint.side == "desktop" else "SUPABASE_DB"
@@ -90,11 +90,11 @@ def examine_encryption(side: Side) -> Iterator[Finding]:
         encrypted = "encrypted" if side.connection.pgconn.ssl_in_use else "not encrypted"
         yield warning(
             side.name,
-            f"The connection to {endpoint} is {encrypted}, and nobody makes sure that it is the right server "
+            f"The connection to {endpoint} is {encrypted}, and the server's identity is not verified "
             f"(sslmode is {endpoint.effective_sslmode}).",
-            why="Whoever sits in between can read the clients' data and the password, or pose as the server.",
-            do=f"Set `{prefix}_SSLMODE=verify-full`, and name the certificate that the server's dashboard offers in "
-            f"`{prefix}_SSLROOTCERT`.",
+            why="A host in between can read the clients' data and the password, or impersonate the server.",
+            do=f"Set `{prefix}_SSLMODE=verify-full`, and `{prefix}_SSLROOTCERT` to the certificate file of the "
+            "server's dashboard.",
         )
     if endpoint.sslrootcert and endpoint.effective_sslmode in ("verify-ca", "verify-full"):
         yield from _examine_certificate(side.name, Path(endpoint.sslrootcert))
@@ -108,7 +108,7 @@ def _examine_certificate(side: str, file: Path) -> Iterator[Finding]:
         yield warning(
             side,
             f"The certificate file `{file}` could not be examined: {exc}.",
-            why="When the certificate runs out is not known.",
+            why="The expiry of the certificate is not known.",
             do="Download the certificate again.",
         )
         return
@@ -119,18 +119,18 @@ def _examine_certificate(side: str, file: Path) -> Iterator[Finding]:
     if left < EXPIRES_SOON:
         yield warning(
             side,
-            f"The certificate in `{file}` runs out in {counted(left, 'day')}.",
-            why="From then on no connection is made: the server can no longer prove who it is.",
+            f"The certificate in `{file}` expires in {counted(left, 'day')}.",
+            why="After that no connection is possible, because the server's identity can no longer be verified.",
             do="Download the new certificate from the server's dashboard.",
         )
 
 
 def unreachable(side: Side) -> Finding:
-    """That there is no connection, in the database's words, with what is known of such an address."""
+    """Returns the finding about a database that cannot be reached, with advice for its kind of address."""
     return wrong(
         side.name,
         f"The {side.name} database cannot be reached: {side.failure}",
-        why="Nothing can be synced, and nothing on that side could be examined.",
+        why="Nothing can be synced, and this database could not be examined.",
         do=_advice(side),
     )
 
@@ -156,7 +156,7 @@ def _advice(side: Side) -> str:
             "pooler (*Connect* in its dashboard). A paused project has to be resumed there."
         )
     if isinstance(side.failure, ConfigurationError):
-        return f"Correct `{prefix}_USER`, `{prefix}_PASSWORD` and `{prefix}_NAME`: the server answers, and says no."
+        return f"Correct `{prefix}_USER`, `{prefix}_PASSWORD` and `{prefix}_NAME`: the server refused the login."
     if endpoint.is_local:
         return f"See that PostgreSQL runs on this machine and listens on port {endpoint.port}; then run this again."
     return f"See that {endpoint.host} is the right machine, is on, and lets port {endpoint.port} through its firewall."

@@ -1,4 +1,4 @@
-"""Sequences that would give out numbers which are taken already."""
+"""Sequences whose next value exists already."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
@@ -13,9 +13,9 @@ from powerca_sync.engine.postgres import Cursor, Table, one_row
 
 
 def examine_sequences(side: Side, tables: Mapping[str, Table], uses: Iterable[SequenceUse]) -> Iterator[Finding]:
-    """Hold each sequence against the highest value of its column, in tables that are by the side's own names.
+    """Yields a finding for each sequence that is behind the highest value of its column.
 
-    Those that the role may not ask are left out: that it lacks the right is said elsewhere.
+    Skips sequences that the role may not read; the missing right is reported by `grants`.
     """
     by_name = {(table.schema, table.name): (name, table) for name, table in tables.items()}
     for use in uses:
@@ -39,9 +39,9 @@ def _behind(side: str, table: str | None, use: SequenceUse, highest: int) -> Fin
         sql.Literal(use.identifier.as_string()), sql.Literal(highest)
     )
     if use.is_unique:
-        severity, why = Severity.WRONG, "Who adds a row there, such as a phone, is refused: the number is taken."
+        severity, why = Severity.WRONG, "Inserts fail there, on phones too, because the number exists already."
     else:
-        severity, why = Severity.WARNING, "New rows get numbers that other rows have already."
+        severity, why = Severity.WARNING, "New rows get numbers of existing rows."
     return Finding(
         severity=severity,
         side=side,

@@ -1,4 +1,4 @@
-"""What answers on either side: version, user, encoding, and whether it can be written to."""
+"""The servers: version, user, encoding, and whether they can be written to."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -15,9 +15,9 @@ OLDEST, TESTED = 13, (15, 16, 18)
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Server:
-    """What a database says of itself."""
+    """Facts about a server."""
 
-    #: As `server_version_num` has it.
+    #: As in `server_version_num`.
     version: int
     version_name: str
     encoding: str
@@ -25,20 +25,20 @@ class Server:
     timezone: str
     #: New transactions may not write.
     read_only: bool
-    #: It follows another server, and cannot be written to at all.
+    #: It replicates another server and cannot be written to.
     standby: bool
-    #: Of the server's own connection, which behind a pooler is not ours. None: not encrypted.
+    #: TLS version of the server's connection, which behind a pooler is the pooler's. None: not encrypted.
     tls: str | None
 
 
 def read_server(cursor: Cursor) -> Server:
-    """Ask it."""
+    """Returns the facts about the server."""
     (server,) = read_as(Server, cursor, load(__package__, "server.sql"), {})
     return server
 
 
 def describe(side: Side, server: Server, route: Route | None) -> Finding:
-    """The one line that says what was reached, and how."""
+    """Returns the finding that names the server and the route to it."""
     assert side.connection is not None
     endpoint = side.endpoint
     if endpoint.is_local and route is Route.DIRECT:
@@ -53,14 +53,14 @@ def describe(side: Side, server: Server, route: Route | None) -> Finding:
 
 
 def examine_version(side: str, server: Server) -> Iterator[Finding]:
-    """Whether the sync can work with such a server, and whether anybody ever tried."""
+    """Yields a finding for a version that is too old or untested."""
     major = server.version // 10000
     tested = ", ".join(map(str, TESTED))
     if major < OLDEST:
         yield wrong(
             side,
             f"The server is PostgreSQL {server.version_name}, which is too old.",
-            why="The sync asks for what older servers do not have.",
+            why="The sync uses features that older servers lack.",
             do=f"Upgrade it to {OLDEST} or newer; tested are {tested}.",
         )
     elif major < min(TESTED) or major > max(TESTED):
@@ -75,7 +75,7 @@ def examine_version(side: str, server: Server) -> Iterator[Finding]:
 
 
 def examine_writable(side: str, server: Server) -> Iterator[Finding]:
-    """Whether anything can be written there."""
+    """Yields a finding for a standby or a read-only database."""
     if not (server.read_only or server.standby):
         return
     state = "follows another server (standby)" if server.standby else "is in read-only mode"
@@ -86,26 +86,26 @@ def examine_writable(side: str, server: Server) -> Iterator[Finding]:
             why="Every sync fails, and so does every entry on a phone.",
             do="Supabase's dashboard shows which quota, or the disk, is used up: free space or upgrade, and it ends."
             if server.read_only
-            else "Name the leading server in `SUPABASE_DB_HOST`.",
+            else "Set `SUPABASE_DB_HOST` to the primary server.",
         )
     else:
         yield warning(
             side,
             f"The desktop database {state}.",
-            why="Phones get the office's rows, but nothing that phones enter can be brought back.",
-            do="Name a server that can be written to in `LOCAL_DB_HOST`, or end the read-only mode.",
+            why="The office's rows reach the phones, but phone rows cannot be reverse-synced.",
+            do="Set `LOCAL_DB_HOST` to a server that can be written to, or end the read-only mode.",
         )
 
 
 def examine_encoding(side: str, server: Server, configured: str | None) -> Iterator[Finding]:
-    """Whether text can be read, and whether all text of the other side fits."""
+    """Yields findings about encodings: unknown, undeclared, or without some letters."""
     if side == "mobile":
         if server.encoding != "UTF8":
             yield warning(
                 side,
                 f"The mobile database stores text as {server.encoding}, not as UTF8.",
-                why="Rows with other characters (rupee signs, Devanagari) do not fit and wait in quarantine.",
-                do="Move the project to a database in UTF8, which is what Supabase makes.",
+                why="Rows with other characters (rupee signs, Devanagari) are quarantined.",
+                do="Move the project to a UTF8 database, which is Supabase's default.",
             )
         return
     if configured and not _is_known(configured):
@@ -118,22 +118,22 @@ def examine_encoding(side: str, server: Server, configured: str | None) -> Itera
     elif server.encoding == "SQL_ASCII" and not configured:
         yield warning(
             side,
-            "The desktop database does not say how its text is encoded (SQL_ASCII).",
-            why="It is read as UTF-8; rows with letters in another encoding wait in quarantine.",
+            "The desktop database does not declare the encoding of its text (SQL_ASCII).",
+            why="Text is read as UTF-8; rows with letters in another encoding are quarantined.",
             do="Set `LOCAL_DB_ENCODING` to what the office's program writes, most often WIN1252.",
         )
     elif configured and server.encoding != "SQL_ASCII" and python_codec(configured) != python_codec(server.encoding):
         yield warning(
             side,
-            f"`LOCAL_DB_ENCODING` is `{configured}`, but the desktop says that its text is {server.encoding}.",
+            f"`LOCAL_DB_ENCODING` is `{configured}`, but the desktop's text is {server.encoding}.",
             why="Letters beyond plain English arrive as others.",
-            do="Leave `LOCAL_DB_ENCODING` out: it is for databases that do not know.",
+            do="Remove `LOCAL_DB_ENCODING`: it is for SQL_ASCII databases.",
         )
     if server.encoding not in ("UTF8", "SQL_ASCII"):
         yield warning(
             side,
             f"The desktop database stores text as {server.encoding}.",
-            why="What phones enter beyond its letters (Devanagari, emoji) waits in quarantine, not brought back.",
+            why="Phone rows with other characters (Devanagari, emoji) are quarantined.",
             do="Nothing, if nobody types such letters on a phone.",
         )
 

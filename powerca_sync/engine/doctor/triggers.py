@@ -1,4 +1,4 @@
-"""Triggers that change rows as they are written, and stamps that do not move although their row does."""
+"""Triggers that change rows as they are written, and `updated_at` columns that no trigger sets."""
 
 import dataclasses
 import re
@@ -11,7 +11,7 @@ from powerca_sync.tables import CREATED, STAMPS, UPDATED, TableSpec
 from powerca_sync.tables import Cursor as ChangeCursor
 
 _ANY_CASE = re.IGNORECASE
-#: Where a statement of PL/pgSQL begins: elsewhere `NEW.name = 1` is a question.
+#: Beginning of a PL/pgSQL statement: elsewhere `NEW.name = 1` is a comparison.
 _BEGIN = r"(?:^|;|\bBEGIN\b|\bTHEN\b|\bELSE\b|\bLOOP\b)\s*"
 
 
@@ -35,13 +35,13 @@ class Trigger:
 
     @property
     def sets(self) -> frozenset[str] | None:
-        """The columns that it may set; None where that cannot be read from its text."""
+        """The columns that it may set; None if its text does not show them."""
         if self.function == "moddatetime":
             return frozenset(re.findall(r"\w+", self.arguments.replace("\\000", " ")))
         if self.language != "plpgsql":
             return None
         text = re.sub(r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'", "", self.body, flags=re.DOTALL)
-        # A row that is replaced as a whole, or swallowed, may be anything.
+        # A function that replaces the row or returns NULL may set any column.
         if re.search(
             rf"{_BEGIN}NEW\s*:?=|\bINTO\s+(STRICT\s+)?NEW\b(?!\s*\.)|\bRETURN\s+(?!NEW\b|OLD\b)", text, _ANY_CASE
         ):
@@ -51,7 +51,7 @@ class Trigger:
 
 
 def read_triggers(cursor: Cursor, tables: Mapping[str, Table]) -> tuple[Trigger, ...]:
-    """Those of the tables."""
+    """Returns the triggers of the tables."""
     oids = [table.oid for table in tables.values()]
     return tuple(read_as(Trigger, cursor, load(__package__, "triggers.sql"), {"tables": oids}))
 
@@ -59,30 +59,29 @@ def read_triggers(cursor: Cursor, tables: Mapping[str, Table]) -> tuple[Trigger,
 def examine_changes(
     side: str, tables: Mapping[str, Table], triggers: Sequence[Trigger], *, inserts_only: bool = False
 ) -> Iterator[Finding]:
-    """Triggers that may make another row of what a sync writes; `inserts_only` where it does nothing else."""
+    """Yields a finding for each trigger that may change rows that a sync writes, or only inserts (`inserts_only`)."""
     by_oid = {table.oid: table for table in tables.values()}
     names = {table.oid: table.name for table in tables.values()}
     for trigger in triggers:
         if by_oid[trigger.oid].splits_by_inheritance and trigger.on_insert and trigger.may_swallow:
-            # The desktop's rows go forward all the same; only phone rows have to be inserted there.
+            # A warning on the desktop, where only phone rows are inserted.
             yield (warning if inserts_only else wrong)(
                 side,
                 f"{names[trigger.oid]}: the trigger {trigger.name} (function {trigger.function}) puts rows into tables "
                 "that inherit from it, and returns NULL.",
-                why="PostgreSQL then reports that nothing was inserted, so that no row can be told from a lost one.",
+                why="PostgreSQL then reports that nothing was inserted, so that the sync cannot verify its rows.",
                 do="Make it a partitioned table (PARTITION BY), which needs no trigger.",
                 table=next(name for name, table in tables.items() if table.oid == trigger.oid),
             )
             continue
         if (inserts_only and not trigger.on_insert) or (trigger.sets is not None and trigger.sets <= set(STAMPS)):
             continue
-        sets = listed(sorted(trigger.sets - set(STAMPS))) if trigger.sets else "the row, in a way that its text hides"
+        sets = listed(sorted(trigger.sets - set(STAMPS))) if trigger.sets else "any column"
         yield warning(
             side,
             f"{names[trigger.oid]}: the trigger {trigger.name} (function {trigger.function}) may change {sets}.",
-            why="What is stored is then not what was sent: the row differs for ever, is written again at every run, or "
-            "vanishes.",
-            do="Let the trigger leave rows alone that the sync writes, or remove it.",
+            why="The stored row then differs from the sent one: every run writes it again, or it vanishes.",
+            do="Exclude rows of the sync from the trigger, or remove it.",
             table=next(name for name, table in tables.items() if table.oid == trigger.oid),
         )
 
@@ -90,7 +89,7 @@ def examine_changes(
 def examine_stamps(
     side: str, specs: Sequence[TableSpec], tables: Mapping[str, Table], triggers: Sequence[Trigger]
 ) -> Iterator[Finding]:
-    """Whether the desktop's stamps can be trusted, for the tables whose changes are found by them."""
+    """Yields a finding for tables with a `timestamp` cursor whose stamps are missing or not set by a trigger."""
     moved = {
         trigger.oid for trigger in triggers if trigger.on_update and (trigger.sets is None or UPDATED in trigger.sets)
     }
@@ -101,24 +100,23 @@ def examine_stamps(
         if not any(table.column(name) for name in STAMPS):
             yield warning(
                 side,
-                f"{spec.desktop} has neither `{CREATED}` nor `{UPDATED}`, by which its changes are to be found.",
+                f"{spec.desktop} has neither `{CREATED}` nor `{UPDATED}`, which its `timestamp` cursor needs.",
                 why="Every incremental run reads the whole table.",
-                do="Add the columns, or let its spec find changes by row versions (`cursor=Cursor.XMIN`).",
+                do="Add the columns, or set `cursor=Cursor.XMIN` in its spec.",
                 table=spec.mobile,
             )
         elif table.column(UPDATED) is None or table.oid not in moved:
             yield warning(
                 side,
                 f"{spec.desktop}: `{UPDATED}` does not move when a row is changed.",
-                why="Incremental runs find changes by it, and miss those made by anybody who does not set it.",
-                do="Add a trigger (BEFORE UPDATE, for each row) that sets it, or let the spec find changes by row "
-                "versions (`cursor=Cursor.XMIN`).",
+                why="Incremental runs find changes by this column, and miss rows whose writer does not set it.",
+                do="Add a trigger (BEFORE UPDATE, for each row) that sets it, or set `cursor=Cursor.XMIN` in its spec.",
                 table=spec.mobile,
             )
 
 
 def examine_mobile_stamps(side: str, tables: Mapping[str, Table], triggers: Sequence[Trigger]) -> Iterator[Finding]:
-    """Whether `updated_at` on mobile moves when a phone changes a row."""
+    """Yields a finding for mobile tables in which no trigger sets `updated_at`."""
     moved = {
         trigger.oid for trigger in triggers if trigger.on_update and (trigger.sets is None or UPDATED in trigger.sets)
     }
@@ -127,6 +125,6 @@ def examine_mobile_stamps(side: str, tables: Mapping[str, Table], triggers: Sequ
         yield warning(
             side,
             f"`{UPDATED}` does not move when a phone changes a row of {listed(sorted(still))}.",
-            why="The sync does not go by it, but whoever looks for changed rows on mobile does not find them.",
-            do="Add a trigger (BEFORE UPDATE, for each row) that sets it, as the other tables have it.",
+            why="The sync does not use it, but other programs do not find changed rows by it.",
+            do="Add a trigger (BEFORE UPDATE, for each row) that sets it, as in the other tables.",
         )

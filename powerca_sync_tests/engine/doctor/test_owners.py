@@ -41,10 +41,10 @@ def test_rows_of_another_office_are_not_examined(office: Pair) -> None:
     [
         (
             "SET DEFAULT 'D'",
-            "`source` is 'D' by default where phones add rows: notes.",
+            "`source` is 'D' by default where phones insert rows: notes.",
             "in notes the next sync deletes",
         ),
-        ("DROP DEFAULT", "`source` is empty by default where phones add rows: notes.", "its row is nobody's"),
+        ("DROP DEFAULT", "`source` is empty by default where phones insert rows: notes.", "is unowned"),
     ],
 )
 def test_default_that_marks_phone_rows_as_desktop_rows_is_repaired(
@@ -74,7 +74,7 @@ def test_phone_row_and_its_echo_are_reported_as_twins(office: Pair) -> None:
             (1, 2, 'twice from a phone', 'M'), (1, 2, 'twice from a phone', 'M'), (1, 2, 'twice from a phone', 'D'),
             (1, 3, 'only the phone', 'M'), (1, 4, 'only the desktop', 'D')""")
     finding = only_problem(office)
-    assert finding.what == "notes: 2 phone rows are there twice, the second time as the desktop's."
+    assert finding.what == "notes: 2 phone rows exist twice, the second time as a desktop row."
     office.target.execute("DELETE FROM notes WHERE source = 'D' AND client_id < 3")
     assert problems(examined(office)) == []
 
@@ -197,9 +197,9 @@ def test_dependents_of_rows_that_a_sync_may_delete_are_reported(office: Pair) ->
     office.target.execute("CREATE TABLE calls (client_id numeric REFERENCES clients ON DELETE SET NULL)")
     findings = examined(office)
     (finding,) = problems(findings)
-    assert finding.what == "notes: rows of pins hang on its rows (ON DELETE CASCADE)."
+    assert finding.what == "notes: rows of pins depend on its rows (ON DELETE CASCADE)."
     assert finding.severity is Severity.WARNING
-    assert "clients: rows of calls hang on its rows; the sync never deletes one." in {each.what for each in findings}
+    assert "clients: rows of calls depend on its rows; the sync never deletes one." in {each.what for each in findings}
 
 
 def test_program_that_blocks_writers_is_named(office: Pair) -> None:
@@ -209,7 +209,7 @@ def test_program_that_blocks_writers_is_named(office: Pair) -> None:
         finding = only_problem(office)
     assert (finding.severity, finding.side) == (Severity.WARNING, "mobile")
     assert "notes: user postgres (Backup) keeps the whole table (ShareLock) locked for" in finding.what
-    assert "and does nothing meanwhile" in finding.what
+    assert "while idle" in finding.what
     assert CLIENTS.mobile not in finding.what
 
 

@@ -61,7 +61,7 @@ def test_pooler_and_its_mode_are_recognised_by_behaviour(office: Pair, pooler: E
     assert ("the session pooler (port 5432) is the better way" in route) == (mode == "transaction")
     (expiring,) = problems(findings)
     assert expiring.severity is Severity.WARNING
-    assert expiring.what.endswith("runs out in 1 day.")
+    assert expiring.what.endswith("expires in 1 day.")
 
 
 @needs_pooler
@@ -72,7 +72,7 @@ def test_unverified_server_certificate_is_a_warning(office: Pair, pooler: Endpoi
     )
     finding = only_problem(office, mobile=elsewhere)
     assert (finding.severity, finding.side) == (Severity.WARNING, "mobile")
-    assert "is encrypted, and nobody makes sure that it is the right server (sslmode is require)" in finding.what
+    assert "is encrypted, and the server's identity is not verified (sslmode is require)" in finding.what
     assert "`SUPABASE_DB_SSLMODE=verify-full`" in finding.do
 
 
@@ -89,7 +89,7 @@ def test_refused_login_is_told_from_an_unreachable_server(office: Pair) -> None:
     elsewhere = dataclasses.replace(office.settings.desktop, name="no_such_database")
     finding = only_problem(office, desktop=elsewhere)
     assert 'database "no_such_database" does not exist' in finding.what
-    assert "the server answers, and says no" in finding.do
+    assert "the server refused the login" in finding.do
 
 
 def facts(**changes: object) -> Facts:
