@@ -7,7 +7,7 @@ from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 from powerca_sync.cli.console import Console, text_table
-from powerca_sync.engine.result import Conflict
+from powerca_sync.engine.result import Conflict, ForwardResult, ReverseResult, figures
 from powerca_sync.engine.setup import Introduction
 from powerca_sync.engine.status import ReverseStatus, Status, TableStatus
 from powerca_sync.environment import is_demo
@@ -16,33 +16,6 @@ from powerca_sync.settings import Settings
 
 if TYPE_CHECKING:
     from powerca_sync.defs.runs import PastRun, RunOutcome, TableOutcome
-
-#: Heading of a column in the table of a forward run, and the figure in it.
-FORWARD = {
-    "mode": "mode_effective",
-    "read": "extracted",
-    "inserted": "inserted",
-    "updated": "updated",
-    "deleted": "deleted",
-    "unchanged": "unchanged",
-    "kept": "kept_mobile",
-    "echo": "echo",
-    "quarantined": "quarantined",
-}
-#: The same for a reverse run.
-REVERSE = {
-    "seen": "seen",
-    "pulled": "pulled",
-    "already": "already_there",
-    "adopted": "adopted",
-    "conflicts": "conflicts",
-    "look-alikes": "lookalikes",
-    "quarantined": "quarantined",
-    "changed": "changed_after_pull",
-    "missing": "missing_after_pull",
-    "unassigned": "unassigned",
-}
-
 
 #: Columns that a narrow terminal can do without, least important first.
 SPARE = ("mode", "echo", "kept", "seconds", "changed", "missing")
@@ -84,20 +57,22 @@ def _made(created: bool | None, what: str) -> str:
 
 def report_run(console: Console, outcome: "RunOutcome") -> None:
     """Print each table and the total, then warnings; the last line names the tables that failed."""
-    columns = FORWARD if outcome.mode else REVERSE
+    columns = [figure for figure in figures(ForwardResult if outcome.mode else ReverseResult) if figure.heading]
     synced = [table for table in outcome.tables if table.figures]
-    totals = {
-        figure: sum(int(table.figures[figure]) for table in synced)
-        for figure in columns.values()
-        if figure != "mode_effective"
-    }
-    rows: list[tuple[Any, ...]] = [
-        (table.table, *(table.figures[figure] for figure in columns.values()), table.figures["seconds"])
+    totals = {figure.name: sum(int(table.figures[figure.name]) for table in synced) for figure in columns}
+    rows = [
+        (
+            table.table,
+            *((table.figures["mode_effective"],) if outcome.mode else ()),
+            *(table.figures[figure.name] for figure in columns),
+            table.figures["seconds"],
+        )
         for table in synced
     ]
     if synced:
-        rows.append(("total", *(totals.get(figure, "") for figure in columns.values()), outcome.seconds))
-        console.table(("table", *columns, "seconds"), rows, spare=SPARE)
+        rows.append(("total", *(("",) if outcome.mode else ()), *totals.values(), outcome.seconds))
+        header = ("table", *(("mode",) if outcome.mode else ()), *(figure.heading for figure in columns), "seconds")
+        console.table(header, rows, spare=SPARE)
     for table in outcome.tables:
         _report_attention(console, table)
     if outcome.interrupted:
@@ -116,15 +91,10 @@ def report_run(console: Console, outcome: "RunOutcome") -> None:
         console.show(f"[OK] {counted(totals['pulled'], 'phone row')} reverse-synced in {outcome.seconds:.1f} s.")
     console.document(
         {
-            "run_id": outcome.run_id,
-            "job": outcome.job,
-            "mode": outcome.mode and outcome.mode.value,
+            **dataclasses.asdict(outcome),
             "demo": is_demo(),
             "exit_status": outcome.exit_status,
-            "seconds": outcome.seconds,
-            "error": outcome.error,
             "totals": totals,
-            "tables": [dataclasses.asdict(table) for table in outcome.tables],
         }
     )
 

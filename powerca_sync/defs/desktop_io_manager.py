@@ -47,7 +47,7 @@ class DesktopIOManager(dg.IOManager):
                     "are written to the desktop: return a TablePull of the table that the asset is named after."
                 )
             result = self._pull(what, context.run_id)
-        context.add_output_metadata(describe_pull(what.spec, result))
+        context.add_output_metadata(describe_pull(result))
         if isinstance(obj, OutputHandle):
             obj.set_result(result)
 

@@ -1,116 +1,92 @@
-"""What Dagster shows of a load or a pull: numbers that plot, tables that render, lineage by column."""
+"""Metadata of a materialization: figures that Dagster plots, tables and the columns; and the way back from it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import dagster as dg
 
-from powerca_sync.defs.keys import desktop_key, mobile_key
 from powerca_sync.engine.postgres import Column
-from powerca_sync.engine.result import Conflict, ForwardResult, ReverseResult
+from powerca_sync.engine.result import Conflict, ForwardResult, ReverseResult, figures
 from powerca_sync.engine.staging import Quarantined, Rejections
 from powerca_sync.plain_text import in_one_line
-from powerca_sync.tables import TableSpec
 
+#: Of a materialization.
+Metadata = Mapping[str, dg.MetadataValue[Any]]
 #: Metadata: the rows in quarantine by reason.
 QUARANTINE: Final = "quarantine_reasons"
 #: Metadata: the first rows in quarantine.
 SAMPLES: Final = "quarantine_samples"
 #: Metadata: both contents of rows born on either side under one key.
 CONFLICTS: Final = "conflict_contents"
-#: Counts that every load has, in the order in which a row meets its fate.
-COUNTS: Final = (
-    "extracted",
-    "staged",
-    "inserted",
-    "updated",
-    "unchanged",
-    "deleted",
-    "kept_mobile",
-    "kept_other",
-    "kept_referenced",
-    "held",
-    "echo",
-    "quarantined",
-    "superseded",
-    "stale",
-    "filtered",
-    "conflicting",
-    "bytes",
-)
-#: Counts that every pull has.
-PULL_COUNTS: Final = (
-    "seen",
-    "pulled",
-    "already_there",
-    "adopted",
-    "conflicts",
-    "lookalikes",
-    "quarantined",
-    "changed_after_pull",
-    "missing_after_pull",
-    "unassigned",
-    "gone",
-    "altered",
-    "bytes",
-)
+#: Names of the figures of a forward run, and of a reverse run.
+COUNTS: Final = tuple(figure.name for figure in figures(ForwardResult))
+PULL_COUNTS: Final = tuple(figure.name for figure in figures(ReverseResult))
+#: Number of rows of the mobile table; Dagster shows it beside the asset.
+ROW_COUNT: Final = "dagster/row_count"
 
 
-def describe(spec: TableSpec, result: ForwardResult) -> Mapping[str, Any]:
-    """Metadata for the materialization: the same keys at every run, lists only where there is something to list.
+def describe(result: ForwardResult, *, last: Metadata) -> Mapping[str, Any]:
+    """Returns the metadata of a forward run; `last` is that of the table's last run.
 
-    An incremental run lacks the counts of rows at which it does not look.
+    Figures that Dagster plots are there at every run, others only if they are not 0. An incremental run does not count
+    the rows of mobile; its row count is the last one and what the run has inserted and deleted.
     """
-    described: dict[str, Any] = {
+    rows = result.rows_at_target
+    if rows is None and isinstance(known := last.get(ROW_COUNT), dg.IntMetadataValue):
+        rows = (known.value or 0) + result.inserted - result.deleted
+    return {
         "mode_requested": result.mode_requested.value,
         "mode_effective": result.mode_effective.value,
-        **where_counted(**{name: getattr(result, name) for name in COUNTS}),
-        **_seconds(result.seconds),
-        **where_counted(mobile_owned=result.mobile_owned),
-        **where_counted(**{"dagster/row_count": result.rows_at_target}),
-        "dagster/column_schema": _column_schema(result.columns),
-        "dagster/column_lineage": _column_lineage(spec, result),
-        **_resolved(result.notes),
-        **_warnings(result.warnings),
-        **_remarks(result.remarks),
-        **quarantine_table(result.rejections),
-        **sample_table(result.samples),
+        **({"mode_reason": result.mode_reason} if result.mode_reason else {}),
+        **where_counted(**{ROW_COUNT: rows}),
+        **_describe_either(result),
+        **_keys_table("conflict_samples", result.conflicts),
     }
-    if result.mode_reason:
-        described["mode_reason"] = result.mode_reason
-    if result.conflicts:
-        described["conflict_samples"] = _keys_table(result.conflicts)
-    return described
 
 
-def describe_pull(spec: TableSpec, result: ReverseResult) -> Mapping[str, Any]:
-    """The same for phone rows that were brought back to the desktop."""
-    described: dict[str, Any] = {
-        **{name: getattr(result, name) for name in PULL_COUNTS},
-        **_seconds(result.seconds),
-        "dagster/column_schema": _column_schema(result.columns),
-        "dagster/column_lineage": dg.TableColumnLineage(
-            {
-                column.name: [dg.TableColumnDep(asset_key=mobile_key(spec.mobile), column_name=column.name)]
-                for column in result.columns
-            }
-        ),
-        **_resolved(result.notes),
-        **_warnings(result.warnings),
-        **_remarks(result.remarks),
-        **quarantine_table(result.rejections),
-        **sample_table(result.samples),
+def describe_pull(result: ReverseResult) -> Mapping[str, Any]:
+    """Returns the metadata of a reverse run."""
+    return {
+        **_describe_either(result),
         **conflict_table(result.conflict_samples),
+        **_keys_table("changed_after_pull_keys", result.changed_keys),
+        **_keys_table("missing_after_pull_keys", result.missing_keys),
     }
-    if result.changed_keys:
-        described["changed_after_pull_keys"] = _keys_table(result.changed_keys)
-    if result.missing_keys:
-        described["missing_after_pull_keys"] = _keys_table(result.missing_keys)
-    return described
+
+
+def _describe_either(result: ForwardResult | ReverseResult) -> Mapping[str, Any]:
+    counts = {figure: getattr(result, figure.name) for figure in figures(type(result))}
+    phases = {f"seconds_{phase}": round(seconds, 3) for phase, seconds in result.seconds.items()}
+    texts = {"resolved": "; ".join(result.notes), "warnings": "\n".join(map(in_one_line, result.warnings))}
+    texts["remarks"] = "\n".join(map(in_one_line, result.remarks))
+    return {
+        **{figure.name: count for figure, count in counts.items() if count or figure.plotted},
+        "seconds": round(sum(phases.values()), 3),
+        **phases,
+        **{name: text for name, text in texts.items() if text},
+        **quarantine_table(result.rejections),
+        **sample_table(result.samples),
+        "dagster/column_schema": _column_schema(result.columns),
+    }
+
+
+def figures_of(metadata: Metadata) -> dict[str, int | float | str]:
+    """Returns the plain numbers and words among a materialization's metadata, with the figures left out as 0."""
+    plain = (dg.IntMetadataValue, dg.FloatMetadataValue, dg.TextMetadataValue)
+    zeros = {
+        figure.name: 0
+        for counts in (figures(ForwardResult), figures(ReverseResult))
+        if counts[0].name in metadata
+        for figure in counts
+        if not figure.optional
+    }
+    return zeros | {
+        name: value.value for name, value in metadata.items() if isinstance(value, plain) and value.value is not None
+    }
 
 
 def where_counted(**counts: int | None) -> Mapping[str, int]:
-    """Those counts that are known."""
+    """Returns the counts that are known."""
     return {name: count for name, count in counts.items() if count is not None}
 
 
@@ -164,7 +140,7 @@ def conflict_table(conflicts: Sequence[Conflict]) -> Mapping[str, dg.TableMetada
     return {CONFLICTS: dg.MetadataValue.table(records)} if records else {}
 
 
-def conflicts_of(metadata: Mapping[str, dg.MetadataValue[Any]]) -> tuple[Conflict, ...]:
+def conflicts_of(metadata: Metadata) -> tuple[Conflict, ...]:
     """The conflicts, back from what `conflict_table` made of them."""
     table = metadata.get(CONFLICTS)
     if not isinstance(table, dg.TableMetadataValue):
@@ -182,7 +158,7 @@ def conflicts_of(metadata: Mapping[str, dg.MetadataValue[Any]]) -> tuple[Conflic
     )
 
 
-def rejections_of(metadata: Mapping[str, dg.MetadataValue[Any]]) -> tuple[Rejections, ...]:
+def rejections_of(metadata: Metadata) -> tuple[Rejections, ...]:
     """The rows in quarantine by reason, back from what `describe` made of them."""
     quarantine = metadata.get(QUARANTINE)
     if not isinstance(quarantine, dg.TableMetadataValue):
@@ -211,24 +187,8 @@ def _cell(value: Any) -> str:
     return "(empty)" if value is None else in_one_line(str(value))
 
 
-def _keys_table(keys: Iterable[str]) -> dg.TableMetadataValue:
-    return text_table(("key",), ((key,) for key in keys))
-
-
-def _seconds(phases: Mapping[str, float]) -> dict[str, float]:
-    return {"seconds": sum(phases.values())} | {f"seconds_{phase}": seconds for phase, seconds in phases.items()}
-
-
-def _resolved(notes: Sequence[str]) -> dict[str, str]:
-    return {"resolved": in_one_line("; ".join(notes))} if notes else {}
-
-
-def _warnings(sentences: Sequence[str]) -> dict[str, str]:
-    return {"warnings": "\n".join(map(in_one_line, sentences))} if sentences else {}
-
-
-def _remarks(sentences: Sequence[str]) -> dict[str, str]:
-    return {"remarks": "\n".join(map(in_one_line, sentences))} if sentences else {}
+def _keys_table(name: str, keys: Sequence[str]) -> Mapping[str, dg.TableMetadataValue]:
+    return {name: text_table(("key",), ((key,) for key in keys))} if keys else {}
 
 
 def _column_schema(columns: Iterable[Column]) -> dg.TableSchema:
@@ -239,23 +199,4 @@ def _column_schema(columns: Iterable[Column]) -> dg.TableSchema:
             )
             for column in columns
         ]
-    )
-
-
-def _column_lineage(spec: TableSpec, result: ForwardResult) -> dg.TableColumnLineage:
-    """Each column from the desktop's of the same name, or from where it is looked up."""
-    looked_up = {
-        lookup.column: [
-            dg.TableColumnDep(asset_key=mobile_key(lookup.table), column_name=lookup.answer),
-            dg.TableColumnDep(asset_key=desktop_key(spec), column_name=lookup.match),
-        ]
-        for lookup in spec.lookups
-    }
-    return dg.TableColumnLineage(
-        {
-            column.name: looked_up.get(
-                column.name, [dg.TableColumnDep(asset_key=desktop_key(spec), column_name=column.name)]
-            )
-            for column in result.columns
-        }
     )

@@ -39,6 +39,7 @@ class PostgresIOManager(dg.IOManager):
         settings: Settings,
         sync: SyncMode,
         *,
+        instance: dg.DagsterInstance,
         timeouts: Timeouts,
         retries: Retries,
     ) -> None:
@@ -54,6 +55,7 @@ class PostgresIOManager(dg.IOManager):
             verify_on_commit=sync.verify_on_commit,
         )
         self._retries = retries
+        self._instance = instance
 
     @override
     def handle_output(self, context: dg.OutputContext, obj: object) -> None:
@@ -62,7 +64,9 @@ class PostgresIOManager(dg.IOManager):
             spec = self._spec(context.asset_key)
             what = obj.request if isinstance(obj, OutputHandle) else _as_rows(obj, spec, self._sync)
             result = self._land(what)
-        context.add_output_metadata(describe(spec, result))
+        last = self._instance.get_latest_materialization_event(context.asset_key)
+        materialization = last.asset_materialization if last else None
+        context.add_output_metadata(describe(result, last=materialization.metadata if materialization else {}))
         if isinstance(obj, OutputHandle):
             obj.set_result(result)
 
@@ -122,9 +126,12 @@ def build_io_manager(specs: Sequence[TableSpec], *, timeouts: Timeouts, retries:
     @contextlib.contextmanager
     def postgres_io_manager(context: dg.InitResourceContext) -> Iterator[PostgresIOManager]:
         databases, sync = context.resources.databases, context.resources.sync
-        with contextlib.closing(
-            PostgresIOManager(specs, databases, sync, timeouts=timeouts, retries=retries)
-        ) as manager:
+        # A run always has an instance.
+        assert context.instance is not None
+        manager = PostgresIOManager(
+            specs, databases, sync, instance=context.instance, timeouts=timeouts, retries=retries
+        )
+        with contextlib.closing(manager):
             yield manager
 
     return postgres_io_manager

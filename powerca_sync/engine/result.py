@@ -3,6 +3,7 @@
 import dataclasses
 import enum
 from collections.abc import Mapping
+from typing import Any
 
 from powerca_sync.engine.postgres import Column, Timeouts
 from powerca_sync.engine.requests import DEFAULT_OVERLAP, Mode
@@ -39,6 +40,32 @@ class Options:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Figure:
+    """A number of a result that people see, named as its field."""
+
+    name: str
+    #: Of its column in the command's table; empty if it has none there.
+    heading: str
+    #: Dagster plots it over the runs, so that a zero is recorded too.
+    plotted: bool
+    #: Not every run counts it.
+    optional: bool
+
+
+def _figure(heading: str = "", *, plotted: bool = False, default: int | None = 0) -> Any:
+    return dataclasses.field(default=default, metadata={"heading": heading, "plotted": plotted})
+
+
+def figures(result: "type[ForwardResult | ReverseResult]") -> tuple[Figure, ...]:
+    """Returns the figures of a kind of result, in the order of its fields."""
+    return tuple(
+        Figure(name=field.name, optional=field.default is None, **field.metadata)
+        for field in dataclasses.fields(result)
+        if field.metadata
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ForwardResult:
     """Result of one forward run of one table. All counts are rows.
 
@@ -50,37 +77,37 @@ class ForwardResult:
     mode_effective: Mode
     #: Why the effective mode differs from the requested one; empty if it does not.
     mode_reason: str = ""
-    extracted: int = 0
+    extracted: int = _figure("read", plotted=True)
     #: Of the extracted, accepted by staging.
-    staged: int = 0
-    inserted: int = 0
-    updated: int = 0
-    unchanged: int = 0
+    staged: int = _figure()
+    inserted: int = _figure("inserted", plotted=True)
+    updated: int = _figure("updated", plotted=True)
+    deleted: int = _figure("deleted", plotted=True)
+    unchanged: int = _figure("unchanged", plotted=True)
     #: Staged rows that match a phone row, or an unowned row, of the target.
-    kept_mobile: int = 0
+    kept_mobile: int = _figure("kept")
     #: Reverse-synced rows of the source, skipped.
-    echo: int = 0
-    quarantined: int = 0
+    echo: int = _figure("echo")
+    quarantined: int = _figure("quarantined", plotted=True)
     #: Exact copies of a staged row whose key must not repeat.
-    superseded: int = 0
-    deleted: int = 0
+    superseded: int = _figure()
     #: Target rows that the source no longer has, kept by policy.
-    stale: int = 0
+    stale: int = _figure()
     #: Retained rows: their newer version is quarantined.
-    held: int = 0
+    held: int = _figure()
     #: Kept because other rows reference them, or because the target refused to delete them.
-    kept_referenced: int = 0
+    kept_referenced: int = _figure()
     #: Unowned rows of this office on the target, which are never written. None if they were not counted: an
     #: incremental run reads only rows that changed.
-    kept_other: int | None = None
+    kept_other: int | None = _figure(default=None)
     #: Phone rows of this office on the target; None if they were not counted.
     phone_rows: int | None = None
     #: Phone rows that a trigger of the target wrote during this run.
     phone_rows_written: int = 0
     #: Desktop-owned rows whose mobile-owned columns differ from the source's; None if not all rows were compared.
-    mobile_owned: int | None = None
+    mobile_owned: int | None = _figure(default=None)
     #: Of the quarantined, those with a dangling reference.
-    filtered: int = 0
+    filtered: int = _figure()
     #: Rows of the source's table in the last full run, this one included.
     rows_at_source: int = 0
     #: Rows of this office on the target afterwards; None if they were not counted.
@@ -90,7 +117,7 @@ class ForwardResult:
     samples: tuple[Quarantined, ...] = ()
     #: Keys of the first phone rows that differ from the office's row of the same key.
     conflicts: tuple[str, ...] = ()
-    conflicting: int = 0
+    conflicting: int = _figure()
     lookups: tuple[LookupResult, ...] = ()
     #: Differences between the resolved spec and the declared one.
     notes: tuple[str, ...] = ()
@@ -100,7 +127,7 @@ class ForwardResult:
     #: Synced columns of the target.
     columns: tuple[Column, ...] = ()
     #: Read from the source.
-    bytes: int = 0
+    bytes: int = _figure(plotted=True)
     #: Seconds by phase, in order.
     seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
@@ -130,29 +157,29 @@ class ReverseResult:
     #: Mobile name.
     table: str
     #: Phone rows of this office on mobile.
-    seen: int = 0
+    seen: int = _figure("seen", plotted=True)
     #: Inserted on the desktop.
-    pulled: int = 0
+    pulled: int = _figure("pulled", plotted=True)
     #: Reverse-synced by an earlier run, according to the ledger.
-    already_there: int = 0
+    already_there: int = _figure("already")
     #: Found on the desktop with the same content, and entered into the ledger.
-    adopted: int = 0
+    adopted: int = _figure("adopted")
     #: Quarantined because the desktop has another row of the same key.
-    conflicts: int = 0
+    conflicts: int = _figure("conflicts", plotted=True)
     #: Quarantined because a desktop row may be their copy.
-    lookalikes: int = 0
+    lookalikes: int = _figure("look-alikes")
     #: Quarantined for any other reason.
-    quarantined: int = 0
+    quarantined: int = _figure("quarantined", plotted=True)
     #: Of `already_there`: edited on mobile since; the desktop keeps the content that was pulled.
-    changed_after_pull: int = 0
+    changed_after_pull: int = _figure("changed")
     #: Of `already_there`: no longer on the desktop.
-    missing_after_pull: int = 0
+    missing_after_pull: int = _figure("missing")
     #: Phone rows whose office is unknown; not counted in `seen`.
-    unassigned: int = 0
+    unassigned: int = _figure("unassigned")
     #: Reverse-synced rows that mobile no longer has.
-    gone: int = 0
+    gone: int = _figure()
     #: Of the pulled: changed by the desktop on insert.
-    altered: int = 0
+    altered: int = _figure()
     rejections: tuple[Rejections, ...] = ()
     #: The first quarantined rows of each reason.
     samples: tuple[Quarantined, ...] = ()
@@ -169,6 +196,6 @@ class ReverseResult:
     #: Synced columns of the desktop.
     columns: tuple[Column, ...] = ()
     #: Read from mobile.
-    bytes: int = 0
+    bytes: int = _figure(plotted=True)
     #: Seconds by phase, in order.
     seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)

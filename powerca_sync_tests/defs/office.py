@@ -7,6 +7,7 @@ import dagster as dg
 
 from powerca_sync.defs import build_definitions
 from powerca_sync.defs.failures import Retries
+from powerca_sync.defs.metadata import figures_of
 from powerca_sync.engine.postgres.database import Timeouts
 from powerca_sync.tables import Category, Lookup, Reference, Strategy, TableSpec, in_order
 from powerca_sync_tests.helpers import ORGS, Pair, spec
@@ -126,7 +127,7 @@ def figures(result: dg.ExecuteInProcessResult, table: str) -> dict[str, object]:
     key = dg.AssetKey(table.split("/"))
     (event,) = (event for event in result.get_asset_materialization_events() if event.asset_key == key)
     metadata = event.step_materialization_data.materialization.metadata
-    return {name: value.value for name, value in metadata.items()}
+    return {**figures_of(metadata), **{name: value.value for name, value in metadata.items()}}
 
 
 def materialized(result: dg.ExecuteInProcessResult) -> set[str]:

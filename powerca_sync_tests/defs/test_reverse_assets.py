@@ -214,7 +214,7 @@ def test_asset_that_returns_rows_for_the_desktop_is_refused(synced: Office) -> N
     result = definitions.resolve_job_def("notices_job").execute_in_process(
         instance=synced.instance, raise_on_error=False
     )
-    assert "phone rows only" in failure(result, "reverse__notices")
+    assert "Only phone rows" in failure(result, "reverse__notices")
     assert len(on_desktop(synced)) == 1
 
 

@@ -7,6 +7,7 @@ import dagster as dg
 import psycopg
 import pytest
 
+from powerca_sync.defs.metadata import figures_of
 from powerca_sync.defs.output_handle import OutputHandle
 from powerca_sync.defs.runs import words_of
 from powerca_sync.engine.requests import TableExtract, TextRows
@@ -105,16 +106,22 @@ def test_metadata_has_the_counts_as_numbers(office: Office) -> None:
     ]
 
 
-def test_lineage_of_a_looked_up_column_names_its_table(office: Office) -> None:
-    lineage = figures(office.run(), "staff")["dagster/column_lineage"]
-    assert isinstance(lineage, dg.TableColumnLineage)
-    assert set(lineage.deps_by_column["title"]) == {
-        dg.TableColumnDep(asset_key=dg.AssetKey("departments"), column_name="title"),
-        dg.TableColumnDep(asset_key=dg.AssetKey(["desktop", "staff"]), column_name="dept_id"),
-    }
-    assert lineage.deps_by_column["full_name"] == [
-        dg.TableColumnDep(asset_key=dg.AssetKey(["desktop", "staff"]), column_name="full_name")
-    ]
+def test_figures_of_zero_are_left_out_unless_plotted(office: Office) -> None:
+    (event,) = (
+        event for event in office.run().get_asset_materialization_events() if event.asset_key == dg.AssetKey("staff")
+    )
+    shown = event.step_materialization_data.materialization.metadata
+    assert {"updated", "deleted", "quarantined"} <= set(shown)
+    assert not {"kept_mobile", "stale", "echo", "dagster/column_lineage"} & set(shown)
+    assert figures_of(shown)["kept_mobile"] == 0
+
+
+def test_row_count_goes_on_in_an_incremental_run(office: Office) -> None:
+    office.run()
+    office.pair.source.execute("INSERT INTO departments VALUES (30, 1, 'Law')")
+    for _ in range(2):
+        shown = figures(office.run("incremental"), "departments")
+        assert (shown["mode_effective"], shown["dagster/row_count"]) == ("incremental", 3)
 
 
 def test_quarantined_rows_are_listed_with_reason_and_key(office: Office) -> None:

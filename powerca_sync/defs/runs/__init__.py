@@ -5,6 +5,7 @@
 to `sensors` and `schedules`, telling people of them to `alerts`.
 """
 
+from powerca_sync.defs.metadata import figures_of
 from powerca_sync.defs.runs.history import (
     BY_HAND,
     DIRECTION,
@@ -20,7 +21,7 @@ from powerca_sync.defs.runs.history import (
     recent_failures,
 )
 from powerca_sync.defs.runs.outcome import RunOutcome, TableOutcome, Verdict
-from powerca_sync.defs.runs.progress import figures_of, was_interrupted, words_of
+from powerca_sync.defs.runs.progress import was_interrupted, words_of
 
 __all__ = [
     "BY_HAND",

@@ -13,7 +13,7 @@ from typing import Final
 import dagster as dg
 
 from powerca_sync.defs.keys import REVERSE
-from powerca_sync.defs.runs.progress import figures_of
+from powerca_sync.defs.metadata import figures_of
 
 #: Tag of a job: which way its rows go.
 DIRECTION: Final = "direction"

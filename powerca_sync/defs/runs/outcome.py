@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 import dagster as dg
 
 from powerca_sync.defs.failures import ERROR
-from powerca_sync.defs.metadata import conflicts_of, rejections_of
-from powerca_sync.defs.runs.progress import figures_of, needs_attention, words_of
+from powerca_sync.defs.metadata import conflicts_of, figures_of, rejections_of
+from powerca_sync.defs.runs.progress import needs_attention, words_of
 from powerca_sync.engine.requests import Mode
 from powerca_sync.engine.result import Conflict
 from powerca_sync.engine.staging import Rejections

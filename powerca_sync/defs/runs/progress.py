@@ -3,10 +3,13 @@
 import contextlib
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from typing import Final
 
 import dagster as dg
 from typing_extensions import override
+
+from powerca_sync.defs.metadata import figures_of
+from powerca_sync.engine.result import ForwardResult, ReverseResult, figures
 
 #: Dagster's name of the error that it raises in a step when the process is interrupted.
 INTERRUPTED: Final = "DagsterExecutionInterruptedError"
@@ -46,14 +49,6 @@ def engine_lines(detail: Say, moving: Say) -> Iterator[None]:
         logger.removeHandler(handler)
 
 
-def figures_of(metadata: Mapping[str, dg.MetadataValue[Any]]) -> dict[str, int | float | str]:
-    """The plain numbers and words among a materialization's metadata."""
-    plain = (dg.IntMetadataValue, dg.FloatMetadataValue, dg.TextMetadataValue)
-    return {
-        name: value.value for name, value in metadata.items() if isinstance(value, plain) and value.value is not None
-    }
-
-
 def words_of(event: dg.DagsterEvent) -> str:
     """Why a step failed or has to be tried again, in the words of the error that caused it."""
     data = event.event_specific_data
@@ -84,23 +79,13 @@ def was_interrupted(event: dg.DagsterEvent) -> bool:
     return False
 
 
-#: What happened to a table's rows, in either direction.
-FATES: Final = ("inserted", "updated", "deleted", "unchanged", "kept_mobile", "echo", "quarantined")
-PULL_FATES: Final = (
-    *("pulled", "already_there", "adopted", "conflicts", "lookalikes", "quarantined"),
-    *("changed_after_pull", "missing_after_pull", "unassigned"),
-)
-
-
-def summary(table: str, figures: Mapping[str, int | float | str]) -> str:
-    """One line about a table that was synced, or whose phone rows were brought back."""
-    counts, rows, doing = (PULL_FATES, "seen", "phone rows") if "seen" in figures else (FATES, "extracted", "rows read")
-    fates = ", ".join(f"{figures[name]} {name.replace('_', ' ')}" for name in counts if figures.get(name))
-    mark = "[WARN]" if needs_attention(figures) else "[OK]"
-    return (
-        f"{mark} {table}: {figures.get(rows, 0)} {doing}, {fates or 'nothing to do'} "
-        f"({figures.get('seconds', 0):.2f} s)"
-    )
+def summary(table: str, found: Mapping[str, int | float | str]) -> str:
+    """Returns one line about a table that was synced, with the figures that the command's table has."""
+    kind, doing = (ReverseResult, "phone rows") if "seen" in found else (ForwardResult, "rows read")
+    rows, *fates = (figure.name for figure in figures(kind) if figure.heading)
+    told = ", ".join(f"{found[name]} {name.replace('_', ' ')}" for name in fates if found.get(name))
+    mark = "[WARN]" if needs_attention(found) else "[OK]"
+    return f"{mark} {table}: {found.get(rows, 0)} {doing}, {told or 'nothing to do'} ({found.get('seconds', 0):.2f} s)"
 
 
 def needs_attention(figures: Mapping[str, int | float | str]) -> bool:
