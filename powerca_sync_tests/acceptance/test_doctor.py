@@ -87,7 +87,7 @@ def test_error_fails_the_command_and_is_printed_last(office: Pair) -> None:
     assert result.stdout.splitlines()[-1] == "[X] 1 problem to solve before a sync can succeed, and 1 warning."
 
 
-def test_findings_with_the_same_action_share_it(office: Pair) -> None:
+def test_findings_with_the_same_action_are_grouped(office: Pair) -> None:
     office.source.execute(
         "UPDATE notes SET client_id = 99 WHERE client_id = 3; UPDATE clients SET org_id = 9 WHERE client_id = 4"
     )

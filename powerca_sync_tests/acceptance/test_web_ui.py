@@ -10,7 +10,7 @@ import pytest
 
 from powerca_sync_tests.acceptance.compose import PATIENCE, free_port
 from powerca_sync_tests.acceptance.shell import empty, run
-from powerca_sync_tests.acceptance.test_web_guard import Webserver
+from powerca_sync_tests.acceptance.webserver import Webserver
 
 #: Both databases are configured and neither exists.
 NOWHERE = {

@@ -71,24 +71,22 @@ def _impossible(byte: str) -> str:
 
 
 CASES = (
-    *(_encoded(encoding, "text of its own", _texts(encoding, *own)) for encoding, own in OWN.items()),
+    *(_encoded(encoding, "own text", _texts(encoding, *own)) for encoding, own in OWN.items()),
     *(
-        _encoded(
-            "SQL_ASCII", "text of its own", _texts(declared, *OWN.get(declared, ("Zoë", "नमस्ते"))), declared=declared
-        )
+        _encoded("SQL_ASCII", "own text", _texts(declared, *OWN.get(declared, ("Zoë", "नमस्ते"))), declared=declared)
         for declared in ("WIN1252", "UTF8", "WIN1251")
     ),
-    _encoded("SQL_ASCII", "text of its own, nobody says which", _texts("UTF8", "Zoë", "🙂")),
+    _encoded("SQL_ASCII", "own text, undeclared", _texts("UTF8", "Zoë", "🙂")),
     _encoded(
         "WIN1252",
-        "bytes that mean nothing",
+        "invalid bytes",
         (b"before", b"a\x81b", b"\xc3\x81", "Zoë".encode("cp1252"), b"\x8d\x8f\x90\x9d"),
         waiting={1: _impossible("81"), 2: _impossible("81"), 4: _impossible("8d")},
     ),
     *(
         _encoded(
             "SQL_ASCII",
-            "bytes that mean nothing",
+            "invalid bytes",
             (b"before", b"caf\xe9", "Zoë".encode(), b"\xff\xfe", b"\xed\xa0\x80", b"\xc0\xaf"),
             declared=declared,
             waiting={1: _impossible("e9"), 3: _impossible("ff"), 4: _impossible("ed"), 5: _impossible("c0")},
@@ -99,7 +97,7 @@ CASES = (
     Encoded(
         encoding="WIN1252",
         case=Case(
-            name="names and keys of its own",
+            name="own names and keys",
             desktop="""CREATE SCHEMA "größe"; CREATE TABLE "größe"."maße {0}"
                     ("schlüssel %s" text PRIMARY KEY, "€" text);
                 INSERT INTO "größe"."maße {0}" VALUES ('ä', '€'), ('ö', 'riesengroß'), ('%s', '')""",

@@ -138,7 +138,7 @@ CASES = (
         table=delete_insert("items", "k", "j"),
     ),
     Case(
-        name="an empty key waits",
+        name="a NULL key is quarantined",
         desktop="CREATE TABLE items (k int, j text, name text); INSERT INTO items VALUES (0, '', 'a'), (1, NULL, 'b')",
         mobile="CREATE TABLE items (k int, j text, name text, source text, PRIMARY KEY (k, j))",
         table=spec("items", "k", "j"),

@@ -176,7 +176,7 @@ CASES = (
         back=Arrives(waiting=dict.fromkeys("12", 'invalid input syntax for type integer: "M" .column source')),
     ),
     _case(
-        "stamps without an end",
+        "infinite timestamps",
         """CREATE TABLE items (id int PRIMARY KEY, name text, created_at timestamp, updated_at timestamp);
         INSERT INTO items VALUES (1, 'one', 'infinity', '-infinity'), (2, 'two', '0044-03-15 BC', '294276-12-31'),
             (3, NULL, NULL, NULL)""",

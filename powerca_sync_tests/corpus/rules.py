@@ -67,7 +67,7 @@ CASES = (
         expected=Arrives(waiting={"2": "division by zero"}, foreseen=False),
     ),
     _case(
-        "a trigger that swallows a row",
+        "a trigger that discards a row",
         _trigger("IF NEW.id = 2 THEN RETURN NULL; END IF; RETURN NEW;"),
         expected=Arrives(waiting={"2": "`on_write` of the target swallowed the row"}, foreseen=False),
     ),
@@ -77,7 +77,7 @@ CASES = (
         mendable=False,
     ),
     _case(
-        "a constraint trigger that waits for the end",
+        "a deferred constraint trigger",
         f"""{MOBILE}
         CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS
             $$ BEGIN IF NEW.name = 'bad' THEN RAISE EXCEPTION 'late'; END IF; RETURN NULL; END $$;
@@ -86,13 +86,13 @@ CASES = (
         expected=Arrives(waiting={"2": "^late$"}, foreseen=False),
     ),
     _case(
-        "a foreign key that waits for the end",
+        "a deferred foreign key",
         """CREATE TABLE kinds (name text PRIMARY KEY); INSERT INTO kinds VALUES ('one'), ('three');
         CREATE TABLE items (id int, name text REFERENCES kinds DEFERRABLE INITIALLY DEFERRED, source text)""",
         expected=Arrives(waiting={"2": "name=bad has no matching row in kinds"}),
     ),
     _case(
-        "an exclusion rule that waits for the end",
+        "a deferred exclusion constraint",
         """CREATE TABLE items (id int, name text, source text,
             EXCLUDE USING btree (length(name) WITH =) DEFERRABLE INITIALLY DEFERRED)""",
         desktop=DESKTOP.replace("bad", "two"),
@@ -124,14 +124,14 @@ CASES = (
         expected=Arrives(waiting=dict.fromkeys("123", 'invalid input syntax for type boolean: "D"'), foreseen=False),
     ),
     _case(
-        "stamps of odd types",
+        "timestamps of unusual types",
         "CREATE TABLE items (id int, name text, source text, created_at date,"
         " updated_at timestamp GENERATED ALWAYS AS ('2020-01-01') STORED)",
         desktop="CREATE TABLE items (id int, name text, created_at text, updated_at text);"
         " INSERT INTO items VALUES (1, 'one', '2025-01-01', 'noon'), (2, NULL, NULL, '10:00')",
     ),
     _case(
-        "a stamp that is no moment",
+        "an invalid timestamp",
         "CREATE TABLE items (id int, name text, source text, updated_at time)",
         expected=Refused(
             sentence="Column `updated_at` of `public.items` is `time without time zone`, which cannot hold"

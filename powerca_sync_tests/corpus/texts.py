@@ -170,9 +170,7 @@ CASES = (
         "12:00:00.5",
         waiting={3: ALTERED},
     ),
-    _case(
-        "spans of time", "interval", "interval", "1 mon", "30 days", "720:00:00", "-1 year +2 mons", "1 day -00:00:01"
-    ),
+    _case("intervals", "interval", "interval", "1 mon", "30 days", "720:00:00", "-1 year +2 mons", "1 day -00:00:01"),
     _case(
         "documents with a key twice",
         *("json", "jsonb"),
@@ -225,7 +223,7 @@ CASES = (
         waiting={3: "numeric field overflow"},
     ),
     _case(
-        "numbers without an end",
+        "infinite numbers",
         "numeric",
         "double precision",
         "0.1",

@@ -136,7 +136,7 @@ def test_registration_is_blocked_by_a_run_of_an_unscoped_table(desktops: tuple[P
                 run.result()
 
 
-def test_desktop_without_organisations_is_registered_and_excludes_others(desktops: tuple[Pair, Pair]) -> None:
+def test_desktop_without_organisations_excludes_others(desktops: tuple[Pair, Pair]) -> None:
     first, second = desktops
     for connection in (first.source, first.target):
         connection.execute("DROP TABLE orgs")

@@ -50,13 +50,16 @@ def test_correct_rows_cause_no_complaint(table: str) -> None:
     ("desktop", "mobile", "more"),
     [
         pytest.param([row()], [], {}, id="a row is on one side only"),
-        pytest.param([row()], [row(source="D", name="b")], {}, id="a row is not what it should be"),
-        pytest.param([OTHER], [OURS, {**OTHER, "source": "D"}], {}, id="a row is there that should have gone"),
-        pytest.param([UNFIT], [], {}, id="a row that does not fit is nowhere"),
-        pytest.param([UNFIT], [], {"waiting": ["reference"]}, id="the reason is not true"),
-        pytest.param([row()], [OURS], {"waiting": ["check"]}, id="a row that fits waits"),
+        pytest.param([row()], [row(source="D", name="b")], {}, id="a row differs"),
+        pytest.param([OTHER], [OURS, {**OTHER, "source": "D"}], {}, id="a deleted row is still on mobile"),
+        pytest.param([UNFIT], [], {}, id="an unfit row is not quarantined"),
+        pytest.param([UNFIT], [], {"waiting": ["reference"]}, id="the reason is wrong"),
+        pytest.param([row()], [OURS], {"waiting": ["check"]}, id="a row that fits is quarantined"),
         pytest.param(
-            [row(), OTHER], [PHONES, OURS, {**OTHER, "source": "D"}], {"images": [row()]}, id="a pulled row came back"
+            [row(), OTHER],
+            [PHONES, OURS, {**OTHER, "source": "D"}],
+            {"images": [row()]},
+            id="a reverse-synced row was synced back",
         ),
     ],
 )

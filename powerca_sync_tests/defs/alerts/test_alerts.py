@@ -242,7 +242,7 @@ def test_message_names_the_office_and_links_its_ui(
     assert hook.messages[0]["message"].endswith(f" (Asia/Kolkata): https://sync.example/runs/{failed.run_id}")
 
 
-def test_messages_of_the_demo_name_it(
+def test_messages_of_the_demo_name_the_demo(
     instance: dg.DagsterInstance, hook: WebHook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("POWERCA_OFFICE", "Rao & Co")
@@ -274,9 +274,7 @@ def test_step_of_a_cancelled_run_is_not_reported(instance: dg.DagsterInstance, h
     assert hook.messages == []
 
 
-def test_run_over_its_maximum_runtime_is_reported_until_one_succeeds(
-    instance: dg.DagsterInstance, hook: WebHook
-) -> None:
+def test_run_over_its_maximum_runtime_is_reported(instance: dg.DagsterInstance, hook: WebHook) -> None:
     # The events of Dagster's run monitoring, in its order.
     late = started(instance, "forward_full")
     instance.report_run_canceling(late, message="Canceling due to exceeding maximum runtime of 7200 seconds.")

@@ -41,7 +41,7 @@ def office() -> Iterator[Pair]:
         ("mobile", "LOCK TABLE notes IN ACCESS EXCLUSIVE MODE", ", which keeps rows of notes locked."),
     ],
 )
-def test_prepared_transaction_is_named_with_the_command_that_ends_it(
+def test_prepared_transaction_is_named_with_its_end_command(
     office: Pair, side: str, statement: str, locked: str
 ) -> None:
     connection = office.source if side == "desktop" else office.target

@@ -70,7 +70,7 @@ def test_delete_insert_run_equals_its_dry_run(office: Pair, table: TableSpec, se
     assert_run_equals_dry_run(office, table, ORGS, mode="full")
 
 
-@pytest.mark.parametrize("table", [ITEMS, FOLLOWED], ids=["vanished rows stay", "vanished rows go"])
+@pytest.mark.parametrize("table", [ITEMS, FOLLOWED], ids=["stale rows retained", "deletes propagated"])
 @settings(max_examples=FEW)
 @given(**SEEDS)
 def test_upsert_run_and_its_dependents_equal_their_dry_run(

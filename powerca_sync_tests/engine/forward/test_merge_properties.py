@@ -109,7 +109,7 @@ def test_delete_insert_writes_only_the_difference(office: Pair, table: TableSpec
     assert_second_run_is_noop(office, table, expected)
 
 
-@pytest.mark.parametrize("table", [ITEMS, FOLLOWED], ids=["vanished rows stay", "vanished rows go"])
+@pytest.mark.parametrize("table", [ITEMS, FOLLOWED], ids=["stale rows retained", "deletes propagated"])
 @given(**SEEDS)
 def test_upsert_writes_only_the_difference(office: Pair, table: TableSpec, seed: int, size: int) -> None:
     source, target = sides(draw(seed, size, 1, 2, 3, 4, 5, None))

@@ -177,7 +177,7 @@ def test_violation_of_an_expression_index_is_found_by_the_insert(pair: Pair, tab
     assert "duplicate key value violates unique constraint" in str(result.samples[0])
 
 
-def test_desktop_row_with_a_unique_value_of_a_phone_row_is_quarantined(pair: Pair) -> None:
+def test_unique_value_of_a_phone_row_quarantines_a_desktop_row(pair: Pair) -> None:
     make_items(pair, ", UNIQUE (name)")
     pair.target.execute("INSERT INTO items VALUES (9, 'a', 'M')")
     phone = pair.text("items")

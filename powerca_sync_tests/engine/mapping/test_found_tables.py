@@ -99,7 +99,7 @@ def test_table_without_a_column_is_synced(shared_pair: Pair, spec: TableSpec, co
 
 @pytest.mark.parametrize("where", ["desktop", "mobile", "both"])
 @pytest.mark.parametrize("spec", TABLES, ids=lambda spec: spec.mobile)
-def test_missing_table_blocks_only_what_needs_its_rows(shared_pair: Pair, spec: TableSpec, where: Where) -> None:
+def test_missing_table_blocks_only_tables_that_need_its_rows(shared_pair: Pair, spec: TableSpec, where: Where) -> None:
     make(shared_pair.source, shared_pair.target)
     drop_table(shared_pair.source, shared_pair.target, spec, where)
     affected = [spec, *children(spec)]

@@ -242,7 +242,7 @@ def test_parent_missing_in_both_databases_is_not_checked() -> None:
     assert str(found.unchecked[0]) == "place_id to places (neither database has `places`)"
 
 
-def test_organisations_missing_in_both_databases_leave_tables_unscoped() -> None:
+def test_missing_organisations_leave_tables_unscoped() -> None:
     found = resolved(others={"orgs": (None, None)})
     assert (found.route, found.spec.office) == (Route.UNSCOPED, None)
 

@@ -194,7 +194,7 @@ def test_adopted_row_is_an_echo(pair: Pair) -> None:
     assert fates(pair.sync(DIARY)) == {"echo": 2}
 
 
-def test_later_row_equal_to_an_office_row_is_held_until_a_choice(pair: Pair) -> None:
+def test_later_lookalike_is_quarantined_until_a_choice(pair: Pair) -> None:
     make_diary(pair)
     add_note(pair, "a")
     pair.pull(DIARY)

@@ -77,7 +77,7 @@ def test_order_only_dependency_quarantines_no_row(pair: Pair) -> None:
 @pytest.mark.parametrize(
     "reference",
     [None, dataclasses.replace(JOB, order_only=True), dataclasses.replace(JOB, zero_is_none=True)],
-    ids=["not declared", "for the order only", "zero is none"],
+    ids=["not declared", "order-only", "zero is no reference"],
 )
 def test_enforced_foreign_key_is_checked_whatever_the_spec_says(pair: Pair, reference: Reference | None) -> None:
     make_tables(pair, key="REFERENCES jobs DEFERRABLE INITIALLY DEFERRED")

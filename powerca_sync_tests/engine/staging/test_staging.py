@@ -41,7 +41,7 @@ def test_fitting_rows_are_staged_in_chunks_and_counted(lines: Pair) -> None:
 @pytest.mark.parametrize(
     "bad",
     [[1], [ROWS], [2, 3, 4], [1, 500, ROWS], [*range(1, ROWS, 97)], [*range(300, 420)], [*range(1, ROWS + 1)]],
-    ids=["the first", "the last", "neighbours", "both ends and one between", "here and there", "a chunk", "all"],
+    ids=["the first", "the last", "neighbours", "both ends and one between", "scattered", "a chunk", "all"],
 )
 def test_only_the_unfit_rows_are_left_out(lines: Pair, bad: list[int]) -> None:
     make_unfit(lines, bad)

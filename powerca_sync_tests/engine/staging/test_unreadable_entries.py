@@ -23,11 +23,11 @@ CHANGES = {
     "domain with a check for new values": "ALTER DOMAIN short ADD CHECK (VALUE <> 'phone') NOT VALID",
     "composite type without an attribute": "UPDATE items SET c = NULL; ALTER TYPE part DROP ATTRIBUTE b",
     "label renamed": "ALTER TYPE mood RENAME VALUE 'good' TO 'fine'",
-    "labels made anew": """ALTER TABLE items ALTER e TYPE text; UPDATE items SET e = 'bad'; DROP TYPE mood;
+    "labels recreated": """ALTER TABLE items ALTER e TYPE text; UPDATE items SET e = 'bad'; DROP TYPE mood;
         CREATE TYPE mood AS ENUM ('bad'); ALTER TABLE items ALTER e TYPE mood USING e::mood""",
     "smaller integer": "UPDATE items SET n = 5; ALTER TABLE items ALTER n TYPE smallint",
     "fewer digits": "UPDATE items SET m = 1; ALTER TABLE items ALTER m TYPE numeric(5,2)",
-    "uuid made anew": "ALTER TABLE items DROP note; ALTER TABLE items ADD note uuid",
+    "uuid recreated": "ALTER TABLE items DROP note; ALTER TABLE items ADD note uuid",
     "two columns": """ALTER TABLE items ALTER note TYPE int USING length(note);
         UPDATE items SET n = 5; ALTER TABLE items ALTER n TYPE smallint""",
 }
