@@ -94,9 +94,7 @@ CASES = (
             desktop=f"CREATE TABLE items (id int PRIMARY KEY, {quoted(name)} int)",
             mobile=f"CREATE TABLE items (id int PRIMARY KEY, {quoted(name)} int, source text)",
             table=spec("items", "id"),
-            expected=Refused(
-                sentence=f"Column `{name}` of `public.items` has a name that the sync gives to columns of"
-            ),
+            expected=Refused(sentence=f"Column `{name}` of `public.items` has a name that is reserved for working"),
         )
         for name in WORKING
     ),

@@ -84,7 +84,7 @@ CASES = (
         "a view with a join",
         "CREATE TABLE a (id int, x text); CREATE TABLE b (id int, y text); INSERT INTO a VALUES (1, 'x'), (2, NULL);"
         "CREATE VIEW items AS SELECT a.id, coalesce(b.y, a.x) AS name FROM a LEFT JOIN b USING (id)",
-        back=Refused(sentence="`items` is not a table at the target, which rows could be inserted into"),
+        back=Refused(sentence="`items` is not a table at the target, so that rows cannot be inserted into it"),
     ),
     _case(
         "a view that fails at one row",
@@ -128,7 +128,7 @@ CASES = (
         "a mobile view",
         ON_DESKTOP,
         "CREATE TABLE stored (id int, name text, source text); CREATE VIEW items AS SELECT * FROM stored",
-        expected=Refused(sentence="`items` is not a table at the target, which rows could be merged into"),
+        expected=Refused(sentence="`items` is not a table at the target, so that rows cannot be merged into it"),
     ),
     _case(
         "a desktop table that others inherit from",

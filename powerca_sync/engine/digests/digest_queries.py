@@ -125,10 +125,8 @@ def _sizes(
 
 
 def _at_source(mapping: TableMapping) -> Read:
-    computed_columns = {expression.column for expression in mapping.spec.expressions}
-
     def read(column: SyncedColumn) -> sql.Composable:
-        if column.name in computed_columns:
+        if column.computed:
             return computed(column.source_expression, column.column)
         return at_source(sql.Identifier("s", column.source.name), column.source, column.column)
 
@@ -136,10 +134,8 @@ def _at_source(mapping: TableMapping) -> Read:
 
 
 def _at_target(mapping: TableMapping, alias: str) -> Read:
-    computed_columns = {expression.column for expression in mapping.spec.expressions}
-
     def read(column: SyncedColumn) -> sql.Composable:
-        source = column.column if column.name in computed_columns else column.source
+        source = column.column if column.computed else column.source
         return at_target(sql.Identifier(alias, column.name), source, column.column)
 
     return read

@@ -1,7 +1,7 @@
-"""Specs resolved against both catalogs: which columns travel, how they are converted, whose rows they are.
+"""Specs resolved against both catalogs: which columns are synced, how they are converted, which office has a row.
 
-Reads catalogs and the office's organisations, never the rows of a table. `fragments`, `row_sizes` and `conversion`
-build the SQL expressions that all other packages share.
+`resolver` resolves specs, `directions` maps tables, `tenancy` scopes rows by office; `fragments`, `row_sizes` and
+`conversion` build SQL expressions that all other packages share. Reads catalogs and organisations, no other rows.
 """
 
 from powerca_sync.engine.mapping.conversion import comparable, equal, equality, is_compared_as_text

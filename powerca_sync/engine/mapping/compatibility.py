@@ -1,4 +1,4 @@
-"""Whether a spec and the two tables fit each other at all. Each check raises a `SchemaMismatchError` that says how."""
+"""Check that a spec and the tables of both databases fit each other; each check raises `SchemaMismatchError`."""
 
 import re
 
@@ -7,9 +7,9 @@ from powerca_sync.engine.postgres import Table
 from powerca_sync.errors import SchemaMismatchError
 from powerca_sync.tables import STAMPS, Strategy, TableSpec
 
-#: What the engine calls columns of its own beside those of a table: all of them have a colon.
+#: Names of the engine's own columns in working tables: all of them have a colon.
 WORKING_NAMES = re.compile("(raw|from|phone|t|e|f|note|value|verify|ledger):[a-z0-9_]+")
-#: Types by which no index finds a value, so that no key can be of them.
+#: Types without a default B-tree or hash operator class, which cannot be keys.
 WITHOUT_EQUALITY = frozenset(
     {"json", "xml", "point", "line", "lseg", "box", "path", "polygon", "circle", "jsonpath", "refcursor"}
     | {"pg_snapshot", "txid_snapshot"}
@@ -17,7 +17,7 @@ WITHOUT_EQUALITY = frozenset(
 
 
 def check_columns(spec: TableSpec, source: Table, target: Table) -> None:
-    """The columns that the spec names are there, and can take what it puts into them."""
+    """Check that the columns that the spec names exist and accept its values."""
     on_both = {*spec.key, *(expression.column for expression in spec.expressions)}
     if spec.office is not None:
         on_both.add(spec.key[0] if spec.defines_offices else spec.office)
@@ -45,30 +45,30 @@ def check_columns(spec: TableSpec, source: Table, target: Table) -> None:
 
 
 def check_equality(spec: TableSpec, target: Table) -> None:
-    """Rows that pair by key need to know which keys are equal."""
+    """Check that the key's types have an equality operator, by which rows are paired."""
     for name in spec.key if spec.strategy is Strategy.UPSERT else ():
         base = target.required(name).base
         if base.removeprefix("_") in WITHOUT_EQUALITY:
             raise SchemaMismatchError(
-                f"Table `{spec.mobile}`: column `{name}` cannot be a key: PostgreSQL does not say when two values of "
-                f"`{target.required(name).type}` are equal. Name other columns in `key`, or use the strategy "
+                f"Table `{spec.mobile}`: column `{name}` cannot be a key: PostgreSQL has no equality operator for "
+                f"`{target.required(name).type}`. Name other columns in `key`, or use the strategy "
                 "DELETE_INSERT."
             )
 
 
 def check_stamps(target: Table) -> None:
-    """The target's stamps can hold a moment."""
+    """Check that the target's stamp columns have a date or timestamp type."""
     for name in STAMPS:
         column = target.column(name)
         if column is not None and column.base not in ("timestamptz", "timestamp", "date"):
             raise SchemaMismatchError(
-                f"Column `{name}` of `{target.schema}.{target.name}` is `{column.type}`, which cannot hold the moment "
-                "at which a row is written. Make it `timestamp with time zone`, or give it another name."
+                f"Column `{name}` of `{target.schema}.{target.name}` is `{column.type}`, which cannot store the "
+                "time of a write. Make it `timestamp with time zone`, or give it another name."
             )
 
 
 def check_money(spec: TableSpec, source: Table, target: Table) -> None:
-    """No expression reads or makes money that has other than two decimals, with which our transactions read it."""
+    """Check that expressions use money with two decimals only, as our transactions do."""
     for expression in spec.expressions:
         made = target.column(expression.column)
         for column in (*columns_read(expression.forward, source), *([made] if made else [])):
@@ -81,10 +81,10 @@ def check_money(spec: TableSpec, source: Table, target: Table) -> None:
 
 
 def check_names(target: Table) -> None:
-    """No column has the name of one that the engine puts beside it."""
+    """Check that no column has the name of one of the engine's own columns."""
     for column in target.columns:
         if WORKING_NAMES.fullmatch(column.name):
             raise SchemaMismatchError(
-                f"Column `{column.name}` of `{target.schema}.{target.name}` has a name that the sync gives to columns "
-                "of its own. Rename it."
+                f"Column `{column.name}` of `{target.schema}.{target.name}` has a name that is reserved for working "
+                "columns of the sync. Rename it."
             )

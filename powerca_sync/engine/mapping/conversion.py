@@ -1,7 +1,7 @@
-"""How a value of one column type reaches a column of another type, and how to tell that it arrived unchanged.
+"""Convert values between column types, and check that no value was changed.
 
-A value travels as text and is read by the target type's own input function, which rounds, cuts or shifts some values
-in silence. Where that can happen, the source's text travels as well (`text`) and is held against what arrived.
+Values are copied as text and read by the target type's input function, which silently rounds, truncates or shifts some
+values. In these cases the source's text is copied as well (`text`) and compared with the value that was read.
 """
 
 import dataclasses
@@ -18,10 +18,10 @@ _NUMBERS = _INTEGERS | _FLOATS | {"numeric"}
 #: Types whose input accepts nothing that its text form would not give back in substance.
 _STRICT = frozenset({"bool", "uuid", "json", "jsonb", "xml", "inet", "cidr", "macaddr", "macaddr8"})
 _TEXT = frozenset({"text", "varchar"})
-#: Categories of types whose text never ends in a space, the one thing that a length cuts in silence.
+#: Categories of types whose text never ends in a space; a length silently truncates only spaces.
 _WITHOUT_SPACES = frozenset({"N", "D", "T", "B", "I"})
 _DAYTIME = frozenset({"date", "timestamp", "timestamptz", "time", "timetz"})
-#: Pairs of day and time types with a way back, by which a shift or a cut shows; all other pairs lose something always.
+#: Pairs of date and time types for which a cast back shows a change; all other pairs change every value.
 _DAYTIME_WITH_A_WAY_BACK = (
     ("date", "timestamp"),
     ("date", "timestamptz"),
@@ -38,21 +38,21 @@ class Conversion:
 
     #: Over the source's row.
     source_expression: LiteralString = "{value}"
-    #: Over the staged row: true where the value arrived unchanged. None: it always does, or the input refuses it.
+    #: Over the staged row: true if the value is unchanged. None: the input function keeps or rejects every value.
     lossless_check: LiteralString | None = None
 
 
 def conversion(source: Column, target: Column) -> Conversion:
-    """The conversion from `source` to `target`; raises `SchemaMismatchError` where each value would be altered."""
+    """Returns the conversion from `source` to `target`; raises `SchemaMismatchError` if it would change every value."""
     _check_decimals(source, target)
     if source.base == "money" and target.base != "money":
         return _from_money(target)
     if source.base == "bpchar" and target.category != "S":
-        # No other type's input knows of padding.
+        # Input functions of other types reject padding.
         trimmed = dataclasses.replace(source, base="text", typmod=-1)
         return dataclasses.replace(conversion(trimmed, target), source_expression="{value}::text")
     if source.base == "bool" and target.base in _NUMBERS:
-        # `t` and `f` are no numbers; 1 and 0 are what a boolean reads as these.
+        # Numbers cannot be read from `t` and `f`; booleans can be read from 1 and 0.
         return Conversion(source_expression="{value}::int")
     if target.base == "jsonb" and source.base in _TEXT | {"json"}:
         return Conversion(lossless_check=_EACH_KEY_ONCE)
@@ -68,7 +68,7 @@ def conversion(source: Column, target: Column) -> Conversion:
     if source.base == target.base and source.base in _DAYTIME | {"interval"}:
         return Conversion(lossless_check=_there_and_back(source))
     if target.base in _INTEGERS and source.base in _FLOATS | {"numeric"}:
-        # 5.00 and 5e+15 are whole; what is left of 5.50 is refused by the integer's input.
+        # Makes 5 of 5.00 and of 5e+15; the integer's input function rejects 5.5.
         return Conversion(
             source_expression="trim_scale({value})"
             if source.base == "numeric"
@@ -79,15 +79,15 @@ def conversion(source: Column, target: Column) -> Conversion:
     if target.base == "money" and source.base in _NUMBERS:
         return Conversion(lossless_check="{value}::numeric = {text}::numeric")
     if source.base == "bpchar":
-        # Its padding means nothing, so it may be cut; the cast to text, which gives `text`, cuts all of it.
+        # Padding is insignificant and may be truncated; the cast to text removes it.
         return Conversion(lossless_check="rtrim({value}::text, ' ') = {text}")
     return Conversion(lossless_check="{value}::text = {text}")
 
 
 def _check_decimals(source: Column, target: Column) -> None:
-    """Raises `SchemaMismatchError` where an amount would become another: money is an integer, read by `lc_monetary`.
+    """Raises `SchemaMismatchError` if an amount would change: money is stored as an integer of minor units.
 
-    In our transactions it is read with two decimals. Between two columns of money, the integer itself travels.
+    Our transactions read it with two decimals. Between two money columns the integer itself is copied.
     """
     if source.decimals == target.decimals and (source.base == target.base or source.decimals == 2):
         return
@@ -102,7 +102,7 @@ def _decimals(column: Column) -> str:
     return f" with {column.decimals} decimals (by `lc_monetary`)" if column.base in ("money", "_money") else ""
 
 
-#: Of a key that an object has twice, jsonb keeps the last value alone.
+#: jsonb keeps only the last of several values of one key.
 _EACH_KEY_ONCE: LiteralString = """(
     WITH RECURSIVE part (document) AS (
         SELECT {text}::json
@@ -124,7 +124,7 @@ _EACH_KEY_ONCE: LiteralString = """(
 
 
 def _from_money(target: Column) -> Conversion:
-    # Its text has a currency sign; as a number it is exact.
+    # The text of money has a currency sign; a cast to numeric is exact.
     if target.base in _INTEGERS:
         return Conversion(source_expression="trim_scale({value}::numeric)")
     if target.base in _NUMBERS:
@@ -136,7 +136,7 @@ def _from_money(target: Column) -> Conversion:
 
 
 def _widens(source: Column, target: Column) -> bool:
-    """Whether the target's input either keeps every value of the source or refuses it."""
+    """Whether the target's input function either keeps or rejects every value of the source."""
     if target.base in _STRICT or (target.base in _TEXT and target.typmod < 0):
         return True
     if source.base in _INTEGERS and target.base in _INTEGERS:
@@ -146,7 +146,7 @@ def _widens(source: Column, target: Column) -> bool:
     if target.base == "bpchar" and source.base in _TEXT | {"bpchar"}:
         return True
     if source.base in _TEXT | {"bpchar"} and target.base in _TEXT:
-        # Only spaces beyond the length are cut in silence, and a source that is no longer has none.
+        # Only spaces beyond the length are silently truncated, and a source of at most that length has none.
         return 0 <= source.typmod <= target.typmod
     if target.base == "numeric" and source.base in _INTEGERS:
         return target.typmod < 0 or _scale(target) >= 0
@@ -158,7 +158,7 @@ def _widens(source: Column, target: Column) -> bool:
 
 
 def _scale(column: Column) -> int:
-    # The lower eleven bits, two's complement, as numeric_typmod_scale has it.
+    # The lower eleven bits in two's complement, as in PostgreSQL's numeric_typmod_scale().
     return (((column.typmod - 4) & 0x7FF) ^ 1024) - 1024
 
 

@@ -22,16 +22,18 @@ from powerca_sync.tables import OWNER, PHONE, STAMPS, Strategy, TableSpec
 
 
 def map_table(spec: TableSpec, *, sources: Mapping[str, Table], scope: Scope) -> TableMapping:
-    """Returns the mapping of one table.
+    """Returns the forward mapping of one table.
 
     `spec` and the specs of `scope` are resolved; `sources` has the source's tables by desktop name, `scope` the
-    target's. Raises `SchemaMismatchError`, which says what the two databases and the spec disagree on.
+    target's. Raises `SchemaMismatchError` if the databases and the spec do not fit each other.
     """
     if spec.desktop not in sources:
         raise SchemaMismatchError(f"Table `{spec.desktop}` does not exist on the desktop, or its user may not see it.")
     source, target = sources[spec.desktop], scope.table(spec.mobile)
     if target.kind not in (PLAIN, PARTITIONED):
-        raise SchemaMismatchError(f"`{spec.mobile}` is not a table at the target, which rows could be merged into.")
+        raise SchemaMismatchError(
+            f"`{spec.mobile}` is not a table at the target, so that rows cannot be merged into it."
+        )
     if spec.strategy is Strategy.DELETE_INSERT and target.column(OWNER) is None:
         raise SchemaMismatchError(
             f"Table `{spec.mobile}` has no column `{OWNER}` at the target, so that phone rows could not be told from "
@@ -50,11 +52,11 @@ def map_table(spec: TableSpec, *, sources: Mapping[str, Table], scope: Scope) ->
         if from_source is None or column.name in left_behind or not _writable(spec, target, column):
             continue
         synced.append(_synced(spec, from_source, column, place=len(synced)))
-    travelling = {column.name for column in synced}
-    if spec.office is not None and not spec.defines_offices and spec.office not in travelling:
+    names = {column.name for column in synced}
+    if spec.office is not None and not spec.defines_offices and spec.office not in names:
         raise SchemaMismatchError(
-            f"Table `{spec.mobile}`: column `{spec.office}` leads to the office, but the target or the spec keeps it "
-            "from travelling. Make it a plain column that is neither skipped nor filled otherwise."
+            f"Table `{spec.mobile}`: column `{spec.office}` determines the office, but the target or the spec excludes "
+            "it from the sync. Make it a plain column that is neither skipped nor filled otherwise."
         )
     if not synced:
         raise SchemaMismatchError(f"Table `{spec.mobile}` has no column in common with `{spec.desktop}`.")
@@ -76,34 +78,20 @@ def map_table(spec: TableSpec, *, sources: Mapping[str, Table], scope: Scope) ->
 def map_back(
     spec: TableSpec, *, source: Table, target: Table, scope: Scope, extra_columns: Sequence[ExtraColumn] = ()
 ) -> TableMapping:
-    """The mapping for the phones' rows of one table on their way back: every column that both sides have.
+    """Returns the reverse mapping of one table, for its phone rows: every column that both sides have.
 
-    Nothing of the spec but its key, its expressions and what stays behind means anything there: the source has no
-    references to check that the target does not enforce itself. Raises `SchemaMismatchError` where the two sides
-    disagree.
+    Raises `SchemaMismatchError` if the databases and the spec do not fit each other.
     """
-    back = dataclasses.replace(
-        spec,
-        desktop=spec.mobile,
-        mobile=spec.desktop,
-        strategy=Strategy.DELETE_INSERT,
-        references=(),
-        lookups=(),
-        expressions=tuple(
-            dataclasses.replace(one, forward=one.reverse, reverse=one.forward) for one in spec.expressions
-        ),
-        constants={},
-        mobile_owned=frozenset(),
-        office=None,
-        defines_offices=False,
-    )
+    back = _reverse_spec(spec)
     if target.kind not in (PLAIN, PARTITIONED):
-        raise SchemaMismatchError(f"`{spec.desktop}` is not a table at the target, which rows could be inserted into.")
+        raise SchemaMismatchError(
+            f"`{spec.desktop}` is not a table at the target, so that rows cannot be inserted into it."
+        )
     for rule in target.rules:
         if rule.event == "INSERT":
             raise SchemaMismatchError(
-                f"`{spec.desktop}` has the rule `{rule.name}` (CREATE RULE) for INSERT, behind which it does not show "
-                "what became of a row. Make it a trigger."
+                f"`{spec.desktop}` has the rule `{rule.name}` (CREATE RULE) for INSERT, so that the sync cannot see "
+                "the inserted rows. Make it a trigger."
             )
     source.required(OWNER)
     check_names(target)
@@ -125,10 +113,35 @@ def map_back(
                 f"{', '.join(lacking)}, which mobile lacks. Add the column on mobile, or change the expression."
             )
     if not {column.name for column in synced}.issuperset(spec.key):
-        # A key that the target makes itself says nothing of the phone's row.
+        # A key that the target generates does not identify the phone row.
         back = dataclasses.replace(back, key=())
     return TableMapping(
         spec=back, scope=scope, source=source, target=target, synced=tuple(synced), extra_columns=tuple(extra_columns)
+    )
+
+
+def _reverse_spec(spec: TableSpec) -> TableSpec:
+    """Returns a spec with desktop and mobile exchanged.
+
+    Has only the fields that apply to phone rows: the target enforces its own references, and the office is that of the
+    phone row.
+    """
+    return TableSpec(
+        desktop=spec.mobile,
+        mobile=spec.desktop,
+        description=spec.description,
+        category=spec.category,
+        strategy=Strategy.DELETE_INSERT,
+        key=spec.key,
+        expressions=tuple(
+            dataclasses.replace(expression, forward=expression.reverse, reverse=expression.forward)
+            for expression in spec.expressions
+        ),
+        sensitive=spec.sensitive,
+        office=None,
+        max_row_bytes=spec.max_row_bytes,
+        limit_share=spec.limit_share,
+        limit_rows=spec.limit_rows,
     )
 
 
@@ -142,14 +155,14 @@ def _from_phone(source: Table) -> ExtraColumn:
     )
 
 
-#: Types whose text in COPY is that of a cast to text (`char(n)` aside from its padding).
+#: Types whose text in COPY equals that of a cast to text, except for the padding of `char(n)`.
 _COPIED_AS_CAST = frozenset(
     {"int2", "int4", "int8", "numeric", "text", "varchar", "bpchar", "uuid", "date", "timestamp", "timestamptz"}
 )
 
 
 def _writable(spec: TableSpec, target: Table, column: Column) -> bool:
-    """Whether the source's value may be written: not what the target makes itself."""
+    """Whether the source's value may be written; values that the target generates may not."""
     if column.generated or column.identity == "a":
         return False
     surrogate = column.name in target.primary_key and column.name not in spec.key
@@ -159,21 +172,20 @@ def _writable(spec: TableSpec, target: Table, column: Column) -> bool:
 def _synced(spec: TableSpec, source: Column, target: Column, *, place: int) -> SyncedColumn:
     for expression in spec.expressions:
         if expression.column == target.name:
-            # Reviewed by a person: the value is what the expression makes of it.
-            # But it may not lose one: the time of a row without a date.
+            # A person has reviewed the expression. It must not return NULL for a value, such as a time without a date.
             return SyncedColumn(
                 column=target,
                 source=source,
                 source_expression=sql.SQL("({})").format(sql.SQL(expression.forward)),
                 lossless_check="({value} IS NULL) = ({text} IS NULL)",
                 source_text=f"raw:{place}",
+                computed=True,
             )
     try:
         how = Conversion() if target.name in STAMPS else conversion(source, target)
     except SchemaMismatchError as exc:
         raise SchemaMismatchError(f"Table `{spec.mobile}`: {exc}") from None
-    # A key is kept as the source's cast to text has it, so that its row can be found there again: COPY says `t` where
-    # the cast says `true`.
+    # The key's text is kept as the source's cast returns it, to find the row there again: COPY writes `t` for `true`.
     as_cast = source.type == target.type and source.base in _COPIED_AS_CAST
     kept = how.lossless_check is not None or (target.name in spec.key and not as_cast)
     return SyncedColumn(

@@ -8,7 +8,7 @@ _QUOTED = re.compile('"([^"]+)"')
 
 
 def unreadable_columns(expression: str, table: Table) -> tuple[str, ...]:
-    """The quoted columns that an expression reads and the table lacks."""
+    """Returns the quoted columns that an expression reads and the table lacks."""
     return tuple(name for name in _QUOTED.findall(expression) if table.column(name) is None)
 
 

@@ -1,4 +1,4 @@
-"""Pieces that several statements share: the names of the temporary tables, and rows as text."""
+"""SQL fragments that several statements share: names of temporary tables, rows as text or jsonb."""
 
 from collections.abc import Sequence
 
@@ -19,25 +19,25 @@ ECHOED = sql.Identifier("pg_temp", "powerca_echoed")
 MISSING = sql.Identifier("pg_temp", "powerca_missing")
 ACTIONS = sql.Identifier("pg_temp", "powerca_actions")
 UNSETTLED = sql.Identifier("pg_temp", "powerca_unsettled")
-#: A condition on an entry `l` of the ledger: its phone row was not handed over to the desktop, which ends an entry.
+#: A condition on the ledger entry `l`: it has not ended.
 NOT_ENDED = sql.SQL("l.gone_at IS DISTINCT FROM '-infinity'")
 COMMA = sql.SQL(", ")
 AND = sql.SQL(" AND ")
 
 
 def row_text(mapping: TableMapping, alias: str, columns: Sequence[Column]) -> sql.Composed:
-    """A row's values as one text, by which rows are compared; of a row far over the limit, its narrow columns only."""
+    """The values of a row as one text, by which rows are compared; of oversized rows, only the narrow columns."""
     values = [comparable(sql.Identifier(alias, column.name), column) for column in columns]
     return sql.SQL('{} COLLATE "C"').format(text_of_row(alias, columns, _limit(mapping), values))
 
 
 def content_text(mapping: TableMapping, alias: str) -> sql.Composed:
-    """The content of a row, as far as it is compared."""
+    """The compared columns of a row as one text."""
     return row_text(mapping, alias, mapping.content)
 
 
 def key_text(mapping: TableMapping, alias: str) -> sql.Composed:
-    """The key of a row as text, NULLs included; one number has one text, however many zeros it was written with."""
+    """The key of a row as one text, NULLs included; numbers have no trailing zeros."""
     values = [
         sql.SQL("trim_scale({})" if column.base == "numeric" else "{}").format(sql.Identifier(alias, column.name))
         for column in mapping.key
@@ -50,7 +50,7 @@ def _limit(mapping: TableMapping) -> int:
 
 
 def same_key(mapping: TableMapping, left: str, right: str, names: Sequence[str] = ()) -> sql.Composed:
-    """A condition on two rows in the target's form: they have the same key (or `names`), of which nothing is NULL."""
+    """A condition on two rows in the target's form: all columns of the key (or `names`) are equal and not NULL."""
     return AND.join(
         sql.SQL("{} {} {}").format(
             sql.Identifier(left, name), equality(mapping.target.required(name)), sql.Identifier(right, name)
@@ -60,19 +60,19 @@ def same_key(mapping: TableMapping, left: str, right: str, names: Sequence[str] 
 
 
 def now_in(column: Column) -> sql.SQL:
-    """The time of the transaction for a stamp; without a zone in that of our session, whichever is set by now."""
+    """The time of the transaction for a stamp column; without a time zone, in the zone of our session."""
     if column.base in ("timestamptz", "timetz"):
         return sql.SQL("pg_catalog.now()")
     return sql.SQL("pg_catalog.current_setting('powerca.now')::timestamp")
 
 
 def is_ours(mapping: TableMapping, alias: str) -> sql.Composed:
-    """A condition on a target row: the desktop wrote it, and it belongs to this office."""
+    """A condition on a target row: it is desktop-owned, and belongs to this office."""
     return sql.SQL("{} = {} AND {}").format(mapping.owner(alias), DESKTOP, mapping.in_office(alias))
 
 
 def image_of(columns: Sequence[Column], alias: str) -> sql.Composed:
-    """A row as jsonb: column to text."""
+    """A row as jsonb: column name to text."""
     return sql.SQL("jsonb_object({}::text[], ARRAY[{}]::text[])").format(
         [column.name for column in columns],
         COMMA.join(sql.SQL("{}::text").format(sql.Identifier(alias, column.name)) for column in columns),
@@ -80,20 +80,20 @@ def image_of(columns: Sequence[Column], alias: str) -> sql.Composed:
 
 
 def shown_image_of(columns: Sequence[Column], alias: str) -> sql.Composed:
-    """A row as jsonb for people: column to text, in which long values are cut."""
+    """A row as jsonb for display: column name to text, long values truncated."""
     return sql.SQL("jsonb_object({}::text[], ARRAY[{}]::text[])").format(
         [column.name for column in columns], COMMA.join(shown(alias, column) for column in columns)
     )
 
 
 def from_image(alias: str, column: Column) -> sql.Composed:
-    """A column's value in a ledger image; where it came later, what PostgreSQL gave to the rows that were there."""
+    """A column's value in a ledger image; if the column is newer than the image, the default of existing rows."""
     text = sql.SQL("{}.image ->> {}").format(sql.Identifier(alias), column.name)
     if column.missing is not None:
         text = sql.SQL("CASE WHEN {}.image ? {} THEN {} ELSE {} END").format(
             sql.Identifier(alias), column.name, text, column.missing
         )
-    # From text, regclass has a cast of its own, which knows neither `-` nor numbers, as its input does.
+    # The cast from text to regclass accepts neither `-` nor numbers; its input function, used from bpchar, does.
     value = sql.SQL("({})::bpchar::{}" if column.base == "regclass" else "({})::{}").format(
         text,
         sql.SQL(column.type),  # format_type() quotes it

@@ -1,4 +1,4 @@
-"""Hold the two catalogs against a spec: which columns travel, how, and what is compared."""
+"""A mapped table: source and target, the synced columns, and the columns by which rows are compared."""
 
 import dataclasses
 import hashlib
@@ -16,60 +16,62 @@ from powerca_sync.tables import OWNER, STAMPS, Reference, Strategy, TableSpec
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class SyncedColumn:
-    """A column that travels."""
+    """A column that is copied from the source to the target."""
 
-    #: As the target has it.
+    #: The target's column.
     column: Column
-    #: As the source has it.
+    #: The source's column.
     source: Column
     #: SQL over the source's row, alias `s`.
     source_expression: sql.Composable
     #: Template over the staged row, as in `Conversion.lossless_check`.
     lossless_check: LiteralString | None = None
-    #: Staging column that holds the source's text, where `lossless_check` needs it.
+    #: Staging column with the source's text, if `lossless_check` needs it.
     source_text: str | None = None
+    #: An expression of the spec computes it, which may raise for a row.
+    computed: bool = False
 
     @property
     def name(self) -> str:
-        """The column's name on both sides."""
+        """The column's name, the same on both sides."""
         return self.column.name
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ExtraColumn:
-    """What staging holds of a row beside its columns, because only the source can tell it."""
+    """A column that staging has besides those of the target, with a value that only the source knows."""
 
-    #: A staging column; its name has a colon, as no table's column may (`fitness.WORKING_NAMES`).
+    #: Has a colon, unlike the columns of synced tables (`compatibility.WORKING_NAMES`).
     name: str
     type: LiteralString
     #: SQL over the source's row, alias `s`.
     source_expression: sql.Composable
-    #: Whether a row in quarantine is known by it, besides its key.
+    #: Identifies quarantined rows, besides the key.
     identifies: bool = False
 
 
-#: Of a table.
+#: PostgreSQL's limit for a table.
 MOST_COLUMNS = 1600
-#: Says whether the row's own `source` names the phones.
+#: Extra column: the row's own `source` says that a phone wrote it.
 FROM_PHONE = "from:phone"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TableMapping:
-    """One table, its two ends, and how rows get from one to the other."""
+    """One table of both databases, and how rows of the source become rows of the target."""
 
     spec: TableSpec
     scope: Scope
     source: Table
     target: Table
-    #: In the target's order; stamps included where both sides have them.
+    #: In the target's order, including stamps that both sides have.
     synced: tuple[SyncedColumn, ...]
-    #: Source columns that stay behind because the target has no such column.
+    #: Source columns that the target lacks.
     ignored: tuple[str, ...] = ()
     extra_columns: tuple[ExtraColumn, ...] = ()
-    #: What else gives the source's values their meaning: the time zone and the encoding in which they are read.
+    #: Time zone and encoding in which the source is read, which also determine values.
     reading: tuple[str | None, ...] = ()
-    #: A condition on the target's row `t`: which of them a merge looks at, the others being known to be as they should.
+    #: A condition on the target's row `t`: rows that a merge compares; the others are known to be up to date.
     merge_filter: sql.Composable = dataclasses.field(default_factory=lambda: sql.SQL("TRUE"))
 
     def __post_init__(self) -> None:
@@ -78,59 +80,57 @@ class TableMapping:
         if width > MOST_COLUMNS:
             raise SchemaMismatchError(
                 f"Table `{self.spec.mobile}` needs a working table of {width} columns, and PostgreSQL's limit is "
-                f"{MOST_COLUMNS}: {len(self.staged)} columns travel, and {texts} of them need their text beside them, "
-                "because their types or lengths are not the same on both sides. Make them the same, or skip some in "
-                "the spec."
+                f"{MOST_COLUMNS}: {len(self.staged)} columns are synced, and {texts} of them need a second column, "
+                "because their types or lengths differ between the databases. Make them the same, or skip some in the "
+                "spec."
             )
 
     @property
     def has_owner(self) -> bool:
-        """Whether target rows say who wrote them; without that, all of the office's rows are desktop-owned."""
+        """Whether the target has the column `source`; without it all of the office's rows are desktop-owned."""
         return self.target.column(OWNER) is not None
 
     @property
     def source_has_owner(self) -> bool:
-        """Whether source rows say who wrote them, so that pulled phone rows can be told."""
+        """Whether the source has the column `source`, which marks reverse-synced rows."""
         return self.source.column(OWNER) is not None
 
     @property
     def key(self) -> tuple[Column, ...]:
-        """The key's columns, as the target has them."""
+        """The target's columns of the key."""
         return tuple(self.target.required(name) for name in self.spec.key)
 
     @property
     def keys_stay_apart(self) -> bool:
         """Whether rows that have different keys at the source have different keys at the target."""
-        computed = {expression.column for expression in self.spec.expressions}
         keys = [column for column in self.synced if column.name in self.spec.key]
-        return all(column.name not in computed and tells_apart(column.source, column.column) for column in keys)
+        return all(not column.computed and tells_apart(column.source, column.column) for column in keys)
 
     @property
     def computed(self) -> tuple[SyncedColumn, ...]:
-        """The columns that expressions of the spec compute, which may raise for a row."""
-        names = {expression.column for expression in self.spec.expressions}
-        return tuple(column for column in self.synced if column.name in names)
+        """The synced columns that expressions of the spec compute."""
+        return tuple(column for column in self.synced if column.computed)
 
     @property
     def staged(self) -> tuple[Column, ...]:
-        """The target columns that staging holds: synced ones and lookups."""
+        """The target's columns that staging has: synced ones and lookups."""
         looked_up = {lookup.column for lookup in self.spec.lookups}
         names = {column.name for column in self.synced} | looked_up
         return tuple(column for column in self.target.columns if column.name in names)
 
     @property
     def content(self) -> tuple[Column, ...]:
-        """The columns by which rows are compared: never stamps, nor what the phones own."""
+        """The columns by which rows are compared; stamps and mobile-owned columns are not."""
         left_out = {*STAMPS, *self.spec.mobile_owned}
         if self.spec.strategy is Strategy.UPSERT:
-            # Equal already, because they pair the rows; comparing their text would see 5 and 5.00 as a change. Other
-            # types have equal keys that are two values to people: `a` and `A` of citext, 1 day and 24 hours.
+            # Rows are paired by equal keys, so that 5 and 5.00 is no change. Keys of other types may be equal and still
+            # be different values for people: `a` and `A` of citext, 1 day and 24 hours.
             left_out |= {column.name for column in self.key if has_one_value(column)}
         return tuple(column for column in self.staged if column.name not in left_out)
 
     @property
     def fingerprint(self) -> str:
-        """Changes when the columns of either side, or what the spec does with them, change."""
+        """A hash of the columns of both sides and of the conversion; a full run is needed when it changes."""
         facts = [
             self.source.oid,
             self.target.oid,
@@ -142,7 +142,7 @@ class TableMapping:
                 for column in self.synced
             ],
             [(lookup.column, lookup.table, lookup.match, lookup.answer) for lookup in self.spec.lookups],
-            # PostgreSQL adds a column with a default without touching the rows.
+            # PostgreSQL adds a column with a default without changing the rows.
             [(column.name, column.number) for column in self.source.columns],
             [(column.name, column.labels) for one in (self.source, self.target) for column in one.columns],
             self.reading,
@@ -150,11 +150,11 @@ class TableMapping:
         return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
     def with_merge_filter(self, rows: sql.Composable) -> "TableMapping":
-        """Returns the same mapping for a merge that looks only at those of its rows for which the condition holds."""
+        """Returns the mapping for a merge that compares only rows that also satisfy the condition `rows`."""
         return dataclasses.replace(self, merge_filter=sql.SQL("{} AND {}").format(self.merge_filter, rows))
 
     def row(self, alias: str, columns: Iterable[Column]) -> sql.Composed:
-        """`ROW(...)` of columns in a form whose equality is equality of their text."""
+        """`ROW(...)` of columns in a form that is equal if and only if the texts are equal."""
         values = (comparable(sql.Identifier(alias, column.name), column) for column in columns)
         return sql.SQL("ROW({})").format(sql.SQL(", ").join(values))
 
@@ -163,23 +163,23 @@ class TableMapping:
         return self.scope.holds(self.spec, alias)
 
     def owner(self, alias: str) -> sql.Composable:
-        """Who wrote the target row `alias`, as text."""
+        """The owner of the target row `alias`, as text."""
         return sql.SQL("{}::text").format(sql.Identifier(alias, OWNER)) if self.has_owner else sql.SQL("'D'")
 
     def checked_references(self) -> tuple[Reference, ...]:
-        """The spec's references whose column travels; the others have nothing to check."""
+        """The spec's references over staged columns, except order-only ones."""
         names = {column.name for column in self.staged}
         return tuple(
             reference for reference in self.spec.references if not reference.order_only and reference.column in names
         )
 
     def enforced_references(self) -> tuple[ForeignKey, ...]:
-        """The target's own foreign keys over travelling columns."""
+        """The target's foreign keys over staged columns."""
         names = {column.name for column in self.staged}
         return tuple(key for key in self.target.references if names.issuperset(key.columns))
 
     def deferrable_columns(self) -> tuple[tuple[ForeignKey, Column], ...]:
-        """The target's own foreign keys whose parent refers back, each with a column that may be filled in later."""
+        """The target's foreign keys whose parent references the table, each with a column that may be written later."""
         fixed = {*self.spec.key, self.spec.office}
         found = []
         for key in self.enforced_references() if self.spec.key else ():
@@ -190,6 +190,6 @@ class TableMapping:
         return tuple(found)
 
     def stamp(self, name: str) -> bool:
-        """Whether the target has that stamp column."""
+        """Whether the target has this stamp column, and a run may write it."""
         column = self.target.column(name) if name in STAMPS else None
         return column is not None and not column.generated

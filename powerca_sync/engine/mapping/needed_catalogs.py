@@ -8,9 +8,9 @@ from powerca_sync.tables import TableSpec, spec_named
 
 
 def tables_needed(spec: TableSpec, specs: Sequence[TableSpec]) -> tuple[str, ...]:
-    """Mobile names of the tables whose catalogs resolving and syncing `spec` takes, itself first.
+    """Returns the mobile names of the tables whose catalogs are needed to resolve and sync `spec`, itself first.
 
-    Enough where the office of each is known by its declared column; otherwise `needs_all_catalogs`.
+    Complete only if the declared column determines the office of each table; see `needs_all_catalogs`.
     """
     by_name = {one.mobile: one for one in specs}
     direct = [one.parent for one in spec.references if not one.order_only or one.column == spec.made_by]
@@ -28,9 +28,9 @@ def tables_needed(spec: TableSpec, specs: Sequence[TableSpec]) -> tuple[str, ...
 def needs_all_catalogs(
     names: Iterable[str], specs: Sequence[TableSpec], *, sources: Mapping[str, Table], targets: Mapping[str, Table]
 ) -> bool:
-    """Whether resolving the tables of these mobile names takes the catalogs of other tables than these.
+    """Whether resolving the tables of these mobile names needs the catalogs of all tables.
 
-    So it is if the office of one of them is not known by its declared column: any chain of references may lead there.
+    True if the declared column of one of them does not determine its office: any chain of references may do so.
     """
     for name in names:
         spec = spec_named(specs, name)

@@ -11,19 +11,19 @@ from powerca_sync.tables import Reference, TableSpec, spec_named
 
 
 class Route(enum.StrEnum):
-    """How the office of a row is known."""
+    """How the office of a row is determined."""
 
-    #: A column of the row holds the organisation.
+    #: A column of the row has the organisation's key.
     COLUMN = "column"
-    #: A reference of the row leads to a table that knows its office.
+    #: A reference leads to a table whose rows have an office.
     REFERENCE = "reference"
-    #: It is not known: while one desktop is registered, every desktop-owned row is that desktop's.
+    #: Not at all: all desktop-owned rows belong to the only registered desktop.
     UNSCOPED = "unscoped"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class LeftOut:
-    """A column of the spec that is not used, because it does not exist where the spec needs it."""
+    """A column of the spec that is left out, because a database lacks it."""
 
     column: str
     #: The fields of the spec that name it: `key`, `references`, `lookups` ...; `order` for an order-only reference.
@@ -35,7 +35,7 @@ class LeftOut:
 
     @override
     def __str__(self) -> str:
-        """Name the column, what it was for, and what may have been meant."""
+        """Returns the column, its roles and a similar column."""
         hint = f"; similar: {self.nearest}" if self.nearest else ""
         return f"{self.column} ({', '.join(self.roles)}{hint})"
 
@@ -49,7 +49,7 @@ class Unchecked:
 
     @override
     def __str__(self) -> str:
-        """Name the column, the parent and the reason."""
+        """Returns the column, the parent and the reason."""
         return f"{self.reference.column} to {self.reference.parent} ({self.reason})"
 
 
@@ -58,23 +58,23 @@ class ResolvedSpec:
     """A spec after it has been checked against both catalogs."""
 
     declared: TableSpec
-    #: What is used: the declared spec without what does not exist, with the key and office column that were found.
+    #: The declared spec without what does not exist, with the key and office column that were found.
     spec: TableSpec
     route: Route
     left_out: tuple[LeftOut, ...] = ()
     unchecked: tuple[Unchecked, ...] = ()
-    #: Where the key comes from if it is not the declared one; empty otherwise.
+    #: Origin of the key if it is not the declared one.
     key_origin: str = ""
-    #: Whether neither database has the table, so that there is nothing to sync.
+    #: Neither database has the table.
     absent: bool = False
-    #: Why the table cannot be synced; empty if it can.
+    #: Why the table cannot be synced.
     blocked: str = ""
-    #: Whether that is only because a table whose rows it needs is missing on mobile.
+    #: It is blocked because a table whose rows it needs is missing on mobile.
     lacks_parent: bool = False
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """How the table was resolved, where that differs from the declared spec; one clause each."""
+        """Returns the differences between the resolved spec and the declared one, one clause each."""
         return tuple(self._notes())
 
     def _notes(self) -> Iterator[str]:
@@ -114,17 +114,17 @@ class Resolution:
 
     @property
     def specs(self) -> tuple[TableSpec, ...]:
-        """The specs to use, in the order of the declared ones."""
+        """The resolved specs, in the order of the declared ones."""
         return tuple(one.spec for one in self.tables.values())
 
     @property
     def unscoped(self) -> tuple[str, ...]:
-        """Mobile names of the tables whose rows cannot be told apart by office."""
+        """Mobile names of the tables whose rows have no office."""
         return tuple(
             name for name, one in self.tables.items() if one.route is Route.UNSCOPED and not (one.absent or one.blocked)
         )
 
     def __getitem__(self, mobile: str) -> ResolvedSpec:
-        """The resolved spec of that mobile name; `ConfigurationError` lists the known names if there is none."""
+        """Returns the resolved spec of that mobile name; raises `ConfigurationError` if there is none."""
         spec_named((one.declared for one in self.tables.values()), mobile)
         return self.tables[mobile]

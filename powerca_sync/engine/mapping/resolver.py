@@ -22,10 +22,10 @@ def resolve(
 ) -> Resolution:
     """Resolve each spec of a set against both catalogs.
 
-    `sources` has the desktop's tables by desktop name, `targets` the mobile tables by mobile name: those that exist.
-    Without `sources` (the desktop does not answer) the desktop is taken to have what mobile has. `known` are the mobile
-    names of the tables that were looked for, if these were not all: only what those need is resolved then. Never raises
-    for what does not exist: a table that cannot be synced is returned as blocked, with the reason.
+    `sources` has the existing desktop tables by desktop name, `targets` the existing mobile tables by mobile name.
+    Without `sources` (the desktop is not available) the desktop is assumed to have mobile's columns. `known` are the
+    mobile names of the tables that were looked up, if not all. Does not raise for missing tables and columns: a table
+    that cannot be synced is blocked, with the reason.
     """
     resolver = _Resolver(specs, sources, targets, known)
     return Resolution(tables={spec.mobile: resolver.resolve(spec) for spec in specs})
@@ -113,7 +113,7 @@ class _Resolver:
         return ResolvedSpec(declared=spec, spec=spec, route=Route.UNSCOPED, blocked=reason)
 
     def _blocked_by_parents(self, used: TableSpec) -> str:
-        """Why rows that this table needs cannot be read; empty if they can."""
+        """Returns why the table is blocked by a missing parent; empty if it is not."""
         needed = [one.parent for one in used.references if not one.order_only] + [one.table for one in used.lookups]
         missing = [name for name in dict.fromkeys(needed) if name in self.known and name not in self.targets]
         if not missing:
@@ -124,7 +124,7 @@ class _Resolver:
         )
 
     def _unchecked(self, spec: TableSpec, target: Table) -> Iterator[Unchecked]:
-        """The references that cannot be followed on mobile."""
+        """Yields the references that cannot be checked on mobile."""
         for reference in spec.references:
             if reference.parent not in self.known:
                 continue
@@ -133,7 +133,7 @@ class _Resolver:
             if target.column(reference.column) is None:
                 reason = f"mobile's `{spec.mobile}` has no column {reference.column}"
             elif parent is None:
-                # A parent that only the desktop has is missing, and blocks what needs its rows.
+                # A parent that only the desktop has blocks the table instead.
                 if self.is_absent(reference.parent):
                     reason = f"neither database has `{reference.parent}`"
             elif parent.column(reference.names) is None:
@@ -142,11 +142,11 @@ class _Resolver:
                 yield Unchecked(reference=reference, reason=reason)
 
     def _can_follow(self, column: str | None, references: Sequence[Reference]) -> bool:
-        """Whether mobile has the rows that a column names."""
+        """Whether a column has a reference to a table of mobile."""
         return any(one.column == column and one.parent in self.targets for one in references)
 
     def _can_look_up(self, lookup: Lookup, pair: TablePair) -> bool:
-        """Whether both ends of a lookup exist; a table that only the desktop has blocks instead."""
+        """Whether both tables of a lookup have its columns; a table that only the desktop has blocks instead."""
         if pair.target.column(lookup.column) is None or not pair.has_on_both([lookup.match]):
             return False
         other = self.targets.get(lookup.table)
@@ -155,13 +155,13 @@ class _Resolver:
         return other.column(lookup.match) is not None and other.column(lookup.answer) is not None
 
     def _route(self, used: TableSpec, pair: TablePair) -> tuple[str | None, Route]:
-        """The column by which the office of a row is known, and how."""
+        """Returns the column that determines the office of a row, and how."""
         if used.defines_offices:
             return used.office, Route.COLUMN
         if used.office is None or not self._has_organisations():
             return None, Route.UNSCOPED
         if not (pair.missing(used.office) or pair.travels(used.office)):
-            # The spec itself keeps it from travelling: a mistake, which the mapping names.
+            # The spec itself excludes the column: the mapping raises an error.
             return used.office, Route.COLUMN
         if pair.travels(used.office):
             references = [one for one in used.references if one.column == used.office]
@@ -182,7 +182,7 @@ class _Resolver:
         return reference.column, Route.COLUMN if direct else Route.REFERENCE
 
     def _has_organisations(self) -> bool:
-        """Whether either database has the key of the organisations."""
+        """Whether one of the databases has the key of the organisations."""
         if self.offices is None:
             return False
         key = self.resolve(self.offices).spec.key[0]
@@ -190,7 +190,7 @@ class _Resolver:
         return any(table is not None and table.column(key) is not None for table in tables)
 
     def _leads_to_office(self, reference: Reference, used: TableSpec) -> bool:
-        """Whether a reference names one row of a table that knows its office."""
+        """Whether a reference leads to exactly one row of a table whose rows have an office."""
         if reference.parent == used.mobile or reference.parent not in self.targets:
             return False
         parent = self.resolve(self.by_name[reference.parent])
@@ -198,11 +198,11 @@ class _Resolver:
             return False
         if parent.spec.defines_offices:
             return reference.names == parent.spec.key[0]
-        # Several parents of one value may be rows of several offices.
+        # Parents of one value may belong to different offices.
         return self.targets[reference.parent].is_unique([reference.names])
 
     def _distance(self, reference: Reference, used: TableSpec) -> int:
-        """How many references lie between the table and one that holds the organisation itself."""
+        """Returns the number of references from the table to one that has the organisation's key."""
         parent = self.resolve(self.by_name[reference.parent])
         if parent.route is not Route.REFERENCE:
             return 1

@@ -1,8 +1,7 @@
-"""How large a row is: measured on its server, in most cases without reading its large values.
+"""Measure the size of rows on the server, mostly without reading large values.
 
-PostgreSQL keeps large values outside the row, with their length beside the reference, so that `octet_length` of texts
-and bytes need not fetch them. Other types have no such function. Their stored size is at hand, and only where that is
-large are they decompressed, which `ROW(...)` does.
+PostgreSQL stores large values outside the row, their length beside the pointer, so that `octet_length` of text and
+bytea does not fetch them. Values of other types are decompressed, by `ROW(...)`, only if their stored size is large.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,21 +20,20 @@ _SMALL = frozenset(
         *("point", "line", "lseg", "box", "circle"),
     }
 )
-#: Types for which `octet_length` exists, and needs no look at the value.
+#: Types whose `octet_length` does not read the value.
 _WITH_LENGTH = frozenset({"text", "varchar", "bpchar", "bytea"})
-#: Columns that are declared with at most so many characters are not measured.
+#: Columns declared with at most this number of characters are not measured.
 SHORT = 10_000
-#: Characters of a value that images in quarantine and samples have at most.
+#: Maximum number of characters of a value in quarantine images and samples.
 SHOWN = 10_000
-#: Bytes of a value up to which its text is made, to be cut.
+#: Maximum size in bytes of a value whose text is truncated; larger values are shown as their size.
 _CUT = 16 * 1024 * 1024
-#: Bytes of rows whose whole text is hashed, where the limit of a spec does not matter. That of larger ones might be
-#: longer than PostgreSQL allows.
+#: Maximum size in bytes of rows whose whole text is hashed. The text of larger rows may exceed PostgreSQL's limit.
 HASHED_AT_MOST = 128 * 1024 * 1024
-#: Rows of the target have no text if they are so many times over the limit of their spec. Rows within it may take more
-#: bytes there.
+#: Rows of the target beyond this multiple of the spec's limit have no text. Rows within the limit may take more
+#: bytes at the target than at the source.
 AT_TARGET = 4
-#: The best that PostgreSQL's compression methods can do (LZ4; pglz makes one byte of some 90).
+#: Best compression ratio of PostgreSQL's methods (LZ4; pglz: about 90).
 _MOST_COMPRESSED = 256
 
 
@@ -50,7 +48,7 @@ def is_wide(column: Column) -> bool:
 def size(alias: str, columns: Iterable[Column], limit: int) -> sql.Composable | None:
     """Returns an expression for the bytes of the wide columns of row `alias`; None if there is no wide column.
 
-    It is exact where it matters for `limit`: of types other than texts and bytes, small values count as nothing.
+    Exact near `limit`: small values of types other than text and bytea count as 0.
     """
     sizes = [_size(sql.Identifier(alias, column.name), column, limit) for column in columns if is_wide(column)]
     return sql.SQL("({})").format(sql.SQL(" + ").join(sizes)) if sizes else None
@@ -65,9 +63,9 @@ def is_short(value: sql.Composable, column: Column) -> sql.Composable:
 def row_text(
     alias: str, columns: Sequence[Column], limit: int, values: Sequence[sql.Composable] | None = None
 ) -> sql.Composable:
-    """Returns the text of a row of `columns`; of rows over the limit, their size and the text of the narrow columns.
+    """Returns the text of a row of `columns`; for rows over the limit, their size and the narrow columns.
 
-    `values` are what stands in the row for each of the columns; by default the columns themselves.
+    `values` replace the columns in the text.
     """
     if values is None:
         values = [sql.Identifier(alias, column.name) for column in columns]
@@ -81,7 +79,7 @@ def row_text(
 
 
 def shown(alias: str, column: Column) -> sql.Composable:
-    """Returns a value as text for people: a long one is cut, and of a very long one there is only the size."""
+    """Returns a value as text for display: long values are truncated, very long ones shown as their size."""
     value = sql.Identifier(alias, column.name)
     text = sql.SQL("{}::text").format(value)
     measured = size(alias, [column], _CUT)
@@ -99,7 +97,7 @@ def _size(value: sql.Composable, column: Column, limit: int) -> sql.Composable:
 
 
 def stored_size(value: sql.Composable, limit: int) -> sql.Composable:
-    """Returns an expression for the bytes of a value once it is decompressed; 0 if it is small for certain."""
+    """Returns an expression for the decompressed size of a value in bytes; 0 if it is certainly small."""
     return sql.SQL(
         "CASE WHEN pg_column_size({value}) > {least} THEN pg_column_size(ROW({value}))::bigint ELSE 0 END"
     ).format(value=value, least=limit // _MOST_COMPRESSED)

@@ -1,4 +1,4 @@
-"""The snapshot of the source that a run reads: the server's identity and the position in its history."""
+"""The source's snapshot that a run reads: identity of the server, transaction ids and position in the WAL."""
 
 import dataclasses
 from datetime import datetime
@@ -8,13 +8,13 @@ from powerca_sync.engine.mapping.mapping import TableMapping
 from powerca_sync.engine.postgres import Connection, Cursor, execute_autocommit, load, one_row
 from powerca_sync.errors import ConfigurationError
 
-#: Past half the 32-bit range the order of two transaction ids can no longer be told; this leaves a margin.
+#: Half the 32-bit range, beyond which two transaction ids cannot be ordered, less a margin.
 XID_HORIZON = 2**31 - 10_000_000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Snapshot:
-    """Who the source is, and the instant at which it is read."""
+    """The identity of the source and its state when it is read."""
 
     system_identifier: str
     timeline: int
@@ -22,18 +22,18 @@ class Snapshot:
     database: str
     #: 64-bit; no transaction below it was in progress.
     xmin: int
-    #: Position in the write-ahead log, in bytes.
+    #: Position in the write-ahead log (WAL), in bytes.
     lsn: int
     clock: datetime
     has_ledger: bool
 
     @property
     def identity(self) -> str:
-        """The desktop itself, however it is reached."""
+        """Identifies the desktop, whatever its address."""
         return f"{self.system_identifier}/{self.database}"
 
     def mark(self, mapping: TableMapping) -> dict[str, Any]:
-        """What the next run needs to find the changes since this snapshot."""
+        """Returns the watermark from which the next run finds the changes since this snapshot."""
         return {
             "system_identifier": self.system_identifier,
             "timeline": self.timeline,
@@ -52,7 +52,7 @@ def read_identity(source: Connection) -> tuple[str, str]:
 
 
 def read_snapshot(cursor: Cursor) -> Snapshot:
-    """The first statement of the source's transaction: fixes the instant, answers what it is."""
+    """Returns the snapshot; must be the first statement of the source's transaction."""
     if cursor.connection.info.server_version < 130000:
         version = cursor.connection.info.server_version // 10000
         raise ConfigurationError(f"The source runs PostgreSQL {version}, which is too old. Upgrade it to 13 or newer.")

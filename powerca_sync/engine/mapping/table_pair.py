@@ -9,20 +9,20 @@ from powerca_sync.engine.mapping.resolution import LeftOut
 from powerca_sync.engine.postgres import Table
 from powerca_sync.tables import OWNER, Expression, Strategy, TableSpec
 
-#: From this similarity on, a column that exists is suggested for one that does not.
+#: Minimum similarity of names for suggesting an existing column.
 _SIMILAR = 0.75
 
 
 @dataclasses.dataclass(frozen=True)
 class TablePair:
-    """One table of both databases; the target stands in for a source that is not known."""
+    """One table of both databases; `source` equals `target` if the desktop is not available."""
 
     spec: TableSpec
     source: Table
     target: Table
 
     def travels(self, name: str) -> bool:
-        """Whether the desktop's value of a column is written to mobile."""
+        """Whether the desktop's value of a column is copied to mobile."""
         column = self.target.column(name)
         if column is None or self.source.column(name) is None:
             return False
@@ -30,7 +30,7 @@ class TablePair:
         return not (column.generated or column.identity == "a" or name in filled_otherwise)
 
     def missing(self, name: str) -> tuple[str, ...]:
-        """The databases that lack a column."""
+        """Returns the databases that lack a column."""
         sides = (("the desktop", self.source), ("mobile", self.target))
         return tuple(side for side, table in sides if table.column(name) is None)
 
@@ -40,7 +40,7 @@ class TablePair:
 
 
 def resolve_key(pair: TablePair) -> tuple[tuple[str, ...], str, str]:
-    """The key to use, where it comes from if it is not the declared one, and why there is none."""
+    """Returns (key, its origin if it is not the declared one, why there is none)."""
     spec, target = pair.spec, pair.target
     if spec.strategy is Strategy.DELETE_INSERT:
         key = tuple(name for name in spec.key if not pair.missing(name))
@@ -86,7 +86,7 @@ def _similar(name: str, pair: TablePair) -> str:
 
 
 def _nearest(name: str, pair: TablePair, *, mentioned: Collection[str]) -> str:
-    """An existing column of a similar name, in whatever case, that is not among the `mentioned` ones."""
+    """Returns an existing column of a similar name, ignoring case, that is not `mentioned`; empty if there is none."""
     names = {column.name for table in (pair.source, pair.target) for column in table.columns}
     by_case = {existing.casefold(): existing for existing in sorted(names.difference(mentioned))}
     found = difflib.get_close_matches(name.casefold(), by_case, n=1, cutoff=_SIMILAR)
@@ -94,7 +94,7 @@ def _nearest(name: str, pair: TablePair, *, mentioned: Collection[str]) -> str:
 
 
 def is_needed(expression: Expression, pair: TablePair) -> bool:
-    """Whether a column travels with different types, and the desktop has what the expression reads."""
+    """Whether the types of a column differ, and the desktop has the columns that the expression reads."""
     source, target = pair.source.column(expression.column), pair.target.column(expression.column)
     if source is None or target is None or source.type == target.type:
         return False
@@ -102,7 +102,7 @@ def is_needed(expression: Expression, pair: TablePair) -> bool:
 
 
 def left_out_columns(pair: TablePair, used: TableSpec) -> tuple[LeftOut, ...]:
-    """The columns that the declared spec names and the used one does not."""
+    """Returns the columns that the declared spec names and the resolved one does not."""
     spec = pair.spec
     named: dict[str, list[str]] = {}
 

@@ -1,4 +1,4 @@
-"""Which rows are this office's: the organisations of the desktop, and the way from a row to its organisation."""
+"""Scope rows by office: the organisations of the desktop, and the references from a row to its organisation."""
 
 import contextlib
 import dataclasses
@@ -17,42 +17,42 @@ from powerca_sync.tables import Reference, TableSpec, spec_named
 class Office:
     """One desktop installation and its organisations."""
 
-    #: The desktop's system identifier and database: who it is, wherever it is reached.
+    #: The desktop's system identifier and database name.
     identity: str
-    #: Keys of its organisations, in text form. None: the tables are not split by office.
+    #: Keys of its organisations as text. None: the tables are not split by office.
     orgs: tuple[str, ...] | None
-    #: The desktop's table that has them.
+    #: The desktop's table of organisations.
     table: str = ""
-    #: Whether specs say what an office is, and the desktop lacks that table or its key: organisations are unknown.
+    #: The desktop lacks the table of organisations, or its key.
     unlisted: bool = False
-    #: Whether no other desktop is registered in the mobile database.
+    #: No other desktop is registered in the mobile database.
     alone: bool = True
 
     @property
     def claims(self) -> tuple[str, ...]:
-        """What this desktop is registered by: its organisations, or `WITHOUT_ORGANISATIONS`; nothing if not split."""
+        """Returns the keys to register: organisations, `WITHOUT_ORGANISATIONS`, or none if tables are not split."""
         return (WITHOUT_ORGANISATIONS,) if self.unlisted else self.orgs or ()
 
 
-#: Registers a desktop that has no table of organisations; no organisation has this key.
+#: The key that registers a desktop without a table of organisations; no organisation has it.
 WITHOUT_ORGANISATIONS = "*"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Scope:
-    """What it takes to say in SQL whether a mobile row is this office's."""
+    """Builds the conditions for mobile rows of this office."""
 
     office: Office
     specs: Sequence[TableSpec]
     #: Facts about the target's tables, by mobile name.
     tables: Mapping[str, Table]
-    #: Tables, as (schema, name), whose rows are read elsewhere, because they are not yet what a planned run makes them.
+    #: In a dry run: tables, as (schema, name), and the virtual tables to read instead.
     planned: Mapping[tuple[str, str], sql.Identifier] = dataclasses.field(default_factory=dict)
 
     def holds(self, spec: TableSpec, alias: str) -> sql.Composable:
         """A condition on `alias`, a row of the table of `spec`: it belongs to this office.
 
-        A row whose reference names no row of known office belongs to the only registered desktop; to none of several.
+        A row without a known office belongs to the only registered desktop; if there are several, to none of them.
         """
         if self.office.orgs is None or spec.office is None:
             return sql.SQL("TRUE")
@@ -82,11 +82,11 @@ class Scope:
         )
 
     def rows(self, schema: str, name: str) -> sql.Identifier:
-        """Where to read the rows of another table than the one that is synced."""
+        """Returns the relation from which to read the rows of a parent table."""
         return self.planned.get((schema, name), sql.Identifier(schema, name))
 
     def table(self, mobile: str) -> Table:
-        """Facts about a target table; `SchemaMismatchError` if it does not exist."""
+        """Returns a target table; raises `SchemaMismatchError` if it does not exist."""
         if mobile not in self.tables:
             raise SchemaMismatchError(
                 f"Table `{mobile}` does not exist on mobile. Create it there, or take its spec out."
@@ -95,9 +95,10 @@ class Scope:
 
 
 def read_office(source: Cursor, specs: Sequence[TableSpec], identity: str) -> Office:
-    """Returns whose organisations the source (known by `identity`) has; None where no spec says what an office is.
+    """Returns the office of the source and its organisations.
 
-    `specs` are resolved. Without the table of organisations, or its key, the office is `unlisted`.
+    `specs` are resolved. The organisations are None if no spec defines them; the office is `unlisted` if the source
+    lacks their table or its key.
     """
     spec = _defining_offices(specs)
     if spec is None:
@@ -119,9 +120,9 @@ def read_office(source: Cursor, specs: Sequence[TableSpec], identity: str) -> Of
 def cast_organisations(
     cursor: Cursor, office: Office, specs: Sequence[TableSpec], tables: Mapping[str, Table]
 ) -> Office:
-    """The same office with its organisations in the target's text form.
+    """Returns the office with its organisations cast to the target's type.
 
-    Raises `SchemaMismatchError` for an organisation that cannot be a key there.
+    Raises `SchemaMismatchError` for an organisation that the type does not accept.
     """
     if office.orgs is None:
         return office
@@ -131,7 +132,7 @@ def cast_organisations(
 
 
 def organisations_query(office: Office, specs: Sequence[TableSpec], tables: Mapping[str, Table]) -> sql.Composed:
-    """A query for the organisations in the target's text form: `01` and `1` are one if they are numbers there."""
+    """A query that casts the organisations to the target's type: `01` and `1` are equal numbers."""
     spec = _defining_offices(specs)
     there = tables.get(spec.mobile) if spec else None
     if spec is None or office.orgs is None or there is None or there.column(spec.key[0]) is None:
@@ -145,7 +146,7 @@ def organisations_query(office: Office, specs: Sequence[TableSpec], tables: Mapp
 
 @contextlib.contextmanager
 def explain_cast_errors(specs: Sequence[TableSpec]) -> Iterator[None]:
-    """Raises `SchemaMismatchError` where `organisations_query` finds one that cannot be a key at the target."""
+    """Raise `SchemaMismatchError` if `organisations_query` fails for an organisation."""
     try:
         yield
     except psycopg.DataError as exc:
@@ -162,7 +163,7 @@ def _defining_offices(specs: Sequence[TableSpec]) -> TableSpec | None:
 
 
 def office_reference(spec: TableSpec, specs: Sequence[TableSpec]) -> Reference | None:
-    """The reference that leads to a row's office, or None where the office column holds the office's key itself."""
+    """Returns the reference to a row's office; None if the office column has the organisation's key itself."""
     if spec.defines_offices:
         return None
     for reference in spec.references:
@@ -172,45 +173,45 @@ def office_reference(spec: TableSpec, specs: Sequence[TableSpec]) -> Reference |
 
 
 def office_condition(spec: TableSpec, specs: Sequence[TableSpec], office: Office, alias: str) -> sql.Composable:
-    """A condition on `alias`, a phone's row: true where it is this office's, false where another's, else NULL.
+    """A condition on the phone row `alias`: true for this office, false for another, NULL if the office is unknown.
 
-    A row that leads to no organisation belongs to the office of whoever made it; if that is not known either, to the
-    only registered desktop. `spec` and `specs` are resolved. Links are compared as text, because phones' rows are few.
+    A row without an organisation belongs to the office of its author; if that is unknown, to the only registered
+    desktop. `spec` and `specs` are resolved. References are compared as text, because phone rows are few.
     """
     if office.orgs is None or spec.office is None:
         return sql.SQL("TRUE")
-    verdicts = [_verdict(spec, specs, office, alias)]
+    conditions = [_own_condition(spec, specs, office, alias)]
     if spec.made_by is not None:
-        maker = next(one for one in spec.references if one.column == spec.made_by)
-        verdicts.append(_above(maker, specs, office, alias))
+        author = next(one for one in spec.references if one.column == spec.made_by)
+        conditions.append(_parent_condition(author, specs, office, alias))
     if office.alone:
-        verdicts.append(sql.SQL("TRUE"))
-    return sql.SQL("coalesce({})").format(sql.SQL(", ").join(verdicts))
+        conditions.append(sql.SQL("TRUE"))
+    return sql.SQL("coalesce({})").format(sql.SQL(", ").join(conditions))
 
 
-def _verdict(spec: TableSpec, specs: Sequence[TableSpec], office: Office, alias: str) -> sql.Composable:
+def _own_condition(spec: TableSpec, specs: Sequence[TableSpec], office: Office, alias: str) -> sql.Composable:
     assert office.orgs is not None
     upward = office_reference(spec, specs)
     if upward is not None:
-        return _above(upward, specs, office, alias)
+        return _parent_condition(upward, specs, office, alias)
     column = spec.key[0] if spec.defines_offices else spec.office
     if column is None:
         return sql.SQL("NULL::boolean")
     return sql.SQL("{} = ANY ({})").format(sql.Identifier(alias, column), array_literal(office.orgs))
 
 
-def _above(reference: Reference, specs: Sequence[TableSpec], office: Office, alias: str) -> sql.Composed:
+def _parent_condition(reference: Reference, specs: Sequence[TableSpec], office: Office, alias: str) -> sql.Composed:
     above = f"{alias}_up"
-    return sql.SQL("(SELECT bool_or({verdict}) FROM {parent} AS {above} WHERE {there}::text = {own}::text)").format(
-        verdict=_verdict(spec_named(specs, reference.parent), specs, office, above),
+    return sql.SQL("(SELECT bool_or({condition}) FROM {parent} AS {above} WHERE {named}::text = {own}::text)").format(
+        condition=_own_condition(spec_named(specs, reference.parent), specs, office, above),
         parent=sql.Identifier(*schema_and_name(reference.parent)),
         above=sql.Identifier(above),
-        there=sql.Identifier(above, reference.names),
+        named=sql.Identifier(above, reference.names),
         own=sql.Identifier(alias, reference.column),
     )
 
 
 def array_literal(values: Sequence[str]) -> sql.Literal:
-    """An array of unknown type, so that it takes the type of the column it is compared with."""
+    """An array literal of unknown type, which takes the type of the column that it is compared with."""
     quoted = ('"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' for value in values)
     return sql.Literal("{" + ",".join(quoted) + "}")

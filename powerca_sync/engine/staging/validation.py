@@ -163,11 +163,10 @@ def _is_unique_at_source(mapping: TableMapping, key: UniqueKey) -> bool:
     """
     if not (mapping.source.is_unique(key.columns) and key.nulls_distinct):
         return False
-    computed = {expression.column for expression in mapping.spec.expressions}
     alike = {
         column.name
         for column in mapping.synced
-        if column.name not in computed
+        if not column.computed
         and (
             {column.source.base, column.column.base} <= _NUMBERS
             or (column.source.base == column.column.base and column.column.base in _DISTINCT)

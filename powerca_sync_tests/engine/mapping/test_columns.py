@@ -219,5 +219,5 @@ def test_column_that_leads_to_the_office_is_required(pair: Pair) -> None:
     pair.target.execute("""
         CREATE TABLE orgs (org_id int PRIMARY KEY, source char(1));
         CREATE TABLE clients (client_id int PRIMARY KEY, org_id int GENERATED ALWAYS AS (1) STORED, source char(1))""")
-    with pytest.raises(SchemaMismatchError, match="column `org_id` leads to the office"):
+    with pytest.raises(SchemaMismatchError, match="column `org_id` determines the office"):
         pair.sync(spec("clients", "client_id", office="org_id"), ORGS)
