@@ -1,4 +1,5 @@
-"""Examine both databases before anything is synced, or when something went wrong; only reads.
+"""Examine both databases before anything is synced, or when something went wrong; writes
+to temporary tables only.
 
     findings                    what an examination says: what, why it matters, what to do
     side                        one of the two databases; every look at it has a transaction and a guard of its own
@@ -6,8 +7,8 @@
     route, server, clocks       how each database is reached, what it is, its time
     rights, grants              what the user may do, and the statements for what is missing
     organisations               whose they are
-    columns, fit                tables and columns of the specs, and rows that would not fit them
-    keys, references            keys that repeat, references that lead nowhere
+    columns                     tables and columns of the specs
+    unfit_rows, copies          rows that a run would quarantine, as dry runs find them, and exact copies
     owners                      who wrote the rows on mobile, and rows that came back as an echo
     sequences, triggers, dependents, locks
                                 what else acts on the tables

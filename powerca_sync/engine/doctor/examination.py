@@ -14,24 +14,23 @@ from powerca_sync.engine.doctor import (
     columns,
     dependents,
     earlier_engine,
-    fit,
     grants,
-    keys,
     locks,
     organisations,
     owners,
     path,
-    references,
     rights,
     route,
     sequences,
     server,
     triggers,
+    unfit_rows,
 )
-from powerca_sync.engine.doctor.findings import BOTH, Finding, all_fine, fine
+from powerca_sync.engine.doctor.findings import BOTH, Finding, Severity, all_fine, fine
 from powerca_sync.engine.doctor.side import Side, unexamined
 from powerca_sync.engine.mapping import Office, resolve
 from powerca_sync.engine.postgres import Table, load, read_tables
+from powerca_sync.engine.result import Options
 from powerca_sync.errors import SyncError
 from powerca_sync.settings import Limits
 from powerca_sync.tables import TableSpec
@@ -49,10 +48,11 @@ def examine(
 ) -> tuple[Finding, ...]:
     """Returns the findings about both databases, or about the one that can be reached, in the order of the themes.
 
-    `timezone`, `encoding` and `limits` are those of the settings; `now` is this machine's clock. Only reads. Does not
-    raise because of an answer of a database.
+    `timezone`, `encoding` and `limits` are those of the settings; `now` is this machine's clock. Writes to temporary
+    tables only. Does not raise because of an answer of a database.
     """
-    examination = _Examination(source, target, [guards.with_limits(spec, limits or Limits()) for spec in specs])
+    limited = [guards.with_limits(spec, limits or Limits()) for spec in specs]
+    examination = _Examination(source, target, limited, Options(timezone=timezone, encoding=encoding))
     examination.examine_servers(timezone, encoding, now)
     examination.examine_catalogs()
     examination.examine_rights()
@@ -66,11 +66,12 @@ def examine(
 class _Examination:
     """The findings so far, and facts that later themes need."""
 
-    def __init__(self, source: Side, target: Side, specs: Sequence[TableSpec]) -> None:
+    def __init__(self, source: Side, target: Side, specs: Sequence[TableSpec], options: Options) -> None:
         self.source = source
         self.target = target
         self.sides = (source, target)
         self.specs = specs
+        self.options = options
         self.findings: list[Finding] = []
         self.servers: dict[str, server.Server] = {}
         #: By database; then by the name that the table has there.
@@ -78,6 +79,8 @@ class _Examination:
         self.rights: dict[str, rights.Rights] = {}
         #: By database: names of the tables whose rows can be read.
         self.readable: dict[str, frozenset[str]] = {}
+        #: Whether an error of the databases or the office rules out a dry run.
+        self.blocked = False
         #: Whether an earlier engine has inserted phone rows on the desktop.
         self.has_earlier_engine = False
 
@@ -112,6 +115,7 @@ class _Examination:
                 clocks.examine_clocks(offsets),
                 clocks.examine_zones(self.source, self.target, desktop.timezone, timezone),
             )
+        self.blocked = _has_error(self.findings) or len(self.servers) < len(self.sides)
 
     def examine_catalogs(self) -> None:
         """Examine which tables exist."""
@@ -208,12 +212,16 @@ class _Examination:
         self._add()
 
     def examine_contents(self) -> None:
-        """Examine organisations, columns, keys, references and owners, and the rows that would be quarantined."""
+        """Examine organisations, columns, rows that would be quarantined, copies and owners."""
+        before = len(self.findings)
         found = organisations.find_office(self.source, self.target, self.specs)
         if found is not None:
             office = found.office if isinstance(found, Context) else found
-            self._add(organisations.examine_office(self.source, self.target, office))
-            self._add(organisations.examine_lineage(self.source, self.target, found))
+            self._add(
+                organisations.examine_office(self.source, self.target, office),
+                organisations.examine_lineage(self.source, self.target, found),
+            )
+            self.blocked |= _has_error(self.findings[before:])
         sources, targets = self.tables.get(self.source.name), self.tables.get(self.target.name)
         if sources is None or targets is None:
             return
@@ -238,29 +246,27 @@ class _Examination:
             ]
         )
         complete = len(layout.mappings) == len(self.specs)
-        version = self.servers[self.source.name].version if self.source.name in self.servers else 0
-        self._theme(
-            fine(self.source.name, "Each row of the desktop fits mobile's columns.") if complete else None,
-            fit.examine_types(layout, version),
-            fit.examine_forward_fit(self.source, layout),
-            fit.examine_sizes(self.source, layout),
-            fit.examine_large_objects(self.source, layout),
+        # A dry run needs temporary tables on the database that it would write to.
+        forward, back = (
+            layout
+            if isinstance(found, Context) and not self.blocked and self.servers[side.name].writable
+            else layout.only(())
+            for side in (self.target, self.source)
         )
         self._theme(
-            fine(self.source.name, "Keys are complete and unique, and no reference of a desktop row is dangling.")
-            if complete
+            fine(self.source.name, "Each row of the desktop can be loaded on mobile.")
+            if complete and forward is layout
             else None,
-            keys.examine_keys(self.source, layout),
-            references.examine_references(self.source, self.target, layout),
+            unfit_rows.examine_desktop_rows(self.source, self.target, self.specs, forward, self.options),
+            unfit_rows.examine_large_objects(self.source, layout),
         )
         self._theme(
             fine(self.target.name, "Each row on mobile has an owner, and each phone row fits the desktop.")
-            if complete
+            if complete and back is layout
             else None,
             owners.examine_owners(self.target, layout),
-            fit.examine_reverse_fit(self.target, layout),
-            fit.examine_sizes(self.target, layout),
-            fit.examine_large_objects(self.target, layout),
+            unfit_rows.examine_phone_rows(self.source, self.target, self.specs, back, self.options),
+            unfit_rows.examine_large_objects(self.target, layout),
         )
         if self.has_earlier_engine:
             self._add(altered_rows.examine_altered(self.source, self.target, layout))
@@ -295,3 +301,7 @@ class _Examination:
             side.failed.clear()
         self.findings += new
         return all_fine(new) and all(side.is_open or side.connection is None for side in self.sides)
+
+
+def _has_error(findings: Iterable[Finding]) -> bool:
+    return any(finding.severity is Severity.WRONG for finding in findings)

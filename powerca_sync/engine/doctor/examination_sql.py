@@ -1,20 +1,12 @@
 """Statements of the examination, which count rows that a sync could not load or pair."""
 
 from collections.abc import Sequence
-from typing import LiteralString
 
 from psycopg import sql
 
-from powerca_sync.engine.mapping import AND, COMMA, TableMapping, equal, row_sizes
+from powerca_sync.engine.mapping import TableMapping, row_sizes
 from powerca_sync.engine.postgres import Column, Table
 from powerca_sync.tables import DESKTOP, OWNER, PHONE, Expression
-
-#: Largest values of the integer types, by name.
-_LIMITS: dict[str, LiteralString] = {
-    "int2": "-32768 AND 32767",
-    "int4": "-2147483648 AND 2147483647",
-    "int8": "-9223372036854775808 AND 9223372036854775807",
-}
 
 
 def count_rows(table: Table, conditions: Sequence[sql.Composable], *, where: sql.Composable) -> sql.Composed:
@@ -32,11 +24,6 @@ def not_pulled(table: Table) -> sql.Composable:
     if table.column(OWNER) is None:
         return sql.SQL("TRUE")
     return sql.SQL("{}::text IS DISTINCT FROM {}").format(sql.Identifier("t", OWNER), sql.Literal(PHONE))
-
-
-def count_all(table: Table) -> sql.Composed:
-    """Counts the desktop's own rows."""
-    return sql.SQL("SELECT count(*) FROM {} AS t WHERE {}").format(table.identifier, not_pulled(table))
 
 
 def is_empty(column: str) -> sql.Composed:
@@ -110,95 +97,9 @@ def count_texts(table: Table, column: str) -> sql.Composed:
     )
 
 
-def exceeds_precision(column: Column, *, digits: int, scale: int) -> sql.Composed:
-    """A condition: the number has more than `digits` before the point, or would be rounded to `scale` after it."""
-    return sql.SQL("(abs({value}) >= {limit} OR {value} <> round({value}, {scale}))").format(
-        value=_number(column), limit=sql.SQL("10::numeric ^ {}").format(sql.Literal(digits)), scale=sql.Literal(scale)
-    )
-
-
-def is_no_integer(column: Column, kind: str) -> sql.Composed:
-    """A condition: the number is not whole, or out of the range of that integer type."""
-    return sql.SQL("({value} NOT BETWEEN {limits} OR {value} <> trunc({value}))").format(
-        value=_number(column), limits=sql.SQL(_LIMITS[kind])
-    )
-
-
-def is_unreadable(column: Column, type_name: str) -> sql.Composed:
-    """A condition: the type cannot read the column's text. Needs PostgreSQL 16."""
-    text = sql.SQL("{}::text").format(sql.Identifier("t", column.name))
-    return sql.SQL("NOT pg_input_is_valid({}, {})").format(text, sql.Literal(type_name))
-
-
-def _number(column: Column) -> sql.Composed:
-    return sql.SQL("{}::numeric").format(sql.Identifier("t", column.name))
-
-
-def lost_references(
-    table: Table, links: Sequence[tuple[Column, Column]], parent: Table, *, zero_is_none: bool = False
-) -> sql.Composed:
-    """The values, as an array of text, under which rows of `table` name one of `parent` that is not there; and rows.
-
-    `links` pair own columns with the parent's.
-    """
-    own_columns = [sql.Identifier("t", own.name) for own, _ in links]
-    conditions: list[sql.Composable] = [not_pulled(table)]
-    conditions += [sql.SQL("{} IS NOT NULL").format(own) for own in own_columns]
-    if zero_is_none:
-        conditions += [sql.SQL("{}::text <> '0'").format(own) for own in own_columns]
-    same = (equal(sql.Identifier("p", there.name), there, sql.Identifier("t", own.name), own) for own, there in links)
-    # In WHERE, where PostgreSQL makes a hash join of it; not in FILTER, where it looks anew for each row.
-    conditions.append(sql.SQL("NOT EXISTS (SELECT FROM {} AS p WHERE {})").format(parent.identifier, AND.join(same)))
-    return sql.SQL("""\
-SELECT ARRAY[{values}], count(*)
-FROM {table} AS t
-WHERE {conditions}
-GROUP BY 1""").format(
-        values=COMMA.join(sql.SQL("{}::text").format(own) for own in own_columns),
-        table=table.identifier,
-        conditions=AND.join(conditions),
-    )
-
-
-def missing_rows(parent: Table, columns: Sequence[Column]) -> sql.Composed:
-    """Of the references in the parameter `values`, a list of lists of text, the places of those not in `parent`.
-
-    A text that is no number is an error where the column is one.
-    """
-    # As numbers, because 1 and 1.00 are one; not in the column's own type, which may be too narrow for a wrong one.
-    same = (
-        sql.SQL(
-            "p.{}::numeric = (v.texts ->> {})::numeric" if column.category == "N" else "p.{}::text = (v.texts ->> {})"
-        ).format(sql.Identifier(column.name), sql.Literal(place))
-        for place, column in enumerate(columns)
-    )
-    return sql.SQL("""\
-SELECT v.place::integer - 1
-FROM jsonb_array_elements(%(values)s) WITH ORDINALITY AS v (texts, place)
-WHERE NOT EXISTS (SELECT FROM {parent} AS p WHERE {same})""").format(parent=parent.identifier, same=AND.join(same))
-
-
-def count_clashes(table: Table, key: Sequence[str], content: Sequence[str]) -> sql.Composed:
-    """Count rows that share a whole key: those whose contents differ, and the copies beyond the first of the others."""
-    columns = COMMA.join(sql.Identifier("t", name) for name in key)
-    whole = AND.join(sql.SQL("{} IS NOT NULL").format(sql.Identifier("t", name)) for name in key)
-    return sql.SQL("""\
-SELECT coalesce(sum(g.rows) FILTER (WHERE g.contents > 1), 0)::bigint,
-    coalesce(sum(g.rows - 1) FILTER (WHERE g.contents = 1), 0)::bigint
-FROM (
-    SELECT count(*) AS rows, count(DISTINCT {content}) AS contents
-    FROM {table} AS t
-    WHERE {own} AND {whole}
-    GROUP BY {columns}
-    HAVING count(*) > 1
-) AS g""").format(
-        content=_digest(table, content), table=table.identifier, own=not_pulled(table), whole=whole, columns=columns
-    )
-
-
 def count_copies(table: Table, content: Sequence[str]) -> sql.Composed:
-    """Count the rows that have an exact copy, beyond the first of each."""
-    return sql.SQL("SELECT count(*) - count(DISTINCT {content}) FROM {table} AS t WHERE {own}").format(
+    """Count the desktop's own rows, and of them the copies beyond the first of each content."""
+    return sql.SQL("SELECT count(*), count(*) - count(DISTINCT {content}) FROM {table} AS t WHERE {own}").format(
         content=_digest(table, content), table=table.identifier, own=not_pulled(table)
     )
 

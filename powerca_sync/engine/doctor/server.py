@@ -30,6 +30,11 @@ class Server:
     #: TLS version of the server's connection, which behind a pooler is the pooler's. None: not encrypted.
     tls: str | None
 
+    @property
+    def writable(self) -> bool:
+        """Whether a dry run can create its temporary tables there."""
+        return not (self.read_only or self.standby)
+
 
 def read_server(cursor: Cursor) -> Server:
     """Returns the facts about the server."""

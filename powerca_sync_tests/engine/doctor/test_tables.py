@@ -104,13 +104,29 @@ def test_missing_optional_columns_are_explained_once(office: Pair) -> None:
 @pytest.mark.parametrize(
     ("at_source", "at_target", "values", "words"),
     [
-        ("varchar(60)", "varchar(5)", "('123456'), ('12345')", "extra does not fit character varying(5) (1)"),
-        ("text", "char(3)", "('abcd'), ('abc  ')", "extra does not fit character(3) (1)"),
-        ("numeric", "numeric(4,1)", "(1000), (999.9), (1.25)", "extra does not fit numeric(4,1) (2)"),
-        ("numeric(10)", "int", "(9999999999), (5)", "extra does not fit integer (1)"),
-        ("numeric", "smallint", "(5.5), (5.0)", "extra does not fit smallint (1)"),
-        ("text", "date", "('2025-02-30'), ('2025-02-28')", "extra does not fit date (1)"),
-        ("text", "text NOT NULL DEFAULT ''", "('a'), (NULL)", "extra is empty (1)"),
+        (
+            "varchar(60)",
+            "varchar(5)",
+            "('123456'), ('12345')",
+            "value too long for type character varying(5) (column extra)",
+        ),
+        ("text", "char(3)", "('abcd'), ('abc  ')", "value too long for type character(3) (column extra)"),
+        ("numeric", "numeric(4,1)", "(1000), (999.9)", "numeric field overflow (column extra)"),
+        ("numeric", "numeric(4,1)", "(1.25), (999.9)", "extra would be rounded, cut or shifted"),
+        (
+            "numeric(10)",
+            "int",
+            "(9999999999), (5)",
+            'value "9999999999" is out of range for type integer (column extra)',
+        ),
+        ("numeric", "smallint", "(5.5), (5.0)", 'invalid input syntax for type smallint: "5.5" (column extra)'),
+        (
+            "text",
+            "date",
+            "('2025-02-30'), ('2025-02-28')",
+            'date/time field value out of range: "2025-02-30" (column extra)',
+        ),
+        ("text", "text NOT NULL DEFAULT ''", "('a'), (NULL)", "extra is empty, which the target forbids"),
     ],
 )
 def test_unfit_rows_are_counted_as_the_run_counts_them(
@@ -140,25 +156,33 @@ def test_columns_of_wider_types_are_no_finding(pair: Pair) -> None:
 def test_null_key_in_a_not_null_column_is_an_unfit_row(office: Pair) -> None:
     office.source.execute("UPDATE notes SET org_id = NULL WHERE client_id = 4")
     finding = only_problem(office)
-    assert finding.what == "notes: 1 desktop row would not fit mobile's columns: org_id is empty (1)."
+    assert finding.what == "notes: 1 row would be quarantined: org_id is empty, which the target forbids."
 
 
-def test_unfit_rows_with_mobile_source_are_no_finding(office: Pair) -> None:
-    office.source.execute("ALTER TABLE notes ADD COLUMN source char(1); ALTER TABLE notes ALTER COLUMN body TYPE text")
-    office.source.execute("INSERT INTO notes (org_id, client_id, body, source) VALUES (1, 99, repeat('x', 90), 'M')")
+def test_reverse_synced_rows_are_no_finding(office: Pair) -> None:
+    office.source.execute("ALTER TABLE notes ADD COLUMN source char(1)")
+    office.target.execute("INSERT INTO notes (org_id, client_id, body, source) VALUES (1, 99, 'by phone', 'M')")
+    office.pull_all(*SPECS)
     assert problems(examined(office)) == []
-    office.source.execute("UPDATE notes SET source = 'D'")
-    assert len(problems(examined(office))) == 2
+    office.source.execute("INSERT INTO notes (org_id, client_id, body, source) VALUES (1, 99, 'by the office', 'D')")
+    expected = "notes: 1 row would be quarantined: client_id has no matching row in clients."
+    assert only_problem(office).what == expected
 
 
 def test_unfit_rows_beyond_the_limit_are_an_error(office: Pair) -> None:
     office.source.execute("ALTER TABLE clients ALTER COLUMN client_name TYPE varchar(60)")
     office.source.execute("UPDATE clients SET client_name = repeat('x', 30) WHERE client_id <= 30")
-    finding = only_problem(office)
-    assert finding.severity is Severity.WRONG
-    assert "clients: 30 desktop rows would not fit" in finding.what
-    generous = Limits(quarantine_share=0.9)
-    assert only_problem(office, limits=generous).severity is Severity.WARNING, "the settings allow more"
+    words = [
+        "value too long for type character varying(20) (column client_name)",
+        "client_id has no matching row in clients",
+    ]
+    for limits, severity in (Limits(), Severity.WRONG), (Limits(quarantine_share=0.9), Severity.WARNING):
+        found = problems(examined(office, limits=limits))
+        assert [finding.what for finding in found] == [
+            f"{table}: 30 rows would be quarantined: {reason}."
+            for table, reason in zip(("clients", "notes"), words, strict=True)
+        ]
+        assert {finding.severity for finding in found} == {severity}
 
 
 def test_phone_rows_that_the_desktop_refuses_are_counted(office: Pair) -> None:
@@ -170,17 +194,19 @@ def test_phone_rows_that_the_desktop_refuses_are_counted(office: Pair) -> None:
     finding = only_problem(office)
     assert (finding.severity, finding.side, finding.table) == (Severity.WARNING, "mobile", "notes")
     assert (
-        "1 phone row would not fit the desktop's columns: body does not fit character varying(40) (1)" in finding.what
+        finding.what
+        == "notes: 1 phone row would be quarantined: value too long for type character varying(40) (column body)."
     )
 
 
 def test_null_keys_and_duplicate_keys_are_told_apart(office: Pair) -> None:
     office.source.execute("INSERT INTO clients VALUES (NULL, 1, 'nobody'), (7, 1, 'another 7'), (8, 1, 'Client 8')")
     findings = examined(office)
-    keyless, sharing = problems(findings)
-    assert keyless.what == "clients: 1 row without a value in the key (client_id)."
-    assert sharing.what == "clients: 2 rows share their client_id with a row of other content."
-    assert {finding.severity for finding in (keyless, sharing)} == {Severity.WARNING}
+    assert {(finding.what, finding.severity) for finding in problems(findings)} == {
+        ("clients: 2 rows would be quarantined: several different rows have the same client_id.", Severity.WARNING),
+        ("clients: 1 row would be quarantined: the key column client_id is empty.", Severity.WARNING),
+        ("notes: 1 row would be quarantined: client_id has no matching row in clients.", Severity.WARNING),
+    }
     copies = next(finding for finding in findings if "exact cop" in finding.what)
     assert copies.what == "clients: 1 row is an exact copy of another with the same client_id; one is synced."
     office.sync_all(*SPECS[:1])
@@ -191,7 +217,7 @@ def test_unique_index_of_mobile_counts_as_a_key(office: Pair) -> None:
     office.target.execute("CREATE UNIQUE INDEX ON notes (org_id, client_id)")
     office.source.execute("INSERT INTO notes VALUES (1, 7, 'another 7')")
     finding = only_problem(office)
-    assert finding.what == "notes: 2 rows share their org_id and client_id with a row of other content."
+    assert finding.what == "notes: 2 rows would be quarantined: several different rows have the same org_id, client_id."
 
 
 def test_exact_duplicates_are_no_finding_if_mobile_generates_the_key(office: Pair) -> None:
@@ -217,7 +243,7 @@ def test_dangling_references_are_counted_as_the_run_counts_them(office: Pair) ->
     office.source.execute("UPDATE notes SET client_id = NULL WHERE client_id = 6")
     finding = only_problem(office)
     assert (finding.severity, finding.side, finding.table) == (Severity.WARNING, "desktop", "notes")
-    assert finding.what == "notes: 2 rows whose client_id is not in clients."
+    assert finding.what == "notes: 2 rows would be quarantined: client_id has no matching row in clients."
     assert office.sync_all(*SPECS)["notes"].filtered == 2
 
 
@@ -235,7 +261,8 @@ def test_reference_that_only_mobile_enforces_is_checked(office: Pair) -> None:
     office.target.execute("ALTER TABLE notes ADD FOREIGN KEY (client_id) REFERENCES clients")
     office.source.execute("UPDATE notes SET client_id = 99 WHERE client_id = 3")
     only_order = change(NOTES, references=(Reference(column="client_id", parent="clients", order_only=True),))
-    assert only_problem(office, *only_order).what == "notes: 1 row whose client_id is not in clients."
+    expected = "notes: 1 row would be quarantined: client_id has no matching row in clients."
+    assert only_problem(office, *only_order).what == expected
     office.target.execute("ALTER TABLE notes DROP CONSTRAINT notes_client_id_fkey")
     assert problems(examined(office, *only_order)) == []
 
@@ -260,12 +287,14 @@ def test_columns_with_large_object_ids_are_named(office: Pair) -> None:
 def test_rows_over_the_size_limit_are_counted_in_both_databases(office: Pair) -> None:
     office.both("ALTER TABLE clients ADD scan text")
     office.source.execute("UPDATE clients SET scan = repeat('x', 9000000) WHERE client_id = 1")
-    finding = only_problem(office)
+    finding, of_child = problems(examined(office))
     assert (finding.severity, finding.side, finding.table) == (Severity.WARNING, "desktop", "clients")
-    assert finding.what == "clients: 1 desktop row of more than 8.4 MB."
+    too_large = "the row has more than the limit of 8.4 MB; shorten it, or raise `max_row_bytes` in the table's spec"
+    assert finding.what == f"clients: 1 row would be quarantined: {too_large}."
+    assert of_child.what == "notes: 1 row would be quarantined: client_id has no matching row in clients."
     office.source.execute("UPDATE clients SET scan = NULL")
     office.target.execute("""
-        INSERT INTO orgs (org_id) VALUES (1);
+        INSERT INTO orgs (org_id, source) VALUES (1, 'D');
         INSERT INTO clients (client_id, org_id, scan, source) VALUES (901, 1, repeat('x', 9000000), 'M')""")
     finding = only_problem(office)
-    assert (finding.side, finding.what) == ("mobile", "clients: 1 phone row of more than 8.4 MB.")
+    assert (finding.side, finding.what) == ("mobile", f"clients: 1 phone row would be quarantined: {too_large}.")

@@ -281,6 +281,37 @@ def test_quarantined_rows_and_their_last_good_versions_are_known(pair: Pair) -> 
     assert difference_counts(verify_table(pair, CLIENTS)) == {"quarantined": 4, "held": 2, "different": 1}
 
 
+def test_rows_that_only_writing_refuses_are_known_once_quarantined(pair: Pair) -> None:
+    make_clients(pair)
+    pair.target.execute("""
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$;
+        CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON clients FOR EACH ROW WHEN (NEW.name = 'bad')
+            EXECUTE FUNCTION refuse()""")
+    pair.source.execute("UPDATE clients SET name = 'bad' WHERE client_id = 5; INSERT INTO clients VALUES (500, 'bad')")
+    assert difference_counts(verify_table(pair, CLIENTS)) == {"changed": 2}
+    assert pair.sync(CLIENTS).quarantined == 2
+    assert difference_counts(verify_table(pair, CLIENTS)) == {"quarantined": 2, "held": 1}
+
+
+def test_row_that_a_run_would_quarantine_anew_is_missing(pair: Pair) -> None:
+    make_clients(pair)
+    jobs = spec("jobs", "job_id", references=(Reference(column="client_id", parent="clients"),))
+    pair.source.execute("CREATE TABLE jobs (job_id int, client_id int)")
+    pair.target.execute("CREATE TABLE jobs (job_id int PRIMARY KEY, client_id int, source char(1))")
+    pair.source.execute("INSERT INTO jobs SELECT n, n FROM generate_series(1, 9) AS n")
+    pair.sync(jobs, CLIENTS)
+    pair.target.execute("DELETE FROM clients WHERE client_id IN (5, 6)")
+    assert difference_counts(verify_table(pair, jobs, CLIENTS)) == {}, (
+        "equal rows agree, although a run would quarantine them"
+    )
+    pair.target.execute("DELETE FROM jobs WHERE job_id = 5")
+    found = verify_table(pair, jobs, CLIENTS)
+    assert difference_counts(found) == {"missing": 1}
+    assert found.outcome is not None
+    assert [(sample.kind, sample.key) for sample in found.outcome.samples] == [("missing", {"job_id": "5"})]
+    assert [rejection.reason for rejection in found.outcome.rejections] == ["reference"]
+
+
 def test_only_as_many_rows_of_a_key_are_excused_as_are_quarantined(pair: Pair) -> None:
     make_tasks(pair)
     pair.target.execute("ALTER TABLE tasks ADD CHECK (title <> 'bad')")
