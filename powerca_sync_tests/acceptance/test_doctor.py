@@ -71,7 +71,7 @@ def test_warning_gives_reason_and_action_without_failure(office: Pair) -> None:
     assert result.exit_code == 0
     _, _, paragraph = result.stdout.partition("\n\n")
     lines = paragraph.splitlines()
-    assert lines[0] == "[WARN] mobile: `source` is 'D' by default where phones add rows: notes."
+    assert lines[0] == "[WARN] mobile: `source` is 'D' by default where phones insert rows: notes."
     assert lines[1].startswith("     Why: ")
     assert any(line.startswith("     Do:  ") for line in lines)
     assert """          ALTER TABLE "public"."notes" ALTER COLUMN "source" SET DEFAULT 'M';""" in lines
@@ -138,7 +138,7 @@ def test_office_of_real_size_is_examined_within_a_minute(
         "jobshead: 3 rows would be quarantined: org_id has no matching row in orgmaster.",
         "jobtasks: 169 rows would be quarantined: job_id has no matching row in jobshead.",
         "taskchecklist: 1860 rows are exact copies of another, 64% of the 2894 rows; each of them is synced.",
-        "`source` is 'D' by default where phones add rows: learequest, remdetail, reminder and workdiary.",
+        "`source` is 'D' by default where phones insert rows: learequest, remdetail, reminder and workdiary.",
         *(
             f"workdiary: 1 phone row would be quarantined: value too long for type character varying({place})."
             for place in ("15) (column doc_ref", "50) (column tasknotes")

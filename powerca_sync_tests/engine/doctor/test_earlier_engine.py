@@ -38,7 +38,7 @@ def test_altered_rows_are_counted_by_alteration(altered: Pair) -> None:
     assert finding.severity is Severity.WARNING
     assert finding.side == "desktop"
     assert finding.what == (
-        "work: rows that an earlier engine brought differ from what phones entered: "
+        "work: rows that an earlier engine inserted differ from the phones' rows: "
         "note cut to character varying(20) (1) and begun shifted (3)."
     )
 

@@ -110,7 +110,7 @@ def test_missing_privilege_to_read_is_a_finding(office: Pair) -> None:
     finally:
         office.source.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")  # type: ignore[call-overload]
         office.source.execute("GRANT EXECUTE ON FUNCTION pg_control_system() TO PUBLIC")
-    unknown = next(finding for finding in problems(findings) if "Whose rows" in finding.what)
+    unknown = next(finding for finding in problems(findings) if "organisations are not known" in finding.what)
     assert unknown.severity is Severity.WRONG
     assert "permission denied for function pg_control_system" in unknown.what
     assert "belong to no other desktop" not in sentences(findings)

@@ -64,7 +64,7 @@ def test_default_of_a_table_without_phone_rows_is_not_examined(office: Pair) -> 
     office.target.execute(
         "INSERT INTO orgs VALUES (1, 'Rao & Co', 'D'); INSERT INTO clients VALUES (99, 1, 'new', 'M')"
     )
-    assert "where phones add rows: clients" in only_problem(office).what
+    assert "where phones insert rows: clients" in only_problem(office).what
 
 
 def test_phone_row_and_its_echo_are_reported_as_twins(office: Pair) -> None:
@@ -132,7 +132,7 @@ CREATE TRIGGER meddle BEFORE {} ON notes FOR EACH ROW EXECUTE FUNCTION meddle()"
     [
         ("NEW.body := left(NEW.body, 5); RETURN NEW;", "INSERT OR UPDATE", "may change body."),
         ("new.updated_at = now(); NEW.amount = 0; RETURN NEW;", "UPDATE", "may change amount."),
-        ("IF NEW.amount > 5 THEN RETURN NULL; END IF; RETURN NEW;", "INSERT", "in a way that its text hides."),
+        ("IF NEW.amount > 5 THEN RETURN NULL; END IF; RETURN NEW;", "INSERT", "may change any column."),
     ],
 )
 def test_trigger_that_may_change_a_row_is_reported(office: Pair, body: str, fires: str, words: str) -> None:

@@ -184,4 +184,4 @@ def test_old_encoding_that_cannot_hold_phone_texts_is_reported(encoded: Pair) ->
     assert finding.what == "The desktop database stores text as WIN1252."
     assert "Devanagari" in finding.why
     wrong, _ = problems(examined(encoded, encoding="LATIN2"))
-    assert "`LOCAL_DB_ENCODING` is `LATIN2`, but the desktop says that its text is WIN1252" in wrong.what
+    assert "`LOCAL_DB_ENCODING` is `LATIN2`, but the desktop's text is WIN1252" in wrong.what

@@ -25,8 +25,8 @@ def test_databases_without_any_table_are_taken_for_the_wrong_ones(pair: Pair) ->
     desktop, mobile = problems(examined(pair))
     assert (desktop.side, mobile.side) == ("desktop", "mobile")
     assert desktop.what.startswith("There are no tables orgs, clients and notes on the desktop")
-    assert "`LOCAL_DB_NAME` lead to the right database" in desktop.do
-    assert "`SUPABASE_DB_HOST` lead to the right database" in mobile.do
+    assert "`LOCAL_DB_NAME` name the right database" in desktop.do
+    assert "`SUPABASE_DB_HOST` name the right database" in mobile.do
 
 
 def test_missing_table_is_named_with_its_database(office: Pair) -> None:
@@ -63,7 +63,7 @@ def test_required_mobile_column_without_a_value_refuses_every_row(office: Pair) 
     office.target.execute("ALTER TABLE clients ADD COLUMN rank int NOT NULL")
     finding = only_problem(office)
     assert (finding.severity, finding.table) == (Severity.WRONG, "clients")
-    assert "rank may not be empty on mobile" in finding.what
+    assert "rank may not be NULL on mobile" in finding.what
     office.target.execute("ALTER TABLE clients ALTER COLUMN rank SET DEFAULT 0")
     assert problems(examined(office)) == []
 
