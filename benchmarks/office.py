@@ -31,7 +31,7 @@ def measure_office(console: Console, *, rounds: int) -> None:
             table = Table(
                 title=f"The office of the demo, 15 tables, in seconds, median of {rounds}", title_justify="left"
             )
-            for heading in ("first load", "unchanged: engine alone", "unchanged: forward_full", "what Dagster adds"):
+            for heading in ("first load", "unchanged: engine alone", "unchanged: forward_full", "cost of Dagster"):
                 table.add_column(heading, justify="right")
             table.add_row(f"{first:.2f}", f"{engine:.2f}", f"{whole:.2f}", f"{whole - engine:.2f}")
             console.print(table)

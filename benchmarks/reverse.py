@@ -26,7 +26,7 @@ COLUMNS = "staff_id int, day date, minutes int, note varchar(50)"
 
 def measure_pull(console: Console, desktop: Endpoint, mobile: Endpoint, *, sizes: tuple[int, ...]) -> None:
     """Prints the first reverse run of each number of phone rows, and the no-op run after it."""
-    table = Table(title="Phone rows brought back", title_justify="left")
+    table = Table(title="Reverse sync of phone rows", title_justify="left")
     for heading in ("phone rows", "statements", "seconds", "one INSERT a row", "again: statements", "again: seconds"):
         table.add_column(heading, justify="right")
     with connect(mobile) as source, connect(desktop) as target:

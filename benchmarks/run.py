@@ -112,13 +112,15 @@ def measure(source: Endpoint, target: Endpoint, spec: TableSpec, *, rows: int, r
 
             few: dict[str, Callable[[], dict[str, float]]] = {
                 "powerca_sync": lambda: _child("powerca_sync", source, target, spec, mode="incremental"),
-                "psql pipe of those": lambda: _timed(
+                "psql pipe of these rows": lambda: _timed(
                     lambda: pipe.pipe(PSQL, source, target, spec, by_difference=True, where=changed)
                 ),
             }
             # The pipe leaves no watermark, so that the next run of the engine finds its rows as well, unchanged by
             # then.
-            _situation(table, "100 rows changed, incremental", to_target, few, edit_few, "psql pipe of those", rounds)
+            _situation(
+                table, "100 rows changed, incremental", to_target, few, edit_few, "psql pipe of these rows", rounds
+            )
     console.print(table)
 
 

@@ -10,7 +10,7 @@ import pytest
 from powerca_sync_tests.acceptance.conftest import GeneratedOffice
 from powerca_sync_tests.acceptance.shell import configured, empty, run
 from powerca_sync_tests.defs.office import Office
-from powerca_sync_tests.helpers import Pair, everything, fates
+from powerca_sync_tests.helpers import Pair, everything, row_counts
 
 pytestmark = pytest.mark.long
 
@@ -47,7 +47,7 @@ def test_references_of_the_first_contact_resolve_to_planned_rows(
     assert jobtasks is not None
     assert remdetail is not None
     assert (jobtasks.inserted, jobtasks.quarantined, jobtasks.lookups[0].filled) == (64_542, 169, 64_542)
-    assert fates(remdetail) == {"inserted": 37}, "their office is that of reminders that are not there yet"
+    assert row_counts(remdetail) == {"inserted": 37}, "their office is that of reminders that are not there yet"
 
 
 def test_dry_run_shows_old_and_new_values(generated_office: GeneratedOffice) -> None:

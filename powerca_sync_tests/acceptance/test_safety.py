@@ -16,7 +16,7 @@ from powerca_sync_tests.acceptance.conftest import GeneratedOffice
 from powerca_sync_tests.acceptance.real_tables import create_office
 from powerca_sync_tests.defs.office import ONE_RETRY, attempts, failure, materialized
 from powerca_sync_tests.defs.office import QUICK as QUICK_RUN
-from powerca_sync_tests.helpers import Pair, everything, fates
+from powerca_sync_tests.helpers import Pair, everything, row_counts
 
 pytestmark = pytest.mark.long
 
@@ -135,15 +135,15 @@ def test_second_office_is_added_and_colliding_rows_are_quarantined(
     try:
         results = other_desktop.sync_all(*TABLES)
         assert contents(mobile) == before
-        assert {table: fates(plan.foreseen) for table, plan in plans.items() if plan.foreseen} == {
-            table: fates(result) for table, result in results.items()
+        assert {table: row_counts(plan.foreseen) for table, plan in plans.items() if plan.foreseen} == {
+            table: row_counts(result) for table, result in results.items()
         }
-        assert fates(results["climaster"]) == {"inserted": 25, "quarantined": 5}
+        assert row_counts(results["climaster"]) == {"inserted": 25, "quarantined": 5}
         assert {str(sample) for sample in results["climaster"].samples} >= {
             f"client_id={n} is a row of another office, or of none" for n in (1, 2, 3, 4)
         }
-        assert fates(results["mbstaff"]) == {"inserted": 7, "quarantined": 1}
-        assert fates(results["jobshead"]) == {"inserted": 40}
+        assert row_counts(results["mbstaff"]) == {"inserted": 7, "quarantined": 1}
+        assert row_counts(results["jobshead"]) == {"inserted": 40}
         shared = "SELECT count(DISTINCT org_id) FROM jobshead WHERE job_id BETWEEN 48001 AND 48020 GROUP BY job_id"
         assert (2,) in generated_office.pair.rows(shared)
         again = other_desktop.sync_all(*TABLES)

@@ -17,7 +17,7 @@ from powerca_sync_tests.conftest import EMPTY
 from powerca_sync_tests.corpus.case import Arrives, Case, Refused
 from powerca_sync_tests.corpus.look import SETTINGS, Line, columns, lines, named, written
 from powerca_sync_tests.corpus.runs import NEIGHBOURS, Runs
-from powerca_sync_tests.helpers import Pair, fates, pulled
+from powerca_sync_tests.helpers import Pair, pulled, row_counts
 
 _NEIGHBOURS = "CREATE TABLE public.neighbours (id int PRIMARY KEY, name text)"
 
@@ -52,12 +52,12 @@ def _check_refusal(pair: Runs, case: Case, expected: Refused) -> None:
     if expected.foreseen:
         told = plans[case.table.mobile].error or " ".join(plans[case.table.mobile].refusals)
         _is_clear(told, expected.sentence)
-    assert fates(_predicted(plans, NEIGHBOURS.mobile)) == {"inserted": 1}
+    assert row_counts(_predicted(plans, NEIGHBOURS.mobile)) == {"inserted": 1}
     for _ in range(2):
         with pytest.raises(SyncError) as caught:
             pair.sync(case.table, case.options)
         _is_clear(str(caught.value), expected.sentence)
-    assert fates(pair.sync(NEIGHBOURS, case.options)) == {"inserted": 1}
+    assert row_counts(pair.sync(NEIGHBOURS, case.options)) == {"inserted": 1}
     found, neighbours = pair.verify(case.table, NEIGHBOURS)
     assert neighbours.agrees, neighbours
     assert not found.agrees, found
@@ -74,7 +74,7 @@ def _is_clear(sentence: str, pattern: str) -> None:
 def _check_arrival(pair: Runs, case: Case, expected: Arrives) -> None:
     foreseen = _predicted(pair.plan(case.options), case.table.mobile)
     result = pair.sync(case.table, case.options)
-    assert not expected.foreseen or fates(result) == fates(foreseen)
+    assert not expected.foreseen or row_counts(result) == row_counts(foreseen)
     _check_quarantine(case, result, expected)
     assert result.superseded == expected.superseded
     assert result.inserted + result.quarantined + result.superseded == result.extracted
@@ -91,11 +91,11 @@ def _check_noop(pair: Runs, case: Case, expected: Arrives) -> None:
         runs.append((case.options, Mode.INCREMENTAL))
     for options, mode in runs:
         result = pair.sync(case.table, options, mode=mode)
-        assert result.written == 0, (options.transfer, mode, fates(result))
+        assert result.written == 0, (options.transfer, mode, row_counts(result))
         _check_quarantine(case, result, expected)
     foreseen = _predicted(pair.plan(by_differences), case.table.mobile)
     if expected.foreseen:
-        assert (foreseen.written, foreseen.quarantined) == (0, len(expected.waiting)), fates(foreseen)
+        assert (foreseen.written, foreseen.quarantined) == (0, len(expected.waiting)), row_counts(foreseen)
     assert written(pair.target, case.table.mobile) == before
     _check_verify(pair, case)
 
@@ -115,9 +115,9 @@ def _check_repair(pair: Runs, case: Case, expected: Arrives) -> None:
         pair.target.execute(sql.SQL("UPDATE {} SET {}").format(table, values))
     by_differences = dataclasses.replace(case.options, transfer=Transfer.DIFFERENCES)
     result = pair.sync(case.table, by_differences)
-    assert (result.deleted, result.inserted) == (0, len(rows)), fates(result)
+    assert (result.deleted, result.inserted) == (0, len(rows)), row_counts(result)
     # One of them may have been NULL before.
-    assert result.updated or not empty or left < 2, fates(result)
+    assert result.updated or not empty or left < 2, row_counts(result)
     _check_equal_rows(pair, case, expected)
 
 
@@ -155,7 +155,7 @@ def _check_reverse(pair: Runs, case: Case, expected: Arrives | Refused) -> None:
     assert (again.pulled, again.already_there, again.quarantined) == (0, result.pulled, result.quarantined)
     assert written(pair.source, case.table.desktop) == after
     echo = pair.sync(case.table, case.options, allow_mass_delete=True)
-    assert (echo.written, echo.echo) == (0, result.pulled), fates(echo)
+    assert (echo.written, echo.echo) == (0, result.pulled), row_counts(echo)
     assert written(pair.target, case.table.mobile) == before
     _check_verify(pair, case)
 

@@ -10,7 +10,7 @@ from powerca_sync.errors import SchemaMismatchError
 from powerca_sync_tests.conftest import EMPTY
 from powerca_sync_tests.corpus.rules import RESTLESS
 from powerca_sync_tests.corpus.values import literal
-from powerca_sync_tests.helpers import ORGS, QUICK, Pair, delete_insert, fates, pulled
+from powerca_sync_tests.helpers import ORGS, QUICK, Pair, delete_insert, pulled, row_counts
 
 ITEMS = delete_insert("items", "id")
 
@@ -38,14 +38,14 @@ def test_organisation_ids_of_any_type_are_told_apart(pair: Pair, kind: str) -> N
     pair.target.execute(f"INSERT INTO orgs VALUES ({theirs}, 'D'); INSERT INTO items VALUES ({theirs}, 1, 'D')")  # type: ignore[call-overload]
     pair.target.execute(f"INSERT INTO items VALUES ({ours[0]}, 9, 'M'), ({theirs}, 9, 'M')")  # type: ignore[call-overload]
     others = pair.text("items", where=f"org_id = {theirs}")
-    assert fates(pair.sync(ORGS, items)) == {"inserted": 2}
-    assert fates(pair.sync(items, ORGS)) == {"inserted": 4}
+    assert row_counts(pair.sync(ORGS, items)) == {"inserted": 2}
+    assert row_counts(pair.sync(items, ORGS)) == {"inserted": 4}
     assert pulled(pair.pull(items, ORGS)) == {"pulled": 1}
-    assert fates(pair.sync(items, ORGS)) == {"unchanged": 4, "echo": 1}
+    assert row_counts(pair.sync(items, ORGS)) == {"unchanged": 4, "echo": 1}
     for found in verify(source=pair.source, target=pair.target, specs=[ORGS, items], options=QUICK):
         assert found.agrees, found
     pair.source.execute("DELETE FROM items WHERE id = 2")
-    assert fates(pair.sync(items, ORGS)) == {"unchanged": 2, "echo": 1, "deleted": 2}
+    assert row_counts(pair.sync(items, ORGS)) == {"unchanged": 2, "echo": 1, "deleted": 2}
     assert pair.text("items", where=f"org_id = {theirs}") == others
 
 
@@ -56,9 +56,9 @@ def test_values_of_tens_of_megabytes_arrive_and_stay(pair: Pair) -> None:
     pair.target.execute("CREATE TABLE items (id int PRIMARY KEY, note text, bytes bytea, source text)")
     pair.source.execute("INSERT INTO items VALUES (1, repeat(E'ab\\\\\\n', 12500000), NULL), (3, 'small', '')")
     pair.source.execute("INSERT INTO items VALUES (2, NULL, decode(repeat('00ff', 5000000), 'hex'))")
-    assert fates(pair.sync(items)) == {"inserted": 3}
+    assert row_counts(pair.sync(items)) == {"inserted": 3}
     before = pair.rows("SELECT id, ctid, xmin FROM items")
-    assert fates(pair.sync(items)) == {"unchanged": 3}
+    assert row_counts(pair.sync(items)) == {"unchanged": 3}
     assert pair.rows("SELECT id, ctid, xmin FROM items") == before
     digests = "SELECT id, md5(note), length(note), md5(bytes) FROM items ORDER BY id"
     assert pair.rows(digests) == pair.rows(digests, pair.source)
@@ -92,8 +92,8 @@ def test_trigger_that_changes_every_row_is_reported_by_verify(shared_pair: Pair)
         side.execute("DISCARD ALL")
         side.execute(EMPTY)  # type: ignore[call-overload]
         side.execute(statements)  # type: ignore[call-overload]
-    assert fates(pair.sync(case.table)) == {"inserted": 3}
-    assert fates(pair.sync(case.table)) == {"updated": 3}
+    assert row_counts(pair.sync(case.table)) == {"inserted": 3}
+    assert row_counts(pair.sync(case.table)) == {"updated": 3}
     (found,) = verify(source=pair.source, target=pair.target, specs=[case.table], options=QUICK)
     assert found.outcome is not None
     assert not found.agrees
@@ -107,9 +107,9 @@ def test_rule_that_keeps_rows_unchanged_is_named(pair: Pair, event: str) -> None
     create = sql.SQL("CREATE RULE silent AS ON {} TO items WHERE OLD.id = 1 DO INSTEAD NOTHING")
     pair.target.execute(create.format(sql.SQL(event)))  # type: ignore[arg-type]
     pair.source.execute("INSERT INTO items VALUES (1, 'one'), (2, 'two'), (3, 'three')")
-    assert fates(pair.sync(ITEMS)) == {"inserted": 3}
+    assert row_counts(pair.sync(ITEMS)) == {"inserted": 3}
     pair.source.execute("UPDATE items SET name = 'new' WHERE id = 2; DELETE FROM items WHERE id = 3")
-    assert fates(pair.sync(ITEMS)) == {"updated": 1, "deleted": 1, "unchanged": 1}
+    assert row_counts(pair.sync(ITEMS)) == {"updated": 1, "deleted": 1, "unchanged": 1}
     pair.source.execute("UPDATE items SET name = 'new'" if event == "UPDATE" else "DELETE FROM items WHERE id = 1")
     before = pair.text("items")
     if event == "UPDATE":
@@ -118,5 +118,5 @@ def test_rule_that_keeps_rows_unchanged_is_named(pair: Pair, event: str) -> None
         ):
             pair.sync(ITEMS)
     else:
-        assert fates(pair.sync(ITEMS)) == {"unchanged": 1, "kept_referenced": 1}
+        assert row_counts(pair.sync(ITEMS)) == {"unchanged": 1, "kept_referenced": 1}
     assert pair.text("items") == before

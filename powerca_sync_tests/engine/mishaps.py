@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from powerca_sync.errors import SyncError
-from powerca_sync_tests.helpers import Pair, assert_quiet, fates, spec
+from powerca_sync_tests.helpers import Pair, assert_noop, row_counts, spec
 
 ROWS = 600
 JOBS = spec("jobs", "id")
@@ -95,8 +95,8 @@ def expect_failure(pair: Pair, error: type[SyncError], words: str, *, recorded: 
 
 
 def assert_complete(pair: Pair) -> None:
-    assert fates(pair.sync(JOBS)) == {"inserted": 50, "updated": ROWS // 2, "unchanged": ROWS // 2}
+    assert row_counts(pair.sync(JOBS)) == {"inserted": 50, "updated": ROWS // 2, "unchanged": ROWS // 2}
     query = "SELECT id, text FROM {} ORDER BY id"
     assert pair.rows(query.format("jobs")) == pair.rows(query.format("stored"), pair.source)
     assert pair.one("SELECT error_message FROM _sync_metadata") is None
-    assert_quiet(pair, JOBS)
+    assert_noop(pair, JOBS)

@@ -12,7 +12,7 @@ from hypothesis import note
 from hypothesis import strategies as st
 
 from powerca_sync.tables import Deletes, TableSpec
-from powerca_sync_tests.helpers import ORGS, Pair, delete_insert, fates, spec
+from powerca_sync_tests.helpers import ORGS, Pair, delete_insert, row_counts, spec
 
 REST: Any = {"office": "org_id", "mobile_owned": frozenset({"ticked"}), "limit_share": 1.0}
 LINES = delete_insert("lines", "org_id", "k", **REST)
@@ -115,7 +115,7 @@ def content(row: Row) -> Row:
 
 def run(pair: Pair, table: TableSpec, expected: dict[str, int]) -> None:
     result = pair.sync(table, ORGS, allow_mass_delete=True)
-    assert fates(result) == {fate: count for fate, count in expected.items() if count}
+    assert row_counts(result) == {fate: count for fate, count in expected.items() if count}
 
 
 def assert_second_run_is_noop(pair: Pair, table: TableSpec, expected: dict[str, int]) -> None:

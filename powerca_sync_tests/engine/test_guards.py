@@ -5,7 +5,7 @@ import pytest
 from powerca_sync.engine.dry_run.forward_plan import Prospect
 from powerca_sync.errors import UnsafeTargetError
 from powerca_sync.tables import TableSpec
-from powerca_sync_tests.helpers import Pair, delete_insert, fates, spec
+from powerca_sync_tests.helpers import Pair, delete_insert, row_counts, spec
 
 JOBS = delete_insert("jobs", "job_id")
 BY_KEY = spec("jobs", "job_id")
@@ -38,7 +38,7 @@ def assert_refused_once(pair: Pair, table: TableSpec, words: str, switch: str) -
     assert f"To allow it once, run with `--{switch.replace('_', '-')}`." in plan.refusals[0]
     assert pair.text("jobs") == before
     assert pair.plan(table, **{switch: True})["jobs"].prospect is Prospect.READY
-    return fates(pair.sync(table, **{switch: True}))
+    return row_counts(pair.sync(table, **{switch: True}))
 
 
 def test_rows_doubled_on_the_desktop_are_refused(jobs: Pair) -> None:
@@ -49,9 +49,9 @@ def test_rows_doubled_on_the_desktop_are_refused(jobs: Pair) -> None:
 
 
 def test_first_sync_and_growth_within_the_limit_pass(jobs: Pair) -> None:
-    assert fates(jobs.sync(BY_KEY)) == {"inserted": 2000}
+    assert row_counts(jobs.sync(BY_KEY)) == {"inserted": 2000}
     jobs.source.execute("INSERT INTO jobs SELECT n, 'uid', 0, '' FROM generate_series(2001, 3000) n")
-    assert fates(jobs.sync(BY_KEY)) == {"inserted": 1000, "unchanged": 2000}
+    assert row_counts(jobs.sync(BY_KEY)) == {"inserted": 1000, "unchanged": 2000}
     jobs.source.execute("INSERT INTO jobs SELECT n, 'uid', 0, '' FROM generate_series(3001, 4501) n")
     words = "1501 rows would be inserted beside the office's 3000; the limit is 1500."
     assert assert_refused_once(jobs, BY_KEY, words, "allow_mass_insert") == {"inserted": 1501, "unchanged": 3000}
@@ -60,7 +60,7 @@ def test_first_sync_and_growth_within_the_limit_pass(jobs: Pair) -> None:
 def test_rows_deleted_on_mobile_are_inserted_again(jobs: Pair) -> None:
     jobs.sync(BY_KEY)
     jobs.target.execute("DELETE FROM jobs WHERE job_id > 500")
-    assert fates(jobs.sync(BY_KEY)) == {"inserted": 1500, "unchanged": 500}
+    assert row_counts(jobs.sync(BY_KEY)) == {"inserted": 1500, "unchanged": 500}
 
 
 @pytest.mark.parametrize("table", [JOBS, BY_KEY], ids=["delete_insert", "upsert"])
@@ -76,10 +76,10 @@ def test_share_of_emptied_values_is_that_of_the_column(jobs: Pair) -> None:
     jobs.sync(JOBS)
     jobs.source.execute("UPDATE jobs SET job_uid = NULL WHERE job_id <= 400")
     jobs.source.execute("UPDATE jobs SET year_id = NULL WHERE job_id <= 20")
-    assert fates(jobs.sync(JOBS)) == {"updated": 400, "unchanged": 1600}
+    assert row_counts(jobs.sync(JOBS)) == {"updated": 400, "unchanged": 1600}
     jobs.source.execute("UPDATE jobs SET year_id = NULL WHERE job_id <= 41")
     words = "columns would be emptied: `year_id` in 21 of 30 rows"
     assert assert_refused_once(jobs, JOBS, words, "allow_emptied") == {"updated": 21, "unchanged": 1979}
     # A value that moves to another row is not lost, and an unchanged one is not either.
     jobs.source.execute("UPDATE jobs SET job_uid = 'another', note = NULL WHERE job_id > 1700")
-    assert fates(jobs.sync(JOBS)) == {"updated": 300, "unchanged": 1700}
+    assert row_counts(jobs.sync(JOBS)) == {"updated": 300, "unchanged": 1700}

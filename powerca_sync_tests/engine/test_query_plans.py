@@ -12,7 +12,7 @@ from powerca_sync.engine.postgres.database import Connection
 from powerca_sync.settings import Endpoint
 from powerca_sync.tables import TableSpec
 from powerca_sync_tests import helpers
-from powerca_sync_tests.helpers import Pair, delete_insert, fates, pulled, spec
+from powerca_sync_tests.helpers import Pair, delete_insert, pulled, row_counts, spec
 
 pytestmark = pytest.mark.long
 
@@ -110,7 +110,7 @@ def test_no_statement_costs_the_product_of_rows_and_entries(
     name = table.mobile
     assert pulled(office.pull(table)) == {"pulled": PHONES}
     office.source.execute(f"ANALYZE {name}, powerca_sync.pulled")  # type: ignore[call-overload]
-    assert fates(office.sync(table)) == {"unchanged": OWN, "echo": PHONES}
+    assert row_counts(office.sync(table)) == {"unchanged": OWN, "echo": PHONES}
     assert pulled(office.pull(table)) == {"already_there": PHONES}
     office.source.execute(f"UPDATE {name} SET note = note || '!' WHERE no % 4 = 0")  # type: ignore[call-overload]
     edited = office.sync(table)

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from powerca_sync.engine.postgres.session_settings import TEXT_FORM
-from powerca_sync_tests.helpers import Pair, fates, spec
+from powerca_sync_tests.helpers import Pair, row_counts, spec
 
 pytestmark = pytest.mark.long
 
@@ -93,10 +93,10 @@ def test_every_value_has_the_same_text_in_both_databases(table: Pair, rows: list
             [*row, *2 * [json_text(document)]],
         )
     table.target.execute("TRUNCATE everything")
-    assert fates(table.sync(everything)) == {"inserted": len(rows)}
+    assert row_counts(table.sync(everything)) == {"inserted": len(rows)}
     query = "SELECT ROW(t.*)::text FROM everything AS t ORDER BY id"
     assert table.rows(query) == table.rows(query, table.source)
-    assert fates(table.sync(everything)) == {"unchanged": len(rows)}
+    assert row_counts(table.sync(everything)) == {"unchanged": len(rows)}
 
 
 def json_text(document: Any) -> str:

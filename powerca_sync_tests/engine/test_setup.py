@@ -9,7 +9,7 @@ from powerca_sync.engine.setup import introduce
 from powerca_sync.errors import UnsafeTargetError
 from powerca_sync.settings import Endpoint
 from powerca_sync.tables import Reference, TableSpec, in_order
-from powerca_sync_tests.helpers import ORGS, Pair, delete_insert, everything, fates, pulled, spec
+from powerca_sync_tests.helpers import ORGS, Pair, delete_insert, everything, pulled, row_counts, spec
 
 ORG = Reference(column="org_id", parent="orgs")
 CLIENTS = spec("clients", "client_id", office="org_id", references=(ORG,))
@@ -60,7 +60,7 @@ def test_unscoped_table_belongs_to_the_only_desktop(desktops: tuple[Pair, Pair])
     first, _ = desktops
     first.target.execute("INSERT INTO tasks (task, source) VALUES ('stale', 'D'), ('phone', 'M')")
     results = first.sync_all(*SPECS)
-    assert fates(results["tasks"]) == {"inserted": 3, "deleted": 1}
+    assert row_counts(results["tasks"]) == {"inserted": 3, "deleted": 1}
     assert results["tasks"].notes[-1].startswith("office: unscoped")
     assert pulled(first.pull(TASKS, *others(TASKS))) == {"pulled": 1}
     assert first.one("SELECT unscoped FROM powerca_sync.table_state WHERE table_name = 'tasks'") is True
@@ -101,10 +101,10 @@ def test_both_desktops_work_after_the_columns_exist(desktops: tuple[Pair, Pair])
     for number, desktop in enumerate(desktops, start=1):
         desktop.source.execute(f"ALTER TABLE tasks ADD COLUMN org_id int DEFAULT {number}")  # type: ignore[call-overload]
     first.target.execute("ALTER TABLE tasks ADD COLUMN org_id int; UPDATE tasks SET org_id = 1")
-    assert fates(first.sync(TASKS, *others(TASKS))) == {"unchanged": 3}
-    assert fates(second.sync_all(*SPECS)["tasks"]) == {"inserted": 3}
+    assert row_counts(first.sync(TASKS, *others(TASKS))) == {"unchanged": 3}
+    assert row_counts(second.sync_all(*SPECS)["tasks"]) == {"inserted": 3}
     for desktop in desktops:
-        assert fates(desktop.sync(TASKS, *others(TASKS))) == {"unchanged": 3}
+        assert row_counts(desktop.sync(TASKS, *others(TASKS))) == {"unchanged": 3}
     assert first.rows("SELECT org_id, count(*) FROM tasks GROUP BY 1 ORDER BY 1") == [(1, 3), (2, 3)]
 
 
@@ -118,7 +118,7 @@ def test_unscoped_table_is_blocked_once_two_desktops_are_registered(desktops: tu
         with pytest.raises(UnsafeTargetError, match="`tasks`: no column leads to an organisation, and another desktop"):
             run(TASKS, *others(TASKS))
     assert first.text("tasks") == before
-    assert fates(first.sync(CLIENTS, *others(CLIENTS))) == {"inserted": 1, "unchanged": 1}
+    assert row_counts(first.sync(CLIENTS, *others(CLIENTS))) == {"inserted": 1, "unchanged": 1}
 
 
 def test_registration_is_blocked_by_a_run_of_an_unscoped_table(desktops: tuple[Pair, Pair]) -> None:
@@ -141,8 +141,8 @@ def test_desktop_without_organisations_excludes_others(desktops: tuple[Pair, Pai
     for connection in (first.source, first.target):
         connection.execute("DROP TABLE orgs")
     results = first.sync_all(*SPECS)
-    assert fates(results["orgs"]) == {}
-    assert fates(results["clients"]) == {"inserted": 1}
+    assert row_counts(results["orgs"]) == {}
+    assert row_counts(results["clients"]) == {"inserted": 1}
     assert first.rows("SELECT org_id FROM powerca_sync.office") == [("*",)]
     with pytest.raises(UnsafeTargetError, match="not be told apart in"):
         second.sync(CLIENTS, *others(CLIENTS))
@@ -150,7 +150,7 @@ def test_desktop_without_organisations_excludes_others(desktops: tuple[Pair, Pai
     with pytest.raises(UnsafeTargetError, match="A desktop without organisations belongs to another desktop"):
         second.sync(CLIENTS, *others(CLIENTS))
     init(second, accept=True)
-    assert fates(second.sync(CLIENTS, *others(CLIENTS)))["inserted"] == 1
+    assert row_counts(second.sync(CLIENTS, *others(CLIENTS)))["inserted"] == 1
 
 
 def test_desktop_that_gets_organisations_is_registered_by_them(desktops: tuple[Pair, Pair]) -> None:
@@ -167,6 +167,6 @@ def test_desktop_that_gets_organisations_is_registered_by_them(desktops: tuple[P
 def test_organisations_missing_on_the_desktop_block_their_rows(desktops: tuple[Pair, Pair]) -> None:
     first, _ = desktops
     first.source.execute("DROP TABLE orgs")
-    assert fates(first.sync(TASKS, *others(TASKS))) == {"inserted": 3}
+    assert row_counts(first.sync(TASKS, *others(TASKS))) == {"inserted": 3}
     with pytest.raises(Exception, match=r"`orgs`, or its key, does not exist on the desktop .* unknown to which organ"):
         first.sync(CLIENTS, *others(CLIENTS))

@@ -201,16 +201,16 @@ class Campaign:
             return True
         lost, doubled = count(site.office, site.forgotten)
         if (lost or doubled) and not complaint:
-            complaint = f"{planned}: {lost} rows are missing, {doubled} are there twice"
+            complaint = f"{planned}: {lost} rows are missing, {doubled} are doubled"
         return self.tally.enter(planned.kind, struck=struck, lost=lost, doubled=doubled, complaint=complaint)
 
     def _settle_by_increments(self) -> None:
         """Runs incremental and reverse sync, which must suffice without a full run."""
         office = self.site.office
-        assert office.forward("incremental", allow=True), "a run failed, and nothing is in its way"
-        assert office.reverse(), "a run failed, and nothing is in its way"
+        assert office.forward("incremental", allow=True), "a run failed without an active fault"
+        assert office.reverse(), "a run failed without an active fault"
         lost, doubled = count(self.site.office, self.site.forgotten)
-        assert lost == doubled == 0, f"after an incremental run {lost} rows are missing, {doubled} are there twice"
+        assert lost == doubled == 0, f"after an incremental run {lost} rows are missing, {doubled} are doubled"
 
 
 def _tell(words: str) -> None:
@@ -252,10 +252,10 @@ def campaign(seed: str, faults: int, seconds: float, kinds: tuple[str, ...]) -> 
 def main() -> int:
     """Returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, prog="make faults")
-    parser.add_argument("--faults", type=int, default=1000, help="how many (default: 1000)")
-    parser.add_argument("--minutes", type=float, default=60, help="for how long at most (default: 60)")
-    parser.add_argument("--seed", default=str(time.time_ns()), help="what the dice begin with")
-    parser.add_argument("--jobs", type=int, default=2, help="how many sites at a time (default: 2)")
+    parser.add_argument("--faults", type=int, default=1000, help="number of faults (default: 1000)")
+    parser.add_argument("--minutes", type=float, default=60, help="maximum duration (default: 60)")
+    parser.add_argument("--seed", default=str(time.time_ns()), help="the random seed (default: the time)")
+    parser.add_argument("--jobs", type=int, default=2, help="number of sites at a time (default: 2)")
     parser.add_argument("--kind", choices=KINDS, nargs="+", default=list(KINDS), help="only these kinds of faults")
     asked = parser.parse_args()
     tally = Tally()

@@ -31,10 +31,10 @@ LENGTH = 36
 def main() -> int:
     """Returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, prog="make soak")
-    parser.add_argument("--minutes", type=float, default=10, help="for how long (default: 10)")
+    parser.add_argument("--minutes", type=float, default=10, help="duration (default: 10)")
     parser.add_argument("--seed", default=None, help="play only the histories of this seed")
     parser.add_argument("--tables", type=int, choices=range(len(SETS)), help="only this set of tables")
-    parser.add_argument("--jobs", type=int, default=2, help="how many at a time (default: 2)")
+    parser.add_argument("--jobs", type=int, default=2, help="number of histories at a time (default: 2)")
     parser.add_argument("--most", type=int, default=5, help="stop after this many failures (default: 5)")
     asked = parser.parse_args()
     # Interruption must end the servers too: leaving the pool ends its processes.

@@ -314,11 +314,15 @@ def disagreements(pair: Pair) -> list[str]:
 def main() -> int:
     """Returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, prog="make traffic")
-    parser.add_argument("--minutes", type=float, default=5, help="for how long (default: 5)")
+    parser.add_argument("--minutes", type=float, default=5, help="duration (default: 5)")
     parser.add_argument("--jobs", type=int, default=24_000, help="rows of the large table (default: 24000)")
-    parser.add_argument("--refresh", type=int, default=40, help="every so many transactions change all of them")
-    parser.add_argument("--round-trip", type=float, default=0, help="milliseconds to mobile and back (default: 0)")
-    parser.add_argument("--pause", type=float, default=0.5, help="seconds between a phone's statements, at most")
+    parser.add_argument(
+        "--refresh", type=int, default=40, help="transactions of the office between changes of all rows"
+    )
+    parser.add_argument(
+        "--round-trip", type=float, default=0, help="round-trip time to mobile in milliseconds (default: 0)"
+    )
+    parser.add_argument("--pause", type=float, default=0.5, help="maximum seconds between two statements of a phone")
     asked = parser.parse_args()
     logging.disable()
     with databases() as pair, contextlib.ExitStack() as line:

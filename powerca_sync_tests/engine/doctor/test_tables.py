@@ -9,7 +9,7 @@ from powerca_sync.engine.postgres.database import Connection
 from powerca_sync.settings import Limits
 from powerca_sync.tables import Reference
 from powerca_sync_tests.engine.clinic import CLIENTS, NOTES, SPECS, change, examined, only_problem, problems, settle
-from powerca_sync_tests.helpers import Pair, fates, spec
+from powerca_sync_tests.helpers import Pair, row_counts, spec
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ def test_unfit_rows_are_counted_as_the_run_counts_them(
     assert (finding.severity, finding.side, finding.table) == (Severity.WARNING, "desktop", "fitting")
     assert words in finding.what
     counted = int(finding.what.removeprefix("fitting: ").split()[0])
-    assert fates(pair.sync(fitting))["quarantined"] == counted
+    assert row_counts(pair.sync(fitting))["quarantined"] == counted
 
 
 def test_columns_of_wider_types_are_no_finding(pair: Pair) -> None:
@@ -210,7 +210,7 @@ def test_null_keys_and_duplicate_keys_are_told_apart(office: Pair) -> None:
     copies = next(finding for finding in findings if "exact cop" in finding.what)
     assert copies.what == "clients: 1 row is an exact copy of another with the same client_id; one is synced."
     office.sync_all(*SPECS[:1])
-    assert fates(office.sync(CLIENTS, *SPECS[:1])) == {"inserted": 39, "quarantined": 3, "superseded": 1}
+    assert row_counts(office.sync(CLIENTS, *SPECS[:1])) == {"inserted": 39, "quarantined": 3, "superseded": 1}
 
 
 def test_unique_index_of_mobile_counts_as_a_key(office: Pair) -> None:

@@ -12,7 +12,7 @@ from powerca_sync.engine.requests import TableExtract
 from powerca_sync.engine.result import ForwardResult, Transfer
 from powerca_sync.errors import DatabaseUnavailableError
 from powerca_sync.tables import Deletes, Lookup, Reference
-from powerca_sync_tests.helpers import ORGS, QUICK, Pair, delete_insert, fates, spec
+from powerca_sync_tests.helpers import ORGS, QUICK, Pair, delete_insert, row_counts, spec
 
 ORG = Reference(column="org_id", parent="orgs")
 CLIENTS = spec("clients", "client_id", office="org_id", references=(ORG,), deletes=Deletes.PROPAGATE)
@@ -90,7 +90,7 @@ def change_everything(office: Pair) -> None:
 
 def test_parents_and_lookups_resolve_against_planned_rows(office: Pair) -> None:
     plans = assert_run_equals_dry_run(office)
-    assert {table: fates(dry_run(plan)) for table, plan in plans.items()} == {
+    assert {table: row_counts(dry_run(plan)) for table, plan in plans.items()} == {
         "orgs": {"inserted": 1},
         "clients": {"inserted": 30},
         "jobs": {"inserted": 30, "quarantined": 1},
@@ -105,12 +105,12 @@ def test_run_after_a_dry_run_has_its_counts(office: Pair, mode: str) -> None:
     office.sync_all(*TABLES)
     change_everything(office)
     plans = assert_run_equals_dry_run(office, mode=mode)
-    assert fates(dry_run(plans["clients"])) == (
+    assert row_counts(dry_run(plans["clients"])) == (
         {"inserted": 2, "updated": 3, "unchanged": 26, "kept_referenced": 1}
         if mode == "full"
         else {"inserted": 2, "updated": 2}
     )
-    assert fates(dry_run(plans["jobs"])) == {
+    assert row_counts(dry_run(plans["jobs"])) == {
         **{"inserted": 1, "updated": 3, "unchanged": 25, "deleted": 2, "quarantined": 2, "kept_other": 1}
     }
     again = office.plan(*TABLES, mode=mode)
@@ -125,8 +125,8 @@ def test_differential_run_after_a_dry_run_has_its_counts(office: Pair) -> None:
     for _ in range(2):
         plans = office.plan(*TABLES, options=options)
         results = office.sync_all(*TABLES, options=options)
-        assert {table: fates(dry_run(plan)) for table, plan in plans.items()} == {
-            table: fates(result) for table, result in results.items()
+        assert {table: row_counts(dry_run(plan)) for table, plan in plans.items()} == {
+            table: row_counts(result) for table, result in results.items()
         }
 
 
@@ -143,7 +143,7 @@ def test_planned_change_of_a_lookup_table_makes_the_run_full(pair: Pair) -> None
     plan = dry_run(pair.plan(clients, jobs, mode="incremental")["jobs"])
     assert (plan.mode_reason, plan.updated) == ("a lookup table has changed", 2)
     assert dry_run(pair.plan(clients, jobs, mode="incremental", only=[jobs])["jobs"]).extracted == 0
-    assert fates(pair.sync_all(clients, jobs, mode="incremental")["jobs"]) == {"updated": 2}
+    assert row_counts(pair.sync_all(clients, jobs, mode="incremental")["jobs"]) == {"updated": 2}
 
 
 def test_changes_show_old_and_new_values_with_sensitive_ones_masked(office: Pair) -> None:
@@ -202,8 +202,8 @@ def test_select_and_temporary_privileges_are_sufficient(office: Pair, synced_bef
         plans = plan_forward(
             [TableExtract(spec=table) for table in TABLES], source=source, target=target, specs=TABLES, options=QUICK
         )
-    assert {plan.table: fates(dry_run(plan)) for plan in plans} == {
-        table: fates(dry_run(plan)) for table, plan in expected.items()
+    assert {plan.table: row_counts(dry_run(plan)) for plan in plans} == {
+        table: row_counts(dry_run(plan)) for table, plan in expected.items()
     }
 
 
@@ -213,7 +213,7 @@ def test_guard_refusal_is_predicted_with_counts_and_skips_dependents(office: Pai
     office.target.execute("DELETE FROM notes; DELETE FROM jobs")
     plans = office.plan(*TABLES)
     clients = plans["clients"]
-    assert (clients.prospect, fates(dry_run(clients))) == (Prospect.REFUSED, {"unchanged": 3, "deleted": 27})
+    assert (clients.prospect, row_counts(dry_run(clients))) == (Prospect.REFUSED, {"unchanged": 3, "deleted": 27})
     (refusal,) = clients.refusals
     assert "27 of the office's 30 rows would be deleted; the limit is 20" in refusal
     assert "--allow-mass-delete" in refusal
@@ -265,7 +265,7 @@ def test_table_that_the_source_refuses_does_not_stop_the_others(office: Pair) ->
     assert plans["clients"].prospect is Prospect.FAILED
     assert "planning table `clients`: reading the source failed: division by zero" in str(plans["clients"].error)
     assert plans["jobs"].prospect is Prospect.SKIPPED
-    assert fates(dry_run(plans["others"])) == {"inserted": 1}
+    assert row_counts(dry_run(plans["others"])) == {"inserted": 1}
 
 
 def test_table_that_depends_on_generated_values_is_not_predicted(office: Pair) -> None:
@@ -276,13 +276,13 @@ def test_table_that_depends_on_generated_values_is_not_predicted(office: Pair) -
     assert plan.prospect is Prospect.FAILED
     assert "depends on the column `public.clients.number`, which the target makes itself" in str(plan.error)
     office.sync_all(ORGS, CLIENTS)
-    assert fates(dry_run(office.plan(*TABLES, extras)["extras"])) == {"inserted": 1}, "the clients are there now"
+    assert row_counts(dry_run(office.plan(*TABLES, extras)["extras"])) == {"inserted": 1}, "the clients are there now"
 
 
 def test_only_selected_tables_are_planned(office: Pair) -> None:
     plans = office.plan(*TABLES, only=[NOTES, ORGS])
     assert list(plans) == ["orgs", "notes"]
-    assert fates(dry_run(plans["notes"])) == {"quarantined": 31}
+    assert row_counts(dry_run(plans["notes"])) == {"quarantined": 31}
     assert plans["notes"].prospect is Prospect.REFUSED
 
 
@@ -300,10 +300,10 @@ def test_planned_child_deletion_and_insertion_decide_on_the_parent(pair: Pair) -
     plans = pair.plan(children, parents)
     assert list(plans) == ["children", "parents"]
     results = pair.sync_all(children, parents)
-    assert {table: fates(dry_run(plan)) for table, plan in plans.items()} == {
-        table: fates(result) for table, result in results.items()
+    assert {table: row_counts(dry_run(plan)) for table, plan in plans.items()} == {
+        table: row_counts(result) for table, result in results.items()
     }
-    assert fates(results["parents"]) == {"unchanged": 1, "deleted": 1, "kept_referenced": 1}
+    assert row_counts(results["parents"]) == {"unchanged": 1, "deleted": 1, "kept_referenced": 1}
 
 
 def test_lost_connection_fails_the_dry_run_instead_of_a_table(office: Pair) -> None:

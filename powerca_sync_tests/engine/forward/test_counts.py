@@ -3,7 +3,7 @@
 import pytest
 
 from powerca_sync.engine.result import ForwardResult
-from powerca_sync_tests.helpers import Pair, fates, spec
+from powerca_sync_tests.helpers import Pair, row_counts, spec
 
 ITEMS = spec("items", "id")
 
@@ -32,7 +32,7 @@ def counted(result: ForwardResult) -> tuple[int | None, int | None, int | None]:
 
 def test_incremental_run_counts_only_the_rows_it_examined(items: Pair) -> None:
     result = items.sync(ITEMS, mode="incremental")
-    assert (fates(result), counted(result)) == ({"updated": 3}, (None, None, None))
+    assert (row_counts(result), counted(result)) == ({"updated": 3}, (None, None, None))
     assert (result.phone_rows_written, result.rows_at_source) == (0, 9)
     assert counted(items.sync(ITEMS, mode="incremental")) == (None, None, None)
     assert counted(items.sync(ITEMS)) == (11, 1, 1)
@@ -53,11 +53,11 @@ def test_incremental_run_counts_phone_rows_written_by_a_trigger(items: Pair) -> 
 def test_refused_rows_are_not_counted_as_phone_rows(items: Pair) -> None:
     items.target.execute("ALTER TABLE items ADD CHECK (id <> 2 OR name = 'old' OR 1 / (id - 2) > 0)")
     result = items.sync(ITEMS, mode="incremental")
-    assert (fates(result)["updated"], fates(result)["quarantined"], result.phone_rows_written) == (2, 1, 0)
+    assert (row_counts(result)["updated"], row_counts(result)["quarantined"], result.phone_rows_written) == (2, 1, 0)
 
 
 def test_server_without_write_statistics_counts_all_rows(items: Pair) -> None:
     name = items.settings.mobile.name
     items.target.execute(f"ALTER DATABASE {name} SET track_counts = off")  # type: ignore[call-overload]
     result = items.sync(ITEMS, mode="incremental")
-    assert (fates(result)["updated"], counted(result), result.phone_rows_written) == (3, (11, 1, 1), 0)
+    assert (row_counts(result)["updated"], counted(result), result.phone_rows_written) == (3, (11, 1, 1), 0)

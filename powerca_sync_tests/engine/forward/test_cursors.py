@@ -10,7 +10,7 @@ from powerca_sync.engine.postgres.database import connect
 from powerca_sync.engine.requests import Mode
 from powerca_sync.errors import SyncError
 from powerca_sync.tables import Category, Lookup
-from powerca_sync_tests.helpers import QUICK, Pair, delete_insert, fates, spec
+from powerca_sync_tests.helpers import QUICK, Pair, delete_insert, row_counts, spec
 
 DIARY = spec("diary", "id", limit_share=1.0)
 
@@ -28,7 +28,7 @@ def read(pair: Pair) -> tuple[int, dict[str, int]]:
     """Returns the rows that an incremental run reads, and their counts."""
     result = pair.sync(DIARY, mode="incremental")
     assert (result.mode_effective, result.mode_reason) == (Mode.INCREMENTAL, "")
-    return result.extracted, fates(result)
+    return result.extracted, row_counts(result)
 
 
 def same(pair: Pair) -> bool:
@@ -59,7 +59,7 @@ def test_only_inserted_and_updated_rows_are_read(diary: Pair) -> None:
 def test_deleted_source_row_is_left_to_the_next_full_run(diary: Pair) -> None:
     diary.source.execute("DELETE FROM diary WHERE id = 5")
     assert read(diary) == (0, {})
-    assert fates(diary.sync(DIARY)) == {"unchanged": 4, "stale": 1}
+    assert row_counts(diary.sync(DIARY)) == {"unchanged": 4, "stale": 1}
 
 
 def test_late_commit_is_read_by_the_next_run(diary: Pair) -> None:
@@ -92,7 +92,7 @@ def test_change_during_a_run_is_read_by_the_next_run(diary: Pair) -> None:
             diary.source.execute("UPDATE diary SET note = 'meanwhile' WHERE id = 3")
             diary.source.execute("INSERT INTO diary VALUES (6, 'meanwhile')")
             holder.commit()
-    assert fates(run.result()) == {"unchanged": 5}
+    assert row_counts(run.result()) == {"unchanged": 5}
     assert diary.rows("SELECT note FROM diary WHERE id IN (3, 6)") == [("note 3",)]
     assert read(diary) == (2, {"inserted": 1, "updated": 1})
     assert same(diary)
@@ -137,7 +137,7 @@ def test_watermark_of_another_history_is_ignored(diary: Pair, fact: str, value: 
     diary.source.execute("UPDATE diary SET note = 'changed' WHERE id = 2")
     result = diary.sync(DIARY, mode="incremental")
     assert (result.mode_effective, result.mode_reason) == (Mode.FULL, reason)
-    assert fates(result) == {"updated": 1, "unchanged": 4}
+    assert row_counts(result) == {"updated": 1, "unchanged": 4}
     assert read(diary) == (0, {})
 
 
@@ -145,7 +145,7 @@ def test_recreated_table_is_read_in_full(diary: Pair) -> None:
     diary.source.execute("CREATE TABLE other (LIKE diary INCLUDING ALL); INSERT INTO other SELECT * FROM diary")
     diary.source.execute("DROP TABLE diary; ALTER TABLE other RENAME TO diary")
     result = diary.sync(DIARY, mode="incremental")
-    assert (result.mode_effective, fates(result)) == (Mode.FULL, {"unchanged": 5})
+    assert (result.mode_effective, row_counts(result)) == (Mode.FULL, {"unchanged": 5})
 
 
 def test_changed_spec_is_read_in_full(diary: Pair) -> None:
@@ -172,7 +172,7 @@ def test_renamed_enum_label_is_read_in_full(pair: Pair) -> None:
     pair.source.execute("ALTER TYPE mood RENAME VALUE 'glad' TO 'happy'")
     pair.target.execute("ALTER TYPE mood RENAME VALUE 'glad' TO 'content'; ALTER TYPE mood ADD VALUE 'happy'")
     result = pair.sync(DIARY, mode="incremental")
-    assert (result.mode_effective, fates(result)) == (Mode.FULL, {"updated": 1})
+    assert (result.mode_effective, row_counts(result)) == (Mode.FULL, {"updated": 1})
     assert pair.rows("SELECT now::text, past::text FROM diary") == [("happy", "{happy,sad}")]
     assert pair.sync(DIARY, mode="incremental").mode_effective is Mode.INCREMENTAL
 
@@ -240,5 +240,5 @@ def test_changed_lookup_table_makes_the_run_full(pair: Pair) -> None:
     pair.sync(jobs)
     result = pair.sync(diary, jobs, mode="incremental")
     assert result.mode_reason == "a lookup table has changed"
-    assert (fates(result), pair.rows("SELECT DISTINCT client_id FROM diary")) == ({"updated": 2}, [(20,)])
+    assert (row_counts(result), pair.rows("SELECT DISTINCT client_id FROM diary")) == ({"updated": 2}, [(20,)])
     assert pair.sync(diary, jobs, mode="incremental").mode_effective is Mode.INCREMENTAL

@@ -11,7 +11,7 @@ from powerca_sync.engine.requests import TableExtract
 from powerca_sync.engine.result import Options
 from powerca_sync.errors import ContentionError, UnsafeTargetError
 from powerca_sync.tables import Deletes, TableSpec
-from powerca_sync_tests.helpers import QUICK, Pair, assert_quiet, delete_insert, fates, spec
+from powerca_sync_tests.helpers import QUICK, Pair, assert_noop, delete_insert, row_counts, spec
 
 LINES = delete_insert("lines", "job_id")
 IMPATIENT = Options(timeouts=Timeouts(lock=0.1))
@@ -23,7 +23,7 @@ def make_lines(pair: Pair, count: int = 3, *, key: str = "PRIMARY KEY (job_id)")
     pair.source.execute("CREATE TABLE lines (job_id int, line text)")
     pair.target.execute(f"CREATE TABLE lines (job_id int, line text, source char(1) DEFAULT 'D', ticked int, {key})")
     pair.source.execute("INSERT INTO lines SELECT n, 'line ' || n FROM generate_series(1, %s) AS n", [count])
-    assert fates(pair.sync(LINES)) == {"inserted": count}
+    assert row_counts(pair.sync(LINES)) == {"inserted": count}
 
 
 def make_children(pair: Pair, on_delete: str) -> None:
@@ -39,9 +39,9 @@ def test_mass_delete_is_refused_and_allowed_once_by_option(pair: Pair, table: Ta
     with pytest.raises(UnsafeTargetError, match=r"26 of the office's 500 rows .* limit is 25\. .*--allow-mass-delete"):
         pair.sync(table)
     assert pair.text("lines") == before
-    assert fates(pair.sync(table, allow_mass_delete=True)) == {"unchanged": 474, "deleted": 26, "kept_other": 1}
+    assert row_counts(pair.sync(table, allow_mass_delete=True)) == {"unchanged": 474, "deleted": 26, "kept_other": 1}
     pair.source.execute("DELETE FROM lines WHERE job_id <= 46")
-    assert fates(pair.sync(table))["deleted"] == 20, "twenty rows are never too many"
+    assert row_counts(pair.sync(table))["deleted"] == 20, "twenty rows are never too many"
 
 
 @pytest.mark.parametrize("table", [LINES, ITEMS], ids=["delete-insert", "upsert"])
@@ -60,9 +60,9 @@ def test_empty_source_deletes_nothing_even_with_mass_delete_allowed(pair: Pair, 
     before = pair.text("lines")
     pair.source.execute("TRUNCATE lines")
     result = pair.sync(table, allow_mass_delete=True)
-    assert fates(result) == {}
+    assert row_counts(result) == {}
     assert result.warnings == ("`lines` has no rows at the source; nothing was deleted at the target",)
-    assert fates(pair.sync(table)) == {}, "known to be empty now"
+    assert row_counts(pair.sync(table)) == {}, "known to be empty now"
     assert pair.text("lines") == before
 
 
@@ -71,7 +71,7 @@ def test_source_never_seen_with_rows_is_skipped_with_a_warning(pair: Pair) -> No
     pair.target.execute("ALTER TABLE lines ADD source char(1) DEFAULT 'D'; INSERT INTO lines VALUES (1, 'old engine')")
     before = pair.text("lines")
     result = pair.sync(LINES)
-    assert (fates(result), len(result.warnings)) == ({}, 1)
+    assert (row_counts(result), len(result.warnings)) == ({}, 1)
     assert pair.text("lines") == before
 
 
@@ -88,10 +88,10 @@ def test_last_good_version_of_a_quarantined_row_is_retained(pair: Pair, table: T
     pair.target.execute("ALTER TABLE lines ADD CHECK (line <> 'bad')")
     before = pair.text("lines")
     pair.source.execute("UPDATE lines SET line = 'bad' WHERE job_id = 2")
-    assert fates(pair.sync(table)) == {"unchanged": 2, "quarantined": 1, "held": 1}
+    assert row_counts(pair.sync(table)) == {"unchanged": 2, "quarantined": 1, "held": 1}
     assert pair.text("lines") == before
     pair.source.execute("ALTER TABLE lines ALTER job_id TYPE text; UPDATE lines SET job_id = 'two' WHERE job_id = '2'")
-    assert fates(pair.sync(table))["deleted"] == 1, "a row of another key is no version of it"
+    assert row_counts(pair.sync(table))["deleted"] == 1, "a row of another key is no version of it"
 
 
 @pytest.mark.parametrize("table", [LINES, ITEMS], ids=["delete-insert", "upsert"])
@@ -101,11 +101,11 @@ def test_referenced_row_is_retained(pair: Pair, table: TableSpec, on_delete: str
     make_children(pair, on_delete)
     pair.target.execute("INSERT INTO children VALUES (2)")
     pair.source.execute("DELETE FROM lines WHERE job_id >= 2")
-    assert fates(pair.sync(table)) == {"unchanged": 1, "deleted": 1, "kept_referenced": 1}
+    assert row_counts(pair.sync(table)) == {"unchanged": 1, "deleted": 1, "kept_referenced": 1}
     assert pair.rows("SELECT job_id FROM children") == [(2,)]
     assert pair.rows("SELECT job_id FROM lines ORDER BY 1") == [(1,), (2,)]
     pair.target.execute("DELETE FROM children")
-    assert fates(pair.sync(table)) == {"unchanged": 1, "deleted": 1}
+    assert row_counts(pair.sync(table)) == {"unchanged": 1, "deleted": 1}
 
 
 def test_retained_rows_do_not_count_as_a_mass_delete(pair: Pair) -> None:
@@ -113,7 +113,7 @@ def test_retained_rows_do_not_count_as_a_mass_delete(pair: Pair) -> None:
     make_children(pair, "CASCADE")
     pair.target.execute("INSERT INTO children SELECT job_id FROM lines WHERE job_id > 20")
     pair.source.execute("DELETE FROM lines WHERE job_id > 20")
-    assert fates(pair.sync(LINES)) == {"unchanged": 20, "kept_referenced": 40}
+    assert row_counts(pair.sync(LINES)) == {"unchanged": 20, "kept_referenced": 40}
 
 
 @pytest.mark.parametrize("on_delete", ["CASCADE", "NO ACTION"])
@@ -127,7 +127,7 @@ def test_self_referencing_rows_are_deleted_with_their_children(pair: Pair, on_de
     pair.sync(tree)
     pair.target.execute("INSERT INTO tree VALUES (13, 12, 'M')")
     pair.source.execute("DELETE FROM tree WHERE node <> 99")
-    assert fates(pair.sync(tree)) == {"unchanged": 1, "deleted": 4, "kept_referenced": 2}
+    assert row_counts(pair.sync(tree)) == {"unchanged": 1, "deleted": 4, "kept_referenced": 2}
     assert pair.rows("SELECT node FROM tree ORDER BY 1") == [(11,), (12,), (13,), (99,)]
 
 
@@ -139,7 +139,7 @@ def test_child_written_in_an_open_transaction_is_not_deleted(pair: Pair) -> None
         app.execute("BEGIN; INSERT INTO children VALUES (2)")
         with pair.sync_that_waits(LINES) as run:
             app.execute("COMMIT")
-        assert fates(run.result()) == {"unchanged": 1, "deleted": 1, "kept_referenced": 1}
+        assert row_counts(run.result()) == {"unchanged": 1, "deleted": 1, "kept_referenced": 1}
     assert pair.rows("SELECT job_id FROM children") == [(2,)]
 
 
@@ -168,7 +168,7 @@ def test_row_written_between_plan_and_write_is_planned_again(
         app.execute(f"BEGIN; {meanwhile}")
         with pair.sync_that_waits(table) as run:
             app.execute("COMMIT")
-        assert fates(run.result()) == outcome
+        assert row_counts(run.result()) == outcome
     assert pair.one("SELECT string_agg(concat_ws(' ', job_id, line, ticked), ', ' ORDER BY job_id) FROM lines") == end
 
 
@@ -188,7 +188,7 @@ def test_row_written_while_the_merge_is_planned_is_not_doubled(pair: Pair) -> No
     with connect(pair.settings.desktop) as source, connect(pair.settings.mobile) as target:
         target.cursor_factory = OvertakenConnection
         result = sync_forward(TableExtract(spec=LINES), source=source, target=target, specs=[LINES], options=QUICK)
-    assert fates(result) == {"updated": 1, "unchanged": 2}
+    assert row_counts(result) == {"updated": 1, "unchanged": 2}
     assert pair.rows("SELECT id, line, ticked FROM lines ORDER BY 1") == [
         (1, "new", 1),
         (2, "line 2", 1),
@@ -214,7 +214,7 @@ def test_trigger_that_forbids_a_delete_retains_only_that_row(pair: Pair) -> None
             BEGIN IF OLD.job_id = 2 THEN RAISE EXCEPTION 'archived'; END IF; RETURN OLD; END $$;
         CREATE TRIGGER forbid BEFORE DELETE ON lines FOR EACH ROW EXECUTE FUNCTION forbid()""")
     pair.source.execute("DELETE FROM lines WHERE job_id >= 2")
-    assert fates(pair.sync(LINES)) == {"unchanged": 1, "deleted": 1, "kept_referenced": 1}
+    assert row_counts(pair.sync(LINES)) == {"unchanged": 1, "deleted": 1, "kept_referenced": 1}
     assert pair.rows("SELECT job_id FROM lines ORDER BY 1") == [(1,), (2,)]
 
 
@@ -224,10 +224,10 @@ def test_rows_of_another_owner_outlive_their_desktop_copies(pair: Pair) -> None:
     before = pair.text("lines")
     pair.source.execute("DELETE FROM lines; INSERT INTO lines VALUES (4, 'new')")
     for table in (LINES, ITEMS):
-        result = fates(pair.sync(table))
+        result = row_counts(pair.sync(table))
         assert "deleted" not in result
         assert pair.text("lines", where="job_id < 4") == before
-    assert_quiet(pair, LINES)
+    assert_noop(pair, LINES)
 
 
 def test_row_referenced_through_its_partition_is_retained(pair: Pair) -> None:
@@ -242,5 +242,5 @@ def test_row_referenced_through_its_partition_is_retained(pair: Pair) -> None:
     pair.sync(parts)
     pair.target.execute("INSERT INTO ticks VALUES (2, 'M')")
     pair.source.execute("DELETE FROM parts WHERE id <> 1")
-    assert fates(pair.sync(parts)) == {"unchanged": 1, "deleted": 1, "kept_referenced": 1}
+    assert row_counts(pair.sync(parts)) == {"unchanged": 1, "deleted": 1, "kept_referenced": 1}
     assert pair.rows("SELECT part FROM ticks") == [(2,)]

@@ -24,7 +24,7 @@ from powerca_sync_tests.engine.random_offices import (
     sides,
     target_rows,
 )
-from powerca_sync_tests.helpers import ORGS, QUICK, Pair, delete_insert, fates, spec
+from powerca_sync_tests.helpers import ORGS, QUICK, Pair, delete_insert, row_counts, spec
 
 pytestmark = pytest.mark.long
 
@@ -62,14 +62,14 @@ def sync(pair: Pair, **rest: object) -> ForwardResult:
 def assert_complete_transfer_is_noop(pair: Pair) -> None:
     before = pair.text("jobs")
     result = pair.sync(JOBS, CLIENTS, options=QUICK)
-    assert result.written == 0, fates(result)
+    assert result.written == 0, row_counts(result)
     assert pair.text("jobs") == before
 
 
 def test_unchanged_table_sends_and_stages_no_rows(jobs: Pair) -> None:
     before = jobs.text("jobs")
     result = sync(jobs)
-    assert (result.extracted, result.bytes, fates(result)) == (6000, 0, {"unchanged": 6000})
+    assert (result.extracted, result.bytes, row_counts(result)) == (6000, 0, {"unchanged": 6000})
     assert "stage" not in result.seconds
     assert jobs.text("jobs") == before
 
@@ -81,7 +81,7 @@ def test_changed_rows_are_sent_with_few_others(jobs: Pair) -> None:
         DELETE FROM jobs WHERE job_id = 2000;
         INSERT INTO jobs VALUES (9000, 1, 'new')""")
     result = sync(jobs)
-    assert fates(result) == {"inserted": 1, "updated": 4, "deleted": 2, "unchanged": 5994}
+    assert row_counts(result) == {"inserted": 1, "updated": 4, "deleted": 2, "unchanged": 5994}
     assert result.extracted == 5999
     assert 0 < result.bytes < whole / 20
     assert_complete_transfer_is_noop(jobs)
@@ -89,7 +89,7 @@ def test_changed_rows_are_sent_with_few_others(jobs: Pair) -> None:
 
 def test_row_changed_on_mobile_is_repaired(jobs: Pair) -> None:
     jobs.target.execute("UPDATE jobs SET note = 'tampered with' WHERE id = 77; DELETE FROM jobs WHERE id = 99")
-    assert fates(sync(jobs)) == {"inserted": 1, "updated": 1, "unchanged": 5998}
+    assert row_counts(sync(jobs)) == {"inserted": 1, "updated": 1, "unchanged": 5998}
 
 
 def test_exchanged_values_of_two_rows_are_detected(jobs: Pair) -> None:
@@ -97,24 +97,24 @@ def test_exchanged_values_of_two_rows_are_detected(jobs: Pair) -> None:
         "UPDATE jobs SET note = CASE note WHEN 'Note 10' THEN 'Note 20' ELSE 'Note 10' END"
         " WHERE note IN ('Note 10', 'Note 20')"
     )
-    assert fates(sync(jobs)) == {"updated": 2, "unchanged": 5998}
+    assert row_counts(sync(jobs)) == {"updated": 2, "unchanged": 5998}
 
 
 def test_changed_lookup_value_is_filled_in_without_sending_rows(jobs: Pair) -> None:
     jobs.source.execute("UPDATE clients SET name = 'Renamed' WHERE client_id = 5")
     jobs.sync(CLIENTS)
     result = sync(jobs)
-    assert (fates(result), result.bytes) == ({"updated": 120, "unchanged": 5880}, 0)
+    assert (row_counts(result), result.bytes) == ({"updated": 120, "unchanged": 5880}, 0)
     assert jobs.one("SELECT count(*) FROM jobs WHERE client_name = 'Renamed'") == 120
 
 
 def test_deleted_parent_is_detected_though_no_row_changed(jobs: Pair) -> None:
     jobs.target.execute("DELETE FROM clients WHERE client_id = 5")
     result = sync(jobs)
-    assert fates(result) == {"unchanged": 5880, "quarantined": 120, "held": 120}
+    assert row_counts(result) == {"unchanged": 5880, "quarantined": 120, "held": 120}
     jobs.sync(CLIENTS)
-    assert fates(sync(jobs)) == {"unchanged": 6000}
-    assert fates(sync(jobs)) == {"unchanged": 6000}
+    assert row_counts(sync(jobs)) == {"unchanged": 6000}
+    assert row_counts(sync(jobs)) == {"unchanged": 6000}
 
 
 def test_quarantined_rows_are_sent_in_each_run_until_they_load(jobs: Pair) -> None:
@@ -124,16 +124,16 @@ def test_quarantined_rows_are_sent_in_each_run_until_they_load(jobs: Pair) -> No
         assert (result.quarantined, result.extracted) == (1, 6002)
         assert result.bytes < 4000
     jobs.both("INSERT INTO clients VALUES (77, 'Client 77')")
-    assert fates(sync(jobs)) == {"inserted": 1, "unchanged": 6001}
+    assert row_counts(sync(jobs)) == {"inserted": 1, "unchanged": 6001}
 
 
 def test_reverse_synced_rows_are_no_difference_with_or_without_source(jobs: Pair) -> None:
     jobs.source.execute("INSERT INTO jobs VALUES (1, 1, 'by phone', 'M')")
     jobs.target.execute("INSERT INTO jobs (job_id, client_id, note, source) VALUES (1, 1, 'by phone', 'M')")
     for _ in range(2):
-        assert fates(sync(jobs)) == {"echo": 1, "unchanged": 6000}
+        assert row_counts(sync(jobs)) == {"echo": 1, "unchanged": 6000}
     assert jobs.pull(JOBS, CLIENTS).adopted == 1
-    assert fates(sync(jobs)) == {"echo": 1, "unchanged": 6000}
+    assert row_counts(sync(jobs)) == {"echo": 1, "unchanged": 6000}
     assert sync(jobs).bytes == 0
 
 
@@ -145,7 +145,7 @@ def test_reverse_synced_rows_are_not_sent_again(jobs: Pair) -> None:
     )
     jobs.pull(JOBS, CLIENTS)
     result = sync(jobs)
-    assert (fates(result), result.bytes) == ({"echo": 500, "unchanged": 6000}, 0)
+    assert (row_counts(result), result.bytes) == ({"echo": 500, "unchanged": 6000}, 0)
 
 
 def test_office_row_equal_to_a_reverse_synced_row_is_sent(jobs: Pair) -> None:
@@ -154,7 +154,7 @@ def test_office_row_equal_to_a_reverse_synced_row_is_sent(jobs: Pair) -> None:
     jobs.target.execute("INSERT INTO jobs (job_id, client_id, note, source) VALUES (1, 1, 'by phone', 'M')")
     jobs.pull(JOBS, CLIENTS)
     jobs.source.execute("INSERT INTO jobs VALUES (1, 1, 'by phone')")
-    assert fates(sync(jobs)) == {"echo": 1, "inserted": 1, "unchanged": 6000}
+    assert row_counts(sync(jobs)) == {"echo": 1, "inserted": 1, "unchanged": 6000}
     assert sync(jobs).bytes == 0
     assert jobs.one("SELECT count(*) FROM jobs WHERE note = 'by phone' AND source = 'D'") == 1
 
@@ -169,7 +169,7 @@ def test_office_edit_of_a_reverse_synced_row_is_skipped_and_reported(jobs: Pair)
     jobs.source.execute("UPDATE jobs SET note = 'edited' WHERE job_id = 9001; DELETE FROM jobs WHERE job_id = 9002")
     for _ in range(2):
         result = sync(jobs)
-        assert fates(result) == {"kept_mobile": 1, "unchanged": 6000}
+        assert row_counts(result) == {"kept_mobile": 1, "unchanged": 6000}
         assert result.bytes < 4000
 
 
@@ -180,7 +180,7 @@ def test_office_edit_of_a_reverse_synced_row_with_source_is_reported(
     jobs.pull(JOBS, CLIENTS)
     jobs.source.execute("UPDATE jobs SET note = 'edited' WHERE job_id = 9001")
     for _ in range(2):
-        assert fates(sync(jobs)) == fates(jobs.sync(JOBS, CLIENTS)) == {"kept_mobile": 1, "unchanged": 6000}
+        assert row_counts(sync(jobs)) == row_counts(jobs.sync(JOBS, CLIENTS)) == {"kept_mobile": 1, "unchanged": 6000}
 
 
 def test_row_handed_over_with_another_key_is_planned_and_left_alone(jobs: Pair) -> None:
@@ -190,7 +190,7 @@ def test_row_handed_over_with_another_key_is_planned_and_left_alone(jobs: Pair) 
     jobs.target.execute("UPDATE jobs SET job_id = 9100, source = 'D' WHERE job_id = 9001")
     plan = jobs.plan(CLIENTS, JOBS, only=[JOBS], options=APART)["jobs"]
     assert plan.foreseen is not None, plan
-    assert fates(plan.foreseen) == fates(sync(jobs)) == {"echo": 1, "unchanged": 6000}
+    assert row_counts(plan.foreseen) == row_counts(sync(jobs)) == {"echo": 1, "unchanged": 6000}
 
 
 def test_emptied_source_is_refused_by_differential_transfer(jobs: Pair) -> None:
@@ -228,7 +228,7 @@ def test_differential_transfer_equals_complete_transfer(
         cursor.executemany(f"INSERT INTO {table.mobile} VALUES (%s, %s, %s, %s)", changed[:3])  # noqa: S608
     (foreseen,) = predict(office, table)
     result = office.sync(table, ORGS, allow_mass_delete=True, options=APART)
-    assert fates(result) == foreseen
+    assert row_counts(result) == foreseen
     before = target_rows(office, table.mobile)
     assert office.sync(table, ORGS, allow_mass_delete=True, options=QUICK).written == 0
     assert target_rows(office, table.mobile) == before
@@ -244,4 +244,4 @@ def predict(pair: Pair, table: TableSpec) -> list[dict[str, int]]:
             specs=[ORGS, table],
             options=QUICK,
         )
-    return [fates(plan.foreseen) for plan in plans if plan.foreseen is not None]
+    return [row_counts(plan.foreseen) for plan in plans if plan.foreseen is not None]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from powerca_sync.tables import TableSpec
-from powerca_sync_tests.helpers import Pair, assert_quiet, delete_insert, fates, spec
+from powerca_sync_tests.helpers import Pair, assert_noop, delete_insert, row_counts, spec
 
 ITEMS = spec("items", "id")
 LINES = delete_insert("items", "id")
@@ -46,7 +46,7 @@ def test_values_exchanged_under_a_constraint_land(pair: Pair, table: TableSpec, 
     pair.source.execute(f"UPDATE items {change.format('pos')}")
     assert pair.sync(table).quarantined == 0
     assert_same(pair)
-    assert_quiet(pair, table)
+    assert_noop(pair, table)
 
 
 @pytest.mark.parametrize("column", ["pos", "code", "day", "part"])
@@ -64,7 +64,7 @@ def test_hundred_reversed_rows_land(pair: Pair) -> None:
     pair.source.execute("INSERT INTO items SELECT n, n, n, now(), gen_random_uuid() FROM generate_series(11, 100) AS n")
     pair.sync(ITEMS)
     pair.source.execute("UPDATE items SET pos = 101 - pos")
-    assert fates(pair.sync(ITEMS)) == {"updated": 100}
+    assert row_counts(pair.sync(ITEMS)) == {"updated": 100}
     assert_same(pair)
 
 
@@ -73,7 +73,7 @@ def test_values_exchanged_under_several_constraints_land(pair: Pair) -> None:
     pair.source.execute("ALTER TABLE items DROP CONSTRAINT items_pkey")
     pair.sync(ITEMS)
     pair.source.execute("UPDATE items SET id = 11 - id")
-    assert fates(pair.sync(ITEMS)) == {"updated": 10}
+    assert row_counts(pair.sync(ITEMS)) == {"updated": 10}
     assert_same(pair)
 
 
@@ -82,7 +82,7 @@ def test_values_exchanged_under_an_expression_index_land(pair: Pair) -> None:
     pair.target.execute("CREATE UNIQUE INDEX ON items (lower(code)) WHERE pos > 0")
     pair.sync(ITEMS)
     pair.source.execute(f"UPDATE items {REVERSE.format('code')}")
-    assert fates(pair.sync(ITEMS)) == {"updated": 10}
+    assert row_counts(pair.sync(ITEMS)) == {"updated": 10}
     assert_same(pair)
 
 
@@ -94,7 +94,7 @@ def test_value_held_by_a_phone_row_does_not_stop_an_exchange(pair: Pair) -> None
     pair.source.execute(f"UPDATE items {SWAP.format('pos')}")
     pair.source.execute("UPDATE items SET pos = CASE id WHEN 5 THEN 99 ELSE id - 1 END WHERE id IN (5, 6, 7)")
     result = pair.sync(ITEMS)
-    assert fates(result) == {"updated": 2, "unchanged": 5, "quarantined": 3, "held": 3}
+    assert row_counts(result) == {"updated": 2, "unchanged": 5, "quarantined": 3, "held": 3}
     assert pair.rows("SELECT id, pos FROM items WHERE id IN (1, 2, 5, 6, 7, 99) ORDER BY id") == [
         *((1, 2), (2, 1), (5, 5), (6, 6), (7, 7), (99, 99)),
     ]
@@ -109,7 +109,7 @@ def test_exchange_without_interim_value_names_the_constraint(pair: Pair) -> None
     pair.sync(ITEMS)
     pair.source.execute(f"UPDATE items {SWAP.format('size')}")
     result = pair.sync(dataclasses.replace(ITEMS, limit_share=1.0))
-    assert fates(result) == {"quarantined": 2, "held": 2}
+    assert row_counts(result) == {"quarantined": 2, "held": 2}
     assert str(result.samples[0]) == (
         'duplicate key value violates unique constraint "items_size_key"; 2 rows exchange their values, '
         "and none of its columns can have an interim value. Make the constraint DEFERRABLE on the target"
@@ -121,7 +121,7 @@ def test_interim_value_refused_by_a_check_is_not_used(pair: Pair) -> None:
     pair.source.execute("UPDATE items SET code = 'x'")
     pair.sync(ITEMS)
     pair.source.execute(f"UPDATE items {REVERSE.format('pos')}")
-    assert fates(pair.sync(ITEMS)) == {"updated": 10}
+    assert row_counts(pair.sync(ITEMS)) == {"updated": 10}
     assert_same(pair)
 
 
@@ -143,7 +143,7 @@ def test_rows_that_reference_each_other_land_beside_refused_ones(pair: Pair) -> 
         INSERT INTO people
         VALUES (1, 'a', 2), (2, 'b', 3), (3, 'c', 1), (4, 'refused', NULL), (5, 'e', 4), (6, 'f', 5)""")
     result = pair.sync(PEOPLE)
-    assert fates(result) == {"inserted": 3, "quarantined": 3}
+    assert row_counts(result) == {"inserted": 3, "quarantined": 3}
     assert pair.rows("SELECT id FROM people ORDER BY 1") == [(1,), (2,), (3,)]
 
 
@@ -152,7 +152,7 @@ def test_reference_to_a_row_of_the_same_run_lands(pair: Pair) -> None:
     pair.source.execute("INSERT INTO people VALUES (1, 'a', NULL), (2, 'b', NULL)")
     pair.sync(PEOPLE)
     pair.source.execute("UPDATE people SET deputy = 3 WHERE id = 1; INSERT INTO people VALUES (3, 'c', 2)")
-    assert fates(pair.sync(PEOPLE)) == {"updated": 1, "inserted": 1, "unchanged": 1}
+    assert row_counts(pair.sync(PEOPLE)) == {"updated": 1, "inserted": 1, "unchanged": 1}
 
 
 TEAMS, STAFF = spec("teams", "team_id"), spec("staff", "staff_id")
@@ -183,16 +183,16 @@ def test_tables_that_reference_each_other_land_in_two_steps(
     teams, staff = make("teams", "team_id"), make("staff", "staff_id")
     make_teams(pair, team=TEAM_REQUIRED)
     first = pair.sync(teams, staff, mode=mode)
-    assert fates(first) == {"inserted": 2}
+    assert row_counts(first) == {"inserted": 2}
     assert [str(one) for one in first.rejections] == [
         "1 row inserted with an empty column, which the next run fills: leader has no matching row in staff yet, which "
         "references this table in turn"
     ]
-    assert fates(pair.sync(staff, teams, mode=mode)) == {"inserted": 3}
+    assert row_counts(pair.sync(staff, teams, mode=mode)) == {"inserted": 3}
     assert pair.sync(teams, staff, mode=mode).updated == 1
     assert pair.rows("SELECT team_id, leader FROM teams ORDER BY 1") == [(1, 10), (2, None)]
     assert pair.rows("SELECT * FROM powerca_sync.quarantine") == []
-    assert_quiet(pair, teams, staff)
+    assert_noop(pair, teams, staff)
 
 
 def test_deferred_reference_that_never_lands_is_quarantined(pair: Pair) -> None:
@@ -200,7 +200,7 @@ def test_deferred_reference_that_never_lands_is_quarantined(pair: Pair) -> None:
     pair.source.execute("UPDATE teams SET leader = 99 WHERE team_id = 1")
     pair.sync(TEAMS, STAFF)
     result = pair.sync(TEAMS, STAFF)
-    assert fates(result) == {"unchanged": 1, "quarantined": 1, "held": 1}
+    assert row_counts(result) == {"unchanged": 1, "quarantined": 1, "held": 1}
     assert str(result.samples[0]) == "leader=99 has no matching row in staff"
 
 
@@ -208,7 +208,7 @@ def test_cycle_of_required_references_is_named(pair: Pair) -> None:
     make_teams(pair, leader=LEADER_REQUIRED, team=TEAM_REQUIRED)
     pair.source.execute("DELETE FROM teams WHERE leader IS NULL")
     result = pair.sync(dataclasses.replace(TEAMS, limit_share=1.0), STAFF)
-    assert fates(result) == {"quarantined": 1}
+    assert row_counts(result) == {"quarantined": 1}
     assert str(result.samples[0]) == (
         "leader=10 has no matching row in staff, and the tables reference each other by NOT NULL columns, so that "
         "neither row can be inserted first; allow NULL in one of the columns at the target"
@@ -232,9 +232,9 @@ def test_longer_cycle_lands_without_its_dangling_references(pair: Pair) -> None:
     a, b, c, d = (spec(name, "id") for name in "abcd")
     for table in (a, c, b, a):
         result = pair.sync(table)
-    assert fates(result) == {"updated": 1}
+    assert row_counts(result) == {"updated": 1}
     assert pair.rows("SELECT a.id, b.id, c.id FROM a JOIN b ON a.b = b.id JOIN c ON b.c = c.id AND c.a = a.id") == [
         (1, 1, 1)
     ]
     # No row references d, so it is not retried.
-    assert fates(pair.sync(d)) == {"inserted": 1, "quarantined": 1}
+    assert row_counts(pair.sync(d)) == {"inserted": 1, "quarantined": 1}

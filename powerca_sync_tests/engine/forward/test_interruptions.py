@@ -27,7 +27,7 @@ from powerca_sync_tests.engine.mishaps import (
     make_jobs,
     stop_run,
 )
-from powerca_sync_tests.helpers import LOCK_AWAITED, QUICK, Pair, fates, wait_until
+from powerca_sync_tests.helpers import LOCK_AWAITED, QUICK, Pair, row_counts, wait_until
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_connection_lost_during_a_run_is_transient(jobs: Pair, stop: str, lost: 
 
 @pytest.mark.parametrize("stop", ["writing", "recording"])
 def test_source_may_close_once_all_rows_are_read(jobs: Pair, stop: str) -> None:
-    assert fates(lose_connection(jobs, stop, "source")) == {
+    assert row_counts(lose_connection(jobs, stop, "source")) == {
         "inserted": 50,
         "updated": ROWS // 2,
         "unchanged": ROWS // 2,
@@ -127,8 +127,8 @@ def test_second_run_waits_for_the_first_or_gives_up(jobs: Pair) -> None:
         second = threads.submit(jobs.sync, JOBS, options=patient)
         wait_until(jobs.target, QUEUED, unless=second.done)
         go_on()
-    assert fates(first.result()) == {"inserted": 50, "updated": ROWS // 2, "unchanged": ROWS // 2}
-    assert fates(second.result()) == {"unchanged": ROWS + 50}
+    assert row_counts(first.result()) == {"inserted": 50, "updated": ROWS // 2, "unchanged": ROWS // 2}
+    assert row_counts(second.result()) == {"unchanged": ROWS + 50}
 
 
 @contextlib.contextmanager
@@ -160,7 +160,7 @@ def test_lost_response_to_a_commit_is_not_reported_as_a_failure(jobs: Pair) -> N
         with pytest.raises(DatabaseUnavailableError, match="whether it did is not known"):
             deaf.sync(JOBS)
     wait_for_other_connections_to_close(jobs.target)
-    assert fates(jobs.sync(JOBS)) == {"unchanged": ROWS + 50}
+    assert row_counts(jobs.sync(JOBS)) == {"unchanged": ROWS + 50}
 
 
 def test_connection_cut_by_a_pooler_is_transient(jobs: Pair) -> None:

@@ -7,7 +7,7 @@ import pytest
 from powerca_sync.engine.result import ForwardResult, Transfer
 from powerca_sync.tables import TABLES, TableSpec, spec_named
 from powerca_sync_tests.engine.verify.checking import difference_counts, verify_table
-from powerca_sync_tests.helpers import QUICK, Pair, delete_insert, fates, spec
+from powerca_sync_tests.helpers import QUICK, Pair, delete_insert, row_counts, spec
 
 LINES = delete_insert("lines", "job_id", mobile_owned=frozenset({"ticked"}))
 ITEMS = spec("lines", "job_id", mobile_owned=frozenset({"ticked"}))
@@ -38,7 +38,7 @@ def test_desktop_change_of_a_mobile_owned_column_is_reported(lines: Pair, table:
     said = "4 rows have another value of `ticked` on the desktop; mobile owns it and keeps its own"
     assert plan is not None
     assert (remarks(plan), remarks(result)) == (said, said)
-    assert fates(result) == {"updated": 1, "unchanged": 39}
+    assert row_counts(result) == {"updated": 1, "unchanged": 39}
     assert lines.one("SELECT sum(ticked) FROM lines") == 0
     assert difference_counts(verify_table(lines, table)) == {"mobile_owned": 4}
     # The next run reports it again, until both values agree.
@@ -87,5 +87,5 @@ def test_dismissal_of_an_employee_reaches_mobile(pair: Pair) -> None:
     )
     pair.sync(staff)
     pair.source.execute("UPDATE mbstaff SET active_status = 2, terminateddate = '2026-11-27' WHERE staff_id = 2")
-    assert fates(pair.sync(staff)) == {"updated": 1, "unchanged": 1}
+    assert row_counts(pair.sync(staff)) == {"updated": 1, "unchanged": 1}
     assert pair.rows("SELECT staff_id, active_status::int FROM mbstaff ORDER BY 1") == [(1, 0), (2, 2)]

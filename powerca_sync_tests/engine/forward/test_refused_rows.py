@@ -7,7 +7,7 @@ from powerca_sync.engine.postgres.database import Timeouts, connect
 from powerca_sync.engine.result import Options
 from powerca_sync.errors import ConfigurationError, ContentionError, SchemaMismatchError, SyncError
 from powerca_sync.tables import TableSpec
-from powerca_sync_tests.helpers import Pair, delete_insert, fates, pulled, spec
+from powerca_sync_tests.helpers import Pair, delete_insert, pulled, row_counts, spec
 
 ITEMS = spec("items", "id")
 LINES = delete_insert("items", "id")
@@ -45,13 +45,13 @@ def test_row_refused_by_a_trigger_is_quarantined(items: Pair, table: TableSpec, 
     raising = f"IF NEW.id % 100 = 3 THEN RAISE EXCEPTION 'not this one' USING ERRCODE = '{state}'; END IF; RETURN NEW;"
     on_write(items.target, raising)
     result = items.sync(table)
-    assert fates(result) == {"inserted": ROWS - 1, "quarantined": 1}
+    assert row_counts(result) == {"inserted": ROWS - 1, "quarantined": 1}
     assert str(result.samples[0]) == "not this one"
     # Alone, it is refused as well.
-    assert fates(items.sync(table, mode="incremental"))["quarantined"] == 1
+    assert row_counts(items.sync(table, mode="incremental"))["quarantined"] == 1
     items.source.execute("UPDATE items SET name = 'new' WHERE id = 5")
     items.target.execute("DROP TRIGGER on_write ON items")
-    assert fates(items.sync(table)) == {"inserted": 1, "updated": 1, "unchanged": ROWS - 2}
+    assert row_counts(items.sync(table)) == {"inserted": 1, "updated": 1, "unchanged": ROWS - 2}
     on_write(items.source, raising)
     phones_write(items, 101, 102, 103)
     assert pulled(items.pull(table)) == {"pulled": 2, "quarantined": 1}
@@ -62,10 +62,10 @@ def test_row_refused_by_a_trigger_is_quarantined(items: Pair, table: TableSpec, 
 @pytest.mark.parametrize("failing", ["INSERT INTO audit VALUES (NEW.id)", "PERFORM current_setting('powerca.missing')"])
 def test_row_for_which_a_trigger_fails_is_quarantined(items: Pair, table: TableSpec, failing: str) -> None:
     on_write(items.target, f"IF NEW.id = 3 THEN {failing}; END IF; RETURN NEW;")
-    assert fates(items.sync(table)) == {"inserted": ROWS - 1, "quarantined": 1}
+    assert row_counts(items.sync(table)) == {"inserted": ROWS - 1, "quarantined": 1}
     # The same row alone, which proves nothing about other rows.
-    assert fates(items.sync(table))["quarantined"] == 1
-    assert fates(items.sync(table, mode="incremental"))["quarantined"] == 1
+    assert row_counts(items.sync(table))["quarantined"] == 1
+    assert row_counts(items.sync(table, mode="incremental"))["quarantined"] == 1
 
 
 @BOTH
@@ -115,7 +115,7 @@ def test_lock_timeout_is_not_a_refused_row(items: Pair) -> None:
         holder.execute("UPDATE counters SET id = 1")
         with pytest.raises(ContentionError, match="canceling statement due to lock timeout"):
             items.sync(ITEMS, options=Options(timeouts=Timeouts(statement=60, lock=0.3, table=1)))
-    assert fates(items.sync(ITEMS)) == {"inserted": ROWS}
+    assert row_counts(items.sync(ITEMS)) == {"inserted": ROWS}
 
 
 def test_connection_ended_by_a_trigger_is_not_a_refused_row(items: Pair) -> None:
@@ -130,7 +130,7 @@ def test_row_discarded_by_a_trigger_is_quarantined_naming_the_trigger(items: Pai
     on_write(items.target, "IF NEW.id = 3 THEN RETURN NULL; END IF; RETURN NEW;")
     for expected in ({"inserted": ROWS - 1, "quarantined": 1}, {"unchanged": ROWS - 1, "quarantined": 1}):
         result = items.sync(table)
-        assert fates(result) == expected
+        assert row_counts(result) == expected
         assert "`on_write` of the target swallowed the row" in str(result.samples[0])
 
 
@@ -140,7 +140,7 @@ def test_discarded_update_retains_the_last_good_version(items: Pair, table: Tabl
     on_write(items.target, "IF NEW.id = 3 THEN RETURN NULL; END IF; RETURN NEW;", events="UPDATE")
     items.source.execute("UPDATE items SET name = 'new' WHERE id < 10")
     result = items.sync(table)
-    assert fates(result) == {"updated": 8, "unchanged": ROWS - 9, "quarantined": 1, "held": 1}
+    assert row_counts(result) == {"updated": 8, "unchanged": ROWS - 9, "quarantined": 1, "held": 1}
     assert items.rows("SELECT id FROM items WHERE id < 10 AND name <> 'new'") == [(3,)]
 
 
@@ -148,7 +148,7 @@ def test_discarded_delete_is_not_contention(items: Pair) -> None:
     items.sync(LINES)
     on_write(items.target, "RETURN NULL;", events="DELETE")
     items.source.execute("DELETE FROM items WHERE id = 3")
-    assert fates(items.sync(LINES)) == {"unchanged": ROWS - 1, "kept_referenced": 1}
+    assert row_counts(items.sync(LINES)) == {"unchanged": ROWS - 1, "kept_referenced": 1}
     assert items.one("SELECT count(*) FROM items") == ROWS
 
 

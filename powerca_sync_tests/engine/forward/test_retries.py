@@ -3,7 +3,7 @@
 import pytest
 
 from powerca_sync.tables import Reference
-from powerca_sync_tests.helpers import Pair, fates, spec
+from powerca_sync_tests.helpers import Pair, row_counts, spec
 
 NOTES = spec("notes", "id", limit_share=1.0)
 
@@ -11,7 +11,7 @@ NOTES = spec("notes", "id", limit_share=1.0)
 def read(pair: Pair) -> dict[str, int]:
     result = pair.sync(NOTES, mode="incremental")
     assert result.mode_reason == ""
-    return fates(result)
+    return row_counts(result)
 
 
 def quarantined_keys(pair: Pair) -> list[str | None]:
@@ -43,7 +43,7 @@ def test_row_lands_once_the_source_is_corrected(notes: Pair) -> None:
 
 def test_row_lands_once_the_target_is_corrected(notes: Pair) -> None:
     notes.target.execute("ALTER TABLE notes ALTER note TYPE varchar(20)")
-    assert fates(notes.sync(NOTES, mode="incremental")) == {"inserted": 1, "unchanged": 2}
+    assert row_counts(notes.sync(NOTES, mode="incremental")) == {"inserted": 1, "unchanged": 2}
     assert quarantined_keys(notes) == []
 
 
@@ -57,7 +57,7 @@ def test_unfit_update_retains_the_last_good_version_until_corrected(notes: Pair)
     notes.source.execute("UPDATE notes SET note = 'no longer short' WHERE id = 1")
     assert read(notes) == {"quarantined": 2}
     assert notes.rows("SELECT note FROM notes WHERE id = 1") == [("one",)]
-    assert fates(notes.sync(NOTES)) == {"unchanged": 1, "quarantined": 2, "held": 1}
+    assert row_counts(notes.sync(NOTES)) == {"unchanged": 1, "quarantined": 2, "held": 1}
     notes.source.execute("UPDATE notes SET note = 'uno' WHERE id = 1")
     assert read(notes) == {"updated": 1, "quarantined": 1}
 
@@ -69,22 +69,22 @@ def test_later_parent_lets_its_quarantined_child_land(pair: Pair) -> None:
     pair.source.execute("INSERT INTO notes VALUES (1, 7), (2, NULL)")
     parents = spec("parents", "parent_id")
     notes = spec("notes", "id", references=(Reference(column="parent_id", parent="parents"),), limit_share=1.0)
-    assert fates(pair.sync(notes, parents)) == {"inserted": 1, "quarantined": 1}
+    assert row_counts(pair.sync(notes, parents)) == {"inserted": 1, "quarantined": 1}
     pair.source.execute("INSERT INTO parents VALUES (7)")
     pair.sync(parents, mode="incremental")
     result = pair.sync(notes, parents, mode="incremental")
-    assert (result.extracted, fates(result)) == (1, {"inserted": 1})
+    assert (result.extracted, row_counts(result)) == (1, {"inserted": 1})
 
 
 def test_rows_with_a_null_in_the_key_are_read_again(pair: Pair) -> None:
     pair.both("CREATE TABLE notes (org int, id int, note text)")
     pair.source.execute("INSERT INTO notes VALUES (1, NULL, 'a'), (NULL, 1, 'b'), (NULL, NULL, 'c'), (1, 1, 'd')")
     notes = spec("notes", "org", "id", limit_share=1.0)
-    assert fates(pair.sync(notes)) == {"inserted": 1, "quarantined": 3}
+    assert row_counts(pair.sync(notes)) == {"inserted": 1, "quarantined": 3}
     result = pair.sync(notes, mode="incremental")
-    assert (result.mode_reason, fates(result)) == ("", {"quarantined": 3})
+    assert (result.mode_reason, row_counts(result)) == ("", {"quarantined": 3})
     pair.source.execute("UPDATE notes SET id = 2 WHERE note = 'a'; DELETE FROM notes WHERE note = 'c'")
-    assert fates(pair.sync(notes, mode="incremental")) == {"inserted": 1, "quarantined": 1}
+    assert row_counts(pair.sync(notes, mode="incremental")) == {"inserted": 1, "quarantined": 1}
 
 
 #: Key type of the source and of the target, and the keys of rows that are unfit at first.
@@ -117,7 +117,7 @@ def test_key_is_found_again_for_any_pair_of_key_types(
     pair.target.execute(f"ALTER {ruled} ADD CONSTRAINT rule CHECK (length({value}) < 5)")  # type: ignore[call-overload]
     values = ", ".join(f"({key}, 'too long')" for key in keys)
     pair.source.execute(f"INSERT INTO notes VALUES {values}")  # type: ignore[call-overload]  # noqa: S608
-    assert fates(pair.sync(NOTES)) == {"quarantined": 3}
+    assert row_counts(pair.sync(NOTES)) == {"quarantined": 3}
     assert read(pair) == {"quarantined": 3}
     pair.target.execute(f"ALTER {ruled} DROP CONSTRAINT rule")  # type: ignore[call-overload]
     assert read(pair) == {"inserted": 3}
@@ -132,10 +132,10 @@ def test_texts_of_the_same_number_are_always_quarantined(pair: Pair) -> None:
     pair.source.execute("INSERT INTO notes VALUES ('007', 'second')")
     result = pair.sync(NOTES, mode="incremental")
     assert result.mode_reason.startswith("different keys of the source may be equal at the target")
-    assert fates(result) == {"unchanged": 1, "quarantined": 2, "held": 1}
+    assert row_counts(result) == {"unchanged": 1, "quarantined": 2, "held": 1}
     assert pair.rows("SELECT id::text, note FROM notes ORDER BY id") == [("7", "first"), ("8", "eight")]
     pair.source.execute("DELETE FROM notes WHERE id = '7'")
-    assert fates(pair.sync(NOTES, mode="incremental")) == {"updated": 1, "unchanged": 1}
+    assert row_counts(pair.sync(NOTES, mode="incremental")) == {"updated": 1, "unchanged": 1}
 
 
 @pytest.mark.parametrize(("type", "key"), [("bool", "true"), ("inet", "10.0.0.1")])

@@ -8,7 +8,7 @@ from psycopg import sql
 
 from powerca_sync.engine.requests import Mode
 from powerca_sync.tables import STAMPS, Cursor
-from powerca_sync_tests.helpers import QUICK, Pair, fates, spec
+from powerca_sync_tests.helpers import QUICK, Pair, row_counts, spec
 
 DIARY = spec("diary", "id", cursor=Cursor.TIMESTAMP)
 #: No overlap, so that the watermark itself is tested; the clock of the desktop follows its time zone.
@@ -29,7 +29,7 @@ def make_diary(pair: Pair, stamps: str) -> None:
 def read(pair: Pair, overlap: float = 0) -> dict[str, int]:
     result = pair.sync(DIARY, mode="incremental", options=dataclasses.replace(EXACT, overlap=overlap))
     assert (result.mode_effective, result.mode_reason) == (Mode.INCREMENTAL, "")
-    return fates(result)
+    return row_counts(result)
 
 
 BOTH = ", created_at timestamp, updated_at timestamp"

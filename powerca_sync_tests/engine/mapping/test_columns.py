@@ -7,7 +7,7 @@ from psycopg import sql
 
 from powerca_sync.errors import SchemaMismatchError
 from powerca_sync.tables import Strategy
-from powerca_sync_tests.helpers import ORGS, Pair, assert_quiet, delete_insert, fates, spec
+from powerca_sync_tests.helpers import ORGS, Pair, assert_noop, delete_insert, row_counts, spec
 
 ITEMS = spec("items", "id")
 
@@ -22,7 +22,7 @@ def items(pair: Pair) -> Pair:
 def test_source_only_column_is_reported_as_not_synced(items: Pair, caplog: pytest.LogCaptureFixture) -> None:
     items.source.execute("ALTER TABLE items ADD note text DEFAULT 'x', ADD \"Größe\" int")
     with caplog.at_level(logging.INFO, logger="powerca_sync"):
-        assert fates(items.sync(ITEMS)) == {"inserted": 2}
+        assert row_counts(items.sync(ITEMS)) == {"inserted": 2}
     assert "items: columns only at the source stay behind: note, Größe." in caplog.messages
 
 
@@ -45,7 +45,7 @@ def test_column_added_in_both_databases_is_synced_at_once(items: Pair) -> None:
     )
     items.target.execute("ALTER TABLE items ADD size text")
     result = items.sync(ITEMS, mode="incremental")
-    assert (result.mode_effective, fates(result)) == ("full", {"updated": 2})
+    assert (result.mode_effective, row_counts(result)) == ("full", {"updated": 2})
     assert result.mode_reason.startswith("the columns, their labels, the spec")
     assert items.rows("SELECT size, colour FROM items") == [("big", None)] * 2
 
@@ -54,13 +54,13 @@ def test_recreated_column_is_another_column(items: Pair) -> None:
     items.sync(ITEMS)
     items.source.execute("ALTER TABLE items DROP name; ALTER TABLE items ADD name text DEFAULT 'same for all'")
     result = items.sync(ITEMS, mode="incremental")
-    assert (result.mode_effective, fates(result)) == ("full", {"updated": 2})
+    assert (result.mode_effective, row_counts(result)) == ("full", {"updated": 2})
 
 
 def test_column_dropped_in_the_source_keeps_its_target_values(items: Pair) -> None:
     items.sync(ITEMS)
     items.source.execute("ALTER TABLE items DROP name")
-    assert fates(items.sync(ITEMS)) == {"unchanged": 2}
+    assert row_counts(items.sync(ITEMS)) == {"unchanged": 2}
     assert items.rows("SELECT name FROM items ORDER BY id") == [("one",), ("two",)]
 
 
@@ -85,14 +85,14 @@ def test_unusual_names_are_synced_correctly(pair: Pair, strategy: Strategy) -> N
     )
     pair.source.execute(insert)
     odd = spec(f"public.{table}", key, mobile=f"public.{table}", strategy=strategy)
-    assert fates(pair.sync(odd)) == {"inserted": 3}
+    assert row_counts(pair.sync(odd)) == {"inserted": 3}
     query = sql.SQL("SELECT * FROM {} ORDER BY 1").format(sql.Identifier(table))
     assert pair.target.execute(query).fetchall() == pair.source.execute(query).fetchall()
     for name in NAMES:
         change = sql.SQL("UPDATE {} SET {} = 'new' WHERE {} = 2")
         pair.source.execute(change.format(*map(sql.Identifier, (table, name, key))))
     pair.source.execute(sql.SQL("UPDATE {} SET {} = NULL WHERE {} = 1").format(*map(sql.Identifier, (table, "s", key))))
-    assert fates(pair.sync(odd)) == {"updated": 2, "unchanged": 1}
+    assert row_counts(pair.sync(odd)) == {"updated": 2, "unchanged": 1}
     assert pair.target.execute(query).fetchall() == pair.source.execute(query).fetchall()
 
 
@@ -122,9 +122,9 @@ def test_table_of_five_hundred_columns_is_synced(pair: Pair) -> None:
     )
     pair.both(f"CREATE TABLE wide (id int PRIMARY KEY, {columns})")
     pair.source.execute("INSERT INTO wide (id, c0, c1, c498) SELECT g, g, 'text', 1.5 FROM generate_series(1, 5) AS g")
-    assert fates(pair.sync(spec("wide", "id"))) == {"inserted": 5}
+    assert row_counts(pair.sync(spec("wide", "id"))) == {"inserted": 5}
     pair.source.execute("UPDATE wide SET c499 = '2025-11-30' WHERE id = 3")
-    assert fates(pair.sync(spec("wide", "id"))) == {"updated": 1, "unchanged": 4}
+    assert row_counts(pair.sync(spec("wide", "id"))) == {"updated": 1, "unchanged": 4}
 
 
 def test_tables_may_live_in_other_schemas(pair: Pair) -> None:
@@ -138,7 +138,7 @@ def test_tables_may_live_in_other_schemas(pair: Pair) -> None:
     pair.sync(things)
     assert pair.rows("SELECT id, kind FROM s.things") == [(1, "x")]
     assert pair.rows("SELECT * FROM public.items") == []
-    assert fates(pair.sync(things)) == {"unchanged": 1}
+    assert row_counts(pair.sync(things)) == {"unchanged": 1}
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_values_generated_by_the_target_are_left_to_it(pair: Pair) -> None:
     pair.source.execute("INSERT INTO items VALUES (1, 10, 0, 7)")
     pair.sync(ITEMS)
     assert pair.rows("SELECT id, price, twice, half, no FROM items") == [(1, 10, 20, 5, 100)]
-    assert_quiet(pair, ITEMS)
+    assert_noop(pair, ITEMS)
 
 
 def test_identity_by_default_takes_source_keys_and_keeps_its_sequence(pair: Pair) -> None:

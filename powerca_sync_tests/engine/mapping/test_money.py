@@ -18,7 +18,7 @@ from powerca_sync.errors import SchemaMismatchError
 from powerca_sync.settings import Endpoint
 from powerca_sync.tables import Expression, TableSpec
 from powerca_sync_tests.conftest import TARGET_VERSION
-from powerca_sync_tests.helpers import QUICK, Pair, fates, pulled, spec
+from powerca_sync_tests.helpers import QUICK, Pair, pulled, row_counts, spec
 
 BILLS = spec("bills", "id")
 YEN, DINAR, TWO = "ja_JP.UTF-8", "ar_BH.UTF-8", "C"
@@ -80,9 +80,9 @@ def test_money_keeps_its_value_between_equal_decimals(pair: Pair) -> None:
     bills(pair, "money", "money")
     pair.source.execute("INSERT INTO bills VALUES (1, 1234::numeric::money)")
     pair.target.execute("INSERT INTO bills VALUES (2, '-5678'::numeric::money, 'M')")
-    assert fates(pair.sync(BILLS)) == {"inserted": 1}
+    assert row_counts(pair.sync(BILLS)) == {"inserted": 1}
     assert pulled(pair.pull(BILLS)) == {"pulled": 1}
-    assert fates(pair.sync(BILLS)) == {"unchanged": 1, "echo": 1}
+    assert row_counts(pair.sync(BILLS)) == {"unchanged": 1, "echo": 1}
     for connection in (pair.source, pair.target):
         assert pair.rows("SELECT amount::numeric::int FROM bills ORDER BY id", connection) == [(1234,), (-5678,)]
     assert verified(pair).error is None

@@ -10,7 +10,7 @@ from powerca_sync.engine.setup import introduce
 from powerca_sync.errors import SchemaMismatchError, SyncError, UnsafeTargetError
 from powerca_sync.settings import Endpoint
 from powerca_sync.tables import Deletes, Reference
-from powerca_sync_tests.helpers import ORGS, Pair, delete_insert, fates, spec
+from powerca_sync_tests.helpers import ORGS, Pair, delete_insert, row_counts, spec
 
 ORG = Reference(column="org_id", parent="orgs")
 CLIENTS = spec("clients", "client_id", office="org_id", deletes=Deletes.PROPAGATE)
@@ -53,15 +53,15 @@ def test_key_used_by_another_office_is_quarantined(
     first, second = offices
     first.source.execute("INSERT INTO clients VALUES (1, 1, 'Asha'), (2, 1, 'Bala')")
     second.source.execute("INSERT INTO clients VALUES (2, 2, 'Other'), (3, 2, 'Chitra')")
-    assert fates(first.sync(CLIENTS, ORGS)) == {"inserted": 2}
+    assert row_counts(first.sync(CLIENTS, ORGS)) == {"inserted": 2}
     before = first.text("clients")
     result = second.sync(CLIENTS, ORGS)
-    assert fates(result) == {"inserted": 1, "quarantined": 1}
+    assert row_counts(result) == {"inserted": 1, "quarantined": 1}
     assert str(result.samples[0]) == "client_id=2 is a row of another office, or of none"
     assert first.text("clients", where="org_id = 1") == before
     first.source.execute("DELETE FROM clients WHERE client_id = 2")
-    assert fates(first.sync(CLIENTS, ORGS)) == {"unchanged": 1, "deleted": 1}
-    assert fates(second.sync(CLIENTS, ORGS)) == {"inserted": 1, "unchanged": 1}, "the key is free now"
+    assert row_counts(first.sync(CLIENTS, ORGS)) == {"unchanged": 1, "deleted": 1}
+    assert row_counts(second.sync(CLIENTS, ORGS)) == {"inserted": 1, "unchanged": 1}, "the key is free now"
 
 
 def test_row_without_an_office_is_not_overwritten(offices: tuple[Pair, Pair]) -> None:
@@ -69,7 +69,7 @@ def test_row_without_an_office_is_not_overwritten(offices: tuple[Pair, Pair]) ->
     first.target.execute("INSERT INTO clients VALUES (1, NULL, 'Whose?')")
     before = first.text("clients")
     first.source.execute("INSERT INTO clients VALUES (1, 1, 'Asha')")
-    assert fates(first.sync(dataclasses.replace(CLIENTS, limit_share=1.0), ORGS)) == {"quarantined": 1}
+    assert row_counts(first.sync(dataclasses.replace(CLIENTS, limit_share=1.0), ORGS)) == {"quarantined": 1}
     assert first.text("clients") == before
 
 
@@ -77,11 +77,11 @@ def test_lines_of_two_offices_with_equal_keys_coexist(offices: tuple[Pair, Pair]
     first, second = offices
     first.source.execute("INSERT INTO lines VALUES (1, 7, 'a'), (1, 7, 'a'), (1, 8, 'b')")
     second.source.execute("INSERT INTO lines VALUES (2, 7, 'a')")
-    assert fates(first.sync(LINES, ORGS)) == {"inserted": 3}
-    assert fates(second.sync(LINES, ORGS)) == {"inserted": 1}
+    assert row_counts(first.sync(LINES, ORGS)) == {"inserted": 3}
+    assert row_counts(second.sync(LINES, ORGS)) == {"inserted": 1}
     others = first.text("lines", where="org_id = 2")
     first.source.execute("DELETE FROM lines WHERE job_id = 7")
-    assert fates(first.sync(LINES, ORGS)) == {"unchanged": 1, "deleted": 2}
+    assert row_counts(first.sync(LINES, ORGS)) == {"unchanged": 1, "deleted": 2}
     assert first.text("lines", where="org_id = 2") == others
 
 
@@ -93,7 +93,7 @@ def test_natural_key_of_another_offices_line_is_quarantined(offices: tuple[Pair,
     first.sync(LINES, ORGS)
     before = first.text("lines")
     result = second.sync(LINES, ORGS)
-    assert fates(result) == {"inserted": 1, "quarantined": 1}
+    assert row_counts(result) == {"inserted": 1, "quarantined": 1}
     assert "duplicate key" in str(result.samples[0])
     assert first.text("lines", where="org_id = 1") == before
 
@@ -102,7 +102,7 @@ def test_rows_of_other_or_no_organisation_are_not_synced(offices: tuple[Pair, Pa
     first, _ = offices
     first.source.execute("INSERT INTO lines VALUES (1, 7, 'ours'), (2, 7, 'not ours'), (NULL, 7, 'whose?')")
     result = first.sync(LINES, ORGS)
-    assert fates(result) == {"inserted": 1, "quarantined": 2}
+    assert row_counts(result) == {"inserted": 1, "quarantined": 2}
     assert {str(sample) for sample in result.samples} == {
         "org_id=2 does not reference an organisation of this office",
         "org_id does not reference an organisation of this office",
@@ -116,11 +116,11 @@ def test_detail_row_belongs_to_the_office_of_its_parent(offices: tuple[Pair, Pai
     for desktop in offices:
         desktop.sync_all(REMINDERS, ORGS)
     result = first.sync(NOTES, REMINDERS, ORGS)
-    assert fates(result) == {"inserted": 1, "quarantined": 1}
+    assert row_counts(result) == {"inserted": 1, "quarantined": 1}
     assert str(result.samples[0]) == "rem_id=9 has no matching row in reminders"
     before = first.text("notes")
     result = second.sync(dataclasses.replace(NOTES, limit_share=1.0), REMINDERS, ORGS)
-    assert fates(result) == {"quarantined": 2}
+    assert row_counts(result) == {"quarantined": 2}
     assert {str(sample) for sample in result.samples} == {
         "note_id=1 is a row of another office, or of none",
         "rem_id=1 has no matching row in reminders",
@@ -147,7 +147,7 @@ def test_accepted_replacement_desktop_excludes_the_old_one(
     first.sync(LINES, ORGS)
     second.source.execute("UPDATE orgs SET org_id = 1; INSERT INTO lines VALUES (1, 7, 'a'), (1, 8, 'b')")
     accept_desktop(second)
-    assert fates(second.sync(LINES, ORGS)) == {"inserted": 1, "unchanged": 1}
+    assert row_counts(second.sync(LINES, ORGS)) == {"inserted": 1, "unchanged": 1}
     assert first.rows("SELECT count(DISTINCT office), count(*) FROM powerca_sync.office") == [(1, 1)]
     assert first.one("SELECT count(*) FROM powerca_sync.quarantine") == 0
     with pytest.raises(UnsafeTargetError, match="belongs to another desktop"):
@@ -178,8 +178,8 @@ def test_organisation_added_later_is_registered(offices: tuple[Pair, Pair]) -> N
     first, _ = offices
     first.sync(ORGS)
     first.source.execute("INSERT INTO orgs VALUES (5); INSERT INTO lines VALUES (5, 1, 'new')")
-    assert fates(first.sync(ORGS)) == {"inserted": 1, "unchanged": 1}
-    assert fates(first.sync(LINES, ORGS)) == {"inserted": 1}
+    assert row_counts(first.sync(ORGS)) == {"inserted": 1, "unchanged": 1}
+    assert row_counts(first.sync(LINES, ORGS)) == {"inserted": 1}
     assert first.rows("SELECT org_id FROM powerca_sync.office ORDER BY 1") == [("1",), ("5",)]
 
 
@@ -193,7 +193,7 @@ def test_two_tables_of_a_new_office_may_be_synced_concurrently(offices: tuple[Pa
         other_run.execute("INSERT INTO powerca_sync.office (org_id, office) VALUES (%s, %s)", claim)
         with first.sync_that_waits(LINES, ORGS) as run:
             other_run.execute("COMMIT")
-        assert fates(run.result()) == {"unchanged": 1}
+        assert row_counts(run.result()) == {"unchanged": 1}
 
 
 def test_one_of_two_concurrent_claims_of_an_organisation_is_refused(offices: tuple[Pair, Pair]) -> None:
@@ -220,7 +220,7 @@ def test_organisation_id_with_a_scale_equals_the_integer(offices: tuple[Pair, Pa
     first, _ = offices
     first.source.execute("ALTER TABLE orgs ALTER org_id TYPE numeric(5,2); INSERT INTO lines VALUES (1, 7, 'ours')")
     first.sync(ORGS)
-    assert fates(first.sync(LINES, ORGS)) == {"inserted": 1}
+    assert row_counts(first.sync(LINES, ORGS)) == {"inserted": 1}
 
 
 def test_organisation_id_that_does_not_fit_the_target_is_named(offices: tuple[Pair, Pair]) -> None:

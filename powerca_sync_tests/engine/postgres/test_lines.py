@@ -13,7 +13,7 @@ from powerca_sync.engine.postgres.database import Timeouts, connect, transaction
 from powerca_sync.engine.postgres.database_errors import explained
 from powerca_sync.errors import DatabaseUnavailableError
 from powerca_sync.settings import PATIENCE, Endpoint
-from powerca_sync_tests.helpers import QUICK, Pair, fates, spec
+from powerca_sync_tests.helpers import QUICK, Pair, row_counts, spec
 from powerca_sync_tests.histories.proxy import Proxy, Trouble
 
 #: Seconds instead of a minute.
@@ -50,7 +50,7 @@ def test_run_ends_when_a_connection_falls_silent(items: Pair, side: str, kind: s
             assert time.monotonic() - began < 3 * IMPATIENT
     items.settings = usual
     assert items.one("SELECT count(*) FROM items") == 0
-    assert fates(items.sync(ITEMS)) == {"inserted": 5000}
+    assert row_counts(items.sync(ITEMS)) == {"inserted": 5000}
 
 
 def test_silence_during_commit_is_an_unknown_outcome(items: Pair) -> None:

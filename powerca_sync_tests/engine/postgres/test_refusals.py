@@ -5,7 +5,7 @@ import pytest
 from powerca_sync.engine.result import Options
 from powerca_sync.errors import SchemaMismatchError
 from powerca_sync.tables import Expression
-from powerca_sync_tests.helpers import QUICK, Pair, assert_quiet, fates, spec
+from powerca_sync_tests.helpers import QUICK, Pair, assert_noop, row_counts, spec
 
 
 def test_skipped_local_time_is_not_shifted(pair: Pair) -> None:
@@ -63,7 +63,7 @@ def test_expression_of_the_spec_allows_such_a_pair(pair: Pair) -> None:
     diary = spec("diary", "id", expressions=(began,))
     pair.sync(diary)
     assert pair.rows("SELECT id, began::text FROM diary ORDER BY 1") == [(1, "09:15:30.25"), (2, None)]
-    assert_quiet(pair, diary)
+    assert_noop(pair, diary)
 
 
 def test_single_too_long_row_is_quarantined_alone(pair: Pair) -> None:
@@ -72,7 +72,7 @@ def test_single_too_long_row_is_quarantined_alone(pair: Pair) -> None:
     pair.source.execute("INSERT INTO names SELECT g, 'name ' || g FROM generate_series(1, 2000) AS g")
     pair.source.execute("UPDATE names SET name = 'much too long' WHERE id = 1234")
     result = pair.sync(spec("names", "id"))
-    assert fates(result) == {"inserted": 1999, "quarantined": 1}
+    assert row_counts(result) == {"inserted": 1999, "quarantined": 1}
     (sample,) = result.samples
     assert str(sample) == "value too long for type character varying(10) (column name)"
     assert pair.rows("SELECT key, image FROM powerca_sync.quarantine") == [

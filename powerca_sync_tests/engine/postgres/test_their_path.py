@@ -6,7 +6,7 @@ import pytest
 from psycopg import sql
 
 from powerca_sync.tables import Deletes
-from powerca_sync_tests.helpers import Pair, fates, pulled, spec
+from powerca_sync_tests.helpers import Pair, pulled, row_counts, spec
 
 #: What the code of each database does with a row of `visits`, by unqualified names of two schemas.
 THEIR_CODE = """
@@ -50,7 +50,7 @@ def test_code_of_both_databases_uses_its_own_search_path(office: Pair) -> None:
     table = spec("visits", "id", deletes=Deletes.PROPAGATE, skip=frozenset({"label", "number"}))
     office.source.execute("INSERT INTO visits VALUES (1, 'a'), (2, 'b')")
     office.target.execute("INSERT INTO visits VALUES (50, 'p', 'M')")
-    assert fates(office.sync(table)) == {"inserted": 2}
+    assert row_counts(office.sync(table)) == {"inserted": 2}
     rows = [(1, "a", "D", "first", 3, "A"), (2, "b", "D", "second", 3, "B"), (50, "p", "M", "phone", 3, "P")]
     assert office.rows("SELECT * FROM visits ORDER BY id") == rows
     assert pulled(office.pull(table)) == {"pulled": 1}
@@ -71,5 +71,5 @@ def test_view_resolves_names_by_the_desktops_search_path(office: Pair) -> None:
         CREATE VIEW public.named AS SELECT id, label_of(id) AS label FROM labels""")
     office.target.execute("CREATE TABLE public.named (id int PRIMARY KEY, label text, source char(1))")
     table = spec("named", "id", reverse=False)
-    assert fates(office.sync(table)) == {"inserted": 3}
+    assert row_counts(office.sync(table)) == {"inserted": 3}
     assert office.rows("SELECT id, label FROM named WHERE id = 1") == [(1, "first")]

@@ -10,7 +10,7 @@ from powerca_sync.engine.postgres import connect
 from powerca_sync.engine.verify import verify
 from powerca_sync.errors import SyncError
 from powerca_sync.tables import Deletes, Expression
-from powerca_sync_tests.helpers import QUICK, Pair, fates, pulled, spec
+from powerca_sync_tests.helpers import QUICK, Pair, pulled, row_counts, spec
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_view_reads_dates_in_the_date_order_of_the_database(day_first: Pair) -> 
         CREATE TABLE raw (id int, day text); INSERT INTO raw VALUES (1, '03-04-05'), (2, '25/12/2025');
         CREATE VIEW items AS SELECT id, day::date AS day FROM raw""")
     day_first.target.execute("CREATE TABLE items (id int PRIMARY KEY, day date, source text)")
-    assert fates(day_first.sync(spec("items", "id", reverse=False))) == {"inserted": 2}
+    assert row_counts(day_first.sync(spec("items", "id", reverse=False))) == {"inserted": 2}
     days = day_first.rows("SELECT to_char(day, 'YYYY-MM-DD') FROM items ORDER BY id")
     assert days == [("2005-04-03",), ("2025-12-25",)]
 
@@ -40,7 +40,7 @@ def test_dates_in_texts_are_refused_if_their_order_is_unknown(day_first: Pair) -
     day_first.source.execute("CREATE TABLE notes (id int, day text)")
     day_first.source.execute("INSERT INTO notes VALUES (1, '03-04-05'), (2, '2025-04-03')")
     day_first.target.execute("CREATE TABLE notes (id int PRIMARY KEY, day date, source text)")
-    assert fates(day_first.sync(spec("notes", "id"))) == {"inserted": 1, "quarantined": 1}
+    assert row_counts(day_first.sync(spec("notes", "id"))) == {"inserted": 1, "quarantined": 1}
     assert day_first.rows("SELECT to_char(day, 'YYYY-MM-DD') FROM notes") == [("2025-04-03",)]
 
 
@@ -53,7 +53,7 @@ def test_triggers_read_dates_in_the_date_order_of_the_database(day_first: Pair) 
     visits = spec("visits", "id", skip=frozenset({"due"}))
     day_first.source.execute("INSERT INTO visits VALUES (1, '03-04-05'), (2, '25/12/2025')")
     day_first.target.execute("INSERT INTO visits VALUES (50, '04-05-06', NULL, 'M')")
-    assert fates(day_first.sync(visits)) == {"inserted": 2}
+    assert row_counts(day_first.sync(visits)) == {"inserted": 2}
     assert pulled(day_first.pull(visits)) == {"pulled": 1}
     due = "SELECT to_char(due, 'YYYY-MM-DD') FROM visits ORDER BY id"
     expected = [("2005-04-03",), ("2025-12-25",), ("2006-05-04",)]
@@ -110,10 +110,10 @@ def test_triggers_see_the_settings_of_the_database(custom_settings: Pair) -> Non
             )
     seen = pair.one("SELECT DISTINCT seen FROM items")
     assert seen == f"03.04.2005 P1Y2D 0.3 A 03.04.2005 17:30:00 IST off {THEIRS['lc_monetary']}"
-    assert fates(pair.sync(items)) == {"inserted": 5}
+    assert row_counts(pair.sync(items)) == {"inserted": 5}
     assert pulled(pair.pull(items)) == {"pulled": 5}
     assert pulled(pair.pull(items)) == {"already_there": 5}
-    assert fates(pair.sync(items)) == {"unchanged": 5, "echo": 5}
+    assert row_counts(pair.sync(items)) == {"unchanged": 5, "echo": 5}
     pair.source.execute("UPDATE items SET number = number * 2, at = at + interval '1 h' WHERE id IN (1, 2)")
     pair.source.execute("DELETE FROM items WHERE id = 3")
     result = pair.sync(items)
@@ -142,9 +142,9 @@ def test_view_computes_with_the_settings_of_the_database(
         name = sql.Identifier(pair.settings.desktop.name)
         pair.source.execute(sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = on").format(name))
     assert {plan.prospect for plan in pair.plan(items).values()} == {Prospect.READY}
-    assert fates(pair.sync(items)) == {"inserted": 2}
+    assert row_counts(pair.sync(items)) == {"inserted": 2}
     assert expected in (None, pair.rows("SELECT id, seen FROM items ORDER BY id"))
-    assert fates(pair.sync(items)) == {"unchanged": 2}
+    assert row_counts(pair.sync(items)) == {"unchanged": 2}
     with connect(pair.settings.desktop) as source, connect(pair.settings.mobile) as target:
         (verified,) = verify(source=source, target=target, specs=[items], options=QUICK)
     assert verified.agrees

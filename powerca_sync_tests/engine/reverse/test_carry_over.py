@@ -7,7 +7,7 @@ import pytest
 from powerca_sync.engine.requests import Choice
 from powerca_sync.errors import UnsafeTargetError
 from powerca_sync.tables import Expression, TableSpec
-from powerca_sync_tests.helpers import QUICK, Pair, delete_insert, fates, pulled, spec
+from powerca_sync_tests.helpers import QUICK, Pair, delete_insert, pulled, row_counts, spec
 
 JOBS = delete_insert("jobs", "no")
 COLUMNS = "no int, body varchar(20), fee numeric(8,2), at timestamp, status {status}"
@@ -137,7 +137,7 @@ def test_changed_row_without_any_key_is_ambiguous(pair: Pair) -> None:
     pair.target.execute("ALTER TABLE notes ALTER fee TYPE numeric(8,3); UPDATE notes SET body = 'c' WHERE body = 'b'")
     with pytest.raises(UnsafeTargetError, match="of 1 phone rows"):
         pair.pull(notes)
-    assert fates(pair.sync(notes)) == {"echo": 2}
+    assert row_counts(pair.sync(notes)) == {"echo": 2}
 
 
 def test_keyless_rows_are_matched_after_a_change_of_the_time_zone(pair: Pair) -> None:

@@ -8,7 +8,7 @@ from powerca_sync.engine.requests import Choice
 from powerca_sync.engine.result import Transfer
 from powerca_sync.tables import Deletes, TableSpec
 from powerca_sync_tests.engine.verify.checking import difference_counts, verify_table
-from powerca_sync_tests.helpers import QUICK, Pair, delete_insert, fates, pulled, spec
+from powerca_sync_tests.helpers import QUICK, Pair, delete_insert, pulled, row_counts, spec
 
 DIARY = delete_insert("diary", "staff_id", "day")
 KEYLESS = delete_insert("diary")
@@ -44,7 +44,7 @@ def make(pair: Pair, table: TableSpec, mobile_key: str, owner: str) -> None:
             f"INSERT INTO {table.mobile} ({first}, {second}, note) VALUES ({one}, {value}, '{note}')"  # type: ignore[call-overload]  # noqa: S608
         )
     assert pair.pull(table).pulled == 2
-    assert fates(pair.sync(table)) == {"inserted": 1, "echo": 2}
+    assert row_counts(pair.sync(table)) == {"inserted": 1, "echo": 2}
 
 
 def second_value(table: TableSpec) -> str:
@@ -105,16 +105,16 @@ def test_row_stays_in_both_databases_until_it_is_handed_back(
     for transfer in (Transfer.EVERYTHING, Transfer.DIFFERENCES):
         result = pair.sync(table, options=dataclasses.replace(QUICK, transfer=transfer))
         assert foreseen is not None
-        assert fates(result) == {"unchanged": 2, "echo": 1} == fates(foreseen)
+        assert row_counts(result) == {"unchanged": 2, "echo": 1} == row_counts(foreseen)
     pair.sync(table, mode="incremental")
     assert pair.pull(table).already_there == 1
     assert pulled(pair.pull(table)) == {"already_there": 1}
-    assert fates(pair.sync(table)) == {"unchanged": 2, "echo": 1}
+    assert row_counts(pair.sync(table)) == {"unchanged": 2, "echo": 1}
 
     assert (pair.text(table.mobile), pair.text(table.mobile, on=pair.source)) == before
     hand_over(pair, table, "M")
     assert pulled(pair.pull(table)) == {"already_there": 2}
-    assert fates(pair.sync(table)) == {"unchanged": 1, "echo": 2}
+    assert row_counts(pair.sync(table)) == {"unchanged": 1, "echo": 2}
     assert difference_counts(verify_table(pair, table)) == {"echo": 2}
     assert on_mobile(pair, table) == {"a": "M", "b": "M", "own": "D"}
 
@@ -165,14 +165,14 @@ def test_unowned_row_is_adopted_and_another_owner_is_kept(
     make(pair, table, mobile_key, owner)
     hand_over(pair, table, "S")
     before = pair.text(table.mobile)
-    assert fates(pair.sync(table, options=options)) == {"unchanged": 1, "echo": 2, "kept_other": 1}
+    assert row_counts(pair.sync(table, options=options)) == {"unchanged": 1, "echo": 2, "kept_other": 1}
     run_reverse_if_keyed(pair, table, mobile_key)
     kept = {"kept_mobile": 1, "echo": 1} if mobile_key else {"echo": 2}
-    assert fates(pair.sync(table, options=options)) == {"unchanged": 1, **kept, "kept_other": 1}
+    assert row_counts(pair.sync(table, options=options)) == {"unchanged": 1, **kept, "kept_other": 1}
     assert pair.text(table.mobile) == before
     assert len(before) == 3
     hand_over(pair, table, None)
-    assert fates(pair.sync(table, options=options)) == {"unchanged": 1, "updated": 1, "echo": 1}
+    assert row_counts(pair.sync(table, options=options)) == {"unchanged": 1, "updated": 1, "echo": 1}
     assert on_mobile(pair, table) == {"a": "D", "b": "M", "own": "D"}
     assert verify_table(pair, table).agrees
 
@@ -181,7 +181,7 @@ def test_unowned_row_with_an_echo_matches_no_other_row(pair: Pair) -> None:
     make(pair, DIARY, "", "")
     hand_over(pair, DIARY, "S")
     pair.source.execute("INSERT INTO diary VALUES (5, '2025-10-01', 'a')")
-    assert fates(pair.sync(DIARY)) == {"unchanged": 1, "inserted": 1, "echo": 2, "kept_other": 1}
+    assert row_counts(pair.sync(DIARY)) == {"unchanged": 1, "inserted": 1, "echo": 2, "kept_other": 1}
     assert difference_counts(verify_table(pair, DIARY)) == {"echo": 2, "kept_other": 1}
 
 
@@ -193,7 +193,7 @@ def test_handed_over_row_deleted_on_mobile_is_not_restored(
     hand_over(pair, table)
     pair.sync(table)
     pair.target.execute(f"DELETE FROM {table.mobile} WHERE note = 'a'")  # noqa: S608
-    assert fates(pair.sync(table)) == {"unchanged": 1, "echo": 2}
+    assert row_counts(pair.sync(table)) == {"unchanged": 1, "echo": 2}
     assert on_mobile(pair, table) == {"b": "M", "own": "D"}
 
 
@@ -213,7 +213,7 @@ def test_as_many_equal_rows_stay_as_there_were(pair: Pair, mobile_key: str) -> N
     )
     run_reverse_if_keyed(pair, DIARY, mobile_key, {"already_there": 2, "gone": 2})
     for _ in range(2):
-        assert fates(pair.sync(DIARY)) == {"unchanged": 3, "echo": 3}
+        assert row_counts(pair.sync(DIARY)) == {"unchanged": 3, "echo": 3}
     assert pair.one("SELECT string_agg(source, '' ORDER BY source) FROM diary WHERE note = 'a'") == "DDM"
     pair.source.execute("DELETE FROM diary WHERE note = 'a'")
     pair.sync(DIARY)
@@ -226,5 +226,5 @@ def test_reused_mobile_id_restores_nothing(pair: Pair) -> None:
     pair.pull(DIARY)
     taken = pair.one("DELETE FROM diary WHERE note = 'a' RETURNING id")
     pair.target.execute("UPDATE diary SET id = %s WHERE note = 'own'", [taken])
-    assert fates(pair.sync(DIARY)) == {"unchanged": 1, "echo": 2}
+    assert row_counts(pair.sync(DIARY)) == {"unchanged": 1, "echo": 2}
     assert on_mobile(pair, DIARY) == {"b": "M", "own": "D"}

@@ -5,7 +5,7 @@ import pytest
 from powerca_sync.engine.postgres import load
 from powerca_sync.engine.requests import Choice
 from powerca_sync.tables import Strategy, TableSpec
-from powerca_sync_tests.helpers import Pair, delete_insert, fates, pulled, spec
+from powerca_sync_tests.helpers import Pair, delete_insert, pulled, row_counts, spec
 
 DIARY = delete_insert("diary", "staff_id", "day")
 LEAVE = spec("leave", "leave_id")
@@ -100,7 +100,7 @@ def test_office_edit_of_a_copy_is_neither_missing_nor_overwritten(pair: Pair) ->
     pair.source.execute("UPDATE leave SET status = 'A'")
     assert pulled(pair.pull(LEAVE, again=True)) == {"already_there": 1}
     assert pair.rows("SELECT * FROM leave", pair.source) == [(5, 1, "A")]
-    assert fates(pair.sync(LEAVE)) == {"kept_mobile": 1}
+    assert row_counts(pair.sync(LEAVE)) == {"kept_mobile": 1}
 
 
 @either_key
@@ -114,7 +114,7 @@ def test_row_deleted_on_mobile_stays_on_the_desktop_only(pair: Pair, key: str) -
     assert result.remarks == ("1 reverse-synced rows were deleted on mobile since; the desktop keeps them",)
     assert pulled(pair.pull(DIARY)) == {"already_there": 1}
     assert notes(pair) == ["a", "b"]
-    assert fates(pair.sync(DIARY)) == {"echo": 2}
+    assert row_counts(pair.sync(DIARY)) == {"echo": 2}
     assert pair.one("SELECT count(*) FROM diary") == 1
 
 
@@ -130,7 +130,7 @@ def test_mobile_id_reused_after_a_delete_is_a_second_record(pair: Pair, observed
     assert pulled(pair.pull(LEAVE)) == ({"pulled": 1} if observed else {"pulled": 1, "gone": 1})
     assert pulled(pair.pull(LEAVE)) == {"already_there": 1}
     assert pair.rows("SELECT leave_id, days FROM leave ORDER BY 2", pair.source) == [(5, 1), (5, 2)]
-    assert fates(pair.sync(LEAVE)) == {"echo": 2}
+    assert row_counts(pair.sync(LEAVE)) == {"echo": 2}
     assert pair.rows("SELECT leave_id, days FROM leave") == [(5, 2)]
 
 
@@ -191,7 +191,7 @@ def test_adopted_row_is_an_echo(pair: Pair) -> None:
     add_note(pair, "a", "b")
     pair.source.execute("INSERT INTO diary VALUES (1, '2025-10-01', 'a')")
     assert pulled(pair.pull(DIARY)) == {"adopted": 1, "pulled": 1}
-    assert fates(pair.sync(DIARY)) == {"echo": 2}
+    assert row_counts(pair.sync(DIARY)) == {"echo": 2}
 
 
 def test_later_lookalike_is_quarantined_until_a_choice(pair: Pair) -> None:
@@ -257,7 +257,7 @@ def test_row_is_matched_by_a_later_column_after_a_table_rewrite(pair: Pair) -> N
     pair.pull(DIARY)
     pair.source.execute("VACUUM FULL diary")
     assert pulled(pair.pull(DIARY)) == {"already_there": 2}
-    assert fates(pair.sync(DIARY)) == {"echo": 2}
+    assert row_counts(pair.sync(DIARY)) == {"echo": 2}
 
 
 def test_row_that_differs_only_in_a_new_column_arrives(pair: Pair) -> None:
@@ -320,7 +320,7 @@ def test_two_records_with_one_key_conflict_until_resolved(pair: Pair) -> None:
         assert (conflict.phone["status"], conflict.desktop["status"]) == ("of a phone", "of the office")
         kept = pair.rows("SELECT reason, image ->> 'days', theirs ->> 'days' FROM powerca_sync.quarantine", pair.source)
         assert kept == [("conflict", "2", "1")]
-        assert fates(pair.sync(LEAVE)) == {"kept_mobile": 1, "echo": 1}
+        assert row_counts(pair.sync(LEAVE)) == {"kept_mobile": 1, "echo": 1}
     assert pair.text("leave", where="leave_id = 5", on=pair.source) == before
     pair.source.execute("DELETE FROM leave WHERE leave_id = 5")
     assert pulled(pair.pull(LEAVE)) == {"already_there": 1, "pulled": 1}

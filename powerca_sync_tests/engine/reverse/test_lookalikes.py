@@ -4,7 +4,7 @@ import pytest
 
 from powerca_sync.engine.requests import Choice
 from powerca_sync.tables import Expression
-from powerca_sync_tests.helpers import Pair, assert_quiet, delete_insert, fates, pulled, spec
+from powerca_sync_tests.helpers import Pair, assert_noop, delete_insert, pulled, row_counts, spec
 
 WORK = delete_insert(
     "work",
@@ -46,7 +46,7 @@ def test_copies_with_shifted_times_are_adopted_on_first_contact(pair: Pair) -> N
     make_work(pair)
     insert_copies_of_earlier_engine(pair)
     assert pulled(pair.pull(WORK)) == {"adopted": 3}
-    assert fates(pair.sync(WORK)) == {"echo": 3}
+    assert row_counts(pair.sync(WORK)) == {"echo": 3}
     assert pulled(pair.pull(WORK)) == {"already_there": 3}
     assert count(pair) == 3
 
@@ -75,7 +75,7 @@ def test_choice_resolves_lookalikes(pair: Pair, choice: Choice, outcome: str, ro
     assert count(pair) == rows
     assert pair.one("SELECT count(*) FROM powerca_sync.quarantine", pair.source) == 0
     pair.sync(WORK)
-    assert_quiet(pair, WORK)
+    assert_noop(pair, WORK)
 
 
 @pytest.mark.parametrize("unique", ["", " UNIQUE"], ids=["no index", "unique index"])
@@ -139,7 +139,7 @@ def test_few_ticked_lines_with_overwritten_owner_are_quarantined(pair: Pair) -> 
     assert pulled(pair.pull(LINES, lookalikes=Choice.ADOPT)) == {"adopted": 3}
     pair.sync(LINES)
     assert pair.one("SELECT count(*) FROM lines") == 40
-    assert_quiet(pair, LINES)
+    assert_noop(pair, LINES)
 
 
 def test_rows_without_a_key_are_matched_by_content(pair: Pair) -> None:
@@ -160,7 +160,7 @@ def test_rows_doubled_on_a_desktop_without_source_stay_there(pair: Pair) -> None
     pair.target.execute("INSERT INTO leave SELECT n, n FROM generate_series(1, 5) AS n")
     pair.source.execute("INSERT INTO leave SELECT n, n FROM generate_series(1, 5) AS n")
     assert pulled(pair.pull(table)) == {"adopted": 5}
-    assert fates(pair.sync(table)) == {"echo": 5}
+    assert row_counts(pair.sync(table)) == {"echo": 5}
     assert count(pair, "leave") == 5
 
 

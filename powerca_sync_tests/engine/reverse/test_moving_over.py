@@ -5,7 +5,7 @@ import pytest
 from powerca_sync.engine.requests import Choice
 from powerca_sync.tables import TABLES, Strategy, TableSpec
 from powerca_sync_tests.engine.small_office import PHONE_ROW, ROWS, make, named_columns
-from powerca_sync_tests.helpers import Pair, assert_quiet, pulled
+from powerca_sync_tests.helpers import Pair, assert_noop, pulled
 
 PULLED = [spec for spec in TABLES if not spec.defines_offices]
 
@@ -79,4 +79,4 @@ def test_unchanged_office_is_not_written_again(office: Pair) -> None:
         insert_copy_of_earlier_engine(office, spec, altered=False)
     office.sync_all(*TABLES)
     office.pull_all(*TABLES)
-    assert_quiet(office, *TABLES)
+    assert_noop(office, *TABLES)

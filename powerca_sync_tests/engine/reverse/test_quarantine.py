@@ -10,7 +10,7 @@ from psycopg import sql
 from powerca_sync.demo import Server
 from powerca_sync.engine.result import Options
 from powerca_sync.engine.staging import staging
-from powerca_sync_tests.helpers import QUICK, Pair, delete_insert, fates, pulled, spec
+from powerca_sync_tests.helpers import QUICK, Pair, delete_insert, pulled, row_counts, spec
 
 NOTES = spec("notes", "id")
 LONG = "x" * 200
@@ -55,7 +55,7 @@ def assert_lands(pair: Pair) -> None:
     assert desktop(pair) == [1, 2, 3, 4, 5]
     assert entries(pair) == []
     assert pulled(pair.pull(NOTES)) == {"already_there": 5}
-    assert fates(pair.sync(NOTES)) == {"echo": 5}
+    assert row_counts(pair.sync(NOTES)) == {"echo": 5}
 
 
 TRIGGER = """
@@ -253,9 +253,9 @@ def test_keyless_row_altered_by_a_trigger_on_update_is_an_echo(pair: Pair) -> No
     diary = delete_insert("diary")
     result = pair.pull(diary)
     assert (result.pulled, result.altered) == (8, 4)
-    assert fates(pair.sync(diary)) == {"inserted": 1, "echo": 8}
+    assert row_counts(pair.sync(diary)) == {"inserted": 1, "echo": 8}
     assert pulled(pair.pull(diary)) == {"already_there": 8}
-    assert fates(pair.sync(diary)) == {"unchanged": 1, "echo": 8}
+    assert row_counts(pair.sync(diary)) == {"unchanged": 1, "echo": 8}
     assert pair.one("SELECT count(*) FROM diary") == 9
 
 
@@ -321,7 +321,7 @@ def test_text_is_encoded_for_the_desktop_or_quarantined(
     if codec == "cp1252":
         images = "SELECT image ->> 'note' FROM powerca_sync.quarantine WHERE image ->> 'note' LIKE '%500'"
         assert pair.rows(images, pair.source) == [(r"\u20b9 500",)]
-    assert fates(pair.sync(NOTES, options=options)) == {"echo": len(possible)}
+    assert row_counts(pair.sync(NOTES, options=options)) == {"echo": len(possible)}
     pair.target.execute("UPDATE notes SET id = id || 'x', note = 'plain'")
     result = pair.pull(NOTES, options=options)
     assert (result.pulled, result.gone) == (len(possible) + 1, len(possible))

@@ -13,7 +13,7 @@ from powerca_sync.engine.result import Options
 from powerca_sync.engine.reverse.reverse import sync_reverse
 from powerca_sync.errors import SchemaMismatchError, SyncError, UnsafeTargetError
 from powerca_sync.tables import Expression, Reference
-from powerca_sync_tests.helpers import ORGS, QUICK, Pair, delete_insert, fates, pulled, spec
+from powerca_sync_tests.helpers import ORGS, QUICK, Pair, delete_insert, pulled, row_counts, spec
 
 DIARY = delete_insert("diary", "staff_id", "day")
 LEAVE = spec("leave", "leave_id")
@@ -102,7 +102,7 @@ def test_ledger_uses_desktop_names_of_renamed_columns(pair: Pair) -> None:
     assert (pair.pull(reminders).table, pulled(pair.pull(reminders))) == ("app.reminder", {"already_there": 1})
     assert desktop(pair, "SELECT * FROM acct.mbreminder") == [(5, "Call")]
     assert desktop(pair, "SELECT table_name FROM powerca_sync.pulled") == [("acct.mbreminder",)]
-    assert fates(pair.sync(reminders)) == {"echo": 1}
+    assert row_counts(pair.sync(reminders)) == {"echo": 1}
 
 
 def test_names_that_need_quotes_are_quoted(pair: Pair) -> None:
@@ -143,7 +143,7 @@ def test_clock_time_arrives_on_the_date_of_its_row(pair: Pair) -> None:
         (date(2025, 10, 2), None),
         (None, None),
     ]
-    assert fates(pair.sync(CLOCKS)) == {"echo": 4}
+    assert row_counts(pair.sync(CLOCKS)) == {"echo": 4}
 
 
 def test_clock_time_without_a_date_is_quarantined_until_it_has_one(pair: Pair) -> None:
@@ -177,7 +177,7 @@ def test_composite_keys_work_with_each_strategy_and_primary_key(pair: Pair, stra
         (1, 2, 1, None),
         (1, 2, 2, None),
     ]
-    assert fates(pair.sync(tasks)) == {"echo": 4}
+    assert row_counts(pair.sync(tasks)) == {"echo": 4}
 
 
 @pytest.mark.parametrize("key", ["", "id serial PRIMARY KEY,"])
@@ -197,7 +197,7 @@ def test_equal_and_keyless_rows_arrive_as_often_as_they_exist(pair: Pair, strate
         (1, "visit", 3),
         (None, None, 3),
     ]
-    assert fates(pair.sync(diary)) == {"echo": 9}
+    assert row_counts(pair.sync(diary)) == {"echo": 9}
 
 
 def test_key_generated_by_the_desktop_is_left_to_it(pair: Pair) -> None:
@@ -223,7 +223,7 @@ def test_values_of_many_types_arrive_unchanged(pair: Pair) -> None:
     assert pulled(pair.pull(things, options=kolkata)) == {"already_there": 1}
     query = "SELECT (to_jsonb(row) - 'source')::text FROM things AS row"
     assert pair.one(query, pair.source) == pair.one(query)
-    assert fates(pair.sync(things)) == {"echo": 1}
+    assert row_counts(pair.sync(things)) == {"echo": 1}
 
 
 def test_primary_key_may_be_a_long_text_of_any_characters(pair: Pair) -> None:

@@ -24,7 +24,7 @@ from powerca_sync.engine.reverse.reverse import sync_reverse
 from powerca_sync.errors import DatabaseUnavailableError
 from powerca_sync.settings import Endpoint, Settings
 from powerca_sync.tables import TableSpec
-from powerca_sync_tests.helpers import Pair, assert_quiet, delete_insert, spec
+from powerca_sync_tests.helpers import Pair, assert_noop, delete_insert, spec
 
 pytestmark = pytest.mark.long
 
@@ -139,7 +139,7 @@ def test_process_killed_before_any_statement_loses_and_doubles_no_row(office: Pa
             # The next process finds the state that this one left.
             continue
         assert_each_row_is_there_once(office, table)
-    assert_quiet(office, table)
+    assert_noop(office, table)
 
 
 def test_concurrent_runs_take_turns_even_at_first_contact(pair: Pair) -> None:
@@ -223,4 +223,4 @@ def test_connection_cut_after_any_byte_loses_and_doubles_no_row(office: Pair, pr
         assert "he run is retried" in str(caught.value)
         proxy.cut_after = float("inf")
         assert_each_row_is_there_once(office)
-    assert_quiet(office, *TABLES)
+    assert_noop(office, *TABLES)

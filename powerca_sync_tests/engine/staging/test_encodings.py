@@ -13,7 +13,7 @@ from powerca_sync.engine.postgres.encoding import python_codec
 from powerca_sync.engine.result import Options
 from powerca_sync.engine.verify.verification import Known, Verification
 from powerca_sync.engine.verify.verifier import verify
-from powerca_sync_tests.helpers import QUICK, Pair, fates, spec
+from powerca_sync_tests.helpers import QUICK, Pair, row_counts, spec
 
 NOTES = spec("notes", "id")
 
@@ -69,9 +69,9 @@ def test_text_is_converted_from_the_desktop_encoding(
 ) -> None:
     pair = encoded(encoding)
     make_notes(pair, *(note.encode(python_codec(encoding)) for note in notes))
-    assert fates(pair.sync(NOTES)) == {"inserted": len(notes)}
+    assert row_counts(pair.sync(NOTES)) == {"inserted": len(notes)}
     assert [note for (note,) in pair.rows("SELECT note FROM notes ORDER BY id")] == notes
-    assert fates(pair.sync(NOTES, mode="incremental")) == {}
+    assert row_counts(pair.sync(NOTES, mode="incremental")) == {}
 
 
 @pytest.mark.parametrize("declared", ["UTF8", "WIN1252", None])
@@ -104,11 +104,11 @@ def test_row_with_invalid_bytes_is_quarantined_alone(
     make_notes(pair, b"before", impossible, b"after")
     options = Options(timeouts=QUICK.timeouts, encoding=declared)
     result = pair.sync(NOTES, options=options)
-    assert fates(result) == {"inserted": 2, "quarantined": 1}
+    assert row_counts(result) == {"inserted": 2, "quarantined": 1}
     assert str(result.samples[0]).startswith(words)
     assert result.samples[0].key == {"id": "2"}
     pair.source.execute("UPDATE notes SET note = 'mended' WHERE id = 2")
-    assert fates(pair.sync(NOTES, mode="incremental", options=options)) == {"inserted": 1}
+    assert row_counts(pair.sync(NOTES, mode="incremental", options=options)) == {"inserted": 1}
 
 
 def test_non_ascii_names_and_keys_work_in_an_old_encoding(encoded: Callable[[str], Pair]) -> None:
@@ -118,10 +118,10 @@ def test_non_ascii_names_and_keys_work_in_an_old_encoding(encoded: Callable[[str
     pair.source.execute("""INSERT INTO "größe" VALUES ('ä', 'klein'), ('ö', 'riesengroß')""")
     sizes = spec("größe", "schlüssel")
     result = pair.sync(sizes)
-    assert (fates(result), result.samples[0].key) == ({"inserted": 1, "quarantined": 1}, {"schlüssel": "ö"})
-    assert fates(pair.sync(sizes, mode="incremental")) == {"quarantined": 1}
+    assert (row_counts(result), result.samples[0].key) == ({"inserted": 1, "quarantined": 1}, {"schlüssel": "ö"})
+    assert row_counts(pair.sync(sizes, mode="incremental")) == {"quarantined": 1}
     pair.source.execute("""UPDATE "größe" SET "maß" = 'groß' WHERE "schlüssel" = 'ö'""")
-    assert fates(pair.sync(sizes, mode="incremental")) == {"inserted": 1}
+    assert row_counts(pair.sync(sizes, mode="incremental")) == {"inserted": 1}
     assert pair.rows('SELECT * FROM "größe" ORDER BY 1') == [("ä", "klein"), ("ö", "groß")]
 
 
@@ -166,7 +166,7 @@ def test_corrected_encoding_is_read_in_full(encoded: Callable[[str], Pair]) -> N
     make_notes(pair, "caf\xe9".encode(), b"plain", b"caf\xe9")
     wrong, right = (dataclasses.replace(QUICK, encoding=name) for name in ("WIN1252", "UTF8"))
     assert pair.sync(NOTES, mode="incremental", options=wrong).inserted == 3
-    assert fates(pair.sync(NOTES, mode="incremental", options=right)) == {
+    assert row_counts(pair.sync(NOTES, mode="incremental", options=right)) == {
         **{"updated": 1, "unchanged": 1, "quarantined": 1, "held": 1}
     }
     assert pair.one("SELECT note FROM notes WHERE id = 1") == "caf\xe9"

@@ -3,7 +3,7 @@
 import pytest
 
 from powerca_sync.tables import Lookup
-from powerca_sync_tests.helpers import ORGS, Pair, assert_quiet, delete_insert, fates, spec
+from powerca_sync_tests.helpers import ORGS, Pair, assert_noop, delete_insert, row_counts, spec
 
 JOBS = delete_insert("jobs", "job_id")
 TASKS = delete_insert("tasks", "job_id", "task", lookups=(Lookup(column="client_id", table="jobs", match="job_id"),))
@@ -26,12 +26,12 @@ def test_failed_lookup_gives_null_and_is_counted(pair: Pair) -> None:
     pair.source.execute("INSERT INTO jobs VALUES (1, 11), (2, NULL)")
     pair.source.execute("INSERT INTO tasks VALUES (9, 'a'), (1, 'b'), (NULL, 'c'), (2, 'd'), (1, 'e')")
     result = pair.sync_all(JOBS, TASKS)["tasks"]
-    assert fates(result) == {"inserted": 5}
+    assert row_counts(result) == {"inserted": 5}
     assert tasks(pair) == [(9, "a", None), (1, "b", 11), (None, "c", None), (2, "d", None), (1, "e", 11)]
     (lookup,) = result.lookups
     assert (lookup.filled, lookup.missed, lookup.ambiguous) == (2, 2, 0)
     assert result.warnings == ("2 rows found no `client_id` in `jobs`; it is empty there",)
-    assert_quiet(pair, JOBS, TASKS)
+    assert_noop(pair, JOBS, TASKS)
 
 
 def test_of_several_matches_the_desktop_row_then_the_lowest_wins(pair: Pair) -> None:
@@ -49,10 +49,10 @@ def test_failed_lookup_quarantines_only_for_a_not_null_column(pair: Pair) -> Non
     make_tables(pair, client="int NOT NULL")
     pair.source.execute("INSERT INTO jobs VALUES (1, 11); INSERT INTO tasks VALUES (9, 'a'), (1, 'b')")
     result = pair.sync_all(JOBS, TASKS)["tasks"]
-    assert fates(result) == {"inserted": 1, "quarantined": 1}
+    assert row_counts(result) == {"inserted": 1, "quarantined": 1}
     assert str(result.samples[0]) == "no client_id was found in jobs, and the target forbids an empty one"
     pair.source.execute("INSERT INTO jobs VALUES (9, 99)")
-    assert fates(pair.sync_all(JOBS, TASKS)["tasks"]) == {"inserted": 1, "unchanged": 1}
+    assert row_counts(pair.sync_all(JOBS, TASKS)["tasks"]) == {"inserted": 1, "unchanged": 1}
     assert pair.one("SELECT count(*) FROM powerca_sync.quarantine") == 0
 
 
@@ -69,7 +69,7 @@ def test_changed_lookup_value_updates_the_row(pair: Pair) -> None:
     pair.source.execute("INSERT INTO jobs VALUES (1, 11), (2, 22); INSERT INTO tasks VALUES (1, 'a'), (2, 'b')")
     pair.sync_all(JOBS, TASKS)
     pair.source.execute("UPDATE jobs SET client_id = 12 WHERE job_id = 1")
-    assert fates(pair.sync_all(JOBS, TASKS)["tasks"]) == {"updated": 1, "unchanged": 1}
+    assert row_counts(pair.sync_all(JOBS, TASKS)["tasks"]) == {"updated": 1, "unchanged": 1}
     assert pair.rows("SELECT id, client_id FROM tasks ORDER BY id") == [(1, 12), (2, 22)]
 
 
@@ -85,7 +85,7 @@ def test_changed_lookup_table_makes_an_incremental_run_full(pair: Pair) -> None:
     pair.sync(JOBS)
     result = pair.sync(table, JOBS, mode="incremental")
     assert (result.mode_effective, result.mode_reason) == ("full", "a lookup table has changed")
-    assert fates(result) == {"updated": 2}
+    assert row_counts(result) == {"updated": 2}
     assert pair.sync(table, JOBS, mode="incremental").mode_effective == "incremental"
 
 
@@ -93,7 +93,7 @@ def test_changed_lookup_table_makes_an_incremental_run_full(pair: Pair) -> None:
 def test_lookup_key_may_have_another_type_in_the_lookup_table(pair: Pair, match: str) -> None:
     make_tables(pair, match=match)
     pair.source.execute("INSERT INTO jobs VALUES ('1', 11); INSERT INTO tasks VALUES (1, 'a')")
-    assert fates(pair.sync_all(JOBS, TASKS)["tasks"]) == {"inserted": 1}
+    assert row_counts(pair.sync_all(JOBS, TASKS)["tasks"]) == {"inserted": 1}
     assert tasks(pair) == [(1, "a", 11)]
 
 

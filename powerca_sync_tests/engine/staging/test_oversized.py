@@ -15,7 +15,7 @@ from powerca_sync.engine.reverse.pending import find_pending_tables
 from powerca_sync.errors import ConfigurationError
 from powerca_sync.tables import TableSpec, in_order
 from powerca_sync_tests.engine.verify.checking import difference_counts, verify_table
-from powerca_sync_tests.helpers import QUICK, Pair, assert_quiet, delete_insert, pulled, spec
+from powerca_sync_tests.helpers import QUICK, Pair, assert_noop, delete_insert, pulled, spec
 
 pytestmark = pytest.mark.long
 
@@ -71,7 +71,7 @@ def test_row_over_the_limit_is_quarantined(
     assert (again.quarantined, again.written) == (1, 0)
     pair.source.execute("UPDATE docs SET body = NULL WHERE id = 7")
     assert pair.sync(docs, mode="incremental", options=options).quarantined == 0
-    assert_quiet(pair, docs)
+    assert_noop(pair, docs)
 
 
 def test_message_names_the_size_and_the_limit(pair: Pair) -> None:

@@ -8,7 +8,7 @@ import pytest
 from powerca_sync.engine.reverse.ledger import prepare_ledger
 from powerca_sync.engine.staging import staging
 from powerca_sync.errors import StagingError
-from powerca_sync_tests.helpers import Pair, fates, spec
+from powerca_sync_tests.helpers import Pair, row_counts, spec
 
 ROWS = 1000
 LINES = spec("lines", "id", limit_share=1.0)
@@ -63,7 +63,7 @@ def test_refused_update_retains_the_last_good_version(lines: Pair) -> None:
     lines.sync(LINES)
     before = lines.text("lines")
     make_unfit(lines, [7, 8])
-    assert fates(lines.sync(LINES)) == {"unchanged": ROWS - 2, "quarantined": 2, "held": 2}
+    assert row_counts(lines.sync(LINES)) == {"unchanged": ROWS - 2, "quarantined": 2, "held": 2}
     assert lines.text("lines") == before
 
 
@@ -96,7 +96,7 @@ def test_ledger_image_that_no_longer_fits_matches_no_row(pair: Pair) -> None:
         INSERT INTO powerca_sync.pulled (table_name, mobile_key, image, content_hash)
         VALUES ('lines', '9', '{"id": 9, "text": "far too long"}', '9'), ('lines', '2', '{"id": 2, "text": "two"}', '2')
     """)
-    assert fates(pair.sync(LINES)) == {"inserted": 1, "echo": 1}
+    assert row_counts(pair.sync(LINES)) == {"inserted": 1, "echo": 1}
 
 
 def test_memory_does_not_grow_with_the_table(pair: Pair) -> None:

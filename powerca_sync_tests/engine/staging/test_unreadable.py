@@ -9,7 +9,7 @@ from powerca_sync.engine.result import Transfer
 from powerca_sync.engine.verify.verifier import verify
 from powerca_sync.errors import UnsafeTargetError
 from powerca_sync.tables import Deletes, Expression, TableSpec
-from powerca_sync_tests.helpers import QUICK, Pair, assert_quiet, delete_insert, fates, pulled, spec
+from powerca_sync_tests.helpers import QUICK, Pair, assert_noop, delete_insert, pulled, row_counts, spec
 
 BEGUN = Expression(column="begun", forward='"begun"::time', reverse='"day" + "begun"')
 SHARE = Expression(column="share", forward="60 / share", reverse="60 / share")
@@ -38,15 +38,15 @@ def test_row_for_which_an_expression_raises_is_quarantined_alone(
     pair.sync(table, options=options)
     pair.source.execute("UPDATE rates SET share = 0 WHERE id IN (7, 9); UPDATE rates SET share = 2 WHERE id = 8")
     result = pair.sync(table, options=options)
-    assert fates(result) == {"updated": 1, "unchanged": 27, "quarantined": 2, "held": 2}
+    assert row_counts(result) == {"updated": 1, "unchanged": 27, "quarantined": 2, "held": 2}
     assert {str(sample) for sample in result.samples} == {"division by zero"}
     assert pair.rows("SELECT id, share FROM rates WHERE id IN (7, 8, 9) ORDER BY 1") == [(7, 8), (8, 30), (9, 6)]
     assert pair.rows("SELECT key ->> 'id' FROM powerca_sync.quarantine ORDER BY 1") == [("7",), ("9",)]
-    assert fates(pair.sync(table, mode="incremental", options=options))["quarantined"] == 2
-    assert fates(pair.plan(table)["rates"].foreseen)["quarantined"] == 2
+    assert row_counts(pair.sync(table, mode="incremental", options=options))["quarantined"] == 2
+    assert row_counts(pair.plan(table)["rates"].foreseen)["quarantined"] == 2
     pair.source.execute("UPDATE rates SET share = 3 WHERE id IN (7, 9)")
     assert pair.sync(table, mode="incremental", options=options).quarantined == 0
-    assert_quiet(pair, table)
+    assert_noop(pair, table)
 
 
 @BOTH
@@ -109,4 +109,4 @@ def test_unreadable_reverse_synced_copy_does_not_stop_a_run(pair: Pair) -> None:
     # The changed expression raises for a row that was reverse-synced.
     changed = dataclasses.replace(SHARE, forward="60 / (share - 1)")
     result = pair.sync(dataclasses.replace(RATES, expressions=(changed,), deletes=Deletes.PROPAGATE))
-    assert result.quarantined == 2, fates(result)
+    assert result.quarantined == 2, row_counts(result)

@@ -8,7 +8,7 @@ from powerca_sync.engine.postgres.database import connect
 from powerca_sync.engine.result import Transfer
 from powerca_sync.engine.verify.verifier import verify
 from powerca_sync.tables import TableSpec
-from powerca_sync_tests.helpers import QUICK, Pair, delete_insert, fates, pulled, spec
+from powerca_sync_tests.helpers import QUICK, Pair, delete_insert, pulled, row_counts, spec
 
 TYPES = """CREATE DOMAIN short AS text; CREATE TYPE part AS (a int, b text); CREATE TYPE mood AS ENUM ('good', 'bad');
 CREATE SCHEMA other; CREATE TYPE other.mood AS ENUM ('x')"""
@@ -67,7 +67,7 @@ def test_unreadable_entries_do_not_stop_the_table(pair: Pair, table: str, change
     before = pair.text("items", on=pair.source)
     result = pair.sync(items)
     assert any("cannot hold any more" in warning for warning in result.warnings)
-    assert result.echo + result.kept_mobile == 1, fates(result)
+    assert result.echo + result.kept_mobile == 1, row_counts(result)
     pair.sync(items, options=dataclasses.replace(QUICK, transfer=Transfer.DIFFERENCES))
     result = pair.pull(items)
     assert (result.pulled, result.already_there, result.missing_after_pull) == (0, 1, 0)
@@ -75,7 +75,7 @@ def test_unreadable_entries_do_not_stop_the_table(pair: Pair, table: str, change
     if change != "domain with a check for new values":
         again = pair.pull(items)
         assert not any("cannot hold" in warning for warning in again.warnings), "the entries have been renewed"
-        assert fates(pair.sync(items)) == {"unchanged": 1, "echo": 1}
+        assert row_counts(pair.sync(items)) == {"unchanged": 1, "echo": 1}
     assert_agree(pair, items)
     assert pair.rows("SELECT source, count(*) FROM items GROUP BY 1 ORDER BY 1") == [("D", 1), ("M", 1)]
     assert pair.text("items", on=pair.source) == before
@@ -108,5 +108,5 @@ def test_unreadable_key_skips_only_its_entry(pair: Pair) -> None:
     pair.source.execute(
         "UPDATE powerca_sync.pulled SET image = image || '{\"id\": \"x\"}' WHERE image ->> 'id' = '100'"
     )
-    assert fates(pair.sync(items)) == {"unchanged": 1, "echo": 1}
+    assert row_counts(pair.sync(items)) == {"unchanged": 1, "echo": 1}
     assert pulled(pair.pull(items)) == {"already_there": 2, "missing_after_pull": 1}

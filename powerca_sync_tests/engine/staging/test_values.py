@@ -4,7 +4,7 @@ import pytest
 from psycopg import sql
 
 from powerca_sync.engine.result import Options
-from powerca_sync_tests.helpers import QUICK, Pair, fates, spec
+from powerca_sync_tests.helpers import QUICK, Pair, row_counts, spec
 
 ALTERED, REFUSED = "quarantined: altered", "quarantined: refused"
 EVERYTHING = spec("everything", "id", limit_share=1.0)
@@ -200,7 +200,7 @@ def test_value_is_stored_exactly_or_quarantined(outcomes: dict[int, str], n: int
 
 def test_second_run_writes_nothing(shared_pair: Pair, outcomes: dict[int, str]) -> None:
     refused = sum(text in (ALTERED, REFUSED) for text in outcomes.values())
-    again = fates(shared_pair.sync(EVERYTHING, options=OPTIONS))
+    again = row_counts(shared_pair.sync(EVERYTHING, options=OPTIONS))
     assert again == {"unchanged": len(CASES) - refused, "quarantined": refused}
 
 

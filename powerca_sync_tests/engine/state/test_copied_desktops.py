@@ -26,7 +26,7 @@ from powerca_sync.settings import Endpoint
 from powerca_sync.tables import Reference, TableSpec, in_order
 from powerca_sync_tests.conftest import SOURCE_VERSION
 from powerca_sync_tests.engine.clinic import examined
-from powerca_sync_tests.helpers import ORGS, QUICK, Pair, delete_insert, everything, fates, pulled, spec
+from powerca_sync_tests.helpers import ORGS, QUICK, Pair, delete_insert, everything, pulled, row_counts, spec
 
 ORG = Reference(column="org_id", parent="orgs")
 CLIENTS = spec("clients", "client_id", office="org_id", references=(ORG,))
@@ -163,12 +163,12 @@ def test_copy_is_refused_once_the_desktop_has_synced_again(machines: Machines, o
     first.source.execute("INSERT INTO jobs VALUES (1, 100, 'entered on pc1')")
     second.source.execute("INSERT INTO jobs VALUES (1, 200, 'entered on pc2')")
     first.target.execute("INSERT INTO jobs (org_id, no, body, source) VALUES (1, 5000, 'phone', 'M')")
-    assert fates(first.sync(JOBS, *others(JOBS))) == {"inserted": 1, "unchanged": 30}
+    assert row_counts(first.sync(JOBS, *others(JOBS))) == {"inserted": 1, "unchanged": 30}
     if overtakes:
         second.source.execute(WORK)
     assert_refused(second)
     assert pulled(first.pull(JOBS, *others(JOBS))) == {"pulled": 1}
-    assert fates(first.sync(CLIENTS, *others(CLIENTS), mode="incremental")) == {}
+    assert row_counts(first.sync(CLIENTS, *others(CLIENTS), mode="incremental")) == {}
     assert lineage_finding(first) == []
     assert read_status(first.settings, SPECS).refusal is None
 
@@ -190,8 +190,8 @@ def test_accepted_copy_reads_all_rows_and_excludes_the_original(machines: Machin
     init(second, accept=True)
     assert_refused(first)
     result = second.sync(CLIENTS, *others(CLIENTS), mode="incremental")
-    assert (result.mode_effective, fates(result)) == (Mode.FULL, {"updated": 2, "unchanged": 28})
-    assert fates(second.sync(CLIENTS, *others(CLIENTS), mode="incremental")) == {}
+    assert (result.mode_effective, row_counts(result)) == (Mode.FULL, {"updated": 2, "unchanged": 28})
+    assert row_counts(second.sync(CLIENTS, *others(CLIENTS), mode="incremental")) == {}
     second.sync_all(*SPECS)
     second.pull_all(*SPECS)
     assert lineage_finding(second) == []
@@ -219,7 +219,7 @@ def test_restored_desktop_is_refused_until_it_is_accepted(machines: Machines) ->
         desktop.source.execute(WORK)
     assert_refused(desktop)
     init(desktop, accept=True)
-    assert fates(desktop.sync(CLIENTS, *others(CLIENTS), mode="incremental")) == {"updated": 1, "unchanged": 29}
+    assert row_counts(desktop.sync(CLIENTS, *others(CLIENTS), mode="incremental")) == {"updated": 1, "unchanged": 29}
 
 
 def test_copy_without_organisations_is_refused_and_accepted(machines: Machines) -> None:
@@ -232,7 +232,7 @@ def test_copy_without_organisations_is_refused_and_accepted(machines: Machines) 
         second.sync(clients)
     with connect(second.settings.desktop) as source, connect(second.settings.mobile) as target:
         introduce(source=source, target=target, specs=(clients,), accept=True)
-    assert fates(second.sync(clients)) == {"unchanged": 30}
+    assert row_counts(second.sync(clients)) == {"unchanged": 30}
     with pytest.raises(UnsafeTargetError, match=REFUSED):
         first.sync(clients)
 
@@ -252,7 +252,7 @@ def test_run_that_fails_at_its_end_does_not_exclude_the_desktop(machines: Machin
     # A copy made now has the complete state of mobile. The first of the two to sync excludes the other.
     first, second = machines.both()
     first.target.execute("DROP TRIGGER refuse ON powerca_sync.table_state")
-    assert fates(first.sync(JOBS, *others(JOBS))) == {"inserted": 1, "unchanged": 30}
+    assert row_counts(first.sync(JOBS, *others(JOBS))) == {"inserted": 1, "unchanged": 30}
     first.sync_all(*SPECS)
     assert_refused(second)
 

@@ -6,7 +6,7 @@ import pytest
 
 from powerca_sync.engine.postgres.database import connect
 from powerca_sync.tables import TableSpec
-from powerca_sync_tests.helpers import Pair, assert_quiet, delete_insert, fates, spec
+from powerca_sync_tests.helpers import Pair, assert_noop, delete_insert, row_counts, spec
 
 TICKED = {"mobile_owned": frozenset({"ticked"})}
 UPSERT, DELETE_INSERT = spec("lines", "id", **TICKED), delete_insert("lines", "id", **TICKED)
@@ -32,7 +32,7 @@ def overtake(pair: Pair, table: TableSpec, *writes: str) -> dict[str, int]:
             app.execute(write)  # type: ignore[call-overload]
         with pair.sync_that_waits(table) as run:
             app.execute("COMMIT")
-        return fates(run.result())
+        return row_counts(run.result())
 
 
 @either_strategy
@@ -47,7 +47,7 @@ def test_tick_does_not_cause_a_new_plan(lines: Pair, table: TableSpec, caplog: p
         (2, "new 2", 0, "D"),
         (3, "new 3", 2, "D"),
     ]
-    assert_quiet(lines, table)
+    assert_noop(lines, table)
 
 
 @either_strategy
@@ -68,7 +68,7 @@ def test_row_changed_since_the_plan_is_planned_again(
     assert "planning anew" in caplog.text
     assert came_of_it == {"updated": 3}
     assert lines.rows("SELECT note, ticked FROM lines WHERE id = 2") == [("new 2", 1)]
-    assert_quiet(lines, table)
+    assert_noop(lines, table)
 
 
 def test_unowned_row_ticked_while_adopted_is_adopted_once(lines: Pair, caplog: pytest.LogCaptureFixture) -> None:
@@ -79,7 +79,7 @@ def test_unowned_row_ticked_while_adopted_is_adopted_once(lines: Pair, caplog: p
         app.execute("BEGIN; UPDATE lines SET ticked = 5 WHERE id = 2")
         with lines.sync_that_waits(table) as run:
             app.execute("COMMIT")
-        assert fates(run.result()) == {"updated": 3}
+        assert row_counts(run.result()) == {"updated": 3}
     assert "planning anew" not in caplog.text
     assert lines.rows("SELECT source, ticked FROM lines ORDER BY id") == [("D", 0), ("D", 5), ("D", 0)]
 

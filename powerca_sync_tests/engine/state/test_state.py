@@ -8,7 +8,7 @@ import pytest
 from powerca_sync.engine.postgres.database import connect
 from powerca_sync.engine.state.state import prepare_target
 from powerca_sync.errors import ConfigurationError, ContentionError, SyncError, UnsafeTargetError
-from powerca_sync_tests.helpers import Pair, fates, spec
+from powerca_sync_tests.helpers import Pair, row_counts, spec
 
 CLIENTS = spec("clients", "client_id", sensitive=frozenset({"secret"}))
 
@@ -90,7 +90,7 @@ def test_complete_state_schema_causes_no_ddl(pair: Pair) -> None:
         END $$;
         CREATE EVENT TRIGGER forbid ON ddl_command_end EXECUTE FUNCTION forbid()""")
     pair.source.execute("UPDATE clients SET name = 'A' WHERE client_id = 1; INSERT INTO clients VALUES (9, NULL, NULL)")
-    assert fates(pair.sync(CLIENTS)) == {"updated": 1, "unchanged": 1, "quarantined": 1}
+    assert row_counts(pair.sync(CLIENTS)) == {"updated": 1, "unchanged": 1, "quarantined": 1}
     assert prepare_target(pair.target).created is False
     pair.target.execute("DROP TABLE powerca_sync.quarantine")
     with pytest.raises(SyncError, match="the interface would reload"):
@@ -129,7 +129,7 @@ def test_two_runs_of_one_table_do_not_overlap(pair: Pair) -> None:
         pair.target.execute("SELECT pg_advisory_xact_lock(hashtextextended('powerca_sync:clients', 0))")
         with pytest.raises(ContentionError, match="being synced by another run"):
             pair.sync(CLIENTS)
-    assert fates(pair.sync(CLIENTS)) == {"inserted": 2}
+    assert row_counts(pair.sync(CLIENTS)) == {"inserted": 2}
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ def test_entries_are_opened_kept_unchanged_and_closed(pair: Pair) -> None:
     pair.source.execute(
         "INSERT INTO clients VALUES (8, NULL, NULL), (9, NULL, NULL), (9, NULL, NULL), (NULL, 'x', NULL)"
     )
-    assert fates(pair.sync(CLIENTS)) == {"inserted": 2, "quarantined": 3, "superseded": 1}
+    assert row_counts(pair.sync(CLIENTS)) == {"inserted": 2, "quarantined": 3, "superseded": 1}
     opened = quarantine(pair)
     assert [entry[:2] for entry in opened] == [("8", "not_null"), ("9", "not_null"), (None, "null_key")]
     written = pair.text("powerca_sync.quarantine", where="key ->> 'client_id' = '9'")
@@ -169,8 +169,8 @@ def test_entries_are_opened_kept_unchanged_and_closed(pair: Pair) -> None:
         assert [entry[:2] for entry in quarantine(pair)] == [("10", "not_null"), ("9", "not_null"), (None, "null_key")]
         assert pair.text("powerca_sync.quarantine", where="key ->> 'client_id' = '9'") == written
     pair.source.execute("DELETE FROM clients WHERE client_id IS NULL OR client_id > 2")
-    assert fates(pair.sync(CLIENTS, mode="incremental")) == {}
-    assert fates(pair.sync(CLIENTS))["stale"] == 1
+    assert row_counts(pair.sync(CLIENTS, mode="incremental")) == {}
+    assert row_counts(pair.sync(CLIENTS))["stale"] == 1
     assert quarantine(pair) == []
 
 
@@ -187,7 +187,7 @@ def test_sensitive_values_are_stored_only_in_their_column(pair: Pair) -> None:
             (6, 'same', 'S3cret6'), (7, 'same', 'S3cret6'), (8, 'long', 'S3cret8 is too long'), (9, 'a', 'S3cret9'),
             (9, 'b', 'S3cret9')""")
     result = pair.sync(CLIENTS)
-    assert fates(result) == {"inserted": 2, "quarantined": 8}
+    assert row_counts(result) == {"inserted": 2, "quarantined": 8}
     assert {sample.reason for sample in result.samples} == {"not_null", "check", "refused", "duplicate_key"}
     seen = repr(result) + repr(pair.text("powerca_sync.quarantine")) + repr(pair.text("_sync_metadata"))
     assert "S3cret" not in seen
@@ -218,7 +218,7 @@ def test_earlier_shape_of_the_guides_table_is_completed(pair: Pair, shape: str) 
     pair.target.execute(EARLIER_SHAPES[shape])  # type: ignore[call-overload]
     pair.target.execute("INSERT INTO _sync_metadata (table_name) VALUES ('clients'), ('other')")
     other = pair.rows("SELECT to_jsonb(m) FROM _sync_metadata m WHERE table_name = 'other'")[0][0]
-    assert fates(pair.sync(CLIENTS)) == {"inserted": 2}
+    assert row_counts(pair.sync(CLIENTS)) == {"inserted": 2}
     line = "SELECT records_synced, last_sync_duration_ms >= 0, error_message FROM _sync_metadata"
     assert pair.rows(f"{line} WHERE table_name = 'clients'") == [(2, True, None)]
     after = pair.rows("SELECT to_jsonb(m) FROM _sync_metadata m WHERE table_name = 'other'")[0][0]
@@ -238,8 +238,8 @@ def test_earlier_shape_without_alter_privilege_blocks_no_sync(pair: Pair, shape:
     pair.target.execute(f"GRANT CREATE, TEMPORARY ON DATABASE {name} TO clerk")  # type: ignore[call-overload]
     pair.target.execute(f"ALTER ROLE postgres IN DATABASE {name} SET role = clerk")  # type: ignore[call-overload]
     try:
-        assert fates(pair.sync(CLIENTS)) == {"inserted": 2}
-        assert fates(pair.sync(CLIENTS)) == {"unchanged": 2}
+        assert row_counts(pair.sync(CLIENTS)) == {"inserted": 2}
+        assert row_counts(pair.sync(CLIENTS)) == {"unchanged": 2}
         assert pair.rows("SELECT * FROM _sync_metadata") == []
         assert pair.rows("SELECT records, milliseconds >= 0 FROM powerca_sync.table_state") == [(2, True)]
         pair.source.execute("ALTER TABLE clients RENAME TO mislaid")
@@ -254,7 +254,7 @@ def test_earlier_shape_without_alter_privilege_blocks_no_sync(pair: Pair, shape:
 def test_type_too_narrow_for_the_value_blocks_no_sync(pair: Pair) -> None:
     make_clients(pair)
     pair.target.execute("CREATE TABLE _sync_metadata (table_name varchar(3) PRIMARY KEY, updated_at date)")
-    assert fates(pair.sync(CLIENTS)) == {"inserted": 2}
+    assert row_counts(pair.sync(CLIENTS)) == {"inserted": 2}
     assert pair.rows("SELECT * FROM _sync_metadata") == []
     assert pair.one("SELECT records FROM powerca_sync.table_state") == 2
 

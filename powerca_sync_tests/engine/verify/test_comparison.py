@@ -4,7 +4,7 @@ import psycopg
 import pytest
 
 from powerca_sync.tables import Strategy, TableSpec
-from powerca_sync_tests.helpers import Pair, assert_quiet, delete_insert, fates, spec
+from powerca_sync_tests.helpers import Pair, assert_noop, delete_insert, row_counts, spec
 
 STRATEGIES = ["upsert", "delete-insert"]
 
@@ -74,16 +74,16 @@ def test_value_is_written_only_if_its_text_changed(
     pair: Pair, items: list[tuple[str, str, str]], table: TableSpec
 ) -> None:
     assert len(items) >= len(PAIRS) - 3
-    assert fates(pair.sync(table)) == {"inserted": len(items)}
-    assert_quiet(pair, table)
+    assert row_counts(pair.sync(table)) == {"inserted": len(items)}
+    assert_noop(pair, table)
     for values in ([other for _, _, other in items], [None] * len(items), [value for _, value, _ in items]):
         for k, ((name, _, _), value) in enumerate(zip(items, values, strict=True)):
             pair.source.execute(f"UPDATE items SET {name} = %s WHERE k = %s", [value, k])  # noqa: S608
-        fate = fates(pair.sync(table, allow_mass_delete=True))
+        fate = row_counts(pair.sync(table, allow_mass_delete=True))
         assert fate == ({"updated": len(items)} if table.key else {"inserted": len(items), "deleted": len(items)})
         everything = "SELECT (to_jsonb(t) - 'id' - 'source' - 'updated_at')::text FROM items AS t ORDER BY k"
         assert pair.rows(everything) == pair.rows(everything, pair.source)
-        assert_quiet(pair, table)
+        assert_noop(pair, table)
 
 
 @pytest.mark.parametrize("table", [spec("links", "a", "b", "c"), delete_insert("links", "a", "b", "c")], ids=STRATEGIES)
@@ -93,11 +93,11 @@ def test_table_of_key_columns_only_is_synced_by_inserts_and_deletes(pair: Pair, 
     pair.source.execute(
         "INSERT INTO links VALUES (1, 'x', '2025-01-01'), (1, 'x', '2025-01-02'), (1, 'y', '2025-01-01')"
     )
-    assert fates(pair.sync(table)) == {"inserted": 3}
-    assert_quiet(pair, table)
+    assert row_counts(pair.sync(table)) == {"inserted": 3}
+    assert_noop(pair, table)
     pair.source.execute("UPDATE links SET c = '2026-01-01' WHERE c = '2025-01-02'")
     gone = "deleted" if table.strategy is Strategy.DELETE_INSERT else "stale"
-    assert fates(pair.sync(table)) == {"unchanged": 2, "inserted": 1, gone: 1}
+    assert row_counts(pair.sync(table)) == {"unchanged": 2, "inserted": 1, gone: 1}
 
 
 @pytest.mark.parametrize("table", [spec("jobs", "org", "job"), delete_insert("jobs", "org", "job")], ids=STRATEGIES)
@@ -107,7 +107,7 @@ def test_composite_key_pairs_as_a_whole(pair: Pair, table: TableSpec) -> None:
     pair.source.execute("INSERT INTO jobs VALUES (1, '2,3', 'a'), (1, '2', 'b'), (12, '3', 'c'), (2, '2', 'd')")
     pair.sync(table)
     pair.source.execute("UPDATE jobs SET name = upper(name)")
-    assert fates(pair.sync(table)) == {"updated": 4}
+    assert row_counts(pair.sync(table)) == {"updated": 4}
     assert pair.rows("SELECT id, name FROM jobs ORDER BY id") == [(1, "A"), (2, "B"), (3, "C"), (4, "D")]
 
 
@@ -119,10 +119,10 @@ def test_keys_distinct_only_on_the_desktop_are_quarantined(
     pair.source.execute(f"CREATE TABLE jobs (job {source} PRIMARY KEY, name text)")
     pair.target.execute(f"CREATE TABLE jobs (job {target} PRIMARY KEY, name text, source char(1) DEFAULT 'D')")
     pair.source.execute("INSERT INTO jobs VALUES ('1', 'a'), ('2', 'b')")
-    assert fates(pair.sync(table)) == {"inserted": 2}
+    assert row_counts(pair.sync(table)) == {"inserted": 2}
     before = pair.text("jobs")
     pair.source.execute("INSERT INTO jobs VALUES (%s, 'c')", [again])
-    assert fates(pair.sync(table)) == {"unchanged": 1, "quarantined": 2, "held": 1}
+    assert row_counts(pair.sync(table)) == {"unchanged": 1, "quarantined": 2, "held": 1}
     assert pair.text("jobs") == before
 
 
@@ -136,5 +136,5 @@ def test_quarantined_numeric_key_is_matched_in_any_notation(pair: Pair) -> None:
     pair.source.execute(
         "UPDATE jobs SET job = 2.0, name = NULL WHERE job = 2; UPDATE jobs SET job = 1.00 WHERE job = 1"
     )
-    assert fates(pair.sync(table)) == {"updated": 1, "quarantined": 1, "held": 1}
+    assert row_counts(pair.sync(table)) == {"updated": 1, "quarantined": 1, "held": 1}
     assert pair.text("jobs", where="job = 2") == before[1:]
