@@ -3,10 +3,12 @@
 import contextlib
 import dataclasses
 from collections.abc import Iterator
+from typing import Final
 
 import dagster as dg
 
 from powerca_sync.engine.postgres import strip_row_content
+from powerca_sync.engine.requests import Allowances
 from powerca_sync.plain_text import in_lines
 
 #: Metadata of a failure: the name of the error's class.
@@ -20,6 +22,24 @@ class Retries:
     most: int = 2
     #: Seconds. The engine itself has already waited for locks.
     wait: float = 20
+
+
+#: The command's switches, and the settings of the launchpad that do the same.
+_SWITCHES: Final = {
+    **{
+        f"--{field.name.replace('_', '-')}": f"{field.name}: true` of the resource `sync"
+        for field in dataclasses.fields(Allowances)
+    },
+    "--adopt-lookalikes": "lookalikes: adopt` of the resource `pull",
+    "--pull-lookalikes": "lookalikes: pull` of the resource `pull",
+}
+
+
+def name_launchpad_switches(text: str) -> str:
+    """Returns a message of the engine, which names switches of the command, with the settings of the launchpad."""
+    for switch, setting in _SWITCHES.items():
+        text = text.replace(f"`{switch}`", f"`{setting}` in the launchpad")
+    return text
 
 
 @contextlib.contextmanager

@@ -1,48 +1,76 @@
-"""The page that an administrator looks at in the morning: the figures of `powerca-sync status`, and the last runs."""
+"""The asset `status_report`: what needs attention, the figures of `powerca-sync status` and the last runs."""
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+import zoneinfo
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, tzinfo
+from statistics import mean
 from typing import Any, Final
 
 import dagster as dg
-import pandas as pd
 
+from powerca_sync.defs.attention import Attention, find_attention, quarantined_rows, verdict
 from powerca_sync.defs.keys import OWNERS
 from powerca_sync.defs.metadata import text_table
 from powerca_sync.defs.resources import SyncDatabases
 from powerca_sync.defs.runs import REPORT, REPORT_JOB, PastRun, read_past_runs
 from powerca_sync.defs.schedules import build_schedule
 from powerca_sync.engine.status import Status, read_status
-from powerca_sync.operations import STATUS_CRON, Schedules
+from powerca_sync.operations import STATUS_CRON, Alerting, Schedules
 from powerca_sync.settings import Settings
 from powerca_sync.tables import TableSpec
 
-#: Runs that the report lists.
+#: Runs that the figures cover, and of them those in the table.
 RUNS: Final = 30
+SHOWN: Final = 10
 #: Seconds; it reads what a run reads at most, and writes nothing.
 MAX_RUNTIME: Final = 15 * 60
+#: Figures of phone rows.
+PHONE_FIGURES: Final = ("waiting", "pulled", "conflicting", "unassigned", "changed_after_pull", "missing_after_pull")
+#: Names of its checks.
+SYNC_WORKS: Final = "sync_works"
+ROWS_IN_ORDER: Final = "rows_in_order"
 
 
 def build_status_report(specs: Sequence[TableSpec], schedules: Schedules) -> dg.Definitions:
-    """The asset, its job and its schedule; part of no sync."""
+    """Returns the asset, its checks, its job and its schedule; part of no sync."""
 
     @dg.asset(
         key=REPORT,
         group_name="reports",
-        kinds={"pandas"},
+        kinds={"report"},
         owners=OWNERS,
         description=(
-            "How the sync stands: when each table was last synced, its rows, what waits in quarantine and why, which "
-            "phone rows have not come back, and the last runs. The same as `powerca-sync status`. It changes nothing."
+            "The state of the sync, as of `powerca-sync status`: what needs attention, when each table was last "
+            "synced, its rows, quarantined rows with their reasons, phone rows that are not on the desktop, and the "
+            "last runs. It changes nothing."
         ),
+        check_specs=[
+            dg.AssetCheckSpec(
+                SYNC_WORKS,
+                asset=REPORT,
+                description="Both databases answer, the last runs have succeeded, and no table is late.",
+            ),
+            dg.AssetCheckSpec(
+                ROWS_IN_ORDER,
+                asset=REPORT,
+                description="No rows to look at: quarantined beyond the limit, unowned or pending.",
+            ),
+        ],
     )
-    def status_report(context: dg.AssetExecutionContext, databases: SyncDatabases) -> dg.MaterializeResult[None]:
-        """Read both sides and the history, and describe them."""
+    def status_report(
+        context: dg.AssetExecutionContext, databases: SyncDatabases
+    ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+        """Read both databases and the history, and describe them."""
         # Dagster gives what the resource makes.
         assert isinstance(databases, Settings)
+        now, office = datetime.now(UTC), Alerting.from_env().office
         status = read_status(databases, specs)
         runs = read_past_runs(context.instance, most=RUNS)
-        return dg.MaterializeResult(metadata=describe_status(status, runs, now=datetime.now(UTC)))
+        found = find_attention(specs, status, runs, now=now)
+        zone = zoneinfo.ZoneInfo(schedules.timezone)
+        yield dg.MaterializeResult(metadata=describe_status(status, runs, found, now=now, zone=zone, office=office))
+        yield _check(SYNC_WORKS, [one for one in found if not one.rows])
+        yield _check(ROWS_IN_ORDER, [one for one in found if one.rows])
 
     job = dg.define_asset_job(
         REPORT_JOB,
@@ -62,113 +90,135 @@ def build_status_report(specs: Sequence[TableSpec], schedules: Schedules) -> dg.
     return dg.Definitions(assets=[status_report], jobs=[job], schedules=[hourly] if hourly else [])
 
 
-def describe_status(status: Status, runs: Sequence[PastRun], *, now: datetime) -> Mapping[str, Any]:
-    """Metadata: numbers that plot over time, then tables to read."""
-    tables, phones = tables_frame(status, now), phones_frame(status)
-    quarantine, past = quarantine_frame(status), runs_frame(runs)
-    described: dict[str, Any] = {
-        "tables": len(tables),
-        "tables_with_errors": int((tables["error"] != "").sum()),
-        "tables_never_synced": int(tables["hours since"].isna().sum()),
-        "desktop_rows": int(tables["desktop rows"].sum()),
-        "phone_rows": int(tables["phone rows"].sum()),
-        "other_rows": int(tables["other rows"].sum()),
-        "quarantined": int(quarantine["rows"].sum()),
-        **{f"phone_rows_{name}": int(phones[name].sum()) for name in PHONE_FIGURES},
-        "runs_failed": int((past["status"] != "SUCCESS").sum()),
-        "rows_written": int(past[["inserted", "updated", "deleted", "pulled"]].sum().sum()),
+def _check(name: str, found: Sequence[Attention]) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        check_name=name,
+        passed=not found,
+        description=verdict(found),
+        metadata={"attention": _attention_table(found)} if found else {},
+    )
+
+
+def describe_status(
+    status: Status,
+    runs: Sequence[PastRun],
+    found: Sequence[Attention],
+    *,
+    now: datetime,
+    zone: tzinfo,
+    office: str,
+) -> Mapping[str, Any]:
+    """Returns the metadata of the report: the verdict, tables to read, then figures that plot over time.
+
+    Tables have neither lines nor columns of zeros only; times are those of the office.
+    """
+    tables = {
+        "by_table": _shown(_table_lines(status, zone)),
+        "phone_rows_by_table": _shown(_phone_lines(status)),
+        "quarantine_by_reason": _shown(_quarantine_lines(status)),
+        "last_runs": _shown([_run_line(run, zone) for run in runs[:SHOWN]]),
     }
-    if (oldest := tables["hours since"].max()) == oldest:
-        described["hours_since_oldest_sync"] = float(oldest)
-    for direction, seconds in past.groupby("direction")["seconds"].mean().dropna().items():
-        described[f"seconds_per_{direction}_run"] = float(seconds)
-    if status.problem:
-        described["problem"] = status.problem
-    if status.refusal:
-        described["desktop_refused"] = status.refusal
-    frames = {"by_table": tables, "phone_rows_by_table": phones, "quarantine_by_reason": quarantine, "last_runs": past}
-    described |= {name: _shown(frame) for name, frame in frames.items() if len(frame)}
-    return described
+    return {
+        "verdict": verdict(found),
+        **({"office": office} if office else {}),
+        **({"attention": _attention_table(found)} if found else {}),
+        **{name: table for name, table in tables.items() if table},
+        **_figures(status, runs, now),
+    }
 
 
-#: Of the phones' rows, what the report counts.
-PHONE_FIGURES: Final = ("waiting", "pulled", "conflicting", "unassigned", "changed_after_pull", "missing_after_pull")
+def _figures(status: Status, runs: Sequence[PastRun], now: datetime) -> Mapping[str, int | float]:
+    tables, phones = status.tables or (), status.phones or ()
+    contents = [table.contents for table in tables if table.contents]
+    ages = [(now - table.last_sync).total_seconds() / 3600 for table in tables if table.last_sync]
+    seconds = {
+        direction: [run.seconds for run in runs if run.direction == direction and run.seconds is not None]
+        for direction in dict.fromkeys(run.direction for run in runs)
+    }
+    return {
+        "tables": len(tables),
+        "tables_with_errors": sum(bool(table.error) for table in tables),
+        "tables_never_synced": sum(table.last_sync is None for table in tables),
+        "desktop_rows": sum(one.desktop for one in contents),
+        "phone_rows": sum(one.phone for one in contents),
+        "other_rows": sum(one.other for one in contents),
+        "quarantined_rows": sum(map(quarantined_rows, tables)) + sum(map(quarantined_rows, phones)),
+        **{f"phone_rows_{name}": sum(getattr(table, name) for table in phones) for name in PHONE_FIGURES},
+        **({"hours_since_oldest_sync": round(max(ages), 1)} if ages else {}),
+        f"failed_of_last_{RUNS}_runs": sum(run.failed for run in runs),
+        f"rows_written_by_last_{RUNS}_runs": sum(map(_written, runs)),
+        **{f"mean_seconds_per_{direction}_run": round(mean(each), 1) for direction, each in seconds.items() if each},
+    }
 
 
-def tables_frame(status: Status, now: datetime) -> pd.DataFrame:
-    """One line for each table that is synced."""
-    return pd.DataFrame(
-        [
-            {
-                "table": table.table,
-                "hours since": None if table.last_sync is None else (now - table.last_sync).total_seconds() / 3600,
-                "mode": table.mode or "",
-                "seconds": table.seconds,
-                "desktop rows": table.contents.desktop if table.contents else 0,
-                "phone rows": table.contents.phone if table.contents else 0,
-                "other rows": table.contents.other if table.contents else 0,
-                "quarantined": sum(entry.rows for entry in table.quarantine),
-                "without parent": sum(orphans.rows for orphans in table.contents.orphans) if table.contents else 0,
-                "error": table.error or "",
-            }
-            for table in status.tables or ()
-        ],
-        columns=[
-            *("table", "hours since", "mode", "seconds", "desktop rows", "phone rows", "other rows"),
-            *("quarantined", "without parent", "error"),
-        ],
-    ).astype({"hours since": "float64", "seconds": "float64"})
-
-
-def phones_frame(status: Status) -> pd.DataFrame:
-    """One line for each table whose phone rows come back; none if the desktop could not be asked."""
-    return pd.DataFrame(
-        [
-            {
-                "table": table.table,
-                "on mobile": table.phone_rows,
-                **{name: getattr(table, name) for name in PHONE_FIGURES},
-                "quarantined": sum(entry.rows for entry in table.quarantine),
-                "error": table.error or "",
-            }
-            for table in status.phones or ()
-        ],
-        columns=["table", "on mobile", *PHONE_FIGURES, "quarantined", "error"],
-    )
-
-
-def quarantine_frame(status: Status) -> pd.DataFrame:
-    """One line for each reason for which rows of a table wait, on either side; most rows first."""
-    sides = (("to mobile", status.tables or ()), ("to the desktop", status.phones or ()))
-    frame = pd.DataFrame(
-        [
-            {"table": table.table, "way": way, "rows": entry.rows, "reason": str(entry)}
-            for way, tables in sides
-            for table in tables
-            for entry in table.quarantine
-        ],
-        columns=["table", "way", "rows", "reason"],
-    )
-    return frame.sort_values("rows", ascending=False, kind="stable")
-
-
-def runs_frame(runs: Sequence[PastRun]) -> pd.DataFrame:
-    """One line for each of the last runs, the latest first."""
-    columns = [
-        *("started", "job", "status", "seconds", "tables", "inserted", "updated", "deleted", "pulled"),
-        *("quarantined", "conflicts", "direction", "run_id"),
+def _table_lines(status: Status, zone: tzinfo) -> list[dict[str, Any]]:
+    return [
+        {
+            "table": table.table,
+            "last sync": _moment(table.last_sync, zone) if table.last_sync else "never",
+            "desktop rows": table.contents.desktop if table.contents else 0,
+            "phone rows": table.contents.phone if table.contents else 0,
+            "unowned rows": table.contents.other if table.contents else 0,
+            "quarantined": quarantined_rows(table),
+            "without parent": sum(orphans.rows for orphans in table.contents.orphans) if table.contents else 0,
+            "failed": "yes" if table.error else "",
+        }
+        for table in status.tables or ()
     ]
-    frame = pd.DataFrame([{name: getattr(run, name) for name in columns} for run in runs], columns=columns)
-    return frame.astype({"seconds": "float64"})
 
 
-def _shown(frame: pd.DataFrame) -> dg.TableMetadataValue:
-    return text_table(list(frame.columns), [[_text(value) for value in row] for row in frame.itertuples(index=False)])
+def _phone_lines(status: Status) -> list[dict[str, Any]]:
+    lines = [
+        {
+            "table": table.table,
+            "on mobile": table.phone_rows,
+            **{name.replace("_", " "): getattr(table, name) for name in PHONE_FIGURES},
+            "quarantined": quarantined_rows(table),
+        }
+        for table in status.phones or ()
+    ]
+    return [line for line in lines if any(list(line.values())[1:])]
 
 
-def _text(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%d %H:%M UTC")
-    if isinstance(value, float):
-        return f"{value:.1f}" if value == value else ""
-    return value
+def _quarantine_lines(status: Status) -> list[dict[str, Any]]:
+    directions = (("to mobile", status.tables or ()), ("to the desktop", status.phones or ()))
+    lines = [
+        {"table": table.table, "direction": direction, "rows": entry.rows, "reason": entry.why}
+        for direction, tables in directions
+        for table in tables
+        for entry in table.quarantine
+        if not entry.deferred
+    ]
+    return sorted(lines, key=lambda line: -line["rows"])
+
+
+def _run_line(run: PastRun, zone: tzinfo) -> dict[str, Any]:
+    return {
+        "started": _moment(run.started, zone) if run.started else "",
+        "job": run.job,
+        "status": run.status,
+        "seconds": "" if run.seconds is None else round(run.seconds, 1),
+        "rows written": _written(run),
+        "quarantined": run.quarantined,
+        "run": run.run_id,
+    }
+
+
+def _written(run: PastRun) -> int:
+    return run.inserted + run.updated + run.deleted + run.pulled
+
+
+def _attention_table(found: Sequence[Attention]) -> dg.TableMetadataValue:
+    return text_table(("table", "what"), [(one.table or "(all)", one.what) for one in found])
+
+
+def _shown(lines: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue | None:
+    """Returns the lines as a table without the columns in which no line has anything; None without lines."""
+    if not lines:
+        return None
+    names = [name for name in lines[0] if any(line[name] for line in lines)]
+    return text_table(names, [[line[name] for name in names] for line in lines])
+
+
+def _moment(moment: datetime, zone: tzinfo) -> str:
+    return moment.astimezone(zone).strftime("%d %b %H:%M")

@@ -1,6 +1,8 @@
 """The report shows the state of both databases and the history, as numbers and as tables."""
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
@@ -8,8 +10,11 @@ import pytest
 from powerca_sync.definitions import defs
 from powerca_sync.defs import build_definitions
 from powerca_sync.defs.runs import REPORT, direction_of, read_past_runs
+from powerca_sync.engine.status import read_status
 from powerca_sync.operations import Schedules
-from powerca_sync_tests.defs.office import SECRETS, SPECS, Office
+from powerca_sync.tables import Reference, in_order
+from powerca_sync_tests.defs.office import ORG, SECRETS, SPECS, Office
+from powerca_sync_tests.helpers import spec
 
 
 @pytest.fixture
@@ -19,12 +24,24 @@ def instance() -> Iterator[dg.DagsterInstance]:
         yield made
 
 
+def run_report(office: Office) -> dg.ExecuteInProcessResult:
+    """A new report."""
+    return build_definitions(SPECS).resolve_job_def("report").execute_in_process(instance=office.instance)
+
+
 def report(office: Office) -> dict[str, object]:
-    """Returns the metadata of a new report, as plain values."""
-    job = build_definitions(SPECS).resolve_job_def("report")
-    result = job.execute_in_process(instance=office.instance)
-    (event,) = result.get_asset_materialization_events()
+    """The metadata of a new report, as plain values."""
+    (event,) = run_report(office).get_asset_materialization_events()
     return {name: value.value for name, value in event.step_materialization_data.materialization.metadata.items()}
+
+
+def red_checks(office: Office) -> set[str]:
+    """The checks of a new report that fail as errors."""
+    return {
+        check.check_name
+        for check in run_report(office).get_asset_check_evaluations()
+        if not check.passed and check.severity is dg.AssetCheckSeverity.ERROR
+    }
 
 
 def lines(table: object) -> list[list[str]]:
@@ -43,10 +60,27 @@ def test_report_has_a_job_and_schedule_of_its_own() -> None:
     assert not build_definitions(SPECS, schedules=off).get_repository_def().has_schedule_def("report_schedule")
 
 
-def test_report_before_any_sync_has_numbers(office: Office) -> None:
+def test_report_before_any_sync_says_what_to_do(office: Office) -> None:
     shown = report(office)
-    assert (shown["tables"], shown["desktop_rows"], shown["runs_failed"]) == (0, 0, 0)
-    assert "last_runs" not in shown
+    assert (shown["tables"], shown["desktop_rows"], shown["failed_of_last_30_runs"]) == (0, 0, 0)
+    assert shown["verdict"] == "1 thing needs attention."
+    assert "Run the job `forward_full`" in lines(shown["attention"])[0][1]
+    assert not {"last_runs", "by_table", "office"} & set(shown)
+
+
+def test_report_begins_with_all_well_in_the_offices_time(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POWERCA_OFFICE", "Rao & Co")
+    office.run()
+    active = office.instance.create_run_for_job(build_definitions(SPECS).resolve_job_def("forward_full"))
+    assert active.status is dg.DagsterRunStatus.NOT_STARTED
+    shown = report(office)
+    assert list(shown)[:2] == ["verdict", "office"]
+    assert (shown["verdict"], shown["office"], shown["failed_of_last_30_runs"]) == ("All well.", "Rao & Co", 0)
+    assert "attention" not in shown
+    assert red_checks(office) == set()
+    now = datetime.now(ZoneInfo("Asia/Kolkata"))
+    times = {(now - timedelta(minutes=minutes)).strftime("%d %b %H:%M") for minutes in range(5)}
+    assert {line[1] for line in lines(shown["by_table"])} <= times
 
 
 def test_report_has_rows_freshness_and_quarantine_of_each_table(office: Office) -> None:
@@ -54,14 +88,37 @@ def test_report_has_rows_freshness_and_quarantine_of_each_table(office: Office) 
     office.run()
     office.pair.target.execute("INSERT INTO staff (org_id, staff_no, dept_id, source) VALUES (1, 500, 10, 'M')")
     shown = report(office)
-    counts = ("tables", "tables_with_errors", "tables_never_synced", "desktop_rows", "phone_rows", "quarantined")
+    counts = ("tables", "tables_with_errors", "tables_never_synced", "desktop_rows", "phone_rows", "quarantined_rows")
     assert [shown[name] for name in counts] == [4, 0, 0, 43, 1, 1]
-    assert 0 <= float(str(shown["hours_since_oldest_sync"])) < 0.1
+    assert 0 <= float(str(shown["hours_since_oldest_sync"])) <= 0.1
     (staff,) = (line for line in lines(shown["by_table"]) if line[0] == "staff")
-    assert staff[4:] == ["39", "1", "0", "1", "0", ""]
-    assert ["staff", "to mobile", "1", "1 row quarantined: dept_id has no matching row in departments"] in lines(
-        shown["quarantine_by_reason"]
+    assert staff[2:] == ["39", "1", "1"]
+    assert lines(shown["quarantine_by_reason"]) == [
+        ["staff", "to mobile", "1", "dept_id has no matching row in departments"]
+    ]
+    assert lines(shown["attention"]) == [["staff", "1 row quarantined: dept_id has no matching row in departments."]]
+    assert red_checks(office) == {"rows_in_order"}
+
+
+def test_phone_rows_without_organisation_count_by_who_made_them(office: Office) -> None:
+    notes = spec(
+        *("notes", "note_id"),
+        office="org_id",
+        made_by="dept_id",
+        references=(ORG, Reference(column="dept_id", parent="departments", order_only=True)),
     )
+    office.pair.source.execute("CREATE TABLE notes (note_id int, org_id int, dept_id int)")
+    office.pair.target.execute("CREATE TABLE notes (note_id int PRIMARY KEY, org_id int, dept_id int, source char(1))")
+    specs = in_order((*SPECS, notes))
+    office.pair.source.execute("INSERT INTO notes VALUES (1, 1, 99)")
+    office.run(specs=specs)
+    office.pair.target.execute("INSERT INTO notes VALUES (2, NULL, 10, 'M')")
+    status = read_status(office.pair.settings, specs)
+    (table,) = (table for table in status.tables or () if table.table == "notes")
+    (phones,) = (table for table in status.phones or () if table.table == "notes")
+    assert table.contents is not None
+    assert (table.contents.desktop, table.contents.phone, phones.phone_rows) == (1, 1, 1)
+    assert table.contents.orphans == (), "an order-only reference may dangle"
 
 
 def test_report_counts_pending_and_reverse_synced_phone_rows(office: Office) -> None:
@@ -73,7 +130,7 @@ def test_report_counts_pending_and_reverse_synced_phone_rows(office: Office) -> 
     shown = report(office)
     assert (shown["phone_rows_waiting"], shown["phone_rows_pulled"]) == (0, 1)
     (staff,) = (line for line in lines(shown["phone_rows_by_table"]) if line[0] == "staff")
-    assert staff[1:4] == ["1", "0", "1"]
+    assert staff == ["staff", "1", "1"]
 
 
 def test_report_lists_the_last_runs_newest_first(office: Office) -> None:
@@ -91,17 +148,18 @@ def test_report_lists_the_last_runs_newest_first(office: Office) -> None:
         ("forward_full", "SUCCESS"),
     ]
     assert listed[0][-1] == failed.run_id
-    assert listed[-1][5] == "44"
-    assert (shown["runs_failed"], shown["tables_with_errors"]) == (1, 1)
-    assert float(str(shown["seconds_per_forward_run"])) > 0
+    assert listed[-1][4] == "44"
+    assert (shown["failed_of_last_30_runs"], shown["tables_with_errors"]) == (1, 1)
+    assert float(str(shown["mean_seconds_per_forward_run"])) > 0
+    assert [line[0] for line in lines(shown["attention"])] == ["notices"]
+    assert red_checks(office) == {"sync_works"}
 
 
 def test_report_without_the_desktop_has_the_state_of_mobile(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     office.run()
     monkeypatch.setenv("LOCAL_DB_PORT", "1")
     shown = report(office)
-    assert "connecting to desktop" in str(shown["problem"])
-    assert "desktop_refused" not in shown
+    assert "connecting to desktop" in lines(shown["attention"])[0][1]
     assert shown["desktop_rows"] == 44
     assert "phone_rows_by_table" not in shown
 

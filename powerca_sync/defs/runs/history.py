@@ -53,6 +53,11 @@ class PastRun:
     #: Of the phones' rows, those whose key the desktop has given to another row.
     conflicts: int
 
+    @property
+    def failed(self) -> bool:
+        """It failed; a run that is queued, active or cancelled has not."""
+        return self.status == dg.DagsterRunStatus.FAILURE.value
+
 
 def read_past_runs(instance: dg.DagsterInstance, *, most: int = 30) -> tuple[PastRun, ...]:
     """The last runs that moved rows, or should have, the latest first."""

@@ -115,7 +115,11 @@ def read_table_status(
 
 def _count(cursor: Cursor, spec: TableSpec, scope: Scope) -> Contents:
     table = scope.table(spec.mobile)
-    references = [reference for reference in spec.references if _can_be_followed(reference, table, scope)]
+    references = [
+        reference
+        for reference in spec.references
+        if not reference.order_only and _can_be_followed(reference, table, scope)
+    ]
     rows, desktop, phone, *orphans = one_row(cursor, count_rows(spec, scope, references))
     return Contents(
         desktop=desktop,
