@@ -157,7 +157,7 @@ def test_lost_response_to_a_commit_is_not_reported_as_a_failure(jobs: Pair) -> N
     with break_after(b"COMMIT\0", jobs.settings.mobile) as mobile:
         deaf = ProcessPair(jobs)
         deaf.settings = dataclasses.replace(jobs.settings, mobile=mobile)
-        with pytest.raises(DatabaseUnavailableError, match="whether it did is not known"):
+        with pytest.raises(DatabaseUnavailableError, match="It is unknown whether the server has committed"):
             deaf.sync(JOBS)
     wait_for_other_connections_to_close(jobs.target)
     assert row_counts(jobs.sync(JOBS)) == {"unchanged": ROWS + 50}
