@@ -16,7 +16,7 @@ from powerca_sync.engine.mapping import (
     STAGING,
     UNSETTLED,
     TableMapping,
-    comparable,
+    row_text,
     shown,
 )
 from powerca_sync.engine.postgres import Column
@@ -154,8 +154,10 @@ def compared(mapping: TableMapping) -> tuple[Column, ...]:
 
 
 def _differs(mapping: TableMapping, column: Column) -> sql.Composed:
-    sides = (comparable(_value(mapping, alias, column), column) for alias in ("t", "s"))
-    return sql.SQL(" IS DISTINCT FROM ").join(sides)
+    """Returns a condition: the rows `t` and `s` differ in the column, in the form that the merge compares."""
+    if column.name == OWNER:
+        return sql.SQL(" IS DISTINCT FROM ").join(_value(mapping, alias, column) for alias in ("t", "s"))
+    return sql.SQL(" IS DISTINCT FROM ").join(row_text(mapping, alias, [column]) for alias in ("t", "s"))
 
 
 def _value(mapping: TableMapping, alias: str, column: Column) -> sql.Composable:
