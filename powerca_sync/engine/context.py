@@ -21,7 +21,7 @@ from powerca_sync.engine.mapping import (
     tables_needed,
 )
 from powerca_sync.engine.postgres import Connection, Cursor, Table, Timeouts, explained, read_tables, transaction
-from powerca_sync.engine.state import state
+from powerca_sync.engine.state import claims, preparation
 from powerca_sync.errors import SchemaMismatchError, UnsafeTargetError
 from powerca_sync.tables import TableSpec
 
@@ -100,10 +100,10 @@ def read_context(
         office = cast_organisations(mobile, office, catalogs.specs, catalogs.targets)
     if not check:
         return Context(snapshot=snapshot, catalogs=catalogs, office=office)
-    state.check_organisations(office)
+    claims.check_organisations(office)
     with at_mobile():
-        if state.has_offices(mobile):
-            office = state.check_registration(
+        if preparation.has_claims(mobile):
+            office = claims.check_registration(
                 mobile, office, unscoped=lambda: read_catalogs(desktop, mobile, specs).resolution.unscoped
             )
     return Context(snapshot=snapshot, catalogs=catalogs, office=office)

@@ -7,7 +7,7 @@ from powerca_sync.engine.context import open_context
 from powerca_sync.engine.mapping import Office
 from powerca_sync.engine.postgres import Connection, Timeouts, explained, transaction
 from powerca_sync.engine.reverse import ledger
-from powerca_sync.engine.state import lineage, state
+from powerca_sync.engine.state import claims, lineage, preparation
 from powerca_sync.tables import TableSpec
 
 
@@ -40,7 +40,7 @@ def introduce(
     """
     context = open_context(source, target, specs, check=False)
     office = context.office
-    prepared = state.prepare_target(target)
+    prepared = preparation.prepare_target(target)
     # An accepted desktop need not know the runs of the desktop that it replaces.
     runs = () if accept else lineage.check_desktop(source, target)
     token = lineage.issue_token(source, runs) if accept else None
@@ -49,7 +49,7 @@ def introduce(
         transaction(target, timezone="UTC", timeouts=Timeouts()) as cursor,
     ):
         unscoped = context.catalogs.resolution.unscoped
-        state.register_office(cursor, office, unscoped=lambda: unscoped, accept=accept)
+        claims.register_office(cursor, office, unscoped=lambda: unscoped, accept=accept)
         if accept:
             lineage.restart_runs(cursor, office.identity, token)
     lineage.prepare_tokens(source, runs)

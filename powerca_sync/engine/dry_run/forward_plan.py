@@ -42,7 +42,7 @@ from powerca_sync.engine.postgres import (
 from powerca_sync.engine.requests import TableExtract
 from powerca_sync.engine.result import ForwardResult, Options, Transfer
 from powerca_sync.engine.staging import read_rejections
-from powerca_sync.engine.state import read_recorded_runs, state
+from powerca_sync.engine.state import claims, preparation, read_recorded_runs, state
 from powerca_sync.errors import SyncError, UnsafeTargetError
 from powerca_sync.tables import TableSpec, in_order, needed_tables
 
@@ -312,11 +312,11 @@ class PlannedRun(TableRun):
 
     @override
     def recall(self, office: Office) -> tuple[Office, state.TableState]:
-        state.check_organisations(office)
+        claims.check_organisations(office)
         office = cast_organisations(self.target, office, self.specs, self.tables)
-        if not state.is_remembered(self.target):
+        if not preparation.has_state(self.target):
             return office, state.TableState()
-        office = state.check_registration(self.target, office, unscoped=self._unscoped)
+        office = claims.check_registration(self.target, office, unscoped=self._unscoped)
         lookups = [lookup.table for lookup in self.spec.lookups]
         before = state.read_state(self.target, office, self.spec.mobile, lookups)
         return office, self.earlier.as_remembered_then(before, lookups)

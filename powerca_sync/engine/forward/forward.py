@@ -40,7 +40,7 @@ from powerca_sync.engine.postgres import (
 from powerca_sync.engine.requests import TableExtract, TextRows
 from powerca_sync.engine.result import ForwardResult, Options, Transfer
 from powerca_sync.engine.staging import NO_REJECTIONS, Rejected, parse_rejections, rejection_queries
-from powerca_sync.engine.state import RecordedRun, lineage, state
+from powerca_sync.engine.state import RecordedRun, guide, lineage, locks, preparation, state
 from powerca_sync.errors import ContentionError, DatabaseUnavailableError, SchemaMismatchError, SyncError
 from powerca_sync.plain_text import one_line_logger
 from powerca_sync.tables import TableSpec
@@ -88,7 +88,7 @@ def sync_forward(
                 else:
                     if result is not None:
                         return result
-                    state.prepare_target(target)
+                    preparation.prepare_target(target)
                     has_state = True
     except SyncError as exc:
         if not target.closed:
@@ -133,9 +133,9 @@ def _sync_in_transaction(
     name = request.spec.mobile
     wanted = tables_needed(request.spec, specs)
     first = (
-        state.try_lock(name),
-        state.is_prepared(),
-        state.guide_columns(),
+        locks.try_acquire(name),
+        preparation.state_exists(),
+        guide.guide_columns(),
         catalog_query(wanted),
         lineage.recorded_runs(identity),
     )
@@ -152,7 +152,7 @@ def _sync_in_transaction(
         if not (complete or has_state):
             return None
         if not locked:
-            state.lock(target_cursor, name, f"Table `{name}` is being synced", wait=options.timeouts.table)
+            locks.acquire(target_cursor, name, f"Table `{name}` is being synced", wait=options.timeouts.table)
             (runs,) = execute_batch(target_cursor, lineage.recorded_runs(identity))
         with explained(f"syncing table `{name}`: reading the source"):
             source_cursor = source_transaction.enter_context(
@@ -184,7 +184,7 @@ def _sync(run: TableRun, guide_columns: Sequence[str], *, release_source: Callab
             release_source()
         token = lineage.issue_token(run.source.connection, run.runs)
         result = account(run, prepared, plan, merged, rejected=rejected, counted=counted)
-        line = state.guide_record(
+        line = guide.guide_record(
             guide_columns,
             run.spec.mobile,
             records=result.extracted - result.quarantined,

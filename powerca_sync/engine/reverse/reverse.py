@@ -55,7 +55,7 @@ from powerca_sync.engine.staging import (
     staging_sql,
     validation,
 )
-from powerca_sync.engine.state import check_desktop, state
+from powerca_sync.engine.state import check_desktop, locks
 from powerca_sync.errors import DatabaseUnavailableError
 from powerca_sync.plain_text import one_line_logger
 from powerca_sync.tables import Strategy, TableSpec
@@ -94,7 +94,7 @@ def sync_reverse(
                 contextlib.ExitStack() as snapshot,
             ):
                 held = f"Table `{request.spec.mobile}` is being pulled"
-                state.lock(target_cursor, f"pull {request.spec.desktop}", held, wait=options.timeouts.table)
+                locks.acquire(target_cursor, f"pull {request.spec.desktop}", held, wait=options.timeouts.table)
                 with explained(f"{doing}: reading the source"):
                     # Digests are computed in UTC, so that they do not depend on the office's time zone.
                     source_cursor = snapshot.enter_context(

@@ -1,6 +1,7 @@
-"""What the engine remembers on the target: claims of offices, watermarks, quarantine and the tokens of runs.
+"""The engine's state on the target: claims of offices, watermarks, quarantine, failures and run tokens.
 
-Creates the state tables and reads and writes them. The ledger of reverse-synced rows belongs to `reverse`.
+`preparation` creates the tables, `locks` has advisory locks, `claims` registers offices, `state` reads and records
+runs, `guide` writes the guide's table, `lineage` detects copied desktops. The ledger belongs to `reverse`.
 """
 
 from powerca_sync.engine.state.lineage import (

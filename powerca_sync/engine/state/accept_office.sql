@@ -1,5 +1,5 @@
--- Let this desktop take the place of those that have its organisations, and of one that has no table of organisations. What is remembered of their tables is forgotten:
--- marks say nothing about another source, and the full runs that follow find anew what belongs in quarantine.
+-- Replace the desktops that have claimed this desktop's organisations, or that have no table of organisations. The state
+-- of their tables is deleted: watermarks are meaningless for another source, and full runs fill the quarantine again.
 WITH replaced AS (
     SELECT DISTINCT o.office FROM powerca_sync.office AS o WHERE (o.org_id = ANY (%(orgs)s) OR o.org_id = '*') AND o.office <> %(office)s
 ), forgotten AS (

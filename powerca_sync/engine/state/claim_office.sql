@@ -1,4 +1,4 @@
--- Claim the organisations that nobody has. Two runs may do so at once: the later one waits, and then finds them claimed.
+-- Claim the organisations that are not claimed. Of two concurrent runs the second waits, and then finds them claimed.
 INSERT INTO powerca_sync.office (org_id, office)
 SELECT org.id, %(office)s
 FROM unnest(%(orgs)s::text[]) AS org (id)

@@ -1,4 +1,4 @@
--- The columns of the guide's table that this role may write; empty where there is no such table.
+-- The columns of the guide's table that the role may write; empty if there is no such table.
 SELECT coalesce(array_agg(a.attname::text ORDER BY a.attnum), '{}')
 FROM pg_attribute AS a
 WHERE a.attrelid = to_regclass('public._sync_metadata') AND a.attnum > 0 AND NOT a.attisdropped

@@ -1,4 +1,4 @@
--- The guide's table of last syncs. Where an earlier version of that system made it, it gets the columns that it lacks.
+-- The guide's table of last syncs; tables of earlier versions get the missing columns.
 CREATE TABLE IF NOT EXISTS public._sync_metadata (
     table_name text PRIMARY KEY,
     last_sync_timestamp timestamp with time zone,
@@ -15,5 +15,5 @@ ALTER TABLE public._sync_metadata
     ADD COLUMN IF NOT EXISTS error_message text,
     ADD COLUMN IF NOT EXISTS updated_at timestamp with time zone;
 
--- No policy: the app's interface must not show it.
+-- Without a policy the app's interface does not show it.
 ALTER TABLE public._sync_metadata ENABLE ROW LEVEL SECURITY;

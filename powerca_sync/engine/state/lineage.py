@@ -1,11 +1,12 @@
-"""Tell a desktop from copies of it, which have the same system identifier, by tokens of its runs.
+"""Detect copies of a desktop, which have the same system identifier, by tokens of its runs.
 
-Each forward run issues a random token on the desktop, and stores it on mobile in the transaction of its data. The
-desktop that synced last knows every token that mobile has. A copy of its machine, and a desktop that was restored from
-a backup, lack those that were issued since. The token is committed on the desktop first, so that a run which ends
-between the two commits leaves a token that is on the desktop only, and excludes nobody.
+Each forward run issues a random token on the desktop and stores it on mobile in the transaction of its data. The
+desktop that synced last has every token that mobile has. A copy of its machine, or a desktop restored from a backup, lacks the
+tokens issued since. The token is committed on the desktop first: a run that ends between the two commits leaves a token
+on the desktop only, which does no harm.
 
-Where the desktop's user may not write there, the position in the write-ahead log has to do: it must not go backwards.
+If the desktop's user may not write there, the position in the write-ahead log is compared instead: it must not
+decrease.
 """
 
 import contextlib
@@ -34,9 +35,9 @@ from powerca_sync.plain_text import one_line_logger
 
 logger = one_line_logger(__name__)
 
-#: Tokens are kept at least as long, so that mobile may be restored from a backup of this age.
+#: Minimum age of deleted tokens, so that mobile may be restored from a backup of this age.
 KEPT = "30 days"
-#: Nothing waits for a token for long: a run does without it.
+#: Short, because a run can do without a token.
 _PATIENCE = Timeouts(statement=10, lock=2)
 #: SQLSTATEs of a mobile database without the schema, the table or the column of tokens.
 NOT_PREPARED = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.InvalidSchemaName)
@@ -44,7 +45,7 @@ NOT_PREPARED = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, p
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RecordedRun:
-    """The last run of one table, as mobile remembers it."""
+    """The last run of one table, as recorded on mobile."""
 
     table: str
     #: None if the desktop could not issue one.
@@ -56,15 +57,15 @@ class RecordedRun:
 
 
 def recorded_runs(identity: str) -> Query:
-    """The columns of `RecordedRun` for each table of the desktop, on mobile.
+    """A query for the recorded runs of the desktop, with the columns of `RecordedRun`.
 
-    To be asked before the desktop's tokens are read: other tables may be synced in between.
+    Execute it before the desktop's tokens are read, because other tables may be synced in between.
     """
     return load(__package__, "recorded_runs.sql"), {"office": identity}
 
 
 def read_recorded_runs(mobile: Cursor, identity: str) -> tuple[RecordedRun, ...]:
-    """Returns what mobile remembers of the desktop; nothing where no sync has prepared it."""
+    """Returns the recorded runs of the desktop; none if mobile is not prepared."""
     savepoint: Query = ("SAVEPOINT powerca_lineage", None)
     try:
         _, found, _ = execute_batch(
@@ -91,7 +92,7 @@ def check_desktop(desktop: Connection, mobile: Connection) -> tuple[RecordedRun,
 
 
 def warn_of_copy(desktop: Connection, mobile: Connection) -> str | None:
-    """Returns the warning that runs refuse this desktop, as `check_lineage` does; None if they do not. Only reads."""
+    """Returns why runs refuse this desktop, as `check_lineage` does; None if they do not. Only reads."""
     with _both_read(desktop, mobile) as (here, snapshot, runs):
         unknown = find_unknown_run(here, snapshot, runs)
     return f"{describe_unknown_run(unknown)} Runs refuse it. {_ACTION}" if unknown else None
@@ -105,7 +106,7 @@ _ACTION = (
 
 @contextlib.contextmanager
 def _both_read(desktop: Connection, mobile: Connection) -> Iterator[tuple[Cursor, Snapshot, tuple[RecordedRun, ...]]]:
-    """The recorded runs, then the desktop at a later instant."""
+    """Yields the recorded runs, and the desktop in a later snapshot."""
     with explained("reading the desktop's identity"):
         identity, _ = read_identity(desktop)
     with (
@@ -186,7 +187,7 @@ def issue_token(connection: Connection, runs: Sequence[RecordedRun]) -> str | No
 
 
 def prepare_tokens(connection: Connection, runs: Sequence[RecordedRun]) -> None:
-    """Create the table of tokens on the desktop, if it is missing and its user may. `runs` as for `issue_token`."""
+    """Create the table of tokens on the desktop if it is missing and the user may. `runs` as in `issue_token`."""
     with (
         explained("preparing the desktop"),
         transaction(connection, timezone="UTC", timeouts=_PATIENCE) as cursor,
@@ -216,5 +217,5 @@ def _tokens(runs: Iterable[RecordedRun]) -> list[str]:
 
 
 def restart_runs(mobile: Cursor, identity: str, token: str | None) -> None:
-    """Have mobile remember the token for all tables of the desktop, and no watermark: the next runs are full ones."""
+    """Store the token for all tables of the desktop and delete their watermarks, so that the next runs are full ones."""
     mobile.execute(load(__package__, "restart_runs.sql"), {"office": identity, "token": token})

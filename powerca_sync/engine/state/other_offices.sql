@@ -1,5 +1,5 @@
--- to_jsonb reads a column that a database prepared by an earlier version does not have.
--- The other registered desktops: whether each has no table of organisations, and its tables that are not split by office.
+-- to_jsonb reads a column that databases prepared by earlier versions lack.
+-- The other registered desktops: does each lack the table of organisations, and which of its tables have rows without office?
 SELECT
     o.office,
     bool_or(o.org_id = '*') AS unlisted,

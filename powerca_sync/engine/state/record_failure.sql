@@ -1,4 +1,4 @@
--- Why a run of a table failed. Where the desktop did not answer, it is the only registered one.
+-- Record why a run of a table failed. An unknown desktop is the only registered one, if there is one only.
 INSERT INTO powerca_sync.failure (office, table_name, message)
 SELECT o.office, %(table)s, %(message)s
 FROM (

@@ -1,4 +1,4 @@
--- Make the table's quarantine what this run found. Entries that stay are not written again.
+-- Replace the table's quarantine by the rows that this run rejected. Unchanged entries are not written.
 WITH found AS (
     SELECT r.*, md5(ROW (r.*)::text) AS fingerprint, row_number() OVER (PARTITION BY ROW (r.*)::text) AS occurrence
     FROM pg_temp.powerca_rejected AS r

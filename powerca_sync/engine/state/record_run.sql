@@ -1,4 +1,4 @@
--- One run of one table that commits.
+-- Record a run of a table that commits.
 WITH mended AS (
     DELETE FROM powerca_sync.failure AS f WHERE f.office = %(office)s AND f.table_name = %(table)s
 )

@@ -1,2 +1,2 @@
--- Let this desktop go on where another one of the same identity has synced: the next run of each table is a full one.
+-- Delete the watermarks of this desktop's tables, so that the next runs are full ones, and store a new token.
 UPDATE powerca_sync.table_state AS t SET mark = NULL, token = %(token)s WHERE t.office = %(office)s

@@ -1,4 +1,4 @@
--- Whether the table of tokens exists, may be read, and may be written; or may be made, and the schema too.
+-- Does the table of tokens exist, may it be read, and may it be written or created; does the schema exist?
 SELECT
     t.oid IS NOT NULL AS exists,
     coalesce(n.usage AND has_table_privilege(t.oid, 'SELECT'), false) AS readable,

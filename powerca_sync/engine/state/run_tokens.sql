@@ -1,5 +1,5 @@
--- Tokens of runs that this desktop has made. Mobile has the last one of each table; a copy of this database lacks it as
--- soon as this desktop has synced again, and the other way round.
+-- Tokens of this desktop's runs. Mobile has the last one of each table. A copy of this database lacks tokens issued after
+-- the copy was made.
 CREATE TABLE powerca_sync.run_token (
     token text PRIMARY KEY DEFAULT gen_random_uuid()::text,
     issued_at timestamp with time zone NOT NULL DEFAULT now()

@@ -1,5 +1,4 @@
--- Whether all is there that the engine keeps at the target, or the role may not make it: of the guide's table the latter
--- suffices, because nothing depends on it.
+-- Do all of the engine's tables exist? The guide's table may also be missing if the role may not create it.
 SELECT
     to_regclass('powerca_sync.office') IS NOT NULL
     AND to_regclass('powerca_sync.quarantine') IS NOT NULL

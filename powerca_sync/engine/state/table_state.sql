@@ -1,4 +1,4 @@
--- State of a table and of those it looks values up in, and the keys of its rows in quarantine.
+-- The state of a table, the versions of the tables that it looks values up in, and the keys of its quarantined rows.
 SELECT
     state.mark,
     state.fingerprint,

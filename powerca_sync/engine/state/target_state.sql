@@ -1,4 +1,4 @@
--- What the engine keeps at the target. Each statement does nothing where its object exists already.
+-- The engine's tables on the target. Each statement does nothing if its object exists.
 CREATE SCHEMA IF NOT EXISTS powerca_sync;
 
 -- An organisation belongs to exactly one desktop.
@@ -22,15 +22,15 @@ CREATE TABLE IF NOT EXISTS powerca_sync.table_state (
 );
 
 ALTER TABLE powerca_sync.table_state
-    -- Whether the rows of the table cannot be told apart by office.
+    -- The rows of the table have no office.
     ADD COLUMN IF NOT EXISTS unscoped boolean NOT NULL DEFAULT false,
-    -- What the last run that committed did.
+    -- Figures of the last committed run.
     ADD COLUMN IF NOT EXISTS records bigint,
     ADD COLUMN IF NOT EXISTS milliseconds bigint,
-    -- Issued on the desktop at that run: a copy of the desktop does not have it.
+    -- Issued on the desktop by that run; copies of the desktop lack it.
     ADD COLUMN IF NOT EXISTS token text;
 
--- Why the last run of a table failed; none after one that committed.
+-- Why the last run of a table failed; deleted by the next committed run.
 CREATE TABLE IF NOT EXISTS powerca_sync.failure (
     office text NOT NULL,
     table_name text NOT NULL,

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from powerca_sync.engine.postgres.database import connect
-from powerca_sync.engine.state.state import prepare_target
+from powerca_sync.engine.state.preparation import prepare_target
 from powerca_sync.errors import ConfigurationError, ContentionError, SyncError, UnsafeTargetError
 from powerca_sync_tests.helpers import Pair, row_counts, spec
 
