@@ -1,9 +1,9 @@
 """Detect copies of a desktop, which have the same system identifier, by tokens of its runs.
 
 Each forward run issues a random token on the desktop and stores it on mobile in the transaction of its data. The
-desktop that synced last has every token that mobile has. A copy of its machine, or a desktop restored from a backup, lacks the
-tokens issued since. The token is committed on the desktop first: a run that ends between the two commits leaves a token
-on the desktop only, which does no harm.
+desktop that synced last has every token that mobile has. A copy of its machine, or a desktop restored from a backup,
+lacks the tokens issued since. The token is committed on the desktop first: a run that ends between the two commits
+leaves a token on the desktop only, which does no harm.
 
 If the desktop's user may not write there, the position in the write-ahead log is compared instead: it must not
 decrease.
@@ -106,7 +106,7 @@ _ACTION = (
 
 @contextlib.contextmanager
 def _both_read(desktop: Connection, mobile: Connection) -> Iterator[tuple[Cursor, Snapshot, tuple[RecordedRun, ...]]]:
-    """Yields the recorded runs, and the desktop in a later snapshot."""
+    """Yields a cursor of the desktop, its snapshot, and the recorded runs, which were read before it."""
     with explained("reading the desktop's identity"):
         identity, _ = read_identity(desktop)
     with (
@@ -217,5 +217,5 @@ def _tokens(runs: Iterable[RecordedRun]) -> list[str]:
 
 
 def restart_runs(mobile: Cursor, identity: str, token: str | None) -> None:
-    """Store the token for all tables of the desktop and delete their watermarks, so that the next runs are full ones."""
+    """Store the token for all tables of the desktop and delete their watermarks, so that full runs follow."""
     mobile.execute(load(__package__, "restart_runs.sql"), {"office": identity, "token": token})

@@ -33,8 +33,8 @@ def prepare_target(connection: Connection) -> Preparation:
     """Create the engine's tables that the target lacks, and create or complete the guide's `_sync_metadata`.
 
     Executes DDL only if something is missing, because DDL makes the app's interface reload its schema. The guide's
-    table is optional. Raises `ConfigurationError`, with the statements for an administrator, if the role lacks the right to
-    create the engine's tables.
+    table is optional. Raises `ConfigurationError`, with the statements for an administrator, if the role may not create
+    the engine's tables.
     """
     with explained("looking for the sync's own tables at the target"):
         if execute_autocommit(connection, *state_exists()) == [(True,)]:
