@@ -156,7 +156,7 @@ def test_accepted_replacement_desktop_excludes_the_old_one(
 
 def accept_desktop(pair: Pair) -> None:
     with connect(pair.settings.desktop) as source, connect(pair.settings.mobile) as target:
-        introduce(source=source, target=target, specs=[ORGS], accept_desktop=True)
+        introduce(source=source, target=target, specs=[ORGS], accept=True)
 
 
 @pytest.mark.parametrize("broken", ["DELETE FROM orgs", "UPDATE orgs SET org_id = NULL"])
