@@ -51,7 +51,7 @@ FROM workdiary AS w WHERE w.wd_id <= 10000
 
 
 def measure_line(console: Console, settings: Settings) -> None:
-    """Prints full runs of the fifteen tables, by the engine, on databases that have been synced."""
+    """Prints full runs of all tables, by the engine, on databases that have been synced."""
     table = Table(title="The office over 30 ms and 20 Mbit/s, by the engine", title_justify="left")
     for heading in ("situation", "transfer", "rows read", "rows written", "seconds", "MB on the line", "round trips"):
         table.add_column(heading, justify="left" if heading in ("situation", "transfer") else "right")

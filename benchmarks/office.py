@@ -21,7 +21,7 @@ from powerca_sync.tables import TABLES, spec_named
 
 
 def measure_office(console: Console, *, rounds: int) -> None:
-    """Prints the cost of `forward_full` over the fifteen tables, and that of a no-op run of jobshead."""
+    """Prints the cost of `forward_full` over all tables, and that of a no-op run of jobshead."""
     # The job reads its databases from the environment, like any other run of it.
     os.environ[DEMO] = "1"
     with tempfile.TemporaryDirectory(prefix="powerca-bench-") as folder, contextlib.chdir(folder):

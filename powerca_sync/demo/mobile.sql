@@ -1,4 +1,4 @@
--- The mobile schema in the cloud: fifteen tables that the sync fills, and three of the app's own.
+-- The mobile schema in the cloud: the tables that the sync fills, and three of the app's own.
 -- `source` names the owner of a row; its default is the desktop, so that the app writes 'M' in each row it inserts.
 -- Foreign keys exist where the office's data satisfies them. There are none for the concern of a client or employee
 -- (most are 0 or NULL), the client of a job (a sixth of the jobs reference deleted clients), any job number (it is not

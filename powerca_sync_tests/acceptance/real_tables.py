@@ -1,4 +1,4 @@
-"""A few rows for each of the fifteen real tables, on the demo's schemas, for tests that run them all.
+"""A few rows for each of the real tables, on the demo's schemas, for tests that run them all.
 
 Several offices differ by their number, which is their organisation and the thousands of all their keys.
 """
@@ -97,7 +97,7 @@ def add_phone_rows(mobile: Connection, *, office: int = 1) -> None:
 
 
 def contents(mobile: Connection, *, where: str = "TRUE") -> dict[str, list[str]]:
-    """Returns every row of the fifteen mobile tables as text with its ctid, so that any write changes it."""
+    """Returns every row of the mobile tables as text with its ctid, so that any write changes it."""
     return {
         spec.mobile: [
             text

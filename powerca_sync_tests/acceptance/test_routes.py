@@ -1,4 +1,4 @@
-"""All fifteen tables, in both directions, over the connections of a real office: poolers, TLS, and few privileges."""
+"""All tables, in both directions, over the connections of a real office: poolers, TLS, and few privileges."""
 
 import dataclasses
 import tempfile

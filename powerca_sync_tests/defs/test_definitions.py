@@ -12,67 +12,27 @@ from powerca_sync.defs import build_definitions
 from powerca_sync.tables import TABLES
 from powerca_sync_tests.defs.office import SPECS
 
-#: The snapshot of the graph: each asset, its group, and its dependencies.
-GRAPH = """\
-desktop/climaster (desktop)
-desktop/cliunimaster (desktop)
-desktop/conmaster (desktop)
-desktop/jobmaster (desktop)
-desktop/jobshead (desktop)
-desktop/jobtasks (desktop)
-desktop/learequest (desktop)
-desktop/locmaster (desktop)
-desktop/mbremdetail (desktop)
-desktop/mbreminder (desktop)
-desktop/mbstaff (desktop)
-desktop/orgmaster (desktop)
-desktop/taskchecklist (desktop)
-desktop/taskmaster (desktop)
-desktop/workdiary (desktop)
-climaster (masters): conmaster, desktop/climaster, locmaster, orgmaster
-cliunimaster (masters): climaster, conmaster, desktop/cliunimaster, locmaster, orgmaster
-conmaster (masters): desktop/conmaster, orgmaster
-jobmaster (masters): conmaster, desktop/jobmaster, locmaster, orgmaster
-locmaster (masters): desktop/locmaster, orgmaster
-mbstaff (masters): conmaster, desktop/mbstaff, locmaster, orgmaster
-orgmaster (masters): desktop/orgmaster
-taskmaster (masters): conmaster, desktop/taskmaster, locmaster, orgmaster
-status_report (reports)
-reverse/climaster (reverse): reverse/conmaster, reverse/locmaster, reverse/orgmaster
-reverse/cliunimaster (reverse): reverse/climaster, reverse/conmaster, reverse/locmaster, reverse/orgmaster
-reverse/conmaster (reverse): reverse/orgmaster
-reverse/jobmaster (reverse): reverse/conmaster, reverse/locmaster, reverse/orgmaster
-reverse/jobshead (reverse): reverse/climaster, reverse/conmaster, reverse/jobmaster, reverse/locmaster, \
-reverse/mbstaff, reverse/orgmaster
-reverse/jobtasks (reverse): reverse/conmaster, reverse/jobshead, reverse/locmaster, reverse/orgmaster, \
-reverse/taskmaster
-reverse/learequest (reverse): reverse/conmaster, reverse/locmaster, reverse/mbstaff, reverse/orgmaster
-reverse/locmaster (reverse): reverse/orgmaster
-reverse/mbstaff (reverse): reverse/conmaster, reverse/locmaster, reverse/orgmaster
-reverse/orgmaster (reverse)
-reverse/remdetail (reverse): reverse/mbstaff, reverse/reminder
-reverse/reminder (reverse): reverse/climaster, reverse/locmaster, reverse/mbstaff, reverse/orgmaster
-reverse/taskchecklist (reverse): reverse/jobshead, reverse/locmaster, reverse/orgmaster, reverse/taskmaster
-reverse/taskmaster (reverse): reverse/conmaster, reverse/locmaster, reverse/orgmaster
-reverse/workdiary (reverse): reverse/climaster, reverse/conmaster, reverse/jobshead, reverse/locmaster, \
-reverse/mbstaff, reverse/orgmaster, reverse/taskmaster
-jobshead (transactional): climaster, conmaster, desktop/jobshead, jobmaster, locmaster, mbstaff, orgmaster
-jobtasks (transactional): conmaster, desktop/jobtasks, jobshead, locmaster, orgmaster, taskmaster
-learequest (transactional): conmaster, desktop/learequest, locmaster, mbstaff, orgmaster
-remdetail (transactional): desktop/mbremdetail, mbstaff, reminder
-reminder (transactional): climaster, desktop/mbreminder, locmaster, mbstaff, orgmaster
-taskchecklist (transactional): desktop/taskchecklist, jobshead, locmaster, orgmaster, taskmaster
-workdiary (transactional): climaster, conmaster, desktop/workdiary, jobshead, locmaster, mbstaff, orgmaster, taskmaster
-"""
+
+def expected_graph() -> set[str]:
+    """Returns one line for each asset of the specs: its key, its group and its parents."""
+    lines = {"status_report (reports)"}
+    for spec in TABLES:
+        lines.add(f"desktop/{spec.desktop} (desktop)")
+        lines.add(
+            f"{spec.mobile} ({spec.category}): {', '.join(sorted((f'desktop/{spec.desktop}', *spec.depends_on)))}"
+        )
+        parents = ", ".join(sorted(f"reverse/{name}" for name in spec.depends_on))
+        lines.add(f"reverse/{spec.mobile} (reverse){': ' if parents else ''}{parents}")
+    return lines
 
 
-def test_graph_of_the_tables_matches_its_snapshot() -> None:
-    graph = defs.resolve_asset_graph()
+def test_graph_of_the_assets_follows_the_specs() -> None:
     lines = []
-    for node in sorted(graph.asset_nodes, key=lambda node: (node.group_name, node.key)):
+    for node in defs.resolve_asset_graph().asset_nodes:
         parents = ", ".join(sorted(key.to_user_string() for key in node.parent_keys))
-        lines.append(f"{node.key.to_user_string()} ({node.group_name}){': ' if parents else ''}{parents}\n")
-    assert "".join(lines) == GRAPH
+        lines.append(f"{node.key.to_user_string()} ({node.group_name}){': ' if parents else ''}{parents}")
+    assert len(lines) == 3 * len(TABLES) + 1
+    assert set(lines) == expected_graph()
 
 
 def test_definitions_load_with_an_empty_environment(tmp_path) -> None:

@@ -1,4 +1,4 @@
-"""The office's fifteen tables with few rows, generated from the specs with every column that a spec names."""
+"""The office's tables with few rows, generated from the specs with every column that a spec names."""
 
 from collections.abc import Iterable, Iterator
 from typing import Literal
