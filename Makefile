@@ -39,6 +39,7 @@ lint: $(TOOLS) ## Check style, formatting, types and the direction of imports
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m powerca_sync_tests.idioms
 
 docs: $(TOOLS) ## Rewrite what documents quote from the program: the reference, the demo's output in the README
 	@REWRITE_DOCS=1 $(BIN)/python -m pytest -q powerca_sync_tests/test_documents.py powerca_sync_tests/acceptance/test_demo.py

@@ -15,6 +15,9 @@ import pytest
 from powerca_sync.cli import main
 from powerca_sync.operations import DEFAULTS
 from powerca_sync.settings import REQUIRED
+from powerca_sync_tests import idioms
+from powerca_sync_tests.idioms import DOCUMENTS as DOCUMENTS_IN_PROSE
+from powerca_sync_tests.idioms import find_idioms
 from powerca_sync_tests.reference import (
     PROJECT,
     check_descriptions,
@@ -176,6 +179,17 @@ def test_state_tables_are_documented() -> None:
             assert lines, table
             for column in re.findall(r"^    ([a-z_]+) ", columns, re.MULTILINE):
                 assert any(f"`{column}`" in line for line in lines), f"{table}.{column}"
+
+
+def test_documents_have_no_private_idioms() -> None:
+    assert list(find_idioms(DOCUMENTS_IN_PROSE)) == []
+
+
+def test_an_idiom_is_found_with_its_replacement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idioms, "PROJECT", tmp_path)
+    (tmp_path / "page.md").write_text("One.\nThree rows wait in quarantine.\n", encoding="utf-8")
+    found = list(find_idioms([tmp_path / "page.md"]))
+    assert found == ["page.md:2: wait in quarantine (write: is quarantined)"]
 
 
 #: Documented messages, with `...` in place of what varies.

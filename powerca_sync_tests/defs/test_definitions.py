@@ -72,7 +72,7 @@ def test_sensor_runs_by_default_and_has_a_description() -> None:
     assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
     assert sensor.minimum_interval_seconds == 30
     assert sensor.job_name == "reverse"
-    assert "phones have made rows" in sensor.description
+    assert "new phone rows" in sensor.description
 
 
 def test_table_without_reverse_sync_has_no_reverse_asset() -> None:
