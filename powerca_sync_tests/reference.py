@@ -167,22 +167,21 @@ def repository() -> dg.RepositoryDefinition:
 
 
 def check_descriptions() -> dict[tuple[str, str], str]:
-    """Returns the description of each check, by the direction of its asset and its name."""
+    """Returns the description of each check, by the kind of its asset and its name."""
     found: dict[tuple[str, str], str] = {}
     graph = repository().asset_graph
     for key in sorted(graph.asset_check_keys, key=lambda key: key.name):
-        direction = "reverse" if key.asset_key.path[0] == "reverse" else "mobile"
-        found.setdefault((direction, key.name), graph.get_check_spec(key).description or "")
+        kind = {"reverse": "reverse tables", "status_report": "status_report"}.get(
+            key.asset_key.path[0], "mobile tables"
+        )
+        found.setdefault((kind, key.name), graph.get_check_spec(key).description or "")
     return found
 
 
 def _checks() -> str:
     return _table(
         ("check", "of", "passes if"),
-        (
-            (f"`{name}`", f"{direction} tables", text)
-            for (direction, name), text in sorted(check_descriptions().items())
-        ),
+        ((f"`{name}`", kind, text) for (kind, name), text in sorted(check_descriptions().items())),
     )
 
 
