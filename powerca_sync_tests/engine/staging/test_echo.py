@@ -163,4 +163,4 @@ def test_ledger_of_a_large_table_is_matched_in_moderate_time(pair: Pair) -> None
         INSERT INTO diary SELECT n, '2025-10-02', 'own ' || n FROM generate_series(1, 5000) AS n""")
     result = pair.sync(DIARY)
     assert row_counts(result) == {"echo": 20000, "inserted": 5000}
-    assert sum(result.seconds.values()) < 20, result.seconds
+    assert sum(result.seconds.values()) < 120, "a product of rows and entries takes hours"
