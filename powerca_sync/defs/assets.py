@@ -15,7 +15,7 @@ from powerca_sync.defs.checks import (
     check_stale_rows,
 )
 from powerca_sync.defs.freshness import DAILY
-from powerca_sync.defs.keys import DESKTOP, OWNERS, desktop_key, full_name, mobile_key
+from powerca_sync.defs.keys import DESKTOP, MOBILE, OWNERS, desktop_key, full_name, mobile_key
 from powerca_sync.defs.output_handle import OutputHandle
 from powerca_sync.defs.resources import SyncMode
 from powerca_sync.engine.requests import Mode, TableExtract
@@ -37,10 +37,10 @@ def build_desktop_tables(specs: Iterable[TableSpec]) -> list[dg.AssetSpec]:
         spec.desktop: dg.AssetSpec(
             key=desktop_key(spec),
             group_name=DESKTOP,
-            kinds={"postgres"},
+            kinds={"postgres", "desktop"},
             owners=OWNERS,
             description=f"{spec.description} The desktop's table.",
-            metadata={"dagster/table_name": full_name(spec.desktop)},
+            metadata={"dagster/table_name": full_name(DESKTOP, spec.desktop)},
         )
         for spec in specs
     }
@@ -54,12 +54,12 @@ def _build_asset(spec: TableSpec) -> dg.AssetsDefinition:
         key=key,
         group_name=spec.category.value,
         description=spec.description,
-        kinds={"postgres", "supabase"},
+        kinds={"postgres", "supabase", "mobile"},
         owners=OWNERS,
         tags={"strategy": spec.strategy.value.lower(), "direction": "forward"},
         deps=[desktop_key(spec), *map(mobile_key, spec.depends_on)],
         metadata={
-            "dagster/table_name": full_name(spec.mobile),
+            "dagster/table_name": full_name(MOBILE, spec.mobile),
             "strategy": spec.strategy.value,
             "key": ", ".join(spec.key),
         },

@@ -9,6 +9,7 @@ import dagster as dg
 
 from powerca_sync.engine.postgres import strip_row_content
 from powerca_sync.engine.requests import Allowances
+from powerca_sync.errors import SyncError
 from powerca_sync.plain_text import in_lines
 
 #: Metadata of a failure: the name of the error's class.
@@ -22,6 +23,8 @@ class Retries:
     most: int = 2
     #: Seconds. The engine itself has already waited for locks.
     wait: float = 20
+    #: Messages name the switches of the command, not the settings of the launchpad.
+    in_command: bool = False
 
 
 #: The command's switches, and the settings of the launchpad that do the same.
@@ -54,10 +57,15 @@ def retry_transient_errors(retries: Retries) -> Iterator[None]:
         yield
     except Exception as exc:
         strip_row_content(exc)
+        message = str(exc) if retries.in_command else name_launchpad_switches(str(exc))
         failure = dg.Failure(
-            description=in_lines(str(exc) or repr(exc)), metadata={ERROR: type(exc).__name__}, allow_retries=False
+            description=in_lines(message or repr(exc)), metadata={ERROR: type(exc).__name__}, allow_retries=False
         )
+        retryable = getattr(exc, "retryable", False)
+        if isinstance(exc, SyncError) and not retryable:
+            # The message says it all; a second stack trace would hide it.
+            raise failure from None
         failure.__cause__ = exc
-        if getattr(exc, "retryable", False):
+        if retryable:
             raise dg.RetryRequested(max_retries=retries.most, seconds_to_wait=retries.wait) from failure
         raise failure from exc

@@ -9,6 +9,8 @@ from powerca_sync.tables import TableSpec
 OWNERS = ("team:office",)
 #: Prefix and group of the desktop's tables.
 DESKTOP = "desktop"
+#: The mobile database, in names of tables.
+MOBILE = "mobile"
 #: Prefix and group of reverse sync: phone rows in the desktop's tables.
 REVERSE = "reverse"
 
@@ -28,6 +30,6 @@ def reverse_key(mobile: str) -> dg.AssetKey:
     return dg.AssetKey([REVERSE, *mobile.split(".")])
 
 
-def full_name(name: str) -> str:
-    """Returns a table's name with its schema."""
-    return ".".join(schema_and_name(name))
+def full_name(database: str, name: str) -> str:
+    """Returns a table's name with its database (`DESKTOP` or `MOBILE`) and its schema."""
+    return ".".join((database, *schema_and_name(name)))

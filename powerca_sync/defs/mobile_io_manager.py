@@ -11,14 +11,14 @@ from typing_extensions import override
 from powerca_sync.defs.connections import KeptConnection
 from powerca_sync.defs.failures import Retries, retry_transient_errors
 from powerca_sync.defs.frames import copy_rows, to_frame, types_of
-from powerca_sync.defs.keys import mobile_key
-from powerca_sync.defs.metadata import describe
+from powerca_sync.defs.keys import desktop_key, mobile_key
+from powerca_sync.defs.metadata import ROW_COUNT, describe
 from powerca_sync.defs.output_handle import OutputHandle
 from powerca_sync.defs.resources import SyncMode
 from powerca_sync.engine.forward import sync_forward
 from powerca_sync.engine.load import load_rows
 from powerca_sync.engine.postgres import Connection, Timeouts
-from powerca_sync.engine.requests import TableExtract, TextRows
+from powerca_sync.engine.requests import Mode, TableExtract, TextRows
 from powerca_sync.engine.result import ForwardResult, Options
 from powerca_sync.engine.state import state
 from powerca_sync.errors import ConfigurationError, SyncError
@@ -68,6 +68,10 @@ class PostgresIOManager(dg.IOManager):
         materialization = last.asset_materialization if last else None
         context.add_output_metadata(describe(result, last=materialization.metadata if materialization else {}))
         if isinstance(obj, OutputHandle):
+            if result.mode_effective is Mode.FULL:
+                # An external asset, which would otherwise never show anything.
+                observed = {ROW_COUNT: result.rows_at_source}
+                context.log_event(dg.AssetObservation(asset_key=desktop_key(spec), metadata=observed))
             obj.set_result(result)
 
     @override

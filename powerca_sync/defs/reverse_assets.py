@@ -6,7 +6,7 @@ import dagster as dg
 
 from powerca_sync.defs.checks import CONFLICTS, QUARANTINE, check_conflicts, check_quarantine
 from powerca_sync.defs.freshness import DAILY
-from powerca_sync.defs.keys import OWNERS, REVERSE, full_name, reverse_key
+from powerca_sync.defs.keys import DESKTOP, MOBILE, OWNERS, REVERSE, full_name, reverse_key
 from powerca_sync.defs.output_handle import OutputHandle
 from powerca_sync.defs.resources import PullMode
 from powerca_sync.engine.requests import Choice, TablePull
@@ -50,13 +50,13 @@ def _build_asset(spec: TableSpec, pulled: Sequence[TableSpec]) -> dg.AssetsDefin
             f"{spec.description} Phone rows, inserted into the desktop's table"
             f"{', by hand only' if spec.reverse == BY_HAND else ''}."
         ),
-        kinds={"postgres"},
+        kinds={"postgres", "reverse"},
         owners=OWNERS,
         tags={"direction": "reverse"},
         deps=[reverse_key(name) for name in spec.depends_on if name in parents],
         metadata={
-            "dagster/table_name": full_name(spec.desktop),
-            "mobile_table": full_name(spec.mobile),
+            "dagster/table_name": full_name(DESKTOP, spec.desktop),
+            "mobile_table": full_name(MOBILE, spec.mobile),
             "key": ", ".join(spec.key),
         },
         io_manager_key=IO_MANAGER,

@@ -109,9 +109,10 @@ def test_each_table_has_a_description() -> None:
             continue
         name = node.key.path[-1]
         assert node.description
-        wanted = desktop_names[name] if node.group_name == "reverse" else name
-        assert node.metadata["dagster/table_name"] == f"public.{wanted}"
-        assert node.kinds == ({"postgres"} if node.group_name in ("desktop", "reverse") else {"postgres", "supabase"})
+        database = "desktop" if node.group_name in ("desktop", "reverse") else "mobile"
+        wanted = f"{database}.public.{desktop_names[name] if node.group_name == 'reverse' else name}"
+        assert node.metadata["dagster/table_name"] == wanted
+        assert node.kinds - {"supabase"} == {"postgres", "reverse" if node.group_name == "reverse" else database}
 
 
 def test_any_tuple_of_specs_makes_definitions() -> None:

@@ -1,14 +1,17 @@
 """A failed table stops only tables that need its rows; order-only dependents are synced in a follow-up."""
 
 import dataclasses
+import tomllib
+from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.storage.tags import REPOSITORY_LABEL_TAG
 
 from powerca_sync.defs.follow_up import FOLLOWS, build_follow_up, tables_to_follow
 from powerca_sync.defs.jobs import build_jobs
 from powerca_sync.defs.keys import mobile_key
-from powerca_sync.defs.runs.in_process import run_forward, run_reverse
+from powerca_sync.defs.runs.in_process import CODE_LOCATION, run_forward, run_reverse
 from powerca_sync.engine.requests import Allowances, Mode
 from powerca_sync.tables import TABLES, in_order
 from powerca_sync_tests.defs.office import DEPARTMENT, DEPARTMENTS, NOTICES, ORG, ORGS, STAFF, Office
@@ -60,12 +63,21 @@ def forward(office: Office, instance: dg.DagsterInstance) -> dict[str, str]:
     return {table.table: table.verdict.value for table in outcome.tables}
 
 
+def test_code_location_has_one_name() -> None:
+    root = Path(__file__).parents[2]
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    workspace = (root / "workspace.yaml").read_text(encoding="utf-8")
+    assert project["tool"]["dagster"]["code_location_name"] == CODE_LOCATION
+    assert f"location_name: {CODE_LOCATION}\n" in workspace
+
+
 def test_command_syncs_them_in_a_follow_up(broken: Office) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         found = forward(broken, instance)
         runs = instance.get_runs()
     assert found == {"orgs": "ok", "departments": "failed", "staff": "ok", "notices": "ok"}
     follow_up, first = runs
+    assert {run.tags[REPOSITORY_LABEL_TAG] for run in runs} == {f"__repository__@{CODE_LOCATION}"}
     assert follow_up.tags[FOLLOWS] == first.run_id
     assert broken.pair.one("SELECT count(*) > 0 FROM staff") is True
 

@@ -87,6 +87,41 @@ def test_incremental_run_names_the_tables_read_in_full(office: Office) -> None:
     assert "mobile generates the primary key" in str(staff["mode_reason"])
 
 
+def test_full_run_observes_the_desktops_tables(office: Office) -> None:
+    def observed(result: dg.ExecuteInProcessResult) -> dict[str, object]:
+        events = (event for event in result.all_events if event.event_type is dg.DagsterEventType.ASSET_OBSERVATION)
+        found = (event.asset_observation_data.asset_observation for event in events)
+        return {one.asset_key.to_user_string(): one.metadata["dagster/row_count"].value for one in found}
+
+    assert observed(office.run()) == {
+        **{"desktop/orgs": 1, "desktop/departments": 2},
+        **{"desktop/staff": 40, "desktop/notices": 1},
+    }
+    assert "desktop/departments" not in observed(office.run("incremental"))
+
+
+def test_refusal_names_the_launchpads_setting_and_has_one_stack_trace(office: Office) -> None:
+    office.run()
+    office.pair.source.execute("DELETE FROM staff WHERE staff_no > 5")
+    (event,) = (event for event in office.run().get_step_failure_events() if event.step_key == "staff")
+    assert "`allow_mass_delete: true` of the resource `sync` in the launchpad" in words_of(event)
+    assert "--allow" not in str(event.event_specific_data)
+    error = event.step_failure_data.error
+    assert error is not None
+    assert error.cause is None
+    assert error.context is None
+
+
+def test_checks_of_a_table_that_is_in_order_say_so(office: Office) -> None:
+    result = office.run()
+    told = {name: checks(result, "staff", name).description for name in ("foreign_keys", "quarantine", "stale_rows")}
+    assert told == {
+        "foreign_keys": "No row has a dangling foreign key.",
+        "quarantine": "Mobile accepts the values of all rows.",
+        "stale_rows": "The desktop has all rows of mobile that are its own.",
+    }
+
+
 def test_metadata_has_the_counts_as_numbers(office: Office) -> None:
     shown = figures(office.run(), "staff")
     for name in ("updated", "unchanged", "deleted", "kept_mobile", "echo", "quarantined", "superseded", "stale"):

@@ -34,6 +34,8 @@ def check_foreign_keys(spec: TableSpec, result: ForwardResult) -> dg.AssetCheckR
         description=(
             f"{result.filtered} of {rows} rows ({share:.2%}) have a dangling foreign key; the limit is "
             f"{spec.warn_share:.2%}."
+            if result.filtered
+            else "No row has a dangling foreign key."
         ),
         metadata={"rows_filtered": result.filtered, "share": share, "warn_share": spec.warn_share, **missing},
     )
@@ -54,6 +56,8 @@ def check_quarantine_share(spec: TableSpec, result: ForwardResult) -> dg.AssetCh
         description=(
             f"{quarantined} of {rows} rows ({share:.2%}) are quarantined because mobile does not accept their values; "
             f"every run retries them. The limit is {spec.warn_share:.2%}."
+            if quarantined
+            else "Mobile accepts the values of all rows."
         ),
         metadata={
             "quarantined": quarantined,
@@ -75,7 +79,7 @@ def check_phone_rows(result: ForwardResult) -> dg.AssetCheckResult:
             "The sync itself never does so: look for a trigger on the mobile table."
             if result.phone_rows_written
             else "The run has written only the rows that it synced."
-            if result.phone_rows is None
+            if not result.phone_rows
             else f"None of the {result.phone_rows} phone rows was written."
         ),
         metadata=where_counted(phone_rows=result.phone_rows, phone_rows_written=result.phone_rows_written),
@@ -97,6 +101,8 @@ def check_stale_rows(spec: TableSpec, result: ForwardResult) -> dg.AssetCheckRes
         description=(
             f"{stale} of {result.rows_at_target} rows on mobile ({share:.2%}) are stale: the desktop no longer has "
             f"them. The limit is {spec.warn_share:.2%}."
+            if stale
+            else "The desktop has all rows of mobile that are its own."
             if looked
             else "An incremental run does not see stale rows; the next full run does."
         ),

@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import dagster as dg
 from dagster_postgres.utils import DagsterPostgresException
 from sqlalchemy.exc import SQLAlchemyError
 
 from powerca_sync.defs import build_definitions
+from powerca_sync.defs.failures import Retries
 from powerca_sync.defs.follow_up import COMMAND, FOLLOWS, STARTED_BY, tables_to_follow
 from powerca_sync.defs.jobs import REVERSE_JOB, forward_job_name
 from powerca_sync.defs.keys import mobile_key, reverse_key
@@ -24,6 +25,10 @@ from powerca_sync.errors import ConfigurationError
 from powerca_sync.interrupts import note_signals
 from powerca_sync.tables import TableSpec, in_order
 
+#: Tag by which a job's page in Dagster finds its runs (`repository@location`); Dagster has no public name for it.
+REPOSITORY: Final = ".dagster/repository"
+#: Name of the code location, as in `workspace.yaml` and `pyproject.toml`.
+CODE_LOCATION: Final = "powerca_sync"
 #: For an instance of our own, where the current folder has no `dagster.yaml` to copy. Nothing is sent to anybody; the
 #: engine's lines are kept with the events of their run.
 INSTANCE = """\
@@ -160,7 +165,9 @@ class _Run:
 
         logger = build_progress_logger(say, names, interrupted=cancel)
         # Without the checks by themselves: a selection of assets would take them along.
-        definitions = build_definitions(specs, loggers={"progress": logger}, by_hand=False)
+        definitions = build_definitions(
+            specs, loggers={"progress": logger}, retries=Retries(in_command=True), by_hand=False
+        )
         with engine_lines(detail, moving), note_signals() as signals:
             result = self._execute(definitions, tables, instance, {})
             outcomes = {outcome.table: outcome for outcome in table_outcomes(tables, self.key, result)}
@@ -187,11 +194,12 @@ class _Run:
         instance: dg.DagsterInstance,
         tags: Mapping[str, str],
     ) -> dg.ExecuteInProcessResult:
+        repository = definitions.get_repository_def().name
         return definitions.resolve_job_def(self.job).execute_in_process(
             instance=instance,
             run_config={"resources": self.config, "loggers": {"progress": {}}},
             asset_selection=[self.key(spec.mobile) for spec in tables],
-            tags={STARTED_BY: COMMAND, **tags},
+            tags={STARTED_BY: COMMAND, REPOSITORY: f"{repository}@{CODE_LOCATION}", **tags},
             raise_on_error=False,
         )
 

@@ -41,7 +41,6 @@ def build_result(
     guards.check_conservation(spec, extracted=matched.seen, accounted=counts)
     for warning in _warnings(matched, conflicts=conflicts, lookalikes=lookalikes, altered=altered):
         warn(warning)
-    remarks = (f"{matched.gone} reverse-synced rows were deleted on mobile since; the desktop keeps them",)
     return ReverseResult(
         table=spec.mobile,
         seen=matched.seen,
@@ -59,7 +58,7 @@ def build_result(
         notes=(),
         warnings=(),
         seconds={},
-        remarks=remarks if matched.gone else (),
+        remarks=tuple(_remarks(matched)),
         columns=matched.mapping.staged,
     )
 
@@ -76,6 +75,13 @@ def _warnings(matched: MatchedRows, *, conflicts: int, lookalikes: int, altered:
             f"{conflicts} phone rows have a key under which the desktop has another row; they are quarantined. If "
             "they are the same rows, run `reverse` for this table once with `--adopt-lookalikes`"
         )
+    if matched.unassigned:
+        yield f"{matched.unassigned} phone rows have no known office; give them an organisation on mobile"
+    if altered:
+        yield f"a trigger of the desktop changed {altered} rows as they were inserted"
+
+
+def _remarks(matched: MatchedRows) -> Iterator[str]:
     if matched.changed:
         yield f"{matched.changed} phone rows were changed after their pull; the desktop keeps what was pulled"
     if matched.missing:
@@ -83,10 +89,8 @@ def _warnings(matched: MatchedRows, *, conflicts: int, lookalikes: int, altered:
             f"{matched.missing} pulled rows are no longer on the desktop; `powerca-sync reverse --again` inserts them "
             "again"
         )
-    if matched.unassigned:
-        yield f"{matched.unassigned} phone rows have no known office; give them an organisation on mobile"
-    if altered:
-        yield f"a trigger of the desktop changed {altered} rows as they were inserted"
+    if matched.gone:
+        yield f"{matched.gone} reverse-synced rows were deleted on mobile since; the desktop keeps them"
 
 
 def _conflict_samples(target: Cursor, encoding: str | None) -> tuple[Conflict, ...]:

@@ -463,7 +463,7 @@ def test_guard_refusal_is_reported_with_counts_and_option(office: Office, hook: 
     assert message["title"] == "[X] powerca_sync: forward_full: 1 problem"
     (line,) = (line for line in message["message"].splitlines() if line.startswith("[X] staff failed: "))
     assert "35" in line
-    assert "allow-mass-delete" in line
+    assert "To allow it once, run with `allow_mass_delete: true` of the resource `sync` in the launchpad." in line
     assert message["message"].endswith(f"/runs/{failed.run_id}")
 
 
