@@ -140,7 +140,7 @@ def test_rows_changed_or_deleted_after_their_reverse_sync_are_listed(synced: Off
     assert (shown["changed_after_pull"], shown["missing_after_pull"], shown["pulled"]) == (1, 1, 0)
     assert "100" in str(shown["changed_after_pull_keys"])
     assert "101" in str(shown["missing_after_pull_keys"])
-    assert str(shown["warnings"]).count("\n") == 1
+    assert str(shown["remarks"]).count("\n") == 1
 
 
 def test_again_restores_only_rows_missing_on_the_desktop(synced: Office) -> None:

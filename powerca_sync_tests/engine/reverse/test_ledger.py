@@ -74,7 +74,7 @@ def test_deleted_desktop_copy_is_listed_until_requested_again(pair: Pair, key: s
     for _ in range(2):
         result = pair.pull(DIARY)
         assert pulled(result) == {"already_there": 4, "missing_after_pull": 2}
-        assert any("reverse --again" in warning for warning in result.warnings)
+        assert any("reverse --again" in warning for warning in result.remarks)
     assert notes(pair) == ["b", "c"]
     assert pulled(pair.pull(DIARY, again=True)) == {"already_there": 2, "pulled": 2}
     assert notes(pair) == ["a", "b", "b", "c"]
