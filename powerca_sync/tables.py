@@ -189,6 +189,11 @@ class TableSpec:
         names = [reference.parent for reference in self.references] + [lookup.table for lookup in self.lookups]
         return tuple(dict.fromkeys(name for name in names if name != self.mobile))
 
+    @property
+    def follows_deletes(self) -> bool:
+        """Whether a row that the desktop no longer has is deleted on mobile."""
+        return self.strategy is Strategy.DELETE_INSERT or self.deletes is Deletes.PROPAGATE
+
 
 def needed_tables(spec: TableSpec) -> tuple[str, ...]:
     """Returns the mobile names of tables in checked references and lookups of `spec`, each once."""

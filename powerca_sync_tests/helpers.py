@@ -216,7 +216,7 @@ def row_counts(result: ForwardResult) -> dict[str, int]:
     """Returns the nonzero counts of a forward result, without the totals."""
     names: Sequence[str] = (
         *("inserted", "updated", "unchanged", "deleted", "kept_mobile", "echo", "quarantined", "superseded"),
-        *("stale", "held", "kept_referenced", "kept_other"),
+        *("stale", "held", "kept_referenced", "foreign", "kept_other"),
     )
     return {name: getattr(result, name) for name in names if getattr(result, name)}
 

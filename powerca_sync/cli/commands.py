@@ -37,11 +37,12 @@ from powerca_sync.tables import TABLES, spec_named
 if TYPE_CHECKING:
     from powerca_sync.defs.runs import PastRun
 
-#: Each lets one run do what a guard refuses.
+#: Each lets one run do what others may not.
 ALLOWANCES = {
-    "--allow-mass-delete": "delete more rows",
-    "--allow-mass-insert": "insert more rows",
-    "--allow-emptied": "empty more values of a column",
+    "--allow-mass-delete": "Let this run delete more rows than the guard allows.",
+    "--allow-mass-insert": "Let this run insert more rows than the guard allows.",
+    "--allow-emptied": "Let this run empty more values of a column than the guard allows.",
+    "--delete-foreign": "Delete rows that others inserted or changed on mobile and the desktop does not have.",
 }
 EXIT_CODES = (
     "Exit status: 0 all well (quarantined rows within limits are a warning), 1 something failed or differs, "
@@ -51,9 +52,9 @@ HELP = {"help_option_names": ["-h", "--help"]}
 
 
 def allowance_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the switches of the guards to a command, which gets each as a keyword."""
+    """Add these switches to a command, which gets each as a keyword."""
     for option, words in reversed(ALLOWANCES.items()):
-        command = click.option(option, is_flag=True, help=f"Let this run {words} than the guard allows.")(command)
+        command = click.option(option, is_flag=True, help=words)(command)
     return command
 
 

@@ -135,6 +135,11 @@ def report_status(console: Console, status: Status, runs: "tuple[PastRun, ...]")
     for table in tables or ():
         for entry in table.quarantine:
             console.show(f"[WARN] {table.table}: {entry}.")
+        if table.foreign:
+            console.show(
+                f"[WARN] {table.table}: {table.foreign} rows were inserted or changed on mobile by others and are not "
+                "on the desktop; they are kept. `powerca-sync plan` lists them."
+            )
         for orphans in table.contents.orphans if table.contents else ():
             rows = counted(orphans.rows, "row")
             console.show(f"       {table.table}: {rows} whose {orphans.column} is not in {orphans.parent}.")

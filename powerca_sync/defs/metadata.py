@@ -41,6 +41,7 @@ def describe(result: ForwardResult, *, last: Metadata) -> Mapping[str, Any]:
         **where_counted(**{ROW_COUNT: rows}),
         **_describe_either(result),
         **_keys_table("conflict_samples", result.conflicts),
+        **_keys_table("foreign_samples", result.foreign_keys),
     }
 
 

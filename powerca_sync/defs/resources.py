@@ -47,6 +47,13 @@ class SyncMode(dg.ConfigurableResource):  # type: ignore[type-arg]  # its value 
         default=False,
         description="Lets this run set more values of a column on mobile to NULL than the guard allows.",
     )
+    delete_foreign: bool = Field(
+        default=False,
+        description=(
+            "Lets this one run delete the desktop-owned rows that others than the sync inserted or changed on mobile "
+            "and that the desktop does not have. Otherwise they are kept and reported."
+        ),
+    )
     verify_on_commit: bool = Field(
         default=False,
         description=(
@@ -57,7 +64,7 @@ class SyncMode(dg.ConfigurableResource):  # type: ignore[type-arg]  # its value 
 
     @property
     def allowances(self) -> Mapping[str, bool]:
-        """Returns the switches of the guards."""
+        """Returns the switches of the guards, and that of the deletes."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(Allowances)}
 
 

@@ -40,13 +40,21 @@ def check_not_emptied(spec: TableSpec, *, read: int, read_before: int | None, al
         )
 
 
-def check_mass_delete(spec: TableSpec, *, deletes: int, owned: int, allowed: bool) -> None:
-    """Raises `UnsafeTargetError` if more of the office's `owned` rows would be deleted than the spec's limit."""
+def check_mass_delete(spec: TableSpec, *, deletes: int, owned: int, allowed: bool, foreign: int = 0) -> None:
+    """Raises `UnsafeTargetError` if more of the office's `owned` rows would be deleted than the spec's limit.
+
+    Beside them there are `foreign` rows, which others have inserted or changed on mobile and which do not count.
+    """
     limit = max(spec.mass_delete_rows, int(spec.mass_delete_share * owned))
     if deletes > limit and not allowed:
+        others = (
+            f" {foreign} more rows, which others inserted or changed on mobile, are not counted: the next run that "
+            "succeeds lists them."
+        )
         raise UnsafeTargetError(
-            f"Table `{spec.mobile}`: {deletes} of the office's {owned} rows would be deleted; the limit is {limit}. "
-            "Nothing was written. Check that the source is complete. To allow it once, run with `--allow-mass-delete`."
+            f"Table `{spec.mobile}`: {deletes} of the office's {owned} rows would be deleted; the limit is {limit}."
+            f"{others if foreign else ''} Nothing was written. Check that the source is complete. To allow it once, "
+            "run with `--allow-mass-delete`."
         )
 
 

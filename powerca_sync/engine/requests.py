@@ -30,12 +30,14 @@ class Mode(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Allowances:
-    """Guards that this run ignores."""
+    """Guards that this run ignores, and what it deletes that other runs keep."""
 
     allow_mass_delete: bool = False
     allow_mass_insert: bool = False
     #: Allows that a column loses more values than the guard's limit.
     allow_emptied: bool = False
+    #: Deletes the desktop-owned rows that others inserted or changed on mobile and the source does not have.
+    delete_foreign: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

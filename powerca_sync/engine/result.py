@@ -97,6 +97,10 @@ class ForwardResult:
     held: int = _figure()
     #: Kept because other rows reference them, or because the target refused to delete them.
     kept_referenced: int = _figure()
+    #: Desktop-owned rows that others inserted or changed on the target, kept although the source does not have them.
+    foreign: int = _figure()
+    #: Keys of the first of them.
+    foreign_keys: tuple[str, ...] = ()
     #: Unowned rows of this office on the target, which are never written. None if they were not counted: an
     #: incremental run reads only rows that changed.
     kept_other: int | None = _figure(default=None)

@@ -123,6 +123,23 @@ def test_mass_delete_guard_names_the_option_that_allows_it(office: Office) -> No
     assert office.pair.one("SELECT count(*) FROM staff") == 10
 
 
+def test_rows_forged_on_mobile_are_shown_until_a_switch_deletes_them(office: Office) -> None:
+    run("forward")
+    office.pair.target.execute(
+        "INSERT INTO staff (org_id, staff_no, full_name, source)"
+        " SELECT 1, n, 'Forged', 'D' FROM generate_series(901, 925) AS n"
+    )
+    for command in ("forward", "plan"):
+        result = run(command)
+        assert result.exit_code == 0
+        assert "[WARN] staff: 25 rows were inserted or changed on mobile by others" in result.stdout
+        assert "staff_no=901" in result.stdout
+    assert "[WARN] staff: 25 rows were inserted or changed on mobile by others" in run("status").stdout
+    assert run("forward", "--delete-foreign").exit_code == 0
+    assert office.pair.one("SELECT count(*) FROM staff") == 40
+    assert "inserted or changed" not in run("status").stdout
+
+
 def test_refused_login_is_a_configuration_error(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUPABASE_DB_USER", "nobody")
     result = run("forward", "--json")

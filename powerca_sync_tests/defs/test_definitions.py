@@ -97,6 +97,7 @@ def test_launchpad_has_fields_for_mode_guard_and_commit_check() -> None:
         "allow_mass_delete": False,
         "allow_mass_insert": False,
         "allow_emptied": False,
+        "delete_foreign": False,
         "verify_on_commit": False,
     }
     assert all(field.description for field in schema.fields.values())

@@ -11,12 +11,20 @@ from psycopg.types.json import Jsonb
 from powerca_sync.engine.digests import digest_queries, digest_sql
 from powerca_sync.engine.digests.canonical_text import encoder
 from powerca_sync.engine.dry_run import preview_sql
-from powerca_sync.engine.forward import apply_sql, differential_sql, plan_delete_insert_sql, plan_sql, plan_upsert_sql
+from powerca_sync.engine.forward import (
+    apply_sql,
+    differential_sql,
+    plan_delete_insert_sql,
+    plan_sql,
+    plan_upsert_sql,
+    row_versions_sql,
+)
 from powerca_sync.engine.mapping import map_back
 from powerca_sync.engine.mapping.tenancy import Office, Scope, office_condition
 from powerca_sync.engine.postgres.catalog import UniqueKey
 from powerca_sync.engine.reverse import carry_over_sql, existing_rows_sql, insert_sql, ledger_sql
 from powerca_sync.engine.staging import echo_sql, extract_sql, phone_rows_sql, quarantine_sql, rules_sql, staging_sql
+from powerca_sync.engine.state import TargetMark
 from powerca_sync.engine.verify import classification_sql
 from powerca_sync.tables import Strategy
 from powerca_sync_tests.engine.example_mapping import (
@@ -85,15 +93,23 @@ def test_staging_statements(golden: Callable[[str, str], None]) -> None:
 @pytest.mark.parametrize("strategy", list(Strategy))
 def test_merge_statements(golden: Callable[[str, str], None], strategy: Strategy) -> None:
     jobs = mapping(strategy)
+    mark = TargetMark(files="1:1", snapshot="5:9:7", own=(9,), foreign=(3, 4), highest=100)
+    foreign, changed = row_versions_sql.is_foreign(mark), row_versions_sql.is_changed(jobs, mark)
     if strategy is Strategy.UPSERT:
-        planned = {"plan": plan_upsert_sql.plan_upsert(jobs, complete=True)}
+        planned = {"plan": plan_upsert_sql.plan_upsert(jobs, complete=True, foreign=foreign)}
     else:
         planned = {
             "plan contents": plan_delete_insert_sql.plan_contents(jobs),
-            "plan pairs": plan_delete_insert_sql.plan_pairs(jobs, complete=True, copies=True),
+            "plan pairs": plan_delete_insert_sql.plan_pairs(jobs, complete=True, copies=True, foreign=foreign),
         }
     carry_out = {
         "lock what is to be deleted": apply_sql.lock_deletes(jobs),
+        "note what others wrote": row_versions_sql.note_foreign(jobs, foreign, changed),
+        "keep what others wrote": row_versions_sql.keep_foreign(jobs, changed),
+        "count what others wrote and is deleted": row_versions_sql.count_foreign_deletes(),
+        "who wrote what stays": row_versions_sql.foreign_authors(),
+        "what this run wrote": row_versions_sql.known_versions(jobs, mark, written=True),
+        "name what others wrote": row_versions_sql.foreign_keys(jobs),
         "keep what others depend on": apply_sql.keep_referenced(jobs, TARGET.referenced_by[0]),
         "confirm": apply_sql.confirm(jobs, "update", apply_sql.in_range(1, 500)),
         "delete": apply_sql.delete(jobs, apply_sql.in_range(1, 500)),

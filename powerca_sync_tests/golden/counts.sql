@@ -1,5 +1,5 @@
 -- count rows
-SELECT count(*) FILTER (WHERE TRUE), count(*) FILTER (WHERE "t"."source"::text = 'D'), count(*) FILTER (WHERE "t"."source"::text IS NULL OR "t"."source"::text NOT IN ('D', 'M')), count(*) FILTER (WHERE "t"."source"::text = 'M'), count(*) FILTER (WHERE CASE WHEN "t"."source"::text = 'M' AND age(t.xmin) <= age(pg_current_xact_id_if_assigned()::xid) THEN pg_xact_status((pg_current_xact_id_if_assigned()::text::numeric + mod(t.xmin::text::numeric - mod(pg_current_xact_id_if_assigned()::text::numeric, 4294967296) + 4294967296, 4294967296))::text::xid8) = 'in progress' END)
+SELECT count(*) FILTER (WHERE TRUE), count(*) FILTER (WHERE "t"."source"::text = 'D'), count(*) FILTER (WHERE "t"."source"::text IS NULL OR "t"."source"::text NOT IN ('D', 'M')), count(*) FILTER (WHERE "t"."source"::text = 'M'), count(*) FILTER (WHERE "t"."source"::text = 'M' AND CASE WHEN age(t.xmin) <= age(pg_current_xact_id_if_assigned()::xid) THEN pg_xact_status(((SELECT pg_current_xact_id_if_assigned()::text::bigint) + mod(t.xmin::text::bigint - mod((SELECT pg_current_xact_id_if_assigned()::text::bigint), 4294967296) + 4294967296, 4294967296))::text::xid8) = 'in progress' ELSE FALSE END)
 FROM "public"."jobs" AS t
 WHERE "t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}');
 

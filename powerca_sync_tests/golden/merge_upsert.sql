@@ -20,13 +20,56 @@ WITH paired AS MATERIALIZED (
     INSERT INTO "pg_temp"."powerca_actions" (action, n, staged, relation, existing, before)
     SELECT p.action, row_number() OVER (PARTITION BY p.action), p.staged, p.relation, p.existing, (SELECT (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."secret")::bigint, 0)), "t"."name" COLLATE "C", "t"."boss", "t"."client")::text END) COLLATE "C" FROM "public"."jobs" AS t WHERE t.ctid = "p"."existing" AND t.tableoid = "p"."relation")
     FROM paired AS p
-    WHERE p.action IN ('insert', 'update', 'delete', 'collision', 'conflict')
+    WHERE p.action IN ('insert', 'update', 'delete', 'held', 'collision', 'conflict')
 )
 SELECT action, count(*) FROM paired GROUP BY action;
 
 -- lock what is to be deleted
 SELECT FROM "public"."jobs" AS t JOIN "pg_temp"."powerca_actions" AS a ON t.ctid = a.existing AND t.tableoid = a.relation
 WHERE a.action = 'delete' FOR UPDATE OF t;
+
+-- note what others wrote
+UPDATE "pg_temp"."powerca_actions" AS a SET author = greatest((SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1) - mod((SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1) - t.xmin::text::bigint + 4294967296, 4294967296), 0)
+FROM "public"."jobs" AS t
+WHERE (a.action = 'delete' OR (a.action IN ('held', 'ambiguous') AND NOT ("t"."id" <= 100 AND NOT greatest((SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1) - mod((SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1) - t.xmin::text::bigint + 4294967296, 4294967296), 0) = ANY ('{3,4}'::int2[]::bigint[]))))
+    AND t.ctid = a.existing AND t.tableoid = a.relation
+    AND CASE WHEN age(t.xmin) <= age('3'::xid8::xid) THEN
+        greatest((SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1) - mod((SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1) - t.xmin::text::bigint + 4294967296, 4294967296), 0) = ANY ('{3,4}'::int2[]::bigint[])
+        OR (greatest((SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1) - mod((SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1) - t.xmin::text::bigint + 4294967296, 4294967296), 0) <> ALL ('{9}'::int2[]::bigint[])
+            AND NOT pg_visible_in_snapshot(greatest((SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1) - mod((SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1) - t.xmin::text::bigint + 4294967296, 4294967296), 0)::text::xid8, '5:9:7'::pg_snapshot))
+    ELSE FALSE END;
+
+-- keep what others wrote
+WITH foreign_rows AS MATERIALIZED (
+    SELECT a.n, ("t"."id" <= 100 AND NOT greatest((SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1) - mod((SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1) - t.xmin::text::bigint + 4294967296, 4294967296), 0) = ANY ('{3,4}'::int2[]::bigint[])) AS changed, NOT EXISTS (
+        SELECT FROM "pg_temp"."powerca_actions" AS w JOIN "pg_temp"."powerca_staging" AS s ON s.ctid = w.staged
+        WHERE w.action IN ('insert', 'update') AND "s"."org_id" OPERATOR(pg_catalog.=) "t"."org_id" AND "s"."job_id" OPERATOR(pg_catalog.=) "t"."job_id"
+    ) AND TRUE AS free
+    FROM "pg_temp"."powerca_actions" AS a JOIN "public"."jobs" AS t ON t.ctid = a.existing AND t.tableoid = a.relation
+    WHERE a.action = 'delete' AND a.author IS NOT NULL
+)
+UPDATE "pg_temp"."powerca_actions" AS a SET action = 'foreign'
+FROM foreign_rows AS f
+WHERE a.action = 'delete' AND a.n = f.n AND f.free
+    AND (NOT f.changed OR (SELECT count(*) FROM foreign_rows AS c WHERE c.changed) > 20);
+
+-- count what others wrote and is deleted
+SELECT count(*) FROM "pg_temp"."powerca_actions" AS a WHERE a.action = 'delete' AND a.author IS NOT NULL;
+
+-- who wrote what stays
+SELECT ARRAY(
+    SELECT DISTINCT a.author FROM "pg_temp"."powerca_actions" AS a WHERE a.author IS NOT NULL AND a.action <> 'delete' ORDER BY 1 LIMIT 10001
+);
+
+-- what this run wrote
+SELECT coalesce(array_agg(DISTINCT ((SELECT pg_current_xact_id_if_assigned()::text::bigint) + mod(t.xmin::text::bigint - mod((SELECT pg_current_xact_id_if_assigned()::text::bigint), 4294967296) + 4294967296, 4294967296))), '{}'), greatest(max("t"."id"), 100)
+FROM "public"."jobs" AS t
+WHERE "t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}') AND CASE WHEN age(t.xmin) <= age(pg_current_xact_id_if_assigned()::xid) THEN pg_xact_status(((SELECT pg_current_xact_id_if_assigned()::text::bigint) + mod(t.xmin::text::bigint - mod((SELECT pg_current_xact_id_if_assigned()::text::bigint), 4294967296) + 4294967296, 4294967296))::text::xid8) = 'in progress' ELSE FALSE END;
+
+-- name what others wrote
+SELECT jsonb_object('{id,org_id,job_id}'::text[], ARRAY["t"."id"::text, "t"."org_id"::text, "t"."job_id"::text]::text[])
+FROM "pg_temp"."powerca_actions" AS a JOIN "public"."jobs" AS t ON t.ctid = a.existing AND t.tableoid = a.relation
+WHERE a.action = 'foreign' ORDER BY a.relation, a.existing LIMIT 5;
 
 -- keep what others depend on
 UPDATE "pg_temp"."powerca_actions" AS a SET action = 'referenced'

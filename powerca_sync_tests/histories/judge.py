@@ -93,6 +93,7 @@ def _complaints_by_key(sides: Sides, own: Sequence[Row], edits: Counter[tuple[An
     for key, row in there.items():
         # Nothing follows from an empty table, nor from the rows that an incremental run reads.
         ours = row["source"] == "D" and row["org_id"] == OURS and sides.desktop and not incremental
+        ours = ours and row.get("mobile_uid") not in sides.foreign
         if ours and key not in rows_by_key and table.deletes is Deletes.PROPAGATE and row["days"] != UNDELETABLE:
             found.append(f"{row} is on mobile though the desktop does not have it")
     return found
@@ -131,7 +132,12 @@ def _complaints_by_content(sides: Sides, own: Sequence[Row], edits: Counter[tupl
         (
             row
             for row in ours
-            if row["source"] == "D" and (row["days"] == UNDELETABLE or row.get("id") in sides.depended_upon)
+            if row["source"] == "D"
+            and (
+                row["days"] == UNDELETABLE
+                or row.get("id") in sides.depended_upon
+                or row.get("mobile_uid") in sides.foreign
+            )
         ),
         [*columns, *looked_up],
     )

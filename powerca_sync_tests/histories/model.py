@@ -5,7 +5,7 @@ A row is a mapping of column to value. Rows of equal content are interchangeable
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from powerca_sync.tables import TableSpec
@@ -114,6 +114,8 @@ class Sides:
     known: Sequence[Row] = ()
     #: After incremental runs only: the keys of rows written on mobile, which those runs do not read.
     written_there: set[Any] | None = None
+    #: Numbers of the rows on mobile that others have written since a run saw them: they may stay.
+    foreign: Set[int] = frozenset()
 
     @property
     def compared(self) -> tuple[str, ...]:

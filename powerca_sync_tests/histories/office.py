@@ -50,7 +50,8 @@ class Office(Witness):
     ) -> bool:
         """Syncs forward; returns whether all tables succeeded.
 
-        `apart`: digests first. `verify`: with the commit check.
+        `allow`: the guards are off, and foreign rows are deleted. `apart`: digests first. `verify`: with the commit
+        check.
         """
         before = self.look()
         done: dict[str, ForwardResult] = {}
@@ -59,7 +60,9 @@ class Office(Witness):
             transfer = Transfer.DIFFERENCES if apart else Transfer.EVERYTHING
             options = dataclasses.replace(options, transfer=transfer, verify_on_commit=verify)
             for name in names:
-                what = TableExtract(spec=self.specs[name], mode=Mode(mode), allow_mass_delete=allow)
+                what = TableExtract(
+                    spec=self.specs[name], mode=Mode(mode), allow_mass_delete=allow, delete_foreign=allow
+                )
                 result = self._run(lambda what=what: self._sync_forward(what, options))  # type: ignore[misc]
                 if result is not None:
                     done[name] = result
@@ -72,7 +75,7 @@ class Office(Witness):
         self.results = done
         fine = len(done) == len(names)
         if fine and only is None and fault is None and not self.in_the_way:
-            self.check(incremental=mode == "incremental")
+            self.check(incremental=mode == "incremental", all_decided=allow)
         return fine
 
     def reverse(self, only: str | None = None, again: bool = False, fault: Any = None) -> bool:
@@ -158,8 +161,11 @@ class Office(Witness):
             assert self.forward(mode, allow=True, apart=apart), "a run failed, and nothing is in its way"
             assert self.look() == before, "a run without changes has written"
 
-    def check(self, *, incremental: bool = False) -> None:
-        """Asserts the expected content of both databases after a run of all tables, full or `incremental`."""
+    def check(self, *, incremental: bool = False, all_decided: bool = False) -> None:
+        """Asserts the expected content of both databases after a run of all tables, full or `incremental`.
+
+        `all_decided`: the run has deleted foreign rows.
+        """
         desktop, mobile = self.look()
         jobs = {row["job_id"]: row for row, _ in mobile.get("jobs", {}).values() if row["org_id"] == OURS}
         depended_upon = (
@@ -181,6 +187,7 @@ class Office(Witness):
                 jobs=jobs,
                 depended_upon=depended_upon,
                 written_there=self.written_there[name] if read_in_part else None,
+                foreign=set() if all_decided else self.foreign[name],
             )
             wrong += [f"{name}: {complaint}" for complaint in complaints(sides)]
         assert not wrong, "\n".join(wrong)

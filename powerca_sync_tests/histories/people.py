@@ -34,6 +34,10 @@ class People:
         self.columns: dict[str, tuple[str, ...]] = dict.fromkeys(self.names, COLUMNS)
         #: By table, the values of `k` of rows written on mobile since the last full run.
         self.written_there: defaultdict[str, set[Any]] = defaultdict(set)
+        #: By table, the rows on mobile as the last forward run left them, and the numbers of those that others have
+        #: written since a run saw them.
+        self.left: dict[str, dict[int, str]] = {}
+        self.foreign: defaultdict[str, set[int]] = defaultdict(set)
         self.desktop = Side(pair.settings.desktop, self.names, "desktop_uid")
         self.mobile = Side(pair.settings.mobile, self.names, "mobile_uid")
 

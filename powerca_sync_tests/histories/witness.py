@@ -30,6 +30,9 @@ class Witness(People):
         if not ran:
             assert after == before, f"{name}: a run that failed, or did not look at the table, has written"
             return
+        self._note_foreign(name, before, after)
+        if result is not None:
+            assert result.foreign <= len(self.foreign[name]), f"{name}: rows of the sync's own are foreign: {result}"
         for uid, (row, text) in before.items():
             if row["source"] not in ("D", None) or row["org_id"] != OURS or self.ledgers[name].knows(row):
                 assert after.get(uid) == (row, text), f"{name}: a row that is not the office's was written: {row}"
@@ -53,6 +56,12 @@ class Witness(People):
             assert not row_key or row_key not in held, f"{name}: a last good version was deleted: {row}"
         counts = (len(after.keys() - before.keys()), len(gone))
         assert result is None or counts == (result.inserted, result.deleted), f"{name}: {counts} are not {result}"
+
+    def _note_foreign(self, name: str, before: dict[int, tuple[Row, str]], after: dict[int, tuple[Row, str]]) -> None:
+        """Note which rows others have written since the last run, and this one has not written."""
+        written = {uid for uid, (_, text) in before.items() if name in self.left and self.left[name].get(uid) != text}
+        self.foreign[name] = {uid for uid in written | self.foreign[name] if after.get(uid, 0) == before.get(uid)}
+        self.left[name] = {uid: text for uid, (_, text) in after.items()}
 
     def _check_pulled(
         self,

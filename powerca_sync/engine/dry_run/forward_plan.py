@@ -318,7 +318,7 @@ class PlannedRun(TableRun):
             return office, state.TableState()
         office = claims.check_registration(self.target, office, unscoped=self._unscoped)
         lookups = [lookup.table for lookup in self.spec.lookups]
-        before = state.read_state(self.target, office, self.spec.mobile, lookups)
+        before = state.read_state(self.target, office, self.spec.mobile, lookups, relation=self.relation)
         return office, self.earlier.as_remembered_then(before, lookups)
 
     @override

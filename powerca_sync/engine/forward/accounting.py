@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from powerca_sync.engine import guards
-from powerca_sync.engine.forward import merge
+from powerca_sync.engine.forward import foreign_rows, merge
 from powerca_sync.engine.forward.merge import MergePlan, MergeResult
 from powerca_sync.engine.forward.mobile_owned_sql import columns_of
 from powerca_sync.engine.forward.prepared import PreparedTable, TargetCounts
@@ -32,6 +32,7 @@ def account(
     rejections, samples = rejected
     conflicts = merge.conflicts(run.target, prepared.mapping) if plan.conflict else ()
     quarantined = sum(rejection.rows for rejection in rejections if not rejection.deferred)
+    foreign_keys = foreign_rows.read_keys(run.target, prepared) if plan.foreign else ()
     with run.guarded():
         guards.check_quarantine(
             run.spec,
@@ -53,6 +54,8 @@ def account(
         stale=plan.stale,
         held=plan.held + merged.held,
         kept_referenced=merged.kept_referenced + merged.undeletable,
+        foreign=plan.foreign,
+        foreign_keys=foreign_keys,
         kept_other=counted.other if counted else None,
         phone_rows=counted.phones if counted else None,
         phone_rows_written=counted.phones_written if counted else 0,
@@ -68,6 +71,7 @@ def account(
         notes=run.resolved.notes,
         warnings=(
             *((run.ledger_warning,) if run.ledger_warning else ()),
+            *((foreign_rows.describe(plan.foreign, foreign_keys),) if plan.foreign else ()),
             *_warnings(prepared, conflicting=plan.conflict + prepared.edited, owned=counted.owned if counted else 0),
         ),
         remarks=tuple(_remarks(prepared, plan)),

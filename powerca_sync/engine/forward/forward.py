@@ -14,7 +14,7 @@ from typing import Any
 
 import psycopg
 
-from powerca_sync.engine.forward import plan_sql
+from powerca_sync.engine.forward import foreign_rows, plan_sql
 from powerca_sync.engine.forward.accounting import account, nothing_to_sync
 from powerca_sync.engine.forward.actions import OvertakenError
 from powerca_sync.engine.forward.commit_check import verify_written_rows
@@ -40,7 +40,7 @@ from powerca_sync.engine.postgres import (
 from powerca_sync.engine.requests import TableExtract, TextRows
 from powerca_sync.engine.result import ForwardResult, Options, Transfer
 from powerca_sync.engine.staging import NO_REJECTIONS, Rejected, parse_rejections, rejection_queries
-from powerca_sync.engine.state import RecordedRun, guide, lineage, locks, preparation, state
+from powerca_sync.engine.state import RecordedRun, TargetMark, guide, lineage, locks, preparation, state
 from powerca_sync.errors import ContentionError, DatabaseUnavailableError, SchemaMismatchError, SyncError
 from powerca_sync.plain_text import one_line_logger
 from powerca_sync.tables import TableSpec
@@ -179,6 +179,7 @@ def _sync(run: TableRun, guide_columns: Sequence[str], *, release_source: Callab
         with run.phase("record"):
             rejected, counted = _count_after(run, prepared, merged, writes=writes, before=before)
     with run.phase("record"):
+        mark = foreign_rows.next_mark(run.target, prepared, plan, merged)
         # The token is issued in a transaction of its own on the source.
         with run.reading():
             release_source()
@@ -190,7 +191,7 @@ def _sync(run: TableRun, guide_columns: Sequence[str], *, release_source: Callab
             records=result.extracted - result.quarantined,
             milliseconds=run.timer.milliseconds,
         )
-        refusal = execute_with_optional(run.target, *_records(run, prepared, result, token), optional=line)
+        refusal = execute_with_optional(run.target, *_records(run, prepared, result, token, mark), optional=line)
         if refusal:
             logger.warning("[WARN] `_sync_metadata` has not been written for %s: %s.", run.spec.mobile, refusal)
     for sentence in result.warnings:
@@ -258,7 +259,9 @@ def _watermark(prepared: PreparedTable) -> dict[str, Any]:
     return prepared.snapshot.mark(prepared.mapping) | owned
 
 
-def _records(run: TableRun, prepared: PreparedTable, result: ForwardResult, token: str | None) -> Iterator[Query]:
+def _records(
+    run: TableRun, prepared: PreparedTable, result: ForwardResult, token: str | None, target_mark: TargetMark | None
+) -> Iterator[Query]:
     """Yields the statements that store quarantine, watermark and the run."""
     if result.rejections or prepared.before.quarantined:
         yield state.quarantine_record(prepared.office, run.spec.mobile)
@@ -275,4 +278,5 @@ def _records(run: TableRun, prepared: PreparedTable, result: ForwardResult, toke
         records=result.extracted - result.quarantined,
         milliseconds=run.timer.milliseconds,
         token=token,
+        target_mark=target_mark,
     )

@@ -12,12 +12,13 @@ from collections.abc import Iterable
 
 from psycopg import sql
 
-from powerca_sync.engine.forward import apply_sql, plan_delete_insert_sql, plan_sql, plan_upsert_sql
+from powerca_sync.engine.forward import apply_sql, plan_delete_insert_sql, plan_sql, plan_upsert_sql, row_versions_sql
 from powerca_sync.engine.forward.actions import Attempt, OvertakenError, apply_actions, retry_refused
 from powerca_sync.engine.forward.exchange import NO_PARENT
 from powerca_sync.engine.mapping import UNSETTLED, TableMapping
-from powerca_sync.engine.postgres import Cursor, execute_batch, settings_query
+from powerca_sync.engine.postgres import Cursor, execute_batch, one_row, settings_query
 from powerca_sync.engine.staging import quarantine_sql
+from powerca_sync.engine.state import TargetMark
 from powerca_sync.tables import Strategy
 
 
@@ -30,6 +31,11 @@ class MergePlan:
     delete: int = 0
     #: Target rows that are not deleted because other rows reference them.
     referenced: int = 0
+    #: Target rows that would be deleted if others had not inserted or changed them, and those that are all the same.
+    foreign: int = 0
+    foreign_deletes: int = 0
+    #: All rows that others inserted or changed and staging has no row for, kept for another reason among them.
+    foreign_noted: int = 0
     unchanged: int = 0
     #: Staged rows that equal a phone row, or an unowned row, of the target.
     keep: int = 0
@@ -68,28 +74,41 @@ class MergeResult:
         return self.inserted + self.updated + self.deleted
 
 
-def plan_merge(cursor: Cursor, mapping: TableMapping, *, complete: bool) -> MergePlan:
+def plan_merge(
+    cursor: Cursor, mapping: TableMapping, *, complete: bool, known: TargetMark | None, delete_foreign: bool
+) -> MergePlan:
     """Fill the table of actions; staged rows that cannot be paired with certainty are quarantined.
 
-    `complete`: staging has all rows of the source, so that the target's other rows were deleted there.
+    `complete`: staging has all rows of the source, so that the target's other rows were deleted there. Rows that
+    others have written since the `known` versions are not deleted, unless with `delete_foreign`.
     """
     counts: dict[str, int] = {}
+    foreign, changed = row_versions_sql.is_foreign(known), row_versions_sql.is_changed(mapping, known)
     if mapping.spec.strategy is Strategy.UPSERT:
-        _count(cursor, plan_upsert_sql.plan_upsert(mapping, complete=complete), counts)
+        _count(cursor, plan_upsert_sql.plan_upsert(mapping, complete=complete, foreign=foreign), counts)
     else:
-        _plan_delete_insert(cursor, mapping, counts, complete=complete)
+        _plan_delete_insert(cursor, mapping, counts, complete=complete, foreign=foreign)
     for unplaced in ("collision", "ambiguous"):
         if counts.get(unplaced):
             faulty = apply_sql.faulty_actions(unplaced, reason=unplaced, mapping=mapping)
             cursor.execute(quarantine_sql.reject(mapping, faulty))
+    if known and any(counts.get(action) for action in ("delete", "held", "ambiguous")):
+        counts["foreign_noted"] = cursor.execute(row_versions_sql.note_foreign(mapping, foreign, changed)).rowcount
+    if counts.get("foreign_noted") and not delete_foreign:
+        counts["foreign"] = cursor.execute(row_versions_sql.keep_foreign(mapping, changed)).rowcount
+        counts["delete"] = counts.get("delete", 0) - counts["foreign"]
     if counts.get("delete"):
         counts["referenced"] = _keep_referenced(cursor, mapping)
         counts["delete"] -= counts["referenced"]
-    known = {field.name for field in dataclasses.fields(MergePlan)}
-    return MergePlan(**{action: count for action, count in counts.items() if action in known})
+    if counts.get("foreign_noted"):
+        (counts["foreign_deletes"],) = one_row(cursor, row_versions_sql.count_foreign_deletes())
+    shown = {field.name for field in dataclasses.fields(MergePlan)}
+    return MergePlan(**{action: count for action, count in counts.items() if action in shown})
 
 
-def _plan_delete_insert(cursor: Cursor, mapping: TableMapping, counts: dict[str, int], *, complete: bool) -> None:
+def _plan_delete_insert(
+    cursor: Cursor, mapping: TableMapping, counts: dict[str, int], *, complete: bool, foreign: sql.Composable
+) -> None:
     """Pair by content first; contents that both tables have equally often need no further look at their rows."""
     cursor.execute(plan_delete_insert_sql.has_rows(mapping))
     if cursor.fetchone() == (False,):
@@ -104,7 +123,7 @@ def _plan_delete_insert(cursor: Cursor, mapping: TableMapping, counts: dict[str,
     if unsettled:
         # With thousands of copies of few contents, the planner expects few rows, and a nested loop would be quadratic.
         allowed = "off" if with_copies else "on"
-        pairs = plan_delete_insert_sql.plan_pairs(mapping, complete=complete, copies=with_copies > 0)
+        pairs = plan_delete_insert_sql.plan_pairs(mapping, complete=complete, copies=with_copies > 0, foreign=foreign)
         _, found, _ = execute_batch(
             cursor,
             settings_query({"enable_nestloop": allowed, "enable_mergejoin": allowed}),
@@ -146,7 +165,13 @@ def apply_merge(
         cursor.execute(apply_sql.lock_deletes(mapping))
         kept = _keep_referenced(cursor, mapping)
     deletes = apply_actions(
-        cursor, mapping, "delete", apply_sql.delete, plan.delete - kept, attempt, among=plan.delete + plan.referenced
+        cursor,
+        mapping,
+        "delete",
+        apply_sql.delete,
+        plan.delete - kept,
+        attempt,
+        among=plan.delete + plan.referenced + plan.foreign,
     )
     updates = apply_actions(cursor, mapping, "update", apply_sql.update, plan.update, attempt)
     inserts = apply_actions(cursor, mapping, "insert", apply_sql.insert, plan.insert, attempt)

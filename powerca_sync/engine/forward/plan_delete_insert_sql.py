@@ -65,13 +65,13 @@ SELECT (SELECT count(*) FROM {staging}) - coalesce(sum(staged), 0)::bigint, coun
 FROM {unsettled}""").format(staging=STAGING, unsettled=UNSETTLED)
 
 
-def plan_pairs(mapping: TableMapping, *, complete: bool, copies: bool) -> sql.Composed:
+def plan_pairs(mapping: TableMapping, *, complete: bool, copies: bool, foreign: sql.Composable) -> sql.Composed:
     """Pair the rows of unsettled contents: equal rows copy by copy, then desktop-owned rows by key and ordinal.
 
-    Target rows left over are deleted if staging is `complete` and their key is not quarantined. An unowned row is taken
-    over by an update. Returns (action, count). Recorded: `insert`, `update`, `delete`; only counted: `unchanged`,
-    `keep` (the equal row is a phone row or unowned), `held`, `other`; `overtaken` if rows were written since
-    `plan_contents`. Without `copies` each unsettled content has one row, whose place is known.
+    Target rows left over, `foreign` ones first, are deleted if staging is `complete` and their key is not quarantined.
+    An unowned row is taken over by an update. Returns (action, count). Recorded: `insert`, `update`, `delete`, `held`;
+    only counted: `unchanged`, `keep` (the equal row is a phone row or unowned), `other`; `overtaken` if rows were
+    written since `plan_contents`. Without `copies` each unsettled content has one row, whose place is known.
     """
     # In a table without a key, rows that are not equal cannot pair.
     key = key_text if mapping.spec.key else content_text
@@ -115,11 +115,11 @@ WITH staged AS MATERIALIZED (
     WHERE c.unowned OR c.copy > coalesce(e.copies, 0)
 ), existing AS MATERIALIZED (
     -- The desktop's own rows come first, so that phone rows pair only with what is left over.
-    SELECT e.*, row_number() OVER (PARTITION BY e.content ORDER BY e.rank, e.ordinal) AS copy
+    SELECT e.*, row_number() OVER (PARTITION BY e.content ORDER BY e.rank, e.is_foreign, e.ordinal) AS copy
     FROM (
         SELECT f.relation, f.place, {existing_content} AS content, {existing_key} AS key,
             CASE {owner} WHEN 'D' THEN 0 ELSE CASE WHEN {owner} IS NULL THEN 1 ELSE 2 END END AS rank,
-            ROW({ordinal}) AS ordinal
+            {foreign} AS is_foreign, ROW({ordinal}) AS ordinal
         FROM found AS f
         JOIN {target} AS t ON t.ctid = f.place AND t.tableoid = f.relation
     ) AS e
@@ -132,7 +132,7 @@ WITH staged AS MATERIALIZED (
     FROM staged AS s
     WHERE NOT EXISTS (SELECT FROM existing AS t WHERE (t.content, t.copy) = (s.content, s.copy))
 ), loose_existing AS (
-    SELECT t.*, row_number() OVER (PARTITION BY t.key ORDER BY t.rank, t.content, t.ordinal) AS n,
+    SELECT t.*, row_number() OVER (PARTITION BY t.key ORDER BY t.rank, t.is_foreign, t.content, t.ordinal) AS n,
         count(*) OVER (PARTITION BY t.key) AS of_key
     FROM existing AS t
     WHERE t.rank < 2 AND NOT EXISTS (SELECT FROM staged AS s WHERE (t.content, t.copy) = (s.content, s.copy))
@@ -163,7 +163,7 @@ WITH staged AS MATERIALIZED (
     SELECT p.action, row_number() OVER (PARTITION BY p.action ORDER BY p.staged), p.staged, p.relation, p.existing,
         p.before
     FROM paired AS p
-    WHERE p.action IN ('insert', 'update', 'delete', 'ambiguous')
+    WHERE p.action IN ('insert', 'update', 'delete', 'held', 'ambiguous')
 )
 SELECT action, count(*) FROM paired GROUP BY action
 UNION ALL
@@ -196,6 +196,7 @@ WHERE (SELECT count(*) FROM existing WHERE rank = 0)
         existing_content=content_text(mapping, "t"),
         existing_key=key(mapping, "t"),
         owner=mapping.owner("t"),
+        foreign=foreign,
         ordinal=COMMA.join([*primary_key, sql.SQL("t.tableoid"), sql.SQL("t.ctid")]),
         target=mapping.target.identifier,
         held=HELD,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from psycopg import sql
 
+from powerca_sync.engine.forward.row_versions_sql import WRITTEN_HERE
 from powerca_sync.engine.mapping import ACTIONS, COMMA, STAGING, UNSETTLED, TableMapping, is_ours, key_text
 from powerca_sync.engine.postgres import Column
 
@@ -12,11 +13,12 @@ def create_actions() -> sql.Composed:
     """Create the table of actions.
 
     `n` numbers the actions of one kind; `before` is the row's content when the merge was planned; `version` is its
-    `xmin` when it was confirmed.
+    `xmin` when it was confirmed; `author` is the transaction that wrote the row, if it is foreign.
     """
     return sql.SQL("""\
 CREATE TEMP TABLE {actions} (
-    action text, n bigint, staged tid, relation oid, existing tid, version xid, before text, message text
+    action text, n bigint, staged tid, relation oid, existing tid, version xid, before text, message text,
+    author bigint
 ) ON COMMIT DROP;
 CREATE TEMP TABLE {unsettled} (h1 bigint, staged bigint, existing bigint, place tid) ON COMMIT DROP""").format(
         actions=ACTIONS, unsettled=UNSETTLED
@@ -38,22 +40,17 @@ WHERE {in_office}""").format(
 
 
 def counts_by_owner(mapping: TableMapping) -> tuple[sql.Composed, ...]:
-    """Returns the counts of `count_rows`, over the target row `t`.
-
-    A visible row whose transaction is still in progress was written by this transaction. Only rows that are not older
-    than this transaction are tested; `xmin` has 32 of the 64 bits of a transaction id.
-    """
+    """Returns the counts of `count_rows`, over the target row `t`."""
     return tuple(
-        sql.SQL("count(*) FILTER (WHERE {})").format(sql.SQL(condition).format(owner=mapping.owner("t")))
+        sql.SQL("count(*) FILTER (WHERE {})").format(
+            sql.SQL(condition).format(owner=mapping.owner("t"), written=WRITTEN_HERE)
+        )
         for condition in (
             "TRUE",
             "{owner} = 'D'",
             "{owner} IS NULL OR {owner} NOT IN ('D', 'M')",
             "{owner} = 'M'",
-            "CASE WHEN {owner} = 'M' AND age(t.xmin) <= age(pg_current_xact_id_if_assigned()::xid)"
-            " THEN pg_xact_status((pg_current_xact_id_if_assigned()::text::numeric"
-            " + mod(t.xmin::text::numeric - mod(pg_current_xact_id_if_assigned()::text::numeric, 4294967296)"
-            " + 4294967296, 4294967296))::text::xid8) = 'in progress' END",
+            "{owner} = 'M' AND {written}",
         )
     )
 

@@ -6,11 +6,12 @@ from powerca_sync.engine.mapping import ACTIONS, COMMA, HELD, STAGING, TableMapp
 from powerca_sync.tables import Deletes
 
 
-def plan_upsert(mapping: TableMapping, *, complete: bool) -> sql.Composed:
+def plan_upsert(mapping: TableMapping, *, complete: bool, foreign: sql.Composable) -> sql.Composed:
     """Pair staged and target rows by key and choose an action for each pair. Returns (action, count).
 
     With `complete`, staging has all rows of the source, and target rows without a staged row get an action too.
-    Recorded: `insert`, `update`, `delete`, `collision`, `conflict`; only counted: `unchanged`, `keep`, `stale`, `held`,
+    Of several rows of a key, one that is not `foreign` is preferred.
+    Recorded: `insert`, `update`, `delete`, `held`, `collision`, `conflict`; only counted: `unchanged`, `keep`, `stale`,
     `other`.
     """
     deletes = mapping.spec.deletes is Deletes.PROPAGATE
@@ -36,7 +37,7 @@ WITH paired AS MATERIALIZED (
     INSERT INTO {actions} (action, n, staged, relation, existing, before)
     SELECT p.action, row_number() OVER (PARTITION BY p.action), p.staged, p.relation, p.existing, {before}
     FROM paired AS p
-    WHERE p.action IN ('insert', 'update', 'delete', 'collision', 'conflict')
+    WHERE p.action IN ('insert', 'update', 'delete', 'held', 'collision', 'conflict')
 )
 SELECT action, count(*) FROM paired GROUP BY action""").format(
         is_ours=is_ours(mapping, "t"),
@@ -49,14 +50,14 @@ SELECT action, count(*) FROM paired GROUP BY action""").format(
         target_row=mapping.row("t", mapping.content),
         staging=STAGING,
         join=sql.SQL("FULL" if complete else "LEFT"),
-        existing=_one_row_a_key(mapping),
+        existing=_one_row_a_key(mapping, foreign),
         same_key=same_key(mapping, "s", "t"),
         actions=ACTIONS,
         before=_before(mapping, "p.relation", "p.existing"),
     )
 
 
-def _one_row_a_key(mapping: TableMapping) -> sql.Composed:
+def _one_row_a_key(mapping: TableMapping, foreign: sql.Composable) -> sql.Composed:
     """Returns the target's rows; of a key that repeats, only the row that pairs: of the office, desktop-owned first."""
     if mapping.target.is_unique(mapping.spec.key):
         return sql.SQL('(SELECT t.tableoid AS "t:relation", t.ctid AS "t:place", t.* FROM {} AS t WHERE {})').format(
@@ -67,13 +68,15 @@ def _one_row_a_key(mapping: TableMapping) -> sql.Composed:
         SELECT DISTINCT ON ({key}) t.tableoid AS "t:relation", t.ctid AS "t:place", t.*
         FROM {target} AS t
         WHERE {merge_filter}
-        ORDER BY {key}, ({in_office}) IS NOT TRUE, ({owner} = 'D') IS NOT TRUE, {owner} IS NOT NULL, t.ctid
+        ORDER BY {key}, ({in_office}) IS NOT TRUE, ({owner} = 'D') IS NOT TRUE, {owner} IS NOT NULL,
+            ({foreign}) IS TRUE, t.ctid
     )""").format(
         key=COMMA.join(sql.Identifier("t", name) for name in mapping.spec.key),
         target=mapping.target.identifier,
         merge_filter=mapping.merge_filter,
         in_office=mapping.in_office("t"),
         owner=mapping.owner("t"),
+        foreign=foreign,
     )
 
 

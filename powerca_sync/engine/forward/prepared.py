@@ -60,6 +60,11 @@ class PreparedTable:
         return self.changes.mode is Mode.FULL
 
     @property
+    def shows_deletes(self) -> bool:
+        """Whether a row that the source does not have is gone: from an empty source nothing follows."""
+        return self.complete and self.staged.read > 0
+
+    @property
     def rows_at_source(self) -> int:
         """Rows of the source's table in the last full run, this one included."""
         return self.staged.read if self.complete else max(self.staged.read, self.before.rows_read or 0)

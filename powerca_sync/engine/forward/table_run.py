@@ -131,12 +131,19 @@ class TableRun:
                 office,
                 self.spec.mobile,
                 lookups,
+                relation=self.relation,
                 orgs=orgs,
                 unscoped=self._unscoped,
                 shared=self.resolved.route is Route.UNSCOPED,
             )
         self.round_trip = time.monotonic() - began
         return recalled
+
+    @property
+    def relation(self) -> int | None:
+        """The object id of the target's table, if it exists."""
+        table = self.tables.get(self.spec.mobile)
+        return None if table is None else table.oid
 
     def _unscoped(self) -> Sequence[str]:
         """Returns the names of all unscoped tables."""
@@ -154,7 +161,13 @@ class TableRun:
             NarrowScopeError: The plan depends on rows that were not sent.
         """
         with self.phase("plan"):
-            plan = plan_merge(self.target, prepared.mapping, complete=prepared.complete and prepared.staged.read > 0)
+            plan = plan_merge(
+                self.target,
+                prepared.mapping,
+                complete=prepared.shows_deletes,
+                known=prepared.before.target_mark,
+                delete_foreign=self.request.delete_foreign,
+            )
             check_plan(
                 self.target,
                 prepared.mapping,

@@ -4,9 +4,9 @@ WITH mended AS (
 )
 INSERT INTO powerca_sync.table_state AS t
     (office, table_name, mark, fingerprint, rows_read, mode, version, lookups, unscoped, synced_at, records, milliseconds,
-    token)
+    token, target_mark)
 VALUES (%(office)s, %(table)s, %(mark)s, %(fingerprint)s, %(rows_read)s, %(mode)s, 1, %(lookups)s,
-    %(unscoped)s, now(), %(records)s, %(milliseconds)s, %(token)s)
+    %(unscoped)s, now(), %(records)s, %(milliseconds)s, %(token)s, %(target_mark)s)
 ON CONFLICT (office, table_name) DO UPDATE SET
     mark = excluded.mark,
     fingerprint = excluded.fingerprint,
@@ -18,4 +18,5 @@ ON CONFLICT (office, table_name) DO UPDATE SET
     synced_at = excluded.synced_at,
     records = excluded.records,
     milliseconds = excluded.milliseconds,
-    token = coalesce(excluded.token, t.token)
+    token = coalesce(excluded.token, t.token),
+    target_mark = excluded.target_mark

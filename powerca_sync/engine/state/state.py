@@ -28,6 +28,7 @@ from powerca_sync.engine.state.claims import (
     registration_lock,
 )
 from powerca_sync.engine.state.guide import guide_columns, guide_record
+from powerca_sync.engine.state.row_versions import TargetMark
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,6 +46,10 @@ class TableState:
     versions: Mapping[str, int] = dataclasses.field(default_factory=dict)
     #: Keys of quarantined rows: column to text.
     quarantined: Sequence[Mapping[str, str | None]] = ()
+    #: Which row versions of the target are known; None if that cannot be told.
+    target_mark: TargetMark | None = None
+    #: The target's table and snapshot, as a mark has them, when this was read.
+    target_now: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def recall(
@@ -53,20 +58,21 @@ def recall(
     table: str,
     lookups: Sequence[str],
     *,
+    relation: int | None,
     orgs: sql.Composed,
     unscoped: Callable[[], Sequence[str]],
     shared: bool,
 ) -> tuple[Office, TableState]:
     """Register the office and read the state of a table (its mobile name), in one round trip if it is registered.
 
-    `orgs` is a query for the organisations in the target's text form, which the returned office has; `unscoped` is as
-    in `register_office`. With `shared` no other desktop can register until the transaction ends. Raises
-    `UnsafeTargetError` as `register_office` does.
+    `relation` is the table's object id, if it exists. `orgs` is a query for the organisations in the target's text
+    form, which the returned office has; `unscoped` is as in `register_office`. With `shared` no other desktop can
+    register until the transaction ends. Raises `UnsafeTargetError` as `register_office` does.
     """
     check_organisations(office)
     claimed = sql.SQL("SELECT o.org_id, o.office FROM powerca_sync.office AS o WHERE o.org_id IN ({})").format(orgs)
     spelled, holders, [(alone,)], [remembered] = execute_batch(
-        cursor, (orgs, None), (claimed, None), is_alone(office), _remembered(office, table, lookups)
+        cursor, (orgs, None), (claimed, None), is_alone(office), _remembered(office, table, lookups, relation)
     )
     if office.orgs is not None:
         office = dataclasses.replace(office, orgs=tuple(org for (org,) in spelled))
@@ -78,17 +84,20 @@ def recall(
     return dataclasses.replace(office, alone=alone), _table_state(remembered)
 
 
-def read_state(cursor: Cursor, office: Office, table: str, lookups: Sequence[str]) -> TableState:
-    """Returns the recorded state of a table (its mobile name)."""
-    return _table_state(one_row(cursor, *_remembered(office, table, lookups)))
+def read_state(
+    cursor: Cursor, office: Office, table: str, lookups: Sequence[str], *, relation: int | None = None
+) -> TableState:
+    """Returns the recorded state of a table (its mobile name); without its object id, not that of its row versions."""
+    return _table_state(one_row(cursor, *_remembered(office, table, lookups, relation)))
 
 
-def _remembered(office: Office, table: str, lookups: Sequence[str]) -> Query:
-    return load(__package__, "table_state.sql"), {"office": office.identity, "table": table, "lookups": list(lookups)}
+def _remembered(office: Office, table: str, lookups: Sequence[str], relation: int | None) -> Query:
+    given = {"office": office.identity, "table": table, "lookups": list(lookups), "relation": relation}
+    return load(__package__, "table_state.sql"), given
 
 
 def _table_state(row: tuple[Any, ...]) -> TableState:
-    mark, fingerprint, rows_read, used, versions, quarantined = row
+    mark, fingerprint, rows_read, used, versions, quarantined, target_mark, target_now = row
     return TableState(
         mark=mark,
         fingerprint=fingerprint,
@@ -96,6 +105,8 @@ def _table_state(row: tuple[Any, ...]) -> TableState:
         lookups=used,
         versions=versions,
         quarantined=quarantined,
+        target_mark=TargetMark.read(target_mark, target_now),
+        target_now=target_now,
     )
 
 
@@ -113,6 +124,7 @@ def run_record(
     records: int,
     milliseconds: int,
     token: str | None,
+    target_mark: TargetMark | None,
 ) -> Query:
     """A query that records this run, for the transaction of its data.
 
@@ -132,6 +144,7 @@ def run_record(
         "records": records,
         "milliseconds": milliseconds,
         "token": token,
+        "target_mark": target_mark and Jsonb(dataclasses.asdict(target_mark)),
     }
 
 

@@ -4,9 +4,9 @@ SELECT
     AND to_regclass('powerca_sync.quarantine') IS NOT NULL
     AND to_regclass('powerca_sync.failure') IS NOT NULL
     AND (
-        SELECT count(*) = 3
+        SELECT count(*) = 4
         FROM pg_attribute
-        WHERE attrelid = to_regclass('powerca_sync.table_state') AND attname IN ('unscoped', 'milliseconds', 'token')
+        WHERE attrelid = to_regclass('powerca_sync.table_state') AND attname IN ('unscoped', 'milliseconds', 'token', 'target_mark')
     )
     AND NOT (
         SELECT

@@ -28,7 +28,9 @@ ALTER TABLE powerca_sync.table_state
     ADD COLUMN IF NOT EXISTS records bigint,
     ADD COLUMN IF NOT EXISTS milliseconds bigint,
     -- Issued on the desktop by that run; copies of the desktop lack it.
-    ADD COLUMN IF NOT EXISTS token text;
+    ADD COLUMN IF NOT EXISTS token text,
+    -- Known row versions of the table; others wrote the later ones.
+    ADD COLUMN IF NOT EXISTS target_mark jsonb;
 
 -- Why the last run of a table failed; deleted by the next committed run.
 CREATE TABLE IF NOT EXISTS powerca_sync.failure (

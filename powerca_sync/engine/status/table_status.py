@@ -56,6 +56,8 @@ class TableStatus:
     #: Rows that the last run compared.
     records: int | None
     seconds: float | None
+    #: Foreign rows that it kept.
+    foreign: int
     #: Why the last run did not commit; None if it did.
     error: str | None
     quarantine: tuple[Rejections, ...]
@@ -101,13 +103,14 @@ def read_table_status(
                 mode=mode,
                 records=records,
                 seconds=None if milliseconds is None else milliseconds / 1000,
+                foreign=foreign,
                 error=error,
                 quarantine=tuple(Rejections(**entry) for entry in quarantine),
                 contents=_count(cursor, spec_named(scope.specs, spec.mobile), scope)
                 if spec.mobile in scope.tables
                 else None,
             )
-            for spec, (name, mode, last_sync, records, milliseconds, error, quarantine) in zip(
+            for spec, (name, mode, last_sync, records, milliseconds, foreign, error, quarantine) in zip(
                 wanted, remembered, strict=True
             )
         )

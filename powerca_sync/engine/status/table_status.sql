@@ -5,6 +5,7 @@ SELECT
     last.synced_at,
     last.records,
     last.milliseconds,
+    coalesce(last.foreign_rows, 0),
     (
         SELECT f.message
         FROM powerca_sync.failure AS f
@@ -28,7 +29,8 @@ LEFT JOIN LATERAL (
         string_agg(DISTINCT t.mode, ', ') AS mode,
         max(t.synced_at) AS synced_at,
         sum(t.records)::bigint AS records,
-        max(t.milliseconds) AS milliseconds
+        max(t.milliseconds) AS milliseconds,
+        sum((t.target_mark ->> 'rows')::bigint)::bigint AS foreign_rows
     FROM powerca_sync.table_state AS t
     WHERE t.table_name = wanted.name AND (%(office)s::text IS NULL OR t.office = %(office)s::text)
 ) AS last ON true

@@ -74,7 +74,8 @@ def verify(
 
         def start(spec: TableSpec, *, whole: bool = False) -> _VerifyingRun:
             return _VerifyingRun(
-                TableExtract(spec=spec),
+                # Foreign rows are extra rows like any other.
+                TableExtract(spec=spec, delete_foreign=True),
                 source=source_cursor,
                 target=target_cursor,
                 specs=specs,

@@ -87,6 +87,15 @@ def test_stale_rows_warn_after_a_full_run_only(office: Office) -> None:
     assert check.metadata["kept_referenced"].value == 1
 
 
+def test_rows_that_others_inserted_on_mobile_warn(office: Office) -> None:
+    office.run()
+    office.pair.target.execute("INSERT INTO staff (org_id, staff_no, source) VALUES (1, 901, 'D'), (1, 902, 'D')")
+    check = in_step(office, "stale_rows")
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert check.metadata["foreign"].value == 2
+    assert "`delete_foreign` of the job deletes them" in words(check)
+
+
 @pytest.mark.parametrize(
     ("change", "severity", "said"),
     [

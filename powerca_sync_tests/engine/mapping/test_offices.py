@@ -228,3 +228,19 @@ def test_organisation_id_that_does_not_fit_the_target_is_named(offices: tuple[Pa
     first.source.execute("ALTER TABLE orgs ALTER org_id TYPE text; INSERT INTO orgs VALUES ('head office')")
     with pytest.raises(SchemaMismatchError, match=r"does not fit `orgs\.org_id` at the target: .*head office"):
         first.sync(LINES, ORGS)
+
+
+def test_forged_rows_of_one_office_do_not_concern_the_other(offices: tuple[Pair, Pair]) -> None:
+    first, second = offices
+    for org, office in enumerate((first, second), start=1):
+        office.source.execute("INSERT INTO lines SELECT %s, n, 'line' FROM generate_series(1, 30) AS n", [org])
+        assert row_counts(office.sync(LINES, ORGS)) == {"inserted": 30}
+    for n in range(25):
+        first.target.execute("INSERT INTO lines (org_id, job_id, line) VALUES (1, %s, 'forged')", [n])
+    for _ in range(2):
+        second.source.execute("INSERT INTO lines VALUES (2, 99, 'new')")
+        assert row_counts(second.sync(LINES, ORGS))["inserted"] == 1
+        assert row_counts(first.sync(LINES, ORGS)) == {"unchanged": 30, "foreign": 25}
+    second.source.execute("DELETE FROM lines WHERE job_id <= 5 OR job_id = 99")
+    assert row_counts(second.sync(LINES, ORGS, delete_foreign=True)) == {"unchanged": 25, "deleted": 7}
+    assert row_counts(first.sync(LINES, ORGS)) == {"unchanged": 30, "foreign": 25}

@@ -131,7 +131,8 @@ def test_office_changes_of_the_copy_are_synced_forward(
     if table.key:
         assert pair.sync(table, mode=mode).updated == 1
     else:
-        pair.sync(table, mode=mode)
+        result = pair.sync(table, mode=mode, delete_foreign=not mobile_key)
+        assert result.foreign == 0
     assert on_mobile(pair, table) == {"b": "M", "edited": "D", "own": "D"}
     assert verify_table(pair, table).agrees
     assert pair.sync(table, mode=mode).written == 0
