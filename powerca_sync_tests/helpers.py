@@ -236,7 +236,3 @@ def assert_noop(pair: Pair, *tables: TableSpec) -> None:
     for result in pair.sync_all(*tables).values():
         assert result.written == 0, row_counts(result)
     assert {table.mobile: pair.text(table.mobile) for table in tables} == before
-
-
-#: Former names, for tests that are written at the moment.
-fates, assert_quiet = row_counts, assert_noop
