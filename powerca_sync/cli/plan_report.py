@@ -124,7 +124,7 @@ def _pull_details(plan: PullPlan) -> Iterator[str]:
         if foreseen.pulled > SHOWN:
             yield f"   + ... and {foreseen.pulled - SHOWN} more"
         for entry in foreseen.rejections:
-            yield f"[WARN] {plan.table}: {entry.rows} rows would be quarantined: {entry.why}."
+            yield f"[WARN] {plan.table}: {counted(entry.rows, 'row')} would be quarantined: {entry.why}."
         for conflict in foreseen.conflict_samples[:SHOWN]:
             yield _cut(f"       {_pairs(conflict.key)}: phone: {_pairs(conflict.phone)}")
             yield _cut(f"       {_pairs(conflict.key)}: desktop: {_pairs(conflict.desktop)}")
@@ -186,7 +186,7 @@ def _details(plan: TablePlan) -> Iterator[str]:
             if count > SHOWN:
                 yield f"   {mark} ... and {count - SHOWN} more"
         for entry in foreseen.rejections:
-            yield f"[WARN] {plan.table}: {entry.rows} rows would go to quarantine: {entry.why}."
+            yield f"[WARN] {plan.table}: {counted(entry.rows, 'row')} would be quarantined: {entry.why}."
         for sample in foreseen.samples[:SHOWN]:
             yield _cut(f"       {_pairs(sample.key)}: {sample}")
         for warning in foreseen.warnings:

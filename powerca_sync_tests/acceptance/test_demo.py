@@ -34,7 +34,7 @@ def excerpt(printed: str) -> list[str]:
     """Returns what the README shows: steps, headings, totals, results and each warning once; `...` for the rest."""
     shown: list[str] = []
     for line in printed.splitlines():
-        is_new = line not in shown or line.startswith(("table ", "---"))
+        is_new = line not in shown or not line.startswith("[WARN]")
         if is_new and re.match(r"\d\. |table |---|total |\[(OK|WARN|X)\]", line):
             if re.match(r"\d\. ", line) and shown:
                 shown.append("")

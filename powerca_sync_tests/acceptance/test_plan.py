@@ -84,15 +84,15 @@ def test_command_shows_changes_of_each_table_and_open_questions(office: Office) 
     figures = {line.split()[0]: line.split()[1:] for line in lines[2:7]}
     assert figures["staff"] == ["full", "39", "0", "19", "1", "19", "0", "0", "0", "1", "0", "1"]
     assert figures["total"][:4] == ["45", "2", "20", "1"]
-    assert "departments: 1 rows to insert, 1 rows to update (changes: title in 1)." in lines
+    assert "departments: 1 row to insert, 1 row to update (changes: title in 1)." in lines
     assert "   ~ dept_id=20: title `Tax` -> `Taxes`" in lines
     assert r"   + notice_id=2, org_id=1, body=Two\nlines" in lines
-    assert "staff: 19 rows to update, 1 rows to delete (changes: dept_id in 18, title in 18, login in 1)." in (lines)
+    assert "staff: 19 rows to update, 1 row to delete (changes: dept_id in 18, title in 18, login in 1)." in (lines)
     assert "   ~ id=8, org_id=1, staff_no=8: login `***` -> `***`" in lines
     assert "   ~ id=1, org_id=1, staff_no=1: dept_id `20` -> `30`, title `Tax` -> `Law`" in lines
     assert any(line.startswith("   - id=9, org_id=1, staff_no=9, dept_id=20, title=Tax,") for line in lines)
     assert "   ~ ... and 16 more" in lines
-    assert "[WARN] staff: 1 rows would go to quarantine: dept_id has no matching row in departments." in lines
+    assert "[WARN] staff: 1 row would be quarantined: dept_id has no matching row in departments." in lines
     assert "       org_id=1, staff_no=7: dept_id=99 has no matching row in departments" in lines
     assert lines[-2].startswith("Not foreseen: what a trigger of the target refuses")
     assert lines[-1].startswith("[OK] 4 tables planned in ")
@@ -179,7 +179,7 @@ def test_reverse_sync_has_a_dry_run(office: Office) -> None:
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
     assert lines[0].split()[:4] == ["table", "seen", "pull", "already"]
-    assert "staff: 1 rows to bring back." in lines
+    assert "staff: 1 row to reverse-sync." in lines
     assert "   + org_id=1, staff_no=500, full_name=New" in lines
     assert "       notice_id=7: phone: body=From a phone, org_id=1, notice_id=7" in lines
     assert "       notice_id=7: desktop: body=Of the office, org_id=1, notice_id=7" in lines
