@@ -203,7 +203,8 @@ def test_refused_dagster_run_fails_without_retry_or_materialization(
     assert attempts(result, "jobshead") == 1
     assert attempts(result, "jobtasks") == 0, "what comes after it is not tried"
     assert "UnsafeTargetError" in failure(result, "jobshead")
-    assert "--allow-mass-delete" in failure(result, "jobshead")
+    assert "allow_mass_delete" in failure(result, "jobshead")
+    assert "--allow-mass-delete" not in failure(result, "jobshead")
     assert run_of_jobs.get_latest_materialization_event(dg.AssetKey("jobshead")) is None
 
 
