@@ -61,7 +61,7 @@ def test_conflict_shows_both_contents(office: Office) -> None:
     office.pair.source.execute("INSERT INTO notices VALUES (100, 1, 'The office''s')")
     result = run("reverse")
     assert result.exit_code == 0
-    assert "[WARN] notices: notice_id=100 is one row on the phone and another on the desktop:" in result.stdout
+    assert "[WARN] notices: notice_id=100 has different contents on the phone and on the desktop:" in result.stdout
     (line,) = (line.split() for line in result.stdout.splitlines() if "The phone's" in line)
     assert line == ["body", "The", "phone's", "The", "office's", "differs"]
     assert result.stdout.count("another row") == 1, "told once"

@@ -211,7 +211,7 @@ def test_runs_warn_of_large_objects(pair: Pair) -> None:
     pair.target.execute("INSERT INTO docs VALUES (2, lo_from_bytea(0, 'abc'), 'M')")
     for result in (pair.sync(docs), pair.pull(docs)):
         assert [warning.partition(";")[0] for warning in result.warnings] == [
-            "`scan`: the numbers of large objects travel, their content does not"
+            "`scan`: the numbers of large objects are synced, their content is not"
         ]
     for connection in (pair.source, pair.target):
         connection.execute("SELECT lo_unlink(oid) FROM pg_largeobject_metadata")

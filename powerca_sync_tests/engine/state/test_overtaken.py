@@ -41,7 +41,7 @@ def test_tick_does_not_cause_a_new_plan(lines: Pair, table: TableSpec, caplog: p
         # Twice: the row is found at its new ctid.
         ticks = ["UPDATE lines SET ticked = ticked + 1 WHERE id IN (1, 3)"] * 2
         assert overtake(lines, table, *ticks) == {"updated": 3}
-    assert "planning anew" not in caplog.text
+    assert "planned again" not in caplog.text
     assert lines.rows("SELECT * FROM lines ORDER BY 1") == [
         (1, "new 1", 2, "D"),
         (2, "new 2", 0, "D"),
@@ -54,7 +54,7 @@ def test_tick_does_not_cause_a_new_plan(lines: Pair, table: TableSpec, caplog: p
 def test_row_that_becomes_a_phone_row_is_kept(lines: Pair, table: TableSpec, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         came_of_it = overtake(lines, table, "UPDATE lines SET source = 'M' WHERE id = 2")
-    assert "planning anew" in caplog.text
+    assert "planned again" in caplog.text
     assert came_of_it["updated"] == 2
     assert lines.one("SELECT note FROM lines WHERE source = 'M'") == "old 2"
 
@@ -65,7 +65,7 @@ def test_row_changed_since_the_plan_is_planned_again(
 ) -> None:
     with caplog.at_level(logging.INFO):
         came_of_it = overtake(lines, table, "UPDATE lines SET note = 'by the app', ticked = 1 WHERE id = 2")
-    assert "planning anew" in caplog.text
+    assert "planned again" in caplog.text
     assert came_of_it == {"updated": 3}
     assert lines.rows("SELECT note, ticked FROM lines WHERE id = 2") == [("new 2", 1)]
     assert_noop(lines, table)
@@ -80,7 +80,7 @@ def test_unowned_row_ticked_while_adopted_is_adopted_once(lines: Pair, caplog: p
         with lines.sync_that_waits(table) as run:
             app.execute("COMMIT")
         assert row_counts(run.result()) == {"updated": 3}
-    assert "planning anew" not in caplog.text
+    assert "planned again" not in caplog.text
     assert lines.rows("SELECT source, ticked FROM lines ORDER BY id") == [("D", 0), ("D", 5), ("D", 0)]
 
 
