@@ -243,7 +243,7 @@ def test_no_row_replaces_a_quarantined_row_with_the_same_key(pair: Pair) -> None
     pair.source.execute("UPDATE staff SET state = CASE who WHEN 'A' THEN 'too long' ELSE 'new' END")
     result = pair.sync(staff)
     assert row_counts(result) == {"quarantined": 2, "held": 2}
-    assert str(result.samples[0]).startswith("another row of the same job_id is in quarantine")
+    assert str(result.samples[0]).startswith("another row of the same job_id is quarantined")
     assert pair.text("staff") == before
     pair.source.execute("UPDATE staff SET state = 'ok' WHERE who = 'A'")
     assert row_counts(pair.sync(staff)) == {"updated": 2}

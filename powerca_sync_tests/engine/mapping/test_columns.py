@@ -23,7 +23,7 @@ def test_source_only_column_is_reported_as_not_synced(items: Pair, caplog: pytes
     items.source.execute("ALTER TABLE items ADD note text DEFAULT 'x', ADD \"Größe\" int")
     with caplog.at_level(logging.INFO, logger="powerca_sync"):
         assert row_counts(items.sync(ITEMS)) == {"inserted": 2}
-    assert "items: columns only at the source stay behind: note, Größe." in caplog.messages
+    assert "items: columns that only the source has are not synced: note, Größe." in caplog.messages
 
 
 def test_target_only_column_is_never_written(items: Pair) -> None:
