@@ -69,7 +69,7 @@ def test_right_password_is_accepted(password_server: Endpoint) -> None:
 
 def test_wrong_password_is_a_configuration_error_and_not_retried(password_server: Endpoint) -> None:
     message = message_of(dataclasses.replace(password_server, password="wr0ng and secret"), ConfigurationError)
-    assert 'password authentication failed for user "office". Check user and password; a paused project' in message
+    assert 'password authentication failed for user "office". Check user and password. A paused' in message
     assert not ConfigurationError.retryable
 
 
