@@ -32,7 +32,7 @@ def test_run_prints_each_finished_table_and_a_final_summary(office: Office) -> N
     by_table = {line.split()[0]: line.split()[1:] for line in lines[2:-1]}
     assert by_table["notices"][:-1] == ["2", "2", "0", "0", "0", "0", "0", "0", "0", "0"]
     assert by_table["total"][:2] == ["2", "2"]
-    assert lines[-1].startswith("[OK] 2 phone rows brought back in ")
+    assert lines[-1].startswith("[OK] 2 phone rows reverse-synced in ")
 
 
 def test_second_reverse_run_is_a_noop(office: Office) -> None:

@@ -70,7 +70,7 @@ def _explained_history(home: Path) -> Iterator[None]:
         place, check = (
             (f"on the database server `{host}`", "the server answers and `DAGSTER_POSTGRES_*` are right")
             if host
-            else (f"in `{home}`", "this user may write to the folder, and that its disk is not full")
+            else (f"in `{home}`", "the folder exists, this user may write to it and its disk is not full")
         )
         words = str(getattr(exc, "orig", None) or exc).strip().partition("\n")[0]
         raise ConfigurationError(f"Dagster's history {place} cannot be used: {words}. Check that {check}.") from exc

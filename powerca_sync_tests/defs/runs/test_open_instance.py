@@ -51,5 +51,10 @@ def test_concurrent_first_uses_of_dagster_all_work(tmp_path: Path, configuration
 
 def test_home_that_does_not_exist_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "nowhere"))
-    with pytest.raises(ConfigurationError, match=r"DAGSTER_HOME is .*nowhere"), open_instance(tmp_path):
+    with (
+        pytest.raises(
+            ConfigurationError, match=r"history in `.*nowhere` cannot be used: .* Check that the folder exists"
+        ),
+        open_instance(tmp_path),
+    ):
         pass

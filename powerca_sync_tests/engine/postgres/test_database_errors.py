@@ -21,7 +21,7 @@ def jobs(pair: Pair) -> Pair:
 def test_statement_timeout_fails_without_retry(jobs: Pair) -> None:
     options = Options(timeouts=Timeouts(statement=0.2))
     for stop, where in {"writing": "", "reading": ": reading the source"}.items():
-        words = f"^syncing table `jobs`{where} failed: canceling statement.* its timeout allows"
+        words = f"^syncing table `jobs`{where} failed: canceling statement.* exceeded its timeout"
         with expect_failure(jobs, SyncError, words), stop_run(jobs, stop):
             jobs.sync(JOBS, options=options)
         jobs.target.execute("UPDATE _sync_metadata SET error_message = NULL")
