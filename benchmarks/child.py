@@ -13,7 +13,7 @@ from powerca_sync.engine.forward import sync_forward
 from powerca_sync.engine.postgres import connect
 from powerca_sync.engine.requests import Mode, TableExtract
 from powerca_sync.settings import Endpoint
-from powerca_sync.tables import Strategy
+from powerca_sync.specs import Strategy
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from psycopg import sql
 
 from benchmarks.tables import NAMES
 from powerca_sync.engine.postgres import Connection
-from powerca_sync.tables import Strategy, TableSpec
+from powerca_sync.specs import Strategy, TableSpec
 
 BATCH = 1_000
 

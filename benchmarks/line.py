@@ -18,7 +18,8 @@ from powerca_sync.engine.requests import Mode, TableExtract, TablePull
 from powerca_sync.engine.result import Options, Transfer
 from powerca_sync.engine.reverse import sync_reverse
 from powerca_sync.settings import Settings
-from powerca_sync.tables import TABLES, spec_named
+from powerca_sync.specs import spec_named
+from powerca_sync.tables import TABLES
 
 #: One row in a thousand of the large tables.
 TOUCH = """

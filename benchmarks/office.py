@@ -17,7 +17,8 @@ from powerca_sync.engine.postgres import Connection, connect
 from powerca_sync.engine.requests import Allowances, Mode, TableExtract
 from powerca_sync.environment import DEMO, FOLDER, current_settings
 from powerca_sync.settings import Settings
-from powerca_sync.tables import TABLES, spec_named
+from powerca_sync.specs import spec_named
+from powerca_sync.tables import TABLES
 
 
 def measure_office(console: Console, *, rounds: int) -> None:

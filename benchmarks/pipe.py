@@ -5,7 +5,7 @@ from pathlib import Path
 
 from benchmarks.tables import NAMES
 from powerca_sync.settings import Endpoint
-from powerca_sync.tables import Strategy, TableSpec
+from powerca_sync.specs import Strategy, TableSpec
 
 
 def pipe(

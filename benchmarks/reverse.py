@@ -11,7 +11,7 @@ from powerca_sync.engine.postgres import Connection, connect
 from powerca_sync.engine.requests import TablePull
 from powerca_sync.engine.reverse import sync_reverse
 from powerca_sync.settings import Endpoint
-from powerca_sync.tables import Category, Strategy, TableSpec
+from powerca_sync.specs import Category, Strategy, TableSpec
 
 DIARY = TableSpec(
     desktop="bench_diary",

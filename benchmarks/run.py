@@ -24,7 +24,7 @@ from benchmarks.reverse import measure_pull
 from powerca_sync.demo import start_server
 from powerca_sync.engine.postgres import Connection, connect
 from powerca_sync.settings import Endpoint
-from powerca_sync.tables import Strategy, TableSpec
+from powerca_sync.specs import Strategy, TableSpec
 
 console = Console(width=120)
 #: Above this the guide's algorithm is left out: at a million rows one run of it takes over a minute and a gigabyte.

@@ -3,7 +3,7 @@
 from psycopg import sql
 
 from powerca_sync.engine.postgres import Connection
-from powerca_sync.tables import Category, Strategy, TableSpec
+from powerca_sync.specs import Category, Strategy, TableSpec
 
 COLUMNS = (
     "client_id integer, job_id bigint, staff_id numeric(8), year_id numeric(8), work_date date, noted_at timestamp,"

@@ -15,7 +15,7 @@ from powerca_sync.engine.result import ForwardResult, Options, ReverseResult, Tr
 from powerca_sync.engine.reverse.pending import find_pending_tables
 from powerca_sync.engine.reverse.reverse import sync_reverse
 from powerca_sync.settings import Endpoint, Settings
-from powerca_sync.tables import Category, Strategy, TableSpec, in_order
+from powerca_sync.specs import Category, Strategy, TableSpec, in_order
 
 #: Short timeouts: a test that has to wait has failed. The same on any machine, however slow its servers are.
 QUICK = Options(timeouts=Timeouts(statement=60, lock=5, table=1), transfer=Transfer.EVERYTHING)

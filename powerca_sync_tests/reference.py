@@ -15,7 +15,8 @@ from powerca_sync.defs import build_definitions
 from powerca_sync.defs.metadata import COUNTS, PULL_COUNTS
 from powerca_sync.defs.resources import PullMode, SyncMode
 from powerca_sync.engine import result
-from powerca_sync.tables import TABLES, Expression, Lookup, Reference, TableSpec
+from powerca_sync.specs import Expression, Lookup, Reference, TableSpec
+from powerca_sync.tables import TABLES
 
 PROJECT: Final = Path(__file__).parents[1]
 ENVIRONMENT: Final = PROJECT / ".env.example"

@@ -32,7 +32,8 @@ from powerca_sync.environment import DEMO, FOLDER, current_settings, is_demo
 from powerca_sync.errors import ConfigurationError, SyncError
 from powerca_sync.interrupts import note_signals
 from powerca_sync.settings import Settings
-from powerca_sync.tables import TABLES, spec_named
+from powerca_sync.specs import spec_named
+from powerca_sync.tables import TABLES
 
 if TYPE_CHECKING:
     from powerca_sync.defs.runs import PastRun

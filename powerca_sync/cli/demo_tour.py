@@ -12,7 +12,8 @@ from powerca_sync.demo.proof import Digest, digests
 from powerca_sync.engine.postgres import connect
 from powerca_sync.engine.requests import Allowances, Mode
 from powerca_sync.environment import FOLDER, current_settings
-from powerca_sync.tables import PHONE, TABLES, spec_named
+from powerca_sync.specs import PHONE, spec_named
+from powerca_sync.tables import TABLES
 
 MOBILE_TABLES = tuple(spec.mobile for spec in TABLES)
 DESKTOP_TABLES = tuple(spec.desktop for spec in TABLES)

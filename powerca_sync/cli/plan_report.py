@@ -11,7 +11,7 @@ from powerca_sync.engine.result import ForwardResult
 from powerca_sync.environment import is_demo
 from powerca_sync.errors import ConfigurationError
 from powerca_sync.plain_text import counted, in_one_line
-from powerca_sync.tables import STAMPS
+from powerca_sync.specs import STAMPS
 
 #: Heading of a column in the table of a plan, and the figure in it, by the name that a run gives it.
 FIGURES = {

@@ -56,7 +56,7 @@ from powerca_sync.defs.sensors import build_sensors
 from powerca_sync.defs.status_report import build_status_report
 from powerca_sync.engine.postgres import Timeouts
 from powerca_sync.operations import History, Schedules
-from powerca_sync.tables import TableSpec
+from powerca_sync.specs import TableSpec
 
 
 def build_definitions(

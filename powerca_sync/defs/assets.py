@@ -20,7 +20,7 @@ from powerca_sync.defs.output_handle import OutputHandle
 from powerca_sync.defs.resources import SyncMode
 from powerca_sync.engine.requests import Mode, TableExtract
 from powerca_sync.engine.result import ForwardResult
-from powerca_sync.tables import TableSpec
+from powerca_sync.specs import TableSpec
 
 #: Where the instance limits pools by run, a second forward run is queued instead of waiting for the table lock.
 POOL = "forward"

@@ -9,7 +9,7 @@ from powerca_sync.defs.failures import name_launchpad_switches
 from powerca_sync.defs.runs import FORWARD, PastRun
 from powerca_sync.engine.status import ReverseStatus, Status, TableStatus
 from powerca_sync.plain_text import counted
-from powerca_sync.tables import TableSpec
+from powerca_sync.specs import TableSpec
 
 #: Time without a forward run after which a table is late, as in the freshness policy.
 LATE: Final = timedelta(hours=24)

@@ -17,7 +17,7 @@ from powerca_sync.engine.result import Options, ReverseResult
 from powerca_sync.engine.reverse import sync_reverse
 from powerca_sync.errors import ConfigurationError
 from powerca_sync.settings import Settings
-from powerca_sync.tables import TableSpec
+from powerca_sync.specs import TableSpec
 
 
 class DesktopIOManager(dg.IOManager):

@@ -11,7 +11,7 @@ from powerca_sync.defs.reverse_assets import unattended_tables
 from powerca_sync.defs.runs import figures_of
 from powerca_sync.defs.sensors import look
 from powerca_sync.errors import SyncError
-from powerca_sync.tables import TableSpec
+from powerca_sync.specs import TableSpec
 
 #: Seconds after which a table is synced without new rows, before its freshness policy (a day) fails.
 LONGEST_PAUSE: Final = 20 * 60 * 60

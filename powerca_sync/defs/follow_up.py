@@ -13,7 +13,7 @@ from powerca_sync.defs.jobs import REVERSE_JOB, forward_job_name
 from powerca_sync.defs.keys import REVERSE, mobile_key, reverse_key
 from powerca_sync.defs.runs import direction_of
 from powerca_sync.engine.requests import Mode
-from powerca_sync.tables import TableSpec, in_order, needed_tables
+from powerca_sync.specs import TableSpec, in_order, needed_tables
 
 #: Tag: the run that a follow-up follows.
 FOLLOWS: Final = "follows"

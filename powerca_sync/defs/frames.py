@@ -19,7 +19,7 @@ from powerca_sync.engine.load import LoadedRows
 from powerca_sync.engine.mapping import FROM_PHONE
 from powerca_sync.engine.postgres import Column
 from powerca_sync.errors import StagingError
-from powerca_sync.tables import OWNER, PHONE
+from powerca_sync.specs import OWNER, PHONE
 
 #: Rows rendered at a time; the frame itself is in memory already.
 SLICE = 10_000

@@ -7,7 +7,7 @@ import dagster as dg
 from powerca_sync.defs.keys import mobile_key, reverse_key
 from powerca_sync.defs.reverse_assets import pulled_tables
 from powerca_sync.engine.requests import Mode
-from powerca_sync.tables import TableSpec
+from powerca_sync.specs import TableSpec
 
 #: Seconds after which Dagster's run monitoring ends a run that has lost its process, so that the next can start.
 MAX_RUNTIME = 2 * 60 * 60

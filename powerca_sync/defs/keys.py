@@ -3,7 +3,7 @@
 import dagster as dg
 
 from powerca_sync.engine.postgres import schema_and_name
-from powerca_sync.tables import TableSpec
+from powerca_sync.specs import TableSpec
 
 #: Owner of the assets.
 OWNERS = ("team:office",)

@@ -23,7 +23,7 @@ from powerca_sync.engine.result import ForwardResult, Options
 from powerca_sync.engine.state import state
 from powerca_sync.errors import ConfigurationError, SyncError
 from powerca_sync.settings import Settings
-from powerca_sync.tables import TableSpec
+from powerca_sync.specs import TableSpec
 
 
 class PostgresIOManager(dg.IOManager):

@@ -11,7 +11,7 @@ from powerca_sync.defs.output_handle import OutputHandle
 from powerca_sync.defs.resources import PullMode
 from powerca_sync.engine.requests import Choice, TablePull
 from powerca_sync.engine.result import ReverseResult
-from powerca_sync.tables import BY_HAND, TableSpec
+from powerca_sync.specs import BY_HAND, TableSpec
 
 #: Name of the IO manager.
 IO_MANAGER = "desktop_io_manager"

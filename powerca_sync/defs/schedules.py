@@ -15,7 +15,7 @@ from powerca_sync.defs.runs import active_run
 from powerca_sync.engine.requests import Mode
 from powerca_sync.errors import ConfigurationError
 from powerca_sync.operations import FULL_CRON, INCREMENTAL_CRON, REVERSE_CRON, Schedules
-from powerca_sync.tables import TableSpec
+from powerca_sync.specs import TableSpec
 
 FULL, INCREMENTAL = forward_job_name(Mode.FULL), forward_job_name(Mode.INCREMENTAL)
 

@@ -14,7 +14,7 @@ from powerca_sync.engine.postgres import connect, strip_row_content
 from powerca_sync.engine.reverse import PendingTables, find_pending_tables
 from powerca_sync.environment import current_settings
 from powerca_sync.errors import SyncError
-from powerca_sync.tables import TableSpec
+from powerca_sync.specs import TableSpec
 
 #: Seconds between two evaluations, and the limit for connecting and for the query of each.
 INTERVAL = 30

@@ -17,7 +17,7 @@ from powerca_sync.defs.schedules import build_schedule
 from powerca_sync.engine.status import Status, read_status
 from powerca_sync.operations import STATUS_CRON, Alerting, Schedules
 from powerca_sync.settings import Settings
-from powerca_sync.tables import TableSpec
+from powerca_sync.specs import TableSpec
 
 #: Runs that the figures cover, and of them those in the table.
 RUNS: Final = 30

@@ -21,7 +21,7 @@ from powerca_sync.demo.records import (
     Response,
     Task,
 )
-from powerca_sync.tables import CREATED, DESKTOP, OWNER, UPDATED
+from powerca_sync.specs import CREATED, DESKTOP, OWNER, UPDATED
 
 SEED: Final = 20252026
 #: When pre-sync last rebuilt the desktop's tables, in the office's time.

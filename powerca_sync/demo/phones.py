@@ -13,7 +13,7 @@ from powerca_sync.demo.loading import Connection, copy_rows
 from powerca_sync.demo.masters import STAFF_IDS
 from powerca_sync.demo.office import SEED, Office, build_office
 from powerca_sync.demo.records import Assignment, Device, DiaryLine, LeaveRequest, LoginRequest, Session
-from powerca_sync.tables import CREATED, OWNER, PHONE, UPDATED
+from powerca_sync.specs import CREATED, OWNER, PHONE, UPDATED
 
 DIARY_LINES: Final = 40
 #: Values longer than the desktop's columns: a note, and the name of a document.

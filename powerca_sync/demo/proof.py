@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from psycopg import sql
 
 from powerca_sync.demo.loading import Connection
-from powerca_sync.tables import OWNER
+from powerca_sync.specs import OWNER
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -23,7 +23,7 @@ from powerca_sync.engine.mapping import (
 from powerca_sync.engine.postgres import Connection, Cursor, Table, Timeouts, explained, read_tables, transaction
 from powerca_sync.engine.state import claims, preparation
 from powerca_sync.errors import SchemaMismatchError, UnsafeTargetError
-from powerca_sync.tables import TableSpec
+from powerca_sync.specs import TableSpec
 
 #: Encloses statements of one database, so that error messages name the database that failed.
 Reading = Callable[[], AbstractContextManager[None]]

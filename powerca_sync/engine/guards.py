@@ -10,7 +10,7 @@ from typing import Any
 from powerca_sync.engine.staging import Quarantined
 from powerca_sync.errors import MergeError, UnsafeTargetError
 from powerca_sync.settings import Limits
-from powerca_sync.tables import TableSpec
+from powerca_sync.specs import TableSpec
 
 #: Share of quarantined rows from which a table of any size is refused.
 NEARLY_ALL = 0.9

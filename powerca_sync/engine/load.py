@@ -20,7 +20,7 @@ from powerca_sync.engine.context import open_context
 from powerca_sync.engine.mapping import Scope
 from powerca_sync.engine.postgres import Column, Connection, Cursor, explained, server_timezone, transaction
 from powerca_sync.engine.result import Options
-from powerca_sync.tables import TableSpec
+from powerca_sync.specs import TableSpec
 
 #: Types whose values the driver's own loader converts without loss.
 _EXACT = frozenset({"bool", "bytea", "float4", "float8", "int2", "int4", "int8", "numeric"})

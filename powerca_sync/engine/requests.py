@@ -4,7 +4,7 @@ import dataclasses
 import enum
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from powerca_sync.tables import TableSpec
+from powerca_sync.specs import TableSpec
 
 #: Seconds by which a `timestamp` watermark is set back, for transactions in flight and clocks that differ.
 DEFAULT_OVERLAP = 600.0

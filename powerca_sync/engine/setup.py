@@ -8,7 +8,7 @@ from powerca_sync.engine.mapping import Office
 from powerca_sync.engine.postgres import Connection, Timeouts, explained, transaction
 from powerca_sync.engine.reverse import ledger
 from powerca_sync.engine.state import claims, lineage, preparation
-from powerca_sync.tables import TableSpec
+from powerca_sync.specs import TableSpec
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from powerca_sync.cli import commands
-from powerca_sync.tables import TableSpec
+from powerca_sync.specs import TableSpec
 from powerca_sync_tests.acceptance import shell
 from powerca_sync_tests.acceptance.shell import document, run
 from powerca_sync_tests.defs.office import SPECS, Office

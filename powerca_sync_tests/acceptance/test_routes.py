@@ -14,7 +14,8 @@ from psycopg import sql
 from powerca_sync.engine.postgres.database import connect
 from powerca_sync.errors import ConfigurationError, DatabaseUnavailableError
 from powerca_sync.settings import Endpoint
-from powerca_sync.tables import PHONE, TABLES, spec_named
+from powerca_sync.specs import PHONE, spec_named
+from powerca_sync.tables import TABLES
 from powerca_sync_tests.acceptance.pooler import Certificates, make_certificates, needs_pooler, pooled
 from powerca_sync_tests.acceptance.real_tables import (
     PHONE_ROWS_MADE,

@@ -11,7 +11,8 @@ from powerca_sync.demo.proof import digests
 from powerca_sync.engine.dry_run.forward_plan import Prospect
 from powerca_sync.engine.postgres.database import Connection, connect
 from powerca_sync.errors import SyncError, UnsafeTargetError
-from powerca_sync.tables import TABLES, TableSpec, spec_named
+from powerca_sync.specs import TableSpec, spec_named
+from powerca_sync.tables import TABLES
 from powerca_sync_tests.acceptance.conftest import GeneratedOffice
 from powerca_sync_tests.acceptance.real_tables import create_office
 from powerca_sync_tests.defs.office import ONE_RETRY, attempts, failure, materialized

@@ -21,7 +21,8 @@ from psycopg import sql
 from powerca_sync.demo import Server
 from powerca_sync.engine.postgres.database import Connection, connect
 from powerca_sync.settings import Endpoint
-from powerca_sync.tables import TABLES, spec_named
+from powerca_sync.specs import spec_named
+from powerca_sync.tables import TABLES
 from powerca_sync_tests.acceptance.compose import PROJECT
 from powerca_sync_tests.acceptance.real_tables import (
     PHONE_ROWS_MADE,

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from powerca_sync.engine.result import Options
-from powerca_sync.tables import TableSpec
+from powerca_sync.specs import TableSpec
 from powerca_sync_tests.helpers import QUICK
 
 

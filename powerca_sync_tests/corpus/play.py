@@ -12,7 +12,7 @@ from powerca_sync.engine.postgres.encoding import python_codec
 from powerca_sync.engine.requests import Mode
 from powerca_sync.engine.result import ForwardResult, ReverseResult, Transfer
 from powerca_sync.errors import SyncError
-from powerca_sync.tables import Strategy
+from powerca_sync.specs import Strategy
 from powerca_sync_tests.conftest import EMPTY
 from powerca_sync_tests.corpus.case import Arrives, Case, Refused
 from powerca_sync_tests.corpus.look import SETTINGS, Line, columns, lines, named, written

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from powerca_sync.tables import Cursor
+from powerca_sync.specs import Cursor
 from powerca_sync_tests.corpus.case import Arrives, Case, Refused
 from powerca_sync_tests.helpers import delete_insert, spec
 

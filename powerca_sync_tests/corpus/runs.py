@@ -12,7 +12,7 @@ from powerca_sync.engine.result import ForwardResult, Options, ReverseResult
 from powerca_sync.engine.reverse.reverse import sync_reverse
 from powerca_sync.engine.verify.verification import Verification
 from powerca_sync.engine.verify.verifier import verify
-from powerca_sync.tables import TableSpec
+from powerca_sync.specs import TableSpec
 from powerca_sync_tests.corpus.case import Case
 from powerca_sync_tests.helpers import Pair, everything, spec
 

@@ -10,7 +10,7 @@ from psycopg import sql
 from powerca_sync.demo import Server
 from powerca_sync.engine.result import Options
 from powerca_sync.settings import Endpoint
-from powerca_sync.tables import TableSpec
+from powerca_sync.specs import TableSpec
 from powerca_sync_tests.conftest import EMPTY
 from powerca_sync_tests.corpus.encodings import CASES, UNKNOWN, Encoded
 from powerca_sync_tests.corpus.play import play

@@ -9,7 +9,7 @@ from powerca_sync.defs import build_definitions
 from powerca_sync.defs.failures import Retries
 from powerca_sync.defs.metadata import figures_of
 from powerca_sync.engine.postgres.database import Timeouts
-from powerca_sync.tables import Category, Lookup, Reference, Strategy, TableSpec, in_order
+from powerca_sync.specs import Category, Lookup, Reference, Strategy, TableSpec, in_order
 from powerca_sync_tests.helpers import ORGS, Pair, spec
 
 ORG = Reference(column="org_id", parent="orgs")

@@ -13,7 +13,8 @@ from powerca_sync.defs.jobs import build_jobs
 from powerca_sync.defs.keys import mobile_key
 from powerca_sync.defs.runs.in_process import CODE_LOCATION, run_forward, run_reverse
 from powerca_sync.engine.requests import Allowances, Mode
-from powerca_sync.tables import TABLES, in_order
+from powerca_sync.specs import in_order
+from powerca_sync.tables import TABLES
 from powerca_sync_tests.defs.office import DEPARTMENT, DEPARTMENTS, NOTICES, ORG, ORGS, STAFF, Office
 
 #: Depends on departments for the order only.

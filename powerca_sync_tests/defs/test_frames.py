@@ -15,7 +15,7 @@ from powerca_sync.defs import build_definitions
 from powerca_sync.defs.frames import copy_rows, copy_text
 from powerca_sync.engine.mapping.mapping import FROM_PHONE
 from powerca_sync.errors import StagingError
-from powerca_sync.tables import in_order
+from powerca_sync.specs import in_order
 from powerca_sync_tests.defs.office import ORG, Office, attempts, failure, figures
 from powerca_sync_tests.helpers import ORGS, spec
 

@@ -11,7 +11,7 @@ from powerca_sync.defs.metadata import figures_of
 from powerca_sync.defs.output_handle import OutputHandle
 from powerca_sync.defs.runs import words_of
 from powerca_sync.engine.requests import TableExtract, TextRows
-from powerca_sync.tables import in_order
+from powerca_sync.specs import in_order
 from powerca_sync_tests.defs.office import (
     DEPARTMENT,
     DEPARTMENTS,

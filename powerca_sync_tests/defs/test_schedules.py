@@ -20,7 +20,8 @@ from powerca_sync.defs.runs import REPORT
 from powerca_sync.defs.schedules import build_schedules
 from powerca_sync.errors import ConfigurationError
 from powerca_sync.operations import DEFAULTS, Schedules
-from powerca_sync.tables import BY_HAND, TABLES, Category
+from powerca_sync.specs import BY_HAND, Category
+from powerca_sync.tables import TABLES
 
 OFFICE = ZoneInfo(DEFAULTS["POWERCA_TZ"])
 #: The schedules that sync, and the variables with their cron strings.

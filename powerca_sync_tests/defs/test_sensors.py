@@ -19,7 +19,7 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobO
 
 from powerca_sync.defs import build_definitions
 from powerca_sync.errors import DatabaseUnavailableError, SyncError
-from powerca_sync.tables import BY_HAND
+from powerca_sync.specs import BY_HAND
 from powerca_sync_tests.defs.office import ONE_RETRY, QUICK, SPECS, Office
 from powerca_sync_tests.helpers import wait_until
 

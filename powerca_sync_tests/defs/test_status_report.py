@@ -12,7 +12,7 @@ from powerca_sync.defs import build_definitions
 from powerca_sync.defs.runs import REPORT, direction_of, read_past_runs
 from powerca_sync.engine.status import read_status
 from powerca_sync.operations import Schedules
-from powerca_sync.tables import Reference, in_order
+from powerca_sync.specs import Reference, in_order
 from powerca_sync_tests.defs.office import ORG, SECRETS, SPECS, Office
 from powerca_sync_tests.helpers import spec
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from powerca_sync.engine.doctor import Finding, Severity, examine, reach
 from powerca_sync.settings import Endpoint
-from powerca_sync.tables import Reference, Strategy, TableSpec, in_order
+from powerca_sync.specs import Reference, Strategy, TableSpec, in_order
 from powerca_sync_tests.helpers import ORGS, Pair, spec
 
 ORG = Reference(column="org_id", parent="orgs")

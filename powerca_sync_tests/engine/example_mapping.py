@@ -8,7 +8,7 @@ from psycopg import sql
 from powerca_sync.engine.mapping import TableMapping, map_table
 from powerca_sync.engine.mapping.tenancy import Office, Scope
 from powerca_sync.engine.postgres.catalog import Check, Column, ForeignKey, Table, UniqueKey
-from powerca_sync.tables import Category, Lookup, Reference, Strategy, TableSpec
+from powerca_sync.specs import Category, Lookup, Reference, Strategy, TableSpec
 
 
 def column(name: str, base: str = "int4", category: str = "N", typmod: int = -1, **rest: object) -> Column:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from hypothesis import note
 from hypothesis import strategies as st
 
-from powerca_sync.tables import Deletes, TableSpec
+from powerca_sync.specs import Deletes, TableSpec
 from powerca_sync_tests.helpers import ORGS, Pair, delete_insert, row_counts, spec
 
 REST: Any = {"office": "org_id", "mobile_owned": frozenset({"ticked"}), "limit_share": 1.0}

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from powerca_sync.engine.postgres.database import Connection
-from powerca_sync.tables import TABLES, Strategy, TableSpec
+from powerca_sync.specs import Strategy, TableSpec
+from powerca_sync.tables import TABLES
 
 Where = Literal["desktop", "mobile", "both", "renamed"]
 #: Rows of each table in either database, and the number of the one that a phone created.

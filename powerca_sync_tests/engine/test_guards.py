@@ -4,7 +4,7 @@ import pytest
 
 from powerca_sync.engine.dry_run.forward_plan import Prospect
 from powerca_sync.errors import UnsafeTargetError
-from powerca_sync.tables import TableSpec
+from powerca_sync.specs import TableSpec
 from powerca_sync_tests.helpers import Pair, delete_insert, row_counts, spec
 
 JOBS = delete_insert("jobs", "job_id")

@@ -10,7 +10,7 @@ from psycopg import sql
 
 from powerca_sync.engine.postgres.database import Connection
 from powerca_sync.settings import Endpoint
-from powerca_sync.tables import TableSpec
+from powerca_sync.specs import TableSpec
 from powerca_sync_tests import helpers
 from powerca_sync_tests.helpers import Pair, delete_insert, pulled, row_counts, spec
 

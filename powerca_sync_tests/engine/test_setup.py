@@ -8,7 +8,7 @@ from powerca_sync.engine.postgres.database import connect
 from powerca_sync.engine.setup import introduce
 from powerca_sync.errors import UnsafeTargetError
 from powerca_sync.settings import Endpoint
-from powerca_sync.tables import Reference, TableSpec, in_order
+from powerca_sync.specs import Reference, TableSpec, in_order
 from powerca_sync_tests.helpers import ORGS, Pair, delete_insert, everything, pulled, row_counts, spec
 
 ORG = Reference(column="org_id", parent="orgs")

@@ -26,7 +26,7 @@ from powerca_sync.engine.reverse import carry_over_sql, existing_rows_sql, inser
 from powerca_sync.engine.staging import echo_sql, extract_sql, phone_rows_sql, quarantine_sql, rules_sql, staging_sql
 from powerca_sync.engine.state import TargetMark
 from powerca_sync.engine.verify import classification_sql
-from powerca_sync.tables import Strategy
+from powerca_sync.specs import Strategy
 from powerca_sync_tests.engine.example_mapping import (
     JOBS,
     OFFICES,

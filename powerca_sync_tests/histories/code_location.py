@@ -4,7 +4,7 @@ import json
 import os
 
 from powerca_sync.defs import build_definitions
-from powerca_sync.tables import in_order
+from powerca_sync.specs import in_order
 from powerca_sync_tests.helpers import ORGS
 from powerca_sync_tests.histories.restarts import OFFICE
 from powerca_sync_tests.histories.site import stamped_specs

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from powerca_sync.tables import Deletes
+from powerca_sync.specs import Deletes
 from powerca_sync_tests.histories.model import (
     Content,
     Row,

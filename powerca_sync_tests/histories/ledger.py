@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from powerca_sync.tables import PHONE, TableSpec
+from powerca_sync.specs import PHONE, TableSpec
 from powerca_sync_tests.histories.model import Content, Row, content, counted, key_of, total_by_key
 from powerca_sync_tests.histories.tables import MOBILE_KEYS
 

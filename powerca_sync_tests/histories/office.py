@@ -14,7 +14,7 @@ from powerca_sync.engine.result import ForwardResult, Options, ReverseResult, Tr
 from powerca_sync.engine.reverse.reverse import sync_reverse
 from powerca_sync.engine.setup import introduce
 from powerca_sync.errors import SyncError, UnsafeTargetError
-from powerca_sync.tables import PHONE, Category
+from powerca_sync.specs import PHONE, Category
 from powerca_sync_tests.helpers import ORGS
 from powerca_sync_tests.histories.judge import complaints
 from powerca_sync_tests.histories.mischief import FAULTS

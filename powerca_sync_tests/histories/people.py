@@ -8,7 +8,7 @@ from typing import Any
 
 from psycopg import sql
 
-from powerca_sync.tables import CREATED, PHONE, STAMPS, UPDATED
+from powerca_sync.specs import CREATED, PHONE, STAMPS, UPDATED
 from powerca_sync_tests.helpers import Pair
 from powerca_sync_tests.histories.ledger import Ledger
 from powerca_sync_tests.histories.side import Side

@@ -18,7 +18,7 @@ from powerca_sync.engine.result import Options, Transfer
 from powerca_sync.engine.reverse.reverse import sync_reverse
 from powerca_sync.errors import SyncError
 from powerca_sync.settings import Endpoint
-from powerca_sync.tables import TableSpec
+from powerca_sync.specs import TableSpec
 from powerca_sync_tests.helpers import ORGS
 from powerca_sync_tests.histories.tables import SHARED
 

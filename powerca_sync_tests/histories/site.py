@@ -14,7 +14,7 @@ from powerca_sync.engine.postgres.database import Connection, connect
 from powerca_sync.engine.requests import Mode
 from powerca_sync.engine.result import Transfer
 from powerca_sync.errors import SyncError
-from powerca_sync.tables import Cursor, TableSpec
+from powerca_sync.specs import Cursor, TableSpec
 from powerca_sync_tests.helpers import Pair
 from powerca_sync_tests.histories.machine import Disk, Machine
 from powerca_sync_tests.histories.office import Office

@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from powerca_sync.tables import STAMPS, Category, Cursor, Deletes, Lookup, Reference, Strategy, TableSpec
+from powerca_sync.specs import STAMPS, Category, Cursor, Deletes, Lookup, Reference, Strategy, TableSpec
 from powerca_sync_tests.helpers import ORGS, Pair, delete_insert, spec
 
 #: This office's organisation, and that of another.

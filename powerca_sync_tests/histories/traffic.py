@@ -27,7 +27,7 @@ from powerca_sync.engine.result import Options
 from powerca_sync.engine.reverse.reverse import sync_reverse
 from powerca_sync.errors import SyncError
 from powerca_sync.settings import Endpoint, Settings
-from powerca_sync.tables import Lookup, Reference, in_order
+from powerca_sync.specs import Lookup, Reference, in_order
 from powerca_sync_tests.helpers import QUICK, Pair, delete_insert, spec
 from powerca_sync_tests.histories.soak import databases
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from powerca_sync.engine.result import ForwardResult, ReverseResult
-from powerca_sync.tables import DESKTOP, PHONE
+from powerca_sync.specs import DESKTOP, PHONE
 from powerca_sync_tests.histories.ledger import Ledger, Pulled
 from powerca_sync_tests.histories.model import Content, Row, content, counted, faults_reverse, key_of
 from powerca_sync_tests.histories.people import People

@@ -14,7 +14,7 @@ from powerca_sync.engine.result import Options
 from powerca_sync.engine.verify import Verification, verify
 from powerca_sync.plain_text import in_one_line
 from powerca_sync.settings import Settings
-from powerca_sync.tables import TableSpec
+from powerca_sync.specs import TableSpec
 
 PARITY = "parity"
 

@@ -6,7 +6,7 @@ from powerca_sync.defs.metadata import conflict_table, quarantine_table, sample_
 from powerca_sync.engine.requests import Mode
 from powerca_sync.engine.result import ForwardResult, ReverseResult
 from powerca_sync.plain_text import counted
-from powerca_sync.tables import TableSpec
+from powerca_sync.specs import TableSpec
 
 FOREIGN_KEYS = "foreign_keys"
 CONFLICTS = "conflicts"

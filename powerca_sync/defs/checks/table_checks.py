@@ -14,7 +14,7 @@ from powerca_sync.engine.postgres import Connection, Timeouts, connect
 from powerca_sync.engine.status import TableStatus, read_table_status
 from powerca_sync.plain_text import in_one_line
 from powerca_sync.settings import Settings
-from powerca_sync.tables import TableSpec
+from powerca_sync.specs import TableSpec
 
 SCHEMA_DRIFT = "schema_drift"
 UNOWNED_ROWS = "unowned_rows"

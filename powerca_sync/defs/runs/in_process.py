@@ -23,7 +23,7 @@ from powerca_sync.defs.runs.progress import Say, build_progress_logger, engine_l
 from powerca_sync.engine.requests import Allowances, Mode
 from powerca_sync.errors import ConfigurationError
 from powerca_sync.interrupts import note_signals
-from powerca_sync.tables import TableSpec, in_order
+from powerca_sync.specs import TableSpec, in_order
 
 #: Tag by which a job's page in Dagster finds its runs (`repository@location`); Dagster has no public name for it.
 REPOSITORY: Final = ".dagster/repository"

@@ -13,7 +13,7 @@ from powerca_sync.engine.requests import Mode
 from powerca_sync.engine.result import Conflict
 from powerca_sync.engine.staging import Rejections
 from powerca_sync.errors import ConfigurationError
-from powerca_sync.tables import TableSpec, needed_tables
+from powerca_sync.specs import TableSpec, needed_tables
 
 
 class Verdict(enum.StrEnum):

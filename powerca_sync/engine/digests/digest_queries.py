@@ -10,7 +10,7 @@ from powerca_sync.engine.digests.canonical_text import Encoder, at_source, at_ta
 from powerca_sync.engine.digests.digest_sql import Side
 from powerca_sync.engine.mapping import STAGING, SyncedColumn, TableMapping, row_sizes
 from powerca_sync.engine.staging import extract_sql
-from powerca_sync.tables import DESKTOP, STAMPS
+from powerca_sync.specs import DESKTOP, STAMPS
 
 Read = Callable[[SyncedColumn], sql.Composable]
 _TRUE = sql.SQL("TRUE")

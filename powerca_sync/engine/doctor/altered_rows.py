@@ -14,7 +14,7 @@ from powerca_sync.engine.doctor.findings import Finding, listed, warning
 from powerca_sync.engine.doctor.side import Side
 from powerca_sync.engine.mapping import SyncedColumn, TableMapping
 from powerca_sync.engine.postgres import Cursor, one_row
-from powerca_sync.tables import OWNER, Expression
+from powerca_sync.specs import OWNER, Expression
 
 _TEXTS = ("text", "varchar", "bpchar")
 _LIMITED = ("varchar", "bpchar")

@@ -8,7 +8,7 @@ from powerca_sync.engine.doctor.findings import BOTH, Finding, fine, listed, war
 from powerca_sync.engine.mapping import Office, ResolvedSpec, Scope, TableMapping, map_table
 from powerca_sync.engine.postgres import Table
 from powerca_sync.errors import SyncError
-from powerca_sync.tables import OWNER, STAMPS, TableSpec
+from powerca_sync.specs import OWNER, STAMPS, TableSpec
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

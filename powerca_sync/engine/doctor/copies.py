@@ -9,7 +9,7 @@ from powerca_sync.engine.doctor.findings import Finding, fine, warning
 from powerca_sync.engine.doctor.side import Side
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.postgres import Cursor, one_row
-from powerca_sync.tables import OWNER, STAMPS, Strategy
+from powerca_sync.specs import OWNER, STAMPS, Strategy
 
 #: Exact copies count as a mistake above both limits: number, and share of the table's rows.
 MOST_COPIES = 20

@@ -9,7 +9,7 @@ from powerca_sync.engine.doctor.findings import Finding, fine, listed, warning, 
 from powerca_sync.engine.doctor.rights import READ, TableRights, grants
 from powerca_sync.engine.doctor.side import Side, read_as
 from powerca_sync.engine.postgres import Cursor, Table, load, read_tables
-from powerca_sync.tables import Deletes, Strategy, TableSpec
+from powerca_sync.specs import Deletes, Strategy, TableSpec
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

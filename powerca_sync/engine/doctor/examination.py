@@ -33,7 +33,7 @@ from powerca_sync.engine.postgres import Table, load, read_tables
 from powerca_sync.engine.result import Options
 from powerca_sync.errors import SyncError
 from powerca_sync.settings import Limits
-from powerca_sync.tables import TableSpec
+from powerca_sync.specs import TableSpec
 
 
 def examine(

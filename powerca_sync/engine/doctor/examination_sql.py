@@ -6,7 +6,7 @@ from psycopg import sql
 
 from powerca_sync.engine.mapping import TableMapping, row_sizes
 from powerca_sync.engine.postgres import Column, Table
-from powerca_sync.tables import DESKTOP, OWNER, PHONE, Expression
+from powerca_sync.specs import DESKTOP, OWNER, PHONE, Expression
 
 
 def count_rows(table: Table, conditions: Sequence[sql.Composable], *, where: sql.Composable) -> sql.Composed:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from psycopg import sql
 
 from powerca_sync.engine.guards import exceeds_quarantine
-from powerca_sync.tables import TableSpec
+from powerca_sync.specs import TableSpec
 
 BOTH = "both"
 

@@ -10,7 +10,7 @@ from powerca_sync.engine.mapping import Office, read_snapshot
 from powerca_sync.engine.postgres import Cursor, load
 from powerca_sync.engine.state import describe_unknown_run, find_unknown_run, read_recorded_runs
 from powerca_sync.errors import SyncError
-from powerca_sync.tables import TableSpec
+from powerca_sync.specs import TableSpec
 
 
 def find_office(source: Side, target: Side, specs: Sequence[TableSpec]) -> Context | SyncError | None:

@@ -14,7 +14,7 @@ from powerca_sync.engine.doctor.side import Side
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.postgres import Cursor, load, one_row
 from powerca_sync.plain_text import counted
-from powerca_sync.tables import DESKTOP, OWNER, PHONE, Strategy
+from powerca_sync.specs import DESKTOP, OWNER, PHONE, Strategy
 
 #: By convention the owner of rows that an administrator's script created, such as "no concern".
 SYSTEM = "S"

@@ -6,7 +6,7 @@ from powerca_sync.engine.context import read_context
 from powerca_sync.engine.doctor.columns import examine_columns, examine_presence, lay_out
 from powerca_sync.engine.doctor.findings import Finding, Severity
 from powerca_sync.engine.postgres import Connection, Timeouts, explained, transaction
-from powerca_sync.tables import TableSpec
+from powerca_sync.specs import TableSpec
 
 
 def find_drift(

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from powerca_sync.engine.doctor.findings import Finding, listed, warning, wrong
 from powerca_sync.engine.doctor.side import read_as
 from powerca_sync.engine.postgres import Cursor, Table, load
-from powerca_sync.tables import CREATED, STAMPS, UPDATED, TableSpec
-from powerca_sync.tables import Cursor as ChangeCursor
+from powerca_sync.specs import CREATED, STAMPS, UPDATED, TableSpec
+from powerca_sync.specs import Cursor as ChangeCursor
 
 _ANY_CASE = re.IGNORECASE
 #: Beginning of a PL/pgSQL statement: elsewhere `NEW.name = 1` is a comparison.

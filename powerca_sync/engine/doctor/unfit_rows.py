@@ -17,7 +17,7 @@ from powerca_sync.engine.staging import Rejections, find_large_objects
 from powerca_sync.errors import SyncError
 from powerca_sync.plain_text import counted
 from powerca_sync.settings import Limits
-from powerca_sync.tables import Strategy, TableSpec
+from powerca_sync.specs import Strategy, TableSpec
 
 #: Reasons of one table that are listed.
 MOST_REASONS = 5

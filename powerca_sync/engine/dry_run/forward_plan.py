@@ -44,7 +44,7 @@ from powerca_sync.engine.result import ForwardResult, Options, Transfer
 from powerca_sync.engine.staging import read_rejections
 from powerca_sync.engine.state import claims, preparation, read_recorded_runs, state
 from powerca_sync.errors import SyncError, UnsafeTargetError
-from powerca_sync.tables import TableSpec, in_order, needed_tables
+from powerca_sync.specs import TableSpec, in_order, needed_tables
 
 #: Rows of each kind that are shown.
 SAMPLES = 5

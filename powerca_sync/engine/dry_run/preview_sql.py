@@ -20,7 +20,7 @@ from powerca_sync.engine.mapping import (
     shown,
 )
 from powerca_sync.engine.postgres import Column
-from powerca_sync.tables import DESKTOP, OWNER
+from powerca_sync.specs import DESKTOP, OWNER
 
 
 def planned(place: int) -> sql.Identifier:

@@ -31,7 +31,7 @@ from powerca_sync.engine.requests import TablePull
 from powerca_sync.engine.result import Options, ReverseResult
 from powerca_sync.engine.reverse import Pull, insert_sql, ledger
 from powerca_sync.errors import SyncError, UnsafeTargetError
-from powerca_sync.tables import TableSpec, in_order
+from powerca_sync.specs import TableSpec, in_order
 
 #: What no plan can see, because it shows only when a row is written.
 UNFORESEEN_PULL = (

@@ -14,7 +14,7 @@ from powerca_sync.engine.result import ForwardResult
 from powerca_sync.engine.staging import WORTH_ANALYZING
 from powerca_sync.engine.state import TableState
 from powerca_sync.errors import SchemaMismatchError
-from powerca_sync.tables import OWNER, TableSpec, spec_named
+from powerca_sync.specs import OWNER, TableSpec, spec_named
 
 #: A table as (schema, name).
 Name = tuple[str, str]

@@ -16,7 +16,7 @@ from powerca_sync.engine.mapping import (
     now_in,
 )
 from powerca_sync.engine.postgres import ForeignKey
-from powerca_sync.tables import CREATED, DESKTOP, OWNER, STAMPS, UPDATED
+from powerca_sync.specs import CREATED, DESKTOP, OWNER, STAMPS, UPDATED
 
 
 def lock_deletes(mapping: TableMapping) -> sql.Composed:

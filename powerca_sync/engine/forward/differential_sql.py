@@ -8,7 +8,7 @@ from powerca_sync.engine.digests import Side, pack, packed, source_text
 from powerca_sync.engine.forward.plan_sql import counts_by_owner
 from powerca_sync.engine.mapping import ACTIONS, COMMA, NOT_ENDED, STAGING, TableMapping, is_ours
 from powerca_sync.engine.staging import has_dangling_reference, phone_rows_sql
-from powerca_sync.tables import spec_named
+from powerca_sync.specs import spec_named
 
 #: Hexadecimal digits of a row's digest that are summed as one 64-bit number.
 _HALF = 16

@@ -10,8 +10,8 @@ from powerca_sync.engine.postgres import PLAIN, Column, Table
 from powerca_sync.engine.requests import DEFAULT_OVERLAP, Mode, TextRows
 from powerca_sync.engine.staging import extract_sql
 from powerca_sync.engine.state import TableState
-from powerca_sync.tables import STAMPS, Category, Strategy
-from powerca_sync.tables import Cursor as ChangeCursor
+from powerca_sync.specs import STAMPS, Category, Strategy
+from powerca_sync.specs import Cursor as ChangeCursor
 
 
 def as_table(rows: TextRows, target: Table) -> Table:

@@ -43,7 +43,7 @@ from powerca_sync.engine.staging import NO_REJECTIONS, Rejected, parse_rejection
 from powerca_sync.engine.state import RecordedRun, TargetMark, guide, lineage, locks, preparation, state
 from powerca_sync.errors import ContentionError, DatabaseUnavailableError, SchemaMismatchError, SyncError
 from powerca_sync.plain_text import one_line_logger
-from powerca_sync.tables import TableSpec
+from powerca_sync.specs import TableSpec
 
 logger = one_line_logger(__name__)
 

@@ -19,7 +19,7 @@ from powerca_sync.engine.mapping import UNSETTLED, TableMapping
 from powerca_sync.engine.postgres import Cursor, execute_batch, one_row, settings_query
 from powerca_sync.engine.staging import quarantine_sql
 from powerca_sync.engine.state import TargetMark
-from powerca_sync.tables import Strategy
+from powerca_sync.specs import Strategy
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,7 +13,7 @@ from powerca_sync.engine.mapping import (
     same_key,
 )
 from powerca_sync.engine.postgres import Column
-from powerca_sync.tables import Strategy
+from powerca_sync.specs import Strategy
 
 
 def columns_of(mapping: TableMapping) -> tuple[Column, ...]:

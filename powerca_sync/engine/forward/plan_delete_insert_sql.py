@@ -15,7 +15,7 @@ from powerca_sync.engine.mapping import (
     key_text,
 )
 from powerca_sync.engine.postgres import PLAIN
-from powerca_sync.tables import PHONE
+from powerca_sync.specs import PHONE
 
 
 def has_rows(mapping: TableMapping) -> sql.Composed:

@@ -3,7 +3,7 @@
 from psycopg import sql
 
 from powerca_sync.engine.mapping import ACTIONS, COMMA, HELD, STAGING, TableMapping, content_text, is_ours, same_key
-from powerca_sync.tables import Deletes
+from powerca_sync.specs import Deletes
 
 
 def plan_upsert(mapping: TableMapping, *, complete: bool, foreign: sql.Composable) -> sql.Composed:

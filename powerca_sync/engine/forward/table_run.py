@@ -37,7 +37,7 @@ from powerca_sync.engine.result import Options, Transfer
 from powerca_sync.engine.staging import check_stored_values, pair_by_readable_columns, prepare_source, read_rows
 from powerca_sync.engine.state import RecordedRun, state
 from powerca_sync.plain_text import one_line_logger
-from powerca_sync.tables import Category, TableSpec
+from powerca_sync.specs import Category, TableSpec
 
 logger = one_line_logger(__name__)
 

@@ -5,7 +5,7 @@ import re
 from powerca_sync.engine.mapping.expressions import columns_read
 from powerca_sync.engine.postgres import Table
 from powerca_sync.errors import SchemaMismatchError
-from powerca_sync.tables import STAMPS, Strategy, TableSpec
+from powerca_sync.specs import STAMPS, Strategy, TableSpec
 
 #: Names of the engine's own columns in working tables: all of them have a colon.
 WORKING_NAMES = re.compile("(raw|from|phone|t|e|f|note|value|verify|ledger):[a-z0-9_]+")

@@ -18,7 +18,7 @@ from powerca_sync.engine.mapping.mapping import FROM_PHONE, ExtraColumn, SyncedC
 from powerca_sync.engine.mapping.tenancy import Scope
 from powerca_sync.engine.postgres import PARTITIONED, PLAIN, Column, Table
 from powerca_sync.errors import SchemaMismatchError
-from powerca_sync.tables import OWNER, PHONE, STAMPS, Strategy, TableSpec
+from powerca_sync.specs import OWNER, PHONE, STAMPS, Strategy, TableSpec
 
 
 def map_table(spec: TableSpec, *, sources: Mapping[str, Table], scope: Scope) -> TableMapping:

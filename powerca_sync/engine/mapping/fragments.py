@@ -9,7 +9,7 @@ from powerca_sync.engine.mapping.mapping import TableMapping
 from powerca_sync.engine.mapping.row_sizes import AT_TARGET, shown
 from powerca_sync.engine.mapping.row_sizes import row_text as text_of_row
 from powerca_sync.engine.postgres import Column
-from powerca_sync.tables import DESKTOP
+from powerca_sync.specs import DESKTOP
 
 STAGING = sql.Identifier("pg_temp", "powerca_staging")
 LEDGER = sql.Identifier("pg_temp", "powerca_ledger")

@@ -11,7 +11,7 @@ from powerca_sync.engine.mapping.conversion import comparable, has_one_value, te
 from powerca_sync.engine.mapping.tenancy import Scope
 from powerca_sync.engine.postgres import Column, ForeignKey, Table
 from powerca_sync.errors import SchemaMismatchError
-from powerca_sync.tables import OWNER, STAMPS, Reference, Strategy, TableSpec
+from powerca_sync.specs import OWNER, STAMPS, Reference, Strategy, TableSpec
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from powerca_sync.engine.mapping.table_pair import TablePair
 from powerca_sync.engine.postgres import Table
-from powerca_sync.tables import TableSpec, spec_named
+from powerca_sync.specs import TableSpec, spec_named
 
 
 def tables_needed(spec: TableSpec, specs: Sequence[TableSpec]) -> tuple[str, ...]:

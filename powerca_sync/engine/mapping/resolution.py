@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing_extensions import override
 
 from powerca_sync.errors import SchemaMismatchError
-from powerca_sync.tables import Reference, TableSpec, spec_named
+from powerca_sync.specs import Reference, TableSpec, spec_named
 
 
 class Route(enum.StrEnum):

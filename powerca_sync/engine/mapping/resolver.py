@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from powerca_sync.engine.mapping.resolution import Resolution, ResolvedSpec, Route, Unchecked
 from powerca_sync.engine.mapping.table_pair import TablePair, is_needed, left_out_columns, resolve_key
 from powerca_sync.engine.postgres import Table
-from powerca_sync.tables import Lookup, Reference, Strategy, TableSpec
+from powerca_sync.specs import Lookup, Reference, Strategy, TableSpec
 
 
 def resolve(

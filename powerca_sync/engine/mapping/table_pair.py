@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from powerca_sync.engine.mapping.expressions import unreadable_columns
 from powerca_sync.engine.mapping.resolution import LeftOut
 from powerca_sync.engine.postgres import Table
-from powerca_sync.tables import OWNER, Expression, Strategy, TableSpec
+from powerca_sync.specs import OWNER, Expression, Strategy, TableSpec
 
 #: Minimum similarity of names for suggesting an existing column.
 _SIMILAR = 0.75

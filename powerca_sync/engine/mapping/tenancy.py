@@ -10,7 +10,7 @@ from psycopg import sql
 from powerca_sync.engine.mapping.conversion import equal, equality
 from powerca_sync.engine.postgres import Cursor, Table, error_text, read_tables, schema_and_name
 from powerca_sync.errors import SchemaMismatchError
-from powerca_sync.tables import Reference, TableSpec, spec_named
+from powerca_sync.specs import Reference, TableSpec, spec_named
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,7 +8,7 @@ from powerca_sync.engine.reverse import existing_rows_sql
 from powerca_sync.engine.reverse.lookalikes import adopt_by_key, settle_lookalikes
 from powerca_sync.engine.reverse.matching import MatchedRows
 from powerca_sync.engine.staging import quarantine_sql
-from powerca_sync.tables import Strategy, TableSpec
+from powerca_sync.specs import Strategy, TableSpec
 
 
 def settle_existing(

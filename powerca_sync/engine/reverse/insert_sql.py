@@ -17,7 +17,7 @@ from powerca_sync.engine.reverse.carry_over_sql import CONTENTS
 from powerca_sync.engine.reverse.ledger_sql import CLASSIFICATION, compared_columns
 from powerca_sync.engine.reverse.lookalikes_sql import DESKTOP_ROWS, OWNED, PAIRS
 from powerca_sync.engine.staging import BORN, HASH, KEY, OCCURRENCE, PHONES
-from powerca_sync.tables import STAMPS
+from powerca_sync.specs import STAMPS
 
 PULLED = sql.Identifier("powerca_sync", "pulled")
 #: Takes the ledger entries of a dry run, so that it does not advance the ledger's sequence.

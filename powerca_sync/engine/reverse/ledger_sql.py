@@ -11,7 +11,7 @@ from psycopg import sql
 from powerca_sync.engine.mapping import AND, COMMA, ENTRIES, TableMapping, from_image, image_of, key_text, row_text
 from powerca_sync.engine.postgres import Column
 from powerca_sync.engine.staging import PHONES
-from powerca_sync.tables import OWNER, STAMPS
+from powerca_sync.specs import OWNER, STAMPS
 
 CLASSIFICATION = sql.Identifier("pg_temp", "powerca_classification")
 

@@ -15,7 +15,7 @@ from powerca_sync.engine.postgres import Cursor
 from powerca_sync.engine.requests import Choice
 from powerca_sync.engine.reverse import lookalikes_sql
 from powerca_sync.engine.staging import quarantine_sql
-from powerca_sync.tables import OWNER, PHONE, TableSpec
+from powerca_sync.specs import OWNER, PHONE, TableSpec
 
 
 def settle_lookalikes(

@@ -22,7 +22,7 @@ from powerca_sync.engine.mapping import (
 )
 from powerca_sync.engine.reverse.ledger_sql import compared_columns
 from powerca_sync.engine.staging import BORN, HASH, KEY, OCCURRENCE, phone_rows_sql
-from powerca_sync.tables import DESKTOP, OWNER, PHONE
+from powerca_sync.specs import DESKTOP, OWNER, PHONE
 
 OWNED = sql.Identifier("pg_temp", "powerca_owned")
 PAIRS = sql.Identifier("pg_temp", "powerca_pairs")

@@ -25,7 +25,7 @@ from powerca_sync.engine.staging import (
 )
 from powerca_sync.engine.state import check_lineage, read_recorded_runs
 from powerca_sync.plain_text import one_line_logger
-from powerca_sync.tables import OWNER, STAMPS, TableSpec
+from powerca_sync.specs import OWNER, STAMPS, TableSpec
 
 logger = one_line_logger(__name__)
 

@@ -23,7 +23,7 @@ from powerca_sync.engine.reverse import ledger
 from powerca_sync.engine.staging import phone_rows_sql
 from powerca_sync.errors import SyncError
 from powerca_sync.plain_text import one_line_logger
-from powerca_sync.tables import BY_HAND, OWNER, TableSpec
+from powerca_sync.specs import BY_HAND, OWNER, TableSpec
 
 logger = one_line_logger(__name__)
 

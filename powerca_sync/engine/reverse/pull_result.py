@@ -8,7 +8,7 @@ from powerca_sync.engine.result import Conflict, ReverseResult
 from powerca_sync.engine.reverse import existing_rows_sql
 from powerca_sync.engine.reverse.matching import MatchedRows
 from powerca_sync.engine.staging import validation
-from powerca_sync.tables import TableSpec
+from powerca_sync.specs import TableSpec
 
 
 def build_result(

@@ -58,7 +58,7 @@ from powerca_sync.engine.staging import (
 from powerca_sync.engine.state import check_desktop, locks
 from powerca_sync.errors import DatabaseUnavailableError
 from powerca_sync.plain_text import one_line_logger
-from powerca_sync.tables import Strategy, TableSpec
+from powerca_sync.specs import Strategy, TableSpec
 
 logger = one_line_logger(__name__)
 

@@ -20,7 +20,7 @@ from powerca_sync.engine.mapping import (
 from powerca_sync.engine.postgres import Column
 from powerca_sync.engine.staging import phone_rows_sql
 from powerca_sync.engine.staging.extract_sql import MADE, MOBILE_KEY, NUMBER
-from powerca_sync.tables import DESKTOP, PHONE, STAMPS, Strategy
+from powerca_sync.specs import DESKTOP, PHONE, STAMPS, Strategy
 
 
 def not_in_ledger(mapping: TableMapping) -> sql.Composed:

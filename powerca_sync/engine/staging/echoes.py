@@ -12,7 +12,7 @@ from powerca_sync.engine.staging import echo_sql, extract_sql, staging_sql
 from powerca_sync.engine.staging.source_rows import Read
 from powerca_sync.engine.staging.staging import WORTH_ANALYZING, stage_rows
 from powerca_sync.engine.staging.unreadable import find_unreadable, without_unreadable
-from powerca_sync.tables import Strategy
+from powerca_sync.specs import Strategy
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,7 +8,7 @@ from psycopg import sql
 
 from powerca_sync.engine.mapping import COMMA, NOT_ENDED, ExtraColumn, SyncedColumn, TableMapping, from_image, row_sizes
 from powerca_sync.engine.postgres import Table
-from powerca_sync.tables import STAMPS
+from powerca_sync.specs import STAMPS
 
 #: The column of `pulled_images` with the size of an image.
 _IMAGE_SIZE = "ledger:bytes"

@@ -11,7 +11,7 @@ from psycopg import sql
 
 from powerca_sync.engine.mapping import COMMA, ExtraColumn, TableMapping, row_sizes
 from powerca_sync.engine.postgres import Column, Table
-from powerca_sync.tables import CREATED, OWNER, PHONE
+from powerca_sync.specs import CREATED, OWNER, PHONE
 
 PHONES = sql.Identifier("pg_temp", "powerca_phones")
 #: Staging columns with the identity of a phone row.

@@ -3,7 +3,7 @@
 from psycopg import sql
 
 from powerca_sync.engine.postgres import Table
-from powerca_sync.tables import Reference
+from powerca_sync.specs import Reference
 
 
 def has_dangling_reference(

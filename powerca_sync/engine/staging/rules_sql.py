@@ -7,15 +7,7 @@ from psycopg import sql
 
 from powerca_sync.engine.mapping import AND, COMMA, STAGING, TableMapping, equal, equality, same_key
 from powerca_sync.engine.postgres import Column, ForeignKey, schema_and_name
-from powerca_sync.tables import (
-    DESKTOP,
-    OWNER,
-    STAMPS,
-    Lookup,
-    Reference,
-    Strategy,
-    spec_named,
-)
+from powerca_sync.specs import DESKTOP, OWNER, STAMPS, Lookup, Reference, Strategy, spec_named
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

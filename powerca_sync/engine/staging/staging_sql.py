@@ -6,7 +6,7 @@ from powerca_sync.engine.mapping import COMMA, ECHOED, HELD, LEDGER, REJECTED, S
 from powerca_sync.engine.postgres import UniqueKey
 from powerca_sync.engine.staging.extract_sql import ENTRY, staged_names
 from powerca_sync.engine.staging.quarantine_sql import reject
-from powerca_sync.tables import STAMPS
+from powerca_sync.specs import STAMPS
 
 
 def create_staging(mapping: TableMapping) -> sql.Composed:

@@ -14,7 +14,7 @@ import psycopg
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.postgres import Cursor, Table, one_row
 from powerca_sync.engine.staging import unreadable_entries_sql
-from powerca_sync.tables import STAMPS
+from powerca_sync.specs import STAMPS
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

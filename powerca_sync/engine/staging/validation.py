@@ -19,7 +19,7 @@ from powerca_sync.engine.postgres import (
 )
 from powerca_sync.engine.staging import quarantine_sql, rules_sql, staging_sql
 from powerca_sync.plain_text import in_one_line
-from powerca_sync.tables import Lookup, Strategy
+from powerca_sync.specs import Lookup, Strategy
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

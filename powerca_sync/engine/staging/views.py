@@ -8,7 +8,7 @@ from powerca_sync.engine.mapping import TableMapping, columns_read
 from powerca_sync.engine.postgres import VIEW, Cursor, error_text, execute_with_database_settings
 from powerca_sync.engine.staging.extract_sql import VIEW_COPY, copy_view
 from powerca_sync.plain_text import one_line_logger
-from powerca_sync.tables import OWNER, STAMPS
+from powerca_sync.specs import OWNER, STAMPS
 
 logger = one_line_logger(__name__)
 

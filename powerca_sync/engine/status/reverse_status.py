@@ -19,7 +19,7 @@ from powerca_sync.engine.result import Options
 from powerca_sync.engine.reverse import PhoneRowMatcher, ledger
 from powerca_sync.engine.staging import Rejections, phone_rows_sql
 from powerca_sync.errors import SyncError
-from powerca_sync.tables import BY_HAND, TableSpec
+from powerca_sync.specs import BY_HAND, TableSpec
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

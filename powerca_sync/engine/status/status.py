@@ -12,7 +12,7 @@ from powerca_sync.engine.status.reverse_status import ReverseStatus, read_revers
 from powerca_sync.engine.status.table_status import TableStatus, read_table_status
 from powerca_sync.errors import SyncError
 from powerca_sync.settings import Settings
-from powerca_sync.tables import TableSpec
+from powerca_sync.specs import TableSpec
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -20,7 +20,7 @@ from powerca_sync.engine.postgres import (
     transaction,
 )
 from powerca_sync.engine.staging import Rejections, has_dangling_reference
-from powerca_sync.tables import DESKTOP, OWNER, PHONE, Reference, TableSpec, spec_named
+from powerca_sync.specs import DESKTOP, OWNER, PHONE, Reference, TableSpec, spec_named
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

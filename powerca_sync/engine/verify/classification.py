@@ -13,7 +13,7 @@ from powerca_sync.engine.postgres import Cursor, one_row
 from powerca_sync.engine.state import TableState
 from powerca_sync.engine.verify import classification_sql
 from powerca_sync.engine.verify.verification import Difference, Known, Outcome, Sample
-from powerca_sync.tables import Deletes, Strategy
+from powerca_sync.specs import Deletes, Strategy
 
 #: Rows of each difference that are shown.
 SAMPLES = 20

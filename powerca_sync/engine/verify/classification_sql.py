@@ -6,7 +6,7 @@ from psycopg.types.json import Jsonb
 from powerca_sync.engine.digests import at_source, at_target
 from powerca_sync.engine.mapping import ACTIONS, REJECTED, STAGING, ExtraColumn, TableMapping, is_ours
 from powerca_sync.engine.staging import entry_key, lookup_query
-from powerca_sync.tables import Lookup
+from powerca_sync.specs import Lookup
 
 #: Staging column that says whether the desktop has changed the row since the last run: `t` or `f`. It is `false` for
 #: rows that were filled in at the target because their digests agree.

@@ -44,7 +44,7 @@ from powerca_sync.engine.verify import classification_sql
 from powerca_sync.engine.verify.classification import classify, outcome_of
 from powerca_sync.engine.verify.verification import Outcome, Verification
 from powerca_sync.errors import ConfigurationError, DatabaseUnavailableError, SyncError
-from powerca_sync.tables import TableSpec
+from powerca_sync.specs import TableSpec
 
 
 def verify(

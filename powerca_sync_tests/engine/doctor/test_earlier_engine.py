@@ -3,7 +3,7 @@
 import pytest
 
 from powerca_sync.engine.doctor import Severity
-from powerca_sync.tables import Expression
+from powerca_sync.specs import Expression
 from powerca_sync_tests.engine.clinic import examined
 from powerca_sync_tests.helpers import Pair, delete_insert, pulled
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from psycopg import sql
 
 from powerca_sync.engine.doctor import examination_sql
-from powerca_sync.tables import Strategy
+from powerca_sync.specs import Strategy
 from powerca_sync_tests.engine.example_mapping import SOURCE, column, mapping, text
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from powerca_sync.engine.doctor import Severity
 from powerca_sync.engine.setup import introduce
-from powerca_sync.tables import Cursor
+from powerca_sync.specs import Cursor
 from powerca_sync_tests.engine.clinic import CLIENTS, NOTES, SPECS, change, examined, only_problem, problems, settle
 from powerca_sync_tests.helpers import Pair
 

@@ -7,7 +7,7 @@ import pytest
 from powerca_sync.engine.doctor import Severity
 from powerca_sync.engine.postgres.database import Connection
 from powerca_sync.settings import Limits
-from powerca_sync.tables import Reference
+from powerca_sync.specs import Reference
 from powerca_sync_tests.engine.clinic import CLIENTS, NOTES, SPECS, change, examined, only_problem, problems, settle
 from powerca_sync_tests.helpers import Pair, row_counts, spec
 

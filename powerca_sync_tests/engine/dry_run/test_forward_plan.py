@@ -11,7 +11,7 @@ from powerca_sync.engine.postgres.database import connect
 from powerca_sync.engine.requests import TableExtract
 from powerca_sync.engine.result import ForwardResult, Transfer
 from powerca_sync.errors import DatabaseUnavailableError
-from powerca_sync.tables import Deletes, Lookup, Reference
+from powerca_sync.specs import Deletes, Lookup, Reference
 from powerca_sync_tests.helpers import ORGS, QUICK, Pair, delete_insert, row_counts, spec
 
 ORG = Reference(column="org_id", parent="orgs")

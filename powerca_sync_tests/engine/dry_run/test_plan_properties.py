@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given, settings
 
-from powerca_sync.tables import Lookup, Reference, TableSpec, in_order
+from powerca_sync.specs import Lookup, Reference, TableSpec, in_order
 from powerca_sync_tests.engine.random_offices import (
     FOLLOWED,
     ITEMS,

@@ -11,7 +11,7 @@ from powerca_sync.engine.postgres.database import connect
 from powerca_sync.engine.requests import TablePull
 from powerca_sync.engine.result import ReverseResult
 from powerca_sync.errors import DatabaseUnavailableError
-from powerca_sync.tables import TableSpec, in_order
+from powerca_sync.specs import TableSpec, in_order
 from powerca_sync_tests.helpers import QUICK, Pair, delete_insert, everything, pulled, spec
 
 DIARY = delete_insert("diary", "staff_id", "day", sensitive=frozenset({"pin"}))

@@ -9,7 +9,7 @@ from psycopg.types.json import Jsonb
 from powerca_sync.engine.postgres.database import connect
 from powerca_sync.engine.requests import Mode
 from powerca_sync.errors import SyncError
-from powerca_sync.tables import Category, Lookup
+from powerca_sync.specs import Category, Lookup
 from powerca_sync_tests.helpers import QUICK, Pair, delete_insert, row_counts, spec
 
 DIARY = spec("diary", "id", limit_share=1.0)

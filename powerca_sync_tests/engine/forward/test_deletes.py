@@ -10,7 +10,7 @@ from powerca_sync.engine.postgres.database import Timeouts, connect
 from powerca_sync.engine.requests import TableExtract
 from powerca_sync.engine.result import Options
 from powerca_sync.errors import ContentionError, UnsafeTargetError
-from powerca_sync.tables import Deletes, TableSpec
+from powerca_sync.specs import Deletes, TableSpec
 from powerca_sync_tests.helpers import QUICK, Pair, assert_noop, delete_insert, row_counts, spec
 
 LINES = delete_insert("lines", "job_id")

@@ -11,7 +11,7 @@ from powerca_sync.engine.dry_run.forward_plan import plan_forward
 from powerca_sync.engine.postgres.database import connect
 from powerca_sync.engine.requests import TableExtract
 from powerca_sync.engine.result import ForwardResult, Transfer
-from powerca_sync.tables import Lookup, Reference, TableSpec
+from powerca_sync.specs import Lookup, Reference, TableSpec
 from powerca_sync_tests.engine.random_offices import (
     FOLLOWED,
     ITEMS,

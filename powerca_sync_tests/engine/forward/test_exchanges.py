@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from powerca_sync.tables import TableSpec
+from powerca_sync.specs import TableSpec
 from powerca_sync_tests.helpers import Pair, assert_noop, delete_insert, row_counts, spec
 
 ITEMS = spec("items", "id")

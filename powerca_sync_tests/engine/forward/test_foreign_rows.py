@@ -11,7 +11,7 @@ from powerca_sync.engine.result import Options, Transfer
 from powerca_sync.engine.state import row_versions
 from powerca_sync.engine.status import read_table_status
 from powerca_sync.errors import UnsafeTargetError
-from powerca_sync.tables import Deletes, TableSpec
+from powerca_sync.specs import Deletes, TableSpec
 from powerca_sync_tests.engine.verify.checking import difference_counts, verify_table
 from powerca_sync_tests.helpers import QUICK, Pair, delete_insert, pulled, row_counts, spec
 

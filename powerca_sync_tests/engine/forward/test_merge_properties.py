@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given
 
-from powerca_sync.tables import Deletes, TableSpec
+from powerca_sync.specs import Deletes, TableSpec
 from powerca_sync_tests.engine.random_offices import (
     FOLLOWED,
     ITEMS,

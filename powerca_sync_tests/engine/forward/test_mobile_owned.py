@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 
 from powerca_sync.engine.result import ForwardResult, Transfer
-from powerca_sync.tables import TABLES, TableSpec, spec_named
+from powerca_sync.specs import TableSpec, spec_named
+from powerca_sync.tables import TABLES
 from powerca_sync_tests.engine.verify.checking import difference_counts, verify_table
 from powerca_sync_tests.helpers import QUICK, Pair, delete_insert, row_counts, spec
 

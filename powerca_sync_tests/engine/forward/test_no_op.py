@@ -13,7 +13,8 @@ from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from powerca_sync.engine.postgres import load
-from powerca_sync.tables import TABLES, TableSpec
+from powerca_sync.specs import TableSpec
+from powerca_sync.tables import TABLES
 from powerca_sync_tests.acceptance.real_tables import add_phone_rows, contents, create_empty_mobile, create_office
 from powerca_sync_tests.helpers import Pair, delete_insert, pulled, spec
 

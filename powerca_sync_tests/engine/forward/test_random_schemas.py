@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from powerca_sync.engine.postgres.database import connect
 from powerca_sync.engine.verify.verifier import verify
 from powerca_sync.errors import SchemaMismatchError, SyncError, UnsafeTargetError
-from powerca_sync.tables import Deletes, Reference, Strategy, TableSpec, in_order
+from powerca_sync.specs import Deletes, Reference, Strategy, TableSpec, in_order
 from powerca_sync_tests.helpers import ORGS, QUICK, Pair, pulled, spec
 
 pytestmark = pytest.mark.long

@@ -6,7 +6,7 @@ import pytest
 from powerca_sync.engine.postgres.database import Timeouts, connect
 from powerca_sync.engine.result import Options
 from powerca_sync.errors import ConfigurationError, ContentionError, SchemaMismatchError, SyncError
-from powerca_sync.tables import TableSpec
+from powerca_sync.specs import TableSpec
 from powerca_sync_tests.helpers import Pair, delete_insert, pulled, row_counts, spec
 
 ITEMS = spec("items", "id")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from powerca_sync.tables import Reference
+from powerca_sync.specs import Reference
 from powerca_sync_tests.helpers import Pair, row_counts, spec
 
 NOTES = spec("notes", "id", limit_share=1.0)

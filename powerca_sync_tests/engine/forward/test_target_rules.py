@@ -4,7 +4,7 @@ import pytest
 
 from powerca_sync.engine.forward import actions
 from powerca_sync.errors import MergeError
-from powerca_sync.tables import TableSpec
+from powerca_sync.specs import TableSpec
 from powerca_sync_tests.helpers import Pair, assert_noop, delete_insert, row_counts, spec
 
 ITEMS = spec("items", "k")

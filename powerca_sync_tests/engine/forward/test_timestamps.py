@@ -7,7 +7,7 @@ import pytest
 from psycopg import sql
 
 from powerca_sync.engine.requests import Mode
-from powerca_sync.tables import STAMPS, Cursor
+from powerca_sync.specs import STAMPS, Cursor
 from powerca_sync_tests.helpers import QUICK, Pair, row_counts, spec
 
 DIARY = spec("diary", "id", cursor=Cursor.TIMESTAMP)

@@ -1,6 +1,6 @@
 """`UPSERT`: the desktop generates the key; only the difference is written."""
 
-from powerca_sync.tables import Deletes
+from powerca_sync.specs import Deletes
 from powerca_sync_tests.helpers import Pair, assert_noop, row_counts, spec
 
 CLIENTS = spec("clients", "client_id")

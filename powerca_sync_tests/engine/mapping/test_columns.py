@@ -6,7 +6,7 @@ import pytest
 from psycopg import sql
 
 from powerca_sync.errors import SchemaMismatchError
-from powerca_sync.tables import Strategy
+from powerca_sync.specs import Strategy
 from powerca_sync_tests.helpers import ORGS, Pair, assert_noop, delete_insert, row_counts, spec
 
 ITEMS = spec("items", "id")

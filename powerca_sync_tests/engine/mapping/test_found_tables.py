@@ -9,7 +9,8 @@ import pytest
 from powerca_sync.engine.postgres.database import connect
 from powerca_sync.engine.verify.verifier import verify
 from powerca_sync.errors import SchemaMismatchError, SyncError, UnsafeTargetError
-from powerca_sync.tables import OWNER, TABLES, Strategy, TableSpec
+from powerca_sync.specs import OWNER, Strategy, TableSpec
+from powerca_sync.tables import TABLES
 from powerca_sync_tests.engine.small_office import (
     PHONE_ROW,
     ROWS,

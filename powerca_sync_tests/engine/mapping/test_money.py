@@ -16,7 +16,7 @@ from powerca_sync.engine.requests import TextRows
 from powerca_sync.engine.verify import Verification, verify
 from powerca_sync.errors import SchemaMismatchError
 from powerca_sync.settings import Endpoint
-from powerca_sync.tables import Expression, TableSpec
+from powerca_sync.specs import Expression, TableSpec
 from powerca_sync_tests.conftest import TARGET_VERSION
 from powerca_sync_tests.helpers import QUICK, Pair, pulled, row_counts, spec
 

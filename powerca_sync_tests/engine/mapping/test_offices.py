@@ -9,7 +9,7 @@ from powerca_sync.engine.postgres.database import connect
 from powerca_sync.engine.setup import introduce
 from powerca_sync.errors import SchemaMismatchError, SyncError, UnsafeTargetError
 from powerca_sync.settings import Endpoint
-from powerca_sync.tables import Deletes, Reference
+from powerca_sync.specs import Deletes, Reference
 from powerca_sync_tests.helpers import ORGS, Pair, delete_insert, row_counts, spec
 
 ORG = Reference(column="org_id", parent="orgs")

@@ -8,7 +8,8 @@ import pytest
 from powerca_sync.engine.mapping import Resolution, ResolvedSpec, Route, resolve, tables_needed
 from powerca_sync.engine.postgres.catalog import PLAIN, Column, Table, UniqueKey
 from powerca_sync.errors import SchemaMismatchError
-from powerca_sync.tables import TABLES, Expression, Lookup, Reference, Strategy, TableSpec, in_order, spec_named
+from powerca_sync.specs import Expression, Lookup, Reference, Strategy, TableSpec, in_order, spec_named
+from powerca_sync.tables import TABLES
 from powerca_sync_tests.helpers import ORGS, delete_insert, spec
 
 ORG = Reference(column="org_id", parent="orgs")

@@ -5,7 +5,7 @@ import pytest
 from powerca_sync.engine.mapping.tenancy import Office, Scope, array_literal
 from powerca_sync.engine.postgres.catalog import PLAIN, Column, Table
 from powerca_sync.errors import SchemaMismatchError
-from powerca_sync.tables import Reference, in_order
+from powerca_sync.specs import Reference, in_order
 from powerca_sync_tests.helpers import ORGS, spec
 
 FIRMS = spec("firms", "firm", office="org_id", references=(Reference(column="org_id", parent="orgs"),))

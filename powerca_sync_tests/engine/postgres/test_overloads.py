@@ -23,7 +23,8 @@ from powerca_sync.engine.reverse.pending import find_pending_tables
 from powerca_sync.engine.setup import introduce
 from powerca_sync.engine.status.table_status import read_table_status
 from powerca_sync.engine.verify.verifier import verify
-from powerca_sync.tables import TABLES, Deletes, Expression, TableSpec, in_order
+from powerca_sync.specs import Deletes, Expression, TableSpec, in_order
+from powerca_sync.tables import TABLES
 from powerca_sync_tests.engine.small_office import make
 from powerca_sync_tests.helpers import QUICK, Pair, spec
 

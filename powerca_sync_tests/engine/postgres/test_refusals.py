@@ -4,7 +4,7 @@ import pytest
 
 from powerca_sync.engine.result import Options
 from powerca_sync.errors import SchemaMismatchError
-from powerca_sync.tables import Expression
+from powerca_sync.specs import Expression
 from powerca_sync_tests.helpers import QUICK, Pair, assert_noop, row_counts, spec
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from psycopg import sql
 
-from powerca_sync.tables import Deletes
+from powerca_sync.specs import Deletes
 from powerca_sync_tests.helpers import Pair, pulled, row_counts, spec
 
 #: What the code of each database does with a row of `visits`, by unqualified names of two schemas.

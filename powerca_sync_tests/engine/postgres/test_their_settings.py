@@ -9,7 +9,7 @@ from powerca_sync.engine.dry_run import Prospect
 from powerca_sync.engine.postgres import connect
 from powerca_sync.engine.verify import verify
 from powerca_sync.errors import SyncError
-from powerca_sync.tables import Deletes, Expression
+from powerca_sync.specs import Deletes, Expression
 from powerca_sync_tests.helpers import QUICK, Pair, pulled, row_counts, spec
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from powerca_sync.engine.requests import Choice
 from powerca_sync.errors import UnsafeTargetError
-from powerca_sync.tables import Expression, TableSpec
+from powerca_sync.specs import Expression, TableSpec
 from powerca_sync_tests.helpers import QUICK, Pair, delete_insert, pulled, row_counts, spec
 
 JOBS = delete_insert("jobs", "no")

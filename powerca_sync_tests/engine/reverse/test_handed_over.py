@@ -6,7 +6,7 @@ import pytest
 
 from powerca_sync.engine.requests import Choice
 from powerca_sync.engine.result import Transfer
-from powerca_sync.tables import Deletes, TableSpec
+from powerca_sync.specs import Deletes, TableSpec
 from powerca_sync_tests.engine.verify.checking import difference_counts, verify_table
 from powerca_sync_tests.helpers import QUICK, Pair, delete_insert, pulled, row_counts, spec
 

@@ -4,7 +4,7 @@ import pytest
 
 from powerca_sync.engine.postgres import load
 from powerca_sync.engine.requests import Choice
-from powerca_sync.tables import Strategy, TableSpec
+from powerca_sync.specs import Strategy, TableSpec
 from powerca_sync_tests.helpers import Pair, delete_insert, pulled, row_counts, spec
 
 DIARY = delete_insert("diary", "staff_id", "day")

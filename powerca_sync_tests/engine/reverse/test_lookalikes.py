@@ -3,7 +3,7 @@
 import pytest
 
 from powerca_sync.engine.requests import Choice
-from powerca_sync.tables import Expression
+from powerca_sync.specs import Expression
 from powerca_sync_tests.helpers import Pair, assert_noop, delete_insert, pulled, row_counts, spec
 
 WORK = delete_insert(

@@ -3,7 +3,8 @@
 import pytest
 
 from powerca_sync.engine.requests import Choice
-from powerca_sync.tables import TABLES, Strategy, TableSpec
+from powerca_sync.specs import Strategy, TableSpec
+from powerca_sync.tables import TABLES
 from powerca_sync_tests.engine.small_office import PHONE_ROW, ROWS, make, named_columns
 from powerca_sync_tests.helpers import Pair, assert_noop, pulled
 

@@ -8,7 +8,7 @@ import pytest
 from powerca_sync.engine.postgres.database import connect
 from powerca_sync.engine.reverse.pending import PendingTables, find_pending_tables
 from powerca_sync.errors import SyncError, UnsafeTargetError
-from powerca_sync.tables import BY_HAND, Reference, TableSpec, in_order
+from powerca_sync.specs import BY_HAND, Reference, TableSpec, in_order
 from powerca_sync_tests.helpers import ORGS, Pair, delete_insert, everything, pulled, spec
 
 DIARY = delete_insert(

@@ -12,7 +12,7 @@ from powerca_sync.engine.requests import TablePull
 from powerca_sync.engine.result import Options
 from powerca_sync.engine.reverse.reverse import sync_reverse
 from powerca_sync.errors import SchemaMismatchError, SyncError, UnsafeTargetError
-from powerca_sync.tables import Expression, Reference
+from powerca_sync.specs import Expression, Reference
 from powerca_sync_tests.helpers import ORGS, QUICK, Pair, delete_insert, pulled, row_counts, spec
 
 DIARY = delete_insert("diary", "staff_id", "day")

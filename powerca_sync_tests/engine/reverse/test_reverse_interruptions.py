@@ -23,7 +23,7 @@ from powerca_sync.engine.result import Options
 from powerca_sync.engine.reverse.reverse import sync_reverse
 from powerca_sync.errors import DatabaseUnavailableError
 from powerca_sync.settings import Endpoint, Settings
-from powerca_sync.tables import TableSpec
+from powerca_sync.specs import TableSpec
 from powerca_sync_tests.helpers import Pair, assert_noop, delete_insert, spec
 
 pytestmark = pytest.mark.long

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from powerca_sync.engine.postgres import load
 from powerca_sync.engine.state.preparation import prepare_target
-from powerca_sync.tables import TableSpec
+from powerca_sync.specs import TableSpec
 from powerca_sync_tests.helpers import Pair, delete_insert
 
 pytestmark = pytest.mark.long

@@ -2,7 +2,7 @@
 
 import pytest
 
-from powerca_sync.tables import Lookup
+from powerca_sync.specs import Lookup
 from powerca_sync_tests.helpers import ORGS, Pair, assert_noop, delete_insert, row_counts, spec
 
 JOBS = delete_insert("jobs", "job_id")

@@ -13,7 +13,7 @@ from powerca_sync.engine.requests import Mode, TableExtract
 from powerca_sync.engine.result import ForwardResult, Transfer
 from powerca_sync.engine.reverse.pending import find_pending_tables
 from powerca_sync.errors import ConfigurationError
-from powerca_sync.tables import TableSpec, in_order
+from powerca_sync.specs import TableSpec, in_order
 from powerca_sync_tests.engine.verify.checking import difference_counts, verify_table
 from powerca_sync_tests.helpers import QUICK, Pair, assert_noop, delete_insert, pulled, spec
 

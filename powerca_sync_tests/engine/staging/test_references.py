@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from powerca_sync.errors import UnsafeTargetError
-from powerca_sync.tables import Category, Reference
+from powerca_sync.specs import Category, Reference
 from powerca_sync_tests.helpers import ORGS, Pair, assert_noop, delete_insert, row_counts, spec
 
 JOBS = spec("jobs", "job_id")

@@ -8,7 +8,7 @@ from powerca_sync.engine.postgres.database import connect
 from powerca_sync.engine.result import Transfer
 from powerca_sync.engine.verify.verifier import verify
 from powerca_sync.errors import UnsafeTargetError
-from powerca_sync.tables import Deletes, Expression, TableSpec
+from powerca_sync.specs import Deletes, Expression, TableSpec
 from powerca_sync_tests.helpers import QUICK, Pair, assert_noop, delete_insert, pulled, row_counts, spec
 
 BEGUN = Expression(column="begun", forward='"begun"::time', reverse='"day" + "begun"')

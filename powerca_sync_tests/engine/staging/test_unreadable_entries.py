@@ -7,7 +7,7 @@ import pytest
 from powerca_sync.engine.postgres.database import connect
 from powerca_sync.engine.result import Transfer
 from powerca_sync.engine.verify.verifier import verify
-from powerca_sync.tables import TableSpec
+from powerca_sync.specs import TableSpec
 from powerca_sync_tests.helpers import QUICK, Pair, delete_insert, pulled, row_counts, spec
 
 TYPES = """CREATE DOMAIN short AS text; CREATE TYPE part AS (a int, b text); CREATE TYPE mood AS ENUM ('good', 'bad');

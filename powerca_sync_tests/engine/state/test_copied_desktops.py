@@ -23,7 +23,7 @@ from powerca_sync.engine.setup import introduce
 from powerca_sync.engine.status import read_status
 from powerca_sync.errors import SyncError, UnsafeTargetError
 from powerca_sync.settings import Endpoint
-from powerca_sync.tables import Reference, TableSpec, in_order
+from powerca_sync.specs import Reference, TableSpec, in_order
 from powerca_sync_tests.conftest import SOURCE_VERSION
 from powerca_sync_tests.engine.clinic import examined
 from powerca_sync_tests.helpers import ORGS, QUICK, Pair, delete_insert, everything, pulled, row_counts, spec

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from powerca_sync.engine.postgres.database import connect
-from powerca_sync.tables import TableSpec
+from powerca_sync.specs import TableSpec
 from powerca_sync_tests.helpers import Pair, assert_noop, delete_insert, row_counts, spec
 
 TICKED = {"mobile_owned": frozenset({"ticked"})}

@@ -4,7 +4,7 @@ from powerca_sync.engine.postgres.database import connect
 from powerca_sync.engine.result import Options
 from powerca_sync.engine.verify.verification import Verification
 from powerca_sync.engine.verify.verifier import verify
-from powerca_sync.tables import TableSpec, in_order
+from powerca_sync.specs import TableSpec, in_order
 from powerca_sync_tests.helpers import QUICK, Pair
 
 

@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from powerca_sync.tables import Strategy, TableSpec
+from powerca_sync.specs import Strategy, TableSpec
 from powerca_sync_tests.helpers import Pair, assert_noop, delete_insert, row_counts, spec
 
 STRATEGIES = ["upsert", "delete-insert"]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from powerca_sync.errors import MergeError, UnsafeTargetError
-from powerca_sync.tables import Category, Deletes, Expression, Lookup, Reference, TableSpec
+from powerca_sync.specs import Category, Deletes, Expression, Lookup, Reference, TableSpec
 from powerca_sync_tests.engine.staging.diary import DIARY, desktop_writes, entry, make_diary, phone_writes
 from powerca_sync_tests.engine.verify.checking import difference_counts, verify_table
 from powerca_sync_tests.helpers import ORGS, QUICK, Pair, assert_noop, delete_insert, spec
