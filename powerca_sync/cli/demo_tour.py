@@ -9,7 +9,7 @@ from powerca_sync.defs.sensors import look
 from powerca_sync.demo import count_without_organisation, create_phone_rows, edit_office
 from powerca_sync.demo.edits import OfficeEdits
 from powerca_sync.demo.proof import Digest, digests
-from powerca_sync.engine.postgres import connect
+from powerca_sync.engine.postgres import connect_both
 from powerca_sync.engine.requests import Allowances, Mode
 from powerca_sync.environment import FOLDER, current_settings
 from powerca_sync.specs import PHONE, spec_named
@@ -26,7 +26,7 @@ def tell(console: Console) -> int:
     It is 1 as soon as a run fails, a phone row is touched, or an unchanged run writes anything.
     """
     settings = current_settings()
-    with connect(settings.desktop) as desktop, connect(settings.mobile) as mobile:
+    with connect_both(settings.desktop, settings.mobile) as (desktop, mobile):
         console.show("\n1. Morning. The first full run: every row of the desktop, to mobile.\n")
         # The pull is the first ever, so that the sensor has something to compare the phones' rows with.
         if _forward(console, Mode.FULL) or _pull(console, MOBILE_TABLES, report=False):

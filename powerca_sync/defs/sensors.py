@@ -1,6 +1,5 @@
 """The sensor that starts reverse sync when mobile has new phone rows."""
 
-import contextlib
 import dataclasses
 from collections.abc import Sequence
 
@@ -10,7 +9,7 @@ from powerca_sync.defs.jobs import REVERSE_JOB, REVERSE_MAX_RUNTIME
 from powerca_sync.defs.keys import reverse_key
 from powerca_sync.defs.reverse_assets import pulled_tables
 from powerca_sync.defs.runs import active_run, recent_failures
-from powerca_sync.engine.postgres import connect, strip_row_content
+from powerca_sync.engine.postgres import connect_both, strip_row_content
 from powerca_sync.engine.reverse import PendingTables, find_pending_tables
 from powerca_sync.environment import current_settings
 from powerca_sync.errors import SyncError
@@ -85,7 +84,7 @@ def look(specs: Sequence[TableSpec]) -> PendingTables:
         dataclasses.replace(endpoint, connect_timeout=PATIENCE) for endpoint in (settings.desktop, settings.mobile)
     )
     try:
-        with contextlib.closing(connect(mobile)) as source, contextlib.closing(connect(desktop)) as target:
+        with connect_both(desktop, mobile) as (target, source):
             return find_pending_tables(source=source, target=target, specs=specs, seconds=PATIENCE)
     except SyncError as exc:
         # Dagster prints the error of a tick with its causes.

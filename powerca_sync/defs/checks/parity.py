@@ -1,6 +1,5 @@
 """Checks that both sides hold the same, each by itself: run by hand from the UI, or by a job that names them."""
 
-import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +8,7 @@ import dagster as dg
 from powerca_sync.defs.failures import Retries, retry_transient_errors
 from powerca_sync.defs.keys import mobile_key
 from powerca_sync.defs.metadata import text_table
-from powerca_sync.engine.postgres import Timeouts, connect
+from powerca_sync.engine.postgres import Timeouts, connect_both
 from powerca_sync.engine.result import Options
 from powerca_sync.engine.verify import Verification, verify
 from powerca_sync.plain_text import in_one_line
@@ -45,8 +44,7 @@ def _build_check(
         options = Options(timezone=databases.timezone, encoding=databases.encoding, timeouts=timeouts)
         with (
             retry_transient_errors(retries),
-            contextlib.closing(connect(databases.mobile)) as target,
-            contextlib.closing(connect(databases.desktop)) as source,
+            connect_both(databases.desktop, databases.mobile) as (source, target),
         ):
             (found,) = verify(source=source, target=target, specs=specs, only=[spec], options=options)
         return describe_verification(spec, found)

@@ -41,7 +41,7 @@ from powerca_sync.engine.requests import TableExtract, TextRows
 from powerca_sync.engine.result import ForwardResult, Options, Transfer
 from powerca_sync.engine.staging import NO_REJECTIONS, Rejected, parse_rejections, rejection_queries
 from powerca_sync.engine.state import RecordedRun, TargetMark, guide, lineage, locks, preparation, state
-from powerca_sync.errors import ContentionError, DatabaseUnavailableError, SchemaMismatchError, SyncError
+from powerca_sync.errors import ContentionError, SchemaMismatchError, SyncError
 from powerca_sync.plain_text import one_line_logger
 from powerca_sync.specs import TableSpec
 
@@ -72,7 +72,7 @@ def sync_forward(
     spec = request.spec
     doing = f"syncing table `{spec.mobile}`"
     try:
-        with explained(doing):
+        with explained(doing, source, target):
             with explained(f"{doing}: reading the source"):
                 identity, zone = read_identity(source)
             timezone = options.timezone or zone
@@ -94,13 +94,6 @@ def sync_forward(
         if not target.closed:
             state.record_failure(target, spec.mobile, str(exc), office=_identity(source))
         raise
-    except ValueError as exc:
-        # psycopg raises it if a pooler closes the connection during a COPY.
-        if not (source.closed or target.closed):
-            raise
-        raise DatabaseUnavailableError(
-            f"{doing} failed: the connection was lost ({exc}). Nothing was written; the run is retried."
-        ) from exc
 
 
 def _identity(source: Connection) -> str | None:

@@ -22,6 +22,7 @@ from powerca_sync.engine.postgres.catalog import (
 from powerca_sync.engine.postgres.database import (
     Timeouts,
     connect,
+    connect_both,
     execute_autocommit,
     execute_with_database_settings,
     server_encoding,
@@ -70,6 +71,7 @@ __all__ = [
     "bisect",
     "catalog_query",
     "connect",
+    "connect_both",
     "decode_stored_document",
     "describe_swallowing",
     "error_text",

@@ -80,6 +80,13 @@ def connect(endpoint: Endpoint) -> Connection:
 
 
 @contextlib.contextmanager
+def connect_both(desktop: Endpoint, mobile: Endpoint) -> Iterator[tuple[Connection, Connection]]:
+    """Yields connections to the desktop and to mobile, and closes them. Raises as `connect`."""
+    with contextlib.closing(connect(mobile)) as on_mobile, contextlib.closing(connect(desktop)) as on_desktop:
+        yield on_desktop, on_mobile
+
+
+@contextlib.contextmanager
 def transaction(
     connection: Connection,
     *,

@@ -3,6 +3,7 @@
 import contextlib
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg
 
@@ -120,12 +121,22 @@ _POOLERS_STATES = {
 
 
 @contextlib.contextmanager
-def explained(doing: str) -> Iterator[None]:
-    """Convert the driver's errors into a `SyncError` with what was being done and what to do next."""
+def explained(doing: str, *connections: psycopg.Connection[Any]) -> Iterator[None]:
+    """Convert the driver's errors into a `SyncError` with what was being done and what to do next.
+
+    If one of the `connections` is closed, that includes the `ValueError` that psycopg raises when a pooler closes a
+    connection during a COPY.
+    """
     try:
         yield
     except psycopg.Error as exc:
         raise explain(exc, doing) from exc
+    except ValueError as exc:
+        if not any(connection.closed for connection in connections):
+            raise
+        raise DatabaseUnavailableError(
+            f"{doing} failed: the connection was lost ({exc}). Nothing was written; the run is retried."
+        ) from exc
 
 
 def explain(exc: psycopg.Error, doing: str) -> SyncError:

@@ -258,4 +258,4 @@ class PhoneRowMatcher:
 
     def reading(self) -> contextlib.AbstractContextManager[None]:
         """Attribute errors inside to the source."""
-        return explained(f"pulling table `{self.spec.mobile}`: reading the source")
+        return explained(f"reverse-syncing table `{self.spec.mobile}`: reading the source")

@@ -56,7 +56,6 @@ from powerca_sync.engine.staging import (
     validation,
 )
 from powerca_sync.engine.state import check_desktop, locks
-from powerca_sync.errors import DatabaseUnavailableError
 from powerca_sync.plain_text import one_line_logger
 from powerca_sync.specs import Strategy, TableSpec
 
@@ -80,36 +79,28 @@ def sync_reverse(
         SyncError: The target is unchanged.
     """
     options = options or Options()
-    doing = f"pulling table `{request.spec.mobile}`"
-    try:
-        with explained(doing):
-            if not ledger.is_prepared(target):
-                # These checks come first, so that a desktop that is refused gets no ledger.
-                open_context(target, source, specs)
-                check_desktop(target, source)
-                ledger.prepare_ledger(target)
-            timezone = options.timezone or server_timezone(target)
-            with (
-                transaction(target, timezone=timezone, timeouts=options.timeouts) as target_cursor,
-                contextlib.ExitStack() as snapshot,
-            ):
-                held = f"Table `{request.spec.mobile}` is being pulled"
-                locks.acquire(target_cursor, f"pull {request.spec.desktop}", held, wait=options.timeouts.table)
-                with explained(f"{doing}: reading the source"):
-                    # Digests are computed in UTC, so that they do not depend on the office's time zone.
-                    source_cursor = snapshot.enter_context(
-                        transaction(source, timezone="UTC", timeouts=options.timeouts, snapshot=True)
-                    )
-                use_stored_encoding(target_cursor, options.encoding)
-                pull = Pull(request, source_cursor, target_cursor, specs, options, timezone, run_id)
-                return pull.carry_out(release_source=snapshot.close)
-    except ValueError as exc:
-        # psycopg raises ValueError if a pooler closes the connection during COPY.
-        if not (source.closed or target.closed):
-            raise
-        raise DatabaseUnavailableError(
-            f"{doing} failed: the connection was lost ({exc}). Nothing was written; the run is retried."
-        ) from exc
+    doing = f"reverse-syncing table `{request.spec.mobile}`"
+    with explained(doing, source, target):
+        if not ledger.is_prepared(target):
+            # These checks come first, so that a desktop that is refused gets no ledger.
+            open_context(target, source, specs)
+            check_desktop(target, source)
+            ledger.prepare_ledger(target)
+        timezone = options.timezone or server_timezone(target)
+        with (
+            transaction(target, timezone=timezone, timeouts=options.timeouts) as target_cursor,
+            contextlib.ExitStack() as snapshot,
+        ):
+            held = f"Table `{request.spec.mobile}` is being reverse-synced"
+            locks.acquire(target_cursor, f"pull {request.spec.desktop}", held, wait=options.timeouts.table)
+            with explained(f"{doing}: reading the source"):
+                # Digests are computed in UTC, so that they do not depend on the office's time zone.
+                source_cursor = snapshot.enter_context(
+                    transaction(source, timezone="UTC", timeouts=options.timeouts, snapshot=True)
+                )
+            use_stored_encoding(target_cursor, options.encoding)
+            pull = Pull(request, source_cursor, target_cursor, specs, options, timezone, run_id)
+            return pull.carry_out(release_source=snapshot.close)
 
 
 class Pull(PhoneRowMatcher):

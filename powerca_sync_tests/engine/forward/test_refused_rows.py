@@ -81,7 +81,7 @@ def test_table_fails_when_no_row_can_be_written(items: Pair, table: TableSpec) -
     items.sync(table)
     phones_write(items, 101, 102)
     with pytest.raises(
-        SyncError, match=r'^pulling table `items` failed: relation "audit" does not exist\. Nothing was'
+        SyncError, match=r'^reverse-syncing table `items` failed: relation "audit" does not exist\. Nothing was'
     ):
         items.pull(table)
 

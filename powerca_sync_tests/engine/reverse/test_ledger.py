@@ -494,7 +494,7 @@ def test_failed_reverse_run_leaves_no_trace(pair: Pair) -> None:
     pair.source.execute("ALTER TABLE powerca_sync.pulls ADD CHECK (columns IS NULL) NOT VALID")
     kept = ("diary", "powerca_sync.pulled", "powerca_sync.pulls", "sync_log")
     before = [pair.text(table, on=pair.source) for table in kept]
-    with pytest.raises(Exception, match=r"pulling table `diary` failed: .*pulls_columns_check"):
+    with pytest.raises(Exception, match=r"reverse-syncing table `diary` failed: .*pulls_columns_check"):
         pair.pull(DIARY)
     assert [pair.text(table, on=pair.source) for table in kept] == before
 
