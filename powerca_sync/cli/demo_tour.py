@@ -1,16 +1,18 @@
-"""What `powerca-sync demo` tells: a day of an office and its phones, with the real jobs on two embedded databases."""
+"""The tour of `powerca-sync demo`: a day of an office and its phones, with the real jobs on two embedded databases."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from powerca_sync.cli.console import Console
 from powerca_sync.cli.run_report import report_run
-from powerca_sync.defs.runs.in_process import open_instance, run_forward, run_reverse
+from powerca_sync.cli.session import run_job
+from powerca_sync.defs.runs.in_process import run_forward, run_reverse
 from powerca_sync.defs.sensors import look
 from powerca_sync.demo import count_without_organisation, create_phone_rows, edit_office
 from powerca_sync.demo.edits import OfficeEdits
 from powerca_sync.demo.proof import Digest, digests
 from powerca_sync.engine.postgres import connect_both
-from powerca_sync.engine.requests import Allowances, Mode
+from powerca_sync.engine.requests import Allowances, Choice, Mode
 from powerca_sync.environment import FOLDER, current_settings
 from powerca_sync.specs import PHONE, spec_named
 from powerca_sync.tables import TABLES
@@ -110,35 +112,18 @@ def _prove(
 
 
 def _forward(console: Console, mode: Mode) -> int:
-    """Run all tables forward and report it; answers the exit status."""
-    with open_instance(FOLDER / "dagster") as instance:
-        outcome = run_forward(
-            TABLES,
-            mode=mode,
-            only=TABLES,
-            allowances=Allowances(),
-            instance=instance,
-            say=lambda _: None,
-            detail=lambda _: None,
-            moving=console.moving,
-        )
+    """Sync all tables forward and print the result; returns the exit status."""
+    run = partial(run_forward, TABLES, mode=mode, only=TABLES, allowances=Allowances())
+    outcome = run_job(console, run, progress=False)
     report_run(console, outcome)
     return outcome.exit_status
 
 
 def _pull(console: Console, tables: Sequence[str], *, report: bool = True) -> int:
-    """Bring the phone rows of these tables back; answers the exit status."""
-    with open_instance(FOLDER / "dagster") as instance:
-        outcome = run_reverse(
-            TABLES,
-            only=[spec_named(TABLES, table) for table in tables],
-            again=False,
-            lookalikes="hold",
-            instance=instance,
-            say=lambda _: None,
-            detail=lambda _: None,
-            moving=console.moving,
-        )
+    """Reverse-sync these tables; returns the exit status."""
+    only = [spec_named(TABLES, table) for table in tables]
+    run = partial(run_reverse, TABLES, only=only, again=False, lookalikes=Choice.HOLD)
+    outcome = run_job(console, run, progress=False)
     if report or outcome.exit_status:
         report_run(console, outcome)
     return outcome.exit_status

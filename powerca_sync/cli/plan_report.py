@@ -7,7 +7,7 @@ from typing import Any
 from powerca_sync.cli.console import Console
 from powerca_sync.engine.dry_run import UNFORESEEN, UNFORESEEN_PULL, Change, Prospect, PullPlan, TablePlan
 from powerca_sync.engine.requests import Mode
-from powerca_sync.engine.result import ForwardResult
+from powerca_sync.engine.result import ForwardResult, ReverseResult
 from powerca_sync.environment import is_demo
 from powerca_sync.errors import ConfigurationError
 from powerca_sync.plain_text import counted, in_one_line
@@ -40,6 +40,8 @@ PULLED = {
     "missing": "missing_after_pull",
     "unassigned": "unassigned",
 }
+#: Columns that a narrow terminal can do without, least important first.
+SPARE = ("mode", "superseded", "stale", "held", "echo", "changed", "missing")
 #: Samples of each kind in the text; the document has all of them.
 SHOWN = 3
 #: Characters of a row, or of a reason, that fit a line.
@@ -54,113 +56,41 @@ def exit_status(plans: Sequence[TablePlan | PullPlan]) -> int:
     return 2 if kinds == {ConfigurationError.__name__} else 1
 
 
-def report_plan(console: Console, plans: Sequence[TablePlan], *, mode: Mode, seconds: float) -> None:
-    """Print each table and the total of those that would be synced; then the changes, with samples, and warnings."""
-    rows = [_row(plan) for plan in plans if plan.foreseen]
-    totals = {
-        figure: sum(getattr(plan.foreseen, figure) for plan in plans if plan.prospect is Prospect.READY)
-        for figure in FIGURES.values()
-    }
+def report_plan(console: Console, plans: Sequence[TablePlan | PullPlan], *, mode: Mode | None, seconds: float) -> None:
+    """Print the figures of each table and their total; then the changes, with samples, and warnings.
+
+    `mode` is that of a forward run; None for a reverse run.
+    """
+    figures, unforeseen = (FIGURES, UNFORESEEN) if mode else (PULLED, UNFORESEEN_PULL)
+    ready = [plan.foreseen for plan in plans if plan.prospect is Prospect.READY]
+    totals = {figure: sum(getattr(foreseen, figure) for foreseen in ready) for figure in figures.values()}
+    rows = [_row(plan, figures) for plan in plans if plan.foreseen]
     if rows:
-        rows.append(("total", "", *totals.values()))
-        console.table(("table", "mode", *FIGURES), rows, spare=("mode", "superseded", "stale", "held", "echo"))
+        rows.append(("total", *([""] if mode else []), *totals.values()))
+        console.table(("table", *(["mode"] if mode else []), *figures), rows, spare=SPARE)
     for plan in plans:
         for line in _details(plan):
             console.show(line)
-    console.show(UNFORESEEN)
+    console.show(unforeseen)
     console.show(_last_line(plans, seconds))
     console.document(
         {
-            "direction": "forward",
-            "mode": mode.value,
+            "direction": "forward" if mode else "reverse",
+            **({"mode": mode.value} if mode else {}),
             "demo": is_demo(),
             "exit_status": exit_status(plans),
             "seconds": seconds,
             "totals": totals,
-            "unforeseen": UNFORESEEN,
+            "unforeseen": unforeseen,
             "tables": [_as_document(plan) for plan in plans],
         }
     )
 
 
-def report_pull_plan(console: Console, plans: Sequence[PullPlan], *, seconds: float) -> None:
-    """Print the same for a reverse run: the phone rows that would be inserted, and those that would not."""
-    planned = [plan.foreseen for plan in plans if plan.foreseen]
-    totals = {
-        figure: sum(
-            getattr(plan.foreseen, figure) for plan in plans if plan.foreseen and plan.prospect is Prospect.READY
-        )
-        for figure in PULLED.values()
-    }
-    if planned:
-        rows = [(one.table, *(getattr(one, figure) for figure in PULLED.values())) for one in planned]
-        console.table(("table", *PULLED), [*rows, ("total", *totals.values())], spare=("changed", "missing"))
-    for plan in plans:
-        for line in _pull_details(plan):
-            console.show(line)
-    console.show(UNFORESEEN_PULL)
-    console.show(_last_line(plans, seconds))
-    console.document(
-        {
-            "direction": "reverse",
-            "demo": is_demo(),
-            "exit_status": exit_status(plans),
-            "seconds": seconds,
-            "totals": totals,
-            "unforeseen": UNFORESEEN_PULL,
-            "tables": [_pull_as_document(plan) for plan in plans],
-        }
-    )
-
-
-def _pull_details(plan: PullPlan) -> Iterator[str]:
-    if foreseen := plan.foreseen:
-        if foreseen.notes:
-            yield in_one_line(f"{plan.table}: resolved: {'; '.join(foreseen.notes)}.")
-        if foreseen.pulled:
-            yield f"{plan.table}: {counted(foreseen.pulled, 'row')} to reverse-sync."
-        for change in plan.inserts[:SHOWN]:
-            yield f"   + {_change(change)}"
-        if foreseen.pulled > SHOWN:
-            yield f"   + ... and {foreseen.pulled - SHOWN} more"
-        for entry in foreseen.rejections:
-            yield f"[WARN] {plan.table}: {counted(entry.rows, 'row')} would be quarantined: {entry.why}."
-        for conflict in foreseen.conflict_samples[:SHOWN]:
-            yield _cut(f"       {_pairs(conflict.key)}: phone: {_pairs(conflict.phone)}")
-            yield _cut(f"       {_pairs(conflict.key)}: desktop: {_pairs(conflict.desktop)}")
-        for warning in foreseen.warnings:
-            yield in_one_line(f"[WARN] {plan.table}: {warning}.")
-        for remark in foreseen.remarks:
-            yield in_one_line(f"       {plan.table}: {remark}.")
-    yield from _troubles(plan)
-
-
-def _pull_as_document(plan: PullPlan) -> dict[str, Any]:
-    foreseen = plan.foreseen
-    document = _without_figures(plan)
-    if foreseen is None:
-        return document
-    values = {field.name: getattr(foreseen, field.name) for field in dataclasses.fields(foreseen)}
-    return document | {
-        "figures": {name: value for name, value in values.items() if isinstance(value, int | str)},
-        "inserts": [dataclasses.asdict(change) for change in plan.inserts],
-        "quarantine": [dataclasses.asdict(entry) for entry in foreseen.rejections],
-        "quarantine_samples": [dataclasses.asdict(sample) for sample in foreseen.samples],
-        "conflicts": [dataclasses.asdict(conflict) for conflict in foreseen.conflict_samples],
-        "warnings": foreseen.warnings,
-        "remarks": foreseen.remarks,
-        "seconds": foreseen.seconds,
-    }
-
-
-def _row(plan: TablePlan) -> tuple[Any, ...]:
-    assert plan.foreseen is not None
+def _row(plan: TablePlan | PullPlan, figures: Mapping[str, str]) -> tuple[Any, ...]:
     mark = "" if plan.prospect is Prospect.READY else " [X]"
-    return (
-        f"{plan.table}{mark}",
-        plan.foreseen.mode_effective.value,
-        *(getattr(plan.foreseen, figure) for figure in FIGURES.values()),
-    )
+    mode = [plan.foreseen.mode_effective.value] if isinstance(plan.foreseen, ForwardResult) else []
+    return (f"{plan.table}{mark}", *mode, *(getattr(plan.foreseen, figure) for figure in figures.values()))
 
 
 def _last_line(plans: Sequence[TablePlan | PullPlan], seconds: float) -> str:
@@ -170,37 +100,51 @@ def _last_line(plans: Sequence[TablePlan | PullPlan], seconds: float) -> str:
     return f"[OK] {counted(len(plans), 'table')} planned in {seconds:.1f} s. Nothing was changed."
 
 
-def _details(plan: TablePlan) -> Iterator[str]:
+def _details(plan: TablePlan | PullPlan) -> Iterator[str]:
     if foreseen := plan.foreseen:
         if foreseen.notes:
             yield in_one_line(f"{plan.table}: resolved: {'; '.join(foreseen.notes)}.")
-        if foreseen.written:
-            yield f"{plan.table}: {_summary(plan, foreseen)}."
-        for mark, count, changes in (
-            ("+", foreseen.inserted, plan.inserts),
-            ("~", foreseen.updated, plan.updates),
-            ("-", foreseen.deleted, plan.deletes),
-        ):
-            for change in changes[:SHOWN]:
-                yield f"   {mark} {_change(change)}"
-            if count > SHOWN:
-                yield f"   {mark} ... and {count - SHOWN} more"
+        yield from _forward_changes(plan) if isinstance(plan, TablePlan) else _new_phone_rows(plan)
         for entry in foreseen.rejections:
             yield f"[WARN] {plan.table}: {counted(entry.rows, 'row')} would be quarantined: {entry.why}."
         for sample in foreseen.samples[:SHOWN]:
             yield _cut(f"       {_pairs(sample.key)}: {sample}")
+        if isinstance(foreseen, ReverseResult):
+            for conflict in foreseen.conflict_samples[:SHOWN]:
+                yield _cut(f"       {_pairs(conflict.key)}: phone: {_pairs(conflict.phone)}")
+                yield _cut(f"       {_pairs(conflict.key)}: desktop: {_pairs(conflict.desktop)}")
         for warning in foreseen.warnings:
             yield in_one_line(f"[WARN] {plan.table}: {warning}.")
         for remark in foreseen.remarks:
             yield in_one_line(f"       {plan.table}: {remark}.")
-    yield from _troubles(plan)
-
-
-def _troubles(plan: TablePlan | PullPlan) -> Iterator[str]:
     for refusal in plan.refusals:
         yield f"[X] {plan.table} would be refused: {refusal}"
     if plan.error:
         yield f"[X] {plan.table} {'would be skipped' if plan.prospect is Prospect.SKIPPED else 'failed'}: {plan.error}"
+
+
+def _forward_changes(plan: TablePlan) -> Iterator[str]:
+    foreseen = plan.foreseen
+    assert foreseen is not None
+    if foreseen.written:
+        yield f"{plan.table}: {_summary(plan, foreseen)}."
+    yield from _samples("+", foreseen.inserted, plan.inserts)
+    yield from _samples("~", foreseen.updated, plan.updates)
+    yield from _samples("-", foreseen.deleted, plan.deletes)
+
+
+def _new_phone_rows(plan: PullPlan) -> Iterator[str]:
+    assert plan.foreseen is not None
+    if plan.foreseen.pulled:
+        yield f"{plan.table}: {counted(plan.foreseen.pulled, 'row')} to reverse-sync."
+    yield from _samples("+", plan.foreseen.pulled, plan.inserts)
+
+
+def _samples(mark: str, count: int, changes: Sequence[Change]) -> Iterator[str]:
+    for change in changes[:SHOWN]:
+        yield f"   {mark} {_change(change)}"
+    if count > SHOWN:
+        yield f"   {mark} ... and {count - SHOWN} more"
 
 
 def _summary(plan: TablePlan, foreseen: ForwardResult) -> str:
@@ -234,33 +178,33 @@ def _cut(line: str) -> str:
     return line if len(line) <= WIDTH else f"{line[: WIDTH - 4]} ..."
 
 
-def _as_document(plan: TablePlan) -> dict[str, Any]:
-    foreseen = plan.foreseen
-    document = _without_figures(plan)
-    if foreseen is None:
-        return document
-    values = {field.name: getattr(foreseen, field.name) for field in dataclasses.fields(foreseen)}
-    return document | {
-        "figures": {name: value for name, value in values.items() if isinstance(value, int | str)},
-        "changed_columns": plan.changes,
-        "inserts": [dataclasses.asdict(change) for change in plan.inserts],
-        "updates": [dataclasses.asdict(change) for change in plan.updates],
-        "deletes": [dataclasses.asdict(change) for change in plan.deletes],
-        "quarantine": [dataclasses.asdict(entry) for entry in foreseen.rejections],
-        "quarantine_samples": [dataclasses.asdict(sample) for sample in foreseen.samples],
-        "conflicts": foreseen.conflicts,
-        "lookups": [dataclasses.asdict(lookup) for lookup in foreseen.lookups],
-        "warnings": foreseen.warnings,
-        "remarks": foreseen.remarks,
-        "seconds": foreseen.seconds,
-    }
-
-
-def _without_figures(plan: TablePlan | PullPlan) -> dict[str, Any]:
-    return {
+def _as_document(plan: TablePlan | PullPlan) -> dict[str, Any]:
+    document: dict[str, Any] = {
         "table": plan.table,
         "prospect": plan.prospect.value,
         "refusals": plan.refusals,
         "error": plan.error,
         "kind": plan.kind,
+    }
+    if (foreseen := plan.foreseen) is None:
+        return document
+    values = {field.name: getattr(foreseen, field.name) for field in dataclasses.fields(foreseen)}
+    document |= {
+        "figures": {name: value for name, value in values.items() if isinstance(value, int | str)},
+        "inserts": [dataclasses.asdict(change) for change in plan.inserts],
+        "quarantine": [dataclasses.asdict(entry) for entry in foreseen.rejections],
+        "quarantine_samples": [dataclasses.asdict(sample) for sample in foreseen.samples],
+        "warnings": foreseen.warnings,
+        "remarks": foreseen.remarks,
+        "seconds": foreseen.seconds,
+    }
+    if isinstance(foreseen, ReverseResult):
+        return document | {"conflicts": [dataclasses.asdict(conflict) for conflict in foreseen.conflict_samples]}
+    assert isinstance(plan, TablePlan)
+    return document | {
+        "changed_columns": plan.changes,
+        "updates": [dataclasses.asdict(change) for change in plan.updates],
+        "deletes": [dataclasses.asdict(change) for change in plan.deletes],
+        "conflicts": foreseen.conflicts,
+        "lookups": [dataclasses.asdict(lookup) for lookup in foreseen.lookups],
     }

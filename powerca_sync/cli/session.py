@@ -1,0 +1,81 @@
+"""What every subcommand does around its work: settings, console, errors, interrupts, and Dagster's history."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from powerca_sync.cli.console import Console
+from powerca_sync.env_file import exposure
+from powerca_sync.environment import FOLDER, current_settings, is_demo
+from powerca_sync.errors import ConfigurationError, SyncError
+from powerca_sync.interrupts import note_signals
+from powerca_sync.settings import Settings
+
+if TYPE_CHECKING:
+    from powerca_sync.defs.runs import PastRun, RunOutcome
+
+
+@contextlib.contextmanager
+def reporting(as_json: bool, *, quiet: bool = False, verbose: bool = False) -> Iterator[Console]:
+    """Yields the console of a command; prints an error or an interrupt as the last line and exits with its status."""
+    console = Console(as_json=as_json, quiet=quiet, verbose=verbose)
+    with note_signals() as signals:
+        try:
+            yield console
+        except SyncError as exc:
+            console.say(f"[X] {exc}")
+            console.document({"error": str(exc), "kind": type(exc).__name__})
+            sys.exit(2 if isinstance(exc, ConfigurationError) else 1)
+        except KeyboardInterrupt:
+            console.say("[X] Interrupted. Nothing is half done; run the same command again.")
+            console.document({"error": "interrupted", "kind": "Interrupted"})
+            sys.exit(signals.exit_status)
+
+
+def load_settings(console: Console, *, examined: bool = False) -> Settings:
+    """Returns the settings; warns of an exposed `.env` and unverified connections unless `examined` by doctor."""
+    if is_demo():
+        console.say(f"Demo: working on the embedded databases in {FOLDER} (POWERCA_DEMO is set).")
+    settings = current_settings()
+    if not examined and not is_demo() and (exposed := exposure()):
+        console.say(f"[WARN] {exposed} Run `chmod 600 .env`.")
+    for endpoint in (settings.desktop, settings.mobile):
+        if not examined and not endpoint.is_local and endpoint.effective_sslmode != "verify-full":
+            console.say(
+                f"[WARN] The connection to {endpoint.side} ({endpoint}) has sslmode {endpoint.effective_sslmode}: "
+                "it does not verify the server's identity. Use verify-full."
+            )
+    return settings
+
+
+def run_job(console: Console, run: "Callable[..., RunOutcome]", *, progress: bool = True) -> "RunOutcome":
+    """Call `run_forward` or `run_reverse`, bound to its other arguments, and return its outcome.
+
+    Without `progress`, only the movement of rows is shown.
+    """
+    from powerca_sync.defs.runs.in_process import open_instance
+
+    say, detail = (console.say, console.detail) if progress else (_ignore, _ignore)
+    with open_instance(FOLDER / "dagster") as instance:
+        return run(instance=instance, say=say, detail=detail, moving=console.moving)
+
+
+def _ignore(_: str) -> None:
+    pass
+
+
+def read_last_runs(console: Console) -> "tuple[PastRun, ...]":
+    """Returns the last runs in Dagster's history; creates no history."""
+    if not os.environ.get("DAGSTER_HOME") and not (FOLDER / "dagster").exists():
+        return ()
+    from powerca_sync.defs.runs import read_past_runs
+    from powerca_sync.defs.runs.in_process import open_instance
+
+    try:
+        with open_instance(FOLDER / "dagster") as instance:
+            return read_past_runs(instance)
+    except SyncError as exc:
+        console.say(f"[WARN] {exc} The last runs are not known.")
+        return ()
