@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 ARGS ?=
+PORT ?= 3000
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 TOOLS := .venv/.tools
@@ -21,15 +22,8 @@ install: $(INSTALLED) ## Install the program into .venv; which demo and dev do f
 demo: $(INSTALLED) ## See it work: two PostgreSQL servers of its own and a made-up office
 	@$(BIN)/powerca-sync demo
 
-dev: $(INSTALLED) $(DAGSTER_FOLDER)/dagster.yaml ## Open Dagster's UI with the databases of .env, or with the demo's
-	@if [ ! -f .env ]; then \
-	    echo "There is no .env here, so this is the demo: two PostgreSQL servers of its own; yours are not touched."; \
-	    POWERCA_DEMO=1; export POWERCA_DEMO; \
-	    $(BIN)/python -m powerca_sync.demo & \
-	fi; \
-	DAGSTER_HOME="$(CURDIR)/$(DAGSTER_FOLDER)"; export DAGSTER_HOME; \
-	echo "Dagster's history and its copy of dagster.yaml are in $(DAGSTER_FOLDER); the warning about that is harmless."; \
-	exec $(BIN)/python -W 'ignore:Function `dev_command`' -m powerca_sync.web.dev
+dev: $(INSTALLED) $(DAGSTER_FOLDER)/dagster.yaml ## Open Dagster's UI with the databases of .env, or with the demo's (PORT=3001)
+	@exec $(BIN)/powerca-sync ui --port $(PORT) $(if $(wildcard .env),,--demo)
 
 test: $(TOOLS) ## Run the tests, on all processors
 	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)

@@ -75,7 +75,7 @@ class Schedules:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class History:
-    """How long Dagster's history keeps runs that have ended."""
+    """Retention of ended runs in Dagster's history."""
 
     #: From 1. Failed runs are kept longer.
     days: int = int(DEFAULTS[HISTORY_DAYS])
@@ -121,7 +121,7 @@ class Alerting:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class WebAccess:
-    """Who may use Dagster's UI, and under which address it is served."""
+    """Login and public address of Dagster's UI."""
 
     #: The public address; addresses of this machine are always allowed.
     ui_url: str = DEFAULTS[UI_URL]

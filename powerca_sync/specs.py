@@ -28,7 +28,7 @@ LEAST_MAX_ROW_BYTES = 2 * 1024 * 1024
 
 
 class Strategy(enum.StrEnum):
-    """How staged rows reach the mobile table."""
+    """The way in which staged rows are merged into the mobile table."""
 
     #: The desktop makes the key: rows pair by key.
     UPSERT = "UPSERT"
@@ -44,7 +44,7 @@ class Category(enum.StrEnum):
 
 
 class Cursor(enum.StrEnum):
-    """How an incremental run finds its change set."""
+    """The means by which an incremental run finds its change set."""
 
     #: PostgreSQL's row version; needs no columns, triggers or clocks.
     XMIN = "xmin"
@@ -53,7 +53,7 @@ class Cursor(enum.StrEnum):
 
 
 class Deletes(enum.StrEnum):
-    """What happens to stale rows of an `UPSERT` table: rows of mobile that the desktop no longer has."""
+    """Treatment of stale rows of an `UPSERT` table: rows of mobile that the desktop no longer has."""
 
     KEEP = "keep"
     PROPAGATE = "propagate"

@@ -12,7 +12,7 @@ from functools import partial
 
 import click
 
-from powerca_sync.cli.doctor_report import report_findings
+from powerca_sync.cli.doctor_report import examine_env_file, report_findings
 from powerca_sync.cli.options import (
     ALLOWANCES,
     HELP,
@@ -26,7 +26,7 @@ from powerca_sync.cli.plan_report import exit_status, report_plan
 from powerca_sync.cli.run_report import report_introduction, report_run, report_status
 from powerca_sync.cli.session import load_settings, read_last_runs, reporting, run_job
 from powerca_sync.cli.verify_report import report_verification
-from powerca_sync.engine.doctor import BOTH, examine, reach, warning
+from powerca_sync.engine.doctor import examine, reach
 from powerca_sync.engine.dry_run import PullPlan, TablePlan, plan_forward, plan_reverse
 from powerca_sync.engine.postgres import connect_both
 from powerca_sync.engine.requests import Allowances, Choice, Mode, TableExtract, TablePull
@@ -35,7 +35,6 @@ from powerca_sync.engine.setup import introduce
 from powerca_sync.engine.state import warn_of_copy
 from powerca_sync.engine.status import read_status
 from powerca_sync.engine.verify import verify as compare
-from powerca_sync.env_file import exposure
 from powerca_sync.environment import DEMO, FOLDER, is_demo
 from powerca_sync.errors import ConfigurationError
 from powerca_sync.specs import spec_named
@@ -252,9 +251,7 @@ def doctor(as_json: bool, quiet: bool) -> None:
                 encoding=settings.encoding,
                 limits=settings.limits,
             )
-        if exposed := exposure():
-            findings = (warning(BOTH, exposed, why="They open both databases.", do="Run `chmod 600 .env`."), *findings)
-        status = report_findings(console, findings)
+        status = report_findings(console, [*examine_env_file(), *findings])
     sys.exit(status)
 
 
@@ -299,9 +296,7 @@ def ui(port: int, on_demo: bool) -> None:
         else:
             load_settings(console)
         from powerca_sync.cli import web_ui
-        from powerca_sync.defs.runs.in_process import open_instance
 
-        web_ui.check_port(port)
-        with open_instance(FOLDER / "dagster"):
-            console.say(f"Dagster's UI is at http://localhost:{port} in a few seconds. Stop it with Ctrl-C.")
+        web_ui.prepare(port)
+        console.say(f"Dagster's UI is at http://localhost:{port} in a few seconds. Stop it with Ctrl-C.")
     web_ui.serve(port)

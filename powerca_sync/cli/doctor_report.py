@@ -3,14 +3,21 @@
 import dataclasses
 import itertools
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from powerca_sync.cli.console import Console
-from powerca_sync.engine.doctor import Finding, Severity
+from powerca_sync.engine.doctor import BOTH, Finding, Severity, warning
+from powerca_sync.env_file import exposure
 from powerca_sync.environment import is_demo
 from powerca_sync.plain_text import counted
 
 WIDTH = 112
+
+
+def examine_env_file() -> Iterator[Finding]:
+    """Yields a warning if every user of this machine may read or change `.env`."""
+    if exposed := exposure():
+        yield warning(BOTH, exposed, why="They open both databases.", do="Run `chmod 600 .env`.")
 
 
 def report_findings(console: Console, findings: Sequence[Finding]) -> int:

@@ -1,4 +1,4 @@
-"""What every subcommand does around its work: settings, console, errors, interrupts, and Dagster's history."""
+"""The frame of every subcommand: settings, console, errors, interrupts, and Dagster's history."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""What `powerca-sync ui` starts: Dagster's webserver behind the guard and its daemon, until the process is stopped."""
+"""Serves Dagster's UI for `powerca-sync ui`: the webserver behind the guard, the code server and the daemon."""
 
 import contextlib
 import os
@@ -9,21 +9,31 @@ import sys
 import warnings
 from collections.abc import Iterator
 
-from powerca_sync.defs.platform.dev_server import run_dagster_dev
+from powerca_sync.defs.runs.in_process import open_instance
 from powerca_sync.env_file import ENV_FILE, read_variables
-from powerca_sync.environment import is_demo
+from powerca_sync.environment import FOLDER, is_demo
 from powerca_sync.errors import ConfigurationError
 from powerca_sync.operations import UI_URL
+from powerca_sync.web import dev
 
 #: The address at which the webserver listens; other machines need a proxy.
 HOST = "127.0.0.1"
 
 
-def check_port(port: int) -> None:
-    """Raises `ConfigurationError` if another program listens at this port."""
+def prepare(port: int) -> None:
+    """Check that the port is free, and create Dagster's history if it is missing.
+
+    Raises `ConfigurationError` if another program listens at the port, or if the history cannot be used.
+    """
+    _check_port(port)
+    with open_instance(FOLDER / "dagster"):
+        pass
+
+
+def _check_port(port: int) -> None:
     with socket.socket() as probe:
         if sys.platform != "win32":
-            # As servers do, so that connections that have just been closed do not count.
+            # As servers do, so that recently closed connections do not count.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
@@ -35,7 +45,7 @@ def check_port(port: int) -> None:
 
 
 def serve(port: int) -> None:
-    """Runs webserver, code server and daemon; returns, by `SystemExit`, once they have ended."""
+    """Serve the UI until the process is stopped; then raises `SystemExit`."""
     if not read_variables(None, ENV_FILE).get(UI_URL):
         os.environ[UI_URL] = f"http://localhost:{port}"
     # Dagster treats SIGTERM as it finds SIGINT, which a shell has its background processes ignore.
@@ -43,7 +53,7 @@ def serve(port: int) -> None:
     # `dagster dev` recommends `dg dev`, which knows no guard.
     warnings.filterwarnings("ignore", message="Function `dev_command`")
     with _demo_servers() if is_demo() else contextlib.nullcontext():
-        run_dagster_dev("powerca_sync.web", ["-h", HOST, "-p", str(port), "-m", "powerca_sync.definitions"])
+        dev.run(["-h", HOST, "-p", str(port)])
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""What needs attention, from the status of both databases and the last runs."""
+"""Derives the list of problems for people from the status of both databases and the last runs."""
 
 import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence

@@ -47,5 +47,5 @@ class KeptConnection:
 
 
 def _is_lost(connection: Connection) -> bool:
-    """Whether it is closed, or has unread input: a server that shuts down announces it."""
+    """Whether the connection is closed, or has unread input, such as the notice of a server that shuts down."""
     return connection.closed or bool(select.select([connection], [], [], 0)[0])

@@ -41,7 +41,7 @@ def request_due_tables(
 
 
 def is_unsettled(instance: dg.DagsterInstance, key: dg.AssetKey) -> bool:
-    """Whether the table's last run quarantined rows, ended too long ago, or is not in the history."""
+    """Whether the hourly run includes the table: its last run quarantined rows, is too old, or is not recorded."""
     event = instance.get_latest_materialization_event(key)
     if event is None or event.asset_materialization is None or event.timestamp < time.time() - LONGEST_PAUSE:
         return True

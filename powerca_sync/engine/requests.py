@@ -11,7 +11,7 @@ DEFAULT_OVERLAP = 600.0
 
 
 class Choice(enum.StrEnum):
-    """How to treat look-alikes: new phone rows of which the desktop may have a copy already."""
+    """Treatment of look-alikes: new phone rows of which the desktop may already have a copy."""
 
     #: Quarantine them, shown with both contents, until another choice is made.
     HOLD = "hold"
@@ -22,7 +22,7 @@ class Choice(enum.StrEnum):
 
 
 class Mode(enum.StrEnum):
-    """Which rows a run reads: all of them, or those that changed since the last run."""
+    """The rows that a run reads: all of them, or those that changed since the last run."""
 
     FULL = "full"
     INCREMENTAL = "incremental"

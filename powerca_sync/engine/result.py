@@ -12,7 +12,7 @@ from powerca_sync.settings import Limits
 
 
 class Transfer(enum.StrEnum):
-    """Which rows a full run transfers."""
+    """The rows that a full run transfers."""
 
     #: `DIFFERENCES` if the target is far away, otherwise `EVERYTHING`.
     AUTO = "auto"

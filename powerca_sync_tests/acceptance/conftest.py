@@ -15,7 +15,7 @@ from powerca_sync.demo import (
     fill_desktop,
     fill_mobile,
 )
-from powerca_sync.engine.dry_run.forward_plan import TablePlan
+from powerca_sync.engine.dry_run import TablePlan
 from powerca_sync.engine.result import ForwardResult
 from powerca_sync.tables import TABLES
 from powerca_sync_tests.helpers import QUICK, Pair

@@ -9,11 +9,14 @@ import sys
 import time
 from pathlib import Path
 
+import click
 import dagster as dg
 import pytest
 
+from powerca_sync.cli import commands
 from powerca_sync.cli.console import text_table
 from powerca_sync.engine.staging import staging
+from powerca_sync.tables import TABLES
 from powerca_sync_tests.acceptance import shell
 from powerca_sync_tests.acceptance.shell import document, run
 from powerca_sync_tests.defs.office import Office
@@ -478,3 +481,11 @@ def test_table_on_a_narrow_terminal_loses_zeros_and_spare_columns() -> None:
         *("table", "read", "mode", "seconds")
     ]
     assert text_table(header, rows, width=24, spare=("mode",)).splitlines()[0].split() == ["table", "read", "seconds"]
+
+
+def test_table_names_are_completed() -> None:
+    option = next(one for one in commands.forward.params if one.name == "tables")
+    names = [spec.mobile for spec in TABLES if spec.mobile.startswith("j")]
+    assert len(names) > 1
+    with click.Context(commands.forward) as context:
+        assert [item.value for item in option.shell_complete(context, "j")] == names

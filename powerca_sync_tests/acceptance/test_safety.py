@@ -8,7 +8,7 @@ import pytest
 from powerca_sync.defs import build_definitions
 from powerca_sync.demo import create_desktop
 from powerca_sync.demo.proof import digests
-from powerca_sync.engine.dry_run.forward_plan import Prospect
+from powerca_sync.engine.dry_run import Prospect
 from powerca_sync.engine.postgres.database import Connection, connect
 from powerca_sync.errors import SyncError, UnsafeTargetError
 from powerca_sync.specs import TableSpec, spec_named

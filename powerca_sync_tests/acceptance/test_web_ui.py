@@ -1,5 +1,6 @@
 """`powerca-sync ui`: webserver behind the guard, code server and daemon, on a port of this machine."""
 
+import json
 import subprocess
 import sys
 import time
@@ -8,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from powerca_sync.defs.runs.in_process import CODE_LOCATION
 from powerca_sync_tests.acceptance.compose import PATIENCE, free_port
 from powerca_sync_tests.acceptance.shell import empty, run
 from powerca_sync_tests.acceptance.webserver import Webserver
@@ -49,9 +51,13 @@ def test_ui_serves_pages_behind_the_guard(monkeypatch: pytest.MonkeyPatch, tmp_p
         assert (status, headers["x-frame-options"]) == (200, "SAMEORIGIN")
         assert "<html" in page
         assert server.ask("GET", "/", host="evil.example")[0] == 400
-        workspace = {"query": "{ repositoriesOrError { ... on RepositoryConnection { nodes { name } } } }"}
+        workspace = {
+            "query": "{ repositoriesOrError { ... on RepositoryConnection { nodes { name location { name } } } } }"
+        }
         status, found, _ = server.ask("POST", "/graphql", workspace, Content_Type="application/json")
-        assert (status, "__repository__" in found) == (200, True), found
+        assert status == 200
+        (repository,) = json.loads(found)["data"]["repositoriesOrError"]["nodes"]
+        assert repository == {"name": "__repository__", "location": {"name": CODE_LOCATION}}
 
         programs = [" ".join(child.cmdline()) for child in psutil.Process(process.pid).children(recursive=True)]
         assert {"powerca_sync.web", "dagster._daemon"} <= {word for line in programs for word in line.split()}

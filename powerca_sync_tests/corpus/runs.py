@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Sequence
 
-from powerca_sync.engine.dry_run.forward_plan import TablePlan, plan_forward
+from powerca_sync.engine.dry_run import TablePlan, plan_forward
 from powerca_sync.engine.dry_run.reverse_plan import plan_reverse
 from powerca_sync.engine.forward.forward import sync_forward
 from powerca_sync.engine.postgres.database import connect

@@ -3,13 +3,17 @@
 import dataclasses
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from powerca_sync.definitions import defs
 from powerca_sync.defs import build_definitions
+from powerca_sync.defs.runs.in_process import CODE_LOCATION
 from powerca_sync.tables import TABLES
+from powerca_sync.web import dev
 from powerca_sync_tests.defs.office import SPECS
 
 
@@ -126,3 +130,11 @@ def test_any_tuple_of_specs_makes_definitions() -> None:
         dg.AssetKey("orgs"),
         dg.AssetKey(["desktop", "staff"]),
     }
+
+
+def test_code_location_has_one_name() -> None:
+    root = Path(__file__).parents[2]
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    assert project["tool"]["dagster"]["code_location_name"] == CODE_LOCATION
+    for workspace in (root / "workspace.yaml", dev.WORKSPACE):
+        assert f"location_name: {CODE_LOCATION}\n" in workspace.read_text(encoding="utf-8")

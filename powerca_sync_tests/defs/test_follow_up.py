@@ -1,8 +1,6 @@
 """A failed table stops only tables that need its rows; order-only dependents are synced in a follow-up."""
 
 import dataclasses
-import tomllib
-from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -62,14 +60,6 @@ def forward(office: Office, instance: dg.DagsterInstance) -> dict[str, str]:
         moving=lambda _: None,
     )
     return {table.table: table.verdict.value for table in outcome.tables}
-
-
-def test_code_location_has_one_name() -> None:
-    root = Path(__file__).parents[2]
-    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
-    workspace = (root / "workspace.yaml").read_text(encoding="utf-8")
-    assert project["tool"]["dagster"]["code_location_name"] == CODE_LOCATION
-    assert f"location_name: {CODE_LOCATION}\n" in workspace
 
 
 def test_command_syncs_them_in_a_follow_up(broken: Office) -> None:

@@ -66,7 +66,7 @@ def test_digest_statements(golden: Callable[[str, str], None]) -> None:
         "digests of the target": differential_sql.digests(target, 3, ["a1", "ff"], 2, with_owned=True),
         "classes of rows that differ": classification_sql.classify(jobs, Jsonb([]), lookups_changed=True, most=20),
         "wrong lookups": classification_sql.has_wrong_lookups(jobs, JOBS.lookups[0]),
-        "rows that differ from what was staged": digest_sql.unlike_staged(*digest_queries.landed_sides(jobs)),
+        "rows that differ from what was staged": digest_sql.unlike_staged(*digest_queries.written_sides(jobs)),
     }
     golden("verify.sql", text(statements))
 

@@ -41,7 +41,7 @@ class Message:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class News:
-    """What people have not been told yet."""
+    """Problems and successes that have not been sent yet."""
 
     problems: tuple[Problem, ...]
     #: Keys of problems that were told and are solved.

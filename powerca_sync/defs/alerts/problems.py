@@ -44,7 +44,7 @@ class Problem:
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Findings:
-    """What a number of ended runs show, by key; a later run replaces what an earlier one showed."""
+    """The problems of several ended runs, by key; a later run replaces the problems of an earlier one."""
 
     #: None if the table, check or run succeeded.
     outcomes: dict[str, Problem | None] = dataclasses.field(default_factory=dict)

@@ -57,7 +57,7 @@ class Unsent:
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class AlertState:
-    """What has been read, told and not yet sent."""
+    """State of the alerts: the position in the event log, the open problems and the unsent messages."""
 
     #: Storage id of the last end of a run that was read; None before the first.
     position: int | None = None
@@ -68,7 +68,7 @@ class AlertState:
 
     @classmethod
     def load(cls, instance: dg.DagsterInstance) -> Self:
-        """Returns the state that was saved last; an empty one if there is none."""
+        """Returns the saved state, or an empty one."""
         kept: dict[str, Any] = json.loads(instance.daemon_cursor_storage.get_cursor_values({KEY}).get(KEY, "{}"))
         return cls(
             position=kept.get("position"),

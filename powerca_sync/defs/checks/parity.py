@@ -53,7 +53,7 @@ def _build_check(
 
 
 def describe_verification(spec: TableSpec, found: Verification) -> dg.AssetCheckResult:
-    """What a comparison found, as the result of a check: an error if the two sides really differ."""
+    """Returns the check result of a comparison: an error if the databases differ."""
     outcome = found.outcome
     metadata: dict[str, Any] = {"seconds": found.seconds}
     if outcome is None:

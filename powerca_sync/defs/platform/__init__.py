@@ -1,4 +1,4 @@
-"""What Dagster offers by private modules only; the one folder that imports them, each with its reason.
+"""Everything that needs private modules of Dagster; each import has its reason beside it.
 
 `storage` chooses where Dagster keeps its records and deletes old ones completely, `launcher` notices runs that lost
 their process, `dev_server` starts the guarded webserver. `dagster.yaml` names the two classes exported here. When

@@ -1,4 +1,4 @@
-"""How runs are started, and how it is noticed that one has lost its process; `dagster.yaml` names the class below.
+"""The run launcher, which detects runs that have lost their process; `dagster.yaml` names the class.
 
 Runs are processes beside the code server, as with Dagster's own launcher. But that one cannot say whether a run is
 alive, so that after a crash of the code server its runs would keep their places in the queue for the two hours of
@@ -31,7 +31,7 @@ class WatchedRunLauncher(dg.DefaultRunLauncher):
     @override
     @classmethod
     def config_type(cls) -> dict[str, Any]:
-        """What `dagster.yaml` may say."""
+        """Returns the options that `dagster.yaml` may set."""
         return {
             "patience_seconds": dg.Field(
                 int, default_value=120, description="How long a code server may be silent before its runs are given up."

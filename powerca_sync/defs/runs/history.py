@@ -30,7 +30,7 @@ ROWS: Final = ("inserted", "updated", "deleted", "pulled", "quarantined", "confl
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class PastRun:
-    """What one run of the sync did, over all its tables."""
+    """Totals of one run over all of its tables."""
 
     run_id: str
     #: `BY_HAND` for what was started from an asset's page.
@@ -68,7 +68,7 @@ def read_past_runs(instance: dg.DagsterInstance, *, most: int = 30) -> tuple[Pas
 
 
 def direction_of(run: dg.DagsterRun) -> str | None:
-    """Which way a run moves rows, also if it was started by hand; None if it moves none."""
+    """Returns the direction of a run, however it was started; None if it syncs no table."""
     if (tagged := run.tags.get(DIRECTION)) in (FORWARD, REVERSE):
         return tagged
     keys = (run.asset_selection or frozenset()) - {REPORT}
@@ -78,7 +78,7 @@ def direction_of(run: dg.DagsterRun) -> str | None:
 
 
 def is_report(run: dg.DagsterRun) -> bool:
-    """Whether a run only makes the report, by its job or by hand."""
+    """Whether a run materializes only the status report."""
     return run.job_name == REPORT_JOB or run.asset_selection == {REPORT}
 
 
@@ -99,8 +99,8 @@ def _past_run(instance: dg.DagsterInstance, record: dg.RunRecord, direction: str
 
 def _synced(instance: dg.DagsterInstance, run_id: str) -> Sequence[dict[str, int | float | str]]:
     records = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION).records
-    landed = (record.asset_materialization for record in records)
-    return [figures_of(materialization.metadata) for materialization in landed if materialization is not None]
+    materializations = (record.asset_materialization for record in records)
+    return [figures_of(materialization.metadata) for materialization in materializations if materialization is not None]
 
 
 _WAITING: Final = (dg.DagsterRunStatus.QUEUED,)
@@ -115,7 +115,7 @@ _RUNNING: Final = (
 def active_run(
     instance: dg.DagsterInstance, job: str, keys: Collection[dg.AssetKey], *, max_runtime: float
 ) -> dg.DagsterRun | None:
-    """A run of the job, or one by hand of some of its assets, that waits or runs; None if there is none.
+    """Returns a queued or active run of the job or of some of its assets; None if no such run exists.
 
     A run that began longer ago than it may take is none: its process was killed, and nobody told Dagster.
     """
@@ -138,7 +138,7 @@ DEPTH = 30
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Failures:
-    """How a table has fared since it last landed."""
+    """The failures of a table since its last success."""
 
     #: Runs in which it failed, one after the other.
     count: int
@@ -154,22 +154,22 @@ class Failures:
 def recent_failures(
     instance: dg.DagsterInstance, job: str, keys: Sequence[dg.AssetKey]
 ) -> Mapping[dg.AssetKey, Failures]:
-    """Those of the assets that failed in the last runs of the job, with how often; one that landed counts anew.
+    """Those of the assets that failed in the last runs of the job, with how often; one that succeeded counts anew.
 
     An asset that was skipped because another one failed has not failed. If no asset failed and the run did (it was
     cancelled, or its process was killed), all have that did not land.
     """
-    landed = {key: _last_landed(instance, key) for key in keys}
+    succeeded = {key: _last_success(instance, key) for key in keys}
     ends = defaultdict(list)
     for record in instance.get_run_records(dg.RunsFilter(job_name=job, statuses=list(FAILED)), limit=DEPTH):
         ended = record.end_time or record.update_timestamp.timestamp()
         for key in _failed_in(instance, record.dagster_run, keys):
-            if ended > landed[key]:
+            if ended > succeeded[key]:
                 ends[key].append(ended)
     return {key: Failures(count=len(times), last=max(times)) for key, times in ends.items()}
 
 
-def _last_landed(instance: dg.DagsterInstance, key: dg.AssetKey) -> float:
+def _last_success(instance: dg.DagsterInstance, key: dg.AssetKey) -> float:
     event = instance.get_latest_materialization_event(key)
     return event.timestamp if event else 0.0
 

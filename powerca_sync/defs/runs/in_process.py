@@ -116,16 +116,14 @@ def run_reverse(
     detail: Say,
     moving: Say,
 ) -> RunOutcome:
-    """Run the job that brings phone rows back, over the tables of `only`, in the same way.
+    """Run the reverse job over the tables of `only`, in the same way.
 
     Raises `ConfigurationError` if there is no table, or one whose spec keeps its phone rows from coming back.
     """
     if not only:
-        raise ConfigurationError("No table's phone rows are brought back: `reverse` is off in every spec.")
+        raise ConfigurationError("No table is reverse-synced: `reverse` is False in every spec.")
     if kept := [spec.mobile for spec in only if not spec.reverse]:
-        raise ConfigurationError(
-            f"Phone rows of {', '.join(kept)} are not brought back: `reverse` is off in the table's spec."
-        )
+        raise ConfigurationError(f"Not reverse-synced: {', '.join(kept)}. `reverse` is False in the table's spec.")
     config = {"pull": {"config": {"again": again, "lookalikes": lookalikes}}}
     run = _Run(job=REVERSE_JOB, mode=None, key=reverse_key, config=config)
     return run.carry_out(specs, only, instance=instance, say=say, detail=detail, moving=moving)

@@ -1,4 +1,4 @@
-"""What a run in this process did, table by table, from the events that Dagster keeps of it."""
+"""The outcome of a run in this process, table by table, from its Dagster events."""
 
 import dataclasses
 import enum
@@ -17,7 +17,7 @@ from powerca_sync.specs import TableSpec, needed_tables
 
 
 class Verdict(enum.StrEnum):
-    """How a table ended."""
+    """The end of a table's step."""
 
     OK = "ok"
     #: Synced, but something should be looked at: rows in quarantine, conflicts, lookups without answer.
@@ -29,7 +29,7 @@ class Verdict(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TableOutcome:
-    """What a run did to one table; the figures are those in Dagster's metadata."""
+    """The outcome of one table; the figures are those of Dagster's metadata."""
 
     table: str
     verdict: Verdict
@@ -49,7 +49,7 @@ class TableOutcome:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class RunOutcome:
-    """What a run did, tables in the order of their dependencies."""
+    """The outcome of a run, with tables in the order of their dependencies."""
 
     run_id: str
     #: The job that ran.
@@ -82,16 +82,16 @@ class RunOutcome:
 def table_outcomes(
     specs: Sequence[TableSpec], key: Callable[[str], dg.AssetKey], result: dg.ExecuteInProcessResult
 ) -> tuple[TableOutcome, ...]:
-    """What became of each of these tables (parents first), whose asset is `key` of its mobile name."""
+    """Returns the outcome of each of these tables (parents first), whose asset is `key` of its mobile name."""
     outcomes: dict[str, TableOutcome] = {}
-    landed = {event.asset_key: event for event in result.get_asset_materialization_events()}
+    synced = {event.asset_key: event for event in result.get_asset_materialization_events()}
     failed = {event.step_key: event for event in result.get_step_failure_events()}
     for spec in specs:
         asset = key(spec.mobile)
         if (step := asset.to_python_identifier()) in failed:
             outcomes[spec.mobile] = _failed(spec, failed[step])
-        elif asset in landed:
-            outcomes[spec.mobile] = _landed(spec, landed[asset])
+        elif asset in synced:
+            outcomes[spec.mobile] = _synced(spec, synced[asset])
         else:
             missing = [name for name in needed_tables(spec) if name in outcomes and outcomes[name].error]
             outcomes[spec.mobile] = TableOutcome(
@@ -102,7 +102,7 @@ def table_outcomes(
     return tuple(outcomes.values())
 
 
-def _landed(spec: TableSpec, event: dg.DagsterEvent) -> TableOutcome:
+def _synced(spec: TableSpec, event: dg.DagsterEvent) -> TableOutcome:
     metadata = event.step_materialization_data.materialization.metadata
     figures = figures_of(metadata)
     return TableOutcome(

@@ -52,7 +52,7 @@ def at_target(value: sql.Composable, source: Column, target: Column) -> sql.Comp
 
 
 def computed(expression: sql.Composable, target: Column) -> sql.Composable:
-    """What a spec's expression makes for a column, as `at_target(..., target, target)` gives it."""
+    """Returns the value of a spec's expression for a column, in the form of `at_target(..., target, target)`."""
     return at_source(sql.SQL("({})::{}").format(expression, _type(target)), target, target)
 
 
@@ -151,7 +151,7 @@ def unpack(text: str) -> list[str | None]:
 
 
 def encoder(*, stored: str, declared: str | None = None) -> Encoder | None:
-    """What makes of a text its bytes in UTF-8; None where the server cannot do it as `staging.read_rows` does.
+    """Returns SQL that converts text to UTF-8 bytes; None if the server cannot do it as `staging.read_rows` does.
 
     `stored` is the server's encoding, `declared` what its text is said to be in where the server does not know. Raises
     at run time for a text that has no such bytes.

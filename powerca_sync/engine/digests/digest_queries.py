@@ -45,7 +45,7 @@ def target_side(mapping: TableMapping, utf8: Encoder) -> Side:
     )
 
 
-def landed_sides(mapping: TableMapping) -> tuple[Side, Side]:
+def written_sides(mapping: TableMapping) -> tuple[Side, Side]:
     """Staging and this office's rows at the target, within a run: with all that staging holds, lookups too."""
     utf8 = encoder(stored="UTF8")
     assert utf8 is not None
@@ -61,7 +61,7 @@ def landed_sides(mapping: TableMapping) -> tuple[Side, Side]:
     left_out = {*mapping.spec.key, *STAMPS, *mapping.spec.mobile_owned}
     rest = tuple(column.name for column in mapping.staged if column.name not in left_out)
     shared: dict[str, Any] = {"owned": {}, "utf8": utf8, "summed": _TRUE, "limit": limit}
-    staged, landed = (
+    staged, written = (
         Side(
             rows=sql.SQL("{} AS {}").format(rows, sql.Identifier(alias)),
             where=where,
@@ -76,7 +76,7 @@ def landed_sides(mapping: TableMapping) -> tuple[Side, Side]:
             (mapping.target.identifier, "t", mapping.in_office("t")),
         )
     )
-    return staged, landed
+    return staged, written
 
 
 def _side(
@@ -113,7 +113,7 @@ def _sizes(
     rest: Sequence[SyncedColumn],
     owned: Sequence[SyncedColumn],
 ) -> dict[str, Any]:
-    """How the columns of an alias are measured, if they are to be, against a limit."""
+    """Expressions that compare the size of a row with the limit; None without a limit."""
     if sized is None:
         return {}
     alias, limit = sized

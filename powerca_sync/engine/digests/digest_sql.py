@@ -71,34 +71,34 @@ class Side:
         return sql.SQL("{} || {}").format(self.content(), self.owned_text()) if self.owned else self.content()
 
 
-def unlike_staged(staged: Side, landed: Side) -> sql.Composed:
-    """How many staged rows have no equal in the target after the merge; and the packed keys of a few of them.
+def unlike_staged(staged: Side, written: Side) -> sql.Composed:
+    """Counts the staged rows without an equal row in the target after the merge; returns some of their packed keys too.
 
     Rows for which a phone's row of another content stands were never to land. Copies count.
     """
-    keys = [side.key_text() for side in (staged, landed)]
+    keys = [side.key_text() for side in (staged, written)]
     return sql.SQL("""\
 WITH unlike AS (
     SELECT {staged_key} AS key, {staged_content} AS content
     FROM {staged}
     WHERE {staged_where}
     EXCEPT ALL
-    SELECT {landed_key}, {landed_content}
-    FROM {landed}
-    WHERE {landed_where}
+    SELECT {written_key}, {written_content}
+    FROM {written}
+    WHERE {written_where}
 )
 SELECT (SELECT count(*) FROM unlike), ARRAY(SELECT u.key FROM unlike AS u ORDER BY u.key LIMIT 5)""").format(
         staged_key=keys[0],
         staged_content=staged.content(),
         staged=staged.rows,
         staged_where=staged.where,
-        landed_key=keys[1],
-        landed_content=landed.content(),
-        landed=landed.rows,
-        landed_where=landed.where,
+        written_key=keys[1],
+        written_content=written.content(),
+        written=written.rows,
+        written_where=written.where,
     )
 
 
 def was_to_land() -> sql.Composed:
-    """A condition on the staged row `s`: no phone's row of another content stands for it."""
+    """Condition on the staged row `s`: no phone row with its key has other content."""
     return sql.SQL("NOT EXISTS (SELECT FROM {} AS a WHERE a.action = 'conflict' AND a.staged = s.ctid)").format(ACTIONS)

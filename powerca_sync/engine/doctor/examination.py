@@ -177,7 +177,9 @@ class _Examination:
             )
             prepared = side.look("prepared transactions", partial(locks.read_prepared, tables=tables.values()))
             fired = side.look("the triggers", partial(triggers.read_triggers, tables=tables)) or ()
-            self.readable[side.name] = self._readable(side, tables, held or ())
+            self.readable[side.name] = rights.readable_tables(
+                self.rights.get(side.name), tables, [lock.oid for lock in held or () if lock.keeps_readers_out]
+            )
             readable = {name: tables[name] for name in self.readable[side.name]}
             found = self.rights.get(side.name)
             uses = found.sequences if found is not None else ()
@@ -270,16 +272,6 @@ class _Examination:
         )
         if self.has_earlier_engine:
             self._add(altered_rows.examine_altered(self.source, self.target, layout))
-
-    def _readable(self, side: Side, tables: Mapping[str, Table], held: Sequence[locks.Lock]) -> frozenset[str]:
-        """Returns the tables that can be read now; rights and locks are reported by their own themes."""
-        away = {lock.oid for lock in held if lock.keeps_readers_out}
-        rights = self.rights.get(side.name)
-        return frozenset(
-            name
-            for name, table in tables.items()
-            if table.oid not in away and (rights is None or rights.may_read(table))
-        )
 
     def _route(self, side: Side) -> route.Route | None:
         try:

@@ -1,7 +1,7 @@
 """Rights of the users of both databases, and GRANT statements for missing ones; `grants` examines them."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import LiteralString
 
 import psycopg
@@ -109,6 +109,16 @@ def read_rights(cursor: Cursor, tables: Iterable[Table], *, prepared: LiteralStr
         # The role may not see the tables; once it may, the next examination names what else is missing.
         complete = any(table.schema == "powerca_sync" for table in rights)
     return Rights(tables={table.oid: table for table in rights}, sequences=sequences, own=own, prepared=complete)
+
+
+def readable_tables(rights: Rights | None, tables: Mapping[str, Table], locked: Collection[int]) -> frozenset[str]:
+    """Returns the names of the tables that can be read now: not `locked` (oids), and with the right to read.
+
+    Unknown `rights` exclude no table.
+    """
+    return frozenset(
+        name for name, table in tables.items() if table.oid not in locked and (rights is None or rights.may_read(table))
+    )
 
 
 def grants(user: str, wanted: Iterable[tuple[TableRights, Sequence[LiteralString]]]) -> list[sql.Composed]:

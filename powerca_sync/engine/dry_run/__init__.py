@@ -6,16 +6,14 @@ earlier ones would have.
 
 from powerca_sync.engine.dry_run.forward_plan import (
     UNFORESEEN,
-    Change,
     PlannedRun,
-    Prospect,
-    TablePlan,
     count_changes,
     foresee,
     plan_forward,
     sample,
 )
 from powerca_sync.engine.dry_run.reverse_plan import UNFORESEEN_PULL, PullPlan, plan_reverse
+from powerca_sync.engine.dry_run.table_plan import Change, Prospect, TablePlan
 
 __all__ = [
     "UNFORESEEN",

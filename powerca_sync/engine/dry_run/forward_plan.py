@@ -1,14 +1,13 @@
-"""What a forward run would do, table by table, without doing it.
+"""The dry run of a forward run, table by table.
 
-All tables are planned in one transaction at each side, which is rolled back. A table that has been planned is read by
-the later ones as it would be then: its references, lookups and offices resolve against a temporary table of the rows
-that it would have. Nothing is locked, claimed, written or remembered at the target, and no default is evaluated there:
-a role that may read and make temporary tables is enough.
+All tables are planned in one transaction on each database, which is rolled back. Later tables see a planned table as it
+would be after the run: references, lookups and offices resolve against a temporary table of its future rows.
+Locks, claims, writes and records nothing on the target and evaluates no default there: a role that may read and create
+temporary tables is enough.
 """
 
 import contextlib
 import dataclasses
-import enum
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import psycopg
@@ -17,6 +16,7 @@ from typing_extensions import override
 
 from powerca_sync.engine.context import Catalogs, read_catalogs
 from powerca_sync.engine.dry_run import preview_sql
+from powerca_sync.engine.dry_run.table_plan import Change, Prospect, TablePlan
 from powerca_sync.engine.dry_run.virtual_tables import PlannedTables
 from powerca_sync.engine.forward import (
     MergePlan,
@@ -31,7 +31,6 @@ from powerca_sync.engine.forward import (
 )
 from powerca_sync.engine.mapping import Office, Scope, TableMapping, cast_organisations
 from powerca_sync.engine.postgres import (
-    Column,
     Connection,
     Cursor,
     explained,
@@ -46,70 +45,14 @@ from powerca_sync.engine.state import claims, preparation, read_recorded_runs, s
 from powerca_sync.errors import SyncError, UnsafeTargetError
 from powerca_sync.specs import TableSpec, in_order, needed_tables
 
-#: Rows of each kind that are shown.
+#: Rows of each kind in the plan.
 SAMPLES = 5
-#: What no plan can see, because it shows only when a row is written.
+#: What no dry run can foresee, because it shows only when a row is written.
 UNFORESEEN = (
     "Not foreseen: what a trigger of the target refuses, changes or writes elsewhere, rows that break a unique or "
     "exclusion rule of the target which is not the table's key, and what others write meanwhile. Such rows of a run "
     "go to quarantine."
 )
-
-
-class Prospect(enum.StrEnum):
-    """How a run would end for a table."""
-
-    READY = "ready"
-    #: A guard would refuse it.
-    REFUSED = "refused"
-    #: It would fail, or what it would do cannot be told.
-    FAILED = "failed"
-    #: It would not be tried, because a table that it depends on is refused or fails.
-    SKIPPED = "skipped"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Change:
-    """A row that would be written; values as text, sensitive ones masked."""
-
-    #: By which the row is found again: its key, and the target's primary key where it is there already.
-    key: Mapping[str, str | None]
-    #: Of a row to be updated, only the columns that change; None for a new row.
-    before: Mapping[str, str | None] | None
-    #: None for a row to be deleted.
-    after: Mapping[str, str | None] | None
-
-    @classmethod
-    def of(cls, found: Sequence[Mapping[str, str | None] | None], columns: Sequence[Column]) -> "Change":
-        """From (key, before, after), in the order of the table's own columns, which jsonb does not keep."""
-        key, before, after = (
-            values and {column.name: values[column.name] for column in columns if column.name in values}
-            for values in found
-        )
-        return cls(key=key or {}, before=before, after=after)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class TablePlan:
-    """What a run would do to one table."""
-
-    #: Mobile name.
-    table: str
-    prospect: Prospect
-    #: What the run would report, or would have done were it not refused; None if that cannot be told.
-    foreseen: ForwardResult | None = None
-    #: The columns that updates change: in how many rows.
-    changes: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    #: The first rows of each kind.
-    inserts: tuple[Change, ...] = ()
-    updates: tuple[Change, ...] = ()
-    deletes: tuple[Change, ...] = ()
-    #: What the guards would refuse.
-    refusals: tuple[str, ...] = ()
-    #: Why the table fails or is skipped.
-    error: str | None = None
-    #: Class of what it fails with.
-    kind: str | None = None
 
 
 def plan_forward(
@@ -120,10 +63,10 @@ def plan_forward(
     specs: Sequence[TableSpec],
     options: Options | None = None,
 ) -> tuple[TablePlan, ...]:
-    """What `sync_forward` would do if it was called now for each of the tables, parents first.
+    """Returns what `sync_forward` would do now for each of the tables, parents first.
 
     A table that cannot be planned is an error of its own, and so are those that depend on it. Raises a `SyncError`
-    where no table can be planned, such as for a lost connection. Changes nothing at either side.
+    if no table can be planned, such as after a lost connection. Changes nothing in either database.
     """
     options = options or Options()
     plans: tuple[TablePlan, ...] = ()
@@ -195,8 +138,8 @@ class _Planner:
     def _plan_in_savepoints(self, what: TableExtract, options: Options) -> TablePlan:
         with (
             explained(f"planning table `{what.spec.mobile}`"),
-            # A statement that fails spoils the transaction, but not what came before a savepoint.
-            # The copy of a view is of one table.
+            # A failed statement aborts the transaction, but not the part before a savepoint. The copy of a view belongs
+            # to one table.
             self.source.connection.transaction(force_rollback=True),
             self.target.connection.transaction(),
         ):

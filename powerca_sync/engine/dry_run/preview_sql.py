@@ -71,7 +71,7 @@ def drop_working_tables() -> sql.Composed:
 
 
 def count_taken_over(mapping: TableMapping) -> sql.Composed:
-    """How many rows without an owner would become the desktop's."""
+    """Counts the unowned rows that would become desktop-owned."""
     return sql.SQL("""\
 SELECT count(*)
 FROM {actions} AS a JOIN {target} AS t ON t.ctid = a.existing AND t.tableoid = a.relation

@@ -1,4 +1,4 @@
-"""What a pull would bring back, table by table, without bringing it.
+"""The dry run of a reverse run, table by table.
 
 As for a forward run, all tables are planned in one transaction at each side, which is rolled back, and a table that the
 desktop's own references name is read with the rows that it would have. No row is inserted into the office's tables, so
@@ -14,7 +14,8 @@ from psycopg import sql
 from typing_extensions import override
 
 from powerca_sync.engine.dry_run import preview_sql
-from powerca_sync.engine.dry_run.forward_plan import SAMPLES, Change, Prospect
+from powerca_sync.engine.dry_run.forward_plan import SAMPLES
+from powerca_sync.engine.dry_run.table_plan import Change, Prospect
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.postgres import (
     Connection,
@@ -36,13 +37,13 @@ from powerca_sync.specs import TableSpec, in_order
 #: What no plan can see, because it shows only when a row is written.
 UNFORESEEN_PULL = (
     "Not foreseen: what a trigger of the desktop refuses or changes, and rows that only writing shows to break one of "
-    "its rules. Such rows of a pull wait in quarantine."
+    "its rules. A run quarantines such rows."
 )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class PullPlan:
-    """What a pull would do to one table."""
+    """The dry run of one table."""
 
     #: Mobile name.
     table: str
@@ -67,7 +68,7 @@ def plan_reverse(
     specs: Sequence[TableSpec],
     options: Options | None = None,
 ) -> tuple[PullPlan, ...]:
-    """What `sync_reverse` would do if it was called now for each of the tables, parents first; `source` is mobile.
+    """Returns what `sync_reverse` would do now for each of the tables, parents first; `source` is mobile.
 
     A table that cannot be planned is an error of its own. Raises a `SyncError` where no table can be planned, such as
     for a lost connection. Changes nothing at either side.

@@ -1,4 +1,4 @@
-"""What later tables see of the tables that a plan has gone through: the rows that they would have."""
+"""Tables as they would be after the planned run, for the dry runs of later tables."""
 
 import dataclasses
 from collections import defaultdict
@@ -47,7 +47,7 @@ class PlannedTables:
                 )
 
     def as_remembered_then(self, before: TableState, lookups: Iterable[str]) -> TableState:
-        """What will be remembered of a table when it is run; the tables that it looks values up in have run by then."""
+        """Returns the state that the run of a table will find, after the runs of its lookup tables."""
         versions = dict(before.versions)
         for name in lookups:
             if name in self._written:

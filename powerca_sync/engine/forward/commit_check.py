@@ -14,8 +14,8 @@ def verify_written_rows(cursor: Cursor, mapping: TableMapping) -> None:
     Stamps, mobile-owned columns and columns that are not synced are not compared. Quarantined rows and rows that match
     a phone row are not expected at the target.
     """
-    staged, landed = digest_queries.landed_sides(mapping)
-    rows, keys = one_row(cursor, unlike_staged(staged, landed))
+    staged, written = digest_queries.written_sides(mapping)
+    rows, keys = one_row(cursor, unlike_staged(staged, written))
     if not rows:
         return
     shown = [_key(mapping, unpack(key)) for key in keys] if mapping.spec.key else []

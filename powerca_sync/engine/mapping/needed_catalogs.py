@@ -1,4 +1,4 @@
-"""Which catalogs resolving and syncing a table takes, so that a run need not read those of all tables."""
+"""Finds the tables whose catalogs a run needs, so that it does not read those of all tables."""
 
 from collections.abc import Iterable, Mapping, Sequence
 

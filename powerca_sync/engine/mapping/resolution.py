@@ -11,7 +11,7 @@ from powerca_sync.specs import Reference, TableSpec, spec_named
 
 
 class Route(enum.StrEnum):
-    """How the office of a row is determined."""
+    """The way in which the office of a row is determined."""
 
     #: A column of the row has the organisation's key.
     COLUMN = "column"

@@ -26,7 +26,7 @@ logger = one_line_logger(__name__)
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class LastPull:
-    """What the last reverse run of a table recorded."""
+    """The record of a table's last reverse run."""
 
     #: Columns that identified phone rows; None before the first run.
     columns: tuple[str, ...] | None

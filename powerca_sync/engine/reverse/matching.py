@@ -205,7 +205,7 @@ class PhoneRowMatcher:
 
     @property
     def choice(self) -> Choice:
-        """How to treat look-alikes."""
+        """The treatment of look-alikes."""
         return Choice.PULL if self.request.again else self.request.lookalikes
 
     @property

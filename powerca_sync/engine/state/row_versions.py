@@ -1,4 +1,4 @@
-"""What is remembered of the target's row versions: which others wrote since the last complete run of a table.
+"""The recorded row versions of the target, by which rows that others wrote since the last complete run are recognised.
 
 A row that the merge wants to delete, and that others inserted or changed on mobile, was not lost by the desktop. It is
 kept and reported until somebody decides, so that what phones can write does not stop the office at the guard against
@@ -15,7 +15,7 @@ MOST_VERSIONS = 10_000
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TargetMark:
-    """Which row versions of the target are known.
+    """The known row versions of the target.
 
     They are those visible in `snapshot`, taken by the last complete run before it looked at the rows, and its `own`
     and those of later runs, but for the `foreign` ones that it kept. All are 64-bit transaction ids.
