@@ -1,8 +1,4 @@
-"""The options and subcommands of `powerca-sync`; each calls the engine or a Dagster job and prints the result.
-
-Exit status: 0 all well (quarantined rows within limits are a warning), 1 something failed or differs, 2 wrong usage or
-configuration, 130 after Ctrl-C, 143 after SIGTERM.
-"""
+"""The subcommands of `powerca-sync`; each calls the engine or a Dagster job and prints the result."""
 
 import os
 import sys
