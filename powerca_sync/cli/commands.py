@@ -114,7 +114,7 @@ def reverse(
         from powerca_sync.defs.runs.in_process import run_reverse
 
         outcome = run_job(
-            console, partial(run_reverse, TABLES, only=only, again=again, lookalikes=lookalikes or Choice.HOLD)
+            console, partial(run_reverse, TABLES, only=only, again=again, lookalikes=Choice(lookalikes or "hold"))
         )
         report_run(console, outcome)
     sys.exit(outcome.exit_status)

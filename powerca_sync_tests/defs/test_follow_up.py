@@ -10,7 +10,7 @@ from powerca_sync.defs.follow_up import FOLLOWS, build_follow_up, tables_to_foll
 from powerca_sync.defs.jobs import build_jobs
 from powerca_sync.defs.keys import mobile_key
 from powerca_sync.defs.runs.in_process import CODE_LOCATION, run_forward, run_reverse
-from powerca_sync.engine.requests import Allowances, Mode
+from powerca_sync.engine.requests import Allowances, Choice, Mode
 from powerca_sync.specs import in_order
 from powerca_sync.tables import TABLES
 from powerca_sync_tests.defs.office import DEPARTMENT, DEPARTMENTS, NOTICES, ORG, ORGS, STAFF, Office
@@ -80,7 +80,7 @@ def test_reverse_has_a_follow_up_too(office: Office) -> None:
             SPECS,
             only=SPECS,
             again=False,
-            lookalikes="hold",
+            lookalikes=Choice.HOLD,
             instance=instance,
             say=lambda _: None,
             detail=lambda _: None,

@@ -20,7 +20,7 @@ from powerca_sync.defs.keys import mobile_key, reverse_key
 from powerca_sync.defs.platform import one_process_at_a_time
 from powerca_sync.defs.runs.outcome import RunOutcome, TableOutcome, Verdict, run_error, table_outcomes
 from powerca_sync.defs.runs.progress import Say, build_progress_logger, engine_lines
-from powerca_sync.engine.requests import Allowances, Mode
+from powerca_sync.engine.requests import Allowances, Choice, Mode
 from powerca_sync.errors import ConfigurationError
 from powerca_sync.interrupts import note_signals
 from powerca_sync.specs import TableSpec, in_order
@@ -110,7 +110,7 @@ def run_reverse(
     *,
     only: Sequence[TableSpec],
     again: bool,
-    lookalikes: str,
+    lookalikes: Choice,
     instance: dg.DagsterInstance,
     say: Say,
     detail: Say,
@@ -124,7 +124,7 @@ def run_reverse(
         raise ConfigurationError("No table is reverse-synced: `reverse` is False in every spec.")
     if kept := [spec.mobile for spec in only if not spec.reverse]:
         raise ConfigurationError(f"Not reverse-synced: {', '.join(kept)}. `reverse` is False in the table's spec.")
-    config = {"pull": {"config": {"again": again, "lookalikes": lookalikes}}}
+    config = {"pull": {"config": {"again": again, "lookalikes": lookalikes.value}}}
     run = _Run(job=REVERSE_JOB, mode=None, key=reverse_key, config=config)
     return run.carry_out(specs, only, instance=instance, say=say, detail=detail, moving=moving)
 
