@@ -6,7 +6,7 @@ import dagster as dg
 
 from powerca_sync.defs.checks import CONFLICTS, QUARANTINE, check_conflicts, check_quarantine
 from powerca_sync.defs.freshness import DAILY
-from powerca_sync.defs.keys import DESKTOP, MOBILE, OWNERS, REVERSE, full_name, reverse_key
+from powerca_sync.defs.keys import DESKTOP, MOBILE, OWNERS, REVERSE, full_name, mobile_key, reverse_key
 from powerca_sync.defs.output_handle import OutputHandle
 from powerca_sync.defs.resources import PullMode
 from powerca_sync.engine.requests import Choice, TablePull
@@ -30,10 +30,10 @@ def unattended_tables(specs: Iterable[TableSpec]) -> list[TableSpec]:
 
 
 def build_reverse_assets(specs: Iterable[TableSpec]) -> list[dg.AssetsDefinition]:
-    """Returns the reverse-synced tables as assets, each after the tables that its spec depends on.
+    """Returns the reverse-synced tables as assets, each after its mobile table and the tables its spec depends on.
 
-    They depend on each other only. That the rows come from the mobile tables, which come from the desktop's, is no
-    dependency that Dagster may know: it would be a circle.
+    The lineage is the round trip: the desktop's table, the mobile table, the phone rows back on the desktop. They have
+    a key of their own, because the desktop's table as both ends would be a circle.
     """
     pulled = pulled_tables(specs)
     return [_build_asset(spec, pulled) for spec in pulled]
@@ -53,7 +53,7 @@ def _build_asset(spec: TableSpec, pulled: Sequence[TableSpec]) -> dg.AssetsDefin
         kinds={"postgres", "reverse"},
         owners=OWNERS,
         tags={"direction": "reverse"},
-        deps=[reverse_key(name) for name in spec.depends_on if name in parents],
+        deps=[mobile_key(spec.mobile), *(reverse_key(name) for name in spec.depends_on if name in parents)],
         metadata={
             "dagster/table_name": full_name(DESKTOP, spec.desktop),
             "mobile_table": full_name(MOBILE, spec.mobile),

@@ -19,6 +19,7 @@ from powerca_sync_tests.defs.office import (
     failure,
     figures,
     materialized,
+    office_definitions,
 )
 
 ALL = {"reverse/orgs", "reverse/departments", "reverse/staff", "reverse/notices"}
@@ -59,6 +60,17 @@ def test_phone_rows_are_reverse_synced_once_and_skipped_by_forward(synced: Offic
     assert figures(synced.run(), "notices")["echo"] == 2
     assert synced.pair.text("notices") == before
     assert len(on_desktop(synced)) == 3
+
+
+def test_materialize_all_syncs_each_table_forward_before_reverse(office: Office) -> None:
+    office.phone_writes("Rain")
+    everything = office_definitions().resolve_implicit_global_asset_job_def()
+    result = everything.execute_in_process(instance=office.instance, raise_on_error=False)
+    assert result.success
+    order = [event.asset_key.to_user_string() for event in result.get_asset_materialization_events() if event.asset_key]
+    for table in ALL:
+        assert order.index(table.removeprefix("reverse/")) < order.index(table)
+    assert on_desktop(office) == [(1, "Closed on Friday"), (100, "Rain")]
 
 
 def test_only_selected_tables_are_reverse_synced(synced: Office) -> None:
