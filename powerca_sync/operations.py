@@ -16,6 +16,7 @@ from powerca_sync.errors import ConfigurationError
 TIMEZONE: Final = "POWERCA_TZ"
 FULL_CRON: Final = "POWERCA_FULL_CRON"
 INCREMENTAL_CRON: Final = "POWERCA_INCREMENTAL_CRON"
+CHECKS_CRON: Final = "POWERCA_CHECKS_CRON"
 REVERSE_CRON: Final = "POWERCA_REVERSE_CRON"
 STATUS_CRON: Final = "POWERCA_STATUS_CRON"
 RETENTION_CRON: Final = "POWERCA_RETENTION_CRON"
@@ -32,9 +33,10 @@ DEFAULTS: Final[Mapping[str, str]] = {
     FULL_CRON: "0 2 * * *",
     # Business hours, Monday to Saturday.
     INCREMENTAL_CRON: "*/15 8-20 * * 1-6",
+    # After the nightly run.
+    CHECKS_CRON: "0 3 * * *",
     REVERSE_CRON: "5 * * * *",
     STATUS_CRON: "10 * * * *",
-    # After the nightly run.
     RETENTION_CRON: "30 4 * * *",
     HISTORY_DAYS: "30",
     ALERT_URLS: "",

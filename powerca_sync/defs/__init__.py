@@ -5,9 +5,10 @@ Assets and what they declare:
     keys                names of the tables of both databases, as asset keys
     assets              one asset for each mobile table, from its spec
     reverse_assets      one asset for each reverse-synced table
-    checks/             asset checks: in the step of a run, and by themselves
+    checks/             asset checks: in the step of a run, and separate ones
+    pools               which runs are queued behind each other
     freshness           when an asset counts as late
-    jobs                forward, reverse, checks
+    jobs                forward, reverse
 
 Loading:
 
@@ -29,6 +30,7 @@ Starting runs:
 
 Operating:
 
+    nightly_checks      the checks that are no part of a sync
     alerts/             messages to people when a run or a check fails
     status_report       the asset with the state of all tables
     retention           deletes old runs from Dagster's history
@@ -48,6 +50,7 @@ from powerca_sync.defs.follow_up import build_follow_up
 from powerca_sync.defs.jobs import build_jobs
 from powerca_sync.defs.keys import mobile_key
 from powerca_sync.defs.mobile_io_manager import build_io_manager
+from powerca_sync.defs.nightly_checks import build_nightly_checks
 from powerca_sync.defs.resources import PullMode, SyncDatabases, SyncMode
 from powerca_sync.defs.retention import build_retention
 from powerca_sync.defs.reverse_assets import IO_MANAGER, build_reverse_assets
@@ -68,23 +71,24 @@ def build_definitions(
     loggers: Mapping[str, dg.LoggerDefinition] | None = None,
     schedules: Schedules | None = None,
     history: History | None = None,
-    by_hand: bool = True,
+    separate_checks: bool = True,
 ) -> dg.Definitions:
     """All that Dagster needs to sync the tables of `specs`; reads no environment and opens no connection.
 
     `written` are assets in Python, each of which makes the rows of one of the tables instead of the desktop.
     `schedules` says when the jobs start by themselves, `history` how long Dagster's own records are kept. With
-    `by_hand` there are also the checks that no job runs.
+    `separate_checks` there are also the checks that are no part of a sync.
     """
     timeouts, retries = timeouts or Timeouts(), retries or Retries()
     schedules = schedules or Schedules()
     made = {key for asset in written for key in asset.keys}
     copied = [spec for spec in specs if mobile_key(spec.mobile) not in made]
     checks = []
-    if by_hand:
+    if separate_checks:
         checks += build_parity_checks(specs, copied=copied, timeouts=timeouts, retries=retries)
         checks += build_table_checks(specs, copied=copied, timeouts=timeouts, retries=retries)
-    jobs = build_jobs(specs, by_hand=[key for check in checks for key in check.check_keys])
+    separate = [key for check in checks for key in check.check_keys]
+    jobs = build_jobs(specs, separate=separate)
     tables = dg.Definitions(
         assets=[*build_assets(copied), *written, *build_desktop_tables(copied), *build_reverse_assets(specs)],
         resources={
@@ -103,6 +107,7 @@ def build_definitions(
     return dg.Definitions.merge(
         tables,
         jobs,
+        build_nightly_checks(separate, schedules),
         build_status_report(specs, schedules),
         build_retention(schedules, history or History()),
     )

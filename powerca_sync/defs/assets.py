@@ -17,13 +17,11 @@ from powerca_sync.defs.checks import (
 from powerca_sync.defs.freshness import DAILY
 from powerca_sync.defs.keys import DESKTOP, MOBILE, OWNERS, desktop_key, full_name, mobile_key
 from powerca_sync.defs.output_handle import OutputHandle
+from powerca_sync.defs.pools import FORWARD_POOL
 from powerca_sync.defs.resources import SyncMode
 from powerca_sync.engine.requests import Mode, TableExtract
 from powerca_sync.engine.result import ForwardResult
 from powerca_sync.specs import TableSpec
-
-#: Where the instance limits pools by run, a second forward run is queued instead of waiting for the table lock.
-POOL = "forward"
 
 
 def build_assets(specs: Iterable[TableSpec]) -> list[dg.AssetsDefinition]:
@@ -63,7 +61,7 @@ def _build_asset(spec: TableSpec) -> dg.AssetsDefinition:
             "strategy": spec.strategy.value,
             "key": ", ".join(spec.key),
         },
-        pool=POOL,
+        pool=FORWARD_POOL,
         freshness_policy=DAILY,
         check_specs=[
             dg.AssetCheckSpec(

@@ -29,14 +29,14 @@ def forward_job_name(mode: Mode) -> str:
     return f"forward_{mode.value}"
 
 
-def build_jobs(specs: Sequence[TableSpec], *, by_hand: Sequence[dg.AssetCheckKey]) -> dg.Definitions:
+def build_jobs(specs: Sequence[TableSpec], *, separate: Sequence[dg.AssetCheckKey]) -> dg.Definitions:
     """Returns one forward job for each mode, and a reverse job if any table is reverse-synced.
 
-    Checks in the step of a load are part of it; those `by_hand` are not. Steps run in one process: a process for each
+    Checks in the step of a load are part of it; `separate` ones are not. Steps run in one process: a process for each
     table would cost more than most tables take.
     """
     keys = [mobile_key(spec.mobile) for spec in specs]
-    tables = dg.AssetSelection.assets(*keys) - dg.AssetSelection.checks(*by_hand)
+    tables = dg.AssetSelection.assets(*keys) - dg.AssetSelection.checks(*separate)
     jobs = [
         dg.define_asset_job(
             forward_job_name(mode),

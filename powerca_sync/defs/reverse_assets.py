@@ -8,6 +8,7 @@ from powerca_sync.defs.checks import CONFLICTS, QUARANTINE, check_conflicts, che
 from powerca_sync.defs.freshness import DAILY
 from powerca_sync.defs.keys import DESKTOP, MOBILE, OWNERS, REVERSE, full_name, mobile_key, reverse_key
 from powerca_sync.defs.output_handle import OutputHandle
+from powerca_sync.defs.pools import REVERSE_POOL
 from powerca_sync.defs.resources import PullMode
 from powerca_sync.engine.requests import Choice, TablePull
 from powerca_sync.engine.result import ReverseResult
@@ -15,8 +16,6 @@ from powerca_sync.specs import BY_HAND, TableSpec
 
 #: Name of the IO manager.
 IO_MANAGER = "desktop_io_manager"
-#: As for the forward assets: where the instance limits pools by run, a second reverse run is queued.
-POOL = "reverse"
 
 
 def pulled_tables(specs: Iterable[TableSpec]) -> list[TableSpec]:
@@ -60,7 +59,7 @@ def _build_asset(spec: TableSpec, pulled: Sequence[TableSpec]) -> dg.AssetsDefin
             "key": ", ".join(spec.key),
         },
         io_manager_key=IO_MANAGER,
-        pool=POOL,
+        pool=REVERSE_POOL,
         freshness_policy=None if spec.reverse == BY_HAND else DAILY,
         check_specs=[
             dg.AssetCheckSpec(

@@ -57,6 +57,7 @@ def test_every_sync_run_is_tagged_with_its_direction() -> None:
     assert tagged == {
         "forward_full": "forward",
         "forward_incremental": "forward",
+        "checks": None,
         "reverse": "reverse",
         "report": None,
         "retention": None,

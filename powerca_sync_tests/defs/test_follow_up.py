@@ -93,7 +93,7 @@ def test_reverse_has_a_follow_up_too(office: Office) -> None:
     ("tags", "followed"), [({}, True), ({FOLLOWS: "a run"}, False), ({"started_by": "powerca-sync"}, False)]
 )
 def test_sensor_requests_one_follow_up(broken: Office, tags: dict[str, str], followed: bool) -> None:
-    sensor = build_follow_up(SPECS, list(build_jobs(SPECS, by_hand=[]).jobs or ()))
+    sensor = build_follow_up(SPECS, list(build_jobs(SPECS, separate=[]).jobs or ()))
     result = broken.run(specs=SPECS, tags=tags)
     assert not result.success
     context = dg.build_run_status_sensor_context(

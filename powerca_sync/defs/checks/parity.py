@@ -1,4 +1,4 @@
-"""Checks that both sides hold the same, each by itself: run by hand from the UI, or by a job that names them."""
+"""Checks that both databases hold the same rows, run by the job `checks` or by hand."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,6 +8,7 @@ import dagster as dg
 from powerca_sync.defs.failures import Retries, retry_transient_errors
 from powerca_sync.defs.keys import mobile_key
 from powerca_sync.defs.metadata import text_table
+from powerca_sync.defs.pools import FORWARD_POOL
 from powerca_sync.engine.postgres import Timeouts, connect_both
 from powerca_sync.engine.result import Options
 from powerca_sync.engine.verify import Verification, verify
@@ -39,6 +40,7 @@ def _build_check(
         description=(
             "Both sides hold the same rows: each hashes its own, digests are compared, and rows that differ are shown."
         ),
+        pool=FORWARD_POOL,
     )
     def parity(databases: dg.ResourceParam[Settings]) -> dg.AssetCheckResult:
         options = Options(timezone=databases.timezone, encoding=databases.encoding, timeouts=timeouts)

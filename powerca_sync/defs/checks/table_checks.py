@@ -1,4 +1,4 @@
-"""Asset checks that read the databases without a run: started by hand in the UI, or by a job that names them."""
+"""Asset checks that read the databases without a sync, run by the job `checks` or by hand."""
 
 from collections.abc import Sequence
 
@@ -7,6 +7,7 @@ import dagster as dg
 from powerca_sync.defs.failures import Retries, retry_transient_errors
 from powerca_sync.defs.keys import mobile_key
 from powerca_sync.defs.metadata import text_table
+from powerca_sync.defs.pools import FORWARD_POOL
 from powerca_sync.engine.context import open_context
 from powerca_sync.engine.doctor import Finding, Severity, find_drift
 from powerca_sync.engine.postgres import Timeouts, connect_both
@@ -37,6 +38,7 @@ def _build_schema_drift(
         asset=mobile_key(spec.mobile),
         name=SCHEMA_DRIFT,
         description="Every column of the desktop exists on mobile, with a type that can store its values.",
+        pool=FORWARD_POOL,
     )
     def schema_drift(databases: dg.ResourceParam[Settings]) -> dg.AssetCheckResult:
         with retry_transient_errors(retries), connect_both(databases.desktop, databases.mobile) as (source, target):
@@ -70,6 +72,7 @@ def _build_unowned_rows(spec: TableSpec, specs: Sequence[TableSpec], *, retries:
         asset=mobile_key(spec.mobile),
         name=UNOWNED_ROWS,
         description="Every row on mobile has an owner: `D` the desktop, `M` a phone.",
+        pool=FORWARD_POOL,
     )
     def unowned_rows(databases: dg.ResourceParam[Settings]) -> dg.AssetCheckResult:
         with retry_transient_errors(retries), connect_both(databases.desktop, databases.mobile) as (source, target):

@@ -162,9 +162,9 @@ class _Run:
                 instance.report_run_canceling(run, "The command was interrupted.")
 
         logger = build_progress_logger(say, names, interrupted=cancel)
-        # Without the checks by themselves: a selection of assets would take them along.
+        # Without separate checks: a selection of assets would take them along.
         definitions = build_definitions(
-            specs, loggers={"progress": logger}, retries=Retries(in_command=True), by_hand=False
+            specs, loggers={"progress": logger}, retries=Retries(in_command=True), separate_checks=False
         )
         with engine_lines(detail, moving), note_signals() as signals:
             result = self._execute(definitions, tables, instance, {})
