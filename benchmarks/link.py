@@ -17,6 +17,8 @@ from powerca_sync.settings import Endpoint
 
 #: Bytes read at a time: at 20 Mbit/s, 6 ms of transmission.
 BLOCK = 16 * 1024
+#: Seconds of a round trip, and bits a second in either direction.
+LATENCY, BITS = 0.03, 20e6
 
 
 class Link:
@@ -73,7 +75,7 @@ class Link:
 
 
 @contextlib.contextmanager
-def simulate_link(endpoint: Endpoint, *, seconds: float = 0.03, bits: float = 20e6) -> Iterator["Line"]:
+def simulate_link(endpoint: Endpoint, *, seconds: float = LATENCY, bits: float = BITS) -> Iterator["Line"]:
     """Yields the endpoint behind a link with that round-trip time and that many bits a second in either direction."""
     command = [sys.executable, "-m", "benchmarks.link", endpoint.host, str(endpoint.port), str(seconds), str(bits)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -110,8 +112,8 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("host")
     parser.add_argument("port", type=int)
-    parser.add_argument("seconds", type=float, nargs="?", default=0.03)
-    parser.add_argument("bits", type=float, nargs="?", default=20e6)
+    parser.add_argument("seconds", type=float, nargs="?", default=LATENCY)
+    parser.add_argument("bits", type=float, nargs="?", default=BITS)
     arguments = parser.parse_args()
     link = Link(arguments.host, arguments.port, seconds=arguments.seconds, bits=arguments.bits)
     server = await asyncio.start_server(link.connect, "127.0.0.1", 0)

