@@ -20,9 +20,11 @@ from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 
 # Private, but the only way to a storage that Dagster accepts from `dagster.yaml`.
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
+from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
 from typing_extensions import override
 
+from powerca_sync.defs.platform.sqlite_events import KeptSqliteEventLog
 from powerca_sync.environment import FOLDER
 
 #: Where the SQLite files go if DAGSTER_HOME is not set: the folder that `make dev` sets it to.
@@ -43,7 +45,12 @@ def one_process_at_a_time(folder: Path, what: str) -> Iterator[None]:
 
 
 class PostgresOrSqliteStorage(DagsterSqliteStorage):
-    """Never an instance of its own: Dagster asks it for a storage and gets the one that the environment speaks of."""
+    """SQLite files whose event log keeps its connections; asked for a storage, the one that the environment names."""
+
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        super().__init__(base_dir, inst_data)
+        events = self._event_log_storage
+        self._event_log_storage = KeptSqliteEventLog(str(Path(events.path_for_shard("index")).parent))
 
     @override
     @classmethod
@@ -60,7 +67,7 @@ class PostgresOrSqliteStorage(DagsterSqliteStorage):
             home = Path(os.environ.get("DAGSTER_HOME") or DEFAULT_HOME)
             home.mkdir(parents=True, exist_ok=True)
             with one_process_at_a_time(home, "storage"):
-                return DagsterSqliteStorage.from_local(str(home.resolve()), inst_data=inst_data)
+                return cls.from_local(str(home.resolve()), inst_data=inst_data)
         # A folder is that of a Unix socket, which has no place in the front of a URL.
         socket = host.startswith("/")
         return DagsterPostgresStorage.from_config_value(

@@ -32,6 +32,11 @@ CODE_LOCATION: Final = "powerca_sync"
 #: For an instance of our own, where the current folder has no `dagster.yaml` to copy. Nothing is sent to anybody; the
 #: engine's lines are kept with the events of their run.
 INSTANCE = """\
+storage:
+  custom:
+    module: powerca_sync.defs.platform
+    class: PostgresOrSqliteStorage
+    config: {}
 telemetry:
   enabled: false
 python_logs:
