@@ -1,6 +1,6 @@
 -- whether anything changed
 SELECT count(*) FILTER (WHERE p.belongs) AS ours, count(*) FILTER (WHERE p.belongs IS NULL) AS unassigned,
-    count(*) || ':' || coalesce(sum(hashtextextended(p.row, 0)), 0) AS digest
+    count(*) || ':' || coalesce(sum(hashtextextended(p.row, (p.belongs IS NULL)::int)), 0) AS digest
 FROM (SELECT coalesce("s"."org_id" = ANY ('{"1","2"}'), (SELECT bool_or("s_up"."org_id" = ANY ('{"1","2"}')) FROM "public"."jobs" AS "s_up" WHERE "s_up"."job_id"::text = "s"."boss"::text)) AS belongs, (CASE WHEN (coalesce(octet_length("s"."secret")::bigint, 0) + coalesce(octet_length("s"."origin")::bigint, 0) + coalesce(octet_length("s"."source")::bigint, 0)) <= 8388608 THEN ROW("s"."id", "s"."org_id", "s"."job_id", "s"."name", "s"."boss", "s"."client", "s"."secret", "s"."origin", "s"."source", "s"."created_at", "s"."updated_at")::text ELSE ROW((coalesce(octet_length("s"."secret")::bigint, 0) + coalesce(octet_length("s"."origin")::bigint, 0) + coalesce(octet_length("s"."source")::bigint, 0)), "s"."id", "s"."org_id", "s"."job_id", "s"."name", "s"."boss", "s"."client", "s"."created_at", "s"."updated_at")::text END) AS row FROM "public"."jobs" AS s WHERE "s"."source"::text = 'M') AS p
 WHERE p.belongs IS NOT FALSE;
 

@@ -118,7 +118,8 @@ def _plan(pull: "_PlannedPull") -> PullPlan:
     if not pull.has_phone_rows:
         return PullPlan(table=pull.spec.mobile, prospect=Prospect.READY, foreseen=pull.nothing_to_pull(notes))
     pull.target.execute(insert_sql.create_would_be_pulled())
-    found, staged, adopted = pull.prepare(release_source=lambda: None)
+    last = ledger.read_last_pull(pull.target, pull.spec.desktop)
+    found, staged, adopted = pull.prepare(pull.look(), last, release_source=lambda: None)
     (inserts,) = one_row(pull.target, insert_sql.number_inserts())
     foreseen = pull.account(found, staged, adopted=adopted, pulled=inserts, altered=0)
     foreseen = dataclasses.replace(foreseen, notes=notes)

@@ -4,6 +4,8 @@ SELECT
     pull.content_form,
     pull.key_form,
     coalesce(pull.digest NOT LIKE '0:%%', false) AS saw_rows,
-    EXISTS (SELECT FROM powerca_sync.pulled AS l WHERE l.table_name = %(table)s) AS has_entries
+    EXISTS (SELECT FROM powerca_sync.pulled AS l WHERE l.table_name = %(table)s) AS has_entries,
+    pull.state,
+    coalesce(pull.findings, '{}') AS findings
 FROM (SELECT) AS nothing
 LEFT JOIN powerca_sync.pulls AS pull ON pull.table_name = %(table)s

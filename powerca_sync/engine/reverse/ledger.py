@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import psycopg
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from powerca_sync.engine.postgres import (
     Connection,
@@ -25,6 +26,18 @@ logger = one_line_logger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Findings:
+    """The phone rows with a ledger entry that need a person's attention: how many, and the first keys."""
+
+    #: Edited on mobile since they were reverse-synced.
+    changed: int = 0
+    changed_keys: tuple[str, ...] = ()
+    #: No longer on the desktop.
+    missing: int = 0
+    missing_keys: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class LastPull:
     """The record of a table's last reverse run."""
 
@@ -37,6 +50,9 @@ class LastPull:
     saw_rows: bool
     #: The ledger has at least one entry of the table.
     has_entries: bool
+    #: What the run read, by `unchanged.read_state`; None if the next run must look at every row.
+    state: str | None
+    findings: Findings
 
     @property
     def is_lost(self) -> bool:
@@ -82,7 +98,7 @@ def is_prepared(connection: Connection) -> bool:
 
 def read_last_pull(cursor: Cursor, table: str) -> LastPull:
     """Returns what the last reverse run recorded of a table (its desktop name)."""
-    columns, content_form, key_form, saw_rows, has_entries = one_row(
+    columns, content_form, key_form, saw_rows, has_entries, state, findings = one_row(
         cursor, load(__package__, "last_pull.sql"), {"table": table}
     )
     return LastPull(
@@ -91,6 +107,13 @@ def read_last_pull(cursor: Cursor, table: str) -> LastPull:
         key_form=key_form,
         saw_rows=saw_rows,
         has_entries=has_entries,
+        state=state,
+        findings=Findings(
+            changed=findings.get("changed", 0),
+            changed_keys=tuple(findings.get("changed_keys", ())),
+            missing=findings.get("missing", 0),
+            missing_keys=tuple(findings.get("missing_keys", ())),
+        ),
     )
 
 
@@ -103,6 +126,8 @@ def record_pull(
     key_form: str,
     digest: str,
     alone: bool,
+    state: str | None,
+    findings: Findings,
     run_id: str | None,
     pulled: int,
 ) -> None:
@@ -116,9 +141,23 @@ def record_pull(
             "key_form": key_form,
             "digest": digest,
             "alone": alone,
+            "state": state,
+            "findings": Jsonb(dataclasses.asdict(findings)),
             "run": run_id,
         },
     )
+    _log(cursor, table, pulled)
+
+
+def record_no_op(cursor: Cursor, table: str, run_id: str | None) -> None:
+    """Record that this run found what the last one had found, and add a line to the guide's log."""
+    cursor.execute(
+        "UPDATE powerca_sync.pulls SET run_id = %s, pulled_at = now() WHERE table_name = %s", [run_id, table]
+    )
+    _log(cursor, table, 0)
+
+
+def _log(cursor: Cursor, table: str, pulled: int) -> None:
     schema = "public" if one_row(cursor, load(__package__, "guide_log_exists.sql")) == (True,) else "powerca_sync"
     line = sql.SQL(
         "INSERT INTO {} (table_name, direction, records_synced, last_sync_at, synced_at)"

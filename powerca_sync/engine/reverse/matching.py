@@ -10,8 +10,9 @@ from powerca_sync.engine.context import Context, read_context
 from powerca_sync.engine.mapping import STAGING, TableMapping, map_back, office_condition
 from powerca_sync.engine.postgres import Cursor, explained, one_row
 from powerca_sync.engine.requests import Choice, TablePull
-from powerca_sync.engine.reverse import ledger, ledger_sql
+from powerca_sync.engine.reverse import ledger_sql
 from powerca_sync.engine.reverse.carry_over import CarryOver
+from powerca_sync.engine.reverse.ledger import Findings, LastPull
 from powerca_sync.engine.reverse.phone_identity import Identity, former_identity
 from powerca_sync.engine.staging import (
     Staged,
@@ -31,36 +32,37 @@ logger = one_line_logger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class MatchedRows:
-    """The phone rows of one source snapshot, counted by their classification in the ledger."""
+class PhoneRows:
+    """The phone rows of one source snapshot, before they have been matched."""
 
     mapping: TableMapping
     #: Columns that identify phone rows.
     columns: tuple[str, ...]
-    #: How `columns` and mobile's primary key are declared.
-    content_form: str
-    key_form: str
     #: A condition on the phone row `s`: it belongs to this office.
     in_office: sql.Composable
-    #: No other office shares the mobile database.
-    alone: bool
-    #: Of all phone rows; equal digests mean equal rows.
-    digest: str
-    #: Rows whose office is unknown.
+    #: Phone rows of this office.
+    rows: int
+    #: Phone rows whose office is unknown.
     unassigned: int
+    #: Of both; equal digests mean equal rows.
+    digest: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class MatchedRows:
+    """The phone rows of one source snapshot, counted by their classification in the ledger."""
+
+    phones: PhoneRows
+    #: With the extra columns of phone rows.
+    mapping: TableMapping
     #: Ledger entries whose phone row no longer exists.
     gone: int
     #: Phone rows of this office.
     seen: int
     #: Of `seen`: rows with a ledger entry.
     there: int
-    #: Of `there`: edited on mobile since they were reverse-synced.
-    changed: int
-    #: Of `there`: no longer on the desktop.
-    missing: int
-    #: The first keys of `changed` and of `missing`.
-    changed_keys: tuple[str, ...]
-    missing_keys: tuple[str, ...]
+    #: Of `there`: those that need a person's attention.
+    findings: Findings
     #: The ledger was lost: rows that the target has already are found by their content alone.
     by_content: bool
 
@@ -96,15 +98,30 @@ class PhoneRowMatcher:
             return (*resolved.notes, f"mobile's `{self.spec.mobile}` has no column `{OWNER}`: no row is a phone's")
         return resolved.notes
 
-    def match(self, *, record: bool = True) -> MatchedRows:
-        """Classify the phone rows by their ledger entries; with `record`, update the entries as well."""
+    def look(self) -> PhoneRows:
+        """Read the digest of the phone rows."""
         mapping = self._map()
-        source, limit = mapping.source, mapping.spec.max_row_bytes
         in_office = office_condition(self.spec, self.context.specs, self.context.office, "s")
         with self.reading():
-            _, unassigned, digest = one_row(self.source, phone_rows_sql.digest(source, in_office, limit))
-        columns = tuple(column.name for column in mapping.synced if column.name not in STAMPS)
-        last = ledger.read_last_pull(self.target, mapping.spec.mobile)
+            rows, unassigned, digest = one_row(
+                self.source, phone_rows_sql.digest(mapping.source, in_office, mapping.spec.max_row_bytes)
+            )
+        return PhoneRows(
+            mapping=mapping,
+            columns=tuple(column.name for column in mapping.synced if column.name not in STAMPS),
+            in_office=in_office,
+            rows=rows,
+            unassigned=unassigned,
+            digest=digest,
+        )
+
+    def match(self, phones: PhoneRows, last: LastPull, *, record: bool = True) -> MatchedRows:
+        """Classify the phone rows by their ledger entries; with `record`, update the entries as well.
+
+        `last` is what the last reverse run recorded.
+        """
+        mapping, columns, in_office = phones.mapping, phones.columns, phones.in_office
+        source, limit = mapping.source, mapping.spec.max_row_bytes
         identity = former_identity(last, source, columns, limit)
         self._copy_identities(mapping, columns, identity, in_office)
         self.target.execute(ledger_sql.classify(mapping.spec.mobile, keyed=identity.key is not None))
@@ -125,31 +142,24 @@ class PhoneRowMatcher:
                 stage=self.stage,
             )
             self.refuse_doubtful(carry_over.carry_out(self.choice))
-        key_form, gone = phone_rows_sql.key_form(source), 0
+        gone = 0
         if last.has_entries:
             if record:
                 gone = self._mark_gone(mapping, in_office, keyed=identity.key is not None)
-                self.target.execute(ledger_sql.refresh(keyed=bool(key_form)))
+                self.target.execute(ledger_sql.refresh(keyed=bool(source.primary_key)))
             self._find_copies(mapping, stored, record=record)
         else:
             self.target.execute(ledger_sql.create_entries())
         seen, there, changed, missing, changed_keys, missing_keys = one_row(self.target, ledger_sql.count_classified())
         return MatchedRows(
+            phones=phones,
             mapping=mapping,
-            columns=columns,
-            content_form=phone_rows_sql.content_form(source, columns),
-            key_form=key_form,
-            in_office=in_office,
-            alone=self.context.office.alone,
-            digest=digest,
-            unassigned=unassigned,
             gone=gone,
             seen=seen,
             there=there,
-            changed=changed,
-            missing=missing,
-            changed_keys=tuple(changed_keys),
-            missing_keys=tuple(missing_keys),
+            findings=Findings(
+                changed=changed, changed_keys=tuple(changed_keys), missing=missing, missing_keys=tuple(missing_keys)
+            ),
             by_content=last.is_lost,
         )
 

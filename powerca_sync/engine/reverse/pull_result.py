@@ -1,12 +1,14 @@
 """Build the result of a reverse run: count every phone row once, and warn of what needs a person."""
 
+import dataclasses
 from collections.abc import Callable, Iterator
 
 from powerca_sync.engine import guards
 from powerca_sync.engine.postgres import Cursor, decode_stored_document
 from powerca_sync.engine.result import Conflict, ReverseResult
 from powerca_sync.engine.reverse import existing_rows_sql
-from powerca_sync.engine.reverse.matching import MatchedRows
+from powerca_sync.engine.reverse.ledger import Findings
+from powerca_sync.engine.reverse.matching import MatchedRows, PhoneRows
 from powerca_sync.engine.staging import validation
 from powerca_sync.specs import TableSpec
 
@@ -30,40 +32,60 @@ def build_result(
     rejections, samples = validation.read_rejections(target)
     conflicts = sum(entry.rows for entry in rejections if entry.reason == "conflict")
     lookalikes = sum(entry.rows for entry in rejections if entry.reason == "lookalike")
-    counts = {
-        "pulled": pulled,
-        "already_there": matched.there,
-        "adopted": adopted,
-        "conflicts": conflicts,
-        "lookalikes": lookalikes,
-        "quarantined": sum(entry.rows for entry in rejections) - conflicts - lookalikes,
-    }
-    guards.check_conservation(spec, extracted=matched.seen, accounted=counts)
-    for warning in _warnings(matched, conflicts=conflicts, lookalikes=lookalikes, altered=altered):
+    quarantined = sum(entry.rows for entry in rejections) - conflicts - lookalikes
+    guards.check_conservation(
+        spec,
+        extracted=matched.seen,
+        accounted={
+            "pulled": pulled,
+            "already_there": matched.there,
+            "adopted": adopted,
+            "conflicts": conflicts,
+            "lookalikes": lookalikes,
+            "quarantined": quarantined,
+        },
+    )
+    for warning in _warnings(conflicts=conflicts, lookalikes=lookalikes, altered=altered):
         warn(warning)
-    return ReverseResult(
-        table=spec.mobile,
+    return dataclasses.replace(
+        build_no_op(spec, matched.phones, matched.findings, warn=warn),
         seen=matched.seen,
-        **counts,
-        changed_after_pull=matched.changed,
-        missing_after_pull=matched.missing,
-        unassigned=matched.unassigned,
+        already_there=matched.there,
+        pulled=pulled,
+        adopted=adopted,
+        conflicts=conflicts,
+        lookalikes=lookalikes,
+        quarantined=quarantined,
         gone=matched.gone,
         altered=altered,
         rejections=rejections,
         samples=samples,
         conflict_samples=_conflict_samples(target, encoding) if conflicts or lookalikes else (),
-        changed_keys=matched.changed_keys,
-        missing_keys=matched.missing_keys,
-        notes=(),
-        warnings=(),
-        seconds={},
-        remarks=tuple(_remarks(matched)),
-        columns=matched.mapping.staged,
+        remarks=tuple(_remarks(matched.findings, gone=matched.gone)),
     )
 
 
-def _warnings(matched: MatchedRows, *, conflicts: int, lookalikes: int, altered: int) -> Iterator[str]:
+def build_no_op(
+    spec: TableSpec, phones: PhoneRows, findings: Findings, *, warn: Callable[[str], None]
+) -> ReverseResult:
+    """Returns the result of a run for which every phone row had a ledger entry; calls `warn` with each warning."""
+    if phones.unassigned:
+        warn(f"{phones.unassigned} phone rows have no known office; give them an organisation on mobile")
+    return ReverseResult(
+        table=spec.mobile,
+        seen=phones.rows,
+        already_there=phones.rows,
+        changed_after_pull=findings.changed,
+        changed_keys=findings.changed_keys,
+        missing_after_pull=findings.missing,
+        missing_keys=findings.missing_keys,
+        unassigned=phones.unassigned,
+        remarks=tuple(_remarks(findings, gone=0)),
+        columns=phones.mapping.staged,
+    )
+
+
+def _warnings(*, conflicts: int, lookalikes: int, altered: int) -> Iterator[str]:
     if lookalikes:
         yield (
             f"{lookalikes} new phone rows look like rows that the desktop has already, and are quarantined: compare "
@@ -75,22 +97,20 @@ def _warnings(matched: MatchedRows, *, conflicts: int, lookalikes: int, altered:
             f"{conflicts} phone rows have a key under which the desktop has another row; they are quarantined. If "
             "they are the same rows, run `reverse` for this table once with `--adopt-lookalikes`"
         )
-    if matched.unassigned:
-        yield f"{matched.unassigned} phone rows have no known office; give them an organisation on mobile"
     if altered:
         yield f"a trigger of the desktop changed {altered} rows as they were inserted"
 
 
-def _remarks(matched: MatchedRows) -> Iterator[str]:
-    if matched.changed:
-        yield f"{matched.changed} phone rows were changed after their pull; the desktop keeps what was pulled"
-    if matched.missing:
+def _remarks(findings: Findings, *, gone: int) -> Iterator[str]:
+    if findings.changed:
+        yield f"{findings.changed} phone rows were changed after their pull; the desktop keeps what was pulled"
+    if findings.missing:
         yield (
-            f"{matched.missing} pulled rows are no longer on the desktop; `powerca-sync reverse --again` inserts them "
+            f"{findings.missing} pulled rows are no longer on the desktop; `powerca-sync reverse --again` inserts them "
             "again"
         )
-    if matched.gone:
-        yield f"{matched.gone} reverse-synced rows were deleted on mobile since; the desktop keeps them"
+    if gone:
+        yield f"{gone} reverse-synced rows were deleted on mobile since; the desktop keeps them"
 
 
 def _conflict_samples(target: Cursor, encoding: str | None) -> tuple[Conflict, ...]:

@@ -1,11 +1,12 @@
 """Reverse sync of one table: insert its new phone rows at the target exactly once, in one transaction there.
 
 1. Lock the table against other reverse runs, then open the source's snapshot.
-2. Match the phone rows with the ledger; mark entries whose phone row no longer exists.
-3. COPY the new rows into staging; quarantine rows that the target would refuse.
-4. Adopt rows that the target has already; quarantine rows whose key another row of the target has.
-5. Insert the rows together with their ledger entries; isolate rows that the target refuses.
-6. Account for every row, store quarantine, digest and log, and commit. After a failure the target is unchanged.
+2. Stop if phone rows, desktop rows and ledger are those of the last run, and that run left nothing to retry.
+3. Match the phone rows with the ledger; mark entries whose phone row no longer exists.
+4. COPY the new rows into staging; quarantine rows that the target would refuse.
+5. Adopt rows that the target has already; quarantine rows whose key another row of the target has.
+6. Insert the rows together with their ledger entries; isolate rows that the target refuses.
+7. Account for every row, store quarantine, digest and log, and commit. After a failure the target is unchanged.
 
 Rows of the target are never updated or deleted.
 """
@@ -45,8 +46,10 @@ from powerca_sync.engine.reverse import (
 )
 from powerca_sync.engine.reverse.existing_rows import settle_existing
 from powerca_sync.engine.reverse.insert import insert_staged, move_sequences
-from powerca_sync.engine.reverse.matching import MatchedRows, PhoneRowMatcher
-from powerca_sync.engine.reverse.pull_result import build_result
+from powerca_sync.engine.reverse.ledger import LastPull
+from powerca_sync.engine.reverse.matching import MatchedRows, PhoneRowMatcher, PhoneRows
+from powerca_sync.engine.reverse.pull_result import build_no_op, build_result
+from powerca_sync.engine.reverse.unchanged import read_state
 from powerca_sync.engine.staging import (
     Staged,
     find_large_objects,
@@ -131,7 +134,12 @@ class Pull(PhoneRowMatcher):
             logger.info("%s: resolved: %s.", self.spec.mobile, "; ".join(notes))
         if not self.has_phone_rows:
             return self.nothing_to_pull(notes)
-        matched, staged, adopted = self.prepare(release_source=release_source)
+        with self.timer.phase("look"):
+            phones, last = self.look(), ledger.read_last_pull(self.target, self.spec.desktop)
+            state = self._read_state(phones)
+        if state and state == last.state and self.choice is Choice.HOLD:
+            return self._finish(self._repeat(phones, last), notes)
+        matched, staged, adopted = self.prepare(phones, last, release_source=release_source)
         mapping = matched.mapping
         with self.timer.phase("insert"):
             pulled, altered = insert_staged(self.target, mapping, self.run_id)
@@ -139,29 +147,31 @@ class Pull(PhoneRowMatcher):
                 for warning in move_sequences(self.target, mapping):
                     self.warn(warning)
         with self.timer.phase("record"):
+            is_quiet = not (self.warnings or staged.untried)
             result = self.account(matched, staged, adopted=adopted, pulled=pulled, altered=altered)
             ledger.record_quarantine(self.target, mapping.spec.mobile)
             ledger.record_pull(
                 self.target,
                 mapping.spec.mobile,
-                columns=matched.columns,
-                content_form=matched.content_form,
-                key_form=matched.key_form,
+                columns=phones.columns,
+                content_form=phone_rows_sql.content_form(mapping.source, phones.columns),
+                key_form=phone_rows_sql.key_form(mapping.source),
                 # Without a digest the table counts as pending, so that the next run reads the deferred rows.
-                digest="" if staged.untried else matched.digest,
-                alone=matched.alone,
+                digest="" if staged.untried else phones.digest,
+                alone=self.context.office.alone,
+                state=state if is_quiet and not result.rejections else None,
+                findings=matched.findings,
                 run_id=self.run_id,
                 pulled=pulled,
             )
-        for remark in result.remarks:
-            logger.info("%s: %s.", self.spec.mobile, remark)
-        logger.info("%s: pulled %d of %d phone rows.", self.spec.mobile, pulled, matched.seen)
-        return dataclasses.replace(result, notes=notes, seconds=self.timer.seconds)
+        return self._finish(result, notes)
 
-    def prepare(self, *, release_source: Callable[[], None]) -> tuple[MatchedRows, Staged, int]:
+    def prepare(
+        self, phones: PhoneRows, last: LastPull, *, release_source: Callable[[], None]
+    ) -> tuple[MatchedRows, Staged, int]:
         """Leave the rows to insert in staging; returns matched rows, staged rows and the number of adopted rows."""
         with self.timer.phase("look"):
-            matched = self.match()
+            matched = self.match(phones, last)
             with self.reading():
                 names = find_large_objects(self.source, matched.mapping)
             if names:
@@ -177,6 +187,29 @@ class Pull(PhoneRowMatcher):
     def nothing_to_pull(self, notes: tuple[str, ...]) -> ReverseResult:
         """Returns the result for a table that cannot have phone rows."""
         return ReverseResult(table=self.spec.mobile, notes=notes, seconds=self.timer.seconds)
+
+    def _read_state(self, phones: PhoneRows) -> str | None:
+        return read_state(
+            self.target,
+            phones.mapping,
+            digest=phones.digest,
+            in_office=phones.in_office,
+            reading=(self.options.encoding, self.timezone),
+        )
+
+    def _repeat(self, phones: PhoneRows, last: LastPull) -> ReverseResult:
+        """Record a run that read what the last one read; returns its result."""
+        logger.info("%s: nothing has changed since the last run.", self.spec.mobile)
+        with self.timer.phase("record"):
+            ledger.record_no_op(self.target, self.spec.desktop, self.run_id)
+        result = build_no_op(self.spec, phones, last.findings, warn=self.warn)
+        return dataclasses.replace(result, warnings=tuple(self.warnings))
+
+    def _finish(self, result: ReverseResult, notes: tuple[str, ...]) -> ReverseResult:
+        for remark in result.remarks:
+            logger.info("%s: %s.", self.spec.mobile, remark)
+        logger.info("%s: pulled %d of %d phone rows.", self.spec.mobile, result.pulled, result.seen)
+        return dataclasses.replace(result, notes=notes, seconds=self.timer.seconds)
 
     def account(
         self, matched: MatchedRows, staged: Staged, *, adopted: int, pulled: int, altered: int
@@ -220,12 +253,12 @@ class Pull(PhoneRowMatcher):
         if keys:
             with self.reading():
                 apply_settings(self.source, {"TimeZone": self.timezone})
-            where = phone_rows_sql.has_identity(mapping, matched.in_office, matched.columns, keys)
+            where = phone_rows_sql.has_identity(mapping, matched.phones.in_office, matched.phones.columns, keys)
             staged = self.stage(mapping, where, defer=True)
         self.target.execute(lookalikes_sql.create_owned())
         if keys and (self.spec.strategy is Strategy.DELETE_INSERT or self.choice is Choice.ADOPT):
             owned = dataclasses.replace(mapping, extra_columns=())
-            where = lookalikes_sql.owned_of_same_keys(mapping, matched.columns, keys)
+            where = lookalikes_sql.owned_of_same_keys(mapping, matched.phones.columns, keys)
             self.stage(owned, where, into=lookalikes_sql.OWNED)
         self.target.execute(existing_rows_sql.keep_new())
         if skipped:

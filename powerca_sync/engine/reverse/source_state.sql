@@ -96,3 +96,6 @@ CREATE TABLE IF NOT EXISTS powerca_sync.quarantine (
 );
 
 ALTER TABLE powerca_sync.quarantine ADD COLUMN IF NOT EXISTS form text;
+-- A hash of all that the run read, and what it found; NULL if the next run must look at every row.
+ALTER TABLE powerca_sync.pulls ADD COLUMN IF NOT EXISTS state text;
+ALTER TABLE powerca_sync.pulls ADD COLUMN IF NOT EXISTS findings jsonb;

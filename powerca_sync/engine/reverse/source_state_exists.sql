@@ -1,9 +1,13 @@
 SELECT
     to_regclass('powerca_sync.pulled') IS NOT NULL
-    AND to_regclass('powerca_sync.pulls') IS NOT NULL
+    -- The columns that later versions added.
     AND EXISTS (
         SELECT FROM pg_attribute AS a
         WHERE a.attrelid = to_regclass('powerca_sync.quarantine') AND a.attname = 'form'
+    )
+    AND EXISTS (
+        SELECT FROM pg_attribute AS a
+        WHERE a.attrelid = to_regclass('powerca_sync.pulls') AND a.attname = 'findings'
     )
     AND (
         to_regclass('powerca_sync.sync_log') IS NOT NULL

@@ -128,11 +128,12 @@ WHERE {owner}::text IS DISTINCT FROM {phone} AND {belongs} AND {key} = ANY ({key
 def digest(table: Table, belongs: sql.Composable, limit: int) -> sql.Composed:
     """Select (phone rows of this office, phone rows whose office is unknown, a digest of both).
 
-    The digest is of whole rows, and of the size of rows over `limit`. It is stable in the time zone UTC.
+    The digest is of whole rows, and of the size of rows over `limit`. It is stable in the time zone UTC. It
+    also changes when the office of a row becomes known.
     """
     return sql.SQL("""\
 SELECT count(*) FILTER (WHERE p.belongs) AS ours, count(*) FILTER (WHERE p.belongs IS NULL) AS unassigned,
-    count(*) || ':' || coalesce(sum(hashtextextended(p.row, 0)), 0) AS digest
+    count(*) || ':' || coalesce(sum(hashtextextended(p.row, (p.belongs IS NULL)::int)), 0) AS digest
 FROM (SELECT {belongs} AS belongs, {row} AS row FROM {table} AS s WHERE {owner}::text = {phone}) AS p
 WHERE p.belongs IS NOT FALSE""").format(
         belongs=belongs,

@@ -93,7 +93,8 @@ def _read(
         matcher.resolve()
         if not matcher.has_phone_rows:
             return ReverseStatus(table=spec.mobile)
-        matched = matcher.match(record=False)
+        phones, last = matcher.look(), ledger.read_last_pull(target_cursor, spec.desktop)
+        matched = matcher.match(phones, last, record=False)
         last_pull, entries, known = one_row(
             target_cursor, load(__package__, "reverse_status.sql"), {"table": spec.desktop}
         )
@@ -106,9 +107,9 @@ def _read(
         pulled=matched.there,
         quarantine=quarantine,
         conflicting=sum(entry.rows for entry in quarantine if entry.reason == "conflict"),
-        unassigned=matched.unassigned,
-        changed_after_pull=matched.changed,
-        missing_after_pull=matched.missing,
+        unassigned=phones.unassigned,
+        changed_after_pull=matched.findings.changed,
+        missing_after_pull=matched.findings.missing,
     )
 
 

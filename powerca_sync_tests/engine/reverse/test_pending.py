@@ -100,6 +100,14 @@ def test_table_is_pending_from_a_phone_write_until_the_next_run(office: Pair, wr
     assert look(office).pending == ()
 
 
+def test_table_is_pending_when_the_office_of_a_row_becomes_known(office: Pair) -> None:
+    office.target.execute("INSERT INTO diary (staff_id) VALUES (99)")
+    office.pull_all(*ALL)
+    assert look(office).pending == ()
+    office.target.execute("INSERT INTO staff VALUES (99, 1, 'D')")
+    assert look(office).pending == ("diary",)
+
+
 def test_quarantined_row_does_not_keep_its_table_pending(office: Pair) -> None:
     office.source.execute("ALTER TABLE diary ADD CHECK (note <> 'bad')")
     office.target.execute("INSERT INTO diary (org_id, note) VALUES (1, 'bad')")
