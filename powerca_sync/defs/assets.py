@@ -83,11 +83,12 @@ def _build_asset(spec: TableSpec) -> dg.AssetsDefinition:
         ],
     )
     def table(
+        context: dg.AssetExecutionContext,
         sync: SyncMode,
     ) -> Iterator[dg.MaterializeResult[OutputHandle[TableExtract, ForwardResult]] | dg.AssetCheckResult]:
         """Yields the rows to sync, which the IO manager reads and merges, then the check results."""
         extract = TableExtract(spec=spec, mode=Mode(sync.mode), **sync.allowances)
-        output: OutputHandle[TableExtract, ForwardResult] = OutputHandle(extract)
+        output: OutputHandle[TableExtract, ForwardResult] = OutputHandle(extract, context)
         yield dg.MaterializeResult(value=output)
         yield check_foreign_keys(spec, output.result)
         yield check_quarantine_share(spec, output.result)

@@ -10,7 +10,7 @@ from powerca_sync.defs.connections import KeptConnection
 from powerca_sync.defs.failures import Retries, retry_transient_errors
 from powerca_sync.defs.keys import reverse_key
 from powerca_sync.defs.metadata import describe_pull
-from powerca_sync.defs.output_handle import OutputHandle
+from powerca_sync.defs.output_handle import OutputHandle, latest_materialization
 from powerca_sync.engine.postgres import Timeouts
 from powerca_sync.engine.requests import TablePull
 from powerca_sync.engine.result import Options, ReverseResult
@@ -27,7 +27,15 @@ class DesktopIOManager(dg.IOManager):
     Both connections are kept from one table to the next, until `close`.
     """
 
-    def __init__(self, specs: Sequence[TableSpec], settings: Settings, *, timeouts: Timeouts, retries: Retries) -> None:
+    def __init__(
+        self,
+        specs: Sequence[TableSpec],
+        settings: Settings,
+        *,
+        instance: dg.DagsterInstance,
+        timeouts: Timeouts,
+        retries: Retries,
+    ) -> None:
         self._specs = specs
         self._mobile = KeptConnection(settings.mobile)
         self._desktop = KeptConnection(settings.desktop)
@@ -35,6 +43,7 @@ class DesktopIOManager(dg.IOManager):
             timezone=settings.timezone, encoding=settings.encoding, timeouts=timeouts, limits=settings.limits
         )
         self._retries = retries
+        self._instance = instance
 
     @override
     def handle_output(self, context: dg.OutputContext, obj: object) -> None:
@@ -49,7 +58,8 @@ class DesktopIOManager(dg.IOManager):
             result = self._pull(what, context.run_id)
         context.add_output_metadata(describe_pull(result))
         if isinstance(obj, OutputHandle):
-            obj.set_result(result)
+            last = latest_materialization(self._instance, context.asset_key)
+            obj.set_result(result, rows_written=result.pulled, last=last)
 
     @override
     def load_input(self, context: dg.InputContext) -> None:
@@ -85,7 +95,10 @@ def build_desktop_io_manager(
     @contextlib.contextmanager
     def desktop_io_manager(context: dg.InitResourceContext) -> Iterator[DesktopIOManager]:
         databases = context.resources.databases
-        with contextlib.closing(DesktopIOManager(specs, databases, timeouts=timeouts, retries=retries)) as manager:
+        # A run always has an instance.
+        assert context.instance is not None
+        manager = DesktopIOManager(specs, databases, instance=context.instance, timeouts=timeouts, retries=retries)
+        with contextlib.closing(manager):
             yield manager
 
     return desktop_io_manager

@@ -1,10 +1,14 @@
-"""Carries the result of a load from the IO manager back to the asset, whose checks need it."""
+"""Carries the result of a load from the IO manager back to the asset, whose checks and data version need it."""
 
 import dataclasses
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
+
+import dagster as dg
 
 Request = TypeVar("Request")
 Result = TypeVar("Result")
+#: Tag of a materialization; Dagster has no public name for it.
+DATA_VERSION: Final = "dagster/data_version"
 
 
 @dataclasses.dataclass(slots=True)
@@ -16,11 +20,18 @@ class OutputHandle(Generic[Request, Result]):
     """
 
     request: Request
+    context: dg.AssetExecutionContext
     _result: Result | None = None
 
-    def set_result(self, result: Result) -> None:
-        """Set the result. The IO manager calls it after it has committed."""
+    def set_result(self, result: Result, *, rows_written: int, last: dg.AssetMaterialization | None) -> None:
+        """Set the result and the asset's data version. The IO manager calls it after it has committed.
+
+        The data version is the run that last wrote rows. A run that writes none keeps that of the `last`
+        materialization, so that Dagster does not call assets downstream unsynced.
+        """
         self._result = result
+        version = (last.tags or {}).get(DATA_VERSION) if last and not rows_written else None
+        self.context.set_data_version(self.context.asset_key, dg.DataVersion(version or self.context.run.run_id))
 
     @property
     def result(self) -> Result:
@@ -30,3 +41,9 @@ class OutputHandle(Generic[Request, Result]):
                 "The rows were not loaded: the asset's IO manager is not the one of `powerca_sync.defs`."
             )
         return self._result
+
+
+def latest_materialization(instance: dg.DagsterInstance, key: dg.AssetKey) -> dg.AssetMaterialization | None:
+    """Returns the last materialization of an asset; None before the first."""
+    event = instance.get_latest_materialization_event(key)
+    return event.asset_materialization if event else None

@@ -71,11 +71,12 @@ def _build_asset(spec: TableSpec, pulled: Sequence[TableSpec]) -> dg.AssetsDefin
         ],
     )
     def table(
+        context: dg.AssetExecutionContext,
         pull: PullMode,
     ) -> Iterator[dg.MaterializeResult[OutputHandle[TablePull, ReverseResult]] | dg.AssetCheckResult]:
         """Yields the rows to reverse-sync, which the IO manager reads and inserts, then the check results."""
         output: OutputHandle[TablePull, ReverseResult] = OutputHandle(
-            TablePull(spec=spec, again=pull.again, lookalikes=Choice(pull.lookalikes))
+            TablePull(spec=spec, again=pull.again, lookalikes=Choice(pull.lookalikes)), context
         )
         yield dg.MaterializeResult(value=output)
         yield check_conflicts(output.result)

@@ -63,6 +63,34 @@ def test_second_run_writes_nothing(office: Office) -> None:
     assert figures(result, "staff")["unchanged"] == 40
 
 
+def data_versions(result: dg.ExecuteInProcessResult, prefix: str = "") -> dict[str, str]:
+    """Returns the data version of each asset, or that of the input `prefix` which the asset was made from."""
+    tag = f"dagster/input_data_version/{prefix}" if prefix else "dagster/data_version"
+    events = (event.step_materialization_data.materialization for event in result.get_asset_materialization_events())
+    return {one.asset_key.to_user_string(): (one.tags or {})[tag] for one in events if tag in (one.tags or {})}
+
+
+def test_data_version_changes_only_with_rows(office: Office) -> None:
+    first = office.run()
+    assert set(data_versions(first).values()) == {first.run_id}
+    for mode in ("full", "incremental"):
+        assert data_versions(office.run(mode)) == data_versions(first)
+    office.pair.source.execute("UPDATE notices SET body = 'Open on Friday'")
+    changed = office.run("incremental")
+    assert data_versions(changed) == {**data_versions(first), "notices": changed.run_id}
+    again = office.run()
+    assert data_versions(again) == data_versions(changed)
+    assert data_versions(again, "departments") == {"staff": first.run_id}
+
+
+def test_data_version_of_a_reverse_table_changes_only_with_rows(office: Office) -> None:
+    office.run()
+    assert data_versions(office.pull("notices")) == data_versions(office.pull("notices"))
+    office.phone_writes("Open on Friday")
+    second = office.pull("notices")
+    assert data_versions(second) == {"reverse/notices": second.run_id}
+
+
 def test_run_leaves_no_connection_open(office: Office) -> None:
     def connected() -> list[tuple[object, ...]]:
         query = (
@@ -274,7 +302,7 @@ def test_no_password_or_sensitive_value_reaches_the_history(office: Office) -> N
 
 def test_unloaded_output_handle_has_no_result() -> None:
     with pytest.raises(RuntimeError, match="rows were not loaded"):
-        _ = OutputHandle(TableExtract(spec=NOTICES)).result
+        _ = OutputHandle(TableExtract(spec=NOTICES), dg.build_asset_context()).result
 
 
 def test_nothing_is_written_without_a_dagster_run(office: Office) -> None:
