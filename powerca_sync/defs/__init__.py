@@ -23,6 +23,7 @@ Loading:
 Starting runs:
 
     sensors             reverse sync when mobile has new rows
+    desktop_sensor      forward sync when the desktop's tables have changed
     schedules           runs by the clock
     due                 tables that the hourly schedule reverse-syncs
     follow_up           tables that a failed run skipped without need
@@ -45,6 +46,7 @@ from powerca_sync.defs.alerts import build_alerts
 from powerca_sync.defs.assets import build_assets, build_desktop_tables
 from powerca_sync.defs.checks import build_parity_checks, build_table_checks
 from powerca_sync.defs.desktop_io_manager import build_desktop_io_manager
+from powerca_sync.defs.desktop_sensor import build_desktop_sensor
 from powerca_sync.defs.failures import Retries
 from powerca_sync.defs.follow_up import build_follow_up
 from powerca_sync.defs.jobs import build_jobs
@@ -99,7 +101,12 @@ def build_definitions(
             IO_MANAGER: build_desktop_io_manager(specs, timeouts=timeouts, retries=retries),
         },
         asset_checks=checks,
-        sensors=[*build_sensors(specs), build_follow_up(specs, list(jobs.jobs or ())), build_alerts()],
+        sensors=[
+            *build_sensors(specs),
+            build_desktop_sensor(specs),
+            build_follow_up(specs, list(jobs.jobs or ())),
+            build_alerts(),
+        ],
         schedules=build_schedules(specs, schedules),
         executor=dg.in_process_executor,
         loggers=loggers,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 
 import dagster as dg
 
+from powerca_sync.defs.desktop_sensor import DESKTOP_ROWS
 from powerca_sync.defs.due import request_due_tables
 from powerca_sync.defs.jobs import MAX_RUNTIME, REVERSE_JOB, REVERSE_MAX_RUNTIME, forward_job_name
 from powerca_sync.defs.keys import mobile_key, reverse_key
@@ -38,6 +39,8 @@ def build_schedules(specs: Sequence[TableSpec], schedules: Schedules) -> list[dg
             "Through business hours: the rows that changed on the desktop.",
             not_beside=[FULL, INCREMENTAL],
             or_by_hand={mobile_key(spec.mobile) for spec in specs},
+            # Its runs are of a few tables only; this one is queued behind them.
+            besides=DESKTOP_ROWS,
         ),
     ]
     if unattended_tables(specs):
@@ -67,12 +70,13 @@ def build_schedule(
     or_by_hand: Collection[dg.AssetKey] = (),
     request: Callable[[dg.DagsterInstance], dg.RunRequest | dg.SkipReason] = lambda _: dg.RunRequest(),
     max_runtime: float = MAX_RUNTIME,
+    besides: str | None = None,
 ) -> dg.ScheduleDefinition | None:
     """Returns a schedule for a job by the cron string of that variable; None if it is empty.
 
     A tick is skipped, with the reason, while a run of the jobs `not_beside`, or one by hand of those assets, is under
-    way; a run that began longer ago than `max_runtime` seconds is none. `request` makes the request, or
-    skips the tick for a reason of its own.
+    way. A run that began longer ago than `max_runtime` seconds is none, nor is one that the sensor `besides` requested.
+    `request` makes the request, or skips the tick for a reason of its own.
     """
     cron = schedules.crons[variable]
     if not cron:
@@ -80,7 +84,7 @@ def build_schedule(
 
     def start(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         for other in not_beside:
-            if run := active_run(context.instance, other, or_by_hand, max_runtime=max_runtime):
+            if run := active_run(context.instance, other, or_by_hand, max_runtime=max_runtime, besides=besides):
                 return dg.SkipReason(
                     f"Run {run.run_id} of `{run.job_name}` is active ({run.status.value.lower()}); the next tick "
                     "covers this one."

@@ -1,12 +1,12 @@
 """The sensor that starts reverse sync when mobile has new phone rows."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
 from powerca_sync.defs.jobs import REVERSE_JOB, REVERSE_MAX_RUNTIME
-from powerca_sync.defs.keys import reverse_key
+from powerca_sync.defs.keys import REVERSE, reverse_key
 from powerca_sync.defs.reverse_assets import pulled_tables
 from powerca_sync.defs.runs import active_run, recent_failures
 from powerca_sync.engine.postgres import connect_both, strip_row_content
@@ -57,15 +57,24 @@ def _mobile_rows(specs: Sequence[TableSpec], pulled: Sequence[TableSpec]) -> dg.
             return dg.SkipReason(f"Nothing new: the last run has seen all {sum(found.rows.values())} phone rows.")
         failures = recent_failures(context.instance, REVERSE_JOB, [keys[table] for table in pending])
         backoff = {
-            table: failures[keys[table]].remaining_backoff() if keys[table] in failures else 0.0 for table in pending
+            keys[table]: failures[keys[table]].remaining_backoff() if keys[table] in failures else 0.0
+            for table in pending
         }
-        ready = [table for table in pending if not backoff[table]]
+        ready = [table for table in pending if not backoff[keys[table]]]
         if not ready:
-            waits = ", ".join(f"`{table}` in {seconds / 60:.0f} min" for table, seconds in backoff.items())
+            waits = describe_backoff(backoff)
             return dg.SkipReason(f"Phone rows are pending, but the last attempts failed. Next attempt: {waits}.")
         return dg.RunRequest(asset_selection=[keys[table] for table in ready])
 
     return mobile_rows
+
+
+def describe_backoff(backoff: Mapping[dg.AssetKey, float]) -> str:
+    """Returns the tables with the minutes until their next attempt, from the remaining seconds."""
+    return ", ".join(
+        f"`{'.'.join(key.path[key.path[0] == REVERSE :])}` in {seconds / 60:.0f} min"
+        for key, seconds in backoff.items()
+    )
 
 
 def _by_hand(tables: Sequence[str]) -> str:

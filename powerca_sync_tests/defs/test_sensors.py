@@ -1,4 +1,4 @@
-"""The sensor `mobile_rows`: the decisions of a tick, and one complete cycle under Dagster's daemon."""
+"""The sensor `mobile_rows`: the decisions of a tick; and both directions under Dagster's daemon."""
 
 import dataclasses
 import os
@@ -233,12 +233,14 @@ def home(tmp_path: Path) -> Path:
     return folder
 
 
-def test_phone_row_arrives_on_the_desktop_under_the_daemon(pulled: Office, home: Path) -> None:
+def test_rows_of_both_databases_arrive_under_the_daemon(pulled: Office, home: Path) -> None:
     environment = {
         **os.environ,
         "DAGSTER_HOME": str(home),
         "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, sys.path)]),
     }
+    with dg.DagsterInstance.from_config(str(home)) as its_own:
+        assert Office(pulled.pair, its_own).run().success
     pulled.phone_writes("Rain")
     command = [sys.executable, "-m", "dagster._daemon", "run", "-m", "powerca_sync_tests.defs.daemon_definitions"]
     with (home / "log").open("w") as log:
@@ -247,6 +249,13 @@ def test_phone_row_arrives_on_the_desktop_under_the_daemon(pulled: Office, home:
         wait_until(
             pulled.pair.source,
             "EXISTS (SELECT FROM notices WHERE notice_id = 100 AND body = 'Rain')",
+            unless=lambda: daemon.poll() is not None,
+            seconds=120,
+        )
+        pulled.pair.source.execute("UPDATE notices SET body = 'Open' WHERE notice_id = 1")
+        wait_until(
+            pulled.pair.target,
+            "EXISTS (SELECT FROM notices WHERE notice_id = 1 AND body = 'Open')",
             unless=lambda: daemon.poll() is not None,
             seconds=120,
         )

@@ -113,9 +113,16 @@ _RUNNING: Final = (
 
 
 def active_run(
-    instance: dg.DagsterInstance, job: str, keys: Collection[dg.AssetKey], *, max_runtime: float
+    instance: dg.DagsterInstance,
+    job: str,
+    keys: Collection[dg.AssetKey],
+    *,
+    max_runtime: float,
+    besides: str | None = None,
 ) -> dg.DagsterRun | None:
     """Returns a queued or active run of the job or of some of its assets; None if no such run exists.
+
+    Runs that the sensor `besides` has requested do not count.
 
     A run that began longer ago than it may take is none: its process was killed, and nobody told Dagster.
     """
@@ -124,6 +131,8 @@ def active_run(
         run = record.dagster_run
         concerned = run.job_name == job or any(key in keys for key in run.asset_selection or ())
         began = record.start_time or record.create_timestamp.timestamp()
+        if besides and run.tags.get("dagster/sensor_name") == besides:
+            continue
         if concerned and (run.status in _WAITING or began > oldest):
             return run
     return None

@@ -130,8 +130,9 @@ def record_pull(
     findings: Findings,
     run_id: str | None,
     pulled: int,
+    own_writes: int,
 ) -> None:
-    """Record this run and the phone rows that it saw, and add a line to the guide's log."""
+    """Record this run, the phone rows that it saw and how many rows it wrote, and add a line to the guide's log."""
     cursor.execute(
         load(__package__, "record_pull.sql"),
         {
@@ -144,6 +145,7 @@ def record_pull(
             "state": state,
             "findings": Jsonb(dataclasses.asdict(findings)),
             "run": run_id,
+            "own_writes": own_writes,
         },
     )
     _log(cursor, table, pulled)

@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from typing_extensions import override
 
 from powerca_sync.engine import guards
+from powerca_sync.engine.changes import count_own_writes
 from powerca_sync.engine.context import open_context
 from powerca_sync.engine.forward import plan_sql
 from powerca_sync.engine.mapping import TableMapping
@@ -142,10 +143,12 @@ class Pull(PhoneRowMatcher):
         matched, staged, adopted = self.prepare(phones, last, release_source=release_source)
         mapping = matched.mapping
         with self.timer.phase("insert"):
+            before = count_own_writes(self.target, self.spec.desktop)
             pulled, altered = insert_staged(self.target, mapping, self.run_id)
             if pulled:
                 for warning in move_sequences(self.target, mapping):
                     self.warn(warning)
+            own_writes = count_own_writes(self.target, self.spec.desktop) - before
         with self.timer.phase("record"):
             is_quiet = not (self.warnings or staged.untried)
             result = self.account(matched, staged, adopted=adopted, pulled=pulled, altered=altered)
@@ -163,6 +166,7 @@ class Pull(PhoneRowMatcher):
                 findings=matched.findings,
                 run_id=self.run_id,
                 pulled=pulled,
+                own_writes=own_writes,
             )
         return self._finish(result, notes)
 

@@ -95,6 +95,9 @@ CREATE TABLE IF NOT EXISTS powerca_sync.quarantine (
     PRIMARY KEY (table_name, mobile_key, content_hash, occurrence)
 );
 
+-- Rows that reverse runs wrote into the table, as the server's statistics count them: no change for the forward sync.
+ALTER TABLE powerca_sync.pulls ADD COLUMN IF NOT EXISTS own_writes bigint NOT NULL DEFAULT 0;
+
 ALTER TABLE powerca_sync.quarantine ADD COLUMN IF NOT EXISTS form text;
 -- A hash of all that the run read, and what it found; NULL if the next run must look at every row.
 ALTER TABLE powerca_sync.pulls ADD COLUMN IF NOT EXISTS state text;

@@ -5,9 +5,10 @@ SELECT
         SELECT FROM pg_attribute AS a
         WHERE a.attrelid = to_regclass('powerca_sync.quarantine') AND a.attname = 'form'
     )
-    AND EXISTS (
-        SELECT FROM pg_attribute AS a
-        WHERE a.attrelid = to_regclass('powerca_sync.pulls') AND a.attname = 'findings'
+    AND (
+        SELECT count(*) = 2
+        FROM pg_attribute AS a
+        WHERE a.attrelid = to_regclass('powerca_sync.pulls') AND a.attname IN ('findings', 'own_writes')
     )
     AND (
         to_regclass('powerca_sync.sync_log') IS NOT NULL

@@ -1,0 +1,181 @@
+"""The sensor that starts a forward run when the desktop's tables have changed."""
+
+import contextlib
+import dataclasses
+import json
+import time
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
+
+import dagster as dg
+
+from powerca_sync.defs.jobs import MAX_RUNTIME, forward_job_name
+from powerca_sync.defs.keys import mobile_key
+from powerca_sync.defs.metadata import rejections_of
+from powerca_sync.defs.runs import active_run, recent_failures
+from powerca_sync.defs.sensors import INTERVAL, PATIENCE, describe_backoff
+from powerca_sync.engine.changes import ChangeToken, read_change_tokens
+from powerca_sync.engine.postgres import connect, strip_row_content
+from powerca_sync.engine.requests import Mode
+from powerca_sync.environment import current_settings
+from powerca_sync.errors import SyncError
+from powerca_sync.specs import TableSpec, in_order
+
+#: Name of the sensor, by which Dagster tags the runs that it requests.
+DESKTOP_ROWS: Final = "desktop_rows"
+FULL, INCREMENTAL = forward_job_name(Mode.FULL), forward_job_name(Mode.INCREMENTAL)
+#: Seconds after which a table that loses rows all the time is synced all the same, within the limits of the guards.
+LONGEST_WAIT: Final = 300.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Watched:
+    """What the sensor remembers of a table from one tick to the next, in its cursor."""
+
+    token: str
+    removals: str
+    #: When the token was read first, in seconds since 1970; None once a run that began later has synced the table.
+    since: float | None
+    #: When rows were first seen to vanish; None once the table has been still for a tick.
+    vanished: float | None = None
+
+    def is_still(self, now: float) -> bool:
+        """Whether rows that vanished would have come back by now."""
+        return self.vanished is None or now - self.vanished > LONGEST_WAIT
+
+
+def build_desktop_sensor(specs: Sequence[TableSpec]) -> dg.SensorDefinition:
+    """Returns the sensor `desktop_rows`, running from the start."""
+
+    @dg.sensor(
+        name=DESKTOP_ROWS,
+        job_name=INCREMENTAL,
+        minimum_interval_seconds=INTERVAL,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=(
+            "Every half minute: requests an incremental run of the tables that changed on the desktop, and of those "
+            "whose quarantined rows reference them. A table that lost rows is requested once it has been still for "
+            "half a minute, because it may be being rebuilt. After a failure a table is skipped for 2 minutes up to an "
+            "hour. A failed tick means that the desktop did not answer within seconds; nothing is lost. First loads, "
+            "and changes that the desktop does not count, are left to the schedules."
+        ),
+    )
+    def desktop_rows(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        """Skip while a forward run is active or nothing has changed; leave out tables in backoff; request the rest.
+
+        Nothing depends on the fate of a request: a table is pending until a run that began after its token was read has
+        synced it.
+        """
+        keys = {spec.mobile: mobile_key(spec.mobile) for spec in specs}
+        for job in (FULL, INCREMENTAL):
+            if run := active_run(context.instance, job, list(keys.values()), max_runtime=MAX_RUNTIME):
+                return dg.SkipReason(f"Run {run.run_id} is active ({run.status.value.lower()}).")
+        now = time.time()
+        tokens = look(specs)
+        watched = _settle(context.instance, _compare(_read_cursor(context.cursor), tokens, now))
+        context.update_cursor(json.dumps({table: dataclasses.asdict(one) for table, one in watched.items()}))
+        unknown = _describe_blind(tokens)
+        pending = [table for table, one in watched.items() if one.since is not None]
+        if not pending:
+            return dg.SkipReason(
+                f"Nothing new: the {len(watched)} tables have not changed since their last run.{unknown}"
+            )
+        ready = [table for table in pending if watched[table].is_still(now)]
+        if not ready:
+            named = ", ".join(f"`{table}`" for table in pending)
+            return dg.SkipReason(f"Rows vanished from {named}; the next tick sees whether they come back.{unknown}")
+        wanted = [keys[table] for table in _with_dependents(context.instance, specs, ready)]
+        failures = recent_failures(context.instance, INCREMENTAL, wanted)
+        backoff = {key: seconds for key, failed in failures.items() if (seconds := failed.remaining_backoff())}
+        requested = [key for key in wanted if key not in backoff]
+        if not {keys[table] for table in ready}.intersection(requested):
+            waits = describe_backoff(backoff)
+            return dg.SkipReason(f"Tables changed, but the last attempts failed. Next attempt: {waits}.{unknown}")
+        return dg.RunRequest(asset_selection=requested)
+
+    return desktop_rows
+
+
+def look(specs: Sequence[TableSpec]) -> tuple[ChangeToken, ...]:
+    """Returns the desktop's tokens. Raises a `SyncError` if it does not answer in seconds."""
+    endpoint = dataclasses.replace(current_settings().desktop, connect_timeout=PATIENCE)
+    try:
+        with contextlib.closing(connect(endpoint)) as source:
+            return read_change_tokens(source, specs, seconds=PATIENCE)
+    except SyncError as exc:
+        # Dagster prints the error of a tick with its causes.
+        strip_row_content(exc)
+        raise
+
+
+def _read_cursor(cursor: str | None) -> Mapping[str, Watched]:
+    """Returns what the last tick remembered; nothing if the cursor is empty or was written by another version."""
+    try:
+        return {table: Watched(**fields) for table, fields in json.loads(cursor or "{}").items()}
+    except (ValueError, TypeError, AttributeError):
+        return {}
+
+
+def _compare(last: Mapping[str, Watched], tokens: Sequence[ChangeToken], now: float) -> dict[str, Watched]:
+    """Returns the tables that have a token; those whose token has moved, or is the first, are pending since now."""
+    watched = {}
+    for token in tokens:
+        if not token.text:
+            continue
+        before = last.get(token.table)
+        if before is not None and before.token == token.text:
+            watched[token.table] = dataclasses.replace(before, vanished=None)
+            continue
+        vanished = before.vanished if before else None
+        if vanished is None and before is not None and before.removals != token.removals:
+            vanished = now
+        watched[token.table] = Watched(token=token.text, removals=token.removals, since=now, vanished=vanished)
+    return watched
+
+
+def _settle(instance: dg.DagsterInstance, watched: Mapping[str, Watched]) -> dict[str, Watched]:
+    """Returns the tables with `since` None where a run has synced the table since, or none ever has."""
+    began: dict[str, float] = {}
+    settled = {}
+    for table, one in watched.items():
+        since = one.since
+        if since is not None:
+            event = instance.get_latest_materialization_event(mobile_key(table))
+            if event is None:
+                # The first load is left to a person or a schedule; it settles the table.
+                since = None
+            else:
+                if event.run_id not in began:
+                    record = instance.get_run_record_by_id(event.run_id)
+                    began[event.run_id] = (record and record.start_time) or event.timestamp
+                since = None if began[event.run_id] > since else since
+        settled[table] = dataclasses.replace(one, since=since)
+    return settled
+
+
+def _with_dependents(
+    instance: dg.DagsterInstance, specs: Sequence[TableSpec], changed: Collection[str]
+) -> Sequence[str]:
+    """Returns the changed tables and those whose quarantined rows reference them, directly or not, parents first."""
+    wanted = set(changed)
+    ordered = in_order(specs)
+    for spec in ordered:
+        if spec.mobile in wanted or not wanted.intersection(spec.depends_on):
+            continue
+        event = instance.get_latest_materialization_event(mobile_key(spec.mobile))
+        metadata: Mapping[str, dg.MetadataValue[Any]] = (
+            event.asset_materialization.metadata if event and event.asset_materialization else {}
+        )
+        if any(rejection.parent in wanted for rejection in rejections_of(metadata)):
+            wanted.add(spec.mobile)
+    return [spec.mobile for spec in ordered if spec.mobile in wanted]
+
+
+def _describe_blind(tokens: Sequence[ChangeToken]) -> str:
+    """Returns a sentence about tables that rely on the schedule, with a space before it; empty if there are none."""
+    reasons: dict[str, list[str]] = {}
+    for token in tokens:
+        if token.blind:
+            reasons.setdefault(token.blind, []).append(f"`{token.table}`")
+    said = "; ".join(f"{', '.join(tables)} ({reason})" for reason, tables in reasons.items())
+    return f" These rely on the schedule: {said}." if said else ""
