@@ -18,7 +18,7 @@ from powerca_sync.specs import TableSpec, in_order, needed_tables
 #: Tag: the run that a follow-up follows.
 FOLLOWS: Final = "follows"
 #: Tag of runs that start their follow-up themselves, and its value.
-STARTED_BY: Final = "started_by"
+STARTED_BY: Final = "user"
 COMMAND: Final = "powerca-sync"
 
 

@@ -90,7 +90,7 @@ def test_reverse_has_a_follow_up_too(office: Office) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tags", "followed"), [({}, True), ({FOLLOWS: "a run"}, False), ({"started_by": "powerca-sync"}, False)]
+    ("tags", "followed"), [({}, True), ({FOLLOWS: "a run"}, False), ({"user": "powerca-sync"}, False)]
 )
 def test_sensor_requests_one_follow_up(broken: Office, tags: dict[str, str], followed: bool) -> None:
     sensor = build_follow_up(SPECS, list(build_jobs(SPECS, separate=[]).jobs or ()))
