@@ -124,6 +124,17 @@ class TableSpec:
     mobile: str = ""
     #: The content of the table, for people in an office.
     description: str
+    #: Words by which people search for the table in Dagster's UI: letters, digits, `_`, `-` and `.`.
+    topics: tuple[str, ...] = ()
+    #: E-mail addresses, or names of teams as `team:office`, of those who answer for the table.
+    owners: tuple[str, ...] = ("team:office",)
+    #: Group of the mobile table in Dagster's UI; the category if empty.
+    group: str = ""
+    #: Descriptions of mobile columns in Dagster's UI; a comment in the database (`COMMENT ON COLUMN`) wins.
+    column_comments: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    #: Cron string, in the office's time, of the deadlines by which the mobile table has been synced on the same day,
+    #: such as `0 9 * * 1-6`. If empty, the table is late after 24 hours.
+    fresh_by: str = ""
     category: Category
     strategy: Strategy
     #: The columns that identify a row on the desktop; they may repeat and may be NULL. `UPSERT` needs at least one.

@@ -23,10 +23,11 @@ def after(*references: Reference) -> tuple[Reference, ...]:
     return tuple(dataclasses.replace(reference, order_only=True) for reference in references)
 
 
-def _master(desktop: str, key: str, description: str, **rest: Any) -> TableSpec:
+def _master(desktop: str, key: str, description: str, topics: tuple[str, ...], **rest: Any) -> TableSpec:
     return TableSpec(
         desktop=desktop,
         description=description,
+        topics=topics,
         category=Category.MASTERS,
         strategy=Strategy.UPSERT,
         key=(key,),
@@ -36,10 +37,18 @@ def _master(desktop: str, key: str, description: str, **rest: Any) -> TableSpec:
     )
 
 
-def _records(desktop: str, strategy: Strategy, key: tuple[str, ...], description: str, **rest: Any) -> TableSpec:
+def _records(
+    desktop: str,
+    strategy: Strategy,
+    key: tuple[str, ...],
+    description: str,
+    topics: tuple[str, ...],
+    **rest: Any,
+) -> TableSpec:
     return TableSpec(
         desktop=desktop,
         description=description,
+        topics=topics,
         category=Category.TRANSACTIONAL,
         strategy=strategy,
         key=key,
@@ -48,19 +57,62 @@ def _records(desktop: str, strategy: Strategy, key: tuple[str, ...], description
 
 
 _DECLARED = (
-    _master("orgmaster", "org_id", "The organisations of this office.", defines_offices=True),
-    _master("locmaster", "loc_id", "The places where the office works.", references=(ORG,)),
-    _master("conmaster", "con_id", "The concerns (firms) under which work is billed.", references=(ORG,)),
+    _master(
+        "orgmaster",
+        "org_id",
+        "The organisations of this office. Every other row belongs to one of them.",
+        ("organisations",),
+        defines_offices=True,
+    ),
+    _master(
+        "locmaster",
+        "loc_id",
+        "The places where the office works: its branches and rooms.",
+        ("locations", "branches"),
+        references=(ORG,),
+    ),
+    _master(
+        "conmaster",
+        "con_id",
+        "The concerns (firms) under which work is billed.",
+        ("concerns", "firms", "billing"),
+        references=(ORG,),
+    ),
     # Most clients have concern 0 or NULL, so that the concern is not checked.
-    _master("climaster", "client_id", "The clients.", references=(ORG, LOC, *after(CON))),
-    _master("cliunimaster", "cliunit_id", "The units and branches of clients.", references=(ORG, CON, LOC, CLIENT)),
-    _master("taskmaster", "task_id", "The kinds of task.", references=(ORG, CON, LOC)),
-    _master("jobmaster", "job_id", "The kinds of job.", references=(ORG, CON, LOC)),
+    _master(
+        "climaster",
+        "client_id",
+        "The clients of the office, with their addresses and tax numbers.",
+        ("clients", "customers"),
+        references=(ORG, LOC, *after(CON)),
+    ),
+    _master(
+        "cliunimaster",
+        "cliunit_id",
+        "The units and branches of clients.",
+        ("clients", "units", "branches"),
+        references=(ORG, CON, LOC, CLIENT),
+    ),
+    _master(
+        "taskmaster",
+        "task_id",
+        "The kinds of task of which jobs are made.",
+        ("tasks",),
+        references=(ORG, CON, LOC),
+    ),
+    _master(
+        "jobmaster",
+        "job_id",
+        "The kinds of job that the office offers, such as an audit or a tax return.",
+        ("jobs", "services"),
+        references=(ORG, CON, LOC),
+    ),
     # The office locks and unlocks its people (`active_status`); `app_pw` is a credential.
     _master(
         "mbstaff",
         "staff_id",
         "The people of the office, and their logins to the app.",
+        ("staff", "people", "logins"),
         references=(ORG, LOC, *after(CON)),
         sensitive=frozenset({"app_pw"}),
     ),
@@ -70,7 +122,8 @@ _DECLARED = (
         "jobshead",
         Strategy.DELETE_INSERT,
         ("org_id", "job_id"),
-        "The jobs, one row for each person assigned.",
+        "The jobs for clients, one row for each person assigned.",
+        ("jobs", "assignments"),
         references=(ORG, LOC, *after(CON, CLIENT, STAFF, Reference(column="job_id", parent="jobmaster"))),
         skip=frozenset({"jctincharge", "jt_id", "tc_id"}),
     ),
@@ -79,6 +132,7 @@ _DECLARED = (
         Strategy.DELETE_INSERT,
         ("org_id", "job_id", "task_id"),
         "The tasks of each job.",
+        ("tasks", "jobs"),
         references=(ORG, LOC, JOB, *after(CON, TASK)),
         lookups=(Lookup(column="client_id", table="jobshead", match="job_id"),),
         skip=frozenset({"jt_uid"}),
@@ -88,7 +142,8 @@ _DECLARED = (
         "taskchecklist",
         Strategy.DELETE_INSERT,
         ("org_id", "task_id", "checklistdesc"),
-        "The checklist lines of each task.",
+        "The checklist lines of each task, which phones tick.",
+        ("checklists", "tasks"),
         references=(ORG, LOC, *after(JOB, TASK)),
         mobile_owned=frozenset({"checkliststatus"}),
     ),
@@ -97,7 +152,8 @@ _DECLARED = (
         "workdiary",
         Strategy.DELETE_INSERT,
         ("org_id", "staff_id", "date", "job_id", "task_id"),
-        "What each person worked on, day by day.",
+        "What each person worked on, day by day, with the time from and to.",
+        ("work", "time", "diary"),
         references=(ORG, CON, LOC, STAFF, *after(CLIENT, JOB, TASK)),
         made_by="staff_id",
         expressions=(
@@ -110,6 +166,7 @@ _DECLARED = (
         Strategy.UPSERT,
         ("rem_id",),
         "Reminders to staff and clients.",
+        ("reminders",),
         mobile="reminder",
         references=(ORG, LOC, *after(STAFF, CLIENT)),
         made_by="staff_id",
@@ -120,6 +177,7 @@ _DECLARED = (
         Strategy.UPSERT,
         ("remdetid",),
         "The answers of staff to reminders.",
+        ("reminders", "answers"),
         mobile="remdetail",
         references=(REMINDER, *after(STAFF)),
         office="rem_id",
@@ -130,7 +188,8 @@ _DECLARED = (
         "learequest",
         Strategy.UPSERT,
         ("learequest_id",),
-        "Requests for leave.",
+        "Requests of staff for leave, and whether they are granted.",
+        ("leave", "absences"),
         references=(ORG, CON, LOC, STAFF),
         made_by="staff_id",
     ),

@@ -7,6 +7,7 @@ Assets and what they declare:
     reverse_assets      one asset for each reverse-synced table
     checks/             asset checks: in the step of a run, and separate ones
     pools               which runs are queued behind each other
+    translator          groups, owners, tags, descriptions of the assets; an office may override them
     freshness           when an asset counts as late
     jobs                forward, reverse
 
@@ -59,6 +60,7 @@ from powerca_sync.defs.reverse_assets import IO_MANAGER, build_reverse_assets
 from powerca_sync.defs.schedules import build_schedules
 from powerca_sync.defs.sensors import build_sensors
 from powerca_sync.defs.status_report import build_status_report
+from powerca_sync.defs.translator import TableTranslator
 from powerca_sync.engine.postgres import Timeouts
 from powerca_sync.operations import History, Schedules
 from powerca_sync.specs import TableSpec
@@ -73,16 +75,19 @@ def build_definitions(
     loggers: Mapping[str, dg.LoggerDefinition] | None = None,
     schedules: Schedules | None = None,
     history: History | None = None,
+    translator: TableTranslator | None = None,
     separate_checks: bool = True,
 ) -> dg.Definitions:
     """All that Dagster needs to sync the tables of `specs`; reads no environment and opens no connection.
 
     `written` are assets in Python, each of which makes the rows of one of the tables instead of the desktop.
-    `schedules` says when the jobs start by themselves, `history` how long Dagster's own records are kept. With
+    `schedules` says when the jobs start by themselves, `history` how long Dagster's own records are kept,
+    `translator` what Dagster shows of the assets. With
     `separate_checks` there are also the checks that are no part of a sync.
     """
     timeouts, retries = timeouts or Timeouts(), retries or Retries()
     schedules = schedules or Schedules()
+    translator = translator or TableTranslator(timezone=schedules.timezone)
     made = {key for asset in written for key in asset.keys}
     copied = [spec for spec in specs if mobile_key(spec.mobile) not in made]
     checks = []
@@ -92,7 +97,12 @@ def build_definitions(
     separate = [key for check in checks for key in check.check_keys]
     jobs = build_jobs(specs, separate=separate)
     tables = dg.Definitions(
-        assets=[*build_assets(copied), *written, *build_desktop_tables(copied), *build_reverse_assets(specs)],
+        assets=[
+            *build_assets(copied, translator),
+            *written,
+            *build_desktop_tables(copied, translator),
+            *build_reverse_assets(specs, translator),
+        ],
         resources={
             "databases": SyncDatabases(),
             "sync": SyncMode(),

@@ -14,55 +14,51 @@ from powerca_sync.defs.checks import (
     check_quarantine_share,
     check_stale_rows,
 )
-from powerca_sync.defs.freshness import DAILY
-from powerca_sync.defs.keys import DESKTOP, MOBILE, OWNERS, desktop_key, full_name, mobile_key
+from powerca_sync.defs.keys import DESKTOP, MOBILE, desktop_key, full_name, mobile_key
 from powerca_sync.defs.output_handle import OutputHandle
 from powerca_sync.defs.pools import FORWARD_POOL
 from powerca_sync.defs.resources import SyncMode
+from powerca_sync.defs.translator import Layer, TableTranslator
 from powerca_sync.engine.requests import Mode, TableExtract
 from powerca_sync.engine.result import ForwardResult
 from powerca_sync.specs import TableSpec
 
 
-def build_assets(specs: Iterable[TableSpec]) -> list[dg.AssetsDefinition]:
+def build_assets(specs: Iterable[TableSpec], translator: TableTranslator) -> list[dg.AssetsDefinition]:
     """Returns the mobile tables as assets, each after the tables that its spec depends on."""
-    return [_build_asset(spec) for spec in specs]
+    return [_build_asset(spec, translator) for spec in specs]
 
 
-def build_desktop_tables(specs: Iterable[TableSpec]) -> list[dg.AssetSpec]:
+def build_desktop_tables(specs: Iterable[TableSpec], translator: TableTranslator) -> list[dg.AssetSpec]:
     """Returns the desktop's tables as external assets, with which the lineage begins."""
     tables = {
         spec.desktop: dg.AssetSpec(
             key=desktop_key(spec),
-            group_name=DESKTOP,
-            kinds={"postgres", "desktop"},
-            owners=OWNERS,
-            description=f"{spec.description} The desktop's table.",
-            metadata={"dagster/table_name": full_name(DESKTOP, spec.desktop)},
+            metadata={
+                "dagster/table_name": full_name(DESKTOP, spec.desktop),
+                **translator.metadata(spec, Layer.DESKTOP),
+            },
+            **translator.attributes(spec, Layer.DESKTOP),
         )
         for spec in specs
     }
     return list(tables.values())
 
 
-def _build_asset(spec: TableSpec) -> dg.AssetsDefinition:
+def _build_asset(spec: TableSpec, translator: TableTranslator) -> dg.AssetsDefinition:
     key = mobile_key(spec.mobile)
 
     @dg.asset(
         key=key,
-        group_name=spec.category.value,
-        description=spec.description,
-        kinds={"postgres", "supabase", "mobile"},
-        owners=OWNERS,
-        tags={"strategy": spec.strategy.value.lower(), "direction": "forward"},
         deps=[desktop_key(spec), *map(mobile_key, spec.depends_on)],
         metadata={
             "dagster/table_name": full_name(MOBILE, spec.mobile),
             "strategy": spec.strategy.value,
             "key": ", ".join(spec.key),
+            **translator.metadata(spec, Layer.MOBILE),
         },
+        **translator.attributes(spec, Layer.MOBILE),
         pool=FORWARD_POOL,
-        freshness_policy=DAILY,
         check_specs=[
             dg.AssetCheckSpec(
                 FOREIGN_KEYS,

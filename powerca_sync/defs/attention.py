@@ -11,7 +11,7 @@ from powerca_sync.engine.status import ReverseStatus, Status, TableStatus
 from powerca_sync.plain_text import counted
 from powerca_sync.specs import TableSpec
 
-#: Time without a forward run after which a table is late, as in the freshness policy.
+#: Time without a forward run after which a table without a deadline is late, as in the freshness policy.
 LATE: Final = timedelta(hours=24)
 
 
@@ -70,7 +70,7 @@ def _of_table(spec: TableSpec, table: TableStatus, now: datetime) -> Iterator[At
         yield Attention(table=table.table, what=name_launchpad_switches(table.error))
     elif table.last_sync is None:
         yield Attention(table=table.table, what="It has never been synced.")
-    elif now - table.last_sync > LATE:
+    elif not spec.fresh_by and now - table.last_sync > LATE:
         hours = (now - table.last_sync).total_seconds() / 3600
         yield Attention(table=table.table, what=f"It was last synced {hours:.0f} hours ago.")
     quarantined, contents = quarantined_rows(table), table.contents

@@ -56,7 +56,7 @@ class DesktopIOManager(dg.IOManager):
                     "are written to the desktop: return a TablePull of the table that the asset is named after."
                 )
             result = self._pull(what, context.run_id)
-        context.add_output_metadata(describe_pull(result))
+        context.add_output_metadata(describe_pull(result, what.spec))
         if isinstance(obj, OutputHandle):
             last = latest_materialization(self._instance, context.asset_key)
             obj.set_result(result, rows_written=result.pulled, last=last)

@@ -5,7 +5,7 @@ import dagster as dg
 from powerca_sync.engine.postgres import schema_and_name
 from powerca_sync.specs import TableSpec
 
-#: Owner of the assets.
+#: Owner of the report.
 OWNERS = ("team:office",)
 #: Prefix and group of the desktop's tables.
 DESKTOP = "desktop"

@@ -9,6 +9,7 @@ from powerca_sync.engine.postgres import Column
 from powerca_sync.engine.result import Conflict, ForwardResult, ReverseResult, figures
 from powerca_sync.engine.staging import Quarantined, Rejections
 from powerca_sync.plain_text import in_one_line
+from powerca_sync.specs import TableSpec
 
 #: Of a materialization.
 Metadata = Mapping[str, dg.MetadataValue[Any]]
@@ -23,9 +24,10 @@ COUNTS: Final = tuple(figure.name for figure in figures(ForwardResult))
 PULL_COUNTS: Final = tuple(figure.name for figure in figures(ReverseResult))
 #: Number of rows of the mobile table; Dagster shows it beside the asset.
 ROW_COUNT: Final = "dagster/row_count"
+COLUMN_SCHEMA: Final = "dagster/column_schema"
 
 
-def describe(result: ForwardResult, *, last: Metadata) -> Mapping[str, Any]:
+def describe(result: ForwardResult, spec: TableSpec, *, last: Metadata) -> Mapping[str, Any]:
     """Returns the metadata of a forward run; `last` is that of the table's last run.
 
     Figures that Dagster plots are there at every run, others only if they are not 0. An incremental run does not count
@@ -39,23 +41,32 @@ def describe(result: ForwardResult, *, last: Metadata) -> Mapping[str, Any]:
         "mode_effective": result.mode_effective.value,
         **({"mode_reason": result.mode_reason} if result.mode_reason else {}),
         **where_counted(**{ROW_COUNT: rows}),
-        **_describe_either(result),
+        **_describe_either(result, spec),
         **_keys_table("conflict_samples", result.conflicts),
         **_keys_table("foreign_samples", result.foreign_keys),
     }
 
 
-def describe_pull(result: ReverseResult) -> Mapping[str, Any]:
+def describe_source(result: ForwardResult, spec: TableSpec) -> Mapping[str, Any]:
+    """Returns the metadata of an observation of the desktop's table, as a full forward run has read it."""
+    return {
+        ROW_COUNT: result.rows_at_source,
+        COLUMN_SCHEMA: _column_schema(result.source_columns, spec),
+        **({"snapshot": result.snapshot} if result.snapshot else {}),
+    }
+
+
+def describe_pull(result: ReverseResult, spec: TableSpec) -> Mapping[str, Any]:
     """Returns the metadata of a reverse run."""
     return {
-        **_describe_either(result),
+        **_describe_either(result, spec),
         **conflict_table(result.conflict_samples),
         **_keys_table("changed_after_pull_keys", result.changed_keys),
         **_keys_table("missing_after_pull_keys", result.missing_keys),
     }
 
 
-def _describe_either(result: ForwardResult | ReverseResult) -> Mapping[str, Any]:
+def _describe_either(result: ForwardResult | ReverseResult, spec: TableSpec) -> Mapping[str, Any]:
     counts = {figure: getattr(result, figure.name) for figure in figures(type(result))}
     phases = {f"seconds_{phase}": round(seconds, 3) for phase, seconds in result.seconds.items()}
     texts = {"resolved": "; ".join(result.notes), "warnings": "\n".join(map(in_one_line, result.warnings))}
@@ -67,7 +78,7 @@ def _describe_either(result: ForwardResult | ReverseResult) -> Mapping[str, Any]
         **{name: text for name, text in texts.items() if text},
         **quarantine_table(result.rejections),
         **sample_table(result.samples),
-        "dagster/column_schema": _column_schema(result.columns),
+        COLUMN_SCHEMA: _column_schema(result.columns, spec),
     }
 
 
@@ -192,11 +203,15 @@ def _keys_table(name: str, keys: Sequence[str]) -> Mapping[str, dg.TableMetadata
     return {name: text_table(("key",), ((key,) for key in keys))} if keys else {}
 
 
-def _column_schema(columns: Iterable[Column]) -> dg.TableSchema:
+def _column_schema(columns: Iterable[Column], spec: TableSpec) -> dg.TableSchema:
+    """Returns the columns with their comments in the database, or else in the spec."""
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
-                name=column.name, type=column.type, constraints=dg.TableColumnConstraints(nullable=column.nullable)
+                name=column.name,
+                type=column.type,
+                description=in_one_line(column.comment) or spec.column_comments.get(column.name),
+                constraints=dg.TableColumnConstraints(nullable=column.nullable),
             )
             for column in columns
         ]

@@ -12,7 +12,7 @@ from powerca_sync.defs.connections import KeptConnection
 from powerca_sync.defs.failures import Retries, retry_transient_errors
 from powerca_sync.defs.frames import copy_rows, to_frame, types_of
 from powerca_sync.defs.keys import desktop_key, mobile_key
-from powerca_sync.defs.metadata import ROW_COUNT, describe
+from powerca_sync.defs.metadata import describe, describe_source
 from powerca_sync.defs.output_handle import OutputHandle, latest_materialization
 from powerca_sync.defs.resources import SyncMode
 from powerca_sync.engine.forward import sync_forward
@@ -65,11 +65,11 @@ class PostgresIOManager(dg.IOManager):
             what = obj.request if isinstance(obj, OutputHandle) else _as_rows(obj, spec, self._sync)
             result = self._land(what)
         last = latest_materialization(self._instance, context.asset_key)
-        context.add_output_metadata(describe(result, last=last.metadata if last else {}))
+        context.add_output_metadata(describe(result, spec, last=last.metadata if last else {}))
         if isinstance(obj, OutputHandle):
             if result.mode_effective is Mode.FULL:
                 # An external asset, which would otherwise never show anything.
-                observed = {ROW_COUNT: result.rows_at_source}
+                observed = describe_source(result, spec)
                 context.log_event(dg.AssetObservation(asset_key=desktop_key(spec), metadata=observed))
             rows_written = result.inserted + result.updated + result.deleted
             obj.set_result(result, rows_written=rows_written, last=last)

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator, Sequence
 import dagster as dg
 
 from powerca_sync.defs.checks import CONFLICTS, QUARANTINE, check_conflicts, check_quarantine
-from powerca_sync.defs.freshness import DAILY
-from powerca_sync.defs.keys import DESKTOP, MOBILE, OWNERS, REVERSE, full_name, mobile_key, reverse_key
+from powerca_sync.defs.keys import DESKTOP, MOBILE, full_name, mobile_key, reverse_key
 from powerca_sync.defs.output_handle import OutputHandle
 from powerca_sync.defs.pools import REVERSE_POOL
 from powerca_sync.defs.resources import PullMode
+from powerca_sync.defs.translator import Layer, TableTranslator
 from powerca_sync.engine.requests import Choice, TablePull
 from powerca_sync.engine.result import ReverseResult
 from powerca_sync.specs import BY_HAND, TableSpec
@@ -28,39 +28,32 @@ def unattended_tables(specs: Iterable[TableSpec]) -> list[TableSpec]:
     return [spec for spec in pulled_tables(specs) if spec.reverse != BY_HAND]
 
 
-def build_reverse_assets(specs: Iterable[TableSpec]) -> list[dg.AssetsDefinition]:
+def build_reverse_assets(specs: Iterable[TableSpec], translator: TableTranslator) -> list[dg.AssetsDefinition]:
     """Returns the reverse-synced tables as assets, each after its mobile table and the tables its spec depends on.
 
     The lineage is the round trip: the desktop's table, the mobile table, the phone rows back on the desktop. They have
     a key of their own, because the desktop's table as both ends would be a circle.
     """
     pulled = pulled_tables(specs)
-    return [_build_asset(spec, pulled) for spec in pulled]
+    return [_build_asset(spec, pulled, translator) for spec in pulled]
 
 
-def _build_asset(spec: TableSpec, pulled: Sequence[TableSpec]) -> dg.AssetsDefinition:
+def _build_asset(spec: TableSpec, pulled: Sequence[TableSpec], translator: TableTranslator) -> dg.AssetsDefinition:
     key = reverse_key(spec.mobile)
     parents = {other.mobile for other in pulled}
 
     @dg.asset(
         key=key,
-        group_name=REVERSE,
-        description=(
-            f"{spec.description} Phone rows, inserted into the desktop's table"
-            f"{', by hand only' if spec.reverse == BY_HAND else ''}."
-        ),
-        kinds={"postgres", "reverse"},
-        owners=OWNERS,
-        tags={"direction": "reverse"},
         deps=[mobile_key(spec.mobile), *(reverse_key(name) for name in spec.depends_on if name in parents)],
         metadata={
             "dagster/table_name": full_name(DESKTOP, spec.desktop),
             "mobile_table": full_name(MOBILE, spec.mobile),
             "key": ", ".join(spec.key),
+            **translator.metadata(spec, Layer.REVERSE),
         },
+        **translator.attributes(spec, Layer.REVERSE),
         io_manager_key=IO_MANAGER,
         pool=REVERSE_POOL,
-        freshness_policy=None if spec.reverse == BY_HAND else DAILY,
         check_specs=[
             dg.AssetCheckSpec(
                 CONFLICTS,

@@ -130,6 +130,10 @@ class ForwardResult:
     remarks: tuple[str, ...] = ()
     #: Synced columns of the target.
     columns: tuple[Column, ...] = ()
+    #: All columns of the source's table.
+    source_columns: tuple[Column, ...] = ()
+    #: The source's transaction id at which its rows were read: no transaction below it was in progress.
+    snapshot: int | None = None
     #: Read from the source.
     bytes: int = _figure(plotted=True)
     #: Seconds by phase, in order.

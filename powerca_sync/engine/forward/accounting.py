@@ -76,6 +76,8 @@ def account(
         ),
         remarks=tuple(_remarks(prepared, plan)),
         columns=prepared.mapping.staged,
+        source_columns=prepared.mapping.source.columns,
+        snapshot=prepared.snapshot.xmin,
         bytes=prepared.staged.bytes,
         seconds=run.timer.seconds,
     )

@@ -47,6 +47,8 @@ class Column:
     labels: tuple[str, ...] = ()
     #: Decimals of money, and of an array of money, by the database's `lc_monetary`.
     decimals: int = 2
+    #: `COMMENT ON COLUMN`; for people only.
+    comment: str = dataclasses.field(default="", compare=False)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

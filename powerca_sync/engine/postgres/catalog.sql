@@ -17,6 +17,7 @@ SELECT
             'identity', nullif(a.attidentity, ''),
             'generated', nullif(a.attgenerated <> '', false),
             'number', a.attnum,
+            'comment', col_description(c.oid, a.attnum),
             'missing', CASE WHEN a.atthasmissing THEN (a.attmissingval::text::text[])[1] END,
             'operators', base.operators,
             'decimals', CASE WHEN base.name IN ('money', '_money') THEN current_setting('powerca_theirs.decimals')::int END,
