@@ -17,6 +17,8 @@ from powerca_sync.errors import ConfigurationError
 OWNER = "source"
 DESKTOP = "D"
 PHONE = "M"
+#: By convention, rows that an administrator's script created on mobile, such as "no concern".
+ADMINISTRATOR = "S"
 #: Filled by the sync and by triggers; they never make two rows different.
 CREATED, UPDATED = STAMPS = ("created_at", "updated_at")
 #: Phone rows are reverse-synced by the command or by the job started by hand, never by the sensor or the schedule.

@@ -170,6 +170,7 @@ PHONES = {
     "on mobile": "phone_rows",
     "pending": "waiting",
     "pulled": "pulled",
+    "quarantined": "quarantined",
     "conflicting": "conflicting",
     "unassigned": "unassigned",
     "changed": "changed_after_pull",
@@ -189,11 +190,10 @@ def _report_phones(console: Console, phones: tuple[ReverseStatus, ...]) -> None:
                 table.table,
                 _moment(table.last_pull),
                 *(getattr(table, name) for name in PHONES.values()),
-                sum(entry.rows for entry in table.quarantine),
             )
             for table in told
         )
-        header = ("phone rows", "last run", *PHONES, "quarantined")
+        header = ("phone rows", "last run", *PHONES)
         console.table(header, rows, spare=("last run", "changed", "missing"))
     for table in phones:
         for entry in table.quarantine:
@@ -225,5 +225,5 @@ def _status_row(table: TableStatus) -> tuple[Any, ...]:
         "" if table.records is None else table.records,
         "" if table.seconds is None else table.seconds,
         *((contents.desktop, contents.phone, contents.other) if contents else ("no table", "", "")),
-        sum(entry.rows for entry in table.quarantine),
+        table.quarantined,
     )

@@ -46,11 +46,6 @@ def verdict(found: Sequence[Attention]) -> str:
     return f"{counted(len(found), 'thing')} need{'s' if len(found) == 1 else ''} attention."
 
 
-def quarantined_rows(table: TableStatus | ReverseStatus) -> int:
-    """Returns the number of quarantined rows of a table in one direction."""
-    return sum(entry.rows for entry in table.quarantine if not entry.deferred)
-
-
 def _of_the_sync(status: Status, runs: Sequence[PastRun]) -> Iterator[Attention]:
     if status.problem:
         yield Attention(what=status.problem)
@@ -73,12 +68,12 @@ def _of_table(spec: TableSpec, table: TableStatus, now: datetime) -> Iterator[At
     elif not spec.fresh_by and now - table.last_sync > LATE:
         hours = (now - table.last_sync).total_seconds() / 3600
         yield Attention(table=table.table, what=f"It was last synced {hours:.0f} hours ago.")
-    quarantined, contents = quarantined_rows(table), table.contents
+    quarantined, contents = table.quarantined, table.contents
     if quarantined > spec.warn_share * (quarantined + (contents.desktop if contents else 0)):
         reasons = "; ".join(str(entry) for entry in table.quarantine if not entry.deferred)
         yield Attention(table=table.table, what=f"{reasons}.", rows=True)
-    if contents and contents.other:
-        yield Attention(table=table.table, what=f"{counted(contents.other, 'row')} without an owner.", rows=True)
+    if contents and contents.unowned:
+        yield Attention(table=table.table, what=f"{counted(contents.unowned, 'row')} without an owner.", rows=True)
 
 
 def _of_phone_rows(table: ReverseStatus, failed: Collection[str]) -> Iterator[Attention]:

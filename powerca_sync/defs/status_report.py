@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import dagster as dg
 
-from powerca_sync.defs.attention import Attention, find_attention, quarantined_rows, verdict
+from powerca_sync.defs.attention import Attention, find_attention, verdict
 from powerca_sync.defs.keys import OWNERS
 from powerca_sync.defs.metadata import text_table
 from powerca_sync.defs.resources import SyncDatabases
@@ -25,7 +25,15 @@ SHOWN: Final = 10
 #: Seconds; it reads what a run reads at most, and writes nothing.
 MAX_RUNTIME: Final = 15 * 60
 #: Figures of phone rows.
-PHONE_FIGURES: Final = ("waiting", "pulled", "conflicting", "unassigned", "changed_after_pull", "missing_after_pull")
+PHONE_FIGURES: Final = (
+    "waiting",
+    "pulled",
+    "quarantined",
+    "conflicting",
+    "unassigned",
+    "changed_after_pull",
+    "missing_after_pull",
+)
 #: Names of its checks.
 SYNC_WORKS: Final = "sync_works"
 ROWS_IN_ORDER: Final = "rows_in_order"
@@ -142,7 +150,7 @@ def _figures(status: Status, runs: Sequence[PastRun], now: datetime) -> Mapping[
         "desktop_rows": sum(one.desktop for one in contents),
         "phone_rows": sum(one.phone for one in contents),
         "other_rows": sum(one.other for one in contents),
-        "quarantined_rows": sum(map(quarantined_rows, tables)) + sum(map(quarantined_rows, phones)),
+        "quarantined_rows": sum(table.quarantined for table in tables),
         **{f"phone_rows_{name}": sum(getattr(table, name) for table in phones) for name in PHONE_FIGURES},
         **({"hours_since_oldest_sync": round(max(ages), 1)} if ages else {}),
         f"failed_of_last_{RUNS}_runs": sum(run.failed for run in runs),
@@ -158,8 +166,8 @@ def _table_lines(status: Status, zone: tzinfo) -> list[dict[str, Any]]:
             "last sync": _moment(table.last_sync, zone) if table.last_sync else "never",
             "desktop rows": table.contents.desktop if table.contents else 0,
             "phone rows": table.contents.phone if table.contents else 0,
-            "unowned rows": table.contents.other if table.contents else 0,
-            "quarantined": quarantined_rows(table),
+            "other rows": table.contents.other if table.contents else 0,
+            "quarantined": table.quarantined,
             "without parent": sum(orphans.rows for orphans in table.contents.orphans) if table.contents else 0,
             "failed": "yes" if table.error else "",
         }
@@ -173,7 +181,6 @@ def _phone_lines(status: Status) -> list[dict[str, Any]]:
             "table": table.table,
             "on mobile": table.phone_rows,
             **{name.replace("_", " "): getattr(table, name) for name in PHONE_FIGURES},
-            "quarantined": quarantined_rows(table),
         }
         for table in status.phones or ()
     ]

@@ -21,13 +21,11 @@ from powerca_sync.demo.records import (
     Response,
     Task,
 )
-from powerca_sync.specs import CREATED, DESKTOP, OWNER, UPDATED
+from powerca_sync.specs import ADMINISTRATOR, CREATED, DESKTOP, OWNER, UPDATED
 
 SEED: Final = 20252026
 #: When pre-sync last rebuilt the desktop's tables, in the office's time.
 PRESYNC: Final = "2025-10-27 21:30:00"
-#: Owner of the row that an administrator's script created on mobile.
-SYSTEM: Final = "S"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,4 +96,4 @@ def fill_mobile(connection: Connection) -> None:
     """Inserts the mobile row of before the first sync: "no concern", which an administrator created by hand."""
     with connection.transaction():
         none = Concern(org_id=None, con_id=0, conname="None", conmail=None, conphone=None)
-        copy_rows(connection, "conmaster", [none], {OWNER: SYSTEM})
+        copy_rows(connection, "conmaster", [none], {OWNER: ADMINISTRATOR})

@@ -100,6 +100,15 @@ def test_report_has_rows_freshness_and_quarantine_of_each_table(office: Office) 
     assert red_checks(office) == {"rows_in_order"}
 
 
+def test_unowned_rows_of_no_office_need_attention(office: Office) -> None:
+    office.run()
+    office.pair.target.execute("ALTER TABLE staff ALTER org_id DROP NOT NULL")
+    office.pair.target.execute("INSERT INTO staff (org_id, staff_no, source) VALUES (NULL, 501, 'x'), (NULL, 502, 'S')")
+    shown = report(office)
+    assert lines(shown["attention"]) == [["staff", "1 row without an owner."]]
+    assert shown["other_rows"] == 2
+
+
 def test_phone_rows_without_organisation_count_by_who_made_them(office: Office) -> None:
     notes = spec(
         *("notes", "note_id"),

@@ -13,7 +13,7 @@ char_length(rtrim("t"."name"::text, ' ')) > 24;
 -- of nobody we know
 "t"."source"::text <> ALL ('{D,M,S}');
 
--- ours, or nobody's
+-- ours, or of no known office
 ("t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}')) IS NOT FALSE;
 
 -- rows

@@ -144,7 +144,7 @@ SELECT count(*), count(*) FILTER (WHERE ambiguous) FROM filled;
 
 -- set aside what does not fit
 WITH faulty AS MATERIALIZED (
-SELECT judged.place, rule.reason, rule.column_name,
+SELECT judged.place, CASE WHEN judged.rule = 6 AND judged.image ->> 'boss' IN (SELECT coalesce(q.image ->> 'job_id', q.key ->> 'job_id') FROM (SELECT key, image FROM "pg_temp"."powerca_rejected") AS q) THEN 'quarantined_parent' ELSE rule.reason END AS reason, rule.column_name,
     (
         SELECT string_agg(judged.image ->> c.name, ', ' ORDER BY c.place)
         FROM unnest(string_to_array(rule.column_name, ', ')) WITH ORDINALITY AS c (name, place)

@@ -5,7 +5,7 @@ A row is a mapping of column to value. Rows of equal content are interchangeable
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from powerca_sync.specs import TableSpec
@@ -61,9 +61,17 @@ def _highest(row: Row) -> int:
 
 
 def faults_forward(
-    row: Row, table: TableSpec, jobs: Iterable[Any], variant: Variant, *, written: bool = True
+    row: Row,
+    table: TableSpec,
+    jobs: Iterable[Any],
+    variant: Variant,
+    *,
+    desktop_jobs: Iterable[Any] = (),
+    written: bool = True,
 ) -> set[str]:
-    """Returns why mobile cannot have the desktop's row, independent of other rows; `jobs` are the parents on mobile.
+    """Returns why mobile cannot have the desktop's row, independent of other rows.
+
+    `jobs` are the parents on mobile, `desktop_jobs` those on the desktop, which may be quarantined.
 
     If not `written`, the refusal by a trigger does not count.
     """
@@ -80,6 +88,8 @@ def faults_forward(
         reasons.add("null_key")
     if table.mobile == "tasks" and row["job_id"] is not None and row["job_id"] not in jobs:
         reasons.add("reference")
+        if row["job_id"] in desktop_jobs:
+            reasons.add("quarantined_parent")
     return reasons
 
 
@@ -108,6 +118,8 @@ class Sides:
     images: Counter[Content]
     #: The jobs of mobile with the desktop's organisation, by `job_id`.
     jobs: Mapping[Any, Row]
+    #: The keys of the desktop's jobs.
+    desktop_jobs: Collection[Any] = ()
     #: `id`s of the mobile rows that have dependents.
     depended_upon: set[Any]
     #: Rows on mobile with other owners that no longer belong to phones and that no forward run may touch.
@@ -128,7 +140,7 @@ class Sides:
         return self.variant.unique and self.table.mobile in UNIQUE
 
     def faults(self, row: Row, *, written: bool = True) -> set[str]:
-        return faults_forward(row, self.table, self.jobs, self.variant, written=written)
+        return faults_forward(row, self.table, self.jobs, self.variant, desktop_jobs=self.desktop_jobs, written=written)
 
     def holders(self, badge: Any) -> list[Row]:
         """Returns the mobile rows that have a unique badge."""

@@ -185,6 +185,7 @@ class Office(Witness):
                 waiting=self.waiting(name),
                 images=ledger.images(self.columns[name]),
                 jobs=jobs,
+                desktop_jobs={row["job_id"] for row, _ in desktop.get("jobs", {}).values()},
                 depended_upon=depended_upon,
                 written_there=self.written_there[name] if read_in_part else None,
                 foreign=set() if all_decided else self.foreign[name],

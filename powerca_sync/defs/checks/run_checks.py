@@ -5,6 +5,7 @@ import dagster as dg
 from powerca_sync.defs.metadata import conflict_table, quarantine_table, sample_table, where_counted
 from powerca_sync.engine.requests import Mode
 from powerca_sync.engine.result import ForwardResult, ReverseResult
+from powerca_sync.engine.staging import QUARANTINED_PARENT
 from powerca_sync.plain_text import counted
 from powerca_sync.specs import TableSpec
 
@@ -13,6 +14,8 @@ CONFLICTS = "conflicts"
 QUARANTINE = "quarantine"
 PHONE_ROWS_PRESERVED = "phone_rows_preserved"
 STALE_ROWS = "stale_rows"
+#: Words between column and parent in the metadata, by reason; `without` for the others.
+_PARENTS = {QUARANTINED_PARENT: "of quarantined"}
 
 
 def check_foreign_keys(spec: TableSpec, result: ForwardResult) -> dg.AssetCheckResult:
@@ -24,9 +27,9 @@ def check_foreign_keys(spec: TableSpec, result: ForwardResult) -> dg.AssetCheckR
     rows = result.rows_at_source
     share = result.filtered / rows if rows else 0.0
     missing = {
-        f"{rejection.column} without {rejection.parent}": rejection.rows
+        f"{rejection.column} {_PARENTS.get(rejection.reason, 'without')} {rejection.parent}": rejection.rows
         for rejection in result.rejections
-        if rejection.reason in ("reference", "circle")
+        if rejection.dangling
     }
     return dg.AssetCheckResult(
         check_name=FOREIGN_KEYS,
@@ -49,7 +52,7 @@ def check_quarantine_share(spec: TableSpec, result: ForwardResult) -> dg.AssetCh
     """
     rows, quarantined = result.rows_at_source, result.quarantined - result.filtered
     share = quarantined / rows if rows else 0.0
-    rejections = [entry for entry in result.rejections if entry.reason not in ("reference", "circle")]
+    rejections = [entry for entry in result.rejections if not entry.dangling]
     return dg.AssetCheckResult(
         check_name=QUARANTINE,
         passed=share <= spec.warn_share,

@@ -85,7 +85,7 @@ def _build_unowned_rows(spec: TableSpec, specs: Sequence[TableSpec], *, retries:
 def describe_unowned(status: TableStatus | None) -> dg.AssetCheckResult:
     """Returns a warning if rows are unowned: a sync neither changes nor deletes them."""
     contents = status.contents if status is not None else None
-    other = contents.other if contents is not None else 0
+    other = contents.unowned if contents is not None else 0
     return dg.AssetCheckResult(
         check_name=UNOWNED_ROWS,
         passed=other == 0,

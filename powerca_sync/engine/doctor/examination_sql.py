@@ -85,7 +85,7 @@ WHERE {phone} AND {ours} AND {longer}""").format(
         length=sql.Literal(length),
         table=mapping.target.identifier,
         phone=has_owner(PHONE),
-        ours=not_another_office(mapping),
+        ours=mapping.scope.may_hold(mapping.spec, "t"),
         longer=is_longer(column, length, padded=True),
     )
 
@@ -119,11 +119,6 @@ def has_owner_beyond(values: Sequence[str]) -> sql.Composed:
     return sql.SQL("{}::text <> ALL ({})").format(sql.Identifier("t", OWNER), sql.Literal(list(values)))
 
 
-def not_another_office(mapping: TableMapping, alias: str = "t") -> sql.Composed:
-    """A condition: the row is this office's, or leads to none."""
-    return sql.SQL("({}) IS NOT FALSE").format(mapping.in_office(alias))
-
-
 def count_twins(mapping: TableMapping) -> sql.Composed:
     """Count the phone rows that stand on the target a second time, with equal content, as the desktop's."""
     left_out = {*mapping.spec.mobile_owned}
@@ -139,7 +134,7 @@ FROM (
         phone=has_owner(PHONE),
         desktop=has_owner(DESKTOP),
         table=mapping.target.identifier,
-        ours=not_another_office(mapping),
+        ours=mapping.scope.may_hold(mapping.spec, "t"),
         content=_digest(mapping.target, [column.name for column in columns]),
     )
 

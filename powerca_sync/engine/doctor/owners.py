@@ -14,10 +14,7 @@ from powerca_sync.engine.doctor.side import Side
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.postgres import Cursor, load, one_row
 from powerca_sync.plain_text import counted
-from powerca_sync.specs import DESKTOP, OWNER, PHONE, Strategy
-
-#: By convention the owner of rows that an administrator's script created, such as "no concern".
-SYSTEM = "S"
+from powerca_sync.specs import ADMINISTRATOR, DESKTOP, OWNER, PHONE, Strategy
 
 
 def examine_owners(side: Side, layout: Layout) -> Iterator[Finding]:
@@ -48,11 +45,11 @@ def _count(cursor: Cursor, mapping: TableMapping) -> dict[str, int]:
     conditions = {
         "phone": examination_sql.has_owner(PHONE),
         "nobody": examination_sql.is_empty(OWNER),
-        "system": examination_sql.has_owner(SYSTEM),
-        "unknown": examination_sql.has_owner_beyond([DESKTOP, PHONE, SYSTEM]),
+        "system": examination_sql.has_owner(ADMINISTRATOR),
+        "unknown": examination_sql.has_owner_beyond([DESKTOP, PHONE, ADMINISTRATOR]),
     }
     statement = examination_sql.count_rows(
-        mapping.target, list(conditions.values()), where=examination_sql.not_another_office(mapping)
+        mapping.target, list(conditions.values()), where=mapping.scope.may_hold(mapping.spec, "t")
     )
     counts = dict(zip(("rows", *conditions), one_row(cursor, statement), strict=True))
     # A key of an `UPSERT` table exists once, so that a row cannot exist twice.

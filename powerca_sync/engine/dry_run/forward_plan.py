@@ -244,6 +244,8 @@ class PlannedRun(TableRun):
         self.catalogs = catalogs
         self.earlier = earlier or PlannedTables(target, wanted=(), specs=catalogs.specs, tables=catalogs.targets)
         self.refusals: list[str] = []
+        #: The target has the state tables.
+        self.has_state = False
 
     @override
     def read_catalogs(self) -> Catalogs:
@@ -251,13 +253,16 @@ class PlannedRun(TableRun):
 
     @override
     def scope(self, office: Office) -> Scope:
-        return dataclasses.replace(super().scope(office), planned=self.earlier.rows)
+        scope = super().scope(office)
+        stored = scope.quarantined if self.has_state else {}
+        return dataclasses.replace(scope, planned=self.earlier.rows, quarantined={**stored, **self.earlier.quarantined})
 
     @override
     def recall(self, office: Office) -> tuple[Office, state.TableState]:
         claims.check_organisations(office)
         office = cast_organisations(self.target, office, self.specs, self.tables)
-        if not preparation.has_state(self.target):
+        self.has_state = preparation.has_state(self.target)
+        if not self.has_state:
             return office, state.TableState()
         office = claims.check_registration(self.target, office, unscoped=self._unscoped)
         lookups = [lookup.table for lookup in self.spec.lookups]

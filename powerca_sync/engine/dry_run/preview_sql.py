@@ -64,6 +64,24 @@ WHERE a.action = 'insert'""").format(
     )
 
 
+def create_quarantined(place: int) -> sql.Composed:
+    """Keep the rows that the table of this place would quarantine."""
+    return sql.SQL("CREATE TEMP TABLE {} ON COMMIT DROP AS SELECT key, image FROM {}").format(
+        _quarantined(place), REJECTED
+    )
+
+
+def quarantined(place: int | None) -> sql.Composed:
+    """A query for these rows; without a place, for none."""
+    if place is None:
+        return sql.SQL("SELECT NULL::jsonb AS key, NULL::jsonb AS image WHERE FALSE").format()
+    return sql.SQL("SELECT key, image FROM {}").format(_quarantined(place))
+
+
+def _quarantined(place: int) -> sql.Identifier:
+    return sql.Identifier("pg_temp", f"powerca_quarantined_{place}")
+
+
 def drop_working_tables() -> sql.Composed:
     """Make room for the next table's."""
     tables = (STAGING, LEDGER, REJECTED, HELD, ECHOED, MISSING, ACTIONS, UNSETTLED)

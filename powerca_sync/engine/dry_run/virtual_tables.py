@@ -31,6 +31,8 @@ class PlannedTables:
         self._reads = {spec.mobile: columns_read(spec, specs, tables) for spec in wanted if spec.mobile in tables}
         #: Where the rows are of tables that would not stay as they are.
         self.rows: dict[Name, sql.Identifier] = {}
+        #: Queries for the rows that the planned tables would quarantine, by mobile name.
+        self.quarantined: dict[str, sql.Composable] = {}
         #: Columns of them whose values only writing makes.
         self._unknown: dict[Name, frozenset[str]] = {}
         #: Whether a run would write any row, by mobile name.
@@ -58,6 +60,9 @@ class PlannedTables:
         """Have later tables see this one as its plan, which is in the table of actions, leaves it."""
         place, name = len(self._written), (mapping.target.schema, mapping.target.name)
         self._written[mapping.spec.mobile] = foreseen.written > 0
+        if foreseen.rejections:
+            self._target.execute(preview_sql.create_quarantined(place))
+        self.quarantined[mapping.spec.mobile] = preview_sql.quarantined(place if foreseen.rejections else None)
         wanted = set().union(*(reads.get(name, ()) for reads in self._reads.values()))
         columns = [column for column in mapping.target.columns if column.name in wanted]
         if not (foreseen.written and columns):

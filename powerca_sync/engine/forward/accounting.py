@@ -60,7 +60,7 @@ def account(
         phone_rows=counted.phones if counted else None,
         phone_rows_written=counted.phones_written if counted else 0,
         mobile_owned=plan.mobile_owned,
-        filtered=sum(rejection.rows for rejection in rejections if rejection.reason in ("reference", "circle")),
+        filtered=sum(rejection.rows for rejection in rejections if rejection.dangling),
         rows_at_source=prepared.rows_at_source,
         rows_at_target=counted.rows if counted else None,
         rejections=rejections,

@@ -118,7 +118,11 @@ class TableRun:
 
     def scope(self, office: Office) -> Scope:
         """Returns the conditions that select the office's rows."""
-        return self.catalogs.scope(office)
+        parents = [reference.parent for reference in self.spec.references if not reference.order_only]
+        return dataclasses.replace(
+            self.catalogs.scope(office),
+            quarantined={parent: state.quarantined_rows(office, parent) for parent in parents},
+        )
 
     def recall(self, office: Office) -> tuple[Office, state.TableState]:
         """Register the office with its organisations in the target's text form, and read the table's stored state."""

@@ -48,6 +48,8 @@ class Scope:
     tables: Mapping[str, Table]
     #: In a dry run: tables, as (schema, name), and the virtual tables to read instead.
     planned: Mapping[tuple[str, str], sql.Identifier] = dataclasses.field(default_factory=dict)
+    #: By mobile name: a query for key and image of the table's quarantined rows, as far as they are known.
+    quarantined: Mapping[str, sql.Composable] = dataclasses.field(default_factory=dict)
 
     def holds(self, spec: TableSpec, alias: str) -> sql.Composable:
         """A condition on `alias`, a row of the table of `spec`: it belongs to this office.
@@ -80,6 +82,10 @@ class Scope:
             ),
             holds=self.holds(parent, above),
         )
+
+    def may_hold(self, spec: TableSpec, alias: str) -> sql.Composed:
+        """A condition on `alias`: it belongs to this office, or to no known one."""
+        return sql.SQL("({}) IS NOT FALSE").format(self.holds(spec, alias))
 
     def rows(self, schema: str, name: str) -> sql.Identifier:
         """Returns the relation from which to read the rows of a parent table."""

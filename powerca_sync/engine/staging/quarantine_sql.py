@@ -6,7 +6,7 @@ from psycopg import sql
 
 from powerca_sync.engine.mapping import COMMA, HELD, REJECTED, STAGING, TableMapping, shown_image_of
 from powerca_sync.engine.postgres import Column
-from powerca_sync.engine.staging.rules_sql import Rule
+from powerca_sync.engine.staging.rules_sql import QUARANTINED_PARENT, Rule
 
 
 def insert_rejected() -> sql.Composed:
@@ -40,7 +40,7 @@ def _faulty(mapping: TableMapping, rules: Sequence[Rule]) -> sql.Composed:
         sql.SQL("WHEN {} THEN {}").format(rule.faulty, sql.Literal(n)) for n, rule in enumerate(rules)
     )
     return sql.SQL("""\
-SELECT judged.place, rule.reason, rule.column_name,
+SELECT judged.place, {reason} AS reason, rule.column_name,
     (
         SELECT string_agg(judged.image ->> c.name, ', ' ORDER BY c.place)
         FROM unnest(string_to_array(rule.column_name, ', ')) WITH ORDINALITY AS c (name, place)
@@ -53,6 +53,7 @@ FROM (
     WHERE {any_holds}
 ) AS judged
 JOIN (VALUES {rules}) AS rule (n, reason, column_name, parent) ON rule.n = judged.rule""").format(
+        reason=_reason(rules),
         image=shown_image_of(mapping.staged, "s"),
         verdict=verdict,
         staging=STAGING,
@@ -63,6 +64,20 @@ JOIN (VALUES {rules}) AS rule (n, reason, column_name, parent) ON rule.n = judge
             for n, rule in enumerate(rules)
         ),
     )
+
+
+def _reason(rules: Sequence[Rule]) -> sql.Composable:
+    """The reason of a judged row: that of the rule, unless the missing parent is itself quarantined."""
+    parents = [
+        sql.SQL("WHEN judged.rule = {} AND judged.image ->> {} IN ({}) THEN {}").format(
+            n, rule.column, rule.quarantined, QUARANTINED_PARENT
+        )
+        for n, rule in enumerate(rules)
+        if rule.quarantined is not None
+    ]
+    if not parents:
+        return sql.SQL("rule.reason")
+    return sql.SQL("CASE {} ELSE rule.reason END").format(sql.SQL(" ").join(parents))
 
 
 def reject(mapping: TableMapping, faulty: sql.Composable) -> sql.Composed:

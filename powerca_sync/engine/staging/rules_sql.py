@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from psycopg import sql
 
-from powerca_sync.engine.mapping import AND, COMMA, STAGING, TableMapping, equal, equality, same_key
+from powerca_sync.engine.mapping import AND, COMMA, REJECTED, STAGING, TableMapping, equal, equality, same_key
 from powerca_sync.engine.postgres import Column, ForeignKey, schema_and_name
 from powerca_sync.specs import DESKTOP, OWNER, STAMPS, Lookup, Reference, Strategy, spec_named
 
@@ -24,7 +24,14 @@ class Rule:
     parent: str | None = None
     #: A join that `faulty` needs.
     join: sql.Composable | None = None
+    #: Selects the values of the parent's quarantined rows, as text; for these the reason is `quarantined_parent`.
+    quarantined: sql.Composable | None = None
 
+
+#: Reason: the row references a row that is itself quarantined.
+QUARANTINED_PARENT = "quarantined_parent"
+#: Reasons of rows with a dangling reference.
+DANGLING = ("reference", QUARANTINED_PARENT, "circle")
 
 #: Categories of types with the aggregate `min`: numbers, text, dates and times, intervals.
 _HAVING_MIN = frozenset({"N", "S", "D", "T"})
@@ -184,7 +191,25 @@ def _declared(mapping: TableMapping, reference: Reference, place: int) -> Rule:
         number = mapping.target.required(reference.column).category == "N"
         zero = sql.SQL("{} <> 0" if number else "btrim({}::text) <> '0'").format(own)
         faulty = sql.SQL("{} AND {}").format(faulty, zero)
-    return Rule(reason="reference", column=reference.column, parent=reference.parent, faulty=faulty, join=join)
+    return Rule(
+        reason="reference",
+        column=reference.column,
+        parent=reference.parent,
+        faulty=faulty,
+        join=join,
+        quarantined=_quarantined(mapping, reference),
+    )
+
+
+def _quarantined(mapping: TableMapping, reference: Reference) -> sql.Composable | None:
+    rows = mapping.scope.quarantined.get(reference.parent)
+    if reference.parent == mapping.spec.mobile:
+        rows = sql.SQL("SELECT key, image FROM {}").format(REJECTED)
+    if rows is None:
+        return None
+    return sql.SQL("SELECT coalesce(q.image ->> {name}, q.key ->> {name}) FROM ({rows}) AS q").format(
+        name=reference.names, rows=rows
+    )
 
 
 def deferrable(mapping: TableMapping) -> list[tuple[Rule, Column]]:

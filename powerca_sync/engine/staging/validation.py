@@ -59,6 +59,11 @@ class Rejections:
         return self.reason == "deferred"
 
     @property
+    def dangling(self) -> bool:
+        """The rows reference a row that is missing or quarantined."""
+        return self.reason in rules_sql.DANGLING
+
+    @property
     def why(self) -> str:
         """The reason in words."""
         return in_one_line(self.message or _explain(self.reason, self.column, self.parent))
@@ -88,6 +93,8 @@ def _explain(reason: str, column: str | None, parent: str | None, *, value: str 
     match reason:
         case "reference":
             return f"{named} has no matching row in {parent}"
+        case rules_sql.QUARANTINED_PARENT:
+            return f"{named} references a row of {parent} that is itself quarantined"
         case "circle":
             return (
                 f"{named} has no matching row in {parent}, and the tables reference each other by NOT NULL columns, so "

@@ -148,6 +148,13 @@ def run_record(
     }
 
 
+def quarantined_rows(office: Office, table: str) -> sql.Composed:
+    """A query for key and image of the table's quarantined rows."""
+    return sql.SQL("SELECT key, image FROM powerca_sync.quarantine WHERE office = {} AND table_name = {}").format(
+        office.identity, table
+    )
+
+
 def quarantine_record(office: Office, table: str) -> Query:
     """A query that replaces the table's quarantine by the rows that this run rejected."""
     return load(__package__, "record_quarantine.sql"), {"office": office.identity, "table": table}

@@ -51,6 +51,11 @@ class ReverseStatus:
     #: Why the status could not be read.
     error: str | None = None
 
+    @property
+    def quarantined(self) -> int:
+        """The number of quarantined phone rows."""
+        return sum(entry.rows for entry in self.quarantine)
+
 
 def read_reverse_status(
     *, source: Connection, target: Connection, specs: Sequence[TableSpec], options: Options | None = None

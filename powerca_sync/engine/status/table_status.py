@@ -20,7 +20,7 @@ from powerca_sync.engine.postgres import (
     transaction,
 )
 from powerca_sync.engine.staging import Rejections, has_dangling_reference
-from powerca_sync.specs import DESKTOP, OWNER, PHONE, Reference, TableSpec, spec_named
+from powerca_sync.specs import ADMINISTRATOR, DESKTOP, OWNER, PHONE, Reference, TableSpec, spec_named
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,10 +38,17 @@ class Contents:
 
     desktop: int
     phone: int
-    #: Unowned rows, which no run changes.
+    #: Rows of any other owner or none, of this office or of no known one. No run changes them.
     other: int
+    #: Of `other`: rows of an administrator.
+    administrator: int
     #: For each declared reference with dangling values, order-only references included.
     orphans: tuple[Orphans, ...]
+
+    @property
+    def unowned(self) -> int:
+        """The number of rows for which somebody has to choose an owner."""
+        return self.other - self.administrator
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +70,11 @@ class TableStatus:
     quarantine: tuple[Rejections, ...]
     #: None where the table does not exist.
     contents: Contents | None
+
+    @property
+    def quarantined(self) -> int:
+        """The number of quarantined rows."""
+        return sum(entry.rows for entry in self.quarantine if not entry.deferred)
 
 
 def read_table_status(
@@ -123,11 +135,12 @@ def _count(cursor: Cursor, spec: TableSpec, scope: Scope) -> Contents:
         for reference in spec.references
         if not reference.order_only and _can_be_followed(reference, table, scope)
     ]
-    rows, desktop, phone, *orphans = one_row(cursor, count_rows(spec, scope, references))
+    desktop, phone, other, administrator, *orphans = one_row(cursor, count_rows(spec, scope, references))
     return Contents(
         desktop=desktop,
         phone=phone,
-        other=rows - desktop - phone,
+        other=other,
+        administrator=administrator,
         orphans=tuple(
             Orphans(column=reference.column, parent=reference.parent, rows=count)
             for reference, count in zip(references, orphans, strict=True)
@@ -142,25 +155,29 @@ def _can_be_followed(reference: Reference, table: Table, scope: Scope) -> bool:
 
 
 def count_rows(spec: TableSpec, scope: Scope, references: Sequence[Reference]) -> sql.Composed:
-    """Count the office's rows: all, desktop-owned, phone-owned, then those dangling by each of the references."""
+    """Count the office's rows by owner (desktop, phone, others, of these an administrator's), then dangling ones.
+
+    Rows of other owners count unless they are of another office; dangling rows for each of the references.
+    """
     table = scope.table(spec.mobile)
-    owner = sql.Identifier("t", OWNER) if table.column(OWNER) else sql.Literal(DESKTOP)
-    counts = [
-        sql.SQL("count(*)"),
+    owner = sql.SQL("{}::text").format(sql.Identifier("t", OWNER) if table.column(OWNER) else DESKTOP)
+    ours = sql.SQL("o.ours")
+    conditions = [
+        *(sql.SQL("{} = {} AND {}").format(owner, side, ours) for side in (DESKTOP, PHONE)),
+        sql.SQL("({} IN ({}, {})) IS NOT TRUE").format(owner, DESKTOP, PHONE),
+        sql.SQL("{} = {}").format(owner, ADMINISTRATOR),
         *(
-            sql.SQL("count(*) FILTER (WHERE {}::text = {})").format(owner, sql.Literal(side))
-            for side in (DESKTOP, PHONE)
-        ),
-        *(
-            sql.SQL("count(*) FILTER (WHERE {})").format(
-                has_dangling_reference(reference, table, scope.table(reference.parent), alias="t")
+            sql.SQL("{} AND {}").format(
+                ours, has_dangling_reference(reference, table, scope.table(reference.parent), alias="t")
             )
             for reference in references
         ),
     ]
     return sql.SQL("""\
 SELECT {counts}
-FROM {table} AS t
-WHERE {in_office}""").format(
-        counts=sql.SQL(",\n    ").join(counts), table=table.identifier, in_office=scope.holds(spec, "t")
+FROM {table} AS t CROSS JOIN LATERAL (SELECT {ours} AS ours OFFSET 0) AS o
+WHERE o.ours IS NOT FALSE""").format(
+        counts=sql.SQL(",\n    ").join(sql.SQL("count(*) FILTER (WHERE {})").format(one) for one in conditions),
+        table=table.identifier,
+        ours=scope.holds(spec, "t"),
     )

@@ -17,7 +17,7 @@ def test_counting_statements(golden: Callable[[str, str], None]) -> None:
         "too long but for padding": examination_sql.is_longer(column("name", "text", "S"), 24, padded=True),
         "of a phone": examination_sql.has_owner("M"),
         "of nobody we know": examination_sql.has_owner_beyond(["D", "M", "S"]),
-        "ours, or nobody's": examination_sql.not_another_office(jobs),
+        "ours, or of no known office": jobs.scope.may_hold(jobs.spec, "t"),
     }
     statements = {
         **unfit,

@@ -174,7 +174,7 @@ def test_unfit_rows_beyond_the_limit_are_an_error(office: Pair) -> None:
     office.source.execute("UPDATE clients SET client_name = repeat('x', 30) WHERE client_id <= 30")
     words = [
         "value too long for type character varying(20) (column client_name)",
-        "client_id has no matching row in clients",
+        "client_id references a row of clients that is itself quarantined",
     ]
     for limits, severity in (Limits(), Severity.WRONG), (Limits(quarantine_share=0.9), Severity.WARNING):
         found = problems(examined(office, limits=limits))
@@ -205,7 +205,10 @@ def test_null_keys_and_duplicate_keys_are_told_apart(office: Pair) -> None:
     assert {(finding.what, finding.severity) for finding in problems(findings)} == {
         ("clients: 2 rows would be quarantined: several different rows have the same client_id.", Severity.WARNING),
         ("clients: 1 row would be quarantined: the key column client_id is empty.", Severity.WARNING),
-        ("notes: 1 row would be quarantined: client_id has no matching row in clients.", Severity.WARNING),
+        (
+            "notes: 1 row would be quarantined: client_id references a row of clients that is itself quarantined.",
+            Severity.WARNING,
+        ),
     }
     copies = next(finding for finding in findings if "exact cop" in finding.what)
     assert copies.what == "clients: 1 row is an exact copy of another with the same client_id; one is synced."
@@ -291,7 +294,10 @@ def test_rows_over_the_size_limit_are_counted_in_both_databases(office: Pair) ->
     assert (finding.severity, finding.side, finding.table) == (Severity.WARNING, "desktop", "clients")
     too_large = "the row has more than the limit of 8.4 MB; shorten it, or raise `max_row_bytes` in the table's spec"
     assert finding.what == f"clients: 1 row would be quarantined: {too_large}."
-    assert of_child.what == "notes: 1 row would be quarantined: client_id has no matching row in clients."
+    assert (
+        of_child.what
+        == "notes: 1 row would be quarantined: client_id references a row of clients that is itself quarantined."
+    )
     office.source.execute("UPDATE clients SET scan = NULL")
     office.target.execute("""
         INSERT INTO orgs (org_id, source) VALUES (1, 'D');

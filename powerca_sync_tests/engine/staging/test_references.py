@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from powerca_sync.errors import UnsafeTargetError
-from powerca_sync.specs import Category, Reference
+from powerca_sync.specs import Category, Reference, TableSpec
 from powerca_sync_tests.helpers import ORGS, Pair, assert_noop, delete_insert, row_counts, spec
 
 JOBS = spec("jobs", "job_id")
@@ -36,6 +36,36 @@ def test_row_without_its_parent_is_quarantined_naming_the_parent(pair: Pair) -> 
     assert results["tasks"].filtered == 1
     assert str(results["tasks"].samples[0]) == "job_id=7 has no matching row in jobs"
     assert reasons(pair) == [("11", "reference", "job_id", "7", "jobs")]
+
+
+def test_rows_of_quarantined_parents_have_a_reason_of_their_own(pair: Pair) -> None:
+    make_tables(pair)
+    pair.both("ALTER TABLE jobs ADD days int")
+    pair.target.execute("ALTER TABLE jobs ADD CHECK (days > 0)")
+    pair.source.execute("INSERT INTO jobs VALUES (1, 1), (2, -1); INSERT INTO tasks VALUES (10, 1), (11, 2), (12, 7)")
+    lenient = dataclasses.replace(JOBS, limit_share=1.0)
+    missing, quarantined = (
+        "job_id has no matching row in jobs",
+        "job_id references a row of jobs that is itself quarantined",
+    )
+    assert planned_reasons(pair, lenient) == {missing: 1, quarantined: 1}
+    result = pair.sync_all(lenient, TASKS)["tasks"]
+    assert {entry.why: entry.rows for entry in result.rejections} == {missing: 1, quarantined: 1}
+    assert (result.filtered, row_counts(result)) == (2, {"inserted": 1, "quarantined": 2})
+    assert reasons(pair) == [
+        ("11", "quarantined_parent", "job_id", "2", "jobs"),
+        ("12", "reference", "job_id", "7", "jobs"),
+    ]
+    assert planned_reasons(pair, lenient, only=[TASKS]) == {missing: 1, quarantined: 1}
+    pair.source.execute("UPDATE jobs SET days = 1")
+    assert planned_reasons(pair, lenient) == {missing: 1}
+    assert row_counts(pair.sync_all(lenient, TASKS)["tasks"]) == {"inserted": 1, "unchanged": 1, "quarantined": 1}
+
+
+def planned_reasons(pair: Pair, jobs: TableSpec, only: list[TableSpec] | None = None) -> dict[str, int]:
+    foreseen = pair.plan(jobs, TASKS, only=only)["tasks"].foreseen
+    assert foreseen is not None
+    return {entry.why: entry.rows for entry in foreseen.rejections}
 
 
 @pytest.mark.parametrize("mode", ["full", "incremental"])
@@ -130,7 +160,9 @@ def test_row_may_reference_an_accepted_row_of_the_same_run(pair: Pair, key: str)
     pair.source.execute("""
         INSERT INTO tree VALUES (3, 2, 'c'), (2, 1, 'b'), (1, NULL, 'a'), (6, 6, 'itself'),
             (13, 12, 'x'), (12, 11, 'y'), (11, NULL, 'bad')""")
-    assert row_counts(pair.sync(TREE)) == {"inserted": 4, "quarantined": 3}
+    result = pair.sync(TREE)
+    assert row_counts(result) == {"inserted": 4, "quarantined": 3}
+    assert {entry.reason: entry.rows for entry in result.rejections} == {"check": 1, "quarantined_parent": 2}
     assert_noop(pair, TREE)
 
 
