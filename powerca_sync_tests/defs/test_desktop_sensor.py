@@ -165,6 +165,14 @@ def test_unreachable_desktop_fails_the_tick_and_loses_nothing(tick: Ticks, monke
     assert tick() == {"notices"}, "mobile is not asked"
 
 
+@pytest.mark.parametrize("job", ["forward_full", "forward_incremental"])
+def test_tick_during_a_forward_run_asks_no_database(tick: Ticks, job: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    definition = office_definitions().resolve_job_def(job)
+    run = tick.office.instance.create_run_for_job(definition, status=dg.DagsterRunStatus.STARTED)
+    monkeypatch.setenv("LOCAL_DB_PORT", "1")
+    assert tick() == f"Run {run.run_id} is active (started)."
+
+
 def test_reverse_synced_rows_request_no_run(tick: Ticks) -> None:
     assert tick.office.pull().success
     assert "Nothing new" in tick()

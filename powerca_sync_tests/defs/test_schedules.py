@@ -122,6 +122,12 @@ def test_only_an_incremental_run_yields_to_the_other_mode(instance: dg.DagsterIn
     assert isinstance(evaluate("forward_incremental_schedule", instance), dg.SkipReason)
 
 
+def test_run_of_the_sensor_does_not_replace_a_tick(instance: dg.DagsterInstance) -> None:
+    run = under_way(instance, "forward_incremental", dg.DagsterRunStatus.STARTED)
+    instance.add_run_tags(run.run_id, {"dagster/sensor_name": "desktop_rows"})
+    assert isinstance(evaluate("forward_incremental_schedule", instance), dg.RunRequest)
+
+
 def test_directions_do_not_block_each_other(instance: dg.DagsterInstance) -> None:
     under_way(instance, "reverse", dg.DagsterRunStatus.STARTED)
     assert isinstance(evaluate("forward_incremental_schedule", instance), dg.RunRequest)
@@ -150,7 +156,7 @@ def test_machine_that_was_off_catches_up_with_one_run(
     tick(workspace, monday + timedelta(days=2, hours=12, minutes=8))
     started = sorted(run.job_name for run in instance.get_runs())
     # One full run for all the nights. An incremental run that is already in the queue yields to it.
-    assert [job for job in started if job != "forward_incremental"] == ["forward_full", "report", "reverse"]
+    assert [job for job in started if job != "forward_incremental"] == ["checks", "forward_full", "report", "reverse"]
     assert started.count("forward_incremental") <= 1
     tick(workspace, monday + timedelta(days=2, hours=12, minutes=9))
     assert instance.get_runs_count() == len(started)
