@@ -4,16 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import dagster as dg
 
-from powerca_sync.defs.checks import (
-    FOREIGN_KEYS,
-    PHONE_ROWS_PRESERVED,
-    QUARANTINE,
-    STALE_ROWS,
-    check_foreign_keys,
-    check_phone_rows,
-    check_quarantine_share,
-    check_stale_rows,
-)
+from powerca_sync.defs.checks import FOREIGN_KEYS, ROWS, check_foreign_keys, check_rows
 from powerca_sync.defs.keys import DESKTOP, MOBILE, desktop_key, full_name, mobile_key
 from powerca_sync.defs.output_handle import OutputHandle
 from powerca_sync.defs.pools import FORWARD_POOL
@@ -66,15 +57,13 @@ def _build_asset(spec: TableSpec, translator: TableTranslator) -> dg.AssetsDefin
                 description=f"At most {spec.warn_share:.0%} of the rows have a dangling foreign key.",
             ),
             dg.AssetCheckSpec(
-                QUARANTINE,
+                ROWS,
                 asset=key,
-                description=f"At most {spec.warn_share:.0%} of the rows are quarantined for their values.",
-            ),
-            dg.AssetCheckSpec(PHONE_ROWS_PRESERVED, asset=key, description="The run has written no phone row."),
-            dg.AssetCheckSpec(
-                STALE_ROWS,
-                asset=key,
-                description=f"At most {spec.warn_share:.0%} of the rows on mobile are stale.",
+                description=(
+                    f"At most {spec.warn_share:.0%} of the rows are quarantined for their values, at most "
+                    f"{spec.warn_share:.0%} of those on mobile are stale, none is foreign, and the run has written no "
+                    "phone row."
+                ),
             ),
         ],
     )
@@ -87,8 +76,6 @@ def _build_asset(spec: TableSpec, translator: TableTranslator) -> dg.AssetsDefin
         output: OutputHandle[TableExtract, ForwardResult] = OutputHandle(extract, context)
         yield dg.MaterializeResult(value=output)
         yield check_foreign_keys(spec, output.result)
-        yield check_quarantine_share(spec, output.result)
-        yield check_phone_rows(output.result)
-        yield check_stale_rows(spec, output.result)
+        yield check_rows(spec, output.result)
 
     return table

@@ -67,7 +67,7 @@ class PostgresIOManager(dg.IOManager):
         last = latest_materialization(self._instance, context.asset_key)
         context.add_output_metadata(describe(result, spec, last=last.metadata if last else {}))
         if isinstance(obj, OutputHandle):
-            if result.mode_effective is Mode.FULL:
+            if result.mode_requested is Mode.FULL:
                 # An external asset, which would otherwise never show anything.
                 observed = describe_source(result, spec)
                 context.log_event(dg.AssetObservation(asset_key=desktop_key(spec), metadata=observed))

@@ -8,15 +8,12 @@ from powerca_sync.defs.checks.parity import PARITY, build_parity_checks, parity_
 from powerca_sync.defs.checks.run_checks import (
     CONFLICTS,
     FOREIGN_KEYS,
-    PHONE_ROWS_PRESERVED,
     QUARANTINE,
-    STALE_ROWS,
+    ROWS,
     check_conflicts,
     check_foreign_keys,
-    check_phone_rows,
     check_quarantine,
-    check_quarantine_share,
-    check_stale_rows,
+    check_rows,
 )
 from powerca_sync.defs.checks.table_checks import build_table_checks
 
@@ -24,16 +21,13 @@ __all__ = [
     "CONFLICTS",
     "FOREIGN_KEYS",
     "PARITY",
-    "PHONE_ROWS_PRESERVED",
     "QUARANTINE",
-    "STALE_ROWS",
+    "ROWS",
     "build_parity_checks",
     "build_table_checks",
     "check_conflicts",
     "check_foreign_keys",
-    "check_phone_rows",
     "check_quarantine",
-    "check_quarantine_share",
-    "check_stale_rows",
+    "check_rows",
     "parity_key",
 ]

@@ -1,5 +1,7 @@
 """Asset checks of a run, evaluated in the step that loads the table."""
 
+from collections.abc import Iterator
+
 import dagster as dg
 
 from powerca_sync.defs.metadata import conflict_table, quarantine_table, sample_table, where_counted
@@ -12,8 +14,7 @@ from powerca_sync.specs import TableSpec
 FOREIGN_KEYS = "foreign_keys"
 CONFLICTS = "conflicts"
 QUARANTINE = "quarantine"
-PHONE_ROWS_PRESERVED = "phone_rows_preserved"
-STALE_ROWS = "stale_rows"
+ROWS = "rows"
 #: Words between column and parent in the metadata, by reason; `without` for the others.
 _PARENTS = {QUARANTINED_PARENT: "of quarantined"}
 
@@ -45,88 +46,67 @@ def check_foreign_keys(spec: TableSpec, result: ForwardResult) -> dg.AssetCheckR
     )
 
 
-def check_quarantine_share(spec: TableSpec, result: ForwardResult) -> dg.AssetCheckResult:
-    """Warns, with the reasons, if the share of rows quarantined for their values exceeds `warn_share`.
+def check_rows(spec: TableSpec, result: ForwardResult) -> dg.AssetCheckResult:
+    """Warns of quarantined, stale and foreign rows; fails if the run's transaction has written a phone row.
 
-    Rows with a dangling foreign key are counted by `check_foreign_keys` alone, so that no row fails two checks.
+    Rows quarantined for a dangling foreign key are counted by `check_foreign_keys` alone, so that no row fails two
+    checks. An incremental run sees neither stale nor foreign rows.
     """
-    rows, quarantined = result.rows_at_source, result.quarantined - result.filtered
-    share = quarantined / rows if rows else 0.0
-    rejections = [entry for entry in result.rejections if not entry.dangling]
+    quarantined, stale = result.quarantined - result.filtered, result.stale + result.kept_referenced
+    too_many = quarantined > spec.warn_share * result.rows_at_source or stale > spec.warn_share * (
+        result.rows_at_target or 0
+    )
+    sentences = _row_sentences(spec, result, quarantined=quarantined, stale=stale)
     return dg.AssetCheckResult(
-        check_name=QUARANTINE,
-        passed=share <= spec.warn_share,
-        severity=dg.AssetCheckSeverity.WARN,
-        description=(
-            f"{quarantined} of {rows} rows ({share:.2%}) are quarantined because mobile does not accept their values; "
-            f"every run retries them. The limit is {spec.warn_share:.2%}."
-            if quarantined
-            else "Mobile accepts the values of all rows."
-        ),
+        check_name=ROWS,
+        passed=not (too_many or result.foreign or result.phone_rows_written),
+        severity=dg.AssetCheckSeverity.ERROR if result.phone_rows_written else dg.AssetCheckSeverity.WARN,
+        description=" ".join(sentences) or _all_well(result),
         metadata={
             "quarantined": quarantined,
-            "share": share,
-            "warn_share": spec.warn_share,
-            **quarantine_table(rejections),
-        },
-    )
-
-
-def check_phone_rows(result: ForwardResult) -> dg.AssetCheckResult:
-    """Fails if the run's transaction has written a phone row, which only a trigger on mobile can cause."""
-    return dg.AssetCheckResult(
-        check_name=PHONE_ROWS_PRESERVED,
-        passed=result.phone_rows_written == 0,
-        severity=dg.AssetCheckSeverity.ERROR,
-        description=(
-            f"{result.phone_rows_written} of {result.phone_rows} phone rows were written in this run's transaction. "
-            "The sync itself never does so: look for a trigger on the mobile table."
-            if result.phone_rows_written
-            else "The run has written only the rows that it synced."
-            if not result.phone_rows
-            else f"None of the {result.phone_rows} phone rows was written."
-        ),
-        metadata=where_counted(phone_rows=result.phone_rows, phone_rows_written=result.phone_rows_written),
-    )
-
-
-def check_stale_rows(spec: TableSpec, result: ForwardResult) -> dg.AssetCheckResult:
-    """Warns if the share of stale rows on mobile exceeds `warn_share`.
-
-    Foreign rows are a warning, however few. Passes after an incremental run, which sees neither.
-    """
-    stale = result.stale + result.kept_referenced
-    share = stale / result.rows_at_target if result.rows_at_target else 0.0
-    looked = result.mode_effective is Mode.FULL
-    return dg.AssetCheckResult(
-        check_name=STALE_ROWS,
-        passed=share <= spec.warn_share and not result.foreign,
-        severity=dg.AssetCheckSeverity.WARN,
-        description=(
-            f"{stale} of {result.rows_at_target} rows on mobile ({share:.2%}) are stale: the desktop no longer has "
-            f"them. The limit is {spec.warn_share:.2%}.{_foreign(result)}"
-            if stale or result.foreign
-            else "The desktop has all rows of mobile that are its own."
-            if looked
-            else "An incremental run does not see stale rows; the next full run does."
-        ),
-        metadata={
             "stale": result.stale,
             "kept_referenced": result.kept_referenced,
             "foreign": result.foreign,
-            "share": share,
+            "warn_share": spec.warn_share,
+            **where_counted(phone_rows=result.phone_rows, phone_rows_written=result.phone_rows_written),
+            **quarantine_table([entry for entry in result.rejections if not entry.dangling]),
         },
     )
 
 
-def _foreign(result: ForwardResult) -> str:
-    if not result.foreign:
-        return ""
-    rows = counted(result.foreign, "row")
-    return (
-        f" {rows} inserted or changed on mobile by others and not on the desktop; `delete_foreign` of the job deletes "
-        "them."
-    )
+def _row_sentences(spec: TableSpec, result: ForwardResult, *, quarantined: int, stale: int) -> Iterator[str]:
+    """Yields a sentence for each kind of row that was found."""
+    if result.phone_rows_written:
+        yield (
+            f"{result.phone_rows_written} of {result.phone_rows} phone rows were written in this run's transaction. "
+            "The sync itself never does so: look for a trigger on the mobile table."
+        )
+    if quarantined:
+        yield (
+            f"{_share(quarantined, result.rows_at_source)} quarantined because mobile does not accept their values; "
+            f"every run retries them. The limit is {spec.warn_share:.2%}."
+        )
+    if stale:
+        yield (
+            f"{_share(stale, result.rows_at_target or 0)} stale on mobile: the desktop no longer has them. The limit "
+            f"is {spec.warn_share:.2%}."
+        )
+    if result.foreign:
+        yield (
+            f"{counted(result.foreign, 'row')} inserted or changed on mobile by others and not on the desktop; "
+            "`delete_foreign` of the job deletes them."
+        )
+
+
+def _share(rows: int, whole: int) -> str:
+    share = rows / whole if whole else 0.0
+    return f"{rows} of {whole} rows ({share:.2%}) are"
+
+
+def _all_well(result: ForwardResult) -> str:
+    if result.mode_effective is Mode.FULL:
+        return "No row is quarantined for its values, stale or foreign; the run wrote no phone row."
+    return "No row is quarantined for its values; the run wrote no phone row. The next full run looks for stale rows."
 
 
 def check_conflicts(result: ReverseResult) -> dg.AssetCheckResult:

@@ -96,8 +96,6 @@ class TableRun:
             self.specs = self.catalogs.specs
             self.tables = self.catalogs.targets
             self.spec = guards.with_limits(self.resolved.spec, self.options.limits)
-        if self.resolved.notes:
-            logger.info("%s: resolved: %s.", self.spec.mobile, "; ".join(self.resolved.notes))
         return self.resolved
 
     def read_catalogs(self) -> Catalogs:
@@ -219,9 +217,9 @@ class TableRun:
         if isinstance(self.request, TextRows):
             return ChangeSet(mode=Mode.FULL, reason="", where=sql.SQL("TRUE"))
         changes = change_set(mapping, self.requested, before, self.snapshot, overlap=self.options.overlap)
-        if changes.reason:
-            mark = "" if self.spec.category is Category.MASTERS else "[WARN] "
-            logger.info("%s%s ran in full: %s.", mark, self.spec.mobile, changes.reason)
+        # Masters always do.
+        if changes.reason and self.spec.category is not Category.MASTERS:
+            logger.info("[WARN] %s ran in full: %s.", self.spec.mobile, changes.reason)
         return changes
 
     def digest_owned(self, mapping: TableMapping, before: state.TableState, changes: ChangeSet) -> str | None:

@@ -38,7 +38,7 @@ def words(check: dg.AssetCheckEvaluation) -> str:
 
 def test_every_mobile_table_has_every_check(office: Office) -> None:
     graph = build_definitions(SPECS).resolve_asset_graph()
-    in_steps = {"foreign_keys", "quarantine", "phone_rows_preserved", "stale_rows"}
+    in_steps = {"foreign_keys", "rows"}
     for spec in SPECS:
         names = {key.name for key in graph.get_check_keys_for_assets({mobile_key(spec.mobile)})}
         assert names == in_steps | {"parity", "schema_drift", "unowned_rows"}
@@ -46,10 +46,10 @@ def test_every_mobile_table_has_every_check(office: Office) -> None:
 
 
 def test_quarantine_warns_above_the_share_of_the_spec(office: Office) -> None:
-    assert in_step(office, "quarantine").passed
+    assert in_step(office, "rows").passed
     office.pair.source.execute("ALTER TABLE staff ALTER full_name TYPE text")
     office.pair.source.execute("UPDATE staff SET full_name = repeat('long ', 20) WHERE staff_no = 7")
-    check = in_step(office, "quarantine")
+    check = in_step(office, "rows")
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert check.metadata["quarantined"].value == 1
     assert "value too long" in str(check.metadata["quarantine_reasons"].value)
@@ -57,15 +57,15 @@ def test_quarantine_warns_above_the_share_of_the_spec(office: Office) -> None:
 
 def test_trigger_that_writes_phone_rows_warns(office: Office) -> None:
     office.pair.target.execute("INSERT INTO staff (org_id, staff_no, full_name, source) VALUES (1, 900, 'Phone', 'M')")
-    check = in_step(office, "phone_rows_preserved")
+    check = in_step(office, "rows")
     assert (check.passed, check.metadata["phone_rows"].value) == (True, 1)
     office.pair.target.execute("""
         CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN UPDATE staff SET login = 'meddled' WHERE source = 'M'; RETURN NULL; END $$;
         CREATE TRIGGER meddle AFTER UPDATE ON staff FOR EACH ROW WHEN (NEW.source = 'D') EXECUTE FUNCTION meddle()""")
-    assert in_step(office, "phone_rows_preserved").passed
+    assert in_step(office, "rows").passed
     office.pair.source.execute("UPDATE staff SET full_name = 'Renamed' WHERE staff_no = 7")
-    check = in_step(office, "phone_rows_preserved")
+    check = in_step(office, "rows")
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.ERROR)
     assert words(check).startswith("1 of 1 phone rows were written in this run's transaction.")
 
@@ -74,15 +74,15 @@ def test_concurrent_phone_writes_are_not_attributed_to_the_run(office: Office) -
     office.run()
     office.pair.target.execute("INSERT INTO staff (org_id, staff_no, full_name, source) VALUES (1, 900, 'Phone', 'M')")
     office.pair.source.execute("UPDATE staff SET full_name = 'Renamed' WHERE staff_no = 7")
-    assert in_step(office, "phone_rows_preserved").passed
+    assert in_step(office, "rows").passed
 
 
 def test_stale_rows_warn_after_a_full_run_only(office: Office) -> None:
-    assert in_step(office, "stale_rows").passed
+    assert in_step(office, "rows").passed
     office.pair.target.execute("CREATE TABLE badges (staff_id bigint REFERENCES staff (id))")
     office.pair.target.execute("INSERT INTO badges SELECT id FROM staff WHERE staff_no = 7")
     office.pair.source.execute("DELETE FROM staff WHERE staff_no = 7")
-    check = in_step(office, "stale_rows")
+    check = in_step(office, "rows")
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert check.metadata["kept_referenced"].value == 1
 
@@ -90,7 +90,7 @@ def test_stale_rows_warn_after_a_full_run_only(office: Office) -> None:
 def test_rows_that_others_inserted_on_mobile_warn(office: Office) -> None:
     office.run()
     office.pair.target.execute("INSERT INTO staff (org_id, staff_no, source) VALUES (1, 901, 'D'), (1, 902, 'D')")
-    check = in_step(office, "stale_rows")
+    check = in_step(office, "rows")
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert check.metadata["foreign"].value == 2
     assert "`delete_foreign` of the job deletes them" in words(check)
