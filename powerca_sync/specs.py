@@ -244,7 +244,7 @@ def in_order(specs: Iterable[TableSpec]) -> tuple[TableSpec, ...]:
 def spec_named(specs: Iterable[TableSpec], mobile: str) -> TableSpec:
     """Returns the spec with that mobile name.
 
-    Raises `ConfigurationError`, with the nearest and all known names, if there is none.
+    Raises `ConfigurationError`, with the nearest and all known names, if no spec has the name.
     """
     known = {spec.mobile: spec for spec in specs}
     if mobile in known:

@@ -1,5 +1,6 @@
 """The tour of `powerca-sync demo`: a day of an office and its phones, with the real jobs on two embedded databases."""
 
+import os
 from collections.abc import Sequence
 from functools import partial
 
@@ -77,11 +78,19 @@ def tell(console: Console) -> int:
             return 1
         after = digests(mobile, MOBILE_TABLES), digests(desktop, DESKTOP_TABLES)
         status = _prove(console, before, after, phone_rows, digests(mobile, MOBILE_TABLES, owner=PHONE))
-    console.show(
-        f"\nThe databases stay in {FOLDER}. `make dev` opens Dagster's UI on them, with the runs above in its "
-        "history; `powerca-sync demo --reset` starts over."
-    )
+    console.show(f"\n{next_steps()}")
     return status
+
+
+def next_steps() -> str:
+    """Returns the last line: the commands of make if make started the demo, otherwise those of the program."""
+    by_make = "MAKELEVEL" in os.environ
+    ui = "make dev" if by_make else "powerca-sync ui --demo"
+    program = ".venv/bin/powerca-sync" if by_make else "powerca-sync"
+    return (
+        f"The databases stay in {FOLDER}. `{ui}` opens Dagster's UI on them, with the runs above in its history; "
+        f"`{program} demo --reset` starts over."
+    )
 
 
 def _prove(

@@ -2,6 +2,8 @@
 
 import dataclasses
 import itertools
+import shutil
+import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -72,9 +74,10 @@ def _paragraph(alike: Sequence[Finding]) -> list[str]:
 def _wrapped(label: str, text: str) -> str:
     """Returns the text behind its label, wrapped; further lines are indented."""
     indent = " " * min(len(label), 10)
+    width = min(WIDTH, shutil.get_terminal_size().columns) if sys.stdout.isatty() else WIDTH
     lines = text.splitlines() or [""]
     first = textwrap.fill(
-        lines[0], WIDTH, initial_indent=label, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        lines[0], width, initial_indent=label, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
     # Statements to paste keep their own lines.
     return "\n".join([first, *(indent + line for line in lines[1:])])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from powerca_sync.cli.demo_tour import next_steps
 from powerca_sync.demo.office import build_office
 from powerca_sync.tables import TABLES
 
@@ -103,3 +104,12 @@ def test_demo_syncs_an_office_of_real_size_and_is_then_a_noop(folder: Path) -> N
     assert again.returncode == 0, again.stdout + again.stderr
     assert "It sees nothing new: all of them were pulled before." in again.stdout
     assert "[OK] The 55 phone rows are as the phones left them, byte for byte." in again.stdout
+
+
+def test_last_line_names_the_commands_of_what_started_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAKELEVEL", "1")
+    assert "`make dev` opens" in next_steps()
+    assert "`.venv/bin/powerca-sync demo --reset`" in next_steps()
+    monkeypatch.delenv("MAKELEVEL")
+    assert "`powerca-sync ui --demo` opens" in next_steps()
+    assert "`powerca-sync demo --reset`" in next_steps()

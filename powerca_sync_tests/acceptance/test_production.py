@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -25,6 +26,7 @@ import yaml
 from psycopg import sql
 
 from powerca_sync import operations
+from powerca_sync.cli import main
 from powerca_sync.demo import reset, start_server
 from powerca_sync.environment import FOLDER
 from powerca_sync_tests.acceptance.compose import FILE, PATIENCE, PROJECT, Processes, free_port, services
@@ -107,6 +109,20 @@ def test_image_has_the_files_it_copies_and_does_not_run_as_root() -> None:
                 assert path in kept, f"{path} is not sent to Docker"
     assert [line for line in lines if line.startswith("USER ")] == ["USER powerca"]
     assert f"CMD {json.dumps(services()['code']['command'])}" in lines
+
+
+def test_documented_commands_run_in_a_service_that_knows_both_databases() -> None:
+    """The commands of `docker compose exec`: service, program, subcommand and options exist."""
+    text = (PROJECT / "docs" / "operations.md").read_text(encoding="utf-8")
+    found = re.findall(r"^    docker compose exec (\S+) (\S+) (\S+)(.*)$", text, re.MULTILINE)
+    assert {subcommand for _, _, subcommand, _ in found} >= {"doctor", "init", "forward"}
+    (program,) = entry_points(group="console_scripts", name="powerca-sync")
+    assert program.load() is main
+    for service, script, subcommand, options in found:
+        assert script == program.name
+        assert {"LOCAL_DB_PASSWORD", "SUPABASE_DB_PASSWORD"} <= set(services()[service]["environment"])
+        assert "user" not in services()[service], "the image's own, who may write to DAGSTER_HOME"
+        main.commands[subcommand].make_context(subcommand, options.split())
 
 
 def test_nothing_starts_before_the_settings_are_complete(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from powerca_sync.defs.metadata import figures_of
 from powerca_sync.engine.result import ForwardResult, ReverseResult, figures
+from powerca_sync.plain_text import counted
 
 #: Dagster's name of the error that it raises in a step when the process is interrupted.
 INTERRUPTED: Final = "DagsterExecutionInterruptedError"
@@ -81,11 +82,12 @@ def was_interrupted(event: dg.DagsterEvent) -> bool:
 
 def summary(table: str, found: Mapping[str, int | float | str]) -> str:
     """Returns one line about a table that was synced, with the figures that the command's table has."""
-    kind, doing = (ReverseResult, "phone rows") if "seen" in found else (ForwardResult, "rows read")
+    kind, row, doing = (ReverseResult, "phone row", "") if "seen" in found else (ForwardResult, "row", " read")
     rows, *fates = (figure.name for figure in figures(kind) if figure.heading)
     told = ", ".join(f"{found[name]} {name.replace('_', ' ')}" for name in fates if found.get(name))
     mark = "[WARN]" if needs_attention(found) else "[OK]"
-    return f"{mark} {table}: {found.get(rows, 0)} {doing}, {told or 'nothing to do'} ({found.get('seconds', 0):.2f} s)"
+    read = counted(int(found.get(rows, 0)), row)
+    return f"{mark} {table}: {read}{doing}, {told or 'nothing to do'} ({found.get('seconds', 0):.2f} s)"
 
 
 def needs_attention(figures: Mapping[str, int | float | str]) -> bool:

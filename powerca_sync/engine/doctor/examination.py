@@ -281,7 +281,7 @@ class _Examination:
             return None
 
     def _theme(self, otherwise: Finding | None, *found: Iterable[Finding]) -> None:
-        """Add the findings, or `otherwise` if there is none and everything could be examined."""
+        """Add the findings, or `otherwise` if it does not exist and everything could be examined."""
         if self._add(*found) and otherwise is not None:
             self.findings.append(otherwise)
 

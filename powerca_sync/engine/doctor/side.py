@@ -73,7 +73,7 @@ def read_as(kind: type[T], cursor: Cursor, statement: bytes, parameters: Mapping
 
 @contextlib.contextmanager
 def reach(endpoint: Endpoint) -> Iterator[Side]:
-    """Yields a database with an open connection, or with the reason why there is none."""
+    """Yields a database with an open connection, or with the reason why it could not be opened."""
     try:
         connection = connect(endpoint)
     except SyncError as exc:

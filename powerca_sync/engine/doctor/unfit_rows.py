@@ -98,7 +98,7 @@ def examine_large_objects(side: Side, layout: Layout) -> Iterator[Finding]:
                 side=side.name,
                 table=table,
                 what=f"{table}: {name} holds numbers of large objects, whose content lies outside the table.",
-                why="Only the numbers travel, which mean nothing on the other side.",
+                why="Only the numbers travel, which mean nothing in the other database.",
                 do="Keep documents in a column of type bytea, or put the column into `skip` of the table's spec.",
             )
 

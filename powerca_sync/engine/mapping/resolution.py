@@ -30,7 +30,7 @@ class LeftOut:
     roles: tuple[str, ...]
     #: The databases that lack it.
     missing: tuple[str, ...]
-    #: An existing column of a similar name that the spec does not mention; empty if there is none.
+    #: An existing column of a similar name that the spec does not mention; empty if it does not exist.
     nearest: str = ""
 
     @override
@@ -125,6 +125,6 @@ class Resolution:
         )
 
     def __getitem__(self, mobile: str) -> ResolvedSpec:
-        """Returns the resolved spec of that mobile name; raises `ConfigurationError` if there is none."""
+        """Returns the resolved spec of that mobile name; raises `ConfigurationError` if it does not exist."""
         spec_named((one.declared for one in self.tables.values()), mobile)
         return self.tables[mobile]

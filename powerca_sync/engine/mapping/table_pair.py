@@ -40,7 +40,7 @@ class TablePair:
 
 
 def resolve_key(pair: TablePair) -> tuple[tuple[str, ...], str, str]:
-    """Returns (key, its origin if it is not the declared one, why there is none)."""
+    """Returns (key, its origin if it is not the declared one, why no key was found)."""
     spec, target = pair.spec, pair.target
     if spec.strategy is Strategy.DELETE_INSERT:
         key = tuple(name for name in spec.key if not pair.missing(name))
@@ -86,7 +86,7 @@ def _similar(name: str, pair: TablePair) -> str:
 
 
 def _nearest(name: str, pair: TablePair, *, mentioned: Collection[str]) -> str:
-    """Returns an existing column of a similar name, ignoring case, that is not `mentioned`; empty if there is none."""
+    """Returns an existing column of a similar name, ignoring case, that is not `mentioned`; otherwise empty."""
     names = {column.name for table in (pair.source, pair.target) for column in table.columns}
     by_case = {existing.casefold(): existing for existing in sorted(names.difference(mentioned))}
     found = difflib.get_close_matches(name.casefold(), by_case, n=1, cutoff=_SIMILAR)

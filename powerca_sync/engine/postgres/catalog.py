@@ -125,7 +125,7 @@ class Table:
         return next((column for column in self.columns if column.name == name), None)
 
     def required(self, name: str) -> Column:
-        """Returns the column of that name; raises `SchemaMismatchError` if there is none."""
+        """Returns the column of that name; raises `SchemaMismatchError` if it does not exist."""
         column = self.column(name)
         if column is None:
             raise SchemaMismatchError(

@@ -33,7 +33,7 @@ class TargetMark:
 
     @classmethod
     def read(cls, stored: Mapping[str, Any] | None, now: Mapping[str, Any]) -> Self | None:
-        """Returns the stored mark, or None if there is none or it does not speak of the table as it is `now`."""
+        """Returns the stored mark, or None without a mark, or if it is not one of the table as it is `now`."""
         if stored is None or stored["files"] != now["files"]:
             return None
         return cls(**{**stored, "own": tuple(stored["own"]), "foreign": tuple(stored["foreign"])})

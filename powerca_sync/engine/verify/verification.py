@@ -78,7 +78,7 @@ class Outcome:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Verification:
-    """The comparison of one table, or why there is none."""
+    """The comparison of one table, or why it could not be compared."""
 
     #: Mobile name.
     table: str
