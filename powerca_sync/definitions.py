@@ -3,7 +3,9 @@
 import logging
 from pathlib import Path
 
-from powerca_sync import tables
+import dagster as dg
+
+from powerca_sync import additions, tables
 from powerca_sync.defs import build_definitions
 from powerca_sync.defs.translator import TableTranslator
 from powerca_sync.env_file import exposure
@@ -11,12 +13,20 @@ from powerca_sync.operations import History, Schedules
 
 _SCHEDULES = Schedules.from_env()
 
-defs = build_definitions(
+_SYNC = build_definitions(
     tables.TABLES,
     schedules=_SCHEDULES,
     history=History.from_env(),
     translator=TableTranslator(timezone=_SCHEDULES.timezone, declared_in=Path(tables.__file__)),
 )
+
+# Dagster's loader of all kinds of definitions from a package is a preview.
+_ADDITIONS = dg.Definitions(
+    assets=dg.load_assets_from_package_module(additions),
+    asset_checks=dg.load_asset_checks_from_package_module(additions),
+)
+
+defs = dg.Definitions.merge(_SYNC, _ADDITIONS)
 
 if warning := exposure():
     logging.getLogger(__name__).warning("[WARN] %s Run `chmod 600 .env`.", warning)

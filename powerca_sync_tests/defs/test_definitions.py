@@ -1,6 +1,7 @@
 """The definitions as Dagster sees them, before anything runs."""
 
 import dataclasses
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -44,6 +45,18 @@ def test_definitions_load_with_an_empty_environment(tmp_path) -> None:
     path = {"PYTHONPATH": ":".join(sys.path)}
     subprocess.run([sys.executable, "-c", code], env=path, cwd=tmp_path, check=True, timeout=120)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_module_in_the_folder_of_additions_is_loaded(tmp_path) -> None:
+    package = shutil.copytree(Path(__file__).parents[2] / "powerca_sync", tmp_path / "powerca_sync")
+    (package / "additions" / "mine.py").write_text("import dagster as dg\n@dg.asset\ndef mine(): ...\n")
+    code = "from powerca_sync.definitions import defs; print(defs.resolve_asset_graph().get_all_asset_keys())"
+    path = {"PYTHONPATH": ":".join([str(tmp_path), *sys.path])}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=path, cwd=tmp_path, check=True, timeout=120, capture_output=True, text=True)
+    assert "AssetKey(['mine'])" in done.stdout
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
+    assert project["tool"]["dg"]["project"]["defs_module"] == "powerca_sync.additions"
 
 
 @pytest.mark.parametrize("mode", ["full", "incremental"])
