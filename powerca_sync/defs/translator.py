@@ -111,9 +111,11 @@ class TableTranslator:
 
 @cache
 def _calls(path: Path) -> tuple[tuple[int, frozenset[object]], ...]:
-    """Returns the line and the constant arguments of each call of a Python file."""
+    """Returns the line and the constants among the positional arguments and `desktop` of each call of a Python file."""
     calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
-    arguments = [(call.lineno, [*call.args, *(word.value for word in call.keywords)]) for call in calls]
+    arguments = [
+        (call.lineno, [*call.args, *(word.value for word in call.keywords if word.arg == "desktop")]) for call in calls
+    ]
     return tuple(
         (line, frozenset(one.value for one in values if isinstance(one, ast.Constant))) for line, values in arguments
     )

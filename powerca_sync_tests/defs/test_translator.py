@@ -79,6 +79,7 @@ def test_each_table_is_found_by_its_topics_and_links_to_its_spec() -> None:
         assert {tag for tag, value in node.tags.items() if value == ""} >= set(spec.topics)
         path, _, line = node.metadata["declared_in"].value.rpartition(":")
         assert path == tables.__file__
+        assert lines[int(line) - 1].strip().startswith(("_master(", "_records("))
         assert f'"{spec.desktop}"' in "".join(lines[int(line) - 1 : int(line) + 1])
     assert "clients" in found["climaster"].tags
     assert "leave" in found["reverse/learequest"].tags
