@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from typing_extensions import override
 
 from powerca_sync.engine import guards
-from powerca_sync.engine.changes import count_own_writes
+from powerca_sync.engine.changes import count_own_writes, report_own_writes
 from powerca_sync.engine.context import open_context
 from powerca_sync.engine.forward import plan_sql
 from powerca_sync.engine.mapping import TableMapping
@@ -168,6 +168,7 @@ class Pull(PhoneRowMatcher):
                 pulled=pulled,
                 own_writes=own_writes,
             )
+            report_own_writes(self.target)
         return self._finish(result, notes)
 
     def prepare(
