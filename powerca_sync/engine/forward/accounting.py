@@ -1,6 +1,6 @@
 """Account for each row of a run, and check quarantine and conservation by the guards."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from powerca_sync.engine import guards
 from powerca_sync.engine.forward import foreign_rows, merge
@@ -69,11 +69,7 @@ def account(
         conflicting=plan.conflict + prepared.edited,
         lookups=prepared.lookups,
         notes=run.resolved.notes,
-        warnings=(
-            *((run.ledger_warning,) if run.ledger_warning else ()),
-            *((foreign_rows.describe(plan.foreign, foreign_keys),) if plan.foreign else ()),
-            *_warnings(prepared, conflicting=plan.conflict + prepared.edited, owned=counted.owned if counted else 0),
-        ),
+        warnings=tuple(_warnings(run, prepared, plan, foreign_keys, owned=counted.owned if counted else 0)),
         remarks=tuple(_remarks(prepared, plan)),
         columns=prepared.mapping.staged,
         source_columns=prepared.mapping.source.columns,
@@ -118,7 +114,13 @@ def _remarks(prepared: PreparedTable, plan: MergePlan) -> Iterator[str]:
         )
 
 
-def _warnings(prepared: PreparedTable, *, conflicting: int, owned: int) -> Iterator[str]:
+def _warnings(
+    run: TableRun, prepared: PreparedTable, plan: MergePlan, foreign_keys: Sequence[str], *, owned: int
+) -> Iterator[str]:
+    if run.ledger_warning:
+        yield run.ledger_warning
+    if plan.foreign:
+        yield foreign_rows.describe(plan.foreign, foreign_keys)
     if prepared.complete and not prepared.staged.read and owned:
         yield f"`{prepared.mapping.spec.desktop}` has no rows at the source; nothing was deleted at the target"
     if prepared.large_objects:
@@ -128,5 +130,5 @@ def _warnings(prepared: PreparedTable, *, conflicting: int, owned: int) -> Itera
             yield f"{lookup.missed} rows found no `{lookup.column}` in `{lookup.table}`; it is empty there"
         if lookup.ambiguous:
             yield f"{lookup.ambiguous} rows found several values of `{lookup.column}` in `{lookup.table}`"
-    if conflicting:
+    if conflicting := plan.conflict + prepared.edited:
         yield f"{conflicting} phone rows differ from the office's row of the same key; they stay as they are"
