@@ -101,8 +101,7 @@ FROM judged AS j;
 -- mark what is gone
 UPDATE powerca_sync.pulled AS l SET gone_at = now()
 WHERE l.table_name = 'jobs' AND l.gone_at IS NULL
-    AND NOT EXISTS (SELECT FROM "pg_temp"."powerca_classification" AS f WHERE f.entry = l.id)
-RETURNING l.id, l.mobile_key, l.born;
+    AND NOT EXISTS (SELECT FROM "pg_temp"."powerca_classification" AS f WHERE f.entry = l.id);
 
 -- bring entries up to date
 UPDATE powerca_sync.pulled AS l SET

@@ -16,8 +16,9 @@ from powerca_sync.engine.postgres import Cursor, apply_settings, one_row
 from powerca_sync.engine.requests import Choice
 from powerca_sync.engine.reverse import carry_over_sql, ledger_sql
 from powerca_sync.engine.reverse.ledger import LastPull
+from powerca_sync.engine.reverse.new_rows import new_rows
 from powerca_sync.engine.reverse.phone_identity import Identity
-from powerca_sync.engine.staging import Staged, phone_rows_sql, staging_sql
+from powerca_sync.engine.staging import Staged, staging_sql
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,14 +84,14 @@ class CarryOver:
 
     def _fill(self, mapping: TableMapping) -> bool:
         """Copy the contents of rows without an entry into the working table; returns whether there are any."""
-        self.target.execute(ledger_sql.new_keys())
-        keys = [key for (key,) in self.target.fetchall()]
-        if not keys:
-            return False
-        self.target.execute(carry_over_sql.drop_contents())
-        self.target.execute(staging_sql.create_like_staging(mapping, carry_over_sql.CONTENTS))
-        apply_settings(self.source, {"TimeZone": self.timezone})
-        where = phone_rows_sql.has_identity(mapping, self.in_office, self.columns, keys)
-        self.stage(mapping, where, into=carry_over_sql.CONTENTS)
-        apply_settings(self.source, {"TimeZone": "UTC"})
-        return True
+        filled = False
+        for where in new_rows(self.target, mapping, self.in_office, self.columns):
+            if not filled:
+                self.target.execute(carry_over_sql.drop_contents())
+                self.target.execute(staging_sql.create_like_staging(mapping, carry_over_sql.CONTENTS))
+                apply_settings(self.source, {"TimeZone": self.timezone})
+                filled = True
+            self.stage(mapping, where, into=carry_over_sql.CONTENTS)
+        if filled:
+            apply_settings(self.source, {"TimeZone": "UTC"})
+        return filled

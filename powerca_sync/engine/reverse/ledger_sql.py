@@ -13,6 +13,8 @@ from powerca_sync.engine.postgres import Column
 from powerca_sync.engine.staging import PHONES
 from powerca_sync.specs import OWNER, STAMPS
 
+#: Keys that the client has in memory, and sends in one condition.
+PAGE = 50_000
 CLASSIFICATION = sql.Identifier("pg_temp", "powerca_classification")
 
 
@@ -76,12 +78,21 @@ FROM judged AS j""").format(classification=CLASSIFICATION, phones=PHONES, table=
 
 
 def mark_gone(table: str) -> sql.Composed:
-    """Mark the entries whose phone row no longer exists; returns (id, mobile primary key, creation time) of each."""
+    """Mark the entries whose phone row no longer exists; the rows affected are those marked."""
     return sql.SQL("""\
 UPDATE powerca_sync.pulled AS l SET gone_at = now()
 WHERE l.table_name = {table} AND l.gone_at IS NULL
-    AND NOT EXISTS (SELECT FROM {classification} AS f WHERE f.entry = l.id)
-RETURNING l.id, l.mobile_key, l.born""").format(table=table, classification=CLASSIFICATION)
+    AND NOT EXISTS (SELECT FROM {classification} AS f WHERE f.entry = l.id)""").format(
+        table=table, classification=CLASSIFICATION
+    )
+
+
+def newly_gone(table: str, after: int) -> sql.Composed:
+    """Select the next `PAGE` entries that this transaction marked: id, mobile primary key, creation time."""
+    return sql.SQL("""\
+SELECT l.id, l.mobile_key, l.born FROM powerca_sync.pulled AS l
+WHERE l.table_name = {table} AND l.gone_at = now() AND l.id > {after}
+ORDER BY l.id LIMIT {page}""").format(table=table, after=after, page=PAGE)
 
 
 def end(entries: Sequence[int]) -> sql.Composed:
@@ -236,6 +247,13 @@ FROM fate AS f""").format(
     )
 
 
-def new_keys() -> sql.Composed:
-    """The keys of the new phone rows."""
-    return sql.SQL("SELECT DISTINCT f.key FROM {} AS f WHERE f.verdict = 'new'").format(CLASSIFICATION)
+def new_keys(after: str) -> sql.Composed:
+    """Select the next `PAGE` keys of new phone rows after this one, in order."""
+    return sql.SQL("""\
+SELECT DISTINCT f.key COLLATE "C" FROM {} AS f
+WHERE f.verdict = 'new' AND f.key COLLATE "C" > {} ORDER BY 1 LIMIT {}""").format(CLASSIFICATION, after, PAGE)
+
+
+def are_all_new() -> sql.Composed:
+    """Select whether every phone row is new."""
+    return sql.SQL("SELECT bool_and(f.verdict = 'new') FROM {} AS f").format(CLASSIFICATION)

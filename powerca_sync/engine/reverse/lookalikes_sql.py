@@ -21,8 +21,8 @@ from powerca_sync.engine.mapping import (
     shown_image_of,
 )
 from powerca_sync.engine.reverse.ledger_sql import compared_columns
-from powerca_sync.engine.staging import BORN, HASH, KEY, OCCURRENCE, phone_rows_sql
-from powerca_sync.specs import DESKTOP, OWNER, PHONE
+from powerca_sync.engine.staging import BORN, HASH, KEY, OCCURRENCE
+from powerca_sync.specs import DESKTOP, OWNER
 
 OWNED = sql.Identifier("pg_temp", "powerca_owned")
 PAIRS = sql.Identifier("pg_temp", "powerca_pairs")
@@ -36,25 +36,22 @@ def create_owned() -> sql.Composed:
     return sql.SQL("CREATE TEMP TABLE {} ON COMMIT DROP AS SELECT * FROM {} WITH NO DATA").format(OWNED, STAGING)
 
 
-def owned_of_same_keys(mapping: TableMapping, columns: Sequence[str], keys: Sequence[str]) -> sql.Composed:
-    """A condition on the source's row `s`: the desktop owns it, and it has the key of one of the phone rows.
+def owned_of_same_keys(mapping: TableMapping, phones: sql.Composable) -> sql.Composed:
+    """A condition on the source's row `s`: the desktop owns it, and it has the key of one of the rows `phones`.
 
-    `keys` are the identities of those phone rows, made of `columns` (see `phone_rows_sql.identity`).
+    `phones` is a condition on the source's row `s` too.
     """
     names = mapping.spec.key or tuple(column.name for column in mapping.synced)
     limit = mapping.spec.max_row_bytes
     values = row_sizes.row_text("s", [mapping.source.required(name) for name in names], limit)
     return sql.SQL(
-        "{owner}::text = {desktop} AND {values} IN (SELECT {values} FROM {table} AS s"
-        " WHERE {owner}::text = {phone} AND {identity} = ANY ({keys}::text[]))"
+        "{owner}::text = {desktop} AND {values} IN (SELECT {values} FROM {table} AS s WHERE {phones})"
     ).format(
         owner=sql.Identifier("s", OWNER),
         desktop=DESKTOP,
-        phone=PHONE,
         values=values,
         table=mapping.source.identifier,
-        identity=phone_rows_sql.identity(mapping.source, columns, limit),
-        keys=list(keys),
+        phones=phones,
     )
 
 

@@ -189,18 +189,25 @@ class PhoneRowMatcher:
         Returns the number of both. Without a primary key (`keyed` is false) the two cases cannot be told apart, and no
         entry ends here.
         """
-        self.target.execute(ledger_sql.mark_gone(mapping.spec.mobile))
-        gone = self.target.fetchall()
-        if not (gone and keyed):
-            return len(gone)
-        with self.reading():
-            self.source.execute(phone_rows_sql.handed_over(mapping.source, in_office, [key for _, key, _ in gone]))
-            made: dict[str, str | None] = dict(self.source.fetchall())
-        # A row of this key that was made at another time is another row.
-        ended = [entry for entry, key, born in gone if key in made and (None in (born, made[key]) or born == made[key])]
-        if ended:
-            self.target.execute(ledger_sql.end(ended))
-        return len(gone)
+        table, after = mapping.spec.mobile, 0
+        self.target.execute(ledger_sql.mark_gone(table))
+        marked = self.target.rowcount
+        while marked and keyed:
+            self.target.execute(ledger_sql.newly_gone(table, after))
+            gone = self.target.fetchall()
+            if not gone:
+                break
+            after = gone[-1][0]
+            with self.reading():
+                self.source.execute(phone_rows_sql.handed_over(mapping.source, in_office, [key for _, key, _ in gone]))
+                made: dict[str, str | None] = dict(self.source.fetchall())
+            # A row of this key that was made at another time is another row.
+            ended = [
+                entry for entry, key, born in gone if key in made and (None in (born, made[key]) or born == made[key])
+            ]
+            if ended:
+                self.target.execute(ledger_sql.end(ended))
+        return marked
 
     def _find_copies(self, mapping: TableMapping, stored: StoredValues, *, record: bool) -> None:
         """Find the desktop row of each ledger entry; with `again`, delete the entries that have none."""

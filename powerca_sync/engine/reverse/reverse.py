@@ -42,13 +42,13 @@ from powerca_sync.engine.reverse import (
     insert_sql,
     known_refusals_sql,
     ledger,
-    ledger_sql,
     lookalikes_sql,
 )
 from powerca_sync.engine.reverse.existing_rows import settle_existing
 from powerca_sync.engine.reverse.insert import insert_staged, move_sequences
 from powerca_sync.engine.reverse.ledger import LastPull
 from powerca_sync.engine.reverse.matching import MatchedRows, PhoneRowMatcher, PhoneRows
+from powerca_sync.engine.reverse.new_rows import new_rows
 from powerca_sync.engine.reverse.pull_result import build_no_op, build_result
 from powerca_sync.engine.reverse.unchanged import read_state
 from powerca_sync.engine.staging import (
@@ -252,19 +252,17 @@ class Pull(PhoneRowMatcher):
         if form:
             self.target.execute(known_refusals_sql.skip_known_refusals(mapping.spec.mobile, form))
             skipped = self.target.rowcount
-        self.target.execute(ledger_sql.new_keys())
-        keys = [key for (key,) in self.target.fetchall()]
-        staged = Staged()
-        if keys:
+        self.target.execute(lookalikes_sql.create_owned())
+        staged, phones = Staged(), None
+        for where in new_rows(self.target, mapping, matched.phones.in_office, matched.phones.columns):
             with self.reading():
                 apply_settings(self.source, {"TimeZone": self.timezone})
-            where = phone_rows_sql.has_identity(mapping, matched.phones.in_office, matched.phones.columns, keys)
-            staged = self.stage(mapping, where, defer=True)
-        self.target.execute(lookalikes_sql.create_owned())
-        if keys and (self.spec.strategy is Strategy.DELETE_INSERT or self.choice is Choice.ADOPT):
+            staged.add(self.stage(mapping, where, defer=True))
+            # Of several pages, the keys of all phone rows are looked up: more than needed, but each row once.
+            phones = where if phones is None else phone_rows_sql.is_phones(matched.phones.in_office)
+        if phones and (self.spec.strategy is Strategy.DELETE_INSERT or self.choice is Choice.ADOPT):
             owned = dataclasses.replace(mapping, extra_columns=())
-            where = lookalikes_sql.owned_of_same_keys(mapping, matched.phones.columns, keys)
-            self.stage(owned, where, into=lookalikes_sql.OWNED)
+            self.stage(owned, lookalikes_sql.owned_of_same_keys(mapping, phones), into=lookalikes_sql.OWNED)
         self.target.execute(existing_rows_sql.keep_new())
         if skipped:
             self.target.execute(known_refusals_sql.carry_over(mapping.spec.mobile))

@@ -55,6 +55,11 @@ class Staged:
     alike: int = 0
     bytes: int = 0
 
+    def add(self, further: "Staged") -> None:
+        """Add the counts of further rows."""
+        for field in dataclasses.fields(self):
+            setattr(self, field.name, getattr(self, field.name) + getattr(further, field.name))
+
 
 def read_rows(cursor: Cursor, copy_out: sql.Composed, *, encoding: str | None) -> Generator[bytes, None, None]:
     """Yields the rows of a COPY as text, in UTF-8 if possible.
