@@ -37,6 +37,10 @@ class Options:
     #: Compare the written rows with staging before the commit, and roll back if they differ.
     verify_on_commit: bool = False
     transfer: Transfer = Transfer.AUTO
+    #: Copy rows in binary form where source and target have the same types.
+    binary_copy: bool = True
+    #: Tell rows apart by hashes of their columns instead of their text.
+    typed_hashes: bool = True
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -96,7 +96,7 @@ def test_merge_statements(golden: Callable[[str, str], None], strategy: Strategy
     mark = TargetMark(files="1:1", snapshot="5:9:7", own=(9,), foreign=(3, 4), highest=100)
     foreign, changed = row_versions_sql.is_foreign(mark), row_versions_sql.is_changed(jobs, mark)
     if strategy is Strategy.UPSERT:
-        planned = {"plan": plan_upsert_sql.plan_upsert(jobs, complete=True, foreign=foreign)}
+        planned = {"plan": plan_upsert_sql.plan_upsert(jobs, complete=True, foreign=foreign, all_staged=True)}
     else:
         planned = {
             "plan contents": plan_delete_insert_sql.plan_contents(jobs),

@@ -1,14 +1,12 @@
 -- plan contents
 WITH sides AS (
-    SELECT s.h1, s.h2, s.place, 1 AS side FROM (SELECT c.*, hashtextextended(c.content, 0) AS h1, hashtextextended(c.content, 1) AS h2
-        FROM (SELECT "s"."ctid" AS place, (CASE WHEN (coalesce(octet_length("s"."secret")::bigint, 0)) <= 33554432 THEN ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."client", "s"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("s"."secret")::bigint, 0)), "s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."client")::text END) COLLATE "C" AS content FROM "pg_temp"."powerca_staging" AS s OFFSET 0) AS c) AS s
+    SELECT (CASE WHEN (coalesce(octet_length("s"."secret")::bigint, 0)) <= 33554432 THEN hash_record_extended(ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."client", "s"."secret" COLLATE "C"), (SELECT (extract(epoch FROM now()) * 1000000)::bigint)) ELSE hash_record_extended(ROW((coalesce(octet_length("s"."secret")::bigint, 0))::text, "s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."client"), (SELECT (extract(epoch FROM now()) * 1000000)::bigint)) END) AS hash, s.ctid AS place, 1 AS side FROM "pg_temp"."powerca_staging" AS s
     UNION ALL
-    SELECT t.h1, t.h2, t.place, -1 FROM (SELECT c.*, hashtextextended(c.content, 0) AS h1, hashtextextended(c.content, 1) AS h2
-        FROM (SELECT "t"."ctid" AS place, (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."secret")::bigint, 0)), "t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client")::text END) COLLATE "C" AS content FROM "public"."jobs" AS t WHERE "t"."source"::text = 'D' AND "t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}') AND TRUE OFFSET 0) AS c) AS t
+    SELECT (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN hash_record_extended(ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C"), (SELECT (extract(epoch FROM now()) * 1000000)::bigint)) ELSE hash_record_extended(ROW((coalesce(octet_length("t"."secret")::bigint, 0))::text, "t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client"), (SELECT (extract(epoch FROM now()) * 1000000)::bigint)) END), t.ctid, -1 FROM "public"."jobs" AS t WHERE "t"."source"::text = 'D' AND "t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}') AND TRUE
 )
-INSERT INTO "pg_temp"."powerca_unsettled" (h1, staged, existing, place)
-SELECT h1, (count(*) + sum(side)) / 2, (count(*) - sum(side)) / 2, min(place)
-FROM sides GROUP BY h1 HAVING sum(side) <> 0 OR bit_xor(h2) <> 0;
+INSERT INTO "pg_temp"."powerca_unsettled" (hash, staged, existing, place)
+SELECT hash, (count(*) + sum(side)) / 2, (count(*) - sum(side)) / 2, min(place)
+FROM sides GROUP BY hash HAVING sum(side) <> 0;
 
 -- plan pairs
 WITH staged AS MATERIALIZED (
@@ -17,8 +15,7 @@ WITH staged AS MATERIALIZED (
     FROM (
         SELECT u.place FROM "pg_temp"."powerca_unsettled" AS u WHERE u.staged = 1 AND u.staged + u.existing = 1
         UNION ALL
-        SELECT c.place FROM (SELECT c.*, hashtextextended(c.content, 0) AS h1, hashtextextended(c.content, 1) AS h2
-        FROM (SELECT "s"."ctid" AS place, (CASE WHEN (coalesce(octet_length("s"."secret")::bigint, 0)) <= 33554432 THEN ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."client", "s"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("s"."secret")::bigint, 0)), "s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."client")::text END) COLLATE "C" AS content FROM "pg_temp"."powerca_staging" AS s OFFSET 0) AS c) AS c JOIN "pg_temp"."powerca_unsettled" AS u USING (h1) WHERE u.staged > 0 AND NOT (u.staged + u.existing = 1)
+        SELECT c.place FROM (SELECT "s"."ctid" AS place, (CASE WHEN (coalesce(octet_length("s"."secret")::bigint, 0)) <= 33554432 THEN hash_record_extended(ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."client", "s"."secret" COLLATE "C"), (SELECT (extract(epoch FROM now()) * 1000000)::bigint)) ELSE hash_record_extended(ROW((coalesce(octet_length("s"."secret")::bigint, 0))::text, "s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."client"), (SELECT (extract(epoch FROM now()) * 1000000)::bigint)) END) AS hash FROM "pg_temp"."powerca_staging" AS s OFFSET 0) AS c JOIN "pg_temp"."powerca_unsettled" AS u USING (hash) WHERE u.staged > 0 AND NOT (u.staged + u.existing = 1)
     ) AS f
     JOIN "pg_temp"."powerca_staging" AS s ON s.ctid = f.place
 ), found AS MATERIALIZED (
@@ -30,16 +27,14 @@ WITH staged AS MATERIALIZED (
         END AS place
     FROM "pg_temp"."powerca_unsettled" AS u WHERE u.existing = 1 AND u.staged + u.existing = 1
     UNION ALL
-    SELECT c.relation, c.place FROM (SELECT c.*, hashtextextended(c.content, 0) AS h1, hashtextextended(c.content, 1) AS h2
-        FROM (SELECT "t"."ctid" AS place, t.tableoid AS relation, (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."secret")::bigint, 0)), "t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client")::text END) COLLATE "C" AS content FROM "public"."jobs" AS t WHERE "t"."source"::text = 'D' AND "t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}') AND TRUE OFFSET 0) AS c) AS c JOIN "pg_temp"."powerca_unsettled" AS u USING (h1)
+    SELECT c.relation, c.place FROM (SELECT "t"."ctid" AS place, (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN hash_record_extended(ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C"), (SELECT (extract(epoch FROM now()) * 1000000)::bigint)) ELSE hash_record_extended(ROW((coalesce(octet_length("t"."secret")::bigint, 0))::text, "t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client"), (SELECT (extract(epoch FROM now()) * 1000000)::bigint)) END) AS hash, t.tableoid AS relation FROM "public"."jobs" AS t WHERE "t"."source"::text = 'D' AND "t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}') AND TRUE OFFSET 0) AS c JOIN "pg_temp"."powerca_unsettled" AS u USING (hash)
     WHERE u.existing > 0 AND NOT (u.staged + u.existing = 1)
     UNION ALL
     SELECT c.relation, c.place
     FROM (
         SELECT c.*, row_number() OVER (PARTITION BY c.unowned, c.content ORDER BY c.phone DESC, c.place) AS copy
-        FROM (SELECT c.*, hashtextextended(c.content, 0) AS h1, hashtextextended(c.content, 1) AS h2
-        FROM (SELECT "t"."ctid" AS place, t.tableoid AS relation, "t"."source"::text IS NULL AS unowned, "t"."source"::text IS NOT DISTINCT FROM 'M' AS phone, (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."secret")::bigint, 0)), "t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client")::text END) COLLATE "C" AS content FROM "public"."jobs" AS t WHERE "t"."source"::text IS DISTINCT FROM 'D' AND "t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}') AND TRUE OFFSET 0) AS c) AS c
-        LEFT JOIN (SELECT DISTINCT u.h1 AS wanted FROM "pg_temp"."powerca_unsettled" AS u WHERE u.staged > 0) AS u ON u.wanted = c.h1
+        FROM (SELECT "t"."ctid" AS place, (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN hash_record_extended(ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C"), (SELECT (extract(epoch FROM now()) * 1000000)::bigint)) ELSE hash_record_extended(ROW((coalesce(octet_length("t"."secret")::bigint, 0))::text, "t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client"), (SELECT (extract(epoch FROM now()) * 1000000)::bigint)) END) AS hash, t.tableoid AS relation, "t"."source"::text IS NULL AS unowned, "t"."source"::text IS NOT DISTINCT FROM 'M' AS phone, (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."secret")::bigint, 0)), "t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client")::text END) COLLATE "C" AS content FROM "public"."jobs" AS t WHERE "t"."source"::text IS DISTINCT FROM 'D' AND "t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}') AND TRUE OFFSET 0) AS c
+        LEFT JOIN (SELECT DISTINCT u.hash AS wanted FROM "pg_temp"."powerca_unsettled" AS u WHERE u.staged > 0) AS u ON u.wanted = c.hash
         WHERE c.unowned OR u.wanted IS NOT NULL
     ) AS c
     -- A phone row whose copy was skipped as an echo pairs with no other row.

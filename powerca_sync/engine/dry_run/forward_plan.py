@@ -27,6 +27,7 @@ from powerca_sync.engine.forward import (
     TargetCounts,
     account,
     nothing_to_sync,
+    plan_sql,
     prepare_table,
 )
 from powerca_sync.engine.mapping import Office, Scope, TableMapping, cast_organisations
@@ -268,6 +269,14 @@ class PlannedRun(TableRun):
         lookups = [lookup.table for lookup in self.spec.lookups]
         before = state.read_state(self.target, office, self.spec.mobile, lookups, relation=self.relation)
         return office, self.earlier.as_remembered_then(before, lookups)
+
+    @override
+    def plan(self, prepared: PreparedTable) -> MergePlan:
+        plan = super().plan(prepared)
+        if plan.unrecorded:
+            # The report shows samples of the recorded actions.
+            self.target.execute(plan_sql.plan_inserts())
+        return plan
 
     @override
     def _unscoped(self) -> Sequence[str]:

@@ -184,18 +184,25 @@ def may_be_updated(mapping: TableMapping) -> sql.Composed:
 
 def insert(mapping: TableMapping, which: sql.Composed) -> sql.Composed:
     """Insert the staged rows of some inserts, with owner, stamps and constants."""
+    rows = sql.SQL("{actions} AS a JOIN {staging} AS s ON s.ctid = a.staged\nWHERE a.action = 'insert' AND {which}")
+    return _insert_from(mapping, rows.format(actions=ACTIONS, staging=STAGING, which=which))
+
+
+def insert_all(mapping: TableMapping) -> sql.Composed:
+    """Insert every staged row, with owner, stamps and constants."""
+    return _insert_from(mapping, sql.SQL("{} AS s").format(STAGING))
+
+
+def _insert_from(mapping: TableMapping, rows: sql.Composed) -> sql.Composed:
     values = inserted_values(mapping)
     return sql.SQL("""\
 INSERT INTO {target} ({names})
 SELECT {values}
-FROM {actions} AS a JOIN {staging} AS s ON s.ctid = a.staged
-WHERE a.action = 'insert' AND {which}""").format(
+FROM {rows}""").format(
         target=mapping.target.identifier,
         names=COMMA.join(sql.Identifier(name) for name in values),
         values=COMMA.join(values.values()),
-        actions=ACTIONS,
-        staging=STAGING,
-        which=which,
+        rows=rows,
     )
 
 

@@ -10,13 +10,23 @@ settings and the search path of the database's own code (`database.write`).
 import dataclasses
 from collections.abc import Iterable
 
+import psycopg
 from psycopg import sql
 
 from powerca_sync.engine.forward import apply_sql, plan_delete_insert_sql, plan_sql, plan_upsert_sql, row_versions_sql
 from powerca_sync.engine.forward.actions import Attempt, OvertakenError, apply_actions, retry_refused
 from powerca_sync.engine.forward.exchange import NO_PARENT
 from powerca_sync.engine.mapping import UNSETTLED, TableMapping
-from powerca_sync.engine.postgres import Cursor, execute_batch, one_row, settings_query
+from powerca_sync.engine.postgres import (
+    Cursor,
+    SwallowedError,
+    execute_batch,
+    execute_completely,
+    is_refusal,
+    may_concern_rows,
+    one_row,
+    settings_query,
+)
 from powerca_sync.engine.staging import quarantine_sql
 from powerca_sync.engine.state import TargetMark
 from powerca_sync.specs import Strategy
@@ -52,6 +62,8 @@ class MergePlan:
     stale: int = 0
     #: Desktop-owned rows whose mobile-owned columns differ from the source's; None where they were not compared.
     mobile_owned: int | None = None
+    #: Inserts whose actions are not recorded: all, if the target has no row with which a staged row could pair.
+    unrecorded: int = 0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,17 +87,33 @@ class MergeResult:
 
 
 def plan_merge(
-    cursor: Cursor, mapping: TableMapping, *, complete: bool, known: TargetMark | None, delete_foreign: bool
+    cursor: Cursor,
+    mapping: TableMapping,
+    *,
+    complete: bool,
+    all_staged: bool,
+    known: TargetMark | None,
+    delete_foreign: bool,
+    first: bool,
 ) -> MergePlan:
     """Fill the table of actions; staged rows that cannot be paired with certainty are quarantined.
 
-    `complete`: staging has all rows of the source, so that the target's other rows were deleted there. Rows that
-    others have written since the `known` versions are not deleted, unless with `delete_foreign`.
+    `complete`: staging has all rows of the source, so that the target's other rows were deleted there; `all_staged`: of
+    each of them, not only of those that differ. Rows that others have written since the `known` versions are not
+    deleted, unless with `delete_foreign`. On the `first` run the target is expected to be empty.
     """
+    if first or mapping.spec.strategy is Strategy.DELETE_INSERT:
+        has_rows, staged = one_row(cursor, plan_sql.has_rows(mapping))
+        if not has_rows:
+            return MergePlan(insert=staged, unrecorded=staged)
     counts: dict[str, int] = {}
     foreign, changed = row_versions_sql.is_foreign(known), row_versions_sql.is_changed(mapping, known)
     if mapping.spec.strategy is Strategy.UPSERT:
-        _count(cursor, plan_upsert_sql.plan_upsert(mapping, complete=complete, foreign=foreign), counts)
+        _count(
+            cursor,
+            plan_upsert_sql.plan_upsert(mapping, complete=complete, foreign=foreign, all_staged=all_staged),
+            counts,
+        )
     else:
         _plan_delete_insert(cursor, mapping, counts, complete=complete, foreign=foreign)
     for unplaced in ("collision", "ambiguous"):
@@ -110,10 +138,6 @@ def _plan_delete_insert(
     cursor: Cursor, mapping: TableMapping, counts: dict[str, int], *, complete: bool, foreign: sql.Composable
 ) -> None:
     """Pair by content first; contents that both tables have equally often need no further look at their rows."""
-    cursor.execute(plan_delete_insert_sql.has_rows(mapping))
-    if cursor.fetchone() == (False,):
-        _count(cursor, plan_delete_insert_sql.plan_inserts(), counts)
-        return
     # Without statistics of this small table, the planner would sort both large ones.
     analyze = sql.SQL("ANALYZE {}").format(UNSETTLED)
     contents, settled_counts = plan_delete_insert_sql.plan_contents(mapping), plan_delete_insert_sql.count_settled()
@@ -158,6 +182,10 @@ def apply_merge(
         OvertakenError: A planned row is not as it was.
         SwallowedError: A trigger or a rule swallows all rows.
     """
+    if plan.unrecorded:
+        if not again and _insert_all(cursor, mapping, plan.insert):
+            return MergeResult(inserted=plan.insert)
+        cursor.execute(plan_sql.plan_inserts())
     attempt = Attempt(known=known, again=again)
     kept = 0
     if plan.delete and mapping.target.referenced_by:
@@ -193,6 +221,17 @@ def apply_merge(
         undeletable=deletes.total - deletes.written,
         held=updates.total - updates.written + plan.ambiguous,
     )
+
+
+def _insert_all(cursor: Cursor, mapping: TableMapping, rows: int) -> bool:
+    """Insert all staged rows by one statement, or none of them; returns whether the target accepted all."""
+    try:
+        execute_completely(cursor, apply_sql.insert_all(mapping), rows)
+    except (psycopg.Error, SwallowedError) as exc:
+        if isinstance(exc, psycopg.Error) and not (is_refusal(exc) or may_concern_rows(exc)):
+            raise
+        return False
+    return True
 
 
 def _keep_referenced(cursor: Cursor, mapping: TableMapping) -> int:

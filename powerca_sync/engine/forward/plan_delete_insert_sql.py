@@ -10,6 +10,7 @@ from powerca_sync.engine.mapping import (
     STAGING,
     UNSETTLED,
     TableMapping,
+    content_hash,
     content_text,
     is_ours,
     key_text,
@@ -18,41 +19,25 @@ from powerca_sync.engine.postgres import PLAIN
 from powerca_sync.specs import PHONE
 
 
-def has_rows(mapping: TableMapping) -> sql.Composed:
-    """Returns a query whether the target table has any row of the office within the merge's filter."""
-    return sql.SQL("SELECT EXISTS (SELECT FROM {} AS t WHERE {} AND {})").format(
-        mapping.target.identifier, mapping.in_office("t"), mapping.merge_filter
-    )
-
-
-def plan_inserts() -> sql.Composed:
-    """Plan to insert every staged row. Returns (action, count)."""
-    return sql.SQL("""\
-WITH recorded AS (
-    INSERT INTO {actions} (action, n, staged)
-    SELECT 'insert', row_number() OVER (), s.ctid FROM {staging} AS s
-    RETURNING 1
-)
-SELECT 'insert', count(*) FROM recorded""").format(actions=ACTIONS, staging=STAGING)
-
-
 def plan_contents(mapping: TableMapping) -> sql.Composed:
     """Record each content that staging and the desktop-owned rows of the target do not have equally often.
 
-    Rows of all other contents are unchanged. Contents are grouped by one hash; a second hash, which cancels out in a
-    group of one content, detects collisions. Few aggregates are used, so that a million groups fit in memory.
+    Rows of all other contents are unchanged. Contents are grouped by `content_hash`, and few aggregates are used, so
+    that a million groups fit in memory.
     """
     return sql.SQL("""\
 WITH sides AS (
-    SELECT s.h1, s.h2, s.place, 1 AS side FROM {staged} AS s
+    SELECT {staged_hash} AS hash, s.ctid AS place, 1 AS side FROM {staging} AS s
     UNION ALL
-    SELECT t.h1, t.h2, t.place, -1 FROM {owned} AS t
+    SELECT {owned_hash}, t.ctid, -1 FROM {owned}
 )
-INSERT INTO {unsettled} (h1, staged, existing, place)
-SELECT h1, (count(*) + sum(side)) / 2, (count(*) - sum(side)) / 2, min(place)
-FROM sides GROUP BY h1 HAVING sum(side) <> 0 OR bit_xor(h2) <> 0""").format(
-        staged=_hashed(mapping, "s", sql.SQL("{} AS s").format(STAGING)),
-        owned=_hashed(mapping, "t", _owned(mapping)),
+INSERT INTO {unsettled} (hash, staged, existing, place)
+SELECT hash, (count(*) + sum(side)) / 2, (count(*) - sum(side)) / 2, min(place)
+FROM sides GROUP BY hash HAVING sum(side) <> 0""").format(
+        staged_hash=content_hash(mapping, "s"),
+        staging=STAGING,
+        owned_hash=content_hash(mapping, "t"),
+        owned=_owned(mapping),
         unsettled=UNSETTLED,
     )
 
@@ -88,7 +73,7 @@ WITH staged AS MATERIALIZED (
     FROM (
         SELECT u.place FROM {unsettled} AS u WHERE u.staged = 1 AND {alone}
         UNION ALL
-        SELECT c.place FROM {staged} AS c JOIN {unsettled} AS u USING (h1) WHERE u.staged > 0 AND NOT ({alone})
+        SELECT c.place FROM {staged} AS c JOIN {unsettled} AS u USING (hash) WHERE u.staged > 0 AND NOT ({alone})
     ) AS f
     JOIN {staging} AS s ON s.ctid = f.place
 ), found AS MATERIALIZED (
@@ -100,14 +85,14 @@ WITH staged AS MATERIALIZED (
         END AS place
     FROM {unsettled} AS u WHERE u.existing = 1 AND {alone}
     UNION ALL
-    SELECT c.relation, c.place FROM {owned} AS c JOIN {unsettled} AS u USING (h1)
+    SELECT c.relation, c.place FROM {owned} AS c JOIN {unsettled} AS u USING (hash)
     WHERE u.existing > 0 AND NOT ({alone})
     UNION ALL
     SELECT c.relation, c.place
     FROM (
         SELECT c.*, row_number() OVER (PARTITION BY c.unowned, c.content ORDER BY c.phone DESC, c.place) AS copy
         FROM {not_owned} AS c
-        LEFT JOIN (SELECT DISTINCT u.h1 AS wanted FROM {unsettled} AS u WHERE u.staged > 0) AS u ON u.wanted = c.h1
+        LEFT JOIN (SELECT DISTINCT u.hash AS wanted FROM {unsettled} AS u WHERE u.staged > 0) AS u ON u.wanted = c.hash
         WHERE c.unowned OR u.wanted IS NOT NULL
     ) AS c
     -- A phone row whose copy was skipped as an echo pairs with no other row.
@@ -177,12 +162,7 @@ WHERE (SELECT count(*) FROM existing WHERE rank = 0)
         unsettled=UNSETTLED,
         alone=alone,
         oid=sql.Literal(mapping.target.oid),
-        owned=_hashed(
-            mapping,
-            "t",
-            _owned(mapping),
-            sql.SQL("t.tableoid AS relation"),
-        ),
+        owned=_hashed(mapping, "t", _owned(mapping), sql.SQL("t.tableoid AS relation")),
         not_owned=_hashed(
             mapping,
             "t",
@@ -190,8 +170,9 @@ WHERE (SELECT count(*) FROM existing WHERE rank = 0)
                 mapping.target.identifier, mapping.owner("t"), mapping.in_office("t"), mapping.merge_filter
             ),
             sql.SQL(
-                "t.tableoid AS relation, {owner} IS NULL AS unowned, {owner} IS NOT DISTINCT FROM {phone} AS phone"
-            ).format(owner=mapping.owner("t"), phone=PHONE),
+                "t.tableoid AS relation, {owner} IS NULL AS unowned, {owner} IS NOT DISTINCT FROM {phone} AS phone,"
+                " {content} AS content"
+            ).format(owner=mapping.owner("t"), phone=PHONE, content=content_text(mapping, "t")),
         ),
         existing_content=content_text(mapping, "t"),
         existing_key=key(mapping, "t"),
@@ -215,13 +196,10 @@ def _owned(mapping: TableMapping) -> sql.Composed:
 
 
 def _hashed(mapping: TableMapping, alias: str, rows: sql.Composable, *also: sql.Composable) -> sql.Composed:
-    """Returns rows as (place, content, h1, h2, ...`also`), with two independent hashes of the content's text.
+    """Returns rows as (place, hash, ...`also`), with `content_hash`.
 
-    The text is hashed because PostgreSQL's hashes of bigint and timestamp have 32 bits only. OFFSET 0 makes PostgreSQL
-    compute the text once for each row.
+    OFFSET 0 makes PostgreSQL compute the hash once for each row.
     """
-    values = [sql.SQL("{} AS place").format(sql.Identifier(alias, "ctid")), *also]
-    values.append(sql.SQL("{} AS content").format(content_text(mapping, alias)))
-    return sql.SQL("""\
-(SELECT c.*, hashtextextended(c.content, 0) AS h1, hashtextextended(c.content, 1) AS h2
-        FROM (SELECT {values} FROM {rows} OFFSET 0) AS c)""").format(values=COMMA.join(values), rows=rows)
+    values = [sql.SQL("{} AS place").format(sql.Identifier(alias, "ctid"))]
+    values.append(sql.SQL("{} AS hash").format(content_hash(mapping, alias)))
+    return sql.SQL("(SELECT {values} FROM {rows} OFFSET 0)").format(values=COMMA.join([*values, *also]), rows=rows)

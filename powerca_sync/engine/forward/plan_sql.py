@@ -7,6 +7,7 @@ from psycopg import sql
 from powerca_sync.engine.forward.row_versions_sql import WRITTEN_HERE
 from powerca_sync.engine.mapping import ACTIONS, COMMA, STAGING, UNSETTLED, TableMapping, is_ours, key_text
 from powerca_sync.engine.postgres import Column
+from powerca_sync.specs import Strategy
 
 
 def create_actions() -> sql.Composed:
@@ -20,9 +21,27 @@ CREATE TEMP TABLE {actions} (
     action text, n bigint, staged tid, relation oid, existing tid, version xid, before text, message text,
     author bigint
 ) ON COMMIT DROP;
-CREATE TEMP TABLE {unsettled} (h1 bigint, staged bigint, existing bigint, place tid) ON COMMIT DROP""").format(
+CREATE TEMP TABLE {unsettled} (hash bigint, staged bigint, existing bigint, place tid) ON COMMIT DROP""").format(
         actions=ACTIONS, unsettled=UNSETTLED
     )
+
+
+def has_rows(mapping: TableMapping) -> sql.Composed:
+    """Returns a query: whether the target table has any row with which a staged row may pair; number of staged rows."""
+    # A merge by key sees other offices' rows too, whose keys are taken.
+    rows = mapping.in_office("t") if mapping.spec.strategy is Strategy.DELETE_INSERT else sql.SQL("TRUE")
+    return sql.SQL("""\
+SELECT found.rows, CASE WHEN found.rows THEN 0 ELSE (SELECT count(*) FROM {staging}) END
+FROM (SELECT EXISTS (SELECT FROM {target} AS t WHERE {rows} AND {merge_filter}) AS rows) AS found""").format(
+        staging=STAGING, target=mapping.target.identifier, rows=rows, merge_filter=mapping.merge_filter
+    )
+
+
+def plan_inserts() -> sql.Composed:
+    """Plan to insert every staged row."""
+    return sql.SQL("""\
+INSERT INTO {actions} (action, n, staged)
+SELECT 'insert', row_number() OVER (), s.ctid FROM {staging} AS s""").format(actions=ACTIONS, staging=STAGING)
 
 
 def count_rows(mapping: TableMapping) -> sql.Composed:

@@ -44,6 +44,9 @@ logger = one_line_logger(__name__)
 #: Seconds of a round trip to the target from which comparing digests first takes less time than sending all rows.
 SLOW_ROUND_TRIP = 0.01
 
+#: The first version of PostgreSQL that hashes rows, as `server_version`.
+HASHES_ROWS = 140000
+
 #: Key of a stored watermark: the digest of the mobile-owned columns.
 OWNED_DIGEST = "mobile_owned"
 
@@ -167,8 +170,10 @@ class TableRun:
                 self.target,
                 prepared.mapping,
                 complete=prepared.shows_deletes,
+                all_staged=prepared.all_staged,
                 known=prepared.before.target_mark,
                 delete_foreign=self.request.delete_foreign,
+                first=prepared.before.rows_read is None and prepared.complete,
             )
             check_plan(
                 self.target,
@@ -210,7 +215,11 @@ class TableRun:
             )
         with self.reading():
             mapping = prepare_source(self.source, mapping)
-        return dataclasses.replace(mapping, reading=(self.options.timezone, self.options.encoding))
+        return dataclasses.replace(
+            mapping,
+            reading=(self.options.timezone, self.options.encoding),
+            hashes_text=not self.options.typed_hashes or self.target.connection.info.server_version < HASHES_ROWS,
+        )
 
     def find_changes(self, mapping: TableMapping, before: state.TableState) -> ChangeSet:
         """Returns the change set of the requested mode."""

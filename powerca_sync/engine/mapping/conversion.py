@@ -213,6 +213,37 @@ def comparable(value: sql.Composable, column: Column) -> sql.Composable:
     return sql.SQL('{}::text COLLATE "C"').format(value)
 
 
+def distinguishable(value: sql.Composable, column: Column) -> sql.Composable:
+    """As `comparable`, for an equality of columns rather than of rows as text: padding does not count there either."""
+    if column.base == "bpchar":
+        return sql.SQL('{} COLLATE "C"').format(value)
+    return comparable(value, column)
+
+
+def hashable(value: sql.Composable, column: Column) -> sql.Composable:
+    """Returns fields for `hash_record_extended` that differ if the text forms of `comparable` do.
+
+    PostgreSQL's hashes of some types are equal for values that are not: those of `bigint`, `timestamp` and `time` fold
+    64 bits into 32, and that of `numeric` leaves out the sign and trailing zeros. The upper half of a `bigint` tells
+    apart the values of one fold; the binary forms of the other types have all their bits.
+    """
+    if column.base == "int8":
+        return sql.SQL("{value}, {value} >> 32").format(value=value)
+    if column.base == "numeric" and column.typmod >= 0:
+        # With a scale, trailing zeros and infinities do not occur; the hash of NaN differs from that of any number.
+        return sql.SQL("{value}, {value} < 0").format(value=value)
+    if column.base in _SENT:
+        return sql.SQL("{}({})").format(sql.SQL(_SENT[column.base]), value)
+    return distinguishable(value, column)
+
+
+#: Functions that return the binary form of a value.
+_SENT: dict[str, LiteralString] = {
+    "numeric": "numeric_send",
+    "time": "time_send",
+    "timestamp": "timestamp_send",
+    "timestamptz": "timestamptz_send",
+}
 _EXACT = _INTEGERS | {"bool", "date", "time", "timestamp", "timestamptz", "uuid", "oid", "bytea"}
 
 

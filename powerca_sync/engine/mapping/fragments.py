@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from psycopg import sql
 
-from powerca_sync.engine.mapping.conversion import comparable, equality
+from powerca_sync.engine.mapping.conversion import comparable, equality, hashable
 from powerca_sync.engine.mapping.mapping import TableMapping
-from powerca_sync.engine.mapping.row_sizes import AT_TARGET, shown
+from powerca_sync.engine.mapping.row_sizes import AT_TARGET, is_wide, shown, size
 from powerca_sync.engine.mapping.row_sizes import row_text as text_of_row
 from powerca_sync.engine.postgres import Column
 from powerca_sync.specs import DESKTOP
@@ -34,6 +34,35 @@ def row_text(mapping: TableMapping, alias: str, columns: Sequence[Column]) -> sq
 def content_text(mapping: TableMapping, alias: str) -> sql.Composed:
     """The compared columns of a row as one text."""
     return row_text(mapping, alias, mapping.content)
+
+
+def content_hash(mapping: TableMapping, alias: str) -> sql.Composed:
+    """The compared columns of a row as a 64-bit hash, equal in one transaction for rows of equal `content_text`.
+
+    Two rows of different content have the same hash with a probability of 2^-64: their columns are hashed to 64 bits
+    each, by values that differ if the texts do (`hashable`), and summed with different odd factors. For a million new
+    contents against a million vanished ones the probability that any two have the same hash is 5 in 100 million. Such
+    a pair would count as unchanged, so that the target keeps the old row. The seed is the time of the transaction: the
+    next full run computes other hashes, and finds the difference.
+    """
+    if mapping.hashes_text or len(mapping.content) > _MOST_HASHED:
+        return sql.SQL("hashtextextended({}, {})").format(content_text(mapping, alias), _SEED)
+    columns = mapping.content
+    values = [hashable(sql.Identifier(alias, column.name), column) for column in columns]
+    row = sql.SQL("hash_record_extended(ROW({}), {})")
+    whole = row.format(COMMA.join(values), _SEED)
+    measured = size(alias, columns, _limit(mapping))
+    if measured is None:
+        return whole
+    narrow = [value for column, value in zip(columns, values, strict=True) if not is_wide(column)]
+    short = row.format(COMMA.join([sql.SQL("{}::text").format(measured), *narrow]), _SEED)
+    return sql.SQL("(CASE WHEN {} <= {} THEN {} ELSE {} END)").format(measured, _limit(mapping), whole, short)
+
+
+#: Columns of which two fields each are a row; PostgreSQL's limit for `ROW(...)` is 1,664.
+_MOST_HASHED = 800
+#: A subquery, so that PostgreSQL computes it once for each statement.
+_SEED = sql.SQL("(SELECT (extract(epoch FROM now()) * 1000000)::bigint)")
 
 
 def key_text(mapping: TableMapping, alias: str) -> sql.Composed:

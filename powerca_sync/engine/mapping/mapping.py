@@ -7,7 +7,7 @@ from typing import LiteralString
 
 from psycopg import sql
 
-from powerca_sync.engine.mapping.conversion import comparable, has_one_value, tells_apart
+from powerca_sync.engine.mapping.conversion import distinguishable, has_one_value, tells_apart
 from powerca_sync.engine.mapping.tenancy import Scope
 from powerca_sync.engine.postgres import Column, ForeignKey, Table
 from powerca_sync.errors import SchemaMismatchError
@@ -71,6 +71,8 @@ class TableMapping:
     extra_columns: tuple[ExtraColumn, ...] = ()
     #: Time zone and encoding in which the source is read, which also determine values.
     reading: tuple[str | None, ...] = ()
+    #: Rows are told apart by a hash of their text instead of one of their columns.
+    hashes_text: bool = False
     #: A condition on the target's row `t`: rows that a merge compares; the others are known to be up to date.
     merge_filter: sql.Composable = dataclasses.field(default_factory=lambda: sql.SQL("TRUE"))
 
@@ -155,7 +157,7 @@ class TableMapping:
 
     def row(self, alias: str, columns: Iterable[Column]) -> sql.Composed:
         """`ROW(...)` of columns in a form that is equal if and only if the texts are equal."""
-        values = (comparable(sql.Identifier(alias, column.name), column) for column in columns)
+        values = (distinguishable(sql.Identifier(alias, column.name), column) for column in columns)
         return sql.SQL("ROW({})").format(sql.SQL(", ").join(values))
 
     def in_office(self, alias: str) -> sql.Composable:
