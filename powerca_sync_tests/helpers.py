@@ -1,6 +1,7 @@
 """Shared helpers: a pair of databases, specs in few words, and assertions that a run is a no-op."""
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +20,8 @@ from powerca_sync.specs import Category, Strategy, TableSpec, in_order
 
 #: Short timeouts: a test that has to wait has failed. The same on any machine, however slow its servers are.
 QUICK = Options(timeouts=Timeouts(statement=60, lock=5, table=1), transfer=Transfer.EVERYTHING)
+#: Rows are copied and told apart as text.
+AS_TEXT = dataclasses.replace(QUICK, binary_copy=False, typed_hashes=False)
 
 
 #: True if a run is blocked by a lock in this database.

@@ -177,7 +177,9 @@ class Campaign:
         struck, complaint, dice = True, "", self._dice(planned, "fault")
         try:
             site.work(self._dice(planned, "work"))
-            run = site.run(direction=planned.direction, mode=planned.mode, transfer=planned.transfer)
+            run = site.run(
+                direction=planned.direction, mode=planned.mode, transfer=planned.transfer, typed=planned.number % 2 == 0
+            )
 
             def strike() -> None:
                 nonlocal struck

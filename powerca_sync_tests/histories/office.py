@@ -2,6 +2,8 @@
 
 import contextlib
 import dataclasses
+import functools
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
@@ -39,6 +41,11 @@ COUNTS = (
 class Office(Witness):
     """Both databases, what is known of them, and the steps of a history."""
 
+    @functools.cached_property
+    def _typed(self) -> Iterator[bool]:
+        """Whether the next run copies and tells apart rows in binary form; the forms alternate."""
+        return itertools.cycle((True, False))
+
     def forward(
         self,
         mode: str = "full",
@@ -58,7 +65,10 @@ class Office(Witness):
         names = self.names if only is None else [only]
         with self._faulty(fault) as options:
             transfer = Transfer.DIFFERENCES if apart else Transfer.EVERYTHING
-            options = dataclasses.replace(options, transfer=transfer, verify_on_commit=verify)
+            typed = next(self._typed)
+            options = dataclasses.replace(
+                options, transfer=transfer, verify_on_commit=verify, binary_copy=typed, typed_hashes=typed
+            )
             for name in names:
                 what = TableExtract(
                     spec=self.specs[name], mode=Mode(mode), allow_mass_delete=allow, delete_foreign=allow

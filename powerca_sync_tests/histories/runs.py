@@ -36,6 +36,8 @@ class Run:
     desktop: Endpoint
     mobile: Endpoint
     tables: Sequence[TableSpec]
+    #: Rows are copied and told apart in binary form, otherwise as text.
+    typed: bool
     statement_timeout: float = 30
     lock_timeout: float = 5
 
@@ -57,7 +59,7 @@ class Run:
     def _sync(self, table: TableSpec, desktop: Connection, mobile: Connection) -> None:
         specs = (ORGS, *self.tables)
         timeouts = Timeouts(statement=self.statement_timeout, lock=self.lock_timeout, table=5)
-        options = Options(timeouts=timeouts, transfer=self.transfer)
+        options = Options(timeouts=timeouts, transfer=self.transfer, binary_copy=self.typed, typed_hashes=self.typed)
         if self.direction == "forward":
             what = TableExtract(spec=table, mode=self.mode, allow_mass_delete=True)
             sync_forward(what, source=desktop, target=mobile, specs=specs, options=options)

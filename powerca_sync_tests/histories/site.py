@@ -134,12 +134,13 @@ class Site:
 
     # Runs.
 
-    def run(self, *, direction: str, mode: Mode, transfer: Transfer) -> Run:
+    def run(self, *, direction: str, mode: Mode, transfer: Transfer, typed: bool = True) -> Run:
         """Returns a run of all tables, not started."""
         return Run(
             direction=direction,
             mode=mode,
             transfer=transfer,
+            typed=typed,
             desktop=self.pair.settings.desktop,
             mobile=self.pair.settings.mobile,
             tables=tuple(self.office.specs.values()),

@@ -143,7 +143,16 @@ def _copy_rows(run: TableRun, mapping: TableMapping, where: sql.Composable, crea
     """Copy the source's rows into staging, which is created if there are any."""
     if isinstance(run.request, TextRows):
         return stage_rows(run.target, mapping, run.request.rows(extract_sql.source_names(mapping)), create=create)
-    return stage_source(run.source, run.target, mapping, where, read=run.read, reading=run.reading, create=create)
+    return stage_source(
+        run.source,
+        run.target,
+        mapping,
+        where,
+        read=run.read,
+        reading=run.reading,
+        create=create,
+        binary=run.options.binary_copy,
+    )
 
 
 def _add_equal_rows(run: TableRun, mapping: TableMapping, staged: Staged, differences: Differences) -> None:

@@ -19,6 +19,7 @@ from powerca_sync.engine.postgres.catalog import (
     read_tables,
     schema_and_name,
 )
+from powerca_sync.engine.postgres.copying import BLOCK, read_copy
 from powerca_sync.engine.postgres.database import (
     Timeouts,
     connect,
@@ -54,6 +55,7 @@ from powerca_sync.engine.postgres.session_settings import apply_settings, settin
 from powerca_sync.engine.postgres.sql_files import load
 
 __all__ = [
+    "BLOCK",
     "PARTITIONED",
     "PLAIN",
     "VIEW",
@@ -90,6 +92,7 @@ __all__ = [
     "one_row",
     "parse_catalog",
     "python_codec",
+    "read_copy",
     "read_tables",
     "schema_and_name",
     "server_encoding",

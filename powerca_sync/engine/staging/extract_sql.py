@@ -61,7 +61,7 @@ def copy_out(mapping: TableMapping, where: sql.Composable) -> sql.Composed:
         return _copy_out(mapping, mapping.source.identifier, where)
     limit = mapping.spec.max_row_bytes
     values = [_bounded(column, mapping, column.source_expression) for column in mapping.synced]
-    values += [_bounded(column, mapping, _raw(column)) for column in mapping.synced if column.source_text]
+    values += [_bounded(column, mapping, raw_text(column)) for column in mapping.synced if column.source_text]
     values += [extra.source_expression for extra in mapping.extra_columns]
     values.append(sql.SQL("CASE WHEN z.bytes > {} THEN z.bytes END").format(limit))
     return sql.SQL("""\
@@ -71,6 +71,18 @@ COPY (
     CROSS JOIN LATERAL (SELECT {size} AS bytes OFFSET 0) AS z
     WHERE {where}
 ) TO STDOUT""").format(values=COMMA.join(values), rows=mapping.source.identifier, size=size, where=where)
+
+
+def copy_out_binary(mapping: TableMapping, values: Sequence[sql.Composable], where: sql.Composable) -> sql.Composed:
+    """COPY the source's rows within the limit for which `where` holds, in binary form; `values` as `staged_names`."""
+    return sql.SQL("""\
+COPY (
+    SELECT {values}
+    FROM {rows} AS s
+    WHERE ({where}) AND {fits}
+) TO STDOUT (FORMAT binary)""").format(
+        values=COMMA.join(values), rows=mapping.source.identifier, where=where, fits=fits(mapping)
+    )
 
 
 def has_size(mapping: TableMapping) -> bool:
@@ -120,7 +132,7 @@ def copy_out_ledger(mapping: TableMapping, where: sql.Composable) -> sql.Compose
         return sql.SQL("CASE WHEN {} THEN {} END").format(fits, value)
 
     values = [bounded(column, column.source_expression) for column in mapping.synced]
-    values += [bounded(column, _raw(column)) for column in mapping.synced if column.source_text]
+    values += [bounded(column, raw_text(column)) for column in mapping.synced if column.source_text]
     values += [extra.source_expression for extra in mapping.extra_columns]
     return sql.SQL("""\
 COPY (
@@ -149,7 +161,7 @@ def pulled_images(mapping: TableMapping) -> sql.Composed:
 
 def _copy_out(mapping: TableMapping, rows: sql.Composable, where: sql.Composable) -> sql.Composed:
     values = [column.source_expression for column in mapping.synced]
-    values += [_raw(column) for column in mapping.synced if column.source_text]
+    values += [raw_text(column) for column in mapping.synced if column.source_text]
     values += [extra.source_expression for extra in mapping.extra_columns]
     return sql.SQL("""\
 COPY (
@@ -159,7 +171,8 @@ COPY (
 ) TO STDOUT""").format(values=sql.SQL(", ").join(values), rows=rows, where=where)
 
 
-def _raw(column: SyncedColumn) -> sql.Composed:
+def raw_text(column: SyncedColumn) -> sql.Composed:
+    """Returns the source's text of a column's value."""
     return sql.SQL("{}::text").format(sql.Identifier("s", column.name))
 
 

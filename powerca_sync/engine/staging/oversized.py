@@ -9,7 +9,7 @@ from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.postgres import Cursor
 from powerca_sync.engine.staging.extract_sql import has_size
 from powerca_sync.engine.staging.refused_rows import UTF8, Refusal, refuse_row
-from powerca_sync.engine.staging.staging import Staged
+from powerca_sync.engine.staging.staging import Staged, split_rows
 
 REASON = "oversized"
 _FITS = rb"\N"
@@ -18,16 +18,22 @@ _FITS = rb"\N"
 def split_oversized(
     rows: Iterable[bytes], mapping: TableMapping, oversized: list[bytes]
 ) -> Generator[bytes, None, None]:
-    """Yields the rows of a COPY by `extract_sql.copy_out` within the limit, and appends the others to `oversized`."""
+    """Yields the rows of a COPY by `extract_sql.copy_out` within the limit, and appends the others to `oversized`.
+
+    `rows` are blocks of whole rows.
+    """
     if not has_size(mapping):
         yield from rows
         return
     fits = b"\t" + _FITS + b"\n"
-    for row in rows:
-        if row.endswith(fits):
-            yield row[: -len(fits)] + b"\n"
+    for block in rows:
+        if block.count(fits) == block.count(b"\n"):
+            yield block.replace(fits, b"\n")
             continue
-        oversized.append(row)
+        found = split_rows(block)
+        oversized += [row for row in found if not row.endswith(fits)]
+        if within := b"".join(row[: -len(fits)] + b"\n" for row in found if row.endswith(fits)):
+            yield within
 
 
 def refuse_oversized(

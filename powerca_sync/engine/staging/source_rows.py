@@ -1,6 +1,7 @@
 """Copy rows of the source into a working table, and quarantine those that cannot be read or are too large."""
 
 import contextlib
+import functools
 from collections.abc import Callable, Generator
 
 from psycopg import sql
@@ -8,6 +9,7 @@ from psycopg import sql
 from powerca_sync.engine.mapping import STAGING, TableMapping
 from powerca_sync.engine.postgres import Cursor
 from powerca_sync.engine.staging import extract_sql
+from powerca_sync.engine.staging.binary_copy import binary_values, copy_binary
 from powerca_sync.engine.staging.oversized import refuse_oversized, split_oversized
 from powerca_sync.engine.staging.refused_rows import UTF8
 from powerca_sync.engine.staging.staging import Staged, stage_rows
@@ -34,20 +36,29 @@ def stage_source(
     codec: str = UTF8,
     defer: bool = False,
     create: Callable[[], None] | None = None,
+    binary: bool = False,
 ) -> Staged:
     """Copy the source's rows for which `where` holds (alias `s`) into a working table of the target.
 
     Skips rows over the spec's size limit and rows for which an expression of the spec fails; quarantines them if the
     working table is staging. `reading` marks errors as the source's; `codec`, `defer` and `create` are as in
-    `stage_rows`.
+    `stage_rows`. With `binary`, rows are copied in binary form if that is possible.
     """
     with reading():
         unreadable = find_unreadable(source, mapping, where)
+    # After a refusal of the binary form, staging exists.
+    create = functools.cache(create) if create else None
     oversized: list[bytes] = []
-    copy_out = extract_sql.copy_out(mapping, without_unreadable(mapping, where, unreadable))
-    with contextlib.closing(read(copy_out)) as found:
-        rows = split_oversized(found, mapping, oversized)
-        staged = stage_rows(target, mapping, rows, into=into, codec=codec, defer=defer, create=create)
+    staged, left = None, without_unreadable(mapping, where, unreadable)
+    if binary and (values := binary_values(source, target, mapping)):
+        staged = copy_binary(source, target, mapping, left, values, reading=reading, into=into, create=create)
+        if staged is not None:
+            left = sql.SQL("({}) AND NOT {}").format(left, extract_sql.fits(mapping))
+    if staged is None or extract_sql.has_size(mapping):
+        with contextlib.closing(read(extract_sql.copy_out(mapping, left))) as found:
+            rows = split_oversized(found, mapping, oversized)
+            as_text = stage_rows(target, mapping, rows, into=into, codec=codec, defer=defer, create=create)
+        staged = staged or as_text
     if into is STAGING:
         if create and not staged.read and (oversized or unreadable):
             create()

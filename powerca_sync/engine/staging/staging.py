@@ -11,7 +11,15 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from psycopg import sql
 
 from powerca_sync.engine.mapping import STAGING, TableMapping
-from powerca_sync.engine.postgres import Cursor, apply_settings, bisect, python_codec, server_encoding
+from powerca_sync.engine.postgres import (
+    BLOCK,
+    Cursor,
+    apply_settings,
+    bisect,
+    python_codec,
+    read_copy,
+    server_encoding,
+)
 from powerca_sync.engine.staging import staging_sql
 from powerca_sync.engine.staging.refused_rows import (
     COPY_ERRORS,
@@ -30,8 +38,6 @@ logger = one_line_logger(__name__)
 
 #: Bytes of one COPY, kept in memory until the target has accepted them.
 CHUNK = 8 * 1024 * 1024
-#: Bytes handed to the driver at a time; row by row takes 1.5 times as long.
-BLOCK = 64 * 1024
 #: Rows from which ANALYZE of a working table pays; for fewer the planner's defaults suffice.
 WORTH_ANALYZING = 1_000
 #: With more refused rows than this the cause is the table rather than the rows, or phones flood it.
@@ -62,24 +68,28 @@ class Staged:
 
 
 def read_rows(cursor: Cursor, copy_out: sql.Composed, *, encoding: str | None) -> Generator[bytes, None, None]:
-    """Yields the rows of a COPY as text, in UTF-8 if possible.
+    """Yields the rows of a COPY as text, in UTF-8 if possible, in blocks of whole rows.
 
     A database in another encoding is read without conversion: the server's own conversion would fail the whole table
     for one invalid byte. `encoding` declares the encoding of a SQL_ASCII database.
     """
     stored = server_encoding(cursor)
     if stored == "UTF8":
-        with cursor.copy(copy_out) as copy:
-            yield from map(bytes, copy)
+        for block, _ in read_copy(cursor, copy_out):
+            yield block
         return
     codec = python_codec(encoding or ("UTF8" if stored == "SQL_ASCII" else stored))
     # Names and keys in the statement are not converted either.
     statement = copy_out.as_string(cursor).encode(codec)
     apply_settings(cursor, {"client_encoding": "SQL_ASCII"})
-    with cursor.copy(statement) as copy:
-        for row in copy:
-            yield _as_utf8(bytes(row), codec)
+    for block, _ in read_copy(cursor, statement):
+        yield b"".join(_as_utf8(row, codec) for row in split_rows(block))
     apply_settings(cursor, {"client_encoding": "UTF8"})
+
+
+def split_rows(block: bytes) -> list[bytes]:
+    """Returns the rows of a block of COPY text, each with its newline, which is nowhere else in a row."""
+    return [row + b"\n" for row in block.split(b"\n")[:-1]]
 
 
 def _as_utf8(row: bytes, codec: str) -> bytes:
@@ -111,7 +121,7 @@ def stage_rows(
     defer: bool = False,
     create: Callable[[], None] | None = None,
 ) -> Staged:
-    """COPY rows (text, each ending in a newline) into staging; quarantine those that the target refuses.
+    """COPY rows (text, in blocks of whole rows) into staging; quarantine those that the target refuses.
 
     Calls `create`, which creates staging, before the first row. `codec` is Python's name of the encoding that the
     target expects. With `defer`, too many refused rows are no error: the rest is quarantined as untried, in groups that
@@ -148,15 +158,24 @@ def stage_rows(
         staged.bytes += chunk.size
         if chunk.is_last:
             break
-        # On a terminal, a log line marked as `moving` replaces the one before.
-        moved = "%s: %s rows, %.1f MB moved so far."
-        logger.info(moved, mapping.spec.mobile, f"{staged.read:,}", staged.bytes / 1e6, extra={"moving": True})
+        log_progress(mapping, staged)
+    check_complete(mapping, staged)
+    return staged
+
+
+def log_progress(mapping: TableMapping, staged: Staged) -> None:
+    """Log the rows moved so far. On a terminal, a log line marked as `moving` replaces the one before."""
+    moved = "%s: %s rows, %.1f MB moved so far."
+    logger.info(moved, mapping.spec.mobile, f"{staged.read:,}", staged.bytes / 1e6, extra={"moving": True})
+
+
+def check_complete(mapping: TableMapping, staged: Staged) -> None:
+    """Raise `StagingError` unless each row that was read is accepted or refused."""
     if staged.accepted + staged.refused != staged.read:
         raise StagingError(
             f"Table `{mapping.spec.mobile}`: {staged.read} rows were read, but the target accepted {staged.accepted} "
             f"and refused {staged.refused}. Nothing was written. Run again."
         )
-    return staged
 
 
 class _Chunk:
@@ -169,12 +188,12 @@ class _Chunk:
         self.is_last = False
 
     def fill(self, rows: Iterator[bytes]) -> Iterator[bytes]:
-        """Take rows until the chunk is full; yields them in blocks."""
+        """Take rows until the chunk is full; yields them in larger blocks."""
         buffer: list[bytes] = []
         buffered = 0
-        for row in rows:
-            buffer.append(row)
-            buffered += len(row)
+        for some in rows:
+            buffer.append(some)
+            buffered += len(some)
             if buffered >= BLOCK:
                 yield self._keep(buffer, buffered)
                 buffered = 0
@@ -187,7 +206,7 @@ class _Chunk:
     def _keep(self, buffer: list[bytes], size: int) -> bytes:
         block = b"".join(buffer)
         self.blocks.append(block)
-        self.count += len(buffer)
+        self.count += block.count(b"\n")
         self.size += size
         buffer.clear()
         return block

@@ -59,10 +59,11 @@ def create_ledger() -> sql.Composed:
     )
 
 
-def copy_in(mapping: TableMapping, into: sql.Identifier = STAGING) -> sql.Composed:
-    """COPY rows into staging in the form of `extract_sql.copy_out`."""
+def copy_in(mapping: TableMapping, into: sql.Identifier = STAGING, binary: bool = False) -> sql.Composed:
+    """COPY rows into staging in the form of `extract_sql.copy_out`, or of `copy_out_binary`."""
     names = COMMA.join(sql.Identifier(name) for name in staged_names(mapping))
-    return sql.SQL("COPY {} ({}) FROM STDIN").format(into, names)
+    form = sql.SQL(" (FORMAT binary)" if binary else "")
+    return sql.SQL("COPY {} ({}) FROM STDIN{}").format(into, names, form)
 
 
 def copy_in_held(mapping: TableMapping) -> sql.Composed:

@@ -15,7 +15,7 @@ from powerca_sync.engine.postgres import Cursor, error_text, execute_in_savepoin
 from powerca_sync.engine.staging import extract_sql
 from powerca_sync.engine.staging.oversized import split_oversized
 from powerca_sync.engine.staging.refused_rows import UTF8, Refusal, refuse_row
-from powerca_sync.engine.staging.staging import MOST_REFUSED, Staged
+from powerca_sync.engine.staging.staging import MOST_REFUSED, Staged, split_rows
 from powerca_sync.errors import StagingError
 
 #: The database's message by `extract_sql.row_hash`.
@@ -77,7 +77,7 @@ def refuse_unreadable(
     codec: str = UTF8,
 ) -> None:
     """Quarantine the rows read by `copy_out_unreadable`; `staged` counts them."""
-    for row in split_oversized(rows, mapping, []):
+    for row in (row for block in split_oversized(rows, mapping, []) for row in split_rows(block)):
         words = unreadable[int(row.rstrip(b"\n").rpartition(b"\t")[2])]
         refuse_row(target, _hashed(mapping), row.rstrip(b"\n"), Refusal(message=words), codec)
         staged.read += 1

@@ -5,10 +5,11 @@ from collections.abc import Iterable
 
 import pytest
 
+from powerca_sync.engine.postgres import copying
 from powerca_sync.engine.reverse.ledger import prepare_ledger
 from powerca_sync.engine.staging import staging
 from powerca_sync.errors import StagingError
-from powerca_sync_tests.helpers import Pair, row_counts, spec
+from powerca_sync_tests.helpers import AS_TEXT, Pair, row_counts, spec
 
 ROWS = 1000
 LINES = spec("lines", "id", limit_share=1.0)
@@ -20,6 +21,7 @@ def lines(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> Pair:
     pair.source.execute("CREATE TABLE lines (id int PRIMARY KEY, text text)")
     pair.target.execute("CREATE TABLE lines (id int PRIMARY KEY, text varchar(10))")
     pair.source.execute(f"INSERT INTO lines SELECT g, 'line ' || g FROM generate_series(1, {ROWS}) AS g")  # type: ignore[call-overload]  # noqa: S608
+    monkeypatch.setattr(copying, "BLOCK", 200)
     monkeypatch.setattr(staging, "BLOCK", 200)
     monkeypatch.setattr(staging, "CHUNK", 2000)
     return pair
@@ -30,7 +32,7 @@ def make_unfit(pair: Pair, ids: Iterable[int]) -> None:
 
 
 def test_fitting_rows_are_staged_in_chunks_and_counted(lines: Pair) -> None:
-    result = lines.sync(LINES)
+    result = lines.sync(LINES, options=AS_TEXT)
     assert (result.extracted, result.staged, result.inserted, result.quarantined) == (ROWS, ROWS, ROWS, 0)
     # The text is sent twice, because a target column with a length limit could cut it.
     assert result.bytes == lines.one("SELECT sum(length(id::text) + 2 * length(text) + 3) FROM lines", lines.source)
@@ -45,7 +47,7 @@ def test_fitting_rows_are_staged_in_chunks_and_counted(lines: Pair) -> None:
 )
 def test_only_the_unfit_rows_are_left_out(lines: Pair, bad: list[int]) -> None:
     make_unfit(lines, bad)
-    result = lines.sync(LINES)
+    result = lines.sync(LINES, options=AS_TEXT)
     assert (result.extracted, result.staged, result.quarantined) == (ROWS, ROWS - len(bad), len(bad))
     assert [id for (id,) in lines.rows("SELECT id FROM lines ORDER BY id")] == sorted({*range(1, ROWS + 1)} - {*bad})
     assert [id for (id,) in lines.rows("SELECT (key ->> 'id')::int FROM powerca_sync.quarantine ORDER BY 1")] == bad
@@ -56,14 +58,14 @@ def test_only_the_unfit_rows_are_left_out(lines: Pair, bad: list[int]) -> None:
 def test_row_larger_than_a_chunk_is_staged(lines: Pair) -> None:
     lines.target.execute("ALTER TABLE lines ALTER text TYPE text")
     lines.source.execute("UPDATE lines SET text = repeat('x', 9000) WHERE id IN (500, 501, 1000)")
-    assert lines.sync(LINES).inserted == ROWS
+    assert lines.sync(LINES, options=AS_TEXT).inserted == ROWS
 
 
 def test_refused_update_retains_the_last_good_version(lines: Pair) -> None:
-    lines.sync(LINES)
+    lines.sync(LINES, options=AS_TEXT)
     before = lines.text("lines")
     make_unfit(lines, [7, 8])
-    assert row_counts(lines.sync(LINES)) == {"unchanged": ROWS - 2, "quarantined": 2, "held": 2}
+    assert row_counts(lines.sync(LINES, options=AS_TEXT)) == {"unchanged": ROWS - 2, "quarantined": 2, "held": 2}
     assert lines.text("lines") == before
 
 
@@ -71,7 +73,7 @@ def test_too_many_unfit_rows_fail_the_table(lines: Pair, monkeypatch: pytest.Mon
     monkeypatch.setattr(staging, "MOST_REFUSED", 50)
     make_unfit(lines, range(1, 52))
     with pytest.raises(StagingError, match=r"more than 50 rows do not fit .*: value too long .* \(column text\)\. "):
-        lines.sync(LINES)
+        lines.sync(LINES, options=AS_TEXT)
     assert lines.one("SELECT count(*) FROM lines") == 0
 
 
@@ -96,7 +98,7 @@ def test_ledger_image_that_no_longer_fits_matches_no_row(pair: Pair) -> None:
         INSERT INTO powerca_sync.pulled (table_name, mobile_key, image, content_hash)
         VALUES ('lines', '9', '{"id": 9, "text": "far too long"}', '9'), ('lines', '2', '{"id": 2, "text": "two"}', '2')
     """)
-    assert row_counts(pair.sync(LINES)) == {"inserted": 1, "echo": 1}
+    assert row_counts(pair.sync(LINES, options=AS_TEXT)) == {"inserted": 1, "echo": 1}
 
 
 def test_memory_does_not_grow_with_the_table(pair: Pair) -> None:
