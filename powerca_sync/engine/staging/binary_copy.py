@@ -10,23 +10,12 @@ from collections.abc import Callable, Generator
 import psycopg
 from psycopg import sql
 
-from powerca_sync.engine.mapping import STAGING, SyncedColumn, TableMapping
+from powerca_sync.engine.mapping import STAGING, TableMapping
 from powerca_sync.engine.postgres import Cursor, is_refusal, read_copy, server_encoding
-from powerca_sync.engine.staging import extract_sql, staging_sql
+from powerca_sync.engine.staging import binary_copy_sql, staging_sql
 from powerca_sync.engine.staging.refused_rows import COPY_ERRORS, check_concerns_rows
 from powerca_sync.engine.staging.staging import CHUNK, Staged, check_complete, log_progress
-from powerca_sync.specs import STAMPS
 
-#: Types whose binary form is the same in all supported versions of PostgreSQL. The input functions of either form
-#: apply a length, a scale or a precision in the same way.
-_ALIKE = frozenset(
-    {
-        *("bool", "int2", "int4", "int8", "float4", "float8", "numeric", "uuid", "bytea", "json", "jsonb"),
-        *("date", "time", "timestamp", "timestamptz"),
-    }
-)
-_TEXT = frozenset({"text", "varchar", "bpchar"})
-_INTEGERS = ("int2", "int4", "int8")
 #: Of a COPY without rows: the header, and the end.
 _WITHOUT_ROWS = 21
 
@@ -41,28 +30,7 @@ def binary_values(source: Cursor, target: Cursor, mapping: TableMapping) -> list
         settings = cursor.connection.info.parameter_status
         if server_encoding(cursor) != "UTF8" or settings("integer_datetimes") != "on":
             return None
-    values = [_value(column) for column in mapping.synced]
-    known = [value for value in values if value is not None]
-    if len(known) < len(values):
-        return None
-    known += [extract_sql.raw_text(column) for column in mapping.synced if column.source_text]
-    known += [sql.SQL("({})::{}").format(one.source_expression, sql.SQL(one.type)) for one in mapping.extra_columns]
-    return known
-
-
-def _value(column: SyncedColumn) -> sql.Composable | None:
-    """Returns the value in the type that staging has, if it is as exact as the text."""
-    source, target = column.source.base, column.column.base
-    if column.computed:
-        return None
-    if (source == target and source in _ALIKE) or (source in _TEXT and target in _TEXT):
-        return column.source_expression
-    if source in _INTEGERS and target in _INTEGERS[_INTEGERS.index(source) :]:
-        return sql.SQL("{}::{}").format(column.source_expression, sql.SQL(target))
-    if column.name in STAMPS and (source, target) == ("timestamp", "timestamptz"):
-        # Both sessions have the office's time zone.
-        return sql.SQL("{}::timestamptz").format(column.source_expression)
-    return None
+    return binary_copy_sql.values(mapping)
 
 
 def copy_binary(
@@ -81,7 +49,7 @@ def copy_binary(
     `values` come from `binary_values`; the other arguments are as in `stage_source`.
     """
     staged = Staged()
-    copy_out, copy_in = extract_sql.copy_out_binary(mapping, values, where), staging_sql.copy_in(mapping, into, True)
+    copy_out, copy_in = binary_copy_sql.copy_out(mapping, values, where), staging_sql.copy_in(mapping, into, True)
     with contextlib.closing(_read(source, copy_out, reading)) as blocks:
         try:
             first, messages = next(blocks)

@@ -73,18 +73,6 @@ COPY (
 ) TO STDOUT""").format(values=COMMA.join(values), rows=mapping.source.identifier, size=size, where=where)
 
 
-def copy_out_binary(mapping: TableMapping, values: Sequence[sql.Composable], where: sql.Composable) -> sql.Composed:
-    """COPY the source's rows within the limit for which `where` holds, in binary form; `values` as `staged_names`."""
-    return sql.SQL("""\
-COPY (
-    SELECT {values}
-    FROM {rows} AS s
-    WHERE ({where}) AND {fits}
-) TO STDOUT (FORMAT binary)""").format(
-        values=COMMA.join(values), rows=mapping.source.identifier, where=where, fits=fits(mapping)
-    )
-
-
 def has_size(mapping: TableMapping) -> bool:
     """Returns whether rows of the source may be over the size limit, so that `copy_out` has a field for the size."""
     return _size(mapping) is not None

@@ -60,7 +60,7 @@ def create_ledger() -> sql.Composed:
 
 
 def copy_in(mapping: TableMapping, into: sql.Identifier = STAGING, binary: bool = False) -> sql.Composed:
-    """COPY rows into staging in the form of `extract_sql.copy_out`, or of `copy_out_binary`."""
+    """COPY rows into staging in the form of `extract_sql.copy_out`, or of `binary_copy_sql.copy_out`."""
     names = COMMA.join(sql.Identifier(name) for name in staged_names(mapping))
     form = sql.SQL(" (FORMAT binary)" if binary else "")
     return sql.SQL("COPY {} ({}) FROM STDIN{}").format(into, names, form)
