@@ -40,7 +40,7 @@ PASSWORDS = ("of the desktop #@:/%", "of mobile #@:/%")
 #: The intervals of `dagster.yaml` that are shortened; nothing else is changed.
 QUICKLY: dict[str, dict[str, Any]] = {
     "run_monitoring": {"poll_interval_seconds": 1},
-    "run_queue": {"user_code_failure_retry_delay": 1, "dequeue_interval_seconds": 1},
+    "run_coordinator": {"user_code_failure_retry_delay": 1},
 }
 LONG_RUNNING = {"db", "code", "webserver", "daemon"}
 
@@ -264,14 +264,8 @@ def _environ(office: Pair) -> dict[str, str]:
 def _write_configuration(folder: Path, code_port: int) -> None:
     """Writes the files of the image, with intervals for a test and the port of its code server."""
     settings = yaml.safe_load((PROJECT / "dagster.yaml").read_text(encoding="utf-8"))
-    for block, shortened in QUICKLY.items():
-        settings[block] |= shortened
-    # What Dagster derives from `run_queue`, which has no field for the interval.
-    settings["run_coordinator"] = {
-        "module": "dagster",
-        "class": "QueuedRunCoordinator",
-        "config": settings.pop("run_queue"),
-    }
+    settings["run_monitoring"] |= QUICKLY["run_monitoring"]
+    settings["run_coordinator"]["config"] |= QUICKLY["run_coordinator"]
     (folder / "home").mkdir()
     (folder / "home" / "dagster.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     workspace = (PROJECT / "workspace.yaml").read_text(encoding="utf-8")
