@@ -13,20 +13,19 @@ from powerca_sync.operations import History, Schedules
 
 _SCHEDULES = Schedules.from_env()
 
-_SYNC = build_definitions(
-    tables.TABLES,
-    schedules=_SCHEDULES,
-    history=History.from_env(),
-    translator=TableTranslator(timezone=_SCHEDULES.timezone, declared_in=Path(tables.__file__)),
+# Dagster accepts one `Definitions` at module scope. Its loader of all kinds of definitions from a package is a preview.
+defs = dg.Definitions.merge(
+    build_definitions(
+        tables.TABLES,
+        schedules=_SCHEDULES,
+        history=History.from_env(),
+        translator=TableTranslator(timezone=_SCHEDULES.timezone, declared_in=Path(tables.__file__)),
+    ),
+    dg.Definitions(
+        assets=dg.load_assets_from_package_module(additions),
+        asset_checks=dg.load_asset_checks_from_package_module(additions),
+    ),
 )
-
-# Dagster's loader of all kinds of definitions from a package is a preview.
-_ADDITIONS = dg.Definitions(
-    assets=dg.load_assets_from_package_module(additions),
-    asset_checks=dg.load_asset_checks_from_package_module(additions),
-)
-
-defs = dg.Definitions.merge(_SYNC, _ADDITIONS)
 
 if warning := exposure():
     logging.getLogger(__name__).warning("[WARN] %s Run `chmod 600 .env`.", warning)
