@@ -247,11 +247,13 @@ FROM fate AS f""").format(
     )
 
 
-def new_keys(after: str) -> sql.Composed:
-    """Select the next `PAGE` keys of new phone rows after this one, in order."""
+def new_keys(after: str | None) -> sql.Composed:
+    """Select the first `PAGE` keys of new phone rows in order, or the next ones after this one."""
     return sql.SQL("""\
 SELECT DISTINCT f.key COLLATE "C" FROM {} AS f
-WHERE f.verdict = 'new' AND f.key COLLATE "C" > {} ORDER BY 1 LIMIT {}""").format(CLASSIFICATION, after, PAGE)
+WHERE f.verdict = 'new' AND ({after}::text IS NULL OR f.key COLLATE "C" > {after}) ORDER BY 1 LIMIT {page}""").format(
+        CLASSIFICATION, after=after, page=PAGE
+    )
 
 
 def are_all_new() -> sql.Composed:

@@ -17,7 +17,7 @@ def new_rows(
 
     Each row satisfies at most one of them. `columns` identify rows.
     """
-    keys = _next_keys(target, "")
+    keys = _next_keys(target, None)
     if len(keys) == ledger_sql.PAGE and one_row(target, ledger_sql.are_all_new()) == (True,):
         # A first run, for which one condition does.
         yield phone_rows_sql.is_phones(in_office)
@@ -27,6 +27,6 @@ def new_rows(
         keys = _next_keys(target, keys[-1])
 
 
-def _next_keys(target: Cursor, after: str) -> list[str]:
+def _next_keys(target: Cursor, after: str | None) -> list[str]:
     target.execute(ledger_sql.new_keys(after))
     return [key for (key,) in target.fetchall()]
