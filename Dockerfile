@@ -18,16 +18,16 @@ RUN useradd --system --uid 10001 --no-create-home powerca \
 # Everything but our own code, in a layer that changes with the dependencies only: an empty package is enough for that.
 COPY pyproject.toml constraints.txt LICENSE ./
 RUN mkdir powerca_sync \
+    && touch .env.example dagster.yaml workspace.yaml \
     && touch powerca_sync/__init__.py \
     && pip install --no-cache-dir --root-user-action=ignore -c constraints.txt . \
     && rm -r powerca_sync
 
+COPY .env.example dagster.yaml workspace.yaml ./
 COPY powerca_sync powerca_sync
 RUN pip install --no-cache-dir --root-user-action=ignore --no-deps --force-reinstall . \
-    && rm -rf powerca_sync build *.egg-info
-
-COPY workspace.yaml ./
-COPY dagster.yaml home/
+    && mv dagster.yaml home/ \
+    && rm -rf .env.example powerca_sync build *.egg-info
 
 USER powerca
 EXPOSE 3000 4000

@@ -28,12 +28,13 @@ dev: $(INSTALLED) $(DAGSTER_FOLDER)/dagster.yaml ## Open Dagster's UI with the d
 test: $(TOOLS) ## Run the tests, on all processors
 	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
-lint: $(TOOLS) ## Check style, formatting, types and the direction of imports
+lint: $(TOOLS) ## Check style, formatting, types, the direction of imports, and that Dagster loads the definitions
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m powerca_sync_tests.idioms
+	$(BIN)/dagster definitions validate -m powerca_sync.definitions --log-level warning
 
 docs: $(TOOLS) ## Rewrite what documents quote from the program: the reference, the demo's output in the README
 	@REWRITE_DOCS=1 $(BIN)/python -m pytest -q powerca_sync_tests/test_documents.py powerca_sync_tests/acceptance/test_demo.py

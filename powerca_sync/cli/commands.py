@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 import click
 
@@ -14,13 +15,15 @@ from powerca_sync.cli.options import (
     HELP,
     allowance_options,
     examples,
+    files_option,
     output_options,
     table_option,
     verbose_option,
 )
 from powerca_sync.cli.plan_report import exit_status, report_plan
-from powerca_sync.cli.run_report import report_introduction, report_run, report_status
+from powerca_sync.cli.run_report import report_files, report_introduction, report_run, report_status
 from powerca_sync.cli.session import load_settings, read_last_runs, reporting, run_job
+from powerca_sync.cli.setup_files import write_files
 from powerca_sync.cli.verify_report import report_verification
 from powerca_sync.engine.doctor import examine, reach
 from powerca_sync.engine.dry_run import PullPlan, TablePlan, plan_forward, plan_reverse
@@ -165,6 +168,7 @@ def plan(
     epilog=examples(
         "powerca-sync init",
         "powerca-sync init --accept-source",
+        "powerca-sync init --files /srv/powerca",
     ),
 )
 @click.option(
@@ -172,22 +176,21 @@ def plan(
     is_flag=True,
     help="Replace another desktop that has these organisations; also after copying or restoring this one.",
 )
+@files_option
 @output_options
-def init(accept_source: bool, as_json: bool, quiet: bool) -> None:
+def init(accept_source: bool, folder: Path | None, as_json: bool, quiet: bool) -> None:
     """Prepare mobile for this desktop; safe to repeat."""
     with reporting(as_json, quiet=quiet) as console:
+        if folder is not None:
+            report_files(console, write_files(folder))
+            return
         settings = load_settings(console)
         with connect_both(settings.desktop, settings.mobile) as (source, target):
             done = introduce(source=source, target=target, specs=TABLES, accept=accept_source)
         report_introduction(console, settings, done)
 
 
-@main.command(
-    epilog=examples(
-        "powerca-sync status",
-        "powerca-sync status --json",
-    ),
-)
+@main.command(epilog=examples("powerca-sync status", "powerca-sync status --json"))
 @output_options
 def status(as_json: bool, quiet: bool) -> None:
     """Show each table: last sync, rows, quarantine, last runs."""
@@ -200,12 +203,7 @@ def status(as_json: bool, quiet: bool) -> None:
     sys.exit(1 if status.has_errors else 0)
 
 
-@main.command(
-    epilog=examples(
-        "powerca-sync verify",
-        "powerca-sync verify --table climaster",
-    ),
-)
+@main.command(epilog=examples("powerca-sync verify", "powerca-sync verify --table climaster"))
 @table_option
 @output_options
 def verify(tables: tuple[str, ...], as_json: bool, quiet: bool) -> None:

@@ -1,6 +1,7 @@
 """Options that several subcommands share, and the end of their help texts."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import click
 
@@ -51,6 +52,15 @@ table_option = click.option(
     metavar="TABLE",
     shell_complete=complete_table,
     help="Only this mobile table; may be repeated.",
+)
+
+
+files_option = click.option(
+    "--files",
+    "folder",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Instead, write `.env`, `dagster.yaml` and `workspace.yaml` into this folder; files that exist are kept.",
 )
 
 

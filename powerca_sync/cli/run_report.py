@@ -7,12 +7,13 @@ from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 from powerca_sync.cli.console import Console, text_table
+from powerca_sync.cli.setup_files import SetupFiles
 from powerca_sync.engine.result import Conflict, ForwardResult, ReverseResult, figures
 from powerca_sync.engine.setup import Introduction
 from powerca_sync.engine.status import ReverseStatus, Status, TableStatus
 from powerca_sync.environment import is_demo
 from powerca_sync.plain_text import counted, in_one_line
-from powerca_sync.settings import Settings
+from powerca_sync.settings import REQUIRED, Settings
 
 if TYPE_CHECKING:
     from powerca_sync.defs.runs import PastRun, RunOutcome, TableOutcome
@@ -47,6 +48,21 @@ def report_introduction(console: Console, settings: Settings, done: Introduction
             "demo": is_demo(),
         }
     )
+
+
+def report_files(console: Console, files: SetupFiles) -> None:
+    """Print which files `init --files` wrote, and what to do next."""
+    named = ", ".join(f"`{name}`" for name in REQUIRED)
+    for name in files.written:
+        console.show(f"[OK] Wrote {files.folder / name}.")
+    for name in files.kept:
+        console.show(f"[OK] Kept {files.folder / name}, which existed.")
+    console.show(
+        f"Next: fill in {named} in "
+        f"{files.folder / '.env'}. Then, in that folder, run `powerca-sync doctor`, `powerca-sync init` and "
+        "`powerca-sync ui`."
+    )
+    console.document({"folder": str(files.folder), "written": files.written, "kept": files.kept})
 
 
 def _made(created: bool | None, what: str) -> str:
