@@ -15,7 +15,8 @@ import pytest
 
 from powerca_sync.cli import commands
 from powerca_sync.cli.console import text_table
-from powerca_sync.engine.staging import staging
+from powerca_sync.engine.postgres import copying
+from powerca_sync.engine.staging import binary_copy
 from powerca_sync.tables import TABLES
 from powerca_sync_tests.acceptance import shell
 from powerca_sync_tests.acceptance.shell import document, run
@@ -355,8 +356,8 @@ def test_interrupted_run_is_cancelled(office: Office, number: signal.Signals, st
 
 
 def test_large_table_shows_its_progress_in_rows(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(staging, "BLOCK", 100)
-    monkeypatch.setattr(staging, "CHUNK", 200)
+    monkeypatch.setattr(copying, "BLOCK", 100)
+    monkeypatch.setattr(binary_copy, "CHUNK", 200)
     result = run("forward", "--table", "staff")
     moved = [line for line in result.stderr.splitlines() if "moved so far" in line]
     assert moved

@@ -49,7 +49,7 @@ def test_unfit_row_is_a_warning_in_the_databases_words(office: Office) -> None:
     office.phone_writes("Rain and wind in the afternoon")
     result = run("reverse")
     assert result.exit_code == 0
-    assert "[WARN] notices: 1 phone rows, 1 quarantined" in result.stderr
+    assert "[WARN] notices: 1 phone row, 1 quarantined" in result.stderr
     assert "[WARN] notices: 1 row quarantined: value too long for type character varying(20)" in result.stdout
     (notices,) = document(run("reverse", "--table", "notices", "--json"))["tables"]
     assert (notices["verdict"], notices["figures"]["quarantined"]) == ("warning", 1)

@@ -119,7 +119,9 @@ def of_office(mobile: Pair, number: int) -> dict[str, list[str]]:
     }
 
 
-def test_three_offices_share_a_mobile_database_and_no_row(pair: Pair, offices: tuple[Office, ...]) -> None:
+def test_three_offices_share_a_mobile_database_and_no_row(
+    pair: Pair, offices: tuple[Office, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     first, second, third = offices
 
     # First contact of all three, at once.
@@ -174,7 +176,7 @@ def test_three_offices_share_a_mobile_database_and_no_row(pair: Pair, offices: t
     (status,) = (all_at_once((first,), "status")[1],)
     clients = next(table for table in status[1]["tables"] if table["table"] == "climaster")
     assert (clients["contents"]["desktop"], sum(entry["rows"] for entry in clients["quarantine"])) == (29, 2)
-    runs = {office.number: _runs(office) for office in offices}
+    runs = {office.number: _runs(office, monkeypatch) for office in offices}
     assert {number: len(ids) for number, ids in runs.items()} == {1: 3, 2: 3, 3: 3}, "the second office had a follow-up"
     assert len(set().union(*runs.values())) == 9
 
@@ -184,7 +186,8 @@ def _failed(document: Any) -> set[str]:
     return {table["table"] for table in document["tables"] if table["verdict"] == "failed"}
 
 
-def _runs(office: Office) -> set[str]:
+def _runs(office: Office, monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Returns the runs in the office's own history."""
-    with dg.DagsterInstance.from_config(str(office.folder / ".powerca" / "dagster")) as instance:
+    monkeypatch.setenv("DAGSTER_HOME", str(office.folder / ".powerca" / "dagster"))
+    with dg.DagsterInstance.get() as instance:
         return {run.run_id for run in instance.get_runs()}

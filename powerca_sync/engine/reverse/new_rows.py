@@ -24,7 +24,7 @@ def new_rows(
         return
     while keys:
         yield phone_rows_sql.has_identity(mapping, in_office, columns, keys)
-        keys = _next_keys(target, keys[-1])
+        keys = _next_keys(target, keys[-1]) if len(keys) == ledger_sql.PAGE else []
 
 
 def _next_keys(target: Cursor, after: str | None) -> list[str]:

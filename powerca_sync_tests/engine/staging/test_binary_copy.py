@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 from psycopg import sql
 
+from powerca_sync.specs import LEAST_MAX_ROW_BYTES
 from powerca_sync_tests.helpers import AS_TEXT, QUICK, Pair, row_counts, spec
 
 NOTES = spec("notes", "id")
@@ -60,8 +61,8 @@ def test_stamp_without_zone_that_overflows_is_quarantined(pair: Pair) -> None:
 def test_oversized_row_is_quarantined(pair: Pair) -> None:
     pair.both("CREATE TABLE notes (id int PRIMARY KEY, body text)")
     pair.target.execute("ALTER TABLE notes ADD source char(1) DEFAULT 'D'")
-    pair.source.execute("INSERT INTO notes VALUES (1, 'short'), (2, repeat('x', 3000))")
-    small = dataclasses.replace(NOTES, max_row_bytes=2000)
+    pair.source.execute("INSERT INTO notes VALUES (1, 'short'), (2, repeat('x', 3000000))")
+    small = dataclasses.replace(NOTES, max_row_bytes=LEAST_MAX_ROW_BYTES)
     for _ in range(2):
         result = pair.sync(small)
         assert (result.extracted, result.quarantined, result.samples[0].reason) == (2, 1, "oversized")
