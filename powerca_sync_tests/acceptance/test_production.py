@@ -37,8 +37,8 @@ pytestmark = pytest.mark.long
 
 PASSWORD = "a word for Dagster's records #@:/%"
 PASSWORDS = ("of the desktop #@:/%", "of mobile #@:/%")
-#: The intervals of `dagster.yaml` that are shortened; nothing else is changed. The first is longer than the daemon takes to
-#: load the definitions of a code server that is back, without which Dagster cannot replace a run.
+#: The intervals of `dagster.yaml` that are shortened; nothing else is changed. The first is longer than the daemon
+#: takes to load the definitions of a code server that is back, without which Dagster cannot replace a run.
 QUICKLY: dict[str, dict[str, Any]] = {
     "run_monitoring": {"poll_interval_seconds": 5},
     "run_coordinator": {"user_code_failure_retry_delay": 1},
