@@ -1,4 +1,4 @@
-"""What one run of a contender took: seconds, processor time of all that took part, memory."""
+"""Measure one run of a contender: seconds, processor time of all processes that took part, memory."""
 
 import dataclasses
 import json
@@ -14,7 +14,7 @@ from powerca_sync.specs import TableSpec
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Cost:
-    """What one run of a contender took."""
+    """The cost of one run of a contender."""
 
     #: From its first statement to its last; a process's start and imports are not counted.
     seconds: float

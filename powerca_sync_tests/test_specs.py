@@ -1,4 +1,4 @@
-"""What a spec may say, and the order of several."""
+"""The fields of a spec, and the order of several specs."""
 
 import pytest
 

@@ -18,7 +18,7 @@ FILES: Final = {".env.example": ".env", "dagster.yaml": "dagster.yaml", "workspa
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class SetupFiles:
-    """What `write_files` did."""
+    """The files that `write_files` has written and kept."""
 
     folder: Path
     written: tuple[str, ...]

@@ -30,7 +30,7 @@ LONGEST_WAIT: Final = 300.0
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Watched:
-    """What the sensor remembers of a table from one tick to the next, in its cursor."""
+    """The sensor's record of a table, kept in its cursor from one tick to the next."""
 
     token: str
     removals: str
@@ -40,7 +40,7 @@ class Watched:
     vanished: float | None = None
 
     def is_still(self, now: float) -> bool:
-        """Whether rows that vanished would have come back by now."""
+        """Returns whether no row has vanished lately, so that the table may be synced."""
         return self.vanished is None or now - self.vanished > LONGEST_WAIT
 
 

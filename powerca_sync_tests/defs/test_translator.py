@@ -1,4 +1,4 @@
-"""What specs and translators decide of the assets in Dagster."""
+"""Specs and translators decide how Dagster shows the assets."""
 
 import dataclasses
 import re

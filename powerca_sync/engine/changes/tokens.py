@@ -26,7 +26,7 @@ READS_MORE: Final = "its view also calls functions or reads tables of other serv
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ChangeToken:
-    """What the statistics say of one desktop table; equal tokens mean that no change is known."""
+    """The counters of one desktop table in the server's statistics; equal tokens mean that no change is known."""
 
     #: Mobile name.
     table: str
