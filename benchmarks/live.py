@@ -44,7 +44,10 @@ def main() -> None:
     # The schedules would sync the edits too.
     os.environ.update({name: "" for name in DEFAULTS if name.endswith("_CRON")})
     project = Path(__file__).parents[1]
-    with tempfile.TemporaryDirectory(prefix="powerca-live-") as folder, contextlib.chdir(folder):
+    with (
+        tempfile.TemporaryDirectory(prefix="powerca-live-", ignore_cleanup_errors=True) as folder,
+        contextlib.chdir(folder),
+    ):
         home = Path("home").resolve()
         home.mkdir()
         shutil.copy(project / "dagster.yaml", home)
