@@ -47,5 +47,5 @@ class KeptConnection:
 
 
 def _is_lost(connection: Connection) -> bool:
-    """Whether the connection is closed, or has unread input, such as the notice of a server that shuts down."""
+    """Returns whether the connection is closed, or has unread input, such as the notice of a server that shuts down."""
     return connection.closed or bool(select.select([connection], [], [], 0)[0])

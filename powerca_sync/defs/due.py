@@ -41,7 +41,7 @@ def request_due_tables(
 
 
 def is_unsettled(instance: dg.DagsterInstance, key: dg.AssetKey) -> bool:
-    """Whether the hourly run includes the table: its last run quarantined rows, is too old, or is not recorded."""
+    """Returns whether the hourly run includes the table: its last run quarantined rows, is old or is missing."""
     event = instance.get_latest_materialization_event(key)
     if event is None or event.asset_materialization is None or event.timestamp < time.time() - LONGEST_PAUSE:
         return True

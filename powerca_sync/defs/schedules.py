@@ -75,7 +75,7 @@ def build_schedule(
     """Returns a schedule for a job by the cron string of that variable; None if it is empty.
 
     A tick is skipped, with the reason, while a run of the jobs `not_beside`, or one by hand of those assets, is under
-    way. A run that began longer ago than `max_runtime` seconds is none, nor is one that the sensor `besides` requested.
+    way. Runs that began over `max_runtime` seconds ago, or that the sensor `besides` requested, do not count.
     `request` makes the request, or skips the tick for a reason of its own.
     """
     cron = schedules.crons[variable]

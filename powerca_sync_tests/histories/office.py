@@ -43,7 +43,7 @@ class Office(Witness):
 
     @functools.cached_property
     def _typed(self) -> Iterator[bool]:
-        """Whether the next run copies and tells apart rows in binary form; the forms alternate."""
+        """Returns whether the next run copies and compares rows in binary form; the forms alternate."""
         return itertools.cycle((True, False))
 
     def forward(

@@ -78,7 +78,7 @@ def direction_of(run: dg.DagsterRun) -> str | None:
 
 
 def is_report(run: dg.DagsterRun) -> bool:
-    """Whether a run materializes only the status report."""
+    """Returns whether a run materializes only the status report."""
     return run.job_name == REPORT_JOB or run.asset_selection == {REPORT}
 
 

@@ -71,7 +71,7 @@ def words_of(event: dg.DagsterEvent) -> str:
 
 
 def was_interrupted(event: dg.DagsterEvent) -> bool:
-    """Whether the step's error was an interrupt of the process."""
+    """Returns whether the step's error was an interrupt of the process."""
     error = getattr(event.event_specific_data, "error", None)
     while error is not None:
         if error.cls_name == INTERRUPTED:
