@@ -21,9 +21,7 @@ def account(
     rejected: Rejected,
     counted: TargetCounts | None,
 ) -> ForwardResult:
-    """Returns the result of a run.
-
-    `counted` are the target's rows after it; None if the run counted no rows.
+    """Returns the result of a run; `counted` are the target's rows after it, None if the run counted none.
 
     Raises:
         UnsafeTargetError: Too many rows are quarantined.
@@ -33,21 +31,18 @@ def account(
     conflicts = merge.conflicts(run.target, prepared.mapping) if plan.conflict else ()
     quarantined = sum(rejection.rows for rejection in rejections if not rejection.deferred)
     foreign_keys = foreign_rows.read_keys(run.target, prepared) if plan.foreign else ()
+    read = prepared.staged.read
     with run.guarded():
-        guards.check_quarantine(
-            run.spec,
-            quarantined=quarantined,
-            rows=max(prepared.staged.read, prepared.before.rows_read or 0),
-            samples=samples,
-        )
+        rows = max(read, prepared.before.rows_read or 0)
+        guards.check_quarantine(run.spec, quarantined=quarantined, rows=rows, samples=samples)
     outcomes = _count_outcomes(prepared, plan, merged, quarantined)
-    guards.check_conservation(run.spec, extracted=prepared.staged.read, accounted=outcomes)
+    guards.check_conservation(run.spec, extracted=read, accounted=outcomes)
     return ForwardResult(
         table=run.spec.mobile,
         mode_requested=run.requested,
         mode_effective=prepared.changes.mode,
         mode_reason=prepared.changes.reason,
-        extracted=prepared.staged.read,
+        extracted=read,
         staged=prepared.staged.accepted,
         **outcomes,
         deleted=merged.deleted,

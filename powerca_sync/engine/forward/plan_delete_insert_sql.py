@@ -18,6 +18,22 @@ from powerca_sync.engine.mapping import (
 from powerca_sync.engine.postgres import PLAIN
 from powerca_sync.specs import PHONE
 
+#: Rows of equal content, copy by copy, and what is left over on either side, numbered within its key.
+_MATCHES = sql.SQL("""\
+same AS (
+    SELECT s.place AS staged, t.relation, t.place AS existing, t.rank, t.content
+    FROM staged AS s JOIN existing AS t USING (content, copy)
+), loose_staged AS (
+    SELECT s.*, row_number() OVER (PARTITION BY s.key ORDER BY s.content, s.place) AS n,
+        count(*) OVER (PARTITION BY s.key) AS of_key
+    FROM staged AS s
+    WHERE NOT EXISTS (SELECT FROM existing AS t WHERE (t.content, t.copy) = (s.content, s.copy))
+), loose_existing AS (
+    SELECT t.*, row_number() OVER (PARTITION BY t.key ORDER BY t.rank, t.is_foreign, t.content, t.ordinal) AS n,
+        count(*) OVER (PARTITION BY t.key) AS of_key
+    FROM existing AS t
+    WHERE t.rank < 2 AND NOT EXISTS (SELECT FROM staged AS s WHERE (t.content, t.copy) = (s.content, s.copy))""")
+
 
 def plan_contents(mapping: TableMapping) -> sql.Composed:
     """Record each content that staging and the desktop-owned rows of the target do not have equally often.
@@ -58,69 +74,16 @@ def plan_pairs(mapping: TableMapping, *, complete: bool, copies: bool, foreign: 
     only counted: `unchanged`, `keep` (the equal row is a phone row or unowned), `other`; `overtaken` if rows were
     written since `plan_contents`. Without `copies` each unsettled content has one row, whose place is known.
     """
-    # In a table without a key, rows that are not equal cannot pair.
-    key = key_text if mapping.spec.key else content_text
-    primary_key = [sql.Identifier("t", name) for name in mapping.target.primary_key]
     held_key = sql.SQL("{} = t.key").format(key_text(mapping, "h")) if mapping.spec.key else sql.SQL("FALSE")
-    alone = sql.SQL("u.staged + u.existing = 1") if copies else sql.SQL("TRUE")
-    if mapping.target.kind != PLAIN or mapping.target.has_children:
-        # A ctid alone does not identify the partition.
-        alone = sql.SQL("FALSE")
+    alone = _is_alone(mapping, copies=copies)
     return sql.SQL("""\
 WITH staged AS MATERIALIZED (
-    SELECT f.place, {staged_content} AS content, {staged_key} AS key,
-        row_number() OVER (PARTITION BY {staged_content} ORDER BY f.place) AS copy
-    FROM (
-        SELECT u.place FROM {unsettled} AS u WHERE u.staged = 1 AND {alone}
-        UNION ALL
-        SELECT c.place FROM {staged} AS c JOIN {unsettled} AS u USING (hash) WHERE u.staged > 0 AND NOT ({alone})
-    ) AS f
-    JOIN {staging} AS s ON s.ctid = f.place
+{staged}
 ), found AS MATERIALIZED (
-    -- The version that this statement sees: other sessions may have written the row since the last statement.
-    SELECT {oid}::oid AS relation,
-        CASE
-            WHEN EXISTS (SELECT FROM {target} AS t WHERE t.ctid = u.place) THEN u.place
-            ELSE currtid2({oid}::oid::regclass::text, u.place)
-        END AS place
-    FROM {unsettled} AS u WHERE u.existing = 1 AND {alone}
-    UNION ALL
-    SELECT c.relation, c.place FROM {owned} AS c JOIN {unsettled} AS u USING (hash)
-    WHERE u.existing > 0 AND NOT ({alone})
-    UNION ALL
-    SELECT c.relation, c.place
-    FROM (
-        SELECT c.*, row_number() OVER (PARTITION BY c.unowned, c.content ORDER BY c.phone DESC, c.place) AS copy
-        FROM {not_owned} AS c
-        LEFT JOIN (SELECT DISTINCT u.hash AS wanted FROM {unsettled} AS u WHERE u.staged > 0) AS u ON u.wanted = c.hash
-        WHERE c.unowned OR u.wanted IS NOT NULL
-    ) AS c
-    -- A phone row whose copy was skipped as an echo pairs with no other row.
-    LEFT JOIN (SELECT e.content, count(*) AS copies FROM {echoed} AS e GROUP BY e.content) AS e USING (content)
-    WHERE c.unowned OR c.copy > coalesce(e.copies, 0)
+{found}
 ), existing AS MATERIALIZED (
-    -- The desktop's own rows come first, so that phone rows pair only with what is left over.
-    SELECT e.*, row_number() OVER (PARTITION BY e.content ORDER BY e.rank, e.is_foreign, e.ordinal) AS copy
-    FROM (
-        SELECT f.relation, f.place, {existing_content} AS content, {existing_key} AS key,
-            CASE {owner} WHEN 'D' THEN 0 ELSE CASE WHEN {owner} IS NULL THEN 1 ELSE 2 END END AS rank,
-            {foreign} AS is_foreign, ROW({ordinal}) AS ordinal
-        FROM found AS f
-        JOIN {target} AS t ON t.ctid = f.place AND t.tableoid = f.relation
-    ) AS e
-), same AS (
-    SELECT s.place AS staged, t.relation, t.place AS existing, t.rank, t.content
-    FROM staged AS s JOIN existing AS t USING (content, copy)
-), loose_staged AS (
-    SELECT s.*, row_number() OVER (PARTITION BY s.key ORDER BY s.content, s.place) AS n,
-        count(*) OVER (PARTITION BY s.key) AS of_key
-    FROM staged AS s
-    WHERE NOT EXISTS (SELECT FROM existing AS t WHERE (t.content, t.copy) = (s.content, s.copy))
-), loose_existing AS (
-    SELECT t.*, row_number() OVER (PARTITION BY t.key ORDER BY t.rank, t.is_foreign, t.content, t.ordinal) AS n,
-        count(*) OVER (PARTITION BY t.key) AS of_key
-    FROM existing AS t
-    WHERE t.rank < 2 AND NOT EXISTS (SELECT FROM staged AS s WHERE (t.content, t.copy) = (s.content, s.copy))
+{existing}
+), {matches}
 ), paired AS (
     SELECT CASE rank WHEN 0 THEN 'unchanged' WHEN 1 THEN 'update' ELSE 'keep' END AS action,
         staged, relation, existing, content AS before
@@ -155,37 +118,120 @@ UNION ALL
 SELECT 'overtaken', 1
 WHERE (SELECT count(*) FROM existing WHERE rank = 0)
     <> (SELECT coalesce(sum(u.existing), 0) FROM {unsettled} AS u)""").format(
+        staged=_unsettled_staged(mapping, alone),
+        found=_unsettled_existing(mapping, alone),
+        existing=_with_content(mapping, foreign),
+        matches=_MATCHES,
+        held=HELD,
+        held_key=held_key,
+        gone=sql.Literal("delete" if complete else "other"),
+        actions=ACTIONS,
+        unsettled=UNSETTLED,
+    )
+
+
+def _is_alone(mapping: TableMapping, *, copies: bool) -> sql.Composable:
+    """Returns a condition on the unsettled content `u`: it has one row, whose place is known."""
+    if mapping.target.kind != PLAIN or mapping.target.has_children:
+        # A ctid alone does not identify the partition.
+        return sql.SQL("FALSE")
+    return sql.SQL("u.staged + u.existing = 1") if copies else sql.SQL("TRUE")
+
+
+def _unsettled_staged(mapping: TableMapping, alone: sql.Composable) -> sql.Composed:
+    """Returns the staged rows of unsettled contents as (place, content, key, copy)."""
+    return sql.SQL("""\
+    SELECT f.place, {staged_content} AS content, {staged_key} AS key,
+        row_number() OVER (PARTITION BY {staged_content} ORDER BY f.place) AS copy
+    FROM (
+        SELECT u.place FROM {unsettled} AS u WHERE u.staged = 1 AND {alone}
+        UNION ALL
+        SELECT c.place FROM {staged} AS c JOIN {unsettled} AS u USING (hash) WHERE u.staged > 0 AND NOT ({alone})
+    ) AS f
+    JOIN {staging} AS s ON s.ctid = f.place""").format(
         staged=_hashed(mapping, "s", sql.SQL("{} AS s").format(STAGING)),
         staged_content=content_text(mapping, "s"),
-        staged_key=key(mapping, "s"),
+        staged_key=_pairing_key(mapping, "s"),
         staging=STAGING,
         unsettled=UNSETTLED,
         alone=alone,
+    )
+
+
+def _unsettled_existing(mapping: TableMapping, alone: sql.Composable) -> sql.Composed:
+    """Returns the places (relation, place) of the target's rows of unsettled contents, and of all unowned rows."""
+    others = sql.SQL("{} AS t WHERE {} IS DISTINCT FROM 'D' AND {} AND {}").format(
+        mapping.target.identifier, mapping.owner("t"), mapping.in_office("t"), mapping.merge_filter
+    )
+    columns = sql.SQL(
+        "t.tableoid AS relation, {owner} IS NULL AS unowned, {owner} IS NOT DISTINCT FROM {phone} AS phone,"
+        " {content} AS content"
+    )
+    return sql.SQL("""\
+    -- The version that this statement sees: other sessions may have written the row since the last statement.
+    SELECT {oid}::oid AS relation,
+        CASE
+            WHEN EXISTS (SELECT FROM {target} AS t WHERE t.ctid = u.place) THEN u.place
+            ELSE currtid2({oid}::oid::regclass::text, u.place)
+        END AS place
+    FROM {unsettled} AS u WHERE u.existing = 1 AND {alone}
+    UNION ALL
+    SELECT c.relation, c.place FROM {owned} AS c JOIN {unsettled} AS u USING (hash)
+    WHERE u.existing > 0 AND NOT ({alone})
+    UNION ALL
+    SELECT c.relation, c.place
+    FROM (
+        SELECT c.*, row_number() OVER (PARTITION BY c.unowned, c.content ORDER BY c.phone DESC, c.place) AS copy
+        FROM {not_owned} AS c
+        LEFT JOIN (SELECT DISTINCT u.hash AS wanted FROM {unsettled} AS u WHERE u.staged > 0) AS u ON u.wanted = c.hash
+        WHERE c.unowned OR u.wanted IS NOT NULL
+    ) AS c
+    -- A phone row whose copy was skipped as an echo pairs with no other row.
+    LEFT JOIN (SELECT e.content, count(*) AS copies FROM {echoed} AS e GROUP BY e.content) AS e USING (content)
+    WHERE c.unowned OR c.copy > coalesce(e.copies, 0)""").format(
+        unsettled=UNSETTLED,
+        alone=alone,
         oid=sql.Literal(mapping.target.oid),
+        target=mapping.target.identifier,
         owned=_hashed(mapping, "t", _owned(mapping), sql.SQL("t.tableoid AS relation")),
         not_owned=_hashed(
             mapping,
             "t",
-            sql.SQL("{} AS t WHERE {} IS DISTINCT FROM 'D' AND {} AND {}").format(
-                mapping.target.identifier, mapping.owner("t"), mapping.in_office("t"), mapping.merge_filter
-            ),
-            sql.SQL(
-                "t.tableoid AS relation, {owner} IS NULL AS unowned, {owner} IS NOT DISTINCT FROM {phone} AS phone,"
-                " {content} AS content"
-            ).format(owner=mapping.owner("t"), phone=PHONE, content=content_text(mapping, "t")),
+            others,
+            columns.format(owner=mapping.owner("t"), phone=PHONE, content=content_text(mapping, "t")),
         ),
+        echoed=ECHOED,
+    )
+
+
+def _with_content(mapping: TableMapping, foreign: sql.Composable) -> sql.Composed:
+    """Returns the rows found as (relation, place, content, key, rank, is_foreign, ordinal, copy).
+
+    The rank is 0 for the desktop's rows, 1 for unowned ones, 2 for those of phones.
+    """
+    primary_key = [sql.Identifier("t", name) for name in mapping.target.primary_key]
+    return sql.SQL("""\
+    -- The desktop's own rows come first, so that phone rows pair only with what is left over.
+    SELECT e.*, row_number() OVER (PARTITION BY e.content ORDER BY e.rank, e.is_foreign, e.ordinal) AS copy
+    FROM (
+        SELECT f.relation, f.place, {existing_content} AS content, {existing_key} AS key,
+            CASE {owner} WHEN 'D' THEN 0 ELSE CASE WHEN {owner} IS NULL THEN 1 ELSE 2 END END AS rank,
+            {foreign} AS is_foreign, ROW({ordinal}) AS ordinal
+        FROM found AS f
+        JOIN {target} AS t ON t.ctid = f.place AND t.tableoid = f.relation
+    ) AS e""").format(
         existing_content=content_text(mapping, "t"),
-        existing_key=key(mapping, "t"),
+        existing_key=_pairing_key(mapping, "t"),
         owner=mapping.owner("t"),
         foreign=foreign,
         ordinal=COMMA.join([*primary_key, sql.SQL("t.tableoid"), sql.SQL("t.ctid")]),
         target=mapping.target.identifier,
-        held=HELD,
-        held_key=held_key,
-        echoed=ECHOED,
-        gone=sql.Literal("delete" if complete else "other"),
-        actions=ACTIONS,
     )
+
+
+def _pairing_key(mapping: TableMapping, alias: str) -> sql.Composable:
+    """Returns the text by which rows of different content pair; in a table without a key they cannot."""
+    return key_text(mapping, alias) if mapping.spec.key else content_text(mapping, alias)
 
 
 def _owned(mapping: TableMapping) -> sql.Composed:

@@ -55,14 +55,6 @@ def adopt(
     affected are those adopted.
     """
     columns = compared_columns(mapping)
-    which: sql.Composable = sql.SQL("TRUE")
-    if keys is not None:
-        which = sql.SQL(" OR ").join(
-            sql.SQL("({})").format(
-                AND.join(sql.SQL("{} IS NOT NULL").format(sql.Identifier("s", name)) for name in key)
-            )
-            for key in keys
-        )
     return sql.SQL("""\
 WITH staged AS MATERIALIZED (
     SELECT s.ctid AS place, {key} AS key, {hash} AS hash, {born} AS born, {occurrence} AS occurrence,
@@ -97,7 +89,7 @@ WHERE ({key}, {hash}, {occurrence}) = (e.mobile_key, e.content_hash, e.occurrenc
         staged_content=row_text(mapping, "s", columns),
         staging=STAGING,
         entries=ENTRIES,
-        which=which,
+        which=_has_a_key(keys),
         into=into,
         content=row_text(mapping, "t", columns),
         image=image_of(mapping.target.columns, "t"),
@@ -106,6 +98,16 @@ WHERE ({key}, {hash}, {occurrence}) = (e.mobile_key, e.content_hash, e.occurrenc
         unexplained=_unexplained("t"),
         table=mapping.spec.mobile,
         run=sql.Literal(run_id),
+    )
+
+
+def _has_a_key(keys: Sequence[tuple[str, ...]] | None) -> sql.Composable:
+    """Returns a condition on the staged row `s`: one of the keys has no NULL; true for every row without `keys`."""
+    if keys is None:
+        return sql.SQL("TRUE")
+    return sql.SQL(" OR ").join(
+        sql.SQL("({})").format(AND.join(sql.SQL("{} IS NOT NULL").format(sql.Identifier("s", name)) for name in key))
+        for key in keys
     )
 
 

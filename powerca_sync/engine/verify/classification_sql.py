@@ -24,9 +24,8 @@ def classify(mapping: TableMapping, recorded: Jsonb, *, lookups_changed: bool, m
 
     `recorded` lists the entries (key, rows) that the last run has quarantined. Returns (action, class, rows, keys); the
     action is NULL for rows that the dry run quarantines, whose first `most` keys are given. Classes: `agreeing` (only
-    the owner changes, or digests agree), `quarantined` (recorded), `changed` (since the last run, or
-    quarantined with a changed row of the same key; with `lookups_changed` also rows that differ in nothing but
-    looked-up values), `different`.
+    the owner changes, or digests agree), `quarantined` (recorded), `changed` (since the last run, or quarantined with a
+    changed row of the same key; with `lookups_changed` also if only looked-up values differ), `different`.
     """
     lookups = {lookup.column for lookup in mapping.spec.lookups}
     own = [column for column in mapping.content if column.name not in lookups]
