@@ -50,7 +50,7 @@ def read_status(settings: Settings, specs: Sequence[TableSpec]) -> Status:
                         source=mobile, target=desktop, specs=specs, options=Options(timezone=settings.timezone)
                     )
         except SyncError as exc:
-            problem = f"{exc} The counts below include all offices."
+            problem = f"{exc} Counts and errors below are those of all offices, times the oldest of each table."
         tables = read_table_status(mobile, specs, context)
         if tables is not None and phones is not None:
             tables = _with_phone_rows(tables, phones)

@@ -1,4 +1,5 @@
--- The state of each wanted table, in the given order. Without an office, the quarantine of all offices.
+-- The state of each wanted table, in the given order. Without an office, quarantine and errors of all offices, and the
+-- oldest run, so that no office looks fresh because of another.
 SELECT
     wanted.name,
     last.mode,
@@ -27,7 +28,7 @@ FROM unnest(%(tables)s::text[]) WITH ORDINALITY AS wanted (name, place)
 LEFT JOIN LATERAL (
     SELECT
         string_agg(DISTINCT t.mode, ', ') AS mode,
-        max(t.synced_at) AS synced_at,
+        min(t.synced_at) AS synced_at,
         sum(t.records)::bigint AS records,
         max(t.milliseconds) AS milliseconds,
         sum((t.target_mark ->> 'rows')::bigint)::bigint AS foreign_rows

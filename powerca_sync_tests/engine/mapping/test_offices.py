@@ -2,14 +2,17 @@
 
 import dataclasses
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 
+from powerca_sync.engine.context import open_context
 from powerca_sync.engine.postgres.database import connect
 from powerca_sync.engine.setup import introduce
+from powerca_sync.engine.status import TableStatus, read_table_status
 from powerca_sync.errors import SchemaMismatchError, SyncError, UnsafeTargetError
 from powerca_sync.settings import Endpoint
-from powerca_sync.specs import Deletes, Reference
+from powerca_sync.specs import Deletes, Reference, in_order
 from powerca_sync_tests.helpers import ORGS, Pair, delete_insert, row_counts, spec
 
 ORG = Reference(column="org_id", parent="orgs")
@@ -244,3 +247,43 @@ def test_forged_rows_of_one_office_do_not_concern_the_other(offices: tuple[Pair,
     second.source.execute("DELETE FROM lines WHERE job_id <= 5 OR job_id = 99")
     assert row_counts(second.sync(LINES, ORGS, delete_foreign=True)) == {"unchanged": 25, "deleted": 7}
     assert row_counts(first.sync(LINES, ORGS)) == {"unchanged": 30, "foreign": 25}
+
+
+def test_each_office_sees_its_own_times_and_errors(offices: tuple[Pair, Pair]) -> None:
+    first, second = offices
+    for org, office in enumerate(offices, start=1):
+        office.source.execute("INSERT INTO lines SELECT %s, n, 'line' FROM generate_series(1, %s) AS n", [org, org])
+        office.sync(LINES, ORGS)
+    # The first office's last run was long ago, and the second's next one fails.
+    first.target.execute("""
+        UPDATE powerca_sync.table_state AS t SET synced_at = '2026-01-01 10:00+00', milliseconds = 1234
+        FROM powerca_sync.office AS o WHERE t.office = o.office AND o.org_id = '1'""")
+    second.source.execute("ALTER TABLE lines RENAME TO mislaid")
+    with pytest.raises(SyncError):
+        second.sync(LINES, ORGS)
+    assert first.one("SELECT error_message IS NOT NULL FROM _sync_metadata"), "the guide's table has one line for all"
+
+    mine, theirs = (read_lines(office) for office in offices)
+    assert (mine.error, mine.records, mine.seconds) == (None, 1, 1.234)
+    assert mine.last_sync == datetime(2026, 1, 1, 10, tzinfo=UTC)
+    assert theirs.error
+    assert "`lines` does not exist on the desktop" in theirs.error
+    assert theirs.records == 2
+    assert theirs.last_sync
+    assert theirs.last_sync > mine.last_sync
+
+    # A good run of one office hides no error of the other.
+    first.sync(LINES, ORGS)
+    assert first.one("SELECT error_message FROM _sync_metadata") is None
+    assert read_lines(second).error == theirs.error
+    assert read_lines(first, desktop_is_known=False).last_sync == theirs.last_sync, "the oldest of all offices"
+
+
+def read_lines(pair: Pair, *, desktop_is_known: bool = True) -> TableStatus:
+    """Returns the status of the table of lines, as the office sees it."""
+    specs = in_order([LINES, ORGS])
+    with connect(pair.settings.desktop) as source, connect(pair.settings.mobile) as target:
+        context = open_context(source, target, specs) if desktop_is_known else None
+        tables = read_table_status(target, specs, context, only=[LINES])
+    assert tables is not None
+    return tables[0]
