@@ -7,7 +7,7 @@ from powerca_sync.engine.context import open_context
 from powerca_sync.engine.mapping import Office
 from powerca_sync.engine.postgres import Connection, Timeouts, explained, transaction
 from powerca_sync.engine.reverse import ledger
-from powerca_sync.engine.state import claims, lineage, preparation
+from powerca_sync.engine.state import claims, lineage, locks, preparation
 from powerca_sync.specs import TableSpec
 
 
@@ -31,12 +31,13 @@ def introduce(
     """Create the engine's missing tables, the target's first, and register the desktop; a no-op if all of it exists.
 
     With `accept` this desktop replaces another one that has claimed its organisations, or of which it is a copy; its
-    next runs read all rows.
+    next runs read all rows. Waits for the other's runs.
 
     Raises:
         UnsafeTargetError: Another desktop has claimed an organisation, or this one is a copy of the desktop that was
             synced last; not with `accept`.
         ConfigurationError: A role has no right to create what is missing.
+        ContentionError: A run of the desktop that is to be replaced did not end.
     """
     context = open_context(source, target, specs, check=False)
     office = context.office
@@ -48,6 +49,11 @@ def introduce(
         explained("claiming the organisations at the target"),
         transaction(target, timezone="UTC", timeouts=Timeouts()) as cursor,
     ):
+        if accept:
+            # Before the lock of registrations, for which runs wait that have a table's lock.
+            for other in claims.read_replaced(cursor, office):
+                for spec in specs:
+                    locks.acquire_table(cursor, spec, specs, other, wait=Timeouts().table)
         unscoped = context.catalogs.resolution.unscoped
         claims.register_office(cursor, office, unscoped=lambda: unscoped, accept=accept)
         if accept:

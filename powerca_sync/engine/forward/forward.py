@@ -1,6 +1,6 @@
 """Sync one table from the source to the target, in one transaction on the target.
 
-1. Lock the table against other runs, then take the source's snapshot.
+1. Lock the table against other runs of the office, then take the source's snapshot.
 2. Resolve the spec against both catalogs, and choose the change set.
 3. COPY into staging; skip echoes, and quarantine rows that do not fit or have a dangling reference.
 4. Plan the merge, check the plan by the guards, apply it.
@@ -126,7 +126,7 @@ def _sync_in_transaction(
     name = request.spec.mobile
     wanted = tables_needed(request.spec, specs)
     first = (
-        locks.try_acquire(name),
+        locks.try_table(request.spec, specs, identity),
         preparation.state_exists(),
         guide.guide_columns(),
         catalog_query(wanted),
@@ -145,7 +145,7 @@ def _sync_in_transaction(
         if not (complete or has_state):
             return None
         if not locked:
-            locks.acquire(target_cursor, name, f"Table `{name}` is being synced", wait=options.timeouts.table)
+            locks.acquire_table(target_cursor, request.spec, specs, identity, wait=options.timeouts.table)
             (runs,) = execute_batch(target_cursor, lineage.recorded_runs(identity))
         with explained(f"syncing table `{name}`: reading the source"):
             source_cursor = source_transaction.enter_context(

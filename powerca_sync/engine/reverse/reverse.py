@@ -96,7 +96,8 @@ def sync_reverse(
             contextlib.ExitStack() as snapshot,
         ):
             held = f"Table `{request.spec.mobile}` is being reverse-synced"
-            locks.acquire(target_cursor, f"pull {request.spec.desktop}", held, wait=options.timeouts.table)
+            lock = locks.try_acquire(f"pull {request.spec.desktop}")
+            locks.acquire(target_cursor, lock, held, wait=options.timeouts.table)
             with explained(f"{doing}: reading the source"):
                 # Digests are computed in UTC, so that they do not depend on the office's time zone.
                 source_cursor = snapshot.enter_context(

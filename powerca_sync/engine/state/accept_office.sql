@@ -4,6 +4,8 @@ WITH replaced AS (
     SELECT DISTINCT o.office FROM powerca_sync.office AS o WHERE (o.org_id = ANY (%(orgs)s) OR o.org_id = '*') AND o.office <> %(office)s
 ), forgotten AS (
     DELETE FROM powerca_sync.table_state AS t WHERE t.office IN (SELECT r.office FROM replaced AS r)
+), cleared AS (
+    DELETE FROM powerca_sync.failure AS f WHERE f.office IN (SELECT r.office FROM replaced AS r)
 ), emptied AS (
     DELETE FROM powerca_sync.quarantine AS q WHERE q.office IN (SELECT r.office FROM replaced AS r)
 )

@@ -68,6 +68,16 @@ def check_claim(cursor: Cursor, office: Office) -> bool:
     return claimed_by_office(office, dict(cursor.fetchall()))
 
 
+def read_replaced(cursor: Cursor, office: Office) -> tuple[str, ...]:
+    """Returns the other desktops that `register_office` replaces with `accept`."""
+    cursor.execute(
+        "SELECT DISTINCT o.office FROM powerca_sync.office AS o"
+        " WHERE (o.org_id = ANY (%s) OR o.org_id = %s) AND o.office <> %s ORDER BY 1",
+        [list(office.claims), WITHOUT_ORGANISATIONS, office.identity],
+    )
+    return tuple(other for (other,) in cursor.fetchall())
+
+
 def is_alone(office: Office) -> Query:
     """A query: is no other desktop registered?"""
     statement = "SELECT NOT EXISTS (SELECT FROM powerca_sync.office AS o WHERE o.office <> %s) OR %s"

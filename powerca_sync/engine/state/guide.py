@@ -18,6 +18,7 @@ def guide_record(
     """A query that writes the guide's line for a table: with `records` the run succeeded, otherwise it failed.
 
     Writes only columns that exist, because earlier versions of that table have others. None if there is no such table.
+    All offices share the line: of two that insert it at once, the second keeps that of the first.
     """
     succeeded = records is not None
     values: dict[str, sql.Composable] = {
@@ -38,7 +39,8 @@ WITH updated AS (
     UPDATE public._sync_metadata AS m SET {changes} WHERE m.table_name = {table} RETURNING 1
 )
 INSERT INTO public._sync_metadata (table_name, {names})
-SELECT {table}, {values} WHERE NOT EXISTS (SELECT FROM updated)""").format(
+SELECT {table}, {values} WHERE NOT EXISTS (SELECT FROM updated)
+ON CONFLICT DO NOTHING""").format(
         changes=comma.join(sql.SQL("{} = {}").format(sql.Identifier(name), values[name]) for name in written),
         names=comma.join(map(sql.Identifier, written)),
         values=comma.join(values[name] for name in written),

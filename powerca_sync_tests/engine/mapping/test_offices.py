@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
@@ -9,11 +10,12 @@ import pytest
 from powerca_sync.engine.context import open_context
 from powerca_sync.engine.postgres.database import connect
 from powerca_sync.engine.setup import introduce
+from powerca_sync.engine.state.locks import acquire_table
 from powerca_sync.engine.status import TableStatus, read_table_status
-from powerca_sync.errors import SchemaMismatchError, SyncError, UnsafeTargetError
+from powerca_sync.errors import ContentionError, SchemaMismatchError, SyncError, UnsafeTargetError
 from powerca_sync.settings import Endpoint
 from powerca_sync.specs import Deletes, Reference, in_order
-from powerca_sync_tests.helpers import ORGS, Pair, delete_insert, row_counts, spec
+from powerca_sync_tests.helpers import ORGS, Pair, delete_insert, row_counts, spec, wait_until
 
 ORG = Reference(column="org_id", parent="orgs")
 CLIENTS = spec("clients", "client_id", office="org_id", deletes=Deletes.PROPAGATE)
@@ -287,3 +289,68 @@ def read_lines(pair: Pair, *, desktop_is_known: bool = True) -> TableStatus:
         tables = read_table_status(target, specs, context, only=[LINES])
     assert tables is not None
     return tables[0]
+
+
+#: True while a session asks again for the lock of a table.
+ASKS_FOR_THE_LOCK = """EXISTS (
+    SELECT FROM pg_stat_activity
+    WHERE datname = current_database() AND state = 'idle in transaction'
+        AND query LIKE 'SELECT pg_try_advisory_xact_lock%'
+)"""
+
+
+def test_offices_do_not_wait_for_each_others_tables(offices: tuple[Pair, Pair]) -> None:
+    first, second = offices
+    for org, office in enumerate(offices, start=1):
+        office.source.execute("INSERT INTO lines VALUES (%s, 7, 'a')", [org])
+        office.sync(ORGS)
+    (identity,) = first.rows("SELECT office FROM powerca_sync.office WHERE org_id = '1'")[0]
+    with connect(first.settings.mobile) as run, run.transaction():
+        # A long run of the first office, which has written the guide's line.
+        with run.cursor() as cursor:
+            acquire_table(cursor, LINES, [LINES, ORGS], identity, wait=1)
+        run.execute("INSERT INTO lines (org_id, job_id) SELECT 1, n FROM generate_series(1, 30) AS n")
+        assert row_counts(second.sync(LINES, ORGS)) == {"inserted": 1}
+        with pytest.raises(ContentionError, match="`lines` is being synced by another run, which did not end within 1"):
+            first.sync(LINES, ORGS)
+        assert read_lines(second).error is None
+        # A table whose rows have no office is locked for all.
+        with pytest.raises(ContentionError):
+            second.sync(dataclasses.replace(LINES, office=None), ORGS)
+
+
+def test_replacement_waits_for_the_runs_of_the_replaced_desktop(offices: tuple[Pair, Pair]) -> None:
+    first, second = offices
+    first.sync(ORGS)
+    second.source.execute("UPDATE orgs SET org_id = 1")
+    (identity,) = first.rows("SELECT office FROM powerca_sync.office")[0]
+    with (
+        connect(first.settings.mobile) as run,
+        connect(first.settings.mobile) as watch,
+        ThreadPoolExecutor() as threads,
+    ):
+        with run.transaction():
+            with run.cursor() as cursor:
+                acquire_table(cursor, ORGS, [ORGS], identity, wait=1)
+            run.execute("SELECT 'not asking'")
+            replacement = threads.submit(accept_desktop, second)
+            wait_until(watch, ASKS_FOR_THE_LOCK, unless=replacement.done)
+            assert not replacement.done()
+        replacement.result(timeout=30)
+    with pytest.raises(UnsafeTargetError, match="belongs to another desktop"):
+        first.sync(ORGS)
+
+
+def test_two_offices_insert_the_guides_line_at_once(
+    offices: tuple[Pair, Pair], caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = offices
+    for org, office in enumerate(offices, start=1):
+        office.sync(ORGS)
+        office.source.execute("INSERT INTO lines VALUES (%s, 7, 'a')", [org])
+    with connect(first.settings.mobile) as run:
+        run.execute("BEGIN; INSERT INTO _sync_metadata (table_name) VALUES ('lines')")
+        with second.sync_that_waits(LINES, ORGS) as waiting:
+            run.execute("COMMIT")
+        assert row_counts(waiting.result()) == {"inserted": 1}
+    assert "_sync_metadata" not in caplog.text
