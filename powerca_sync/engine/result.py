@@ -14,7 +14,7 @@ from powerca_sync.settings import Limits
 class Transfer(enum.StrEnum):
     """The rows that a full run transfers."""
 
-    #: `DIFFERENCES` if the target is far away, otherwise `EVERYTHING`.
+    #: `DIFFERENCES` if the line to a database is slow, otherwise `EVERYTHING`.
     AUTO = "auto"
     EVERYTHING = "everything"
     #: Compare digests first, then transfer only the rows that differ.

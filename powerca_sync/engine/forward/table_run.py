@@ -6,7 +6,6 @@ the target and the stored state belong to `forward`, the counts of the result to
 
 import contextlib
 import dataclasses
-import time
 from collections.abc import Generator, Mapping, Sequence
 
 from psycopg import sql
@@ -31,7 +30,7 @@ from powerca_sync.engine.mapping import (
     read_snapshot,
 )
 from powerca_sync.engine.phases import PhaseTimer
-from powerca_sync.engine.postgres import Cursor, Table, explained, one_row
+from powerca_sync.engine.postgres import Cursor, Table, explained, is_slow, one_row
 from powerca_sync.engine.requests import Mode, TableExtract, TextRows
 from powerca_sync.engine.result import Options, Transfer
 from powerca_sync.engine.staging import check_stored_values, pair_by_readable_columns, prepare_source, read_rows
@@ -40,9 +39,6 @@ from powerca_sync.plain_text import one_line_logger
 from powerca_sync.specs import Category, TableSpec
 
 logger = one_line_logger(__name__)
-
-#: Seconds of a round trip to the target from which comparing digests first takes less time than sending all rows.
-SLOW_ROUND_TRIP = 0.01
 
 #: The first version of PostgreSQL that hashes rows, as `server_version`.
 HASHES_ROWS = 140000
@@ -84,8 +80,6 @@ class TableRun:
         self.runs: Sequence[RecordedRun] = ()
         self.timer = PhaseTimer()
         self.phase = self.timer.phase
-        #: Seconds of one round trip to the target.
-        self.round_trip = 0.0
         #: A warning about values of the ledger that can no longer be read; usually empty.
         self.ledger_warning = ""
 
@@ -129,9 +123,8 @@ class TableRun:
         """Register the office with its organisations in the target's text form, and read the table's stored state."""
         orgs = organisations_query(office, self.specs, self.tables)
         lookups = [one.table for one in self.spec.lookups]
-        began = time.monotonic()
         with explain_cast_errors(self.specs):
-            recalled = state.recall(
+            return state.recall(
                 self.target,
                 office,
                 self.spec.mobile,
@@ -141,8 +134,6 @@ class TableRun:
                 unscoped=self._unscoped,
                 shared=self.resolved.route is Route.UNSCOPED,
             )
-        self.round_trip = time.monotonic() - began
-        return recalled
 
     @property
     def relation(self) -> int | None:
@@ -253,7 +244,7 @@ class TableRun:
         if prepared.owned_digest != owned_digest_of(before):
             # The digests do not include mobile-owned columns.
             return None
-        if wanted is Transfer.EVERYTHING or (wanted is Transfer.AUTO and self.round_trip < SLOW_ROUND_TRIP):
+        if wanted is Transfer.EVERYTHING or (wanted is Transfer.AUTO and not self._is_far()):
             return None
         return find_differences(
             self.source,
@@ -266,6 +257,10 @@ class TableRun:
             reading=self.reading,
             count=count,
         )
+
+    def _is_far(self) -> bool:
+        """Returns whether comparing digests first takes less time than sending all rows: one line is slow."""
+        return is_slow(self.target.connection) or is_slow(self.source.connection)
 
     def map_images(self, mapping: TableMapping) -> TableMapping:
         """Returns the mapping for ledger images, without values that the source can no longer read."""

@@ -1,8 +1,8 @@
 """Access to PostgreSQL: connections, transactions, catalogs, encodings and classified errors.
 
 Knows neither specs nor offices. `database` opens connections and transactions, `session_settings` has their settings,
-`execution` executes batches and savepoints, `catalog` reads facts about tables, `database_errors` and `refusals`
-classify errors.
+`execution` executes batches and savepoints, `latency` finds out whether a line is slow, `catalog` reads facts about
+tables, `database_errors` and `refusals` classify errors.
 """
 
 from powerca_sync.engine.postgres.bisection import bisect
@@ -50,6 +50,7 @@ from powerca_sync.engine.postgres.execution import (
     fetch_batch,
     one_row,
 )
+from powerca_sync.engine.postgres.latency import is_slow
 from powerca_sync.engine.postgres.refusals import RefusalJudge, SwallowedError, describe_swallowing, execute_completely
 from powerca_sync.engine.postgres.session_settings import apply_settings, settings_query
 from powerca_sync.engine.postgres.sql_files import load
@@ -87,6 +88,7 @@ __all__ = [
     "explained",
     "fetch_batch",
     "is_refusal",
+    "is_slow",
     "load",
     "may_concern_rows",
     "one_row",
