@@ -225,7 +225,7 @@ def _report_phones(console: Console, phones: tuple[ReverseStatus, ...]) -> None:
 
 def _run_row(run: "PastRun") -> tuple[Any, ...]:
     figures = (getattr(run, name) for name in PAST)
-    return (_moment(run.started), run.job, *("" if figure is None else figure for figure in figures), run.run_id[:8])
+    return (_moment(run.started), run.name, *("" if figure is None else figure for figure in figures), run.run_id[:8])
 
 
 def _moment(moment: datetime | None) -> str:

@@ -11,7 +11,7 @@ import dagster as dg
 
 from powerca_sync.defs.jobs import REVERSE_JOB, forward_job_name
 from powerca_sync.defs.keys import REVERSE, mobile_key, reverse_key
-from powerca_sync.defs.runs import direction_of
+from powerca_sync.defs.runs import DIRECTION, directions_of
 from powerca_sync.engine.requests import Mode
 from powerca_sync.specs import TableSpec, in_order, needed_tables
 
@@ -56,25 +56,34 @@ def build_follow_up(specs: Sequence[TableSpec], jobs: Sequence[Any]) -> dg.Senso
     )
     def follow_up(context: dg.RunFailureSensorContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         run = context.dagster_run
-        direction = direction_of(run)
-        if direction is None or FOLLOWS in run.tags or run.tags.get(STARTED_BY) == COMMAND:
+        directions = directions_of(context.instance, run)
+        if not directions or FOLLOWS in run.tags or run.tags.get(STARTED_BY) == COMMAND:
             yield dg.SkipReason("The run is a follow-up, makes its own, or moves no rows.")
             return
-        key = reverse_key if direction == REVERSE else mobile_key
-        moved = [spec for spec in in_order(specs) if spec.reverse or direction != REVERSE]
-        ready = _skipped_without_reason(context.instance, run, moved, key)
-        if not ready:
+        requests = [_request(context.instance, run, specs, direction) for direction in directions]
+        if not any(requests):
             yield dg.SkipReason("Each skipped table needs rows of one that failed.")
-            return
-        yield dg.RunRequest(
-            run_key=f"follow-up of {run.run_id}",
-            job_name=_job(run, direction),
-            asset_selection=[key(spec.mobile) for spec in ready],
-            run_config=_same_resources(run, direction),
-            tags={FOLLOWS: run.run_id},
-        )
+        yield from filter(None, requests)
 
     return follow_up
+
+
+def _request(
+    instance: dg.DagsterInstance, run: dg.DagsterRun, specs: Sequence[TableSpec], direction: str
+) -> dg.RunRequest | None:
+    """Returns the follow-up of a failed run in one of its directions; None if it skipped no table without need."""
+    key = reverse_key if direction == REVERSE else mobile_key
+    moved = [spec for spec in in_order(specs) if spec.reverse or direction != REVERSE]
+    ready = _skipped_without_reason(instance, run, moved, key)
+    if not ready:
+        return None
+    return dg.RunRequest(
+        run_key=f"{direction} follow-up of {run.run_id}",
+        job_name=_job(run, direction),
+        asset_selection=[key(spec.mobile) for spec in ready],
+        run_config=_same_resources(run, direction),
+        tags={FOLLOWS: run.run_id},
+    )
 
 
 def _skipped_without_reason(
@@ -84,19 +93,19 @@ def _skipped_without_reason(
     key: Callable[[str], dg.AssetKey],
 ) -> tuple[TableSpec, ...]:
     steps = {step.step_key: getattr(step.status, "value", "") for step in instance.get_run_step_stats(run.run_id)}
+    if "FAILURE" not in steps.values():
+        # The run was cancelled; the next run syncs the tables that have not begun.
+        return ()
     selected = [spec for spec in specs if not run.asset_selection or key(spec.mobile) in run.asset_selection]
     ended = {spec.mobile: steps.get(key(spec.mobile).to_python_identifier(), "") for spec in selected}
     failed = [name for name, status in ended.items() if status == "FAILURE"]
-    if not failed:
-        # The run was cancelled; the next run syncs the tables that have not begun.
-        return ()
     # A step downstream of a failed one has no event.
     return tables_to_follow(selected, failed=failed, skipped=[name for name, status in ended.items() if not status])
 
 
 def _job(run: dg.DagsterRun, direction: str) -> str:
-    """Returns the job of the run; for a run started from an asset's page, the full job of its direction."""
-    if not run.job_name.startswith("__"):
+    """Returns the job of the run; for a run of assets instead of a job, the full job of its direction."""
+    if DIRECTION in run.tags:
         return run.job_name
     return REVERSE_JOB if direction == REVERSE else forward_job_name(Mode.FULL)
 

@@ -1,4 +1,4 @@
-"""Asset keys of the tables of both databases."""
+"""Asset keys of the tables of both databases, and the order of their steps."""
 
 import dagster as dg
 
@@ -13,6 +13,8 @@ DESKTOP = "desktop"
 MOBILE = "mobile"
 #: Prefix and group of reverse sync: phone rows in the desktop's tables.
 REVERSE = "reverse"
+#: Tag of a step: of the steps that are ready, that with the highest number runs first. Without the tag it is 0.
+PRIORITY = "dagster/priority"
 
 
 def mobile_key(mobile: str) -> dg.AssetKey:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import dagster as dg
 
 from powerca_sync.defs.checks import CONFLICTS, QUARANTINE, check_conflicts, check_quarantine
-from powerca_sync.defs.keys import DESKTOP, MOBILE, full_name, mobile_key, reverse_key
+from powerca_sync.defs.keys import DESKTOP, MOBILE, PRIORITY, full_name, mobile_key, reverse_key
 from powerca_sync.defs.output_handle import OutputHandle
 from powerca_sync.defs.pools import REVERSE_POOL
 from powerca_sync.defs.resources import PullMode
@@ -54,6 +54,8 @@ def _build_asset(spec: TableSpec, pulled: Sequence[TableSpec], translator: Table
         **translator.attributes(spec, Layer.REVERSE),
         io_manager_key=IO_MANAGER,
         pool=REVERSE_POOL,
+        # In a run of all assets, phone rows are the last to move.
+        op_tags={PRIORITY: "-1"},
         check_specs=[
             dg.AssetCheckSpec(
                 CONFLICTS,

@@ -9,7 +9,7 @@ from typing import Any, Final
 import dagster as dg
 
 from powerca_sync.defs.attention import Attention, find_attention, verdict
-from powerca_sync.defs.keys import OWNERS
+from powerca_sync.defs.keys import OWNERS, PRIORITY
 from powerca_sync.defs.metadata import text_table
 from powerca_sync.defs.resources import SyncDatabases
 from powerca_sync.defs.runs import REPORT, REPORT_JOB, PastRun, read_past_runs
@@ -44,6 +44,8 @@ def build_status_report(specs: Sequence[TableSpec], schedules: Schedules) -> dg.
 
     @dg.asset(
         key=REPORT,
+        # In a run of all assets it is the last step, and shows what the others did.
+        op_tags={PRIORITY: "-2"},
         group_name="reports",
         kinds={"report"},
         owners=OWNERS,
@@ -153,7 +155,7 @@ def _figures(status: Status, runs: Sequence[PastRun], now: datetime) -> Mapping[
         "quarantined_rows": sum(table.quarantined for table in tables),
         **{f"phone_rows_{name}": sum(getattr(table, name) for table in phones) for name in PHONE_FIGURES},
         **({"hours_since_oldest_sync": round(max(ages), 1)} if ages else {}),
-        f"failed_of_last_{RUNS}_runs": sum(run.failed for run in runs),
+        f"failed_of_last_{RUNS}_runs": len({run.run_id for run in runs if run.failed}),
         f"rows_written_by_last_{RUNS}_runs": sum(map(_written, runs)),
         **{f"mean_seconds_per_{direction}_run": round(mean(each), 1) for direction, each in seconds.items() if each},
     }
@@ -202,7 +204,7 @@ def _quarantine_lines(status: Status) -> list[dict[str, Any]]:
 def _run_line(run: PastRun, zone: tzinfo) -> dict[str, Any]:
     return {
         "started": _moment(run.started, zone) if run.started else "",
-        "job": run.job,
+        "job": run.name,
         "status": run.status,
         "seconds": "" if run.seconds is None else round(run.seconds, 1),
         "rows written": _written(run),

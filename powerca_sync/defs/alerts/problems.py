@@ -8,7 +8,7 @@ from typing import Any, Final
 import dagster as dg
 
 from powerca_sync import errors
-from powerca_sync.defs.runs import direction_of, is_report, was_interrupted, words_of
+from powerca_sync.defs.runs import REPORT, directions_of, is_report, was_interrupted, words_of
 
 _EVENTS: Final = {
     dg.DagsterEventType.STEP_FAILURE,
@@ -57,7 +57,7 @@ class Findings:
 def find_problems(instance: dg.DagsterInstance, records: Iterable[dg.RunRecord]) -> Findings:
     """Reads the events of these ended runs, which are given in the order in which they ended.
 
-    Leaves out runs that somebody cancelled, and runs of the status report, which fails whenever the sync does.
+    Leaves out runs that somebody cancelled, and the status report, which tells of the same problems.
     """
     found = Findings()
     for record in records:
@@ -65,12 +65,13 @@ def find_problems(instance: dg.DagsterInstance, records: Iterable[dg.RunRecord])
         outcomes, planned, failure = _read_events(instance, run.run_id)
         if is_report(run) or (run.status is dg.DagsterRunStatus.CANCELED and failure is None):
             continue
-        whole = f"{direction_of(run) or run.job_name} run"
+        wholes = [f"{one} run" for one in directions_of(instance, run) or [run.job_name]]
         tables_failed = any(problem and problem.check is None for problem in outcomes.values())
         if run.status is dg.DagsterRunStatus.SUCCESS:
-            outcomes[whole] = None
+            outcomes |= dict.fromkeys(wholes)
         elif failure is not None and not tables_failed:
-            outcomes[whole] = Problem(subject=whole, reason=failure, kind=_without_numbers(failure))
+            kind = _without_numbers(failure)
+            outcomes |= {whole: Problem(subject=whole, reason=failure, kind=kind) for whole in wholes}
         found.outcomes |= outcomes
         found.runs |= dict.fromkeys(outcomes, record)
         found.skipped = (found.skipped | (planned if tables_failed else set())) - outcomes.keys()
@@ -85,6 +86,8 @@ def _read_events(instance: dg.DagsterInstance, run_id: str) -> tuple[dict[str, P
     records = instance.get_records_for_run(run_id, of_type=_EVENTS).records
     for event in filter(None, (record.event_log_entry.dagster_event for record in records)):
         step = event.step_key or ""
+        if event.asset_key == REPORT or step == REPORT.to_python_identifier():
+            continue
         match event.event_type:
             case dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED if event.asset_key:
                 planned.add(event.asset_key.to_python_identifier())

@@ -4,9 +4,10 @@ Nothing is stored besides Dagster's own records.
 """
 
 import dataclasses
+import itertools
 import time
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -30,17 +31,18 @@ ROWS: Final = ("inserted", "updated", "deleted", "pulled", "quarantined", "confl
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class PastRun:
-    """Totals of one run over all of its tables."""
+    """Totals of one run over all of its tables of one direction; a run of both directions has two."""
 
     run_id: str
     #: `BY_HAND` for what was started from an asset's page.
     job: str
     #: `forward` or `reverse`.
     direction: str
+    #: Of the run; of a run of both directions, `SUCCESS` if all tables of this one were synced.
     status: str
     #: None if it has not started.
     started: datetime | None
-    #: None if it has not ended.
+    #: Of the run, or of the tables of this direction; None if the run has not ended.
     seconds: float | None
     #: Tables that were synced.
     tables: int
@@ -54,6 +56,11 @@ class PastRun:
     conflicts: int
 
     @property
+    def name(self) -> str:
+        """The job, or the direction of a run that was started from an asset's page."""
+        return f"{self.direction} {BY_HAND}" if self.job == BY_HAND else self.job
+
+    @property
     def failed(self) -> bool:
         """It failed; a run that is queued, active or cancelled has not."""
         return self.status == dg.DagsterRunStatus.FAILURE.value
@@ -63,18 +70,36 @@ def read_past_runs(instance: dg.DagsterInstance, *, most: int = 30) -> tuple[Pas
     """The last runs that moved rows, or should have, the latest first."""
     # Runs of the report and of checks are among them.
     records = instance.get_run_records(limit=5 * most)
-    moved = [(record, way) for record in records if (way := direction_of(record.dagster_run))]
-    return tuple(_past_run(instance, record, way) for record, way in moved[:most])
+    moved = ((record, ways) for record in records if (ways := directions_of(instance, record.dagster_run)))
+    return tuple(past for record, ways in itertools.islice(moved, most) for past in _past_runs(instance, record, ways))
 
 
-def direction_of(run: dg.DagsterRun) -> str | None:
-    """Returns the direction of a run, however it was started; None if it syncs no table."""
+def directions_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> tuple[str, ...]:
+    """Returns the directions of a run, however it was started: none if it syncs no table, both if it mixes them."""
     if (tagged := run.tags.get(DIRECTION)) in (FORWARD, REVERSE):
-        return tagged
-    keys = (run.asset_selection or frozenset()) - {REPORT}
-    if not keys:
+        return (tagged,)
+    if is_report(run):
+        return ()
+    found = {_direction(key) for key in _selected(instance, run)}
+    return tuple(direction for direction in (FORWARD, REVERSE) if direction in found)
+
+
+def _selected(instance: dg.DagsterInstance, run: dg.DagsterRun) -> frozenset[dg.AssetKey]:
+    """Returns the assets that a run materializes; those of a job that somebody else defined stand in its events."""
+    if run.asset_selection:
+        return frozenset(run.asset_selection)
+    records = instance.get_records_for_run(
+        run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED
+    ).records
+    events = (record.event_log_entry.dagster_event for record in records)
+    return frozenset(event.asset_key for event in events if event is not None and event.asset_key is not None)
+
+
+def _direction(key: dg.AssetKey) -> str | None:
+    """Returns the direction of an asset; None for the report."""
+    if key == REPORT:
         return None
-    return REVERSE if all(key.path[0] == REVERSE for key in keys) else FORWARD
+    return REVERSE if key.path[0] == REVERSE else FORWARD
 
 
 def is_report(run: dg.DagsterRun) -> bool:
@@ -82,25 +107,36 @@ def is_report(run: dg.DagsterRun) -> bool:
     return run.job_name == REPORT_JOB or run.asset_selection == {REPORT}
 
 
-def _past_run(instance: dg.DagsterInstance, record: dg.RunRecord, direction: str) -> PastRun:
+def _past_runs(instance: dg.DagsterInstance, record: dg.RunRecord, directions: Sequence[str]) -> Iterator[PastRun]:
     run, began, ended = record.dagster_run, record.start_time, record.end_time
     synced = _synced(instance, run.run_id)
-    return PastRun(
-        run_id=run.run_id,
-        job=BY_HAND if run.job_name.startswith("__") else run.job_name,
-        direction=direction,
-        status=run.status.value,
-        started=None if began is None else datetime.fromtimestamp(began, UTC),
-        seconds=None if began is None or ended is None else ended - began,
-        tables=len(synced),
-        **{name: sum(int(figures.get(name, 0)) for figures in synced) for name in ROWS},
-    )
+    for direction in directions:
+        tables = synced.get(direction, [])
+        seconds = None if began is None or ended is None else ended - began
+        status = run.status.value
+        if len(directions) > 1:
+            selected = {key for key in _selected(instance, run) if _direction(key) == direction}
+            seconds = None if seconds is None else sum(float(figures.get("seconds", 0)) for figures in tables)
+            status = status if len(tables) < len(selected) else dg.DagsterRunStatus.SUCCESS.value
+        yield PastRun(
+            run_id=run.run_id,
+            job=BY_HAND if run.job_name.startswith("__") else run.job_name,
+            direction=direction,
+            status=status,
+            started=None if began is None else datetime.fromtimestamp(began, UTC),
+            seconds=seconds,
+            tables=len(tables),
+            **{name: sum(int(figures.get(name, 0)) for figures in tables) for name in ROWS},
+        )
 
 
-def _synced(instance: dg.DagsterInstance, run_id: str) -> Sequence[dict[str, int | float | str]]:
-    records = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION).records
-    materializations = (record.asset_materialization for record in records)
-    return [figures_of(materialization.metadata) for materialization in materializations if materialization is not None]
+def _synced(instance: dg.DagsterInstance, run_id: str) -> Mapping[str | None, list[dict[str, int | float | str]]]:
+    """Returns the figures of each table that a run synced, by direction."""
+    synced = defaultdict(list)
+    for record in instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION).records:
+        if (one := record.asset_materialization) is not None:
+            synced[_direction(one.asset_key)].append(figures_of(one.metadata))
+    return synced
 
 
 _WAITING: Final = (dg.DagsterRunStatus.QUEUED,)
