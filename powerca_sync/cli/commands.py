@@ -25,7 +25,7 @@ from powerca_sync.cli.run_report import report_files, report_introduction, repor
 from powerca_sync.cli.session import load_settings, read_last_runs, reporting, run_job
 from powerca_sync.cli.setup_files import write_files
 from powerca_sync.cli.verify_report import report_verification
-from powerca_sync.engine.doctor import examine, reach
+from powerca_sync.engine.doctor import examine, examine_sharing, reach
 from powerca_sync.engine.dry_run import PullPlan, TablePlan, plan_forward, plan_reverse
 from powerca_sync.engine.postgres import connect_both
 from powerca_sync.engine.requests import Allowances, Choice, Mode, TableExtract, TablePull
@@ -187,7 +187,8 @@ def init(accept_source: bool, folder: Path | None, as_json: bool, quiet: bool) -
         settings = load_settings(console)
         with connect_both(settings.desktop, settings.mobile) as (source, target):
             done = introduce(source=source, target=target, specs=TABLES, accept=accept_source)
-        report_introduction(console, settings, done)
+            findings = examine_sharing(settings, source, target, TABLES)
+        report_introduction(console, settings, done, findings)
 
 
 @main.command(epilog=examples("powerca-sync status", "powerca-sync status --json"))

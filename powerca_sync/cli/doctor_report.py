@@ -29,10 +29,7 @@ def report_findings(console: Console, findings: Sequence[Finding]) -> int:
     exit_status = 1 if errors else 0
     for finding in by_severity[Severity.FINE]:
         console.show(f"[OK] {finding.side}: {finding.what}")
-    for alike in _grouped([*warnings, *errors]):
-        console.show("")
-        for text in _paragraph(alike):
-            console.show(text)
+    show_problems(console, [*warnings, *errors])
     console.show("")
     if errors:
         also = f", and {counted(len(warnings), 'warning')}" if warnings else ""
@@ -51,6 +48,14 @@ def report_findings(console: Console, findings: Sequence[Finding]) -> int:
         }
     )
     return exit_status
+
+
+def show_problems(console: Console, findings: Sequence[Finding]) -> None:
+    """Print the findings that are warnings or errors."""
+    for alike in _grouped(finding for finding in findings if finding.severity is not Severity.FINE):
+        console.show("")
+        for text in _paragraph(alike):
+            console.show(text)
 
 
 def _grouped(findings: Iterable[Finding]) -> list[list[Finding]]:

@@ -1,13 +1,15 @@
 """The output of `forward`, `reverse`, `init` and `status`: a table for people or one document for programs."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 from powerca_sync.cli.console import Console, text_table
+from powerca_sync.cli.doctor_report import show_problems
 from powerca_sync.cli.setup_files import SetupFiles
+from powerca_sync.engine.doctor import Finding
 from powerca_sync.engine.result import Conflict, ForwardResult, ReverseResult, figures
 from powerca_sync.engine.setup import Introduction
 from powerca_sync.engine.status import ReverseStatus, Status, TableStatus
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
 SPARE = ("mode", "echo", "kept", "seconds", "changed", "missing")
 
 
-def report_introduction(console: Console, settings: Settings, done: Introduction) -> None:
-    """Print what `init` created or found, and the statements for an administrator."""
+def report_introduction(console: Console, settings: Settings, done: Introduction, findings: Sequence[Finding]) -> None:
+    """Print what `init` created or found, the statements for an administrator, and findings about other offices."""
     organisations = ", ".join(done.office.orgs or ()) or "(not split by organisation)"
     own_tables = _made(done.created, "the sync's own tables")
     ledger = _made(done.ledger_created, "the ledger of reverse-synced rows")
@@ -36,6 +38,7 @@ def report_introduction(console: Console, settings: Settings, done: Introduction
             "need it and goes on with tables of its own. To complete it, ask an administrator to run:\n\n"
             f"{done.statements}"
         )
+    show_problems(console, findings)
     console.document(
         {
             "created": done.created,
@@ -43,6 +46,7 @@ def report_introduction(console: Console, settings: Settings, done: Introduction
             "guide_table_statements": done.statements,
             "office": done.office.identity,
             "organisations": done.office.orgs,
+            "findings": [dataclasses.asdict(finding) for finding in findings],
             "desktop": str(settings.desktop),
             "mobile": str(settings.mobile),
             "demo": is_demo(),

@@ -190,6 +190,10 @@ def test_init_prepares_mobile_and_reports_its_steps(office: Office) -> None:
     assert "[OK] Found the sync's own tables on" in second.stdout
     assert "[OK] Registered the desktop" in second.stdout
     assert document(run("init", "--json"))["organisations"] == ["1"]
+    assert "INDEX" not in second.stdout
+    office.pair.target.execute("INSERT INTO powerca_sync.office VALUES ('2', 'another/desktop')")
+    assert 'CREATE INDEX CONCURRENTLY ON "public"."staff" ("org_id");' in run("init").stdout
+    assert [finding["side"] for finding in document(run("init", "--json"))["findings"]] == ["mobile"]
 
 
 def test_init_refuses_organisations_of_another_desktop_unless_told(office: Office) -> None:

@@ -20,7 +20,7 @@ from powerca_sync.engine.forward import (
     row_versions_sql,
 )
 from powerca_sync.engine.mapping import map_back
-from powerca_sync.engine.mapping.tenancy import Office, Scope, office_condition
+from powerca_sync.engine.mapping.tenancy import Office, Scope, named_office, office_condition
 from powerca_sync.engine.postgres.catalog import UniqueKey
 from powerca_sync.engine.reverse import carry_over_sql, existing_rows_sql, insert_sql, ledger_sql
 from powerca_sync.engine.staging import echo_sql, extract_sql, phone_rows_sql, quarantine_sql, rules_sql, staging_sql
@@ -143,18 +143,17 @@ def test_reverse_statements(golden: Callable[[str, str], None]) -> None:
     office = Office(identity="7/enterprise_db", orgs=("1", "2"), alone=False)
     spec = dataclasses.replace(JOBS, made_by="boss", constants={})
     specs = (ORGS, spec)
-    back = map_back(
-        spec, source=TARGET, target=SOURCE, scope=Scope(office=office, specs=specs, tables={"orgs": OFFICES})
-    )
+    scope = Scope(office=office, specs=specs, tables={"orgs": OFFICES, "jobs": TARGET})
+    back = map_back(spec, source=TARGET, target=SOURCE, scope=scope)
     columns = [one.name for one in back.synced]
-    ours = office_condition(spec, specs, office, "s")
+    ours = office_condition(spec, scope, "s")
     without_key = dataclasses.replace(TARGET, primary_key=())
     limit = spec.max_row_bytes
     new = sql.SQL("{} AND {} = ANY ({}::text[])").format(
-        phone_rows_sql.is_phones(ours), phone_rows_sql.identity(TARGET, columns, limit), ["7", "8"]
+        phone_rows_sql.is_phones(TARGET, ours), phone_rows_sql.identity(TARGET, columns, limit), ["7", "8"]
     )
     statements = {
-        "whether anything changed": phone_rows_sql.digest(TARGET, ours, limit),
+        "whether anything changed": phone_rows_sql.digest(TARGET, ours, named_office(spec, scope, "s"), limit),
         "who they are": phone_rows_sql.copy_out_identities(
             TARGET,
             columns,

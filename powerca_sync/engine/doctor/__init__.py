@@ -10,6 +10,7 @@ to temporary tables only.
     columns                     tables and columns of the specs
     unfit_rows, copies          rows that a run would quarantine, as dry runs find them, and exact copies
     owners                      who wrote the rows on mobile, and rows that came back as an echo
+    sharing, indexes            other offices on the mobile database, and the indexes that spare an office their rows
     sequences, triggers, dependents, locks
                                 what else acts on the tables
 
@@ -19,6 +20,7 @@ Unlike the rest of the engine this package speaks of desktop and mobile: its sen
 from powerca_sync.engine.doctor.examination import examine
 from powerca_sync.engine.doctor.findings import BOTH, Finding, Severity, warning
 from powerca_sync.engine.doctor.schema_drift import find_drift
+from powerca_sync.engine.doctor.sharing import examine_sharing
 from powerca_sync.engine.doctor.side import Side, reach
 
-__all__ = ["BOTH", "Finding", "Severity", "Side", "examine", "find_drift", "reach", "warning"]
+__all__ = ["BOTH", "Finding", "Severity", "Side", "examine", "examine_sharing", "find_drift", "reach", "warning"]

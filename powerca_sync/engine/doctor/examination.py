@@ -23,6 +23,7 @@ from powerca_sync.engine.doctor import (
     route,
     sequences,
     server,
+    sharing,
     triggers,
     unfit_rows,
 )
@@ -107,9 +108,8 @@ class _Examination:
             self._add()
         desktop = self.servers.get(self.source.name)
         if desktop is not None:
-            zone = timezone or desktop.timezone
             self._theme(
-                fine(BOTH, f"The clocks agree, and the office's time zone ({zone}) is known.")
+                fine(BOTH, f"The clocks agree, and the office's time zone ({timezone or desktop.timezone}) is known.")
                 if len(offsets) == len(self.sides)
                 else None,
                 clocks.examine_clocks(offsets),
@@ -222,14 +222,14 @@ class _Examination:
             self._add(
                 organisations.examine_office(self.source, self.target, office),
                 organisations.examine_lineage(self.source, self.target, found),
+                sharing.examine_shared(self.target, found),
             )
             self.blocked |= _has_error(self.findings[before:])
         sources, targets = self.tables.get(self.source.name), self.tables.get(self.target.name)
         if sources is None or targets is None:
             return
         # If the organisations are not known, all rows are examined.
-        everybody = Office(identity="", orgs=None)
-        known = found.office if isinstance(found, Context) and found.office.orgs else everybody
+        known = found.office if isinstance(found, Context) and found.office.orgs else Office(identity="", orgs=None)
         resolution = resolve(self.specs, sources=sources, targets=targets)
         catalogs = Catalogs(resolution=resolution, sources=sources, targets=targets)
         whole = columns.lay_out(self.specs, catalogs, known)

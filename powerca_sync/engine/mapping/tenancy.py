@@ -8,7 +8,7 @@ import psycopg
 from psycopg import sql
 
 from powerca_sync.engine.mapping.conversion import equal, equality
-from powerca_sync.engine.postgres import Cursor, Table, error_text, read_tables, schema_and_name
+from powerca_sync.engine.postgres import Cursor, Table, error_text, read_tables
 from powerca_sync.errors import SchemaMismatchError
 from powerca_sync.specs import Reference, TableSpec, spec_named
 
@@ -178,42 +178,63 @@ def office_reference(spec: TableSpec, specs: Sequence[TableSpec]) -> Reference |
     return None
 
 
-def office_condition(spec: TableSpec, specs: Sequence[TableSpec], office: Office, alias: str) -> sql.Composable:
+def office_condition(spec: TableSpec, scope: Scope, alias: str) -> sql.Composable:
     """A condition on the phone row `alias`: true for this office, false for another, NULL if the office is unknown.
 
     A row without an organisation belongs to the office of its author; if that is unknown, to the only registered
-    desktop. `spec` and `specs` are resolved. References are compared as text, because phone rows are few.
+    desktop. The specs are resolved.
     """
-    if office.orgs is None or spec.office is None:
+    if scope.office.orgs is None or spec.office is None:
         return sql.SQL("TRUE")
-    conditions = [_own_condition(spec, specs, office, alias)]
+    conditions = [_own_condition(spec, scope, alias)]
     if spec.made_by is not None:
         author = next(one for one in spec.references if one.column == spec.made_by)
-        conditions.append(_parent_condition(author, specs, office, alias))
-    if office.alone:
+        conditions.append(_parent_condition(spec, author, scope, alias))
+    if scope.office.alone:
         conditions.append(sql.SQL("TRUE"))
-    return sql.SQL("coalesce({})").format(sql.SQL(", ").join(conditions))
+    return sql.SQL("{} AND coalesce({})").format(named_office(spec, scope, alias), sql.SQL(", ").join(conditions))
 
 
-def _own_condition(spec: TableSpec, specs: Sequence[TableSpec], office: Office, alias: str) -> sql.Composable:
-    assert office.orgs is not None
-    upward = office_reference(spec, specs)
+def named_office(spec: TableSpec, scope: Scope, alias: str) -> sql.Composable:
+    """A condition on the phone row `alias`: its own column names this office or none.
+
+    An index on the column serves it.
+    """
+    if scope.office.orgs is None or spec.office is None or office_reference(spec, scope.specs) is not None:
+        return sql.SQL("TRUE")
+    column = sql.Identifier(alias, spec.key[0] if spec.defines_offices else spec.office)
+    return sql.SQL("({column} = ANY ({orgs}) OR {column} IS NULL)").format(
+        column=column, orgs=array_literal(scope.office.orgs)
+    )
+
+
+def _own_condition(spec: TableSpec, scope: Scope, alias: str) -> sql.Composable:
+    assert scope.office.orgs is not None
+    upward = office_reference(spec, scope.specs)
     if upward is not None:
-        return _parent_condition(upward, specs, office, alias)
+        return _parent_condition(spec, upward, scope, alias)
     column = spec.key[0] if spec.defines_offices else spec.office
     if column is None:
         return sql.SQL("NULL::boolean")
-    return sql.SQL("{} = ANY ({})").format(sql.Identifier(alias, column), array_literal(office.orgs))
+    return sql.SQL("{} = ANY ({})").format(sql.Identifier(alias, column), array_literal(scope.office.orgs))
 
 
-def _parent_condition(reference: Reference, specs: Sequence[TableSpec], office: Office, alias: str) -> sql.Composed:
+def _parent_condition(spec: TableSpec, reference: Reference, scope: Scope, alias: str) -> sql.Composed:
+    """The condition that the parent satisfies; NULL without a parent, or if parents of several offices match."""
     above = f"{alias}_up"
-    return sql.SQL("(SELECT bool_or({condition}) FROM {parent} AS {above} WHERE {named}::text = {own}::text)").format(
-        condition=_own_condition(spec_named(specs, reference.parent), specs, office, above),
-        parent=sql.Identifier(*schema_and_name(reference.parent)),
+    parent = scope.table(reference.parent)
+    return sql.SQL("""\
+(SELECT CASE WHEN bool_and(({condition}) IS TRUE) THEN TRUE WHEN bool_and(({condition}) IS FALSE) THEN FALSE END
+    FROM {parent} AS {above} WHERE {link})""").format(
+        condition=_own_condition(spec_named(scope.specs, reference.parent), scope, above),
+        parent=parent.identifier,
         above=sql.Identifier(above),
-        named=sql.Identifier(above, reference.names),
-        own=sql.Identifier(alias, reference.column),
+        link=equal(
+            sql.Identifier(above, reference.names),
+            parent.required(reference.names),
+            sql.Identifier(alias, reference.column),
+            scope.table(spec.mobile).required(reference.column),
+        ),
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Generator, Sequence
 from psycopg import sql
 
 from powerca_sync.engine.context import Context, read_context
-from powerca_sync.engine.mapping import STAGING, TableMapping, map_back, office_condition
+from powerca_sync.engine.mapping import STAGING, TableMapping, map_back, named_office, office_condition
 from powerca_sync.engine.postgres import Cursor, explained, one_row
 from powerca_sync.engine.requests import Choice, TablePull
 from powerca_sync.engine.reverse import ledger_sql
@@ -101,10 +101,11 @@ class PhoneRowMatcher:
     def look(self) -> PhoneRows:
         """Read the digest of the phone rows."""
         mapping = self._map()
-        in_office = office_condition(self.spec, self.context.specs, self.context.office, "s")
+        scope, limit = self.context.scope, mapping.spec.max_row_bytes
+        in_office, named = (one(self.spec, scope, "s") for one in (office_condition, named_office))
         with self.reading():
             rows, unassigned, digest = one_row(
-                self.source, phone_rows_sql.digest(mapping.source, in_office, mapping.spec.max_row_bytes)
+                self.source, phone_rows_sql.digest(mapping.source, in_office, named, limit)
             )
         return PhoneRows(
             mapping=mapping,

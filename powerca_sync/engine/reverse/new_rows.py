@@ -20,7 +20,7 @@ def new_rows(
     keys = _next_keys(target, None)
     if len(keys) == ledger_sql.PAGE and one_row(target, ledger_sql.are_all_new()) == (True,):
         # A first run, for which one condition does.
-        yield phone_rows_sql.is_phones(in_office)
+        yield phone_rows_sql.is_phones(mapping.source, in_office)
         return
     while keys:
         yield phone_rows_sql.has_identity(mapping, in_office, columns, keys)

@@ -8,7 +8,7 @@ import psycopg
 from psycopg import sql
 
 from powerca_sync.engine.context import Context, read_context
-from powerca_sync.engine.mapping import office_condition
+from powerca_sync.engine.mapping import named_office, office_condition
 from powerca_sync.engine.postgres import (
     Connection,
     Cursor,
@@ -128,6 +128,7 @@ def _can_be_pulled(spec: TableSpec, context: Context) -> bool:
 
 
 def _digest(spec: TableSpec, context: Context) -> sql.Composed:
-    ours = office_condition(context.require(spec), context.specs, context.office, "s")
-    digest = phone_rows_sql.digest(context.catalogs.targets[spec.mobile], ours, spec.max_row_bytes)
+    resolved, scope, table = context.require(spec), context.scope, context.catalogs.targets[spec.mobile]
+    ours, named = office_condition(resolved, scope, "s"), named_office(resolved, scope, "s")
+    digest = phone_rows_sql.digest(table, ours, named, spec.max_row_bytes)
     return sql.SQL("SELECT {} AS name, d.* FROM ({}) AS d").format(spec.mobile, digest)

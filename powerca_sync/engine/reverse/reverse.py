@@ -260,7 +260,7 @@ class Pull(PhoneRowMatcher):
                 apply_settings(self.source, {"TimeZone": self.timezone})
             staged.add(self.stage(mapping, where, defer=True))
             # Of several pages, the keys of all phone rows are looked up: more than needed, but each row once.
-            phones = where if phones is None else phone_rows_sql.is_phones(matched.phones.in_office)
+            phones = where if phones is None else phone_rows_sql.is_phones(mapping.source, matched.phones.in_office)
         if phones and (self.spec.strategy is Strategy.DELETE_INSERT or self.choice is Choice.ADOPT):
             owned = dataclasses.replace(mapping, extra_columns=())
             self.stage(owned, lookalikes_sql.owned_of_same_keys(mapping, phones), into=lookalikes_sql.OWNED)

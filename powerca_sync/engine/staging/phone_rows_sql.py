@@ -46,7 +46,9 @@ def has_identity(
 ) -> sql.Composed:
     """Returns a condition on the source's row `s`: it is the office's phone row with one of the identities `keys`."""
     return sql.SQL("{} AND {} = ANY ({}::text[])").format(
-        is_phones(belongs), identity(mapping.source, columns, mapping.spec.max_row_bytes), list(keys)
+        is_phones(mapping.source, belongs),
+        identity(mapping.source, columns, mapping.spec.max_row_bytes),
+        list(keys),
     )
 
 
@@ -104,9 +106,18 @@ def born(source: Table, alias: str) -> sql.Composable:
     return sql.SQL("({}{})::text").format(sql.Identifier(alias, CREATED), sql.SQL(zone))
 
 
-def is_phones(belongs: sql.Composable) -> sql.Composed:
+def is_phones(source: Table, belongs: sql.Composable) -> sql.Composed:
     """Returns a condition on the source's row `s`: it is a phone row of this office."""
-    return sql.SQL("{}::text = {} AND {}").format(sql.Identifier("s", OWNER), PHONE, belongs)
+    return sql.SQL("{} AND {}").format(_phones_own(source), belongs)
+
+
+def _phones_own(source: Table) -> sql.Composed:
+    """Returns a condition on the row `s`: a phone made it. Partial indexes serve it in either spelling."""
+    owner, column = sql.Identifier("s", OWNER), source.column(OWNER)
+    as_text = sql.SQL("{}::text = {}").format(owner, PHONE)
+    if column is None or column.base != "bpchar":
+        return as_text
+    return sql.SQL("{} = {} AND {}").format(owner, PHONE, as_text)
 
 
 def handed_over(source: Table, belongs: sql.Composable, keys: Sequence[str]) -> sql.Composed:
@@ -125,22 +136,23 @@ WHERE {owner}::text IS DISTINCT FROM {phone} AND {belongs} AND {key} = ANY ({key
     )
 
 
-def digest(table: Table, belongs: sql.Composable, limit: int) -> sql.Composed:
+def digest(table: Table, belongs: sql.Composable, named: sql.Composable, limit: int) -> sql.Composed:
     """Select (phone rows of this office, phone rows whose office is unknown, a digest of both).
 
+    `belongs` and `named` are `office_condition` and `named_office`; the latter spares reading other offices' rows.
     The digest is of whole rows, and of the size of rows over `limit`. It is stable in the time zone UTC. It
     also changes when the office of a row becomes known.
     """
     return sql.SQL("""\
 SELECT count(*) FILTER (WHERE p.belongs) AS ours, count(*) FILTER (WHERE p.belongs IS NULL) AS unassigned,
     count(*) || ':' || coalesce(sum(hashtextextended(p.row, (p.belongs IS NULL)::int)), 0) AS digest
-FROM (SELECT {belongs} AS belongs, {row} AS row FROM {table} AS s WHERE {owner}::text = {phone}) AS p
+FROM (SELECT {belongs} AS belongs, {row} AS row FROM {table} AS s WHERE {phones} AND {named}) AS p
 WHERE p.belongs IS NOT FALSE""").format(
         belongs=belongs,
         row=row_sizes.row_text("s", table.columns, limit),
         table=table.identifier,
-        owner=sql.Identifier("s", OWNER),
-        phone=PHONE,
+        phones=_phones_own(table),
+        named=named,
     )
 
 
@@ -171,7 +183,7 @@ COPY (
         was=former_content or sql.SQL("NULL"),
         born=born(source, "s"),
         table=source.identifier,
-        is_phones=is_phones(belongs),
+        is_phones=is_phones(source, belongs),
     )
 
 

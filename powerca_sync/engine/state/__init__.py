@@ -4,6 +4,7 @@
 runs, `guide` writes the guide's table, `lineage` detects copied desktops. The ledger belongs to `reverse`.
 """
 
+from powerca_sync.engine.state.claims import has_other_offices
 from powerca_sync.engine.state.lineage import (
     RecordedRun,
     check_desktop,
@@ -25,6 +26,7 @@ __all__ = [
     "check_lineage",
     "describe_unknown_run",
     "find_unknown_run",
+    "has_other_offices",
     "mark_after",
     "read_recorded_runs",
     "warn_of_copy",

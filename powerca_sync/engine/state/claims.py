@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from psycopg import sql
 
 from powerca_sync.engine.mapping import WITHOUT_ORGANISATIONS, Office
-from powerca_sync.engine.postgres import Cursor, Query, load
+from powerca_sync.engine.postgres import Cursor, Query, load, one_row
+from powerca_sync.engine.state import preparation
 from powerca_sync.errors import UnsafeTargetError
 
 
@@ -82,6 +83,14 @@ def is_alone(office: Office) -> Query:
     """A query: is no other desktop registered?"""
     statement = "SELECT NOT EXISTS (SELECT FROM powerca_sync.office AS o WHERE o.office <> %s) OR %s"
     return statement, [office.identity, not office.claims]
+
+
+def has_other_offices(cursor: Cursor, office: Office) -> bool:
+    """Whether another desktop is registered in the mobile database with organisations that this one does not have."""
+    if not office.claims or not preparation.has_claims(cursor):
+        return False
+    statement = "SELECT EXISTS (SELECT FROM powerca_sync.office AS o WHERE o.office <> %s AND o.org_id <> ALL (%s))"
+    return one_row(cursor, statement, [office.identity, list(office.claims)]) == (True,)
 
 
 def claimed_by_office(office: Office, holders: Mapping[str, str]) -> bool:

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from datetime import datetime
 
-from powerca_sync.engine.mapping import office_condition
+from powerca_sync.engine.mapping import named_office, office_condition
 from powerca_sync.engine.postgres import (
     Connection,
     explained,
@@ -131,7 +131,7 @@ def _read_without_ledger(
         if not matcher.has_phone_rows:
             return ReverseStatus(table=spec.mobile)
         context = matcher.context
-        in_office = office_condition(matcher.spec, context.specs, context.office, "s")
+        ours, named = (one(matcher.spec, context.scope, "s") for one in (office_condition, named_office))
         table = context.catalogs.targets[spec.mobile]
-        rows, unassigned, _ = one_row(source_cursor, phone_rows_sql.digest(table, in_office, spec.max_row_bytes))
+        rows, unassigned, _ = one_row(source_cursor, phone_rows_sql.digest(table, ours, named, spec.max_row_bytes))
     return ReverseStatus(table=spec.mobile, phone_rows=rows, waiting=rows, unassigned=unassigned)

@@ -220,3 +220,15 @@ def test_only_long_transactions_are_reported(office: Pair, monkeypatch: pytest.M
         assert problems(examined(office)) == []
         monkeypatch.setattr("powerca_sync.engine.doctor.locks.LONG", 0)
         assert "keeps rows that it has written locked" in only_problem(office).what
+
+
+def test_large_table_needs_indexes_without_another_office(office: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    office.sync_all(*SPECS)
+    office.target.execute("ANALYZE")
+    assert problems(examined(office)) == []
+    monkeypatch.setattr("powerca_sync.engine.doctor.indexes.LARGE", 39)
+    finding = only_problem(office)
+    assert finding.what == "2 tables without an index on the column of the office: clients and notes."
+    assert [statement.endswith("WHERE \"source\" = 'M';") for statement in finding.statements] == [False, True] * 2
+    repair(office, finding.statements)
+    assert problems(examined(office)) == []
