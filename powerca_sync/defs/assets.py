@@ -6,7 +6,7 @@ import dagster as dg
 
 from powerca_sync.defs.checks import FOREIGN_KEYS, ROWS, check_foreign_keys, check_rows
 from powerca_sync.defs.keys import DESKTOP, MOBILE, desktop_key, full_name, mobile_key
-from powerca_sync.defs.output_handle import OutputHandle
+from powerca_sync.defs.output_handle import UNVERSIONED, OutputHandle
 from powerca_sync.defs.pools import FORWARD_POOL
 from powerca_sync.defs.resources import SyncMode
 from powerca_sync.defs.translator import Layer, TableTranslator
@@ -74,7 +74,7 @@ def _build_asset(spec: TableSpec, translator: TableTranslator) -> dg.AssetsDefin
         """Yields the rows to sync, which the IO manager reads and merges, then the check results."""
         extract = TableExtract(spec=spec, mode=Mode(sync.mode), **sync.allowances)
         output: OutputHandle[TableExtract, ForwardResult] = OutputHandle(extract, context)
-        yield dg.MaterializeResult(value=output)
+        yield dg.MaterializeResult(value=output, data_version=UNVERSIONED)
         yield check_foreign_keys(spec, output.result)
         yield check_rows(spec, output.result)
 

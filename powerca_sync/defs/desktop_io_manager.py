@@ -10,7 +10,7 @@ from powerca_sync.defs.connections import KeptConnection
 from powerca_sync.defs.failures import Retries, retry_transient_errors
 from powerca_sync.defs.keys import reverse_key
 from powerca_sync.defs.metadata import describe_pull
-from powerca_sync.defs.output_handle import OutputHandle, latest_materialization
+from powerca_sync.defs.output_handle import OutputHandle
 from powerca_sync.engine.postgres import Timeouts
 from powerca_sync.engine.requests import TablePull
 from powerca_sync.engine.result import Options, ReverseResult
@@ -56,10 +56,10 @@ class DesktopIOManager(dg.IOManager):
                     "are written to the desktop: return a TablePull of the table that the asset is named after."
                 )
             result = self._pull(what, context.run_id)
-        context.add_output_metadata(describe_pull(result, what.spec))
         if isinstance(obj, OutputHandle):
-            last = latest_materialization(self._instance, context.asset_key)
-            obj.set_result(result, rows_written=result.pulled, last=last)
+            obj.set_result(result, describe_pull(result, what.spec))
+        else:
+            context.add_output_metadata(describe_pull(result, what.spec))
 
     @override
     def load_input(self, context: dg.InputContext) -> None:

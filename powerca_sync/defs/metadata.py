@@ -48,7 +48,7 @@ def describe(result: ForwardResult, spec: TableSpec, *, last: Metadata) -> Mappi
 
 
 def describe_source(result: ForwardResult, spec: TableSpec) -> Mapping[str, Any]:
-    """Returns the metadata of an observation of the desktop's table, as a full forward run has read it."""
+    """Returns the metadata of the desktop's table, as a full forward run has read it."""
     return {
         ROW_COUNT: result.rows_at_source,
         COLUMN_SCHEMA: _column_schema(result.source_columns, spec),

@@ -13,7 +13,7 @@ from powerca_sync.defs.failures import Retries, retry_transient_errors
 from powerca_sync.defs.frames import copy_rows, to_frame, types_of
 from powerca_sync.defs.keys import desktop_key, mobile_key
 from powerca_sync.defs.metadata import describe, describe_source
-from powerca_sync.defs.output_handle import OutputHandle, latest_materialization
+from powerca_sync.defs.output_handle import OutputHandle
 from powerca_sync.defs.resources import SyncMode
 from powerca_sync.engine.forward import sync_forward
 from powerca_sync.engine.load import load_rows
@@ -64,15 +64,18 @@ class PostgresIOManager(dg.IOManager):
             spec = self._spec(context.asset_key)
             what = obj.request if isinstance(obj, OutputHandle) else _as_rows(obj, spec, self._sync)
             result = self._land(what)
-        last = latest_materialization(self._instance, context.asset_key)
-        context.add_output_metadata(describe(result, spec, last=last.metadata if last else {}))
-        if isinstance(obj, OutputHandle):
-            if result.mode_requested is Mode.FULL:
-                # An external asset, which would otherwise never show anything.
-                observed = describe_source(result, spec)
-                context.log_event(dg.AssetObservation(asset_key=desktop_key(spec), metadata=observed))
-            rows_written = result.inserted + result.updated + result.deleted
-            obj.set_result(result, rows_written=rows_written, last=last)
+        last = self._instance.get_latest_materialization_event(context.asset_key)
+        known = last.asset_materialization.metadata if last and last.asset_materialization else {}
+        metadata = describe(result, spec, last=known)
+        if not isinstance(obj, OutputHandle):
+            context.add_output_metadata(metadata)
+            return
+        obj.set_result(result, metadata)
+        if result.mode_requested is Mode.FULL:
+            # Of an external asset. Dagster's UI shows its rows and columns only from a materialization, and calls a
+            # table that was observed "never materialized".
+            seen = describe_source(result, spec)
+            context.log_event(dg.AssetMaterialization(asset_key=desktop_key(spec), metadata=seen))
 
     @override
     def load_input(self, context: dg.InputContext) -> pd.DataFrame:

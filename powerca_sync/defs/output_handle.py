@@ -1,14 +1,17 @@
-"""Carries the result of a load from the IO manager back to the asset, whose checks and data version need it."""
+"""Carries the result of a load from the IO manager back to the asset, whose checks need it."""
 
 import dataclasses
-from typing import Final, Generic, TypeVar
+from collections.abc import Mapping
+from typing import Any, Final, Generic, TypeVar
 
 import dagster as dg
 
 Request = TypeVar("Request")
 Result = TypeVar("Result")
-#: Tag of a materialization; Dagster has no public name for it.
-DATA_VERSION: Final = "dagster/data_version"
+#: The data version of every synced table: that of data without versions, as Dagster gives it to external assets. With a
+#: version that followed the rows, Dagster would call the tables and phone rows after a changed table unsynced, although
+#: nothing of them is out of date.
+UNVERSIONED: Final = dg.DataVersion("INITIAL")
 
 
 @dataclasses.dataclass(slots=True)
@@ -23,15 +26,13 @@ class OutputHandle(Generic[Request, Result]):
     context: dg.AssetExecutionContext
     _result: Result | None = None
 
-    def set_result(self, result: Result, *, rows_written: int, last: dg.AssetMaterialization | None) -> None:
-        """Set the result and the asset's data version. The IO manager calls it after it has committed.
+    def set_result(self, result: Result, metadata: Mapping[str, Any]) -> None:
+        """Set the result and the metadata of the materialization. The IO manager calls it after it has committed.
 
-        The data version is the run that last wrote rows. A run that writes none keeps that of the `last`
-        materialization, so that Dagster does not call assets downstream unsynced.
+        Metadata of the output would be stored twice, with the materialization and with the IO manager's own event.
         """
         self._result = result
-        version = (last.tags or {}).get(DATA_VERSION) if last and not rows_written else None
-        self.context.set_data_version(self.context.asset_key, dg.DataVersion(version or self.context.run.run_id))
+        self.context.add_asset_metadata(metadata)
 
     @property
     def result(self) -> Result:
@@ -41,9 +42,3 @@ class OutputHandle(Generic[Request, Result]):
                 "The rows were not loaded: the asset's IO manager is not the one of `powerca_sync.defs`."
             )
         return self._result
-
-
-def latest_materialization(instance: dg.DagsterInstance, key: dg.AssetKey) -> dg.AssetMaterialization | None:
-    """Returns the last materialization of an asset; None before the first."""
-    event = instance.get_latest_materialization_event(key)
-    return event.asset_materialization if event else None

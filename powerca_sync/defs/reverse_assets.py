@@ -6,7 +6,7 @@ import dagster as dg
 
 from powerca_sync.defs.checks import CONFLICTS, QUARANTINE, check_conflicts, check_quarantine
 from powerca_sync.defs.keys import DESKTOP, MOBILE, PRIORITY, full_name, mobile_key, reverse_key
-from powerca_sync.defs.output_handle import OutputHandle
+from powerca_sync.defs.output_handle import UNVERSIONED, OutputHandle
 from powerca_sync.defs.pools import REVERSE_POOL
 from powerca_sync.defs.resources import PullMode
 from powerca_sync.defs.translator import Layer, TableTranslator
@@ -73,7 +73,7 @@ def _build_asset(spec: TableSpec, pulled: Sequence[TableSpec], translator: Table
         output: OutputHandle[TablePull, ReverseResult] = OutputHandle(
             TablePull(spec=spec, again=pull.again, lookalikes=Choice(pull.lookalikes)), context
         )
-        yield dg.MaterializeResult(value=output)
+        yield dg.MaterializeResult(value=output, data_version=UNVERSIONED)
         yield check_conflicts(output.result)
         yield check_quarantine(output.result)
 

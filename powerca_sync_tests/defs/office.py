@@ -7,6 +7,7 @@ import dagster as dg
 
 from powerca_sync.defs import build_definitions
 from powerca_sync.defs.failures import Retries
+from powerca_sync.defs.keys import DESKTOP
 from powerca_sync.defs.metadata import figures_of
 from powerca_sync.engine.postgres.database import Timeouts
 from powerca_sync.specs import Category, Lookup, Reference, Strategy, TableSpec, in_order
@@ -131,8 +132,11 @@ def figures(result: dg.ExecuteInProcessResult, table: str) -> dict[str, object]:
 
 
 def materialized(result: dg.ExecuteInProcessResult) -> set[str]:
-    """Returns the tables that were synced."""
-    return {event.asset_key.to_user_string() for event in result.get_asset_materialization_events() if event.asset_key}
+    """Returns the tables that were synced; a full run records the state of the desktop's tables as well."""
+    events = result.get_asset_materialization_events()
+    return {
+        event.asset_key.to_user_string() for event in events if event.asset_key and event.asset_key.path[0] != DESKTOP
+    }
 
 
 def attempts(result: dg.ExecuteInProcessResult, table: str) -> int:

@@ -6,10 +6,13 @@ from pathlib import Path
 import dagster as dg
 import psycopg
 import pytest
+from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
+from dagster._core.loader import LoadingContextForTest
 
+from powerca_sync.defs.keys import DESKTOP
 from powerca_sync.defs.metadata import figures_of
 from powerca_sync.defs.output_handle import OutputHandle
-from powerca_sync.defs.runs import words_of
+from powerca_sync.defs.runs import REPORT, words_of
 from powerca_sync.engine.requests import TableExtract, TextRows
 from powerca_sync.specs import in_order
 from powerca_sync_tests.defs.office import (
@@ -23,6 +26,7 @@ from powerca_sync_tests.defs.office import (
     failure,
     figures,
     materialized,
+    office_definitions,
 )
 from powerca_sync_tests.helpers import ORGS, spec
 
@@ -63,32 +67,30 @@ def test_second_run_writes_nothing(office: Office) -> None:
     assert figures(result, "staff")["unchanged"] == 40
 
 
-def data_versions(result: dg.ExecuteInProcessResult, prefix: str = "") -> dict[str, str]:
-    """Returns the data version of each asset, or that of the input `prefix` which the asset was made from."""
-    tag = f"dagster/input_data_version/{prefix}" if prefix else "dagster/data_version"
-    events = (event.step_materialization_data.materialization for event in result.get_asset_materialization_events())
-    return {one.asset_key.to_user_string(): (one.tags or {})[tag] for one in events if tag in (one.tags or {})}
+def unsynced(instance: dg.DagsterInstance) -> dict[str, list[str]]:
+    """Returns the reasons for which the UI calls assets unsynced. All of them have been materialized."""
+    graph = office_definitions().resolve_asset_graph()
+    status = CachingStaleStatusResolver(instance, graph, LoadingContextForTest(instance))
+    keys = graph.get_all_asset_keys() - {REPORT}
+    assert not [key for key in keys if status.get_status(key) is StaleStatus.MISSING]
+    causes = {key.to_user_string(): status.get_stale_causes(key) for key in keys}
+    return {name: [cause.reason for cause in found] for name, found in causes.items() if found}
 
 
-def test_data_version_changes_only_with_rows(office: Office) -> None:
-    first = office.run()
-    assert set(data_versions(first).values()) == {first.run_id}
-    for mode in ("full", "incremental"):
-        assert data_versions(office.run(mode)) == data_versions(first)
-    office.pair.source.execute("UPDATE notices SET body = 'Open on Friday'")
-    changed = office.run("incremental")
-    assert data_versions(changed) == {**data_versions(first), "notices": changed.run_id}
-    again = office.run()
-    assert data_versions(again) == data_versions(changed)
-    assert data_versions(again, "departments") == {"staff": first.run_id}
-
-
-def test_data_version_of_a_reverse_table_changes_only_with_rows(office: Office) -> None:
-    office.run()
-    assert data_versions(office.pull("notices")) == data_versions(office.pull("notices"))
-    office.phone_writes("Open on Friday")
-    second = office.pull("notices")
-    assert data_versions(second) == {"reverse/notices": second.run_id}
+def test_nothing_is_unsynced_after_runs_in_any_order(office: Office) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        office.instance = instance
+        office.pull("notices")
+        office.run()
+        office.pull("departments", "staff", "orgs")
+        assert unsynced(instance) == {}
+        office.pair.source.execute("UPDATE notices SET body = 'Open on Friday'")
+        office.pair.source.execute("UPDATE departments SET title = 'Taxes' WHERE dept_id = 20")
+        office.phone_writes("Closed on Monday")
+        office.run("incremental")
+        assert unsynced(instance) == {}
+        office.pull("notices")
+        assert unsynced(instance) == {}
 
 
 def test_run_leaves_no_connection_open(office: Office) -> None:
@@ -115,17 +117,17 @@ def test_incremental_run_names_the_tables_read_in_full(office: Office) -> None:
     assert "mobile generates the primary key" in str(staff["mode_reason"])
 
 
-def test_full_run_observes_the_desktops_tables(office: Office) -> None:
-    def observed(result: dg.ExecuteInProcessResult) -> dict[str, object]:
-        events = (event for event in result.all_events if event.event_type is dg.DagsterEventType.ASSET_OBSERVATION)
-        found = (event.asset_observation_data.asset_observation for event in events)
-        return {one.asset_key.to_user_string(): one.metadata["dagster/row_count"].value for one in found}
+def test_full_run_records_the_state_of_the_desktops_tables(office: Office) -> None:
+    def recorded(result: dg.ExecuteInProcessResult) -> dict[str, object]:
+        keys = {one.asset_key for one in result.get_asset_materialization_events() if one.asset_key}
+        names = [key.to_user_string() for key in keys if key.path[0] == DESKTOP]
+        return {name: figures(result, name)["dagster/row_count"] for name in names}
 
-    assert observed(office.run()) == {
+    assert recorded(office.run()) == {
         **{"desktop/orgs": 1, "desktop/departments": 2},
         **{"desktop/staff": 40, "desktop/notices": 1},
     }
-    assert "desktop/departments" not in observed(office.run("incremental"))
+    assert recorded(office.run("incremental")) == {}
 
 
 def test_refusal_names_the_launchpads_setting_and_has_one_stack_trace(office: Office) -> None:
@@ -168,10 +170,11 @@ def test_metadata_has_the_counts_as_numbers(office: Office) -> None:
     ]
 
 
-def test_figures_of_zero_are_left_out_unless_plotted(office: Office) -> None:
-    (event,) = (
-        event for event in office.run().get_asset_materialization_events() if event.asset_key == dg.AssetKey("staff")
-    )
+def test_metadata_is_stored_once_and_without_figures_of_zero_unless_plotted(office: Office) -> None:
+    result = office.run()
+    handled = [event for event in result.all_events if event.event_type is dg.DagsterEventType.HANDLED_OUTPUT]
+    assert [event.event_specific_data.metadata for event in handled] == [{}] * len(TABLES)
+    (event,) = (event for event in result.get_asset_materialization_events() if event.asset_key == dg.AssetKey("staff"))
     shown = event.step_materialization_data.materialization.metadata
     assert {"updated", "deleted", "quarantined"} <= set(shown)
     assert not {"kept_mobile", "stale", "echo", "dagster/column_lineage"} & set(shown)

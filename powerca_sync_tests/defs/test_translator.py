@@ -101,8 +101,8 @@ def test_columns_have_the_comments_of_the_database_or_of_the_spec(office: Office
         "Department",
         None,
     )
-    observed = {one.asset_key: one for one in result.get_asset_observation_events()}
-    metadata = observed[dg.AssetKey(["desktop", "staff"])].asset_observation_data.asset_observation.metadata
+    recorded = {one.asset_key: one for one in result.get_asset_materialization_events()}
+    metadata = recorded[dg.AssetKey(["desktop", "staff"])].step_materialization_data.materialization.metadata
     columns = {column.name: column.description for column in metadata["dagster/column_schema"].value.columns}
     assert columns == {
         "org_id": None,

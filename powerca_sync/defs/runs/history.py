@@ -13,7 +13,7 @@ from typing import Final
 
 import dagster as dg
 
-from powerca_sync.defs.keys import REVERSE
+from powerca_sync.defs.keys import DESKTOP, REVERSE
 from powerca_sync.defs.metadata import figures_of
 
 #: Tag of a job: which way its rows go.
@@ -96,8 +96,8 @@ def _selected(instance: dg.DagsterInstance, run: dg.DagsterRun) -> frozenset[dg.
 
 
 def _direction(key: dg.AssetKey) -> str | None:
-    """Returns the direction of an asset; None for the report."""
-    if key == REPORT:
+    """Returns the direction of an asset; None for the report and for the desktop's tables, which are only read."""
+    if key == REPORT or key.path[0] == DESKTOP:
         return None
     return REVERSE if key.path[0] == REVERSE else FORWARD
 

@@ -95,6 +95,11 @@ def needs_attention(figures: Mapping[str, int | float | str]) -> bool:
     return any(figures.get(name) for name in ("quarantined", "conflicts", "lookalikes", "unassigned", "warnings"))
 
 
+def _is_of_step(event: dg.DagsterEvent) -> bool:
+    """Returns whether a materialization is that of the step's own table; another one is of the desktop's."""
+    return event.asset_key is not None and event.asset_key.to_python_identifier() == event.step_key
+
+
 class _LineHandler(logging.Handler):
     def __init__(self, detail: Say, moving: Say) -> None:
         super().__init__(logging.INFO)
@@ -122,7 +127,7 @@ class _EventHandler(logging.Handler):
             return
         table = self._tables.get(event.step_key or "")
         match event.event_type:
-            case dg.DagsterEventType.ASSET_MATERIALIZATION:
+            case dg.DagsterEventType.ASSET_MATERIALIZATION if _is_of_step(event):
                 materialization = event.step_materialization_data.materialization
                 self._say(summary(str(table), figures_of(materialization.metadata)))
             case dg.DagsterEventType.STEP_UP_FOR_RETRY:
