@@ -1,7 +1,11 @@
 -- count rows
-SELECT count(*) FILTER (WHERE TRUE), count(*) FILTER (WHERE "t"."source"::text = 'D'), count(*) FILTER (WHERE "t"."source"::text IS NULL OR "t"."source"::text NOT IN ('D', 'M')), count(*) FILTER (WHERE "t"."source"::text = 'M'), count(*) FILTER (WHERE "t"."source"::text = 'M' AND CASE WHEN age(t.xmin) <= age(pg_current_xact_id_if_assigned()::xid) THEN pg_xact_status(((SELECT pg_current_xact_id_if_assigned()::text::bigint) + mod(t.xmin::text::bigint - mod((SELECT pg_current_xact_id_if_assigned()::text::bigint), 4294967296) + 4294967296, 4294967296))::text::xid8) = 'in progress' ELSE FALSE END)
-FROM "public"."jobs" AS t
-WHERE "t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}');
+SELECT coalesce(sum(n), 0)::bigint, coalesce(sum(n) FILTER (WHERE o.owner = 'D'), 0)::bigint, coalesce(sum(n) FILTER (WHERE o.owner IS NULL OR o.owner NOT IN ('D', 'M')), 0)::bigint, coalesce(sum(n) FILTER (WHERE o.owner = 'M'), 0)::bigint, coalesce(sum(written), 0)::bigint
+FROM (
+    SELECT "t"."source"::text AS owner, count(*) AS n, count(*) FILTER (WHERE "t"."source"::text = 'M' AND CASE WHEN age(t.xmin) <= age(pg_current_xact_id_if_assigned()::xid) THEN pg_xact_status(((SELECT pg_current_xact_id_if_assigned()::text::bigint) + mod(t.xmin::text::bigint - mod((SELECT pg_current_xact_id_if_assigned()::text::bigint), 4294967296) + 4294967296, 4294967296))::text::xid8) = 'in progress' ELSE FALSE END) AS written
+    FROM "public"."jobs" AS t
+    WHERE "t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}')
+    GROUP BY "t"."source"::text
+) AS o;
 
 -- count writes
 WITH RECURSIVE parts AS (

@@ -44,15 +44,34 @@ INSERT INTO {actions} (action, n, staged)
 SELECT 'insert', row_number() OVER (), s.ctid FROM {staging} AS s""").format(actions=ACTIONS, staging=STAGING)
 
 
+#: Conditions on the owner of desktop-owned rows, of unowned ones, and of phone rows.
+_OWNERS = (
+    sql.SQL("{owner} = 'D'"),
+    sql.SQL("{owner} IS NULL OR {owner} NOT IN ('D', 'M')"),
+    sql.SQL("{owner} = 'M'"),
+)
+
+
 def count_rows(mapping: TableMapping) -> sql.Composed:
     """Count the office's rows of the target table: all, desktop-owned, unowned, phone rows, and phone rows that this
     transaction has written.
+
+    Grouped by owner first: filters over each row take twice as long.
     """
     return sql.SQL("""\
-SELECT {counts}
-FROM {target} AS t
-WHERE {in_office}""").format(
-        counts=COMMA.join(counts_by_owner(mapping)),
+SELECT coalesce(sum(n), 0)::bigint, {by_owner}, coalesce(sum(written), 0)::bigint
+FROM (
+    SELECT {owner} AS owner, count(*) AS n, count(*) FILTER (WHERE {owner} = 'M' AND {written}) AS written
+    FROM {target} AS t
+    WHERE {in_office}
+    GROUP BY {owner}
+) AS o""").format(
+        by_owner=COMMA.join(
+            sql.SQL("coalesce(sum(n) FILTER (WHERE {}), 0)::bigint").format(condition.format(owner=sql.SQL("o.owner")))
+            for condition in _OWNERS
+        ),
+        owner=mapping.owner("t"),
+        written=WRITTEN_HERE,
         target=mapping.target.identifier,
         in_office=mapping.in_office("t"),
     )
@@ -60,17 +79,10 @@ WHERE {in_office}""").format(
 
 def counts_by_owner(mapping: TableMapping) -> tuple[sql.Composed, ...]:
     """Returns the counts of `count_rows`, over the target row `t`."""
+    conditions = (sql.SQL("TRUE"), *_OWNERS, sql.SQL("{owner} = 'M' AND {written}"))
     return tuple(
-        sql.SQL("count(*) FILTER (WHERE {})").format(
-            sql.SQL(condition).format(owner=mapping.owner("t"), written=WRITTEN_HERE)
-        )
-        for condition in (
-            "TRUE",
-            "{owner} = 'D'",
-            "{owner} IS NULL OR {owner} NOT IN ('D', 'M')",
-            "{owner} = 'M'",
-            "{owner} = 'M' AND {written}",
-        )
+        sql.SQL("count(*) FILTER (WHERE {})").format(condition.format(owner=mapping.owner("t"), written=WRITTEN_HERE))
+        for condition in conditions
     )
 
 

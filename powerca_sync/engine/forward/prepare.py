@@ -15,7 +15,7 @@ from powerca_sync.engine.forward import differential_sql, plan_sql
 from powerca_sync.engine.forward.differential import Differences, is_noop, may_be_scoped
 from powerca_sync.engine.forward.prepared import PreparedTable, TargetCounts
 from powerca_sync.engine.forward.table_run import TableRun
-from powerca_sync.engine.mapping import STAGING, TableMapping, read_office
+from powerca_sync.engine.mapping import TableMapping, read_office
 from powerca_sync.engine.postgres import one_row
 from powerca_sync.engine.requests import Mode, TableExtract, TextRows
 from powerca_sync.engine.staging import (
@@ -123,7 +123,7 @@ def _stage(
         logger.info("%s: %d of %d rows had to be sent.", run.spec.mobile, staged.read, differences.rows)
         _add_equal_rows(run, mapping, staged, differences)
     if staged.accepted >= WORTH_ANALYZING:
-        run.target.execute(sql.SQL("ANALYZE {}").format(STAGING))
+        run.target.execute(staging_sql.analyze_staging(mapping))
     logger.info(
         "%s: staged %d of %d rows read (%s, %.1f MB).",
         run.spec.mobile,

@@ -31,6 +31,19 @@ CREATE TEMP TABLE {echoed} (content text COLLATE "C") ON COMMIT DROP""").format(
     )
 
 
+def analyze_staging(mapping: TableMapping) -> sql.Composed:
+    """Collect statistics of the columns that are joined: the keys, references, and the columns of lookups.
+
+    Those of all columns take three times as long.
+    """
+    spec = mapping.spec
+    joined = {*spec.key, *mapping.target.primary_key, *(reference.column for reference in spec.references)}
+    joined.update(name for lookup in spec.lookups for name in (lookup.column, lookup.match))
+    columns = [sql.Identifier(column.name) for column in mapping.staged if column.name in joined]
+    which = sql.SQL("({})").format(COMMA.join(columns)) if columns else sql.SQL("")
+    return sql.SQL("ANALYZE {} {}").format(STAGING, which)
+
+
 def create_like_staging(mapping: TableMapping, name: sql.Identifier) -> sql.Composed:
     """Create a table of that name with staging's columns."""
     return sql.SQL("CREATE TEMP TABLE {} ON COMMIT DROP AS SELECT {} FROM {} AS t WITH NO DATA").format(
