@@ -64,6 +64,9 @@ def test_digest_statements(golden: Callable[[str, str], None]) -> None:
     statements = {
         "digests of the source": differential_sql.digests(source, 2, None, 0, images=images),
         "digests of the target": differential_sql.digests(target, 3, ["a1", "ff"], 2, with_owned=True),
+        "typed digests of the source": differential_sql.digests(
+            digest_queries.source_side(jobs, utf8, 42), 3, ["a1", "ff"], 2
+        ),
         "classes of rows that differ": classification_sql.classify(jobs, Jsonb([]), lookups_changed=True, most=20),
         "wrong lookups": classification_sql.has_wrong_lookups(jobs, JOBS.lookups[0]),
         "rows that differ from what was staged": digest_sql.unlike_staged(*digest_queries.written_sides(jobs)),

@@ -1,7 +1,9 @@
 -- digests of the source
-SELECT left(d.key, 2) AS prefix, sum(d.rows)::bigint, sum(d.own)::bigint,
-    encode(substr(decode(md5(concat_ws(' ', sum(d.own), coalesce(sum(d.own::numeric * ('x' || substr(d.content, 1, 16))::bit(64)::bigint), 0), coalesce(sum(d.own::numeric * ('x' || substr(d.content, 17, 16))::bit(64)::bigint), 0))), 'hex'), 1, 9), 'base64') AS digest
+SELECT g.prefix AS prefix, g.rows, g.own, g.digest
 FROM (
+    SELECT left(d.key, 2) AS prefix, sum(d.rows)::bigint AS rows, sum(d.own)::bigint AS own,
+        encode(substr(decode(md5(concat_ws(' ', sum(d.own), coalesce(sum(d.own::numeric * ('x' || substr(d.content, 1, 16))::bit(64)::bigint), 0), coalesce(sum(d.own::numeric * ('x' || substr(d.content, 17, 16))::bit(64)::bigint), 0))), 'hex'), 1, 9), 'base64') AS digest
+    FROM (
     SELECT n.key, n.content, n.rows, greatest(n.own - n.images, 0) AS own
     FROM (
         SELECT e.key, e.content, count(*) FILTER (WHERE e.is_row) AS rows,
@@ -9,35 +11,50 @@ FROM (
             count(*) FILTER (WHERE e.own AND NOT e.is_row) AS images
         FROM (
     (
-        SELECT k.key, encode(sha256(convert_to(CASE WHEN (coalesce(octet_length("s"."name")::bigint, 0) + coalesce(octet_length("s"."secret")::bigint, 0)) <= 8388608 THEN coalesce(E'\x01v' || "s"."org_id"::text, E'\x01n') || coalesce(E'\x01v' || trim_scale("s"."job_id")::text, E'\x01n') || coalesce(E'\x01v' || replace("s"."name"::text COLLATE "C", E'\x01', E'\x01\x01'), E'\x01n') || coalesce(E'\x01v' || "s"."boss"::text, E'\x01n') || coalesce(E'\x01v' || replace("s"."secret"::text COLLATE "C", E'\x01', E'\x01\x01'), E'\x01n') || '' ELSE coalesce(E'\x01v' || coalesce(E'\x01v' || "s"."org_id"::text, E'\x01n') || coalesce(E'\x01v' || trim_scale("s"."job_id")::text, E'\x01n') || '', E'\x01n') || coalesce(E'\x01v' || (coalesce(octet_length("s"."name")::bigint, 0) + coalesce(octet_length("s"."secret")::bigint, 0))::text, E'\x01n') || '' END, 'UTF8')), 'hex') AS content, NULL AS owned, TRUE AS own, true AS is_row
+        SELECT encode(sha256(convert_to(coalesce(E'\x01v' || "s"."org_id"::text, E'\x01n') || coalesce(E'\x01v' || trim_scale("s"."job_id")::text, E'\x01n') || '', 'UTF8')), 'hex') AS key, encode(sha256(convert_to(CASE WHEN (coalesce(octet_length("s"."name")::bigint, 0) + coalesce(octet_length("s"."secret")::bigint, 0)) <= 8388608 THEN coalesce(E'\x01v' || "s"."org_id"::text, E'\x01n') || coalesce(E'\x01v' || trim_scale("s"."job_id")::text, E'\x01n') || coalesce(E'\x01v' || replace("s"."name"::text COLLATE "C", E'\x01', E'\x01\x01'), E'\x01n') || coalesce(E'\x01v' || "s"."boss"::text, E'\x01n') || coalesce(E'\x01v' || replace("s"."secret"::text COLLATE "C", E'\x01', E'\x01\x01'), E'\x01n') || '' ELSE coalesce(E'\x01v' || coalesce(E'\x01v' || "s"."org_id"::text, E'\x01n') || coalesce(E'\x01v' || trim_scale("s"."job_id")::text, E'\x01n') || '', E'\x01n') || coalesce(E'\x01v' || (coalesce(octet_length("s"."name")::bigint, 0) + coalesce(octet_length("s"."secret")::bigint, 0))::text, E'\x01n') || '' END, 'UTF8')), 'hex') AS content, NULL AS owned, TRUE AS own, true AS is_row
         FROM "public"."jobs" AS s
-        CROSS JOIN LATERAL (SELECT encode(sha256(convert_to(coalesce(E'\x01v' || "s"."org_id"::text, E'\x01n') || coalesce(E'\x01v' || trim_scale("s"."job_id")::text, E'\x01n') || '', 'UTF8')), 'hex') AS key OFFSET 0) AS k
         WHERE TRUE AND TRUE
     )
     UNION ALL
     (
-        SELECT k.key, encode(sha256(convert_to(coalesce(E'\x01v' || "s"."org_id"::text, E'\x01n') || coalesce(E'\x01v' || trim_scale("s"."job_id")::text, E'\x01n') || coalesce(E'\x01v' || replace("s"."name"::text COLLATE "C", E'\x01', E'\x01\x01'), E'\x01n') || coalesce(E'\x01v' || "s"."boss"::text, E'\x01n') || coalesce(E'\x01v' || replace("s"."secret"::text COLLATE "C", E'\x01', E'\x01\x01'), E'\x01n') || '', 'UTF8')), 'hex') AS content, NULL AS owned, TRUE AS own, false AS is_row
+        SELECT encode(sha256(convert_to(coalesce(E'\x01v' || "s"."org_id"::text, E'\x01n') || coalesce(E'\x01v' || trim_scale("s"."job_id")::text, E'\x01n') || '', 'UTF8')), 'hex') AS key, encode(sha256(convert_to(coalesce(E'\x01v' || "s"."org_id"::text, E'\x01n') || coalesce(E'\x01v' || trim_scale("s"."job_id")::text, E'\x01n') || coalesce(E'\x01v' || replace("s"."name"::text COLLATE "C", E'\x01', E'\x01\x01'), E'\x01n') || coalesce(E'\x01v' || "s"."boss"::text, E'\x01n') || coalesce(E'\x01v' || replace("s"."secret"::text COLLATE "C", E'\x01', E'\x01\x01'), E'\x01n') || '', 'UTF8')), 'hex') AS content, NULL AS owned, TRUE AS own, false AS is_row
         FROM (SELECT ("l".image ->> 'org_id')::int4 AS "org_id", ("l".image ->> 'job_id')::numeric AS "job_id", ("l".image ->> 'name')::text AS "name", ("l".image ->> 'boss')::int4 AS "boss", ("l".image ->> 'secret')::text AS "secret", ("l".image ->> 'source')::bpchar AS "source", "l"."mobile_key" AS "ledger:mobile_key", "l"."born" AS "ledger:born", "l"."id" AS "ledger:id", CASE WHEN pg_column_size("l"."image") > 32768 THEN pg_column_size(ROW("l"."image"))::bigint ELSE 0 END AS "ledger:bytes" FROM powerca_sync.pulled AS l WHERE l.table_name = 'jobs' AND l.gone_at IS DISTINCT FROM '-infinity') AS s
-        CROSS JOIN LATERAL (SELECT encode(sha256(convert_to(coalesce(E'\x01v' || "s"."org_id"::text, E'\x01n') || coalesce(E'\x01v' || trim_scale("s"."job_id")::text, E'\x01n') || '', 'UTF8')), 'hex') AS key OFFSET 0) AS k
         WHERE TRUE AND TRUE
     )
         ) AS e
         GROUP BY e.key, e.content, e.owned
     ) AS n
-) AS d
-GROUP BY 1;
+    ) AS d
+    GROUP BY 1
+) AS g;
 
 -- digests of the target
-SELECT left(d.key, 3) AS prefix, sum(d.rows)::bigint, sum(d.own)::bigint,
-    encode(substr(decode(md5(concat_ws(' ', sum(d.own), coalesce(sum(d.own * ('x' || substr(d.content, 1, 16))::bit(64)::bigint), 0), coalesce(sum(d.own * ('x' || substr(d.content, 17, 16))::bit(64)::bigint), 0))), 'hex'), 1, 9), 'base64') AS digest
+SELECT g.prefix AS prefix, g.rows, g.own, g.digest
 FROM (
-    SELECT k.key, CASE WHEN "t"."source"::text IS NOT DISTINCT FROM 'D' THEN encode(sha256(convert_to(CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN coalesce(E'\x01v' || "t"."org_id"::text, E'\x01n') || coalesce(E'\x01v' || "t"."job_id"::text, E'\x01n') || coalesce(E'\x01v' || replace("t"."name"::text COLLATE "C", E'\x01', E'\x01\x01'), E'\x01n') || coalesce(E'\x01v' || "t"."boss"::text, E'\x01n') || coalesce(E'\x01v' || replace("t"."secret"::text COLLATE "C", E'\x01', E'\x01\x01'), E'\x01n') || '' ELSE coalesce(E'\x01v' || coalesce(E'\x01v' || "t"."org_id"::text, E'\x01n') || coalesce(E'\x01v' || "t"."job_id"::text, E'\x01n') || '', E'\x01n') || coalesce(E'\x01v' || (coalesce(octet_length("t"."secret")::bigint, 0))::text, E'\x01n') || '' END, 'UTF8')), 'hex') END AS content, 1 AS rows, ("t"."source"::text IS NOT DISTINCT FROM 'D')::int AS own
+    SELECT left(d.key, 3) AS prefix, sum(d.rows)::bigint AS rows, sum(d.own)::bigint AS own,
+        encode(substr(decode(md5(concat_ws(' ', sum(d.own), coalesce(sum(d.own * ('x' || substr(d.content, 1, 16))::bit(64)::bigint), 0), coalesce(sum(d.own * ('x' || substr(d.content, 17, 16))::bit(64)::bigint), 0))), 'hex'), 1, 9), 'base64') AS digest
+    FROM (
+    SELECT encode(sha256(convert_to(coalesce(E'\x01v' || "t"."org_id"::text, E'\x01n') || coalesce(E'\x01v' || "t"."job_id"::text, E'\x01n') || '', 'UTF8')), 'hex') AS key, CASE WHEN "t"."source"::text IS NOT DISTINCT FROM 'D' THEN encode(sha256(convert_to(CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN coalesce(E'\x01v' || "t"."org_id"::text, E'\x01n') || coalesce(E'\x01v' || "t"."job_id"::text, E'\x01n') || coalesce(E'\x01v' || replace("t"."name"::text COLLATE "C", E'\x01', E'\x01\x01'), E'\x01n') || coalesce(E'\x01v' || "t"."boss"::text, E'\x01n') || coalesce(E'\x01v' || replace("t"."secret"::text COLLATE "C", E'\x01', E'\x01\x01'), E'\x01n') || '' ELSE coalesce(E'\x01v' || coalesce(E'\x01v' || "t"."org_id"::text, E'\x01n') || coalesce(E'\x01v' || "t"."job_id"::text, E'\x01n') || '', E'\x01n') || coalesce(E'\x01v' || (coalesce(octet_length("t"."secret")::bigint, 0))::text, E'\x01n') || '' END, 'UTF8')), 'hex') END AS content, 1 AS rows, ("t"."source"::text IS NOT DISTINCT FROM 'D')::int AS own
     FROM "public"."jobs" AS t
-    CROSS JOIN LATERAL (SELECT encode(sha256(convert_to(coalesce(E'\x01v' || "t"."org_id"::text, E'\x01n') || coalesce(E'\x01v' || "t"."job_id"::text, E'\x01n') || '', 'UTF8')), 'hex') AS key OFFSET 0) AS k
-    WHERE "t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}') AND left(k.key, 2) = ANY ('{a1,ff}'::text[])
+    WHERE "t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}') AND left(encode(sha256(convert_to(coalesce(E'\x01v' || "t"."org_id"::text, E'\x01n') || coalesce(E'\x01v' || "t"."job_id"::text, E'\x01n') || '', 'UTF8')), 'hex'), 2) = ANY ('{a1,ff}'::text[])
     OFFSET 0
-) AS d
-GROUP BY 1;
+    ) AS d
+    GROUP BY 1
+) AS g;
+
+-- typed digests of the source
+SELECT lpad(to_hex(g.prefix), 3, '0') AS prefix, g.rows, g.own, g.digest
+FROM (
+    SELECT (d.key >> 52) & 4095 AS prefix, sum(d.rows)::bigint AS rows, sum(d.own)::bigint AS own,
+        encode(substr(decode(md5(concat_ws(' ', sum(d.own), coalesce(sum(d.own * d.content), 0))), 'hex'), 1, 9), 'base64') AS digest
+    FROM (
+    SELECT hash_record_extended(ROW("s"."org_id", trim_scale("s"."job_id")::text COLLATE "C"), 42) AS key, CASE WHEN TRUE THEN CASE WHEN (coalesce(octet_length("s"."name")::bigint, 0) + coalesce(octet_length("s"."secret")::bigint, 0)) <= 8388608 THEN hash_record_extended(ROW("s"."org_id", trim_scale("s"."job_id")::text COLLATE "C", "s"."name" COLLATE "C", "s"."boss", "s"."secret" COLLATE "C"), 42) ELSE hash_record_extended(ROW(hash_record_extended(ROW("s"."org_id", trim_scale("s"."job_id")::text COLLATE "C"), 42), (coalesce(octet_length("s"."name")::bigint, 0) + coalesce(octet_length("s"."secret")::bigint, 0))::text), 42) END END AS content, 1 AS rows, (TRUE)::int AS own
+    FROM "public"."jobs" AS s
+    WHERE TRUE AND (hash_record_extended(ROW("s"."org_id", trim_scale("s"."job_id")::text COLLATE "C"), 42) >> 56) & 255 = ANY ('{161,255}'::int2[]::bigint[])
+    OFFSET 0
+    ) AS d
+    GROUP BY 1
+) AS g;
 
 -- classes of rows that differ
 WITH judged AS (

@@ -14,7 +14,7 @@ from powerca_sync.engine.digests.canonical_text import (
     source_text,
     unpack,
 )
-from powerca_sync.engine.digests.digest_sql import Side, unlike_staged
+from powerca_sync.engine.digests.digest_sql import Side, probe_hashes, unlike_staged
 
 __all__ = [
     "Encoder",
@@ -24,6 +24,7 @@ __all__ = [
     "encoder",
     "pack",
     "packed",
+    "probe_hashes",
     "source_text",
     "unlike_staged",
     "unpack",

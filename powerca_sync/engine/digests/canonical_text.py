@@ -51,9 +51,9 @@ def at_target(value: sql.Composable, source: Column, target: Column) -> sql.Comp
     return _escaped(_text(value, target, source), source, target)
 
 
-def computed(expression: sql.Composable, target: Column) -> sql.Composable:
-    """Returns the value of a spec's expression for a column, in the form of `at_target(..., target, target)`."""
-    return at_source(sql.SQL("({})::{}").format(expression, _type(target)), target, target)
+def cast(expression: sql.Composable, target: Column) -> sql.Composable:
+    """Returns the value of a spec's expression for a column as one of the column's type, without its length."""
+    return sql.SQL("({})::{}").format(expression, _type(target))
 
 
 def _is_read(source: Column, target: Column) -> bool:

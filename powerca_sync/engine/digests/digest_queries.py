@@ -6,39 +6,43 @@ from typing import Any
 from psycopg import sql
 
 from powerca_sync.engine.digests import digest_sql
-from powerca_sync.engine.digests.canonical_text import Encoder, at_source, at_target, computed, encoder
-from powerca_sync.engine.digests.digest_sql import Side
+from powerca_sync.engine.digests.canonical_text import Encoder, at_source, at_target, cast, encoder
+from powerca_sync.engine.digests.digest_sql import Side, TypedSide
+from powerca_sync.engine.digests.typed_fields import field
 from powerca_sync.engine.mapping import STAGING, SyncedColumn, TableMapping, row_sizes
 from powerca_sync.engine.staging import extract_sql
 from powerca_sync.specs import DESKTOP, STAMPS
 
-Read = Callable[[SyncedColumn], sql.Composable]
+#: Returns the canonical text of a column, and its field of a typed hash.
+Read = Callable[[SyncedColumn], tuple[sql.Composable, sql.Composable]]
 _TRUE = sql.SQL("TRUE")
 
 
-def source_side(mapping: TableMapping, utf8: Encoder) -> Side:
-    """The source's rows."""
+def source_side(mapping: TableMapping, utf8: Encoder, seed: int | None = None) -> Side:
+    """The source's rows; with a seed, their digests are typed hashes."""
     return _side(
         mapping,
         sql.SQL("{} AS s").format(mapping.source.identifier),
-        _at_source(mapping),
+        _at_source,
         utf8,
+        seed,
         sized=("s", mapping.spec.max_row_bytes),
     )
 
 
-def ledger_side(mapping: TableMapping, utf8: Encoder) -> Side:
+def ledger_side(mapping: TableMapping, utf8: Encoder, seed: int | None = None) -> Side:
     """The images of reverse-synced rows at the source."""
-    return _side(mapping, sql.SQL("{} AS s").format(extract_sql.pulled_images(mapping)), _at_source(mapping), utf8)
+    return _side(mapping, sql.SQL("{} AS s").format(extract_sql.pulled_images(mapping)), _at_source, utf8, seed)
 
 
-def target_side(mapping: TableMapping, utf8: Encoder) -> Side:
+def target_side(mapping: TableMapping, utf8: Encoder, seed: int | None = None) -> Side:
     """This office's rows at the target."""
     return _side(
         mapping,
         sql.SQL("{} AS t").format(mapping.target.identifier),
-        _at_target(mapping, "t"),
+        _at_target,
         utf8,
+        seed,
         where=mapping.in_office("t"),
         sized=("t", row_sizes.AT_TARGET * mapping.spec.max_row_bytes),
         summed=sql.SQL("{} IS NOT DISTINCT FROM {}").format(mapping.owner("t"), DESKTOP),
@@ -84,6 +88,7 @@ def _side(
     rows: sql.Composable,
     read: Read,
     utf8: Encoder,
+    seed: int | None,
     *,
     where: sql.Composable = _TRUE,
     sized: tuple[str, int] | None = None,
@@ -93,18 +98,22 @@ def _side(
     key = [name for name in mapping.spec.key if name in synced]
     rest = [name for name in synced if name not in {*key, *mapping.spec.mobile_owned}]
     owned = [name for name in synced if name in mapping.spec.mobile_owned]
-    return Side(
-        rows=rows,
-        where=where,
-        summed=summed,
-        key={name: read(synced[name]) for name in key},
-        rest={name: read(synced[name]) for name in rest},
-        owned={name: read(synced[name]) for name in owned},
-        utf8=utf8,
+    found = {name: read(column) for name, column in synced.items()}
+    side: dict[str, Any] = {
+        "rows": rows,
+        "where": where,
+        "summed": summed,
+        "key": {name: found[name][0] for name in key},
+        "rest": {name: found[name][0] for name in rest},
+        "owned": {name: found[name][0] for name in owned},
+        "utf8": utf8,
         **_sizes(
             sized, [synced[name] for name in key], [synced[name] for name in rest], [synced[name] for name in owned]
         ),
-    )
+    }
+    if seed is None:
+        return Side(**side)
+    return TypedSide(**side, fields={name: one[1] for name, one in found.items()}, seed=seed)
 
 
 def _sizes(
@@ -124,18 +133,17 @@ def _sizes(
     return {"size": size([*key, *rest]), "key_size": size(key), "owned_size": size(owned), "limit": limit}
 
 
-def _at_source(mapping: TableMapping) -> Read:
-    def read(column: SyncedColumn) -> sql.Composable:
-        if column.computed:
-            return computed(column.source_expression, column.column)
-        return at_source(sql.Identifier("s", column.source.name), column.source, column.column)
+def _at_source(column: SyncedColumn) -> tuple[sql.Composable, sql.Composable]:
+    if column.computed:
+        value, own = cast(column.source_expression, column.column), column.column
+    else:
+        value, own = sql.Identifier("s", column.source.name), column.source
+    text = at_source(value, own, column.column)
+    return text, field(value, own, column.column, text)
 
-    return read
 
-
-def _at_target(mapping: TableMapping, alias: str) -> Read:
-    def read(column: SyncedColumn) -> sql.Composable:
-        source = column.column if column.computed else column.source
-        return at_target(sql.Identifier(alias, column.name), source, column.column)
-
-    return read
+def _at_target(column: SyncedColumn) -> tuple[sql.Composable, sql.Composable]:
+    value = sql.Identifier("t", column.name)
+    source = column.column if column.computed else column.source
+    text = at_target(value, source, column.column)
+    return text, field(value, column.column, source, text)

@@ -11,13 +11,15 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import psycopg
 from psycopg import sql
 
-from powerca_sync.engine.digests import Encoder, Side, digest_queries, encoder
+from powerca_sync.engine.digests import Encoder, Side, digest_queries, encoder, probe_hashes
 from powerca_sync.engine.forward import differential_sql
 from powerca_sync.engine.mapping import TableMapping, is_compared_as_text
 from powerca_sync.engine.postgres import Cursor, Query, execute_batch, is_refusal, one_row, server_encoding
@@ -28,6 +30,8 @@ from powerca_sync.engine.state import TableState
 COARSE = 256
 #: Digits of a whole key digest, and the number of rows from which conditions that list such digests are too long.
 EXACT, MOST_EXACT = 64, 50_000
+#: The first version of PostgreSQL that hashes rows, as `server_version`.
+HASHES_ROWS = 140000
 #: SQLSTATEs of a server that cannot compute a digest: no such type, function, cast or column.
 _UNKNOWN = ("42704", "42883", "42846", "42703", "0A000")
 
@@ -92,20 +96,27 @@ def find_differences(
     at_target = encoder(stored=server_encoding(target))
     if at_source is None or at_target is None:
         return None
+    typed = not (exact or mapping.hashes_text) and _may_hash_alike(source, target)
+    seed = secrets.randbits(63) if typed else None
     # Quarantined rows differ in every run.
     is_quarantined = [differential_sql.having_keys(alias, mapping.spec.key, quarantined) for alias in ("s", "t")]
     source_side, target_side = (
         dataclasses.replace(side, summed=sql.SQL("({}) AND NOT {}").format(side.summed, keys))
         for side, keys in zip(
-            (digest_queries.source_side(mapping, at_source), digest_queries.target_side(mapping, at_target)),
+            (
+                digest_queries.source_side(mapping, at_source, seed),
+                digest_queries.target_side(mapping, at_target, seed),
+            ),
             is_quarantined,
             strict=True,
         )
     )
-    images = taken_over = None
+    images = taken_over = hashes = None
     with reading():
+        if typed:
+            hashes = one_row(source, probe_hashes())
         if has_ledger and one_row(source, differential_sql.has_pulled_rows(), [mapping.spec.desktop])[0]:
-            images = _images(source, mapping, at_source, is_quarantined[0])
+            images = _images(source, mapping, at_source, seed, is_quarantined[0])
     if images and not mapping.target.primary_key:
         # The merge takes over a reverse-synced row whose `source` was set to NULL, which no digest shows.
         taken_over = sql.SQL("{} IS NULL").format(mapping.owner("t"))
@@ -123,10 +134,30 @@ def find_differences(
         ),
         rows,
         exact=exact,
-        also=((differential_sql.count_target_rows(mapping), None),) if count else (),
+        also=[
+            (statement, None)
+            for statement in (
+                differential_sql.count_target_rows(mapping) if count else None,
+                probe_hashes() if typed else None,
+            )
+            if statement
+        ],
     )
     if found is None:
         return None
+    if typed and found.more[-1] != hashes:
+        return find_differences(
+            source,
+            target,
+            dataclasses.replace(mapping, hashes_text=True),
+            rows=rows,
+            quarantined=quarantined,
+            has_ledger=has_ledger,
+            encoding=encoding,
+            reading=reading,
+            count=count,
+        )
+    counts = found.more[0] if count else None
     conditions = (
         sql.SQL("({} OR {})").format(differential_sql.having_prefixes(side, found.different), keys)
         for side, keys in zip((source_side, target_side), is_quarantined, strict=True)
@@ -138,14 +169,21 @@ def find_differences(
         at_target=next(conditions),
         any=bool(found.different or quarantined),
         pulled=images is not None,
-        target_counts=found.target_counts[:-1] if found.target_counts else None,
-        dangling_references=found.target_counts[-1] if found.target_counts else 0,
+        target_counts=counts[:-1] if counts else None,
+        dangling_references=counts[-1] if counts else 0,
     )
 
 
-def _images(source: Cursor, mapping: TableMapping, at_source: Encoder, is_quarantined: sql.Composable) -> Side:
+def _may_hash_alike(*servers: Cursor) -> bool:
+    """Returns whether typed hashes are likely to be the same on both servers."""
+    return all(one.connection.info.server_version >= HASHES_ROWS and server_encoding(one) == "UTF8" for one in servers)
+
+
+def _images(
+    source: Cursor, mapping: TableMapping, at_source: Encoder, seed: int | None, is_quarantined: sql.Composable
+) -> Side:
     stored = check_stored_values(source, mapping.source, mapping.spec.desktop)
-    images = digest_queries.ledger_side(dataclasses.replace(mapping, source=stored.table), at_source)
+    images = digest_queries.ledger_side(dataclasses.replace(mapping, source=stored.table), at_source, seed)
     return dataclasses.replace(images, summed=sql.SQL("NOT {}").format(is_quarantined))
 
 
@@ -162,7 +200,7 @@ def _narrow(
             break
         narrowed: _Compared | None = compare(finer, within=found)
         found = narrowed and dataclasses.replace(
-            narrowed, rows=found.rows, alike=found.alike + narrowed.alike, target_counts=found.target_counts
+            narrowed, rows=found.rows, alike=found.alike + narrowed.alike, more=found.more
         )
     return found
 
@@ -222,8 +260,8 @@ class _Compared:
     #: Prefixes that differ, of `digits` digits each.
     different: tuple[str, ...]
     digits: int
-    #: As `count_target_rows` returns them.
-    target_counts: tuple[int, ...] | None
+    #: The rows of the other queries at the target.
+    more: Sequence[tuple[Any, ...]]
 
 
 def _compare(
@@ -275,7 +313,7 @@ def _compare(
         alike=sum(own for prefix, (_, own, _) in at_source.items() if prefix not in different),
         different=tuple(sorted(different)),
         digits=digits,
-        target_counts=answers[0][0] if answers else None,
+        more=[row for (row,) in answers],
     )
 
 

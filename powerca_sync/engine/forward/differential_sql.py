@@ -6,12 +6,10 @@ from psycopg import sql
 
 from powerca_sync.engine.digests import Side, pack, packed, source_text
 from powerca_sync.engine.forward.plan_sql import counts_by_owner
-from powerca_sync.engine.mapping import ACTIONS, COMMA, NOT_ENDED, STAGING, TableMapping, is_ours
+from powerca_sync.engine.mapping import ACTIONS, AND, COMMA, NOT_ENDED, STAGING, TableMapping, is_ours
 from powerca_sync.engine.staging import has_dangling_reference, phone_rows_sql
 from powerca_sync.specs import spec_named
 
-#: Hexadecimal digits of a row's digest that are summed as one 64-bit number.
-_HALF = 16
 #: Octets of a prefix's digest, which are twelve characters in base64.
 DIGEST_OCTETS = 9
 
@@ -65,26 +63,30 @@ def digests(
     """
     limits: sql.Composable = sql.SQL("TRUE")
     if within is not None:
-        limits = sql.SQL("left(k.key, {}) = ANY ({}::text[])").format(before, list(within))
+        limits = side.has_prefix(side.key_digest(), within, before)
     if images is None:
         rows = _one_by_one(side, limits, taken_over, with_owned=with_owned)
     else:
         rows = _without_echo(side, images, limits, with_owned=with_owned)
     # A product with 0 or 1 fits into 64 bits; numeric takes longer.
     times = sql.SQL("d.own" if images is None else "d.own::numeric")
-    sums = (
-        sql.SQL("coalesce(sum({} * ('x' || substr(d.content, {}, {}))::bit(64)::bigint), 0)").format(
-            times, start, _HALF
-        )
-        for start in (1, _HALF + 1)
-    )
+    sums = (sql.SQL("coalesce(sum({} * {}), 0)").format(times, number) for number in side.numbers(sql.SQL("d.content")))
     return sql.SQL("""\
-SELECT left(d.key, {digits}) AS prefix, sum(d.rows)::bigint, sum(d.own)::bigint,
-    encode(substr(decode(md5(concat_ws(' ', sum(d.own), {sums})), 'hex'), 1, {octets}), 'base64') AS digest
+SELECT {text} AS prefix, g.rows, g.own, g.digest
 FROM (
+    SELECT {prefix} AS prefix, sum(d.rows)::bigint AS rows, sum(d.own)::bigint AS own,
+        encode(substr(decode(md5(concat_ws(' ', sum(d.own), {sums})), 'hex'), 1, {octets}), 'base64') AS digest
+    FROM (
 {rows}
-) AS d
-GROUP BY 1""").format(digits=digits, sums=COMMA.join(sums), octets=DIGEST_OCTETS, rows=rows)
+    ) AS d
+    GROUP BY 1
+) AS g""").format(
+        text=side.prefix_text(sql.SQL("g.prefix"), digits),
+        prefix=side.prefix(sql.SQL("d.key"), digits),
+        sums=COMMA.join(sums),
+        octets=DIGEST_OCTETS,
+        rows=rows,
+    )
 
 
 def in_one_text(digests: sql.Composed) -> sql.Composed:
@@ -99,14 +101,13 @@ def _one_by_one(
     if taken_over is not None:
         own = sql.SQL("CASE WHEN {} THEN 1 WHEN {} THEN -1 ELSE 0 END").format(side.summed, taken_over)
     return sql.SQL("""\
-    SELECT k.key, CASE WHEN {own} THEN {content} END AS content, 1 AS rows, {counted} AS own
+    SELECT {key} AS key, CASE WHEN {own} THEN {content} END AS content, 1 AS rows, {counted} AS own
     FROM {rows}
-    CROSS JOIN LATERAL (SELECT {key} AS key OFFSET 0) AS k
     WHERE {where} AND {limits}
     OFFSET 0""").format(
         own=side.summed,
         counted=own,
-        content=side.digest(side.whole() if with_owned else side.content()),
+        content=side.content_digest(with_owned=with_owned),
         rows=side.rows,
         key=side.key_digest(),
         where=side.where,
@@ -138,13 +139,12 @@ def _whole(side: Side, limits: sql.Composable, *, is_row: bool, with_owned: bool
     """Select rows with the digests of all columns, mobile-owned ones separately."""
     return sql.SQL("""\
     (
-        SELECT k.key, {content} AS content, {owned} AS owned, {own} AS own, {is_row} AS is_row
+        SELECT {key} AS key, {content} AS content, {owned} AS owned, {own} AS own, {is_row} AS is_row
         FROM {rows}
-        CROSS JOIN LATERAL (SELECT {key} AS key OFFSET 0) AS k
         WHERE {where} AND {limits}
     )""").format(
-        content=side.digest(side.whole() if with_owned else side.content()),
-        owned=side.digest(packed(side.owned.values())) if side.owned else sql.SQL("NULL"),
+        content=side.content_digest(with_owned=with_owned),
+        owned=side.owned_digest(),
         own=side.summed,
         is_row=is_row,
         rows=side.rows,
@@ -161,15 +161,23 @@ def having_keys(alias: str, key: Sequence[str], keys: Sequence[Mapping[str, str 
     # PostgreSQL hashes an array.
     texts = [pack(one.get(name) for name in key).decode() for one in keys]
     own = packed(source_text(sql.Identifier(alias, name)) for name in key)
-    return sql.SQL("{} = ANY ({}::text[])").format(own, texts)
+    # Most rows are ruled out by a single column, so that no text of their whole key is made.
+    columns = [(sql.Identifier(alias, name), {one.get(name) for one in keys}) for name in key]
+    columns.sort(key=lambda column: len(column[1]))
+    may_have = (
+        sql.SQL('coalesce({}::text COLLATE "C" = ANY ({}::text[]), {})').format(
+            column, [value for value in values if value is not None], None in values
+        )
+        for column, values in columns
+    )
+    return sql.SQL("({} AND {} = ANY ({}::text[]))").format(AND.join(may_have), own, texts)
 
 
 def having_prefixes(side: Side, prefixes: Sequence[str]) -> sql.Composable:
     """Returns a condition on a row: its key's digest begins with one of the prefixes, which have one length."""
     if not prefixes:
         return sql.SQL("FALSE")
-    digits = len(prefixes[0])
-    return sql.SQL("left({}, {}) = ANY ({}::text[])").format(side.key_digest(), digits, list(prefixes))
+    return side.has_prefix(side.key_digest(), prefixes, len(prefixes[0]))
 
 
 def fill_staging(mapping: TableMapping, differs: sql.Composable) -> sql.Composed:

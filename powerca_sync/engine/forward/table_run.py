@@ -13,7 +13,7 @@ from psycopg import sql
 from powerca_sync.engine import guards
 from powerca_sync.engine.context import Catalogs, read_catalogs
 from powerca_sync.engine.forward import mobile_owned_sql, plan_sql
-from powerca_sync.engine.forward.differential import Differences, check_scope, find_differences
+from powerca_sync.engine.forward.differential import HASHES_ROWS, Differences, check_scope, find_differences
 from powerca_sync.engine.forward.extract import ChangeSet, as_table, change_set
 from powerca_sync.engine.forward.merge import MergePlan, plan_merge
 from powerca_sync.engine.forward.plan_checks import check_plan
@@ -39,9 +39,6 @@ from powerca_sync.plain_text import one_line_logger
 from powerca_sync.specs import Category, TableSpec
 
 logger = one_line_logger(__name__)
-
-#: The first version of PostgreSQL that hashes rows, as `server_version`.
-HASHES_ROWS = 140000
 
 #: Key of a stored watermark: the digest of the mobile-owned columns.
 OWNED_DIGEST = "mobile_owned"

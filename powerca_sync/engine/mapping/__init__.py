@@ -4,7 +4,7 @@
 `conversion` build SQL expressions that all other packages share. Reads catalogs and organisations, no other rows.
 """
 
-from powerca_sync.engine.mapping.conversion import comparable, equal, equality, is_compared_as_text
+from powerca_sync.engine.mapping.conversion import comparable, equal, equality, hashable, is_compared_as_text
 from powerca_sync.engine.mapping.directions import map_back, map_table
 from powerca_sync.engine.mapping.expressions import columns_read
 from powerca_sync.engine.mapping.fragments import (
@@ -87,6 +87,7 @@ __all__ = [
     "equality",
     "explain_cast_errors",
     "from_image",
+    "hashable",
     "image_of",
     "is_compared_as_text",
     "is_ours",

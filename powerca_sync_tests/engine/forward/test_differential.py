@@ -87,6 +87,37 @@ def test_changed_rows_are_sent_with_few_others(jobs: Pair) -> None:
     assert_complete_transfer_is_noop(jobs)
 
 
+def test_servers_that_hash_differently_compare_by_sha256(jobs: Pair) -> None:
+    rename = "ALTER FUNCTION pg_catalog.hash_record_extended(record, bigint) RENAME TO {}"
+    jobs.target.execute(rename.format("powerca_moved"))  # type: ignore[arg-type]
+    try:
+        jobs.target.execute(
+            "CREATE FUNCTION pg_catalog.hash_record_extended(record, bigint) RETURNS bigint LANGUAGE plpgsql"
+            " AS 'BEGIN RETURN pg_catalog.powerca_moved($1, $2) # 1; END'"
+        )
+        result = sync(jobs)
+        jobs.target.execute("DROP FUNCTION pg_catalog.hash_record_extended(record, bigint)")
+    finally:
+        restore = "ALTER FUNCTION pg_catalog.powerca_moved(record, bigint) RENAME TO hash_record_extended"
+        jobs.target.execute(restore)
+    assert (row_counts(result), result.bytes) == ({"unchanged": 6000}, 0)
+
+
+@pytest.mark.parametrize("typed", [True, False], ids=["typed", "SHA-256"])
+def test_key_with_a_control_character_is_quarantined_alone(pair: Pair, typed: bool) -> None:
+    pair.both("CREATE TABLE clients (client_id text, name text CHECK (name <> 'bad'))")
+    pair.source.execute("""
+        ALTER TABLE clients DROP CONSTRAINT clients_name_check;
+        INSERT INTO clients VALUES (E'a\x01b', 'bad'), (NULL, 'bad'), ('a', 'good'), ('b', 'good')""")
+    pair.target.execute("ALTER TABLE clients ADD source char(1) DEFAULT 'D'")
+    options = dataclasses.replace(APART, typed_hashes=typed)
+    pair.sync(CLIENTS, options=options)
+    for _ in range(2):
+        assert row_counts(pair.sync(CLIENTS, options=options)) == {"quarantined": 2, "unchanged": 2}
+    pair.source.execute("UPDATE clients SET name = 'better' WHERE client_id IS NULL OR client_id = 'b'")
+    assert row_counts(pair.sync(CLIENTS, options=options)) == {"quarantined": 2, "updated": 1, "unchanged": 1}
+
+
 def test_row_changed_on_mobile_is_repaired(jobs: Pair) -> None:
     jobs.target.execute("UPDATE jobs SET note = 'tampered with' WHERE id = 77; DELETE FROM jobs WHERE id = 99")
     assert row_counts(sync(jobs)) == {"inserted": 1, "updated": 1, "unchanged": 5998}
@@ -213,9 +244,9 @@ def office(shared_pair: Pair) -> Iterator[Pair]:
 
 @pytest.mark.parametrize("table", [LINES, KEYLESS, ITEMS, FOLLOWED], ids=["key", "no key", "upsert", "follows"])
 @settings(max_examples=settings().max_examples // 2)
-@given(**SEEDS, again=st.integers(0, 2**32))
+@given(**SEEDS, again=st.integers(0, 2**32), typed=st.booleans())
 def test_differential_transfer_equals_complete_transfer(
-    office: Pair, table: TableSpec, seed: int, size: int, again: int
+    office: Pair, table: TableSpec, seed: int, size: int, again: int, typed: bool
 ) -> None:
     source, target = sides(draw(seed, size, 1, 1, 2, None))
     if table.mobile == "items":
@@ -227,7 +258,8 @@ def test_differential_transfer_equals_complete_transfer(
     with office.source.cursor() as cursor:
         cursor.executemany(f"INSERT INTO {table.mobile} VALUES (%s, %s, %s, %s)", changed[:3])  # noqa: S608
     (foreseen,) = predict(office, table)
-    result = office.sync(table, ORGS, allow_mass_delete=True, options=APART)
+    options = dataclasses.replace(APART, typed_hashes=typed)
+    result = office.sync(table, ORGS, allow_mass_delete=True, options=options)
     assert row_counts(result) == foreseen
     before = target_rows(office, table.mobile)
     assert office.sync(table, ORGS, allow_mass_delete=True, options=QUICK).written == 0
