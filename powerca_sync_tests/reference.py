@@ -12,6 +12,7 @@ import dagster as dg
 
 from powerca_sync.cli import main
 from powerca_sync.defs import build_definitions
+from powerca_sync.defs.load_factory import LoadFactory
 from powerca_sync.defs.metadata import COUNTS, PULL_COUNTS
 from powerca_sync.defs.resources import PullMode, SyncMode
 from powerca_sync.engine import result
@@ -200,7 +201,7 @@ def _sentence(text: str | None) -> str:
 
 def _configuration() -> str:
     rows = []
-    for resource, kind in (("sync", SyncMode), ("pull", PullMode)):
+    for resource, kind in (("sync", SyncMode), ("pull", PullMode), ("io_manager", LoadFactory)):
         for name, field in kind.model_fields.items():
             rows.append((f"`{resource}`", f"`{name}`", f"`{field.default}`", _sentence(field.description)))
     return _table(("resource", "option", "default", "meaning"), rows)

@@ -15,6 +15,7 @@ Loading:
 
     mobile_io_manager   mobile: stages and merges with the engine, or loads a DataFrame
     desktop_io_manager  desktop: inserts reverse-synced rows
+    load_factory        what an operator may configure of both
     output_handle       carries the result of a load from the IO manager to its asset
     frames              DataFrames as COPY text and back
     failures            which errors Dagster retries
@@ -96,6 +97,8 @@ def build_definitions(
         checks += build_table_checks(specs, copied=copied, timeouts=timeouts, retries=retries)
     separate = [key for check in checks for key in check.check_keys]
     jobs = build_jobs(specs, separate=separate)
+    # Configured at launch, so that the IO managers get the same ones.
+    databases, sync = SyncDatabases.configure_at_launch(), SyncMode.configure_at_launch()
     tables = dg.Definitions(
         assets=[
             *build_assets(copied, translator),
@@ -104,11 +107,11 @@ def build_definitions(
             *build_reverse_assets(specs, translator),
         ],
         resources={
-            "databases": SyncDatabases(),
-            "sync": SyncMode(),
+            "databases": databases,
+            "sync": sync,
             "pull": PullMode(),
-            "io_manager": build_io_manager(specs, timeouts=timeouts, retries=retries),
-            IO_MANAGER: build_desktop_io_manager(specs, timeouts=timeouts, retries=retries),
+            "io_manager": build_io_manager(specs, databases=databases, sync=sync, timeouts=timeouts, retries=retries),
+            IO_MANAGER: build_desktop_io_manager(specs, databases=databases, timeouts=timeouts, retries=retries),
         },
         asset_checks=checks,
         sensors=[

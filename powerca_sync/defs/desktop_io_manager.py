@@ -1,7 +1,7 @@
 """The IO manager of reverse sync: the engine inserts phone rows on the desktop in one transaction."""
 
-import contextlib
-from collections.abc import Iterator, Sequence
+import dataclasses
+from collections.abc import Sequence
 
 import dagster as dg
 from typing_extensions import override
@@ -9,6 +9,7 @@ from typing_extensions import override
 from powerca_sync.defs.connections import KeptConnection
 from powerca_sync.defs.failures import Retries, retry_transient_errors
 from powerca_sync.defs.keys import reverse_key
+from powerca_sync.defs.load_factory import LoadFactory
 from powerca_sync.defs.metadata import describe_pull
 from powerca_sync.defs.output_handle import OutputHandle
 from powerca_sync.engine.postgres import Timeouts
@@ -32,7 +33,6 @@ class DesktopIOManager(dg.IOManager):
         specs: Sequence[TableSpec],
         settings: Settings,
         *,
-        instance: dg.DagsterInstance,
         timeouts: Timeouts,
         retries: Retries,
     ) -> None:
@@ -43,7 +43,6 @@ class DesktopIOManager(dg.IOManager):
             timezone=settings.timezone, encoding=settings.encoding, timeouts=timeouts, limits=settings.limits
         )
         self._retries = retries
-        self._instance = instance
 
     @override
     def handle_output(self, context: dg.OutputContext, obj: object) -> None:
@@ -84,21 +83,23 @@ class DesktopIOManager(dg.IOManager):
 
 
 def build_desktop_io_manager(
-    specs: Sequence[TableSpec], *, timeouts: Timeouts, retries: Retries
-) -> dg.IOManagerDefinition:
-    """Returns the IO manager for phone rows of the tables of `specs`; it needs the resource `databases`."""
+    specs: Sequence[TableSpec], *, databases: object, timeouts: Timeouts, retries: Retries
+) -> LoadFactory:
+    """Returns the IO manager for phone rows of the tables of `specs`, which uses the resource `databases`."""
 
-    @dg.io_manager(  # type: ignore[arg-type]  # which does not say that it takes a context manager too
-        required_resource_keys={"databases"},
-        description="Inserts phone rows on the desktop, each exactly once, and records them in the ledger.",
-    )
-    @contextlib.contextmanager
-    def desktop_io_manager(context: dg.InitResourceContext) -> Iterator[DesktopIOManager]:
-        databases = context.resources.databases
-        # A run always has an instance.
-        assert context.instance is not None
-        manager = DesktopIOManager(specs, databases, instance=context.instance, timeouts=timeouts, retries=retries)
-        with contextlib.closing(manager):
-            yield manager
+    # Of its own for these specs: Dagster copies a factory by its fields, which hold plain values only.
+    class DesktopTables(LoadFactory):
+        """Inserts phone rows on the desktop, each exactly once, and records them in the ledger."""
 
-    return desktop_io_manager
+        databases: dg.ResourceDependency[Settings]
+
+        @override
+        def create_io_manager(self, context: dg.InitResourceContext) -> DesktopIOManager:
+            return DesktopIOManager(
+                specs,
+                self.databases,
+                timeouts=self.timeouts,
+                retries=dataclasses.replace(retries, most=self.retries, wait=self.wait),
+            )
+
+    return DesktopTables.with_defaults(timeouts, retries, databases=databases)

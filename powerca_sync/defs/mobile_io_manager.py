@@ -1,6 +1,7 @@
 """The IO manager of the mobile tables: the engine stages and merges an asset's rows in one transaction."""
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from powerca_sync.defs.connections import KeptConnection
 from powerca_sync.defs.failures import Retries, retry_transient_errors
 from powerca_sync.defs.frames import copy_rows, to_frame, types_of
 from powerca_sync.defs.keys import desktop_key, mobile_key
+from powerca_sync.defs.load_factory import LoadFactory
 from powerca_sync.defs.metadata import describe, describe_source
 from powerca_sync.defs.output_handle import OutputHandle
 from powerca_sync.defs.resources import SyncMode
@@ -123,25 +125,32 @@ class PostgresIOManager(dg.IOManager):
         return self._specs[key]
 
 
-def build_io_manager(specs: Sequence[TableSpec], *, timeouts: Timeouts, retries: Retries) -> dg.IOManagerDefinition:
-    """Returns the IO manager for the tables of `specs`; it needs the resources `databases` and `sync`."""
+def build_io_manager(
+    specs: Sequence[TableSpec], *, databases: object, sync: object, timeouts: Timeouts, retries: Retries
+) -> LoadFactory:
+    """Returns the IO manager for the tables of `specs`, which uses the resources `databases` and `sync`."""
 
-    @dg.io_manager(  # type: ignore[arg-type]  # which does not say that it takes a context manager too
-        required_resource_keys={"databases", "sync"},
-        description="Stages rows and merges them into the mobile table; reads them as a DataFrame.",
-    )
-    @contextlib.contextmanager
-    def postgres_io_manager(context: dg.InitResourceContext) -> Iterator[PostgresIOManager]:
-        databases, sync = context.resources.databases, context.resources.sync
-        # A run always has an instance.
-        assert context.instance is not None
-        manager = PostgresIOManager(
-            specs, databases, sync, instance=context.instance, timeouts=timeouts, retries=retries
-        )
-        with contextlib.closing(manager):
-            yield manager
+    # Of its own for these specs: Dagster copies a factory by its fields, which hold plain values only.
+    class MobileTables(LoadFactory):
+        """Stages rows and merges them into the mobile table; reads them as a DataFrame."""
 
-    return postgres_io_manager
+        databases: dg.ResourceDependency[Settings]
+        sync: dg.ResourceDependency[SyncMode]
+
+        @override
+        def create_io_manager(self, context: dg.InitResourceContext) -> PostgresIOManager:
+            # A run always has an instance.
+            assert context.instance is not None
+            return PostgresIOManager(
+                specs,
+                self.databases,
+                self.sync,
+                instance=context.instance,
+                timeouts=self.timeouts,
+                retries=dataclasses.replace(retries, most=self.retries, wait=self.wait),
+            )
+
+    return MobileTables.with_defaults(timeouts, retries, databases=databases, sync=sync)
 
 
 def _from_frame(frame: pd.DataFrame, spec: TableSpec, sync: SyncMode) -> TextRows:

@@ -264,6 +264,21 @@ def test_table_locked_by_another_run_is_retried(office: Office, table_lock: psyc
     assert office.run().success
 
 
+def test_operator_configures_retries_of_the_io_manager(office: Office, table_lock: psycopg.Connection) -> None:
+    result = (
+        office_definitions()
+        .resolve_job_def("forward_full")
+        .execute_in_process(
+            run_config={"resources": {"io_manager": {"config": {"retries": 0, "table": 0.2}}}},
+            asset_selection=[dg.AssetKey(name) for name in ("orgs", "departments", "staff")],
+            instance=office.instance,
+            raise_on_error=False,
+        )
+    )
+    assert attempts(result, "staff") == 1
+    table_lock.rollback()
+
+
 def test_programming_error_is_not_retried(office: Office) -> None:
     @dg.asset(key="notices", deps=["orgs"])
     def notices() -> TextRows:
