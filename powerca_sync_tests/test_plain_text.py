@@ -1,11 +1,17 @@
 """Untrusted text is escaped for terminals, logs and errors."""
 
+import ast
+import itertools
 import logging
+import re
 import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
 
+import powerca_sync
 from powerca_sync.cli.console import text_table
 from powerca_sync.engine.postgres.database_errors import explain, strip_row_content
 from powerca_sync.errors import SyncError
@@ -69,3 +75,33 @@ def test_causes_of_an_error_are_reduced_to_plain_text() -> None:
     cause.__context__ = ValueError("a\x1bb", 1)
     strip_row_content(error)
     assert (str(cause), cause.__context__.args) == (r"x\x1b", (r"a\x1bb", 1))
+
+
+#: After a number in a message.
+PLURAL = re.compile(
+    r"^ (?:(?!of |see )[a-z-]+ ){0,2}(?:rows|tables|columns|keys|runs|entries|files|warnings|problems|minutes|hours)\b"
+)
+#: After a counted noun.
+VERB = re.compile(r"^ (?:are|were|have|do|differ|look|stay|reference|wait|need)\b")
+
+
+def parts_of_messages() -> Iterator[tuple[str, ast.FormattedValue, str]]:
+    """Yields place, value and the text behind it for each value in an f-string; those of the demo are large."""
+    package = Path(str(powerca_sync.__file__)).parent
+    for path in set(package.rglob("*.py")) - {package / "cli" / "demo_tour.py"}:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                for value, text in itertools.pairwise(node.values):
+                    if isinstance(value, ast.FormattedValue) and isinstance(text, ast.Constant):
+                        yield f"{path.relative_to(package)}:{value.lineno}", value, str(text.value)
+
+
+def test_nouns_after_a_number_agree_with_it() -> None:
+    wrong = []
+    for place, value, text in parts_of_messages():
+        words = ast.unparse(value.value)
+        # Limits in capitals are larger than one.
+        disagrees = VERB if words.startswith("counted(") else PLURAL
+        if disagrees.match(text) and not words.isupper():
+            wrong.append(f"{place}: {{{words}}}{text}")
+    assert wrong == []

@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+import zoneinfo
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -36,6 +37,7 @@ from powerca_sync.engine.status import read_status
 from powerca_sync.engine.verify import verify as compare
 from powerca_sync.environment import DEMO, FOLDER, is_demo
 from powerca_sync.errors import ConfigurationError
+from powerca_sync.operations import Schedules
 from powerca_sync.specs import spec_named
 from powerca_sync.tables import TABLES
 
@@ -48,7 +50,7 @@ from powerca_sync.tables import TABLES
         "powerca-sync plan                      see what a run would change",
         "powerca-sync forward                   sync all tables to mobile",
         "powerca-sync reverse                   bring new phone rows to the desktop",
-        'eval "$(_POWERCA_SYNC_COMPLETE=bash_source powerca-sync)"   complete names in bash',
+        'eval "$(_POWERCA_SYNC_COMPLETE=bash_source powerca-sync)"   completion in bash',
     ),
 )
 @click.version_option(package_name="powerca-sync", message="%(prog)s %(version)s")
@@ -200,7 +202,8 @@ def status(as_json: bool, quiet: bool) -> None:
         status = read_status(settings, TABLES)
         for sentence in filter(None, (status.problem, status.refusal)):
             console.say(f"[WARN] {sentence}")
-        report_status(console, status, read_last_runs(console))
+        zone = zoneinfo.ZoneInfo(Schedules.from_env().timezone)
+        report_status(console, status, read_last_runs(console), zone)
     sys.exit(1 if status.has_errors else 0)
 
 
@@ -282,7 +285,7 @@ def demo(reset: bool) -> None:
 )
 @click.option("--demo", "on_demo", is_flag=True, help="Use the demo's databases, whatever is configured.")
 def ui(port: int, on_demo: bool) -> None:
-    """Serve Dagster's UI and start the scheduled runs, until stopped with Ctrl-C."""
+    """Serve Dagster's UI and start scheduled runs, until Ctrl-C."""
     with reporting(as_json=False) as console:
         if on_demo:
             os.environ[DEMO] = "1"

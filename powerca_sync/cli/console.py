@@ -4,10 +4,13 @@ A Windows console shows other characters as boxes, or fails at them.
 """
 
 import contextlib
+import dataclasses
 import json
 import os
+import re
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
@@ -17,6 +20,13 @@ import rich.markup
 import rich.status
 
 from powerca_sync.plain_text import in_lines, in_one_line
+
+#: Longest line of a paragraph on a terminal that is wider.
+WIDEST = 112
+#: Characters of a word in a table that a narrow terminal keeps at least.
+SHORTEST = 12
+#: What a paragraph begins with: empty lines, then blanks and a mark, a label or the sign of a list.
+_LEAD = re.compile(r"\n*( *(?:\[(?:OK|WARN|X)\] |Why: |Do:  |[-+~] |\d\. )?)")
 
 
 def ascii_only(text: str) -> str:
@@ -38,11 +48,17 @@ class Console:
         self._terminal = rich.console.Console(file=self._errors)
         self._status: rich.status.Status | None = None
 
+    def close(self) -> None:
+        """End the progress, and close the copy of stderr."""
+        self._end_status()
+        if self._errors is not sys.stderr:
+            self._errors.close()
+
     def say(self, sentence: str) -> None:
-        """Print a line to stderr at once; with `quiet`, only a warning or an error."""
+        """Print a paragraph to stderr at once; with `quiet`, only a warning or an error."""
         self._end_status()
         if not self._quiet or sentence.startswith(("[WARN]", "[X]")):
-            self._print(sentence, self._errors)
+            self._print(folded(ascii_only(sentence), _columns(self._errors)), self._errors)
 
     def detail(self, sentence: str) -> None:
         """Print a line to stderr if the command is verbose."""
@@ -62,20 +78,27 @@ class Console:
             self._status.update(rich.markup.escape(ascii_only(sentence)))
 
     def show(self, text: str) -> None:
-        """Print lines to stdout, for a person; nothing with `as_json`."""
-        self._end_status()
-        if not self.as_json:
-            self._print(text, None)
+        """Print a paragraph to stdout, for a person; nothing with `as_json`."""
+        self.paste(folded(ascii_only(text), _columns(sys.stdout)))
 
     def document(self, content: Any) -> None:
         """Print the document to stdout; nothing without `as_json`."""
         if self.as_json:
             self._print(json.dumps(content, indent=2, default=str), None)
 
-    def table(self, header: Sequence[str], rows: Iterable[Sequence[Any]], *, spare: Sequence[str] = ()) -> None:
-        """Print a table to stdout; on a terminal that is too narrow, without columns of zeros, then without `spare`."""
-        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        self.show(text_table(header, rows, width=width, spare=spare))
+    def table(
+        self, header: Sequence[str], rows: Iterable[Sequence[Any]], *, spare: Sequence[str] = (), indent: int = 0
+    ) -> None:
+        """Print a table to stdout, which fits a terminal as `text_table` says."""
+        columns = _columns(sys.stdout)
+        text = text_table(header, rows, width=None if columns is None else columns - indent, spare=spare)
+        self.paste(textwrap.indent(text, " " * indent))
+
+    def paste(self, text: str) -> None:
+        """Print lines to stdout as they are, such as statements to paste; nothing with `as_json`."""
+        self._end_status()
+        if not self.as_json:
+            self._print(text, None)
 
     def _print(self, text: str, stream: TextIO | None) -> None:
         """Print to stdout, or to `stream`. A reader that has gone (`| head`, a closed terminal) ends no sync."""
@@ -92,43 +115,100 @@ class Console:
             self._status = None
 
 
+def folded(text: str, width: int | None) -> str:
+    """Returns a paragraph in lines of that width, as far as its words allow; None leaves it as it is.
+
+    Lines after its first are statements to paste, which stay as they are.
+    """
+    if width is None:
+        return text
+    lead = _LEAD.match(text)
+    assert lead is not None
+    first, *others = text[lead.start(1) :].split("\n")
+    lines = textwrap.wrap(
+        first,
+        min(width, WIDEST),
+        subsequent_indent=" " * (len(lead[1]) + 2),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return text[: lead.start(1)] + "\n".join([*(lines or [first]), *others])
+
+
 def text_table(
     header: Sequence[str], rows: Iterable[Sequence[Any]], *, width: int | None = None, spare: Sequence[str] = ()
 ) -> str:
     """Returns columns under their names: words to the left, numbers to the right.
 
-    A table that is wider than `width` loses its columns of zeros, then the columns named in `spare`, from the first to
-    the last, until it fits.
+    A table that is wider than `width` loses columns until it fits: those of zeros, then those named in `spare`, from
+    the first to the last. Then its longest words lose their middle.
     """
-    body = [list(row) for row in rows]
-    zeros = [name for place, name in enumerate(header) if place and all(row[place] in (0, "") for row in body)]
-    for name in [*zeros, *(name for name in spare if name not in zeros)]:
-        if width is None or _width(header, body) <= width:
+    body = list(rows)
+    columns = [_column(name, [row[place] for row in body]) for place, name in enumerate(header)]
+    zeros = [column.name for column in columns[1:] if column.is_empty]
+    for name in [*(name for name in spare if name in zeros), *zeros, *spare]:
+        if width is None or _width(columns) <= width:
             break
-        if name in header:
-            place = list(header).index(name)
-            header = [*header[:place], *header[place + 1 :]]
-            body = [[*row[:place], *row[place + 1 :]] for row in body]
-    cells = [list(header), *([_cell(value) for value in row] for row in body)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    numeric = [any(isinstance(row[place], int | float) for row in body) for place in range(len(header))]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(line, widths, numeric, strict=True)
-        ).rstrip()
-        for line in cells
-    ]
-    return "\n".join([lines[0], "-" * (sum(widths) + 2 * (len(widths) - 1)), *lines[1:]])
+        columns = [column for column in columns if column.name != name]
+    while width is not None and _width(columns) > width:
+        words = [column for column in columns if not column.is_number and column.width > SHORTEST]
+        if not words:
+            break
+        widest = max(words, key=lambda column: column.width)
+        columns[columns.index(widest)] = dataclasses.replace(widest, width=widest.width - 1)
+    lines = ["  ".join(cells).rstrip() for cells in zip(*(column.aligned() for column in columns), strict=True)]
+    return "\n".join([lines[0], "-" * _width(columns), *lines[1:]])
 
 
-def _width(header: Sequence[str], body: Sequence[Sequence[Any]]) -> int:
-    columns = zip(header, *([_cell(value) for value in row] for row in body), strict=True)
-    return sum(max(map(len, column)) for column in columns) + 2 * (len(header) - 1)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class _Column:
+    name: str
+    #: Under the name, from top to bottom.
+    cells: Sequence[str]
+    is_number: bool
+    #: It has zeros and empty cells only.
+    is_empty: bool
+    width: int
+
+    def aligned(self) -> list[str]:
+        """Returns name and cells at the column's width; a longer one without its middle."""
+        texts = [_shortened(text, self.width) for text in (self.name, *self.cells)]
+        return [text.rjust(self.width) if self.is_number else text.ljust(self.width) for text in texts]
+
+
+def _column(name: str, values: Sequence[Any]) -> _Column:
+    cells = [_cell(value) for value in values]
+    return _Column(
+        name=name,
+        cells=cells,
+        is_number=any(isinstance(value, int | float) for value in values),
+        is_empty=all(value in (0, "") for value in values),
+        width=max(map(len, (name, *cells))),
+    )
+
+
+def _width(columns: Sequence[_Column]) -> int:
+    return sum(column.width for column in columns) + 2 * (len(columns) - 1)
 
 
 def _cell(value: Any) -> str:
     return ascii_only(in_one_line(f"{value:.2f}" if isinstance(value, float) else str(value)))
+
+
+def _shortened(text: str, width: int) -> str:
+    """Returns the text without its middle if it is longer than the width."""
+    if len(text) <= width:
+        return text
+    kept = width - len("...")
+    return f"{text[: kept - kept // 2]}...{text[len(text) - kept // 2 :]}"
+
+
+def _columns(stream: TextIO) -> int | None:
+    """Returns the width of the terminal; None if the stream is none."""
+    if not stream.isatty():
+        return None
+    # A terminal that does not know its size says 0.
+    return os.get_terminal_size(stream.fileno()).columns or shutil.get_terminal_size().columns
 
 
 def _kept_stderr() -> TextIO:

@@ -15,6 +15,7 @@ from powerca_sync.demo.proof import Digest, digests
 from powerca_sync.engine.postgres import connect_both
 from powerca_sync.engine.requests import Allowances, Choice, Mode
 from powerca_sync.environment import FOLDER, current_settings
+from powerca_sync.plain_text import counted
 from powerca_sync.specs import PHONE, spec_named
 from powerca_sync.tables import TABLES
 
@@ -59,7 +60,8 @@ def tell(console: Console) -> int:
             )
 
         console.show("\n4. A day at the office:\n")
-        console.show(_edits(edit_office(desktop)))
+        for edit in _edits(edit_office(desktop)):
+            console.show(f"   - {edit}")
 
         console.show(
             "\n5. An incremental run carries that day over. What came from phones is not sent back (`echo`).\n"
@@ -147,10 +149,10 @@ def _count(digests: Digests) -> int:
 
 
 def _per_table(digests: Digests) -> str:
-    return ", ".join(f"{digest.rows} rows of {table}" for table, digest in digests.items() if digest.rows)
+    return ", ".join(f"{counted(digest.rows, 'row')} of {table}" for table, digest in digests.items() if digest.rows)
 
 
-def _edits(edits: OfficeEdits) -> str:
+def _edits(edits: OfficeEdits) -> list[str]:
     sentences = [
         f"client {number} is renamed from {before} to {after}" for number, before, after in edits.renamed_clients
     ]
@@ -160,4 +162,4 @@ def _edits(edits: OfficeEdits) -> str:
         f"{len(edits.deleted_job_rows)} assignments are deleted",
         f"{len(edits.changed_reminders)} reminders are changed and {len(edits.new_reminders)} is added",
     ]
-    return "\n".join(f"   - {sentence}" for sentence in sentences)
+    return sentences

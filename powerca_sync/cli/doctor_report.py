@@ -2,9 +2,6 @@
 
 import dataclasses
 import itertools
-import shutil
-import sys
-import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
 from powerca_sync.cli.console import Console
@@ -12,8 +9,6 @@ from powerca_sync.engine.doctor import BOTH, Finding, Severity, warning
 from powerca_sync.env_file import exposure
 from powerca_sync.environment import is_demo
 from powerca_sync.plain_text import counted
-
-WIDTH = 112
 
 
 def examine_env_file() -> Iterator[Finding]:
@@ -54,8 +49,12 @@ def show_problems(console: Console, findings: Sequence[Finding]) -> None:
     """Print the findings that are warnings or errors."""
     for alike in _grouped(finding for finding in findings if finding.severity is not Severity.FINE):
         console.show("")
-        for text in _paragraph(alike):
-            console.show(text)
+        for finding in alike:
+            console.show(f"[{finding.severity}] {finding.side}: {finding.what}")
+        console.show(f"     Why: {alike[0].why}")
+        console.show(f"     Do:  {alike[0].do}")
+        for statement in itertools.chain(*(finding.statements for finding in alike)):
+            console.paste(f"          {statement}")
 
 
 def _grouped(findings: Iterable[Finding]) -> list[list[Finding]]:
@@ -64,25 +63,3 @@ def _grouped(findings: Iterable[Finding]) -> list[list[Finding]]:
     for finding in findings:
         groups.setdefault((finding.severity, finding.side, finding.why, finding.do), []).append(finding)
     return list(groups.values())
-
-
-def _paragraph(alike: Sequence[Finding]) -> list[str]:
-    """Returns a text for each finding, each beginning with its mark, then the reason, the remedy and the statements."""
-    first = alike[0]
-    texts = [_wrapped(f"[{first.severity}] {first.side}: ", finding.what) for finding in alike]
-    texts.append(_wrapped("     Why: ", first.why))
-    texts.append(_wrapped("     Do:  ", first.do))
-    texts += [f"          {statement}" for statement in itertools.chain(*(finding.statements for finding in alike))]
-    return texts
-
-
-def _wrapped(label: str, text: str) -> str:
-    """Returns the text behind its label, wrapped; further lines are indented."""
-    indent = " " * min(len(label), 10)
-    width = min(WIDTH, shutil.get_terminal_size().columns) if sys.stdout.isatty() else WIDTH
-    lines = text.splitlines() or [""]
-    first = textwrap.fill(
-        lines[0], width, initial_indent=label, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-    )
-    # Statements to paste keep their own lines.
-    return "\n".join([first, *(indent + line for line in lines[1:])])

@@ -41,7 +41,7 @@ PULLED = {
     "unassigned": "unassigned",
 }
 #: Columns that a narrow terminal can do without, least important first.
-SPARE = ("mode", "superseded", "stale", "held", "echo", "changed", "missing")
+SPARE = ("mode", "superseded", "stale", "held", "already", "changed", "missing", "unassigned", "echo")
 #: Samples of each kind in the text; the document has all of them.
 SHOWN = 3
 #: Characters of a row, or of a reason, that fit a line.

@@ -2,11 +2,10 @@
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
-from textwrap import indent
+from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING, Any
 
-from powerca_sync.cli.console import Console, text_table
+from powerca_sync.cli.console import Console
 from powerca_sync.cli.doctor_report import show_problems
 from powerca_sync.cli.setup_files import SetupFiles
 from powerca_sync.engine.doctor import Finding
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from powerca_sync.defs.runs import PastRun, RunOutcome, TableOutcome
 
 #: Columns that a narrow terminal can do without, least important first.
-SPARE = ("mode", "echo", "kept", "seconds", "changed", "missing")
+SPARE = ("mode", "seconds", "already", "kept", "changed", "missing", "unassigned", "echo")
 
 
 def report_introduction(console: Console, settings: Settings, done: Introduction, findings: Sequence[Finding]) -> None:
@@ -35,9 +34,9 @@ def report_introduction(console: Console, settings: Settings, done: Introduction
     if done.refusal:
         console.show(
             f"[WARN] The guide's table `_sync_metadata` could not be completed ({done.refusal}). The sync does not "
-            "need it and goes on with tables of its own. To complete it, ask an administrator to run:\n\n"
-            f"{done.statements}"
+            "need it and goes on with tables of its own. To complete it, ask an administrator to run:"
         )
+        console.paste(f"\n{done.statements}")
     show_problems(console, findings)
     console.document(
         {
@@ -62,9 +61,8 @@ def report_files(console: Console, files: SetupFiles) -> None:
     for name in files.kept:
         console.show(f"[OK] Kept {files.folder / name}, which existed.")
     console.show(
-        f"Next: fill in {named} in "
-        f"{files.folder / '.env'}. Then, in that folder, run `powerca-sync doctor`, `powerca-sync init` and "
-        "`powerca-sync ui`."
+        f"Next: fill in {named} in {files.folder / '.env'}. Then, in that folder, run `powerca-sync doctor`, "
+        "`powerca-sync init` and `powerca-sync ui`."
     )
     console.document({"folder": str(files.folder), "written": files.written, "kept": files.kept})
 
@@ -131,7 +129,7 @@ def _report_attention(console: Console, table: "TableOutcome") -> None:
     for conflict in table.conflicts:
         key = ", ".join(f"{name}={in_one_line(str(value))}" for name, value in conflict.key.items())
         console.show(f"[WARN] {table.table}: {key} has different contents on the phone and on the desktop:")
-        console.show(indent(text_table(("column", "phone", "desktop", ""), _both(conflict)), " " * 7))
+        console.table(("column", "phone", "desktop", ""), _both(conflict), indent=7)
     if table.error:
         console.show(f"[X] {table.table} {table.verdict.value}: {table.error}")
 
@@ -144,21 +142,25 @@ def _both(conflict: Conflict) -> Iterator[tuple[str, ...]]:
         yield name, *shown, "" if phone == desktop else "differs"
 
 
-def report_status(console: Console, status: Status, runs: "tuple[PastRun, ...]") -> None:
-    """Print tables, quarantine, dangling references and errors; phone rows, if they are known; and the last runs."""
+def report_status(console: Console, status: Status, runs: "tuple[PastRun, ...]", zone: tzinfo) -> None:
+    """Print tables, quarantine, dangling references and errors; phone rows, if they are known; and the last runs.
+
+    Times are those of the zone; in the document, those of the databases.
+    """
     tables, phones = status.tables, status.phones
     if tables is None:
         console.show("Nothing has been synced to this mobile database yet. Run `powerca-sync forward --mode full`.")
     else:
         header = ("table", "last sync", "mode", "synced", "seconds", "desktop", "phone", "other", "quarantined")
-        console.table(header, map(_status_row, tables), spare=("seconds", "mode", "synced"))
+        lines = [_status_row(table, zone) for table in tables]
+        console.table(header, lines, spare=("seconds", "mode", "synced", "other"))
     for table in tables or ():
         for entry in table.quarantine:
             console.show(f"[WARN] {table.table}: {entry}.")
         if table.foreign:
             console.show(
-                f"[WARN] {table.table}: {table.foreign} rows were inserted or changed on mobile by others and are not "
-                "on the desktop; they are kept. `powerca-sync plan` lists them."
+                f"[WARN] {table.table}: {counted(table.foreign, 'row')} inserted or changed on mobile by others, not "
+                "on the desktop, and kept. `powerca-sync plan` lists them."
             )
         for orphans in table.contents.orphans if table.contents else ():
             rows = counted(orphans.rows, "row")
@@ -166,11 +168,13 @@ def report_status(console: Console, status: Status, runs: "tuple[PastRun, ...]")
         if table.error:
             console.show(f"[X] {table.table}: {table.error}")
     if phones is not None:
-        _report_phones(console, phones)
+        _report_phones(console, phones, zone)
     if runs:
         console.show("")
-        headings = ("last runs", "job", *PAST, "run")
-        console.table(headings, map(_run_row, runs[:SHOWN]), spare=("tables", "run", "seconds"))
+        headings = ("last runs", "job", "status", "seconds", "tables", "rows written", "quarantined", "run")
+        console.table(headings, [_run_row(run, zone) for run in runs[:SHOWN]], spare=("tables", "run", "seconds"))
+    if tables:
+        console.show(f"Times are those of {zone}.")
     console.document(
         {
             "prepared": tables is not None,
@@ -182,9 +186,8 @@ def report_status(console: Console, status: Status, runs: "tuple[PastRun, ...]")
     )
 
 
-#: Number of runs in the text, and their figures; the document has all runs.
+#: Number of runs in the text; the document has all of them.
 SHOWN = 5
-PAST = ("status", "seconds", "tables", "inserted", "updated", "deleted", "pulled", "quarantined")
 #: Heading of a column in the table of phone rows, and the figure in it.
 PHONES = {
     "on mobile": "phone_rows",
@@ -198,7 +201,7 @@ PHONES = {
 }
 
 
-def _report_phones(console: Console, phones: tuple[ReverseStatus, ...]) -> None:
+def _report_phones(console: Console, phones: tuple[ReverseStatus, ...], zone: tzinfo) -> None:
     """Print the tables that have phone rows, quarantined rows or warnings."""
     told = [table for table in phones if table.quarantine or any(getattr(table, name) for name in PHONES.values())]
     console.show("")
@@ -208,13 +211,13 @@ def _report_phones(console: Console, phones: tuple[ReverseStatus, ...]) -> None:
         rows = (
             (
                 table.table,
-                _moment(table.last_pull),
+                _moment(table.last_pull, zone),
                 *(getattr(table, name) for name in PHONES.values()),
             )
             for table in told
         )
         header = ("phone rows", "last run", *PHONES)
-        console.table(header, rows, spare=("last run", "changed", "missing"))
+        console.table(header, rows, spare=("last run", "changed", "missing", "unassigned"))
     for table in phones:
         for entry in table.quarantine:
             console.show(f"[WARN] {table.table}: {entry}.")
@@ -227,20 +230,28 @@ def _report_phones(console: Console, phones: tuple[ReverseStatus, ...]) -> None:
             console.show(f"[X] {table.table}: {table.error}")
 
 
-def _run_row(run: "PastRun") -> tuple[Any, ...]:
-    figures = (getattr(run, name) for name in PAST)
-    return (_moment(run.started), run.name, *("" if figure is None else figure for figure in figures), run.run_id[:8])
+def _run_row(run: "PastRun", zone: tzinfo) -> tuple[Any, ...]:
+    return (
+        _moment(run.started, zone),
+        run.name,
+        run.status,
+        "" if run.seconds is None else run.seconds,
+        run.tables,
+        run.written,
+        run.quarantined,
+        run.run_id[:8],
+    )
 
 
-def _moment(moment: datetime | None) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if moment else "never"
+def _moment(moment: datetime | None, zone: tzinfo) -> str:
+    return moment.astimezone(zone).strftime("%Y-%m-%d %H:%M") if moment else "never"
 
 
-def _status_row(table: TableStatus) -> tuple[Any, ...]:
+def _status_row(table: TableStatus, zone: tzinfo) -> tuple[Any, ...]:
     contents = table.contents
     return (
         table.table,
-        _moment(table.last_sync),
+        _moment(table.last_sync, zone),
         table.mode or "",
         "" if table.records is None else table.records,
         "" if table.seconds is None else table.seconds,

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 @contextlib.contextmanager
 def reporting(as_json: bool, *, quiet: bool = False, verbose: bool = False) -> Iterator[Console]:
     """Yields the console of a command; prints an error or an interrupt as the last line and exits with its status."""
-    console = Console(as_json=as_json, quiet=quiet, verbose=verbose)
-    with note_signals() as signals:
+    with (
+        contextlib.closing(Console(as_json=as_json, quiet=quiet, verbose=verbose)) as console,
+        note_signals() as signals,
+    ):
         try:
             yield console
         except SyncError as exc:

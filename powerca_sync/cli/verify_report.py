@@ -75,8 +75,10 @@ def _row(found: Verification) -> tuple[Any, ...]:
 def _details(found: Verification) -> Iterator[str]:
     if found.error:
         yield f"[X] {found.table}: {found.error}"
+    for warning in found.warnings:
+        yield f"[WARN] {found.table}: {warning}."
     for note in found.notes:
-        yield f"[WARN] {found.table}: {note}."
+        yield f"       {found.table}: {note}."
     if found.outcome is None:
         return
     for kind, words in DIFFERENCES.items():
@@ -86,7 +88,9 @@ def _details(found: Verification) -> Iterator[str]:
             yield f"[X] {found.table}: {counted(rows, 'row')} {words}{where}."
             yield from (_line(sample) for sample in found.outcome.samples if sample.kind is kind)
     for known, rows in found.outcome.known.items():
-        yield f"       {found.table}: {rows} known, {KNOWN[known]} ({known.value})."
+        # The reasons say it.
+        if known is not Known.QUARANTINED or not found.outcome.rejections:
+            yield f"       {found.table}: {counted(rows, 'row')} known ({known.value}): {KNOWN[known]}."
     for rejection in found.outcome.rejections:
         yield f"       {found.table}: {rejection}."
 

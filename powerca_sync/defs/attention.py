@@ -43,7 +43,7 @@ def verdict(found: Sequence[Attention]) -> str:
     """Returns the sentence with which the report begins."""
     if not found:
         return "All well."
-    return f"{counted(len(found), 'thing')} need{'s' if len(found) == 1 else ''} attention."
+    return "1 thing needs attention." if len(found) == 1 else f"{len(found)} things need attention."
 
 
 def _of_the_sync(status: Status, runs: Sequence[PastRun]) -> Iterator[Attention]:
@@ -67,7 +67,7 @@ def _of_table(spec: TableSpec, table: TableStatus, now: datetime) -> Iterator[At
         yield Attention(table=table.table, what="It has never been synced.")
     elif not spec.fresh_by and now - table.last_sync > LATE:
         hours = (now - table.last_sync).total_seconds() / 3600
-        yield Attention(table=table.table, what=f"It was last synced {hours:.0f} hours ago.")
+        yield Attention(table=table.table, what=f"It was last synced {counted(round(hours), 'hour')} ago.")
     quarantined, contents = table.quarantined, table.contents
     if quarantined > spec.warn_share * (quarantined + (contents.desktop if contents else 0)):
         reasons = "; ".join(str(entry) for entry in table.quarantine if not entry.deferred)

@@ -19,6 +19,7 @@ from powerca_sync.engine.postgres import connect, strip_row_content
 from powerca_sync.engine.requests import Mode
 from powerca_sync.environment import current_settings
 from powerca_sync.errors import SyncError
+from powerca_sync.plain_text import counted
 from powerca_sync.specs import TableSpec, in_order
 
 #: Name of the sensor, by which Dagster tags the runs that it requests.
@@ -78,7 +79,7 @@ def build_desktop_sensor(specs: Sequence[TableSpec]) -> dg.SensorDefinition:
         pending = [table for table, one in watched.items() if one.since is not None]
         if not pending:
             return dg.SkipReason(
-                f"Nothing new: the {len(watched)} tables have not changed since their last run.{unknown}"
+                f"Nothing new: {counted(len(watched), 'table')} unchanged since the last run.{unknown}"
             )
         ready = [table for table in pending if watched[table].is_still(now)]
         if not ready:

@@ -10,6 +10,7 @@ import dagster as dg
 from powerca_sync.defs.platform import delete_leftover_files, delete_run_completely
 from powerca_sync.defs.schedules import build_schedule
 from powerca_sync.operations import HISTORY_DAYS, RETENTION_CRON, History, Schedules
+from powerca_sync.plain_text import counted
 
 RETENTION_JOB: Final = "retention"
 #: Seconds. Runs that one night does not delete are left to the next.
@@ -42,14 +43,19 @@ def build_retention(schedules: Schedules, history: History) -> dg.Definitions:
                 context.log.info("The time for one night is used up; the next one goes on.")
                 break
         files = delete_leftover_files(context.instance)
-        context.log.info("Deleted %d runs that ended more than %d days ago (%d files).", deleted, history.days, files)
+        context.log.info(
+            "Deleted %s that ended more than %s ago (%s).",
+            counted(deleted, "run"),
+            counted(history.days, "day"),
+            counted(files, "file"),
+        )
 
     @dg.job(
         name=RETENTION_JOB,
         description=(
-            f"Deletes from Dagster's history the runs that ended more than {history.days} days ago (set by "
-            f"{HISTORY_DAYS}), failed ones after {FAILED_TIMES * history.days} days. Runs that are not finished are "
-            "never deleted, nor is the last run of a table. It touches neither the desktop nor mobile."
+            f"Deletes from Dagster's history the runs that ended more than {counted(history.days, 'day')} ago (set "
+            f"by {HISTORY_DAYS}), failed ones after {counted(FAILED_TIMES * history.days, 'day')}. Runs that are not "
+            "finished are never deleted, nor is the last run of a table. It touches neither the desktop nor mobile."
         ),
         executor_def=dg.in_process_executor,
         # Not the tables' IO manager, which needs both databases.
@@ -62,13 +68,13 @@ def build_retention(schedules: Schedules, history: History) -> dg.Definitions:
     def request(instance: dg.DagsterInstance) -> dg.RunRequest | dg.SkipReason:
         if next(old_runs(instance, history), None):
             return dg.RunRequest()
-        return dg.SkipReason(f"No run that may be deleted ended more than {history.days} days ago.")
+        return dg.SkipReason(f"No run that may be deleted ended more than {counted(history.days, 'day')} ago.")
 
     nightly = build_schedule(
         RETENTION_JOB,
         schedules,
         RETENTION_CRON,
-        f"Every night: deletes runs that ended more than {history.days} days ago from Dagster's history.",
+        f"Every night: deletes runs that ended more than {counted(history.days, 'day')} ago from Dagster's history.",
         not_beside=[RETENTION_JOB],
         request=request,
         max_runtime=MAX_RUNTIME,

@@ -13,6 +13,7 @@ from powerca_sync.engine.postgres import connect_both, strip_row_content
 from powerca_sync.engine.reverse import PendingTables, find_pending_tables
 from powerca_sync.environment import current_settings
 from powerca_sync.errors import SyncError
+from powerca_sync.plain_text import counted
 from powerca_sync.specs import TableSpec
 
 #: Seconds between two evaluations, and the limit for connecting and for the query of each.
@@ -54,7 +55,9 @@ def _mobile_rows(specs: Sequence[TableSpec], pulled: Sequence[TableSpec]) -> dg.
         if not pending:
             if found.by_hand:
                 return dg.SkipReason(_by_hand(found.by_hand))
-            return dg.SkipReason(f"Nothing new: the last run has seen all {sum(found.rows.values())} phone rows.")
+            return dg.SkipReason(
+                f"Nothing new: {counted(sum(found.rows.values()), 'phone row')} on mobile, all seen by the last run."
+            )
         failures = recent_failures(context.instance, REVERSE_JOB, [keys[table] for table in pending])
         backoff = {
             keys[table]: failures[keys[table]].remaining_backoff() if keys[table] in failures else 0.0

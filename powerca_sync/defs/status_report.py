@@ -156,7 +156,7 @@ def _figures(status: Status, runs: Sequence[PastRun], now: datetime) -> Mapping[
         **{f"phone_rows_{name}": sum(getattr(table, name) for table in phones) for name in PHONE_FIGURES},
         **({"hours_since_oldest_sync": round(max(ages), 1)} if ages else {}),
         f"failed_of_last_{RUNS}_runs": len({run.run_id for run in runs if run.failed}),
-        f"rows_written_by_last_{RUNS}_runs": sum(map(_written, runs)),
+        f"rows_written_by_last_{RUNS}_runs": sum(run.written for run in runs),
         **{f"mean_seconds_per_{direction}_run": round(mean(each), 1) for direction, each in seconds.items() if each},
     }
 
@@ -207,14 +207,10 @@ def _run_line(run: PastRun, zone: tzinfo) -> dict[str, Any]:
         "job": run.name,
         "status": run.status,
         "seconds": "" if run.seconds is None else round(run.seconds, 1),
-        "rows written": _written(run),
+        "rows written": run.written,
         "quarantined": run.quarantined,
         "run": run.run_id,
     }
-
-
-def _written(run: PastRun) -> int:
-    return run.inserted + run.updated + run.deleted + run.pulled
 
 
 def _attention_table(found: Sequence[Attention]) -> dg.TableMetadataValue:

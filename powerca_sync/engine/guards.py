@@ -9,6 +9,7 @@ from typing import Any
 
 from powerca_sync.engine.staging import Quarantined
 from powerca_sync.errors import MergeError, UnsafeTargetError
+from powerca_sync.plain_text import counted
 from powerca_sync.settings import Limits
 from powerca_sync.specs import TableSpec
 
@@ -34,9 +35,10 @@ def check_not_emptied(spec: TableSpec, *, read: int, read_before: int | None, al
     """
     if read_before and not read and not allowed:
         raise UnsafeTargetError(
-            f"Table `{spec.desktop}` is empty at the source; the last run read {read_before} rows; the limit is 1. "
-            "Nothing was written. Check that the source is the right database and its refresh is not running. If the "
-            "table really is empty now, run once with `--allow-mass-delete`; the target's rows stay in any case."
+            f"Table `{spec.desktop}` is empty at the source; the last run read {counted(read_before, 'row')}; the "
+            "limit is 1. Nothing was written. Check that the source is the right database and its refresh is not "
+            "running. If the table really is empty now, run once with `--allow-mass-delete`; the target's rows stay "
+            "in any case."
         )
 
 
@@ -48,11 +50,12 @@ def check_mass_delete(spec: TableSpec, *, deletes: int, owned: int, allowed: boo
     limit = max(spec.mass_delete_rows, int(spec.mass_delete_share * owned))
     if deletes > limit and not allowed:
         others = (
-            f" {foreign} more rows, which others inserted or changed on mobile, are not counted: the next run that "
+            f" Not counted: {counted(foreign, 'more row')} inserted or changed on mobile by others; the next run that "
             "succeeds lists them."
         )
         raise UnsafeTargetError(
-            f"Table `{spec.mobile}`: {deletes} of the office's {owned} rows would be deleted; the limit is {limit}."
+            f"Table `{spec.mobile}`: {deletes} of the office's {counted(owned, 'row')} would be deleted; the "
+            f"limit is {limit}."
             f"{others if foreign else ''} Nothing was written. Check that the source is complete. To allow it once, "
             "run with `--allow-mass-delete`."
         )
@@ -67,9 +70,9 @@ def check_mass_insert(spec: TableSpec, *, inserts: int, grown: int | None, owned
     limit = max(spec.mass_insert_rows, int(spec.mass_insert_share * owned))
     if owned and min(inserts, inserts if grown is None else grown) > limit and not allowed:
         raise UnsafeTargetError(
-            f"Table `{spec.mobile}`: {inserts} rows would be inserted beside the office's {owned}; the limit is "
-            f"{limit}. Nothing was written. Check that the source does not hold its rows several times. To allow it "
-            "once, run with `--allow-mass-insert`."
+            f"Table `{spec.mobile}`: {counted(inserts, 'row')} would be inserted beside the office's {owned}; the "
+            f"limit is {limit}. Nothing was written. Check that the source does not hold its rows several times. To "
+            "allow it once, run with `--allow-mass-insert`."
         )
 
 
@@ -84,11 +87,11 @@ def check_emptied(spec: TableSpec, *, emptied: Mapping[str, tuple[int, int]]) ->
         if values > spec.emptied_rows and values > spec.emptied_share * of
     }
     if lost:
-        columns = ", ".join(f"`{column}` in {values} of {of} rows" for column, (values, of) in lost.items())
+        columns = ", ".join(f"`{column}` in {values} of {counted(of, 'row')}" for column, (values, of) in lost.items())
         raise UnsafeTargetError(
             f"Table `{spec.mobile}`: columns would be emptied: {columns}; the limit is {spec.emptied_share:.0%} and "
-            f"{spec.emptied_rows} values. Nothing was written. Check that the refresh of the source has filled these "
-            "columns. To allow it once, run with `--allow-emptied`."
+            f"{counted(spec.emptied_rows, 'value')}. Nothing was written. Check that the refresh of the source has "
+            "filled these columns. To allow it once, run with `--allow-emptied`."
         )
 
 
@@ -108,10 +111,11 @@ def check_quarantine(spec: TableSpec, *, quarantined: int, rows: int, samples: S
     if exceeds_quarantine(spec, quarantined=quarantined, rows=rows):
         reasons = "; ".join(dict.fromkeys(str(sample) for sample in samples[:5]))
         raise UnsafeTargetError(
-            f"Table `{spec.mobile}`: {quarantined} of {rows} rows ({_percent(quarantined / rows)}) would go to "
-            f"quarantine; the limit is {_percent(spec.limit_share)} and more than {spec.limit_rows} rows, or nearly "
-            f"all rows, however few. Nothing was written. For example: {reasons}. Correct these rows. To allow it "
-            "once, run with `POWERCA_QUARANTINE_SHARE=1` in the environment; for good, raise `limit_share` of the spec."
+            f"Table `{spec.mobile}`: {quarantined} of {counted(rows, 'row')} ({_percent(quarantined / rows)}) would "
+            f"go to quarantine; the limit is {_percent(spec.limit_share)} and more than "
+            f"{counted(spec.limit_rows, 'row')}, or nearly all rows, however few. Nothing was written. For example: "
+            f"{reasons}. Correct these rows. To allow it once, run with `POWERCA_QUARANTINE_SHARE=1` in the "
+            "environment; for good, raise `limit_share` of the spec."
         )
 
 
@@ -124,7 +128,7 @@ def check_conservation(spec: TableSpec, *, extracted: int, accounted: dict[str, 
     if sum(accounted.values()) != extracted:
         counts = ", ".join(f"{count} {outcome}" for outcome, count in accounted.items())
         raise MergeError(
-            f"Table `{spec.mobile}`: {extracted} rows were read, but {sum(accounted.values())} are accounted for "
+            f"Table `{spec.mobile}`: {counted(extracted, 'row')} read, but {sum(accounted.values())} accounted for "
             f"({counts}). Nothing was written. This is a defect of the sync; please report it."
         )
 
@@ -137,8 +141,9 @@ def check_carried_over(spec: TableSpec, *, doubtful: int) -> None:
     """
     if doubtful:
         raise UnsafeTargetError(
-            f"Table `{spec.mobile}`: columns of mobile have changed, and of {doubtful} phone rows it cannot be told "
-            "whether they have been reverse-synced: ledger entries have the same key and other content; the limit is 0 "
-            "rows. Nothing was written. Compare the rows of both databases, then run `reverse` for this table once "
-            "with `--adopt-lookalikes` (the desktop has them) or `--pull-lookalikes` (they are new)."
+            f"Table `{spec.mobile}`: columns of mobile have changed, and of {counted(doubtful, 'phone row')} it "
+            "cannot be told whether they have been reverse-synced: ledger entries have the same key and other "
+            "content; the limit is 0 rows. Nothing was written. Compare the rows of both databases, then run "
+            "`reverse` for this table once with `--adopt-lookalikes` (the desktop has them) or `--pull-lookalikes` "
+            "(they are new)."
         )

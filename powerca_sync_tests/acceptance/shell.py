@@ -1,7 +1,14 @@
 """A shell for the command line: nothing configured, or a small office; and the output of a command."""
 
+import contextlib
+import fcntl
 import json
 import os
+import pty
+import re
+import struct
+import termios
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -57,3 +64,40 @@ def run(*arguments: str) -> Result:
 def document(result: Result) -> Any:
     """Returns the JSON document on stdout."""
     return json.loads(result.stdout)
+
+
+def run_on_terminal(*arguments: str, columns: int) -> tuple[int, list[str]]:
+    """Runs the command in this process on a pseudo-terminal; returns the exit status and the lines that a person sees.
+
+    Progress that is written over by the next is none of them.
+    """
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    shown = bytearray()
+    reader = threading.Thread(target=_read_until_end, args=(master, shown))
+    reader.start()
+    with (
+        os.fdopen(slave, "w", encoding="utf-8") as terminal,
+        contextlib.redirect_stdout(terminal),
+        contextlib.redirect_stderr(terminal),
+    ):
+        try:
+            commands.main(arguments, prog_name="powerca-sync", standalone_mode=True)
+        except SystemExit as exc:
+            status = int(exc.code or 0)
+        finally:
+            terminal.write(_END.decode())
+            terminal.flush()
+            reader.join(timeout=30)
+    os.close(master)
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode().removesuffix(_END.decode()))
+    return status, [line.rpartition("\r")[2] for line in text.replace("\r\n", "\n").split("\n")]
+
+
+#: Written after a command; the terminal stays open while its console does.
+_END = b"\x00"
+
+
+def _read_until_end(master: int, shown: bytearray) -> None:
+    while not shown.endswith(_END):
+        shown += os.read(master, 65536)

@@ -141,6 +141,6 @@ def test_dry_run_prints_each_warning_once(office: Office, caplog: pytest.LogCapt
     office.pair.target.execute("UPDATE notices SET body = 'Snow' WHERE notice_id = 100")
     caplog.clear()
     result = run("plan", "reverse")
-    assert result.output.count("1 phone rows were changed after their pull") == 1
+    assert result.output.count("1 phone row changed after the pull") == 1
     # Without a handler, Python prints logged warnings on stderr.
     assert [record.message for record in caplog.records if record.levelname == "WARNING"] == []

@@ -136,7 +136,7 @@ def test_office_of_real_size_is_examined_within_a_minute(
         "jobshead: 3 rows would be quarantined: org_id has no matching row in orgmaster.",
         "jobtasks: 158 rows would be quarantined: job_id has no matching row in jobshead.",
         "jobtasks: 11 rows would be quarantined: job_id references a row of jobshead that is itself quarantined.",
-        "taskchecklist: 1860 rows are exact copies of another, 64% of the 2894 rows; each of them is synced.",
+        "taskchecklist: 1860 rows exactly like another, 64% of the 2894 rows; each of them is synced.",
         "`source` is 'D' by default where phones insert rows: learequest, remdetail, reminder and workdiary.",
         *(
             f"workdiary: 1 phone row would be quarantined: value too long for type character varying({place})."

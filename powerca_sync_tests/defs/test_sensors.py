@@ -76,10 +76,10 @@ def create_run(office: Office, status: dg.DagsterRunStatus, job: str = "reverse"
 
 
 def test_tick_without_new_rows_is_skipped_with_a_reason(pulled: Office) -> None:
-    assert tick(pulled) == "Nothing new: the last run has seen all 0 phone rows."
+    assert tick(pulled) == "Nothing new: 0 phone rows on mobile, all seen by the last run."
     pulled.phone_writes("Rain")
     pulled.pull()
-    assert tick(pulled) == "Nothing new: the last run has seen all 1 phone rows."
+    assert tick(pulled) == "Nothing new: 1 phone row on mobile, all seen by the last run."
 
 
 def test_before_the_first_run_every_table_is_requested(office: Office) -> None:
@@ -100,7 +100,7 @@ def test_quarantined_rows_are_left_to_the_schedule(pulled: Office) -> None:
     pulled.pair.source.execute("ALTER TABLE notices ALTER body TYPE varchar(20)")
     pulled.phone_writes("Rain and wind in the afternoon")
     pulled.pull()
-    assert tick(pulled) == "Nothing new: the last run has seen all 1 phone rows."
+    assert tick(pulled) == "Nothing new: 1 phone row on mobile, all seen by the last run."
 
 
 def test_quarantined_lookalikes_request_no_run(pulled: Office) -> None:
@@ -109,7 +109,7 @@ def test_quarantined_lookalikes_request_no_run(pulled: Office) -> None:
     pulled.pair.target.execute(lines.format(", source", ", 'M'"))  # type: ignore[call-overload]
     assert tick(pulled) == {"staff"}
     assert pulled.pull("staff").success
-    assert tick(pulled) == "Nothing new: the last run has seen all 1 phone rows."
+    assert tick(pulled) == "Nothing new: 1 phone row on mobile, all seen by the last run."
     pulled.pair.target.execute("INSERT INTO staff (org_id, staff_no, source) VALUES (1, 901, 'M')")
     assert tick(pulled) == {"staff"}
     assert pulled.pull("staff").success

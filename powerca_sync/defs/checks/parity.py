@@ -70,8 +70,8 @@ def describe_verification(spec: TableSpec, found: Verification) -> dg.AssetCheck
             metadata["samples"] = text_table(header, _sample_rows(spec, found))
         if outcome.rejections:
             metadata["rejections"] = "\n".join(str(rejection) for rejection in outcome.rejections)
-    if found.notes:
-        metadata["notes"] = "\n".join(map(in_one_line, found.notes))
+    if said := [*found.warnings, *found.notes]:
+        metadata["notes"] = "\n".join(map(in_one_line, said))
     return dg.AssetCheckResult(
         check_name=PARITY,
         passed=found.agrees,

@@ -37,7 +37,7 @@ def check_foreign_keys(spec: TableSpec, result: ForwardResult) -> dg.AssetCheckR
         passed=share <= spec.warn_share,
         severity=dg.AssetCheckSeverity.WARN,
         description=(
-            f"{result.filtered} of {rows} rows ({share:.2%}) have a dangling foreign key; the limit is "
+            f"A dangling foreign key in {result.filtered} of {counted(rows, 'row')} ({share:.2%}); the limit is "
             f"{spec.warn_share:.2%}."
             if result.filtered
             else "No row has a dangling foreign key."
@@ -78,18 +78,19 @@ def _row_sentences(spec: TableSpec, result: ForwardResult, *, quarantined: int, 
     """Yields a sentence for each kind of row that was found."""
     if result.phone_rows_written:
         yield (
-            f"{result.phone_rows_written} of {result.phone_rows} phone rows were written in this run's transaction. "
-            "The sync itself never does so: look for a trigger on the mobile table."
+            f"This run's transaction wrote {result.phone_rows_written} of "
+            f"{counted(result.phone_rows or 0, 'phone row')}. The sync itself never does so: look for a trigger on "
+            "the mobile table."
         )
     if quarantined:
         yield (
-            f"{_share(quarantined, result.rows_at_source)} quarantined because mobile does not accept their values; "
+            f"Quarantined because mobile does not accept the values: {_share(quarantined, result.rows_at_source)}; "
             f"every run retries them. The limit is {spec.warn_share:.2%}."
         )
     if stale:
         yield (
-            f"{_share(stale, result.rows_at_target or 0)} stale on mobile: the desktop no longer has them. The limit "
-            f"is {spec.warn_share:.2%}."
+            f"Stale on mobile, because the desktop no longer has them: {_share(stale, result.rows_at_target or 0)}. "
+            f"The limit is {spec.warn_share:.2%}."
         )
     if result.foreign:
         yield (
@@ -100,7 +101,7 @@ def _row_sentences(spec: TableSpec, result: ForwardResult, *, quarantined: int, 
 
 def _share(rows: int, whole: int) -> str:
     share = rows / whole if whole else 0.0
-    return f"{rows} of {whole} rows ({share:.2%}) are"
+    return f"{rows} of {counted(whole, 'row')} ({share:.2%})"
 
 
 def _all_well(result: ForwardResult) -> str:
@@ -116,12 +117,12 @@ def check_conflicts(result: ReverseResult) -> dg.AssetCheckResult:
         passed=result.conflicts + result.lookalikes == 0,
         severity=dg.AssetCheckSeverity.WARN,
         description=(
-            f"{result.conflicts} of {result.seen} phone rows have the key of another desktop row, and "
-            f"{result.lookalikes} look like copies of desktop rows. They are quarantined; neither side was changed. "
+            f"Of {counted(result.seen, 'phone row')}, {result.conflicts} quarantined for the key of another desktop "
+            f"row and {result.lookalikes} as a possible copy of one; neither side was changed. "
             "Settle look-alikes once with the option `lookalikes` of the job, or with `--adopt-lookalikes` or "
             "`--pull-lookalikes` of the command."
             if result.conflicts + result.lookalikes
-            else f"None of the {result.seen} phone rows conflicts with a desktop row or looks like a copy of one."
+            else f"{counted(result.seen, 'phone row')}; none conflicts with a desktop row or looks like a copy of one."
         ),
         metadata={
             "conflicts": result.conflicts,
@@ -138,10 +139,10 @@ def check_quarantine(result: ReverseResult) -> dg.AssetCheckResult:
         passed=result.quarantined == 0,
         severity=dg.AssetCheckSeverity.WARN,
         description=(
-            f"{result.quarantined} of {result.seen} phone rows are quarantined because the desktop refuses them. "
-            "Every run retries them."
+            f"Quarantined because the desktop refuses them: {result.quarantined} of "
+            f"{counted(result.seen, 'phone row')}. Every run retries them."
             if result.quarantined
-            else f"None of the {result.seen} phone rows is quarantined."
+            else f"{counted(result.seen, 'phone row')}; none is quarantined."
         ),
         metadata={
             "quarantined": result.quarantined,

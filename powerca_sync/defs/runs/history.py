@@ -61,6 +61,11 @@ class PastRun:
         return f"{self.direction} {BY_HAND}" if self.job == BY_HAND else self.job
 
     @property
+    def written(self) -> int:
+        """Rows inserted, updated or deleted in either database."""
+        return self.inserted + self.updated + self.deleted + self.pulled
+
+    @property
     def failed(self) -> bool:
         """It failed; a run that is queued, active or cancelled has not."""
         return self.status == dg.DagsterRunStatus.FAILURE.value

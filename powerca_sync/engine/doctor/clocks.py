@@ -8,6 +8,7 @@ import psycopg
 from powerca_sync.engine.doctor.findings import BOTH, Finding, warning, wrong
 from powerca_sync.engine.doctor.side import Side
 from powerca_sync.engine.postgres import Cursor, load, one_row
+from powerca_sync.plain_text import counted
 
 #: Seconds by which clocks may differ before time stamps look wrong.
 CLOCK_TOLERANCE = 60
@@ -73,5 +74,5 @@ def examine_clocks(offsets: Mapping[str, float]) -> Iterator[Finding]:
 
 def _duration(seconds: float) -> str:
     if seconds < 7200:
-        return f"{seconds / 60:.0f} minutes"
-    return f"{seconds / 3600:.1f} hours"
+        return counted(round(seconds / 60), "minute")
+    return f"{seconds / 3600:.1f} h"

@@ -9,6 +9,7 @@ from powerca_sync.engine.doctor.findings import Finding, fine, warning
 from powerca_sync.engine.doctor.side import Side
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.postgres import Cursor, one_row
+from powerca_sync.plain_text import counted
 from powerca_sync.specs import OWNER, STAMPS, Strategy
 
 #: Exact copies count as a mistake above both limits: number, and share of the table's rows.
@@ -30,13 +31,13 @@ def examine_copies(side: Side, layout: Layout) -> Iterator[Finding]:
 
 def describe_copies(side: str, table: str, copies: int, rows: int, words: str) -> Finding:
     """A note, or a warning if a large share of the table's rows are copies."""
-    are = "1 row is an exact copy" if copies == 1 else f"{copies} rows are exact copies"
-    what = f"{table}: {are} of another{words}."
+    alike = f"{counted(copies, 'row')} exactly like another"
+    what = f"{table}: {alike}{words}."
     if copies <= MOST_COPIES or copies <= COPIES_SHARE * rows:
         return fine(side, what, table=table)
     return warning(
         side,
-        f"{table}: {are} of another, {copies / rows:.0%} of the {rows} rows{words}.",
+        f"{table}: {alike}, {copies / rows:.0%} of the {counted(rows, 'row')}{words}.",
         why="A refresh that ran several times leaves the office's rows several times, and phones show them all.",
         do="Look at some of them in the office's program. If they are a mistake, delete the copies on the desktop.",
         table=table,

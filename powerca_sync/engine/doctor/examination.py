@@ -33,6 +33,7 @@ from powerca_sync.engine.mapping import Office, resolve
 from powerca_sync.engine.postgres import Table, load, read_tables
 from powerca_sync.engine.result import Options
 from powerca_sync.errors import SyncError
+from powerca_sync.plain_text import counted
 from powerca_sync.settings import Limits
 from powerca_sync.specs import TableSpec
 
@@ -234,7 +235,10 @@ class _Examination:
         catalogs = Catalogs(resolution=resolution, sources=sources, targets=targets)
         whole = columns.lay_out(self.specs, catalogs, known)
         self._theme(
-            fine(BOTH, f"All {len(self.specs)} tables exist in both databases, with the columns that a sync needs.")
+            fine(
+                BOTH,
+                f"All {counted(len(self.specs), 'table')} exist in both databases, with the columns that a sync needs.",
+            )
             if len(whole.mappings) == len(self.specs)
             else None,
             columns.examine_columns(whole),

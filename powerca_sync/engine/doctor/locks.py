@@ -9,6 +9,7 @@ from typing_extensions import override
 from powerca_sync.engine.doctor.findings import Finding, listed, warning
 from powerca_sync.engine.doctor.side import read_as
 from powerca_sync.engine.postgres import Cursor, Table, load
+from powerca_sync.plain_text import counted
 
 #: Seconds after which a transaction that has written rows is reported.
 LONG = 60
@@ -42,7 +43,7 @@ class Lock:
         """A sentence with user, lock and duration."""
         who = f"user {self.user}" + (f" ({self.application})" if self.application else "")
         kept = "rows that it has written" if self.mode == "RowExclusiveLock" else f"the whole table ({self.mode})"
-        since = "" if self.seconds is None else f" for {self.seconds} seconds"
+        since = "" if self.seconds is None else f" for {counted(self.seconds, 'second')}"
         idle = " while idle" if self.state.startswith("idle") else ""
         return f"{self.name}: {who} keeps {kept} locked{since}{idle}."
 
@@ -92,8 +93,8 @@ def examine_prepared(side: str, prepared: Iterable[PreparedTransaction]) -> Iter
         locked = f", which keeps rows of {listed(one.tables)} locked" if one.tables else ""
         yield warning(
             side,
-            f"The transaction `{one.gid}` of user {one.owner} was prepared {one.seconds} seconds ago and has not "
-            f"ended{locked}.",
+            f"The transaction `{one.gid}` of user {one.owner} was prepared {counted(one.seconds, 'second')} ago and "
+            f"has not ended{locked}.",
             why="Its locks outlive its session and a restart of the server, and until it ends every incremental run "
             "reads again the rows that changed since.",
             do="Let the program that has prepared it end it. If that is impossible, as that user or an administrator "

@@ -10,6 +10,7 @@ from powerca_sync.engine.forward.prepared import PreparedTable, TargetCounts
 from powerca_sync.engine.forward.table_run import TableRun
 from powerca_sync.engine.result import ForwardResult
 from powerca_sync.engine.staging import Rejected, large_objects
+from powerca_sync.plain_text import counted
 
 
 def account(
@@ -102,10 +103,14 @@ def nothing_to_sync(run: TableRun) -> ForwardResult:
 def _remarks(prepared: PreparedTable, plan: MergePlan) -> Iterator[str]:
     if plan.mobile_owned:
         names = ", ".join(f"`{column.name}`" for column in columns_of(prepared.mapping))
-        yield f"{plan.mobile_owned} rows have another value of {names} on the desktop; mobile owns it and keeps its own"
+        yield (
+            f"{counted(plan.mobile_owned, 'row')} with another value of {names} on the desktop; mobile owns it and "
+            "keeps its own"
+        )
     if plan.stale:
         yield (
-            f'{plan.stale} stale rows, which the desktop no longer has, stay on mobile by the spec (`deletes="keep"`)'
+            f"{counted(plan.stale, 'stale row')}, no longer on the desktop, kept on mobile by the spec "
+            '(`deletes="keep"`)'
         )
 
 
@@ -122,8 +127,8 @@ def _warnings(
         yield large_objects.large_object_warning(prepared.large_objects)
     for lookup in prepared.lookups:
         if lookup.missed:
-            yield f"{lookup.missed} rows found no `{lookup.column}` in `{lookup.table}`; it is empty there"
+            yield f"{counted(lookup.missed, 'row')} found no `{lookup.column}` in `{lookup.table}`; it is empty there"
         if lookup.ambiguous:
-            yield f"{lookup.ambiguous} rows found several values of `{lookup.column}` in `{lookup.table}`"
+            yield f"{counted(lookup.ambiguous, 'row')} found several values of `{lookup.column}` in `{lookup.table}`"
     if conflicting := plan.conflict + prepared.edited:
-        yield f"{conflicting} phone rows differ from the office's row of the same key; they stay as they are"
+        yield f"{counted(conflicting, 'phone row')} unlike the office's row of the same key, left as is"

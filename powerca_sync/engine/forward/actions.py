@@ -26,6 +26,7 @@ from powerca_sync.engine.postgres import (
     write,
 )
 from powerca_sync.errors import MergeError
+from powerca_sync.plain_text import counted
 
 #: With more refused rows than this the cause is the table rather than the rows.
 MOST_REFUSED = 10_000
@@ -109,7 +110,7 @@ def apply_actions(
         if action == "update" and outcome.swallowed == planned > attempt.known:
             raise SwallowedError(describe_swallowing(cursor, mapping.target, action))
     if outcome.total != planned:
-        raise OvertakenError(f"{planned} rows were to be {action}d, {outcome.written} were")
+        raise OvertakenError(f"{counted(planned, 'row')} to {action}, {outcome.written} written")
     return outcome
 
 

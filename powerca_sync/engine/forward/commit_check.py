@@ -6,6 +6,7 @@ from powerca_sync.engine.digests import digest_queries, unlike_staged, unpack
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.postgres import Cursor, one_row
 from powerca_sync.errors import MergeError
+from powerca_sync.plain_text import counted
 
 
 def verify_written_rows(cursor: Cursor, mapping: TableMapping) -> None:
@@ -21,8 +22,9 @@ def verify_written_rows(cursor: Cursor, mapping: TableMapping) -> None:
     shown = [_key(mapping, unpack(key)) for key in keys] if mapping.spec.key else []
     examples = f", the first of them with {'; '.join(shown)}" if shown else ""
     raise MergeError(
-        f"Table `{mapping.spec.mobile}`: {rows} rows at the target differ from the rows written{examples}. A trigger "
-        "or a rule of the target alters them. Nothing was written. Correct it, or run without `verify_on_commit`."
+        f"Table `{mapping.spec.mobile}`: {counted(rows, 'row')} at the target unlike the rows written{examples}. A "
+        "trigger or a rule of the target alters them. Nothing was written. Correct it, or run without "
+        "`verify_on_commit`."
     )
 
 

@@ -174,7 +174,7 @@ def _without_interim_value(refusal: Refusal, rows: int) -> Refusal:
         return refusal
     return dataclasses.replace(
         refusal,
-        words=f"{refusal.words}; {rows} rows exchange their values, and none of its columns can have an interim value. "
+        words=f"{refusal.words}; {rows} of its rows exchange values, and no column can have an interim value. "
         "Make the constraint DEFERRABLE on the target",
     )
 

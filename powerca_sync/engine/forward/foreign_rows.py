@@ -11,7 +11,7 @@ from powerca_sync.engine.forward.merge import MergePlan, MergeResult
 from powerca_sync.engine.forward.prepared import PreparedTable
 from powerca_sync.engine.postgres import Cursor, one_row
 from powerca_sync.engine.state import TargetMark, mark_after
-from powerca_sync.plain_text import in_one_line
+from powerca_sync.plain_text import counted, in_one_line
 
 
 def read_keys(cursor: Cursor, prepared: PreparedTable) -> tuple[str, ...]:
@@ -26,7 +26,7 @@ def describe(rows: int, keys: Sequence[str]) -> str:
     """Returns a warning about the foreign rows that are kept, of which some have these keys."""
     more = f" and {rows - len(keys)} more" if rows > len(keys) else ""
     return (
-        f"{rows} rows were inserted or changed on mobile by others and are not on the desktop; they are kept "
+        f"{counted(rows, 'row')} inserted or changed on mobile by others, not on the desktop, and kept "
         f"({'; '.join(keys)}{more}). Delete them with `--delete-foreign`, or set `source = 'M'` on mobile if phones "
         "created them"
     )

@@ -31,7 +31,7 @@ from powerca_sync.engine.staging import (
     validation,
 )
 from powerca_sync.engine.state import check_lineage
-from powerca_sync.plain_text import one_line_logger
+from powerca_sync.plain_text import counted, one_line_logger
 
 logger = one_line_logger(__name__)
 
@@ -120,15 +120,15 @@ def _stage(
             return dataclasses.replace(prepared, noop=True)
         create()
     if differences is not None:
-        logger.info("%s: %d of %d rows had to be sent.", run.spec.mobile, staged.read, differences.rows)
+        logger.info("%s: sent %d of %s.", run.spec.mobile, staged.read, counted(differences.rows, "row"))
         _add_equal_rows(run, mapping, staged, differences)
     if staged.accepted >= WORTH_ANALYZING:
         run.target.execute(staging_sql.analyze_staging(mapping))
     logger.info(
-        "%s: staged %d of %d rows read (%s, %.1f MB).",
+        "%s: staged %d of %s read (%s, %.1f MB).",
         run.spec.mobile,
         staged.accepted,
-        staged.read,
+        counted(staged.read, "row"),
         changes.mode.value,
         staged.bytes / 1e6,
     )

@@ -216,7 +216,7 @@ class TableRun:
         changes = change_set(mapping, self.requested, before, self.snapshot, overlap=self.options.overlap)
         # Masters always do.
         if changes.reason and self.spec.category is not Category.MASTERS:
-            logger.info("[WARN] %s ran in full: %s.", self.spec.mobile, changes.reason)
+            logger.info("%s ran in full: %s.", self.spec.mobile, changes.reason)
         return changes
 
     def digest_owned(self, mapping: TableMapping, before: state.TableState, changes: ChangeSet) -> str | None:

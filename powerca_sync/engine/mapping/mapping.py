@@ -11,6 +11,7 @@ from powerca_sync.engine.mapping.conversion import distinguishable, has_one_valu
 from powerca_sync.engine.mapping.tenancy import Scope
 from powerca_sync.engine.postgres import Column, ForeignKey, Table
 from powerca_sync.errors import SchemaMismatchError
+from powerca_sync.plain_text import counted
 from powerca_sync.specs import OWNER, STAMPS, Reference, Strategy, TableSpec
 
 
@@ -81,10 +82,10 @@ class TableMapping:
         width = len(self.staged) + texts + len(self.extra_columns)
         if width > MOST_COLUMNS:
             raise SchemaMismatchError(
-                f"Table `{self.spec.mobile}` needs a working table of {width} columns, and PostgreSQL's limit is "
-                f"{MOST_COLUMNS}: {len(self.staged)} columns are synced, and {texts} of them need a second column, "
-                "because their types or lengths differ between the databases. Make them the same, or skip some in the "
-                "spec."
+                f"Table `{self.spec.mobile}` needs a working table of {counted(width, 'column')}, and PostgreSQL's "
+                f"limit is {MOST_COLUMNS}: {counted(len(self.staged), 'column')} to sync, and a second one for "
+                f"{texts} of them, because types or lengths differ between the databases. Make them the same, or "
+                "skip some in the spec."
             )
 
     @property

@@ -163,7 +163,7 @@ class LineConnection(psycopg.Connection[tuple[Any, ...]]):
             return
         except (psycopg.OperationalError, TimeoutError) as exc:
             self.close()
-            message = f"the server sent nothing for {self._patience} seconds, and did not answer another connection"
+            message = f"the server sent nothing for {self._patience:g} s, and did not answer another connection"
             raise SilentError(message) from exc
 
 

@@ -29,7 +29,7 @@ def carry_over(table: str) -> sql.Composed:
     return sql.SQL("""\
 INSERT INTO {rejected} (reason, column_name, value, parent, message, key, image, theirs, form)
 SELECT q.reason, q.column_name, q.value, q.parent, q.message,
-    q.key || jsonb_build_object({key}, q.mobile_key, {hash}, q.content_hash, {occurrence}, q.occurrence),
+    q.key || jsonb_build_object({key}, q.mobile_key, {hash}, q.content_hash, {occurrence}, q.occurrence::text),
     q.image, q.theirs, q.form
 FROM {classification} AS f
 JOIN powerca_sync.quarantine AS q

@@ -10,6 +10,7 @@ from powerca_sync.engine.reverse import existing_rows_sql
 from powerca_sync.engine.reverse.ledger import Findings
 from powerca_sync.engine.reverse.matching import MatchedRows, PhoneRows
 from powerca_sync.engine.staging import validation
+from powerca_sync.plain_text import counted
 from powerca_sync.specs import TableSpec
 
 
@@ -70,7 +71,7 @@ def build_no_op(
 ) -> ReverseResult:
     """Returns the result of a run for which every phone row had a ledger entry; calls `warn` with each warning."""
     if phones.unassigned:
-        warn(f"{phones.unassigned} phone rows have no known office; give them an organisation on mobile")
+        warn(f"{counted(phones.unassigned, 'phone row')} of unknown office; set the organisation on mobile")
     return ReverseResult(
         table=spec.mobile,
         seen=phones.rows,
@@ -88,29 +89,29 @@ def build_no_op(
 def _warnings(*, conflicts: int, lookalikes: int, altered: int) -> Iterator[str]:
     if lookalikes:
         yield (
-            f"{lookalikes} new phone rows look like rows that the desktop has already, and are quarantined: compare "
-            "the contents, then run `reverse` for this table once with `--adopt-lookalikes` (they are the same rows) "
-            "or `--pull-lookalikes` (they are other rows)"
+            f"{counted(lookalikes, 'new phone row')} quarantined as a possible copy of a desktop row: compare "
+            "the contents, then run `reverse` for this table once with `--adopt-lookalikes` (the same rows) or "
+            "`--pull-lookalikes` (other rows)"
         )
     if conflicts:
         yield (
-            f"{conflicts} phone rows have a key under which the desktop has another row; they are quarantined. If "
+            f"{counted(conflicts, 'phone row')} quarantined because the desktop has another row of the same key. If "
             "they are the same rows, run `reverse` for this table once with `--adopt-lookalikes`"
         )
     if altered:
-        yield f"a trigger of the desktop changed {altered} rows as they were inserted"
+        yield f"a trigger of the desktop changed {counted(altered, 'row')} on insert"
 
 
 def _remarks(findings: Findings, *, gone: int) -> Iterator[str]:
     if findings.changed:
-        yield f"{findings.changed} phone rows were changed after their pull; the desktop keeps what was pulled"
+        yield f"{counted(findings.changed, 'phone row')} changed after the pull; the desktop keeps what was pulled"
     if findings.missing:
         yield (
-            f"{findings.missing} pulled rows are no longer on the desktop; `powerca-sync reverse --again` inserts them "
-            "again"
+            f"{counted(findings.missing, 'pulled row')} no longer on the desktop; `powerca-sync reverse --again` "
+            "restores them"
         )
     if gone:
-        yield f"{gone} reverse-synced rows were deleted on mobile since; the desktop keeps them"
+        yield f"{counted(gone, 'reverse-synced row')} deleted on mobile since, kept on the desktop"
 
 
 def _conflict_samples(target: Cursor, encoding: str | None) -> tuple[Conflict, ...]:

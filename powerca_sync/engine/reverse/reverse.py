@@ -60,7 +60,7 @@ from powerca_sync.engine.staging import (
     validation,
 )
 from powerca_sync.engine.state import check_desktop, locks
-from powerca_sync.plain_text import one_line_logger
+from powerca_sync.plain_text import counted, one_line_logger
 from powerca_sync.specs import Strategy, TableSpec
 
 logger = one_line_logger(__name__)
@@ -214,7 +214,7 @@ class Pull(PhoneRowMatcher):
     def _finish(self, result: ReverseResult, notes: tuple[str, ...]) -> ReverseResult:
         for remark in result.remarks:
             logger.info("%s: %s.", self.spec.mobile, remark)
-        logger.info("%s: pulled %d of %d phone rows.", self.spec.mobile, result.pulled, result.seen)
+        logger.info("%s: pulled %d of %s.", self.spec.mobile, result.pulled, counted(result.seen, "phone row"))
         return dataclasses.replace(result, notes=notes, seconds=self.timer.seconds)
 
     def account(

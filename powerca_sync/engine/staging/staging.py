@@ -32,7 +32,7 @@ from powerca_sync.engine.staging.refused_rows import (
     refuse_row,
 )
 from powerca_sync.errors import StagingError
-from powerca_sync.plain_text import one_line_logger
+from powerca_sync.plain_text import counted, one_line_logger
 
 logger = one_line_logger(__name__)
 
@@ -173,8 +173,8 @@ def check_complete(mapping: TableMapping, staged: Staged) -> None:
     """Raise `StagingError` unless each row that was read is accepted or refused."""
     if staged.accepted + staged.refused != staged.read:
         raise StagingError(
-            f"Table `{mapping.spec.mobile}`: {staged.read} rows were read, but the target accepted {staged.accepted} "
-            f"and refused {staged.refused}. Nothing was written. Run again."
+            f"Table `{mapping.spec.mobile}`: {counted(staged.read, 'row')} read, but the target accepted "
+            f"{staged.accepted} and refused {staged.refused}. Nothing was written. Run again."
         )
 
 

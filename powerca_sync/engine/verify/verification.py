@@ -86,8 +86,10 @@ class Verification:
     outcome: Outcome | None
     #: Why it could not be compared.
     error: str | None = None
-    #: How the spec was resolved, where that differs from the declared one, and what limits the comparison.
+    #: How the spec was resolved, where that differs from the declared one.
     notes: tuple[str, ...] = ()
+    #: What limits the comparison; one clause each.
+    warnings: tuple[str, ...] = ()
     seconds: float = 0.0
 
     @property

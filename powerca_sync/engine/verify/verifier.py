@@ -108,7 +108,12 @@ def _verify_table(start: Callable[..., "_VerifyingRun"], spec: TableSpec) -> Ver
             raise
         error = str(exc)
     return Verification(
-        table=spec.mobile, outcome=outcome, error=error, notes=tuple(run.notes), seconds=time.monotonic() - began
+        table=spec.mobile,
+        outcome=outcome,
+        error=error,
+        notes=tuple(run.notes),
+        warnings=tuple(run.warnings),
+        seconds=time.monotonic() - began,
     )
 
 
@@ -143,6 +148,7 @@ class _VerifyingRun(PlannedRun):
         super().__init__(what, source=source, target=target, specs=specs, options=options, catalogs=catalogs)
         self.whole = whole
         self.notes: list[str] = []
+        self.warnings: list[str] = []
         #: What the last run has stored.
         self.before = TableState()
 
@@ -154,7 +160,7 @@ class _VerifyingRun(PlannedRun):
             return Outcome()
         prepared = prepare_table(self, release_source=lambda: None, allow_noop=True)
         if self.ledger_warning:
-            self.notes.append(self.ledger_warning)
+            self.warnings.append(self.ledger_warning)
         if prepared.noop:
             counted = prepared.counted or self.count(prepared)
             return outcome_of(
@@ -176,7 +182,7 @@ class _VerifyingRun(PlannedRun):
         mapping = super().map_table(office)
         changed = _changed_since(mapping, self.before, self.snapshot)
         if changed is None:
-            self.notes.append("rows changed on the desktop since the last run are unknown, and count as differences")
+            self.warnings.append("rows changed on the desktop since the last run are unknown, and count as differences")
             changed = sql.SQL("FALSE")
         return dataclasses.replace(
             mapping, extra_columns=(*mapping.extra_columns, classification_sql.changed_column(changed))

@@ -486,10 +486,13 @@ def test_quarantined_rows_are_reported_under_one_check(office: Office, hook: Web
     office.run()
     tick(office.instance)
     dangling, too_long = (message["message"] for message in hook.messages)
-    assert "[WARN] staff, check foreign_keys: 3 of 40 rows (7.50%) have a dangling foreign key" in dangling
+    assert "[WARN] staff, check foreign_keys: A dangling foreign key in 3 of 40 rows (7.50%)" in dangling
     assert "dept_id without departments: 3" in dangling
     assert "check rows" not in dangling
-    assert "[WARN] staff, check rows: 1 of 40 rows (2.50%) are quarantined" in too_long
+    assert (
+        "[WARN] staff, check rows: Quarantined because mobile does not accept the values: 1 of 40 rows (2.50%)"
+        in too_long
+    )
     assert "Not solved yet: staff, check foreign_keys." in too_long.splitlines()
 
 

@@ -66,6 +66,6 @@ def test_run_may_verify_before_its_commit(office: Office) -> None:
     job = build_definitions(SPECS, timeouts=QUICK, retries=ONE_RETRY).resolve_job_def("forward_full")
     config = {"resources": {"sync": {"config": {"mode": "full", "verify_on_commit": True}}}}
     result = job.execute_in_process(instance=office.instance, run_config=config, raise_on_error=False)
-    assert "31 rows at the target differ from the rows written" in failure(result, STAFF.mobile)
+    assert "31 rows at the target unlike the rows written" in failure(result, STAFF.mobile)
     assert office.pair.one("SELECT count(*) FROM staff") == 0
     assert figures(result, "departments")["inserted"] == 2

@@ -67,7 +67,7 @@ def test_trigger_that_writes_phone_rows_warns(office: Office) -> None:
     office.pair.source.execute("UPDATE staff SET full_name = 'Renamed' WHERE staff_no = 7")
     check = in_step(office, "rows")
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.ERROR)
-    assert words(check).startswith("1 of 1 phone rows were written in this run's transaction.")
+    assert words(check).startswith("This run's transaction wrote 1 of 1 phone row.")
 
 
 def test_concurrent_phone_writes_are_not_attributed_to_the_run(office: Office) -> None:

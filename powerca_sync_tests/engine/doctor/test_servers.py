@@ -139,7 +139,7 @@ def test_clock_skew_is_reported(office: Pair) -> None:
 
 def test_clocks_of_both_servers_are_compared() -> None:
     (finding,) = examine_clocks({"desktop": -19800.0, "mobile": 2.0})
-    assert finding.what == "The clock of the mobile server is 5.5 hours ahead of that of the desktop server."
+    assert finding.what == "The clock of the mobile server is 5.5 h ahead of that of the desktop server."
     assert list(examine_clocks({"desktop": -20.0, "mobile": 25.0})) == []
 
 

@@ -210,8 +210,8 @@ def test_null_keys_and_duplicate_keys_are_told_apart(office: Pair) -> None:
             Severity.WARNING,
         ),
     }
-    copies = next(finding for finding in findings if "exact cop" in finding.what)
-    assert copies.what == "clients: 1 row is an exact copy of another with the same client_id; one is synced."
+    copies = next(finding for finding in findings if "exactly like" in finding.what)
+    assert copies.what == "clients: 1 row exactly like another with the same client_id; one is synced."
     office.sync_all(*SPECS[:1])
     assert row_counts(office.sync(CLIENTS, *SPECS[:1])) == {"inserted": 39, "quarantined": 3, "superseded": 1}
 
@@ -227,7 +227,7 @@ def test_exact_duplicates_are_no_finding_if_mobile_generates_the_key(office: Pai
     office.source.execute("INSERT INTO notes SELECT * FROM notes WHERE client_id < 4")
     findings = examined(office)
     assert problems(findings) == []
-    assert "notes: 3 rows are exact copies of another; each of them is synced." in {each.what for each in findings}
+    assert "notes: 3 rows exactly like another; each of them is synced." in {each.what for each in findings}
 
 
 def test_many_exact_duplicates_are_a_warning(office: Pair) -> None:
@@ -235,7 +235,7 @@ def test_many_exact_duplicates_are_a_warning(office: Pair) -> None:
         office.source.execute("INSERT INTO notes SELECT * FROM notes WHERE client_id <= 20")
     finding = only_problem(office)
     assert (finding.severity, finding.side, finding.table) == (Severity.WARNING, "desktop", "notes")
-    assert "rows are exact copies of another, " in finding.what
+    assert "rows exactly like another, " in finding.what
 
 
 def test_dangling_references_are_counted_as_the_run_counts_them(office: Pair) -> None:

@@ -111,8 +111,8 @@ def test_exchange_without_interim_value_names_the_constraint(pair: Pair) -> None
     result = pair.sync(dataclasses.replace(ITEMS, limit_share=1.0))
     assert row_counts(result) == {"quarantined": 2, "held": 2}
     assert str(result.samples[0]) == (
-        'duplicate key value violates unique constraint "items_size_key"; 2 rows exchange their values, '
-        "and none of its columns can have an interim value. Make the constraint DEFERRABLE on the target"
+        'duplicate key value violates unique constraint "items_size_key"; 2 of its rows exchange values, '
+        "and no column can have an interim value. Make the constraint DEFERRABLE on the target"
     )
 
 

@@ -61,7 +61,7 @@ def test_forged_rows_are_kept_and_named(lines: Pair, table: TableSpec) -> None:
     assert row_counts(result) == row_counts(plan.foreseen) == {"unchanged": ROWS, "foreign": 25}
     assert result.warnings == plan.foreseen.warnings
     (warning,) = result.warnings
-    assert warning.startswith("25 rows were inserted or changed on mobile by others and are not on the desktop; they")
+    assert warning.startswith("25 rows inserted or changed on mobile by others, not on the desktop, and kept")
     assert "job_id=9001; " in warning
     assert "and 20 more" in warning
     assert "`--delete-foreign`" in warning
@@ -84,7 +84,9 @@ def test_office_deletes_beside_forged_rows_are_done_and_guarded(lines: Pair, tab
     lines.source.execute("DELETE FROM lines WHERE job_id <= 41")
     with pytest.raises(UnsafeTargetError) as caught:
         lines.sync(table)
-    assert "21 of the office's 80 rows would be deleted; the limit is 20. 400 more rows" in str(caught.value)
+    assert "21 of the office's 80 rows would be deleted; the limit is 20. Not counted: 400 more rows" in str(
+        caught.value
+    )
     assert row_counts(lines.sync(table, allow_mass_delete=True)) == {"unchanged": 59, "deleted": 21, "foreign": 400}
 
 

@@ -36,7 +36,7 @@ def test_desktop_change_of_a_mobile_owned_column_is_reported(lines: Pair, table:
     lines.source.execute("UPDATE lines SET ticked = 1, line = 'changed' WHERE job_id = 9")
     plan = lines.plan(table)["lines"].foreseen
     result = lines.sync(table)
-    said = "4 rows have another value of `ticked` on the desktop; mobile owns it and keeps its own"
+    said = "4 rows with another value of `ticked` on the desktop; mobile owns it and keeps its own"
     assert plan is not None
     assert (remarks(plan), remarks(result)) == (said, said)
     assert row_counts(result) == {"updated": 1, "unchanged": 39}

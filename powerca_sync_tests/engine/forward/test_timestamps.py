@@ -77,13 +77,13 @@ def test_watermark_is_the_clock_of_the_source_at_its_snapshot(pair: Pair) -> Non
     assert before < pair.one("SELECT (mark ->> 'clock')::timestamptz FROM powerca_sync.table_state") < after
 
 
-def test_table_without_timestamps_runs_full_with_a_warning(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
+def test_table_without_timestamps_runs_full_and_says_why(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
     make_diary(pair, "")
     with caplog.at_level(logging.INFO, logger="powerca_sync"):
         result = pair.sync(DIARY, mode="incremental")
     assert result.mode_effective is Mode.FULL
     assert (
-        "[WARN] diary ran in full: `diary` is missing the columns created_at and updated_at, "
+        "diary ran in full: `diary` is missing the columns created_at and updated_at, "
         "which an incremental sync requires." in caplog.messages
     )
 

@@ -111,7 +111,7 @@ def test_row_deleted_on_mobile_stays_on_the_desktop_only(pair: Pair, key: str) -
     pair.target.execute("DELETE FROM diary WHERE note = 'a'")
     result = pair.pull(DIARY)
     assert pulled(result) == {"already_there": 1, "gone": 1}
-    assert result.remarks == ("1 reverse-synced rows were deleted on mobile since; the desktop keeps them",)
+    assert result.remarks == ("1 reverse-synced row deleted on mobile since, kept on the desktop",)
     assert pulled(pair.pull(DIARY)) == {"already_there": 1}
     assert notes(pair) == ["a", "b"]
     assert row_counts(pair.sync(DIARY)) == {"echo": 2}

@@ -297,7 +297,7 @@ def test_only_rows_of_the_office_arrive_and_unowned_ones_are_reported(work: Pair
     phones_work(work)
     result = work.pull(WORK, *OFFICE)
     assert pulled(result) == {"pulled": 3, "unassigned": 2}
-    assert any("2 phone rows have no known office" in warning for warning in result.warnings)
+    assert any("2 phone rows of unknown office" in warning for warning in result.warnings)
     assert desktop(work, "SELECT org_id, note FROM work ORDER BY id") == [
         (1, "ours"),
         (None, "by our staff"),

@@ -187,11 +187,11 @@ def test_desktop_changes_since_the_last_run_are_known(pair: Pair) -> None:
     assert difference_counts(verify_table(pair, CLIENTS)) == {"changed": 2, "different": 1}
 
 
-def test_before_the_first_run_every_row_is_missing_with_a_note(pair: Pair) -> None:
+def test_before_the_first_run_every_row_is_missing_with_a_warning(pair: Pair) -> None:
     pair.source.execute("CREATE TABLE t (id int, x text); INSERT INTO t VALUES (1, 'a')")
     pair.target.execute(f"CREATE TABLE t (id int PRIMARY KEY, x text, {OWNED})")
     found = verify_table(pair, spec("t", "id"))
-    assert (difference_counts(found), len(found.notes)) == ({"missing": 1}, 1)
+    assert (difference_counts(found), len(found.warnings)) == ({"missing": 1}, 1)
 
 
 def test_phone_row_that_matches_a_desktop_row_is_kept(pair: Pair) -> None:
@@ -520,7 +520,7 @@ def test_commit_check_finds_a_trigger_that_cuts_a_name(pair: Pair) -> None:
     pair.target.execute(SHORTENING)
     pair.source.execute("UPDATE clients SET name = 'A rather long name' WHERE client_id = 5")
     before = pair.text("clients"), pair.text("powerca_sync.table_state")
-    with pytest.raises(MergeError, match=r"1 rows at the target differ from the rows written.*client_id=5"):
+    with pytest.raises(MergeError, match=r"1 row at the target unlike the rows written.*client_id=5"):
         pair.sync(CLIENTS, options=LOOKING)
     assert (pair.text("clients"), pair.text("powerca_sync.table_state")) == before
     # Without the commit check the run commits, and verify reports the difference afterwards.
@@ -547,7 +547,7 @@ def test_commit_check_finds_a_trigger_that_alters_keyless_rows(pair: Pair) -> No
     pair.source.execute("CREATE TABLE clients (name text); INSERT INTO clients VALUES ('A rather long name'), (NULL)")
     pair.target.execute(f"CREATE TABLE clients (id bigserial PRIMARY KEY, name text, {OWNED})")
     pair.target.execute(SHORTENING)
-    with pytest.raises(MergeError, match=r"1 rows at the target differ from the rows written\. "):
+    with pytest.raises(MergeError, match=r"1 row at the target unlike the rows written\. "):
         pair.sync(notes, options=LOOKING)
     pair.sync(notes)
     assert difference_counts(verify_table(pair, notes)) == {"missing": 1, "extra": 1}
