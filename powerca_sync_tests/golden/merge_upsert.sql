@@ -17,17 +17,32 @@ WITH paired AS MATERIALIZED (
             ELSE 'keep'
         END AS action
     FROM "pg_temp"."powerca_staging" AS s
-    FULL JOIN (SELECT t.tableoid AS "t:relation", t.ctid AS "t:place", t.* FROM "public"."jobs" AS t WHERE TRUE) AS t ON "s"."org_id" OPERATOR(pg_catalog.=) "t"."org_id" AND "s"."job_id" OPERATOR(pg_catalog.=) "t"."job_id"
+    FULL JOIN (
+        SELECT t.tableoid AS "t:relation", t.ctid AS "t:place", t.*
+        FROM "public"."jobs" AS t
+        WHERE "t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}') AND TRUE
+    ) AS t ON "s"."org_id" OPERATOR(pg_catalog.=) "t"."org_id" AND "s"."job_id" OPERATOR(pg_catalog.=) "t"."job_id"
     WHERE (s.ctid IS NOT NULL AND "t"."source"::text = 'D' AND "t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}') AND ROW("s"."name" COLLATE "C", "s"."boss", "s"."client", "s"."secret" COLLATE "C") IS NOT DISTINCT FROM ROW("t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")) IS NOT TRUE
+), planned AS MATERIALIZED (
+    SELECT CASE WHEN o.place IS NULL THEN p.action ELSE 'collision' END AS action, p.staged,
+        coalesce(p.relation, o.relation) AS relation, coalesce(p.existing, o.place) AS existing
+    FROM paired AS p
+    LEFT JOIN LATERAL (
+        SELECT t.tableoid AS relation, t.ctid AS place
+        FROM "pg_temp"."powerca_staging" AS s JOIN "public"."jobs" AS t ON "s"."org_id" OPERATOR(pg_catalog.=) "t"."org_id" AND "s"."job_id" OPERATOR(pg_catalog.=) "t"."job_id"
+        WHERE p.action = 'insert' AND s.ctid = p.staged AND TRUE
+        LIMIT 1
+    ) AS o ON TRUE
 ), recorded AS (
     INSERT INTO "pg_temp"."powerca_actions" (action, n, staged, relation, existing, before)
     SELECT p.action, row_number() OVER (PARTITION BY p.action), p.staged, p.relation, p.existing, (SELECT (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."secret")::bigint, 0)), "t"."name" COLLATE "C", "t"."boss", "t"."client")::text END) COLLATE "C" FROM "public"."jobs" AS t WHERE t.ctid = "p"."existing" AND t.tableoid = "p"."relation")
-    FROM paired AS p
+    FROM planned AS p
     WHERE p.action IN ('insert', 'update', 'delete', 'held', 'collision', 'conflict')
 )
-SELECT action, count(*) FROM paired GROUP BY action
+SELECT action, count(*) FROM planned GROUP BY action
 UNION ALL
-SELECT 'unchanged', (SELECT count(*) FROM "public"."jobs" AS t WHERE TRUE) - (SELECT count(existing) FROM paired);
+SELECT 'unchanged',
+    (SELECT count(*) FROM "public"."jobs" AS t WHERE "t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}') AND TRUE) - (SELECT count(existing) FROM paired);
 
 -- lock what is to be deleted
 SELECT FROM "public"."jobs" AS t JOIN "pg_temp"."powerca_actions" AS a ON t.ctid = a.existing AND t.tableoid = a.relation

@@ -17,8 +17,11 @@ def plan_upsert(
     `other`.
 
     With `all_staged`, staging has the rows of unchanged keys too, and most rows are unchanged. These are not kept in
-    the statement: they are the target's rows less those that another action has. The count of the staged rows, to
+    the statement: they are the office's rows less those that another action has. The count of the staged rows, to
     which all counts are compared in the end, is independent of that.
+
+    Rows of other offices are looked up by key, and only those of staged rows that no row of the office has; a key that
+    repeats has no index to look it up by, and all rows are read.
     """
     deletes = mapping.spec.deletes is Deletes.PROPAGATE
     staged_row, target_row = (mapping.row(alias, mapping.content) for alias in ("s", "t"))
@@ -31,8 +34,9 @@ def plan_upsert(
         shown = sql.SQL("(s.ctid IS NOT NULL AND {}) IS NOT TRUE").format(is_unchanged)
         unchanged = sql.SQL("""
 UNION ALL
-SELECT 'unchanged', (SELECT count(*) FROM {target} AS t WHERE {merge_filter}) - (SELECT count(existing) FROM paired)\
-""").format(target=mapping.target.identifier, merge_filter=mapping.merge_filter)
+SELECT 'unchanged',
+    (SELECT count(*) FROM {target} AS t WHERE {in_office} AND {merge_filter}) - (SELECT count(existing) FROM paired)\
+""").format(target=mapping.target.identifier, in_office=mapping.in_office("t"), merge_filter=mapping.merge_filter)
     return sql.SQL("""\
 WITH paired AS MATERIALIZED (
     SELECT s.ctid AS staged, t."t:relation" AS relation, t."t:place" AS existing,
@@ -54,13 +58,15 @@ WITH paired AS MATERIALIZED (
     FROM {staging} AS s
     {join} JOIN {existing} AS t ON {same_key}
     WHERE {shown}
+), planned AS MATERIALIZED (
+    {planned}
 ), recorded AS (
     INSERT INTO {actions} (action, n, staged, relation, existing, before)
     SELECT p.action, row_number() OVER (PARTITION BY p.action), p.staged, p.relation, p.existing, {before}
-    FROM paired AS p
+    FROM planned AS p
     WHERE p.action IN ('insert', 'update', 'delete', 'held', 'collision', 'conflict')
 )
-SELECT action, count(*) FROM paired GROUP BY action{unchanged}""").format(
+SELECT action, count(*) FROM planned GROUP BY action{unchanged}""").format(
         shown=shown,
         unchanged=unchanged,
         is_ours=is_ours(mapping, "t"),
@@ -76,17 +82,43 @@ SELECT action, count(*) FROM paired GROUP BY action{unchanged}""").format(
         join=sql.SQL("FULL" if complete else "LEFT"),
         existing=_one_row_a_key(mapping, foreign),
         same_key=same_key(mapping, "s", "t"),
+        planned=_with_collisions(mapping),
         actions=ACTIONS,
         before=_before(mapping, "p.relation", "p.existing"),
     )
 
 
+def _with_collisions(mapping: TableMapping) -> sql.Composable:
+    """Select the pairs; inserts whose unique key a row of another office, or of none, has are collisions."""
+    if not mapping.target.is_unique(mapping.spec.key):
+        return sql.SQL("SELECT p.* FROM paired AS p")
+    # LIMIT keeps the planner from a join that would read the table.
+    return sql.SQL("""\
+SELECT CASE WHEN o.place IS NULL THEN p.action ELSE 'collision' END AS action, p.staged,
+        coalesce(p.relation, o.relation) AS relation, coalesce(p.existing, o.place) AS existing
+    FROM paired AS p
+    LEFT JOIN LATERAL (
+        SELECT t.tableoid AS relation, t.ctid AS place
+        FROM {staging} AS s JOIN {target} AS t ON {same_key}
+        WHERE p.action = 'insert' AND s.ctid = p.staged AND {merge_filter}
+        LIMIT 1
+    ) AS o ON TRUE""").format(
+        staging=STAGING,
+        target=mapping.target.identifier,
+        same_key=same_key(mapping, "s", "t"),
+        merge_filter=mapping.merge_filter,
+    )
+
+
 def _one_row_a_key(mapping: TableMapping, foreign: sql.Composable) -> sql.Composed:
-    """Returns the target's rows; of a key that repeats, only the row that pairs: of the office, desktop-owned first."""
+    """Returns the office's rows; if the key repeats, of all rows those that pair, the office's desktop-owned first."""
     if mapping.target.is_unique(mapping.spec.key):
-        return sql.SQL('(SELECT t.tableoid AS "t:relation", t.ctid AS "t:place", t.* FROM {} AS t WHERE {})').format(
-            mapping.target.identifier, mapping.merge_filter
-        )
+        return sql.SQL("""\
+(
+        SELECT t.tableoid AS "t:relation", t.ctid AS "t:place", t.*
+        FROM {target} AS t
+        WHERE {in_office} AND {merge_filter}
+    )""").format(target=mapping.target.identifier, in_office=mapping.in_office("t"), merge_filter=mapping.merge_filter)
     return sql.SQL("""\
 (
         SELECT DISTINCT ON ({key}) t.tableoid AS "t:relation", t.ctid AS "t:place", t.*
