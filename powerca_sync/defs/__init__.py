@@ -94,8 +94,10 @@ def build_definitions(
     checks = []
     if separate_checks:
         checks += build_parity_checks(specs, copied=copied, timeouts=timeouts, retries=retries)
-        checks += build_table_checks(specs, copied=copied, timeouts=timeouts, retries=retries)
-    separate = [key for check in checks for key in check.check_keys]
+        checks += build_table_checks(
+            specs, copied=copied, drift_blocks=translator.drift_blocks, timeouts=timeouts, retries=retries
+        )
+    separate = [spec.key for check in checks for spec in check.check_specs if not spec.blocking]
     jobs = build_jobs(specs, separate=separate)
     # Configured at launch, so that the IO managers get the same ones.
     databases, sync = SyncDatabases.configure_at_launch(), SyncMode.configure_at_launch()

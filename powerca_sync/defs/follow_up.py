@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import dagster as dg
 
+from powerca_sync.defs.checks import SCHEMA_DRIFT
 from powerca_sync.defs.jobs import REVERSE_JOB, forward_job_name
 from powerca_sync.defs.keys import REVERSE, mobile_key, reverse_key
 from powerca_sync.defs.runs import DIRECTION, directions_of
@@ -98,9 +99,15 @@ def _skipped_without_reason(
         return ()
     selected = [spec for spec in specs if not run.asset_selection or key(spec.mobile) in run.asset_selection]
     ended = {spec.mobile: steps.get(key(spec.mobile).to_python_identifier(), "") for spec in selected}
-    failed = [name for name, status in ended.items() if status == "FAILURE"]
+    blocked = [spec.mobile for spec in selected if steps.get(_drift_step(key(spec.mobile))) == "FAILURE"]
+    failed = [*blocked, *(name for name, status in ended.items() if status == "FAILURE")]
     # A step downstream of a failed one has no event.
     return tables_to_follow(selected, failed=failed, skipped=[name for name, status in ended.items() if not status])
+
+
+def _drift_step(key: dg.AssetKey) -> str:
+    """Returns the step of the check by which a table stops those after it."""
+    return f"{key.to_python_identifier()}_{SCHEMA_DRIFT}"
 
 
 def _job(run: dg.DagsterRun, direction: str) -> str:

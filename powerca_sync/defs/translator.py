@@ -92,6 +92,13 @@ class TableTranslator:
             return None
         return deadline(spec.fresh_by, self.timezone) if spec.fresh_by and layer is Layer.MOBILE else DAILY
 
+    def drift_blocks(self, spec: TableSpec) -> bool:
+        """Returns whether forward jobs evaluate `schema_drift` too, and stop before the tables after one that differs.
+
+        The command does not evaluate it.
+        """
+        return False
+
     def metadata(self, spec: TableSpec, layer: Layer) -> Mapping[str, Any]:
         """Returns metadata besides what the assets have anyway: the line in which the table is declared."""
         line = _line_of(self.declared_in, spec.desktop) if self.declared_in else None

@@ -10,6 +10,8 @@ import dagster as dg
 from powerca_sync import errors
 from powerca_sync.defs.runs import REPORT, directions_of, is_report, was_interrupted, words_of
 
+#: Dagster's name of the error that it raises in the step of a failed check which blocks others.
+BLOCKED: Final = "DagsterAssetCheckFailedError"
 _EVENTS: Final = {
     dg.DagsterEventType.STEP_FAILURE,
     dg.DagsterEventType.STEP_SUCCESS,
@@ -82,7 +84,7 @@ def _read_events(instance: dg.DagsterInstance, run_id: str) -> tuple[dict[str, P
     """Returns the outcomes by key, the tables that the run had planned, and why the run failed."""
     outcomes: dict[str, Problem | None] = {}
     planned: set[str] = set()
-    failure = None
+    failure, has_blocked = None, False
     records = instance.get_records_for_run(run_id, of_type=_EVENTS).records
     for event in filter(None, (record.event_log_entry.dagster_event for record in records)):
         step = event.step_key or ""
@@ -93,6 +95,8 @@ def _read_events(instance: dg.DagsterInstance, run_id: str) -> tuple[dict[str, P
                 planned.add(event.asset_key.to_python_identifier())
             case dg.DagsterEventType.STEP_SUCCESS:
                 outcomes[step] = None
+            case dg.DagsterEventType.STEP_FAILURE if _is_check(event):
+                has_blocked = True
             case dg.DagsterEventType.STEP_FAILURE if not was_interrupted(event):
                 reason = words_of(event)
                 kind = _retryable_class(event.step_failure_data.error) or _without_numbers(reason)
@@ -104,7 +108,13 @@ def _read_events(instance: dg.DagsterInstance, run_id: str) -> tuple[dict[str, P
             case dg.DagsterEventType.RUN_FAILURE:
                 has_error = getattr(event.event_specific_data, "error", None) is not None
                 failure = words_of(event) if has_error else event.message or ""
-    return outcomes, planned, failure
+    return outcomes, planned, None if has_blocked else failure
+
+
+def _is_check(event: dg.DagsterEvent) -> bool:
+    """Returns whether a step failed only because its check blocks others; the evaluation tells the reason."""
+    error = event.step_failure_data.error
+    return error is not None and error.cls_name == BLOCKED
 
 
 def _failed_check(subject: str, check: Any) -> Problem:

@@ -15,7 +15,7 @@ from powerca_sync.defs.checks.run_checks import (
     check_quarantine,
     check_rows,
 )
-from powerca_sync.defs.checks.table_checks import build_table_checks
+from powerca_sync.defs.checks.table_checks import SCHEMA_DRIFT, build_table_checks
 
 __all__ = [
     "CONFLICTS",
@@ -23,6 +23,7 @@ __all__ = [
     "PARITY",
     "QUARANTINE",
     "ROWS",
+    "SCHEMA_DRIFT",
     "build_parity_checks",
     "build_table_checks",
     "check_conflicts",

@@ -1,6 +1,6 @@
 """Asset checks that read the databases without a sync, run by the job `checks` or by hand."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import dagster as dg
 
@@ -21,40 +21,46 @@ UNOWNED_ROWS = "unowned_rows"
 
 
 def build_table_checks(
-    specs: Sequence[TableSpec], *, copied: Sequence[TableSpec], timeouts: Timeouts, retries: Retries
+    specs: Sequence[TableSpec],
+    *,
+    copied: Sequence[TableSpec],
+    drift_blocks: Callable[[TableSpec], bool],
+    timeouts: Timeouts,
+    retries: Retries,
 ) -> list[dg.AssetChecksDefinition]:
     """Returns both checks for each table of `copied`, the tables of `specs` whose rows come from the desktop."""
     checks = []
     for spec in copied:
-        checks.append(_build_schema_drift(spec, specs, timeouts=timeouts, retries=retries))
+        checks.append(_build_schema_drift(spec, specs, blocks=drift_blocks(spec), timeouts=timeouts, retries=retries))
         checks.append(_build_unowned_rows(spec, specs, retries=retries))
     return checks
 
 
 def _build_schema_drift(
-    spec: TableSpec, specs: Sequence[TableSpec], *, timeouts: Timeouts, retries: Retries
+    spec: TableSpec, specs: Sequence[TableSpec], *, blocks: bool, timeouts: Timeouts, retries: Retries
 ) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=mobile_key(spec.mobile),
         name=SCHEMA_DRIFT,
+        blocking=blocks,
         description="Every column of the desktop exists on mobile, with a type that can store its values.",
         pool=FORWARD_POOL,
     )
     def schema_drift(databases: dg.ResourceParam[Settings]) -> dg.AssetCheckResult:
         with retry_transient_errors(retries), connect_both(databases.desktop, databases.mobile) as (source, target):
             found = find_drift(spec, source=source, target=target, specs=specs, timeouts=timeouts)
-        return describe_drift(found)
+        return describe_drift(found, blocks=blocks)
 
     return schema_drift
 
 
-def describe_drift(found: Sequence[Finding]) -> dg.AssetCheckResult:
-    """Returns an error if the table cannot be synced, a warning if columns are not synced."""
-    blocks = any(finding.severity is Severity.WRONG for finding in found)
+def describe_drift(found: Sequence[Finding], *, blocks: bool = False) -> dg.AssetCheckResult:
+    """Returns an error if the table cannot be synced or `blocks` others, a warning if columns are not synced."""
+    is_error = blocks or any(finding.severity is Severity.WRONG for finding in found)
     return dg.AssetCheckResult(
         check_name=SCHEMA_DRIFT,
         passed=not found,
-        severity=dg.AssetCheckSeverity.ERROR if blocks else dg.AssetCheckSeverity.WARN,
+        severity=dg.AssetCheckSeverity.ERROR if is_error else dg.AssetCheckSeverity.WARN,
         description=in_one_line(" ".join(finding.what for finding in found)) or "All columns are synced.",
         metadata={
             "findings": len(found),
