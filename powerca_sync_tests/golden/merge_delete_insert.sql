@@ -15,7 +15,7 @@ WITH staged AS MATERIALIZED (
     FROM (
         SELECT u.place FROM "pg_temp"."powerca_unsettled" AS u WHERE u.staged = 1 AND u.staged + u.existing = 1
         UNION ALL
-        SELECT c.place FROM (SELECT "s"."ctid" AS place, (CASE WHEN (coalesce(octet_length("s"."secret")::bigint, 0)) <= 33554432 THEN hash_record_extended(ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."client", "s"."secret" COLLATE "C"), (SELECT (extract(epoch FROM now()) * 1000000)::bigint)) ELSE hash_record_extended(ROW((coalesce(octet_length("s"."secret")::bigint, 0))::text, "s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."client"), (SELECT (extract(epoch FROM now()) * 1000000)::bigint)) END) AS hash FROM "pg_temp"."powerca_staging" AS s OFFSET 0) AS c JOIN "pg_temp"."powerca_unsettled" AS u USING (hash) WHERE u.staged > 0 AND NOT (u.staged + u.existing = 1)
+        SELECT c.place FROM (SELECT (CASE WHEN (coalesce(octet_length("s"."secret")::bigint, 0)) <= 33554432 THEN hash_record_extended(ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."client", "s"."secret" COLLATE "C"), (SELECT (extract(epoch FROM now()) * 1000000)::bigint)) ELSE hash_record_extended(ROW((coalesce(octet_length("s"."secret")::bigint, 0))::text, "s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."client"), (SELECT (extract(epoch FROM now()) * 1000000)::bigint)) END) AS hash, "s"."ctid" AS place FROM "pg_temp"."powerca_staging" AS s OFFSET 0) AS c JOIN "pg_temp"."powerca_unsettled" AS u USING (hash) WHERE u.staged > 0 AND NOT (u.staged + u.existing = 1)
     ) AS f
     JOIN "pg_temp"."powerca_staging" AS s ON s.ctid = f.place
 ), found AS MATERIALIZED (
@@ -27,32 +27,33 @@ WITH staged AS MATERIALIZED (
         END AS place
     FROM "pg_temp"."powerca_unsettled" AS u WHERE u.existing = 1 AND u.staged + u.existing = 1
     UNION ALL
-    SELECT c.relation, c.place FROM (SELECT "t"."ctid" AS place, (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN hash_record_extended(ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C"), (SELECT (extract(epoch FROM now()) * 1000000)::bigint)) ELSE hash_record_extended(ROW((coalesce(octet_length("t"."secret")::bigint, 0))::text, "t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client"), (SELECT (extract(epoch FROM now()) * 1000000)::bigint)) END) AS hash, t.tableoid AS relation FROM "public"."jobs" AS t WHERE "t"."source"::text = 'D' AND "t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}') AND TRUE OFFSET 0) AS c JOIN "pg_temp"."powerca_unsettled" AS u USING (hash)
+    SELECT c.relation, c.place FROM (SELECT (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN hash_record_extended(ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C"), (SELECT (extract(epoch FROM now()) * 1000000)::bigint)) ELSE hash_record_extended(ROW((coalesce(octet_length("t"."secret")::bigint, 0))::text, "t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client"), (SELECT (extract(epoch FROM now()) * 1000000)::bigint)) END) AS hash, "t"."ctid" AS place, t.tableoid AS relation FROM "public"."jobs" AS t WHERE "t"."source"::text = 'D' AND "t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}') AND TRUE OFFSET 0) AS c JOIN "pg_temp"."powerca_unsettled" AS u USING (hash)
     WHERE u.existing > 0 AND NOT (u.staged + u.existing = 1)
-    UNION ALL
-    SELECT c.relation, c.place
-    FROM (
-        SELECT c.*, row_number() OVER (PARTITION BY c.unowned, c.content ORDER BY c.phone DESC, c.place) AS copy
-        FROM (SELECT "t"."ctid" AS place, (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN hash_record_extended(ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C"), (SELECT (extract(epoch FROM now()) * 1000000)::bigint)) ELSE hash_record_extended(ROW((coalesce(octet_length("t"."secret")::bigint, 0))::text, "t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client"), (SELECT (extract(epoch FROM now()) * 1000000)::bigint)) END) AS hash, t.tableoid AS relation, "t"."source"::text IS NULL AS unowned, "t"."source"::text IS NOT DISTINCT FROM 'M' AS phone, (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."secret")::bigint, 0)), "t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client")::text END) COLLATE "C" AS content FROM "public"."jobs" AS t WHERE "t"."source"::text IS DISTINCT FROM 'D' AND "t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}') AND TRUE OFFSET 0) AS c
-        LEFT JOIN (SELECT DISTINCT u.hash AS wanted FROM "pg_temp"."powerca_unsettled" AS u WHERE u.staged > 0) AS u ON u.wanted = c.hash
-        WHERE c.unowned OR u.wanted IS NOT NULL
-    ) AS c
-    -- A phone row whose copy was skipped as an echo pairs with no other row.
-    LEFT JOIN (SELECT e.content, count(*) AS copies FROM "pg_temp"."powerca_echoed" AS e GROUP BY e.content) AS e USING (content)
-    WHERE c.unowned OR c.copy > coalesce(e.copies, 0)
 ), existing AS MATERIALIZED (
     -- The desktop's own rows come first, so that phone rows pair only with what is left over.
     SELECT e.*, row_number() OVER (PARTITION BY e.content ORDER BY e.rank, e.is_foreign, e.ordinal) AS copy
     FROM (
-        SELECT f.relation, f.place, (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."secret")::bigint, 0)), "t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client")::text END) COLLATE "C" AS content, ROW("t"."org_id", "t"."job_id")::text COLLATE "C" AS key,
-            CASE "t"."source"::text WHEN 'D' THEN 0 ELSE CASE WHEN "t"."source"::text IS NULL THEN 1 ELSE 2 END END AS rank,
-            CASE WHEN age(t.xmin) <= age('3'::xid8::xid) THEN
+        SELECT t.tableoid AS relation, t.ctid AS place, (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."secret")::bigint, 0)), "t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client")::text END) COLLATE "C" AS content, ROW("t"."org_id", "t"."job_id")::text COLLATE "C" AS key, CASE "t"."source"::text WHEN 'D' THEN 0 ELSE CASE WHEN "t"."source"::text IS NULL THEN 1 ELSE 2 END END AS rank, CASE WHEN age(t.xmin) <= age('3'::xid8::xid) THEN
         greatest((SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1) - mod((SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1) - t.xmin::text::bigint + 4294967296, 4294967296), 0) = ANY ('{3,4}'::int2[]::bigint[])
         OR (greatest((SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1) - mod((SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1) - t.xmin::text::bigint + 4294967296, 4294967296), 0) <> ALL ('{9}'::int2[]::bigint[])
             AND NOT pg_visible_in_snapshot(greatest((SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1) - mod((SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1) - t.xmin::text::bigint + 4294967296, 4294967296), 0)::text::xid8, '5:9:7'::pg_snapshot))
-    ELSE FALSE END AS is_foreign, ROW("t"."id", t.tableoid, t.ctid) AS ordinal
-        FROM found AS f
-        JOIN "public"."jobs" AS t ON t.ctid = f.place AND t.tableoid = f.relation
+    ELSE FALSE END AS is_foreign, ROW("t"."id", t.tableoid, t.ctid) AS ordinal FROM found AS f JOIN "public"."jobs" AS t ON t.ctid = f.place AND t.tableoid = f.relation
+        UNION ALL
+        SELECT c.relation, c.place, c.content, c.key, c.rank, c.is_foreign, c.ordinal
+        FROM (
+            SELECT c.*, row_number() OVER (PARTITION BY c.rank, c.content ORDER BY c.phone DESC, c.place) AS copy
+            FROM (SELECT (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN hash_record_extended(ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C"), (SELECT (extract(epoch FROM now()) * 1000000)::bigint)) ELSE hash_record_extended(ROW((coalesce(octet_length("t"."secret")::bigint, 0))::text, "t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client"), (SELECT (extract(epoch FROM now()) * 1000000)::bigint)) END) AS hash, t.tableoid AS relation, t.ctid AS place, (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C")::text ELSE ROW((coalesce(octet_length("t"."secret")::bigint, 0)), "t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client")::text END) COLLATE "C" AS content, ROW("t"."org_id", "t"."job_id")::text COLLATE "C" AS key, CASE "t"."source"::text WHEN 'D' THEN 0 ELSE CASE WHEN "t"."source"::text IS NULL THEN 1 ELSE 2 END END AS rank, CASE WHEN age(t.xmin) <= age('3'::xid8::xid) THEN
+        greatest((SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1) - mod((SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1) - t.xmin::text::bigint + 4294967296, 4294967296), 0) = ANY ('{3,4}'::int2[]::bigint[])
+        OR (greatest((SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1) - mod((SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1) - t.xmin::text::bigint + 4294967296, 4294967296), 0) <> ALL ('{9}'::int2[]::bigint[])
+            AND NOT pg_visible_in_snapshot(greatest((SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1) - mod((SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1) - t.xmin::text::bigint + 4294967296, 4294967296), 0)::text::xid8, '5:9:7'::pg_snapshot))
+    ELSE FALSE END AS is_foreign, ROW("t"."id", t.tableoid, t.ctid) AS ordinal, "t"."source"::text IS NOT DISTINCT FROM 'M' AS phone FROM "public"."jobs" AS t WHERE "t"."source"::text IS DISTINCT FROM 'D' AND "t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}') AND TRUE OFFSET 0) AS c
+            LEFT JOIN (SELECT DISTINCT u.hash AS wanted FROM "pg_temp"."powerca_unsettled" AS u WHERE u.staged > 0) AS u
+                ON u.wanted = c.hash
+            WHERE c.rank = 1 OR u.wanted IS NOT NULL
+        ) AS c
+        -- A phone row whose copy was skipped as an echo pairs with no other row.
+        LEFT JOIN (SELECT e.content, count(*) AS copies FROM "pg_temp"."powerca_echoed" AS e GROUP BY e.content) AS e USING (content)
+        WHERE c.rank = 1 OR c.copy > coalesce(e.copies, 0)
     ) AS e
 ), same AS (
     SELECT s.place AS staged, t.relation, t.place AS existing, t.rank, t.content

@@ -74,7 +74,6 @@ def plan_pairs(mapping: TableMapping, *, complete: bool, copies: bool, foreign: 
     only counted: `unchanged`, `keep` (the equal row is a phone row or unowned), `other`; `overtaken` if rows were
     written since `plan_contents`. Without `copies` each unsettled content has one row, whose place is known.
     """
-    held_key = sql.SQL("{} = t.key").format(key_text(mapping, "h")) if mapping.spec.key else sql.SQL("FALSE")
     alone = _is_alone(mapping, copies=copies)
     return sql.SQL("""\
 WITH staged AS MATERIALIZED (
@@ -119,11 +118,11 @@ SELECT 'overtaken', 1
 WHERE (SELECT count(*) FROM existing WHERE rank = 0)
     <> (SELECT coalesce(sum(u.existing), 0) FROM {unsettled} AS u)""").format(
         staged=_unsettled_staged(mapping, alone),
-        found=_unsettled_existing(mapping, alone),
-        existing=_with_content(mapping, foreign),
+        found=_unsettled_owned(mapping, alone),
+        existing=_existing(mapping, foreign),
         matches=_MATCHES,
         held=HELD,
-        held_key=held_key,
+        held_key=sql.SQL("{} = t.key").format(key_text(mapping, "h")) if mapping.spec.key else sql.SQL("FALSE"),
         gone=sql.Literal("delete" if complete else "other"),
         actions=ACTIONS,
         unsettled=UNSETTLED,
@@ -158,15 +157,8 @@ def _unsettled_staged(mapping: TableMapping, alone: sql.Composable) -> sql.Compo
     )
 
 
-def _unsettled_existing(mapping: TableMapping, alone: sql.Composable) -> sql.Composed:
-    """Returns the places (relation, place) of the target's rows of unsettled contents, and of all unowned rows."""
-    others = sql.SQL("{} AS t WHERE {} IS DISTINCT FROM 'D' AND {} AND {}").format(
-        mapping.target.identifier, mapping.owner("t"), mapping.in_office("t"), mapping.merge_filter
-    )
-    columns = sql.SQL(
-        "t.tableoid AS relation, {owner} IS NULL AS unowned, {owner} IS NOT DISTINCT FROM {phone} AS phone,"
-        " {content} AS content"
-    )
+def _unsettled_owned(mapping: TableMapping, alone: sql.Composable) -> sql.Composed:
+    """Returns the places (relation, place) of the desktop-owned rows of unsettled contents."""
     return sql.SQL("""\
     -- The version that this statement sees: other sessions may have written the row since the last statement.
     SELECT {oid}::oid AS relation,
@@ -177,55 +169,75 @@ def _unsettled_existing(mapping: TableMapping, alone: sql.Composable) -> sql.Com
     FROM {unsettled} AS u WHERE u.existing = 1 AND {alone}
     UNION ALL
     SELECT c.relation, c.place FROM {owned} AS c JOIN {unsettled} AS u USING (hash)
-    WHERE u.existing > 0 AND NOT ({alone})
-    UNION ALL
-    SELECT c.relation, c.place
-    FROM (
-        SELECT c.*, row_number() OVER (PARTITION BY c.unowned, c.content ORDER BY c.phone DESC, c.place) AS copy
-        FROM {not_owned} AS c
-        LEFT JOIN (SELECT DISTINCT u.hash AS wanted FROM {unsettled} AS u WHERE u.staged > 0) AS u ON u.wanted = c.hash
-        WHERE c.unowned OR u.wanted IS NOT NULL
-    ) AS c
-    -- A phone row whose copy was skipped as an echo pairs with no other row.
-    LEFT JOIN (SELECT e.content, count(*) AS copies FROM {echoed} AS e GROUP BY e.content) AS e USING (content)
-    WHERE c.unowned OR c.copy > coalesce(e.copies, 0)""").format(
+    WHERE u.existing > 0 AND NOT ({alone})""").format(
         unsettled=UNSETTLED,
         alone=alone,
         oid=sql.Literal(mapping.target.oid),
         target=mapping.target.identifier,
         owned=_hashed(mapping, "t", _owned(mapping), sql.SQL("t.tableoid AS relation")),
-        not_owned=_hashed(
-            mapping,
-            "t",
-            others,
-            columns.format(owner=mapping.owner("t"), phone=PHONE, content=content_text(mapping, "t")),
-        ),
-        echoed=ECHOED,
     )
 
 
-def _with_content(mapping: TableMapping, foreign: sql.Composable) -> sql.Composed:
-    """Returns the rows found as (relation, place, content, key, rank, is_foreign, ordinal, copy).
-
-    The rank is 0 for the desktop's rows, 1 for unowned ones, 2 for those of phones.
-    """
-    primary_key = [sql.Identifier("t", name) for name in mapping.target.primary_key]
+def _existing(mapping: TableMapping, foreign: sql.Composable) -> sql.Composed:
+    """Returns the target's rows that may pair, in the form of `_described`, and their number among equal ones."""
     return sql.SQL("""\
     -- The desktop's own rows come first, so that phone rows pair only with what is left over.
     SELECT e.*, row_number() OVER (PARTITION BY e.content ORDER BY e.rank, e.is_foreign, e.ordinal) AS copy
     FROM (
-        SELECT f.relation, f.place, {existing_content} AS content, {existing_key} AS key,
-            CASE {owner} WHEN 'D' THEN 0 ELSE CASE WHEN {owner} IS NULL THEN 1 ELSE 2 END END AS rank,
-            {foreign} AS is_foreign, ROW({ordinal}) AS ordinal
-        FROM found AS f
-        JOIN {target} AS t ON t.ctid = f.place AND t.tableoid = f.relation
+        SELECT {described} FROM found AS f JOIN {target} AS t ON t.ctid = f.place AND t.tableoid = f.relation
+        UNION ALL
+        {others}
     ) AS e""").format(
-        existing_content=content_text(mapping, "t"),
-        existing_key=_pairing_key(mapping, "t"),
+        described=_described(mapping, foreign),
+        target=mapping.target.identifier,
+        others=_others(mapping, foreign),
+    )
+
+
+def _others(mapping: TableMapping, foreign: sql.Composable) -> sql.Composed:
+    """Returns the phone rows of unsettled contents, and all unowned rows, in the form of `_described`.
+
+    Not by their places: how many there are is unknown when the statement is planned, and joining many places means
+    reading the whole table.
+    """
+    rows = sql.SQL("{} AS t WHERE {} IS DISTINCT FROM 'D' AND {} AND {}").format(
+        mapping.target.identifier, mapping.owner("t"), mapping.in_office("t"), mapping.merge_filter
+    )
+    phone = sql.SQL("{} IS NOT DISTINCT FROM {} AS phone").format(mapping.owner("t"), PHONE)
+    return sql.SQL("""\
+SELECT c.relation, c.place, c.content, c.key, c.rank, c.is_foreign, c.ordinal
+        FROM (
+            SELECT c.*, row_number() OVER (PARTITION BY c.rank, c.content ORDER BY c.phone DESC, c.place) AS copy
+            FROM {rows} AS c
+            LEFT JOIN (SELECT DISTINCT u.hash AS wanted FROM {unsettled} AS u WHERE u.staged > 0) AS u
+                ON u.wanted = c.hash
+            WHERE c.rank = 1 OR u.wanted IS NOT NULL
+        ) AS c
+        -- A phone row whose copy was skipped as an echo pairs with no other row.
+        LEFT JOIN (SELECT e.content, count(*) AS copies FROM {echoed} AS e GROUP BY e.content) AS e USING (content)
+        WHERE c.rank = 1 OR c.copy > coalesce(e.copies, 0)""").format(
+        rows=_hashed(mapping, "t", rows, _described(mapping, foreign), phone, placed=False),
+        unsettled=UNSETTLED,
+        echoed=ECHOED,
+    )
+
+
+def _described(mapping: TableMapping, foreign: sql.Composable) -> sql.Composed:
+    """Returns the columns relation, place, content, key, rank, is_foreign and ordinal of the target's row `t`.
+
+    The rank is 0 for the desktop's rows, 1 for unowned ones, 2 for those of phones.
+    """
+    primary_key = [sql.Identifier("t", name) for name in mapping.target.primary_key]
+    return sql.SQL(
+        "t.tableoid AS relation, t.ctid AS place, {content} AS content, {key} AS key, "
+        "CASE {owner} WHEN 'D' THEN 0 ELSE CASE WHEN {owner} IS NULL THEN 1 ELSE 2 END END AS rank, "
+        "{foreign} AS is_foreign, ROW({ordinal}) AS ordinal"
+    ).format(
+        content=content_text(mapping, "t"),
+        key=_pairing_key(mapping, "t"),
         owner=mapping.owner("t"),
         foreign=foreign,
         ordinal=COMMA.join([*primary_key, sql.SQL("t.tableoid"), sql.SQL("t.ctid")]),
-        target=mapping.target.identifier,
     )
 
 
@@ -241,11 +253,14 @@ def _owned(mapping: TableMapping) -> sql.Composed:
     )
 
 
-def _hashed(mapping: TableMapping, alias: str, rows: sql.Composable, *also: sql.Composable) -> sql.Composed:
-    """Returns rows as (place, hash, ...`also`), with `content_hash`.
+def _hashed(
+    mapping: TableMapping, alias: str, rows: sql.Composable, *also: sql.Composable, placed: bool = True
+) -> sql.Composed:
+    """Returns rows as (hash, ...`also`), with `content_hash`, and with their place unless `also` has it.
 
     OFFSET 0 makes PostgreSQL compute the hash once for each row.
     """
-    values = [sql.SQL("{} AS place").format(sql.Identifier(alias, "ctid"))]
-    values.append(sql.SQL("{} AS hash").format(content_hash(mapping, alias)))
+    values = [sql.SQL("{} AS hash").format(content_hash(mapping, alias))]
+    if placed:
+        values.append(sql.SQL("{} AS place").format(sql.Identifier(alias, "ctid")))
     return sql.SQL("(SELECT {values} FROM {rows} OFFSET 0)").format(values=COMMA.join([*values, *also]), rows=rows)
