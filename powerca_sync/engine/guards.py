@@ -110,12 +110,17 @@ def check_quarantine(spec: TableSpec, *, quarantined: int, rows: int, samples: S
     """Raises `UnsafeTargetError` if too many of the table's `rows` are quarantined."""
     if exceeds_quarantine(spec, quarantined=quarantined, rows=rows):
         reasons = "; ".join(dict.fromkeys(str(sample) for sample in samples[:5]))
+        action = (
+            "Several offices use the same keys; `docs/offices.md` shows the ways out."
+            if any(sample.is_foreign for sample in samples)
+            else "Correct these rows. To allow it once, run with `POWERCA_QUARANTINE_SHARE=1` in the environment; for "
+            "good, raise `limit_share` of the spec."
+        )
         raise UnsafeTargetError(
             f"Table `{spec.mobile}`: {quarantined} of {counted(rows, 'row')} ({_percent(quarantined / rows)}) would "
             f"go to quarantine; the limit is {_percent(spec.limit_share)} and more than "
             f"{counted(spec.limit_rows, 'row')}, or nearly all rows, however few. Nothing was written. For example: "
-            f"{reasons}. Correct these rows. To allow it once, run with `POWERCA_QUARANTINE_SHARE=1` in the "
-            "environment; for good, raise `limit_share` of the spec."
+            f"{reasons}. {action}"
         )
 
 

@@ -141,7 +141,7 @@ def test_second_office_is_added_and_colliding_rows_are_quarantined(
         }
         assert row_counts(results["climaster"]) == {"inserted": 25, "quarantined": 5}
         assert {str(sample) for sample in results["climaster"].samples} >= {
-            f"client_id={n} is a row of another office, or of none" for n in (1, 2, 3, 4)
+            f"client_id={n} belongs to organisation 1" for n in (1, 2, 3, 4)
         }
         assert row_counts(results["mbstaff"]) == {"inserted": 7, "quarantined": 1}
         assert row_counts(results["jobshead"]) == {"inserted": 40}

@@ -7,7 +7,7 @@ import dagster as dg
 from powerca_sync.defs.metadata import conflict_table, quarantine_table, sample_table, where_counted
 from powerca_sync.engine.requests import Mode
 from powerca_sync.engine.result import ForwardResult, ReverseResult
-from powerca_sync.engine.staging import QUARANTINED_PARENT
+from powerca_sync.engine.staging import FOREIGN_PARENT, QUARANTINED_PARENT
 from powerca_sync.plain_text import counted
 from powerca_sync.specs import TableSpec
 
@@ -16,7 +16,7 @@ CONFLICTS = "conflicts"
 QUARANTINE = "quarantine"
 ROWS = "rows"
 #: Words between column and parent in the metadata, by reason; `without` for the others.
-_PARENTS = {QUARANTINED_PARENT: "of quarantined"}
+_PARENTS = {QUARANTINED_PARENT: "of quarantined", FOREIGN_PARENT: "of another office's"}
 
 
 def check_foreign_keys(spec: TableSpec, result: ForwardResult) -> dg.AssetCheckResult:

@@ -10,7 +10,8 @@ to temporary tables only.
     columns                     tables and columns of the specs
     unfit_rows, copies          rows that a run would quarantine, as dry runs find them, and exact copies
     owners                      who wrote the rows on mobile, and rows that came back as an echo
-    sharing, indexes            other offices on the mobile database, and the indexes that spare an office their rows
+    sharing, shared_keys, indexes
+                                other offices on the mobile database: their keys, and indexes that spare their rows
     sequences, triggers, dependents, locks
                                 what else acts on the tables
 

@@ -223,7 +223,7 @@ class _Examination:
             self._add(
                 organisations.examine_office(self.source, self.target, office),
                 organisations.examine_lineage(self.source, self.target, found),
-                sharing.examine_shared(self.target, found),
+                sharing.examine_shared(self.source, self.target, found),
             )
             self.blocked |= _has_error(self.findings[before:])
         sources, targets = self.tables.get(self.source.name), self.tables.get(self.target.name)

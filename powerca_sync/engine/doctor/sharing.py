@@ -6,6 +6,7 @@ from powerca_sync.engine.context import Context
 from powerca_sync.engine.doctor.findings import Finding
 from powerca_sync.engine.doctor.indexes import examine_indexes
 from powerca_sync.engine.doctor.organisations import find_office
+from powerca_sync.engine.doctor.shared_keys import examine_shared_keys
 from powerca_sync.engine.doctor.side import Side
 from powerca_sync.engine.postgres import Connection
 from powerca_sync.errors import SyncError
@@ -19,11 +20,12 @@ def examine_sharing(
     """Returns the findings about other offices on the mobile database, and about queries that failed. Only reads."""
     desktop = Side(endpoint=settings.desktop, connection=source)
     mobile = Side(endpoint=settings.mobile, connection=target)
-    findings = tuple(examine_shared(mobile, find_office(desktop, mobile, specs)))
+    findings = tuple(examine_shared(desktop, mobile, find_office(desktop, mobile, specs)))
     return (*findings, *desktop.failed, *mobile.failed)
 
 
-def examine_shared(target: Side, office: Context | SyncError | None) -> Iterator[Finding]:
+def examine_shared(source: Side, target: Side, office: Context | SyncError | None) -> Iterator[Finding]:
     """Yields findings about other offices on the mobile database."""
     if isinstance(office, Context):
+        yield from examine_shared_keys(source, target, office)
         yield from examine_indexes(target, office)

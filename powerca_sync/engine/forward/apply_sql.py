@@ -235,16 +235,25 @@ WHERE a.action = {action} AND {in_its_place}""").format(
 
 
 def faulty_actions(action: str, *, reason: str, mapping: TableMapping) -> sql.Composed:
-    """Select the staged rows of the actions of one kind, in the form that `quarantine_sql.reject` takes."""
+    """Select the staged rows of the actions of one kind, in the form that `quarantine_sql.reject` takes.
+
+    The parent of a collision is the organisation that has the key.
+    """
+    organisation: sql.Composable = sql.SQL("NULL::text")
+    if action == "collision":
+        organisation = sql.SQL("(SELECT {} FROM {} AS t WHERE t.ctid = a.existing AND t.tableoid = a.relation)").format(
+            mapping.scope.organisation(mapping.spec, "t"), mapping.target.identifier
+        )
     value = COMMA.join(sql.Identifier("s", name) for name in mapping.spec.key) if mapping.spec.key else sql.SQL("NULL")
     return sql.SQL("""\
 SELECT a.staged AS place, {reason} AS reason, {column}::text AS column_name, concat_ws(', ', {value}) AS value,
-    NULL AS parent, a.message
+    {organisation} AS parent, a.message
 FROM {actions} AS a JOIN {staging} AS s ON s.ctid = a.staged
 WHERE a.action = {action}""").format(
         reason=sql.Literal(reason),
         column=sql.Literal(", ".join(mapping.spec.key) or None),
         value=value,
+        organisation=organisation,
         actions=ACTIONS,
         staging=STAGING,
         action=sql.Literal(action),

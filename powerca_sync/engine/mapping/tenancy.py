@@ -74,13 +74,35 @@ class Scope:
         return sql.SQL(condition).format(
             parent=self.rows(table.schema, table.name),
             above=sql.Identifier(above),
-            link=equal(
-                sql.Identifier(above, upward.names),
-                table.required(upward.names),
-                sql.Identifier(alias, upward.column),
-                self.table(spec.mobile).required(upward.column),
-            ),
+            link=self.link(spec, upward, alias, above),
             holds=self.holds(parent, above),
+        )
+
+    def link(self, spec: TableSpec, reference: Reference, alias: str, above: str) -> sql.Composed:
+        """A condition: the row `alias` of the table of `spec` references the parent's row `above`."""
+        return equal(
+            sql.Identifier(above, reference.names),
+            self.table(reference.parent).required(reference.names),
+            sql.Identifier(alias, reference.column),
+            self.table(spec.mobile).required(reference.column),
+        )
+
+    def organisation(self, spec: TableSpec, alias: str) -> sql.Composable:
+        """The organisation, as text, of `alias`, a row of the table of `spec`; NULL if it is unknown."""
+        if self.office.orgs is None or spec.office is None:
+            return sql.SQL("NULL::text")
+        upward = office_reference(spec, self.specs)
+        if upward is None:
+            return sql.SQL("{}::text").format(
+                sql.Identifier(alias, spec.key[0] if spec.defines_offices else spec.office)
+            )
+        above = f"{alias}_up"
+        table = self.table(upward.parent)
+        return sql.SQL("(SELECT min({organisation}) FROM {parent} AS {above} WHERE {link})").format(
+            organisation=self.organisation(spec_named(self.specs, upward.parent), above),
+            parent=self.rows(table.schema, table.name),
+            above=sql.Identifier(above),
+            link=self.link(spec, upward, alias, above),
         )
 
     def may_hold(self, spec: TableSpec, alias: str) -> sql.Composed:
@@ -222,19 +244,13 @@ def _own_condition(spec: TableSpec, scope: Scope, alias: str) -> sql.Composable:
 def _parent_condition(spec: TableSpec, reference: Reference, scope: Scope, alias: str) -> sql.Composed:
     """The condition that the parent satisfies; NULL without a parent, or if parents of several offices match."""
     above = f"{alias}_up"
-    parent = scope.table(reference.parent)
     return sql.SQL("""\
 (SELECT CASE WHEN bool_and(({condition}) IS TRUE) THEN TRUE WHEN bool_and(({condition}) IS FALSE) THEN FALSE END
     FROM {parent} AS {above} WHERE {link})""").format(
         condition=_own_condition(spec_named(scope.specs, reference.parent), scope, above),
-        parent=parent.identifier,
+        parent=scope.table(reference.parent).identifier,
         above=sql.Identifier(above),
-        link=equal(
-            sql.Identifier(above, reference.names),
-            parent.required(reference.names),
-            sql.Identifier(alias, reference.column),
-            scope.table(spec.mobile).required(reference.column),
-        ),
+        link=scope.link(spec, reference, alias, above),
     )
 
 

@@ -10,7 +10,7 @@ from powerca_sync.engine.staging.oversized import format_size
 from powerca_sync.engine.staging.phone_rows_sql import BORN, HASH, KEY, OCCURRENCE, PHONES
 from powerca_sync.engine.staging.quarantine_sql import entry_key
 from powerca_sync.engine.staging.references_sql import has_dangling_reference
-from powerca_sync.engine.staging.rules_sql import QUARANTINED_PARENT, lookup_query
+from powerca_sync.engine.staging.rules_sql import FOREIGN_PARENT, QUARANTINED_PARENT, lookup_query
 from powerca_sync.engine.staging.source_rows import stage_source
 from powerca_sync.engine.staging.staging import WORTH_ANALYZING, Staged, read_rows, stage_rows
 from powerca_sync.engine.staging.unreadable_entries import (
@@ -33,6 +33,7 @@ from powerca_sync.engine.staging.views import prepare_source
 
 __all__ = [
     "BORN",
+    "FOREIGN_PARENT",
     "HASH",
     "KEY",
     "NO_REJECTIONS",

@@ -7,7 +7,7 @@ from psycopg import sql
 from powerca_sync.engine.mapping import COMMA, HELD, REJECTED, STAGING, TableMapping, shown_image_of
 from powerca_sync.engine.postgres import Column
 from powerca_sync.engine.staging.phone_rows_sql import HASH, OCCURRENCE
-from powerca_sync.engine.staging.rules_sql import QUARANTINED_PARENT, Rule
+from powerca_sync.engine.staging.rules_sql import FOREIGN_PARENT, QUARANTINED_PARENT, Rule
 
 
 def insert_rejected() -> sql.Composed:
@@ -68,8 +68,13 @@ JOIN (VALUES {rules}) AS rule (n, reason, column_name, parent) ON rule.n = judge
 
 
 def _reason(rules: Sequence[Rule]) -> sql.Composable:
-    """The reason of a judged row: that of the rule, unless the missing parent is itself quarantined."""
+    """The reason of a judged row: that of the rule, unless another office has the parent, or it is quarantined."""
     parents = [
+        sql.SQL("WHEN judged.rule = {} AND {} THEN {}").format(n, rule.foreign, FOREIGN_PARENT)
+        for n, rule in enumerate(rules)
+        if rule.foreign is not None
+    ]
+    parents += [
         sql.SQL("WHEN judged.rule = {} AND judged.image ->> {} IN ({}) THEN {}").format(
             n, rule.column, rule.quarantined, QUARANTINED_PARENT
         )

@@ -26,12 +26,16 @@ class Rule:
     join: sql.Composable | None = None
     #: Selects the values of the parent's quarantined rows, as text; for these the reason is `quarantined_parent`.
     quarantined: sql.Composable | None = None
+    #: A condition on the judged row: another office has the missing row; then the reason is `foreign_parent`.
+    foreign: sql.Composable | None = None
 
 
 #: Reason: the row references a row that is itself quarantined.
 QUARANTINED_PARENT = "quarantined_parent"
+#: Reason: the row references a row of another office.
+FOREIGN_PARENT = "foreign_parent"
 #: Reasons of rows with a dangling reference.
-DANGLING = ("reference", QUARANTINED_PARENT, "circle")
+DANGLING = ("reference", QUARANTINED_PARENT, FOREIGN_PARENT, "circle")
 
 #: Categories of types with the aggregate `min`: numbers, text, dates and times, intervals.
 _HAVING_MIN = frozenset({"N", "S", "D", "T"})
@@ -198,6 +202,19 @@ def _declared(mapping: TableMapping, reference: Reference, place: int) -> Rule:
         faulty=faulty,
         join=join,
         quarantined=_quarantined(mapping, reference),
+        foreign=_foreign(mapping, reference),
+    )
+
+
+def _foreign(mapping: TableMapping, reference: Reference) -> sql.Composable | None:
+    """The condition of `Rule.foreign`; None if there is no other office, or no index to look the row up by."""
+    office, table = mapping.scope.office, mapping.scope.table(reference.parent)
+    if office.alone or not office.claims or not table.is_unique([reference.names]):
+        return None
+    own, named = mapping.target.required(reference.column), sql.Identifier("p", reference.names)
+    value = sql.SQL("(judged.image ->> {})::{}").format(own.name, sql.SQL(own.type))  # format_type() quotes it
+    return sql.SQL("EXISTS (SELECT FROM {} AS p WHERE {})").format(
+        mapping.scope.rows(table.schema, table.name), equal(named, table.required(reference.names), value, own)
     )
 
 

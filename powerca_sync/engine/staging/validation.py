@@ -80,6 +80,11 @@ class Quarantined:
     message: str | None
     key: dict[str, str | None]
 
+    @property
+    def is_foreign(self) -> bool:
+        """Another office has the row's key, or the row that it references."""
+        return self.reason in ("collision", rules_sql.FOREIGN_PARENT)
+
     @override
     def __str__(self) -> str:
         """The reason in words, without the row's content."""
@@ -95,6 +100,8 @@ def _explain(reason: str, column: str | None, parent: str | None, *, value: str 
             return f"{named} has no matching row in {parent}"
         case rules_sql.QUARANTINED_PARENT:
             return f"{named} references a row of {parent} that is itself quarantined"
+        case rules_sql.FOREIGN_PARENT:
+            return f"{named} is a row of {parent} that belongs to another office"
         case "circle":
             return (
                 f"{named} has no matching row in {parent}, and the tables reference each other by NOT NULL columns, so "
@@ -122,7 +129,7 @@ def _explain(reason: str, column: str | None, parent: str | None, *, value: str 
         case "duplicate_key":
             return f"several different rows have {named}" if value else f"several different rows have the same {column}"
         case "collision":
-            return f"{named} is a row of another office, or of none"
+            return f"{named} belongs to organisation {parent}" if parent else f"{named} is a row of no known office"
         case "ambiguous":
             return f"another row of the same {column} is quarantined, so that its row at the target is not certain"
         case "conflict":

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from powerca_sync.engine.context import open_context
+from powerca_sync.engine.doctor import examine_sharing
 from powerca_sync.engine.postgres.database import connect
 from powerca_sync.engine.setup import introduce
 from powerca_sync.engine.state.locks import acquire_table
@@ -15,6 +16,7 @@ from powerca_sync.engine.status import TableStatus, read_table_status
 from powerca_sync.errors import ContentionError, SchemaMismatchError, SyncError, UnsafeTargetError
 from powerca_sync.settings import Endpoint
 from powerca_sync.specs import Deletes, Reference, in_order
+from powerca_sync_tests.engine.clinic import examined
 from powerca_sync_tests.helpers import ORGS, Pair, delete_insert, row_counts, spec, wait_until
 
 ORG = Reference(column="org_id", parent="orgs")
@@ -62,7 +64,7 @@ def test_key_used_by_another_office_is_quarantined(
     before = first.text("clients")
     result = second.sync(CLIENTS, ORGS)
     assert row_counts(result) == {"inserted": 1, "quarantined": 1}
-    assert str(result.samples[0]) == "client_id=2 is a row of another office, or of none"
+    assert str(result.samples[0]) == "client_id=2 belongs to organisation 1"
     assert first.text("clients", where="org_id = 1") == before
     first.source.execute("DELETE FROM clients WHERE client_id = 2")
     assert row_counts(first.sync(CLIENTS, ORGS)) == {"unchanged": 1, "deleted": 1}
@@ -127,8 +129,8 @@ def test_detail_row_belongs_to_the_office_of_its_parent(offices: tuple[Pair, Pai
     result = second.sync(dataclasses.replace(NOTES, limit_share=1.0), REMINDERS, ORGS)
     assert row_counts(result) == {"quarantined": 2}
     assert {str(sample) for sample in result.samples} == {
-        "note_id=1 is a row of another office, or of none",
-        "rem_id=1 has no matching row in reminders",
+        "note_id=1 belongs to organisation 1",
+        "rem_id=1 is a row of reminders that belongs to another office",
     }
     assert first.text("notes") == before
 
@@ -354,3 +356,39 @@ def test_two_offices_insert_the_guides_line_at_once(
             run.execute("COMMIT")
         assert row_counts(waiting.result()) == {"inserted": 1}
     assert "_sync_metadata" not in caplog.text
+
+
+def test_second_office_with_the_same_numbers_is_told_whose_they_are(offices: tuple[Pair, Pair]) -> None:
+    first, second = offices
+    specs = (ORGS, CLIENTS, REMINDERS, NOTES)
+    for org, office in enumerate(offices, start=1):
+        office.source.execute(f"""
+            INSERT INTO clients SELECT n, {org}, 'Client ' || n FROM generate_series(1, 30) AS n;
+            INSERT INTO reminders SELECT n, {org} FROM generate_series(1, 30) AS n;
+            INSERT INTO notes SELECT n, n, 'Note ' || n FROM generate_series(1, 30) AS n""")  # type: ignore[call-overload]  # noqa: S608
+    first.sync_all(*specs)
+    second.sync(ORGS)
+    before = [first.text(table.mobile) for table in specs]
+    messages = {}
+    for table in specs[1:]:
+        with pytest.raises(UnsafeTargetError) as caught:
+            second.sync(table, *(one for one in specs if one is not table))
+        messages[table.mobile] = str(caught.value)
+    assert "For example: client_id=1 belongs to organisation 1;" in messages["clients"]
+    assert "rem_id=1 belongs to organisation 1" in messages["reminders"]
+    assert "rem_id=1 is a row of reminders that belongs to another office" in messages["notes"]
+    for message in messages.values():
+        assert message.endswith("Several offices use the same keys; `docs/offices.md` shows the ways out.")
+    assert [first.text(table.mobile) for table in specs] == before
+
+    (finding,) = (one for one in examined(second, *specs) if "has keys of this one" in one.what)
+    assert finding.what == (
+        "Another office has keys of this one: client_id=1 of clients belongs to organisation 1; "
+        "rem_id=1 of reminders belongs to organisation 1; note_id=1 of notes belongs to organisation 1."
+    )
+    with connect(second.settings.desktop) as source, connect(second.settings.mobile) as target:
+        introduce(source=source, target=target, specs=specs)
+        assert finding in examine_sharing(second.settings, source, target, in_order(specs))
+    second.source.execute("UPDATE clients SET client_id = client_id + 100 WHERE client_id > 1")
+    result = second.sync(CLIENTS, ORGS)
+    assert [str(entry) for entry in result.rejections] == ["1 row quarantined: client_id belongs to organisation 1"]
