@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from powerca_sync.defs.keys import mobile_key, reverse_key
+from powerca_sync.defs.resources import PullMode, SyncMode
 from powerca_sync.defs.reverse_assets import pulled_tables
 from powerca_sync.engine.requests import Mode
 from powerca_sync.specs import TableSpec
@@ -32,8 +33,8 @@ def forward_job_name(mode: Mode) -> str:
 def build_jobs(specs: Sequence[TableSpec], *, separate: Sequence[dg.AssetCheckKey]) -> dg.Definitions:
     """Returns one forward job for each mode, and a reverse job if any table is reverse-synced.
 
-    Checks in the step of a load are part of it; `separate` ones are not. Steps run in one process: a process for each
-    table would cost more than most tables take.
+    Their launchpads begin with every option and its default. Checks in the step of a load are part of a job; `separate`
+    ones are not. Steps run in one process: a process for each table would cost more than most tables take.
     """
     keys = [mobile_key(spec.mobile) for spec in specs]
     tables = dg.AssetSelection.assets(*keys) - dg.AssetSelection.checks(*separate)
@@ -42,7 +43,7 @@ def build_jobs(specs: Sequence[TableSpec], *, separate: Sequence[dg.AssetCheckKe
             forward_job_name(mode),
             selection=tables,
             description=DESCRIPTIONS[mode],
-            config={"resources": {"sync": {"config": {"mode": mode.value}}}},
+            config={"resources": {"sync": {"config": SyncMode(mode=mode.value).model_dump()}}},
             executor_def=dg.in_process_executor,
             tags={"dagster/max_runtime": str(MAX_RUNTIME), "direction": "forward"},
         )
@@ -54,7 +55,7 @@ def build_jobs(specs: Sequence[TableSpec], *, separate: Sequence[dg.AssetCheckKe
                 REVERSE_JOB,
                 selection=[reverse_key(spec.mobile) for spec in pulled],
                 description="All phone rows that the desktop does not have yet, and quarantined ones.",
-                config={"resources": {"pull": {"config": {"again": False, "lookalikes": "hold"}}}},
+                config={"resources": {"pull": {"config": PullMode().model_dump()}}},
                 executor_def=dg.in_process_executor,
                 tags={"dagster/max_runtime": str(REVERSE_MAX_RUNTIME), "direction": "reverse"},
             )

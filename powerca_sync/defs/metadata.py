@@ -30,20 +30,23 @@ COLUMN_SCHEMA: Final = "dagster/column_schema"
 def describe(result: ForwardResult, spec: TableSpec, *, last: Metadata) -> Mapping[str, Any]:
     """Returns the metadata of a forward run; `last` is that of the table's last run.
 
-    Figures that Dagster plots are there at every run, others only if they are not 0. An incremental run does not count
-    the rows of mobile; its row count is the last one and what the run has inserted and deleted.
+    It begins with what needs a look. Figures that Dagster plots are there at every run, others only if they are not 0.
+    An incremental run does not count the rows of mobile; its row count is the last one and what the run has inserted
+    and deleted.
     """
     rows = result.rows_at_target
     if rows is None and isinstance(known := last.get(ROW_COUNT), dg.IntMetadataValue):
         rows = (known.value or 0) + result.inserted - result.deleted
     return {
+        **_describe_findings(result),
+        **_keys_table("conflict_samples", result.conflicts),
+        **_keys_table("foreign_samples", result.foreign_keys),
+        **_describe_counts(result),
+        **({} if rows is None else {ROW_COUNT: rows}),
         "mode_requested": result.mode_requested.value,
         "mode_effective": result.mode_effective.value,
         **({"mode_reason": result.mode_reason} if result.mode_reason else {}),
-        **where_counted(**{ROW_COUNT: rows}),
-        **_describe_either(result, spec),
-        **_keys_table("conflict_samples", result.conflicts),
-        **_keys_table("foreign_samples", result.foreign_keys),
+        **_describe_circumstances(result, spec),
     }
 
 
@@ -59,25 +62,36 @@ def describe_source(result: ForwardResult, spec: TableSpec) -> Mapping[str, Any]
 def describe_pull(result: ReverseResult, spec: TableSpec) -> Mapping[str, Any]:
     """Returns the metadata of a reverse run."""
     return {
-        **_describe_either(result, spec),
+        **_describe_findings(result),
         **conflict_table(result.conflict_samples),
         **_keys_table("changed_after_pull_keys", result.changed_keys),
         **_keys_table("missing_after_pull_keys", result.missing_keys),
+        **_describe_counts(result),
+        **_describe_circumstances(result, spec),
     }
 
 
-def _describe_either(result: ForwardResult | ReverseResult, spec: TableSpec) -> Mapping[str, Any]:
-    counts = {figure: getattr(result, figure.name) for figure in figures(type(result))}
-    phases = {f"seconds_{phase}": round(seconds, 3) for phase, seconds in result.seconds.items()}
-    texts = {"resolved": "; ".join(result.notes), "warnings": "\n".join(map(in_one_line, result.warnings))}
-    texts["remarks"] = "\n".join(map(in_one_line, result.remarks))
+def _describe_findings(result: ForwardResult | ReverseResult) -> Mapping[str, Any]:
+    """Returns what a person should look at."""
+    texts = {"warnings": result.warnings, "remarks": result.remarks}
     return {
-        **{figure.name: count for figure, count in counts.items() if count or figure.plotted},
-        "seconds": round(sum(phases.values()), 3),
-        **phases,
-        **{name: text for name, text in texts.items() if text},
+        **{name: "\n".join(map(in_one_line, lines)) for name, lines in texts.items() if lines},
         **quarantine_table(result.rejections),
         **sample_table(result.samples),
+    }
+
+
+def _describe_counts(result: ForwardResult | ReverseResult) -> Mapping[str, int]:
+    counts = {figure: getattr(result, figure.name) for figure in figures(type(result))}
+    return {figure.name: count for figure, count in counts.items() if count or figure.plotted}
+
+
+def _describe_circumstances(result: ForwardResult | ReverseResult, spec: TableSpec) -> Mapping[str, Any]:
+    phases = {f"seconds_{phase}": round(seconds, 3) for phase, seconds in result.seconds.items()}
+    return {
+        "seconds": round(sum(phases.values()), 3),
+        **phases,
+        **({"resolved": "; ".join(result.notes)} if result.notes else {}),
         COLUMN_SCHEMA: _column_schema(result.columns, spec),
     }
 
@@ -97,9 +111,9 @@ def figures_of(metadata: Metadata) -> dict[str, int | float | str]:
     }
 
 
-def where_counted(**counts: int | None) -> Mapping[str, int]:
-    """Returns the counts that are known."""
-    return {name: count for name, count in counts.items() if count is not None}
+def without_zeros(**counts: int | None) -> Mapping[str, int]:
+    """Returns the counts that are known and not 0."""
+    return {name: count for name, count in counts.items() if count}
 
 
 def quarantine_table(rejections: Sequence[Rejections]) -> Mapping[str, dg.TableMetadataValue]:

@@ -63,7 +63,9 @@ def test_module_in_the_folder_of_additions_is_loaded(tmp_path) -> None:
 def test_each_mode_has_a_job_over_all_mobile_tables_in_one_process(mode: str) -> None:
     job = defs.resolve_job_def(f"forward_{mode}")
     assert job.asset_layer.executable_asset_keys == {dg.AssetKey(spec.mobile) for spec in TABLES}
-    assert job.run_config == {"resources": {"sync": {"config": {"mode": mode}}}}
+    options = job.resource_defs["sync"].config_schema.config_type.fields
+    defaults = {name: field.default_value for name, field in options.items()}
+    assert job.run_config == {"resources": {"sync": {"config": defaults | {"mode": mode}}}}
     assert job.executor_def is dg.in_process_executor
     assert job.tags["dagster/max_runtime"] == "7200"
 

@@ -7,7 +7,7 @@ import dagster as dg
 
 from powerca_sync.defs.failures import Retries, retry_transient_errors
 from powerca_sync.defs.keys import mobile_key
-from powerca_sync.defs.metadata import text_table
+from powerca_sync.defs.metadata import text_table, without_zeros
 from powerca_sync.defs.pools import FORWARD_POOL
 from powerca_sync.engine.postgres import Timeouts, connect_both
 from powerca_sync.engine.result import Options
@@ -57,19 +57,21 @@ def _build_check(
 def describe_verification(spec: TableSpec, found: Verification) -> dg.AssetCheckResult:
     """Returns the check result of a comparison: an error if the databases differ."""
     outcome = found.outcome
-    metadata: dict[str, Any] = {"seconds": found.seconds}
+    metadata: dict[str, Any] = {}
     if outcome is None:
         description = found.error or "It could not be compared."
     else:
-        metadata |= {"desktop": outcome.desktop, "mobile": outcome.mobile, "agreeing": outcome.agreeing}
-        metadata |= {kind.value: rows for kind, rows in outcome.differences.items()}
-        metadata |= {kind.value: rows for kind, rows in outcome.known.items()}
         description = "Both sides agree." if found.agrees else "The two sides differ; a full run mends what it can."
         if outcome.samples:
             header = (*spec.key, "difference", "column", "desktop", "mobile")
             metadata["samples"] = text_table(header, _sample_rows(spec, found))
         if outcome.rejections:
             metadata["rejections"] = "\n".join(str(rejection) for rejection in outcome.rejections)
+        metadata |= without_zeros(
+            **{kind.value: rows for kind, rows in (*outcome.differences.items(), *outcome.known.items())}
+        )
+        metadata |= {"desktop": outcome.desktop, "mobile": outcome.mobile, "agreeing": outcome.agreeing}
+    metadata["seconds"] = round(found.seconds, 3)
     if said := [*found.warnings, *found.notes]:
         metadata["notes"] = "\n".join(map(in_one_line, said))
     return dg.AssetCheckResult(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from powerca_sync.defs.metadata import conflict_table, quarantine_table, sample_table, where_counted
+from powerca_sync.defs.metadata import conflict_table, quarantine_table, sample_table, without_zeros
 from powerca_sync.engine.requests import Mode
 from powerca_sync.engine.result import ForwardResult, ReverseResult
 from powerca_sync.engine.staging import FOREIGN_PARENT, QUARANTINED_PARENT
@@ -42,7 +42,12 @@ def check_foreign_keys(spec: TableSpec, result: ForwardResult) -> dg.AssetCheckR
             if result.filtered
             else "No row has a dangling foreign key."
         ),
-        metadata={"rows_filtered": result.filtered, "share": share, "warn_share": spec.warn_share, **missing},
+        metadata={
+            **missing,
+            **without_zeros(rows_filtered=result.filtered),
+            "share": share,
+            "warn_share": spec.warn_share,
+        },
     )
 
 
@@ -63,13 +68,16 @@ def check_rows(spec: TableSpec, result: ForwardResult) -> dg.AssetCheckResult:
         severity=dg.AssetCheckSeverity.ERROR if result.phone_rows_written else dg.AssetCheckSeverity.WARN,
         description=" ".join(sentences) or _all_well(result),
         metadata={
-            "quarantined": quarantined,
-            "stale": result.stale,
-            "kept_referenced": result.kept_referenced,
-            "foreign": result.foreign,
-            "warn_share": spec.warn_share,
-            **where_counted(phone_rows=result.phone_rows, phone_rows_written=result.phone_rows_written),
             **quarantine_table([entry for entry in result.rejections if not entry.dangling]),
+            **without_zeros(
+                phone_rows_written=result.phone_rows_written,
+                quarantined=quarantined,
+                stale=result.stale,
+                kept_referenced=result.kept_referenced,
+                foreign=result.foreign,
+                phone_rows=result.phone_rows,
+            ),
+            "warn_share": spec.warn_share,
         },
     )
 
@@ -125,9 +133,8 @@ def check_conflicts(result: ReverseResult) -> dg.AssetCheckResult:
             else f"{counted(result.seen, 'phone row')}; none conflicts with a desktop row or looks like a copy of one."
         ),
         metadata={
-            "conflicts": result.conflicts,
-            "lookalikes": result.lookalikes,
             **conflict_table(result.conflict_samples),
+            **without_zeros(conflicts=result.conflicts, lookalikes=result.lookalikes, seen=result.seen),
         },
     )
 
@@ -145,8 +152,8 @@ def check_quarantine(result: ReverseResult) -> dg.AssetCheckResult:
             else f"{counted(result.seen, 'phone row')}; none is quarantined."
         ),
         metadata={
-            "quarantined": result.quarantined,
             **quarantine_table(result.rejections),
             **sample_table(result.samples),
+            **without_zeros(quarantined=result.quarantined, seen=result.seen),
         },
     )

@@ -6,7 +6,7 @@ import dagster as dg
 
 from powerca_sync.defs.failures import Retries, retry_transient_errors
 from powerca_sync.defs.keys import mobile_key
-from powerca_sync.defs.metadata import text_table
+from powerca_sync.defs.metadata import text_table, without_zeros
 from powerca_sync.defs.pools import FORWARD_POOL
 from powerca_sync.engine.context import open_context
 from powerca_sync.engine.doctor import Finding, Severity, find_drift
@@ -63,12 +63,12 @@ def describe_drift(found: Sequence[Finding], *, blocks: bool = False) -> dg.Asse
         severity=dg.AssetCheckSeverity.ERROR if is_error else dg.AssetCheckSeverity.WARN,
         description=in_one_line(" ".join(finding.what for finding in found)) or "All columns are synced.",
         metadata={
-            "findings": len(found),
             **(
                 {"to_do": text_table(("what", "why", "do"), ((one.what, one.why, one.do) for one in found))}
                 if found
                 else {}
             ),
+            **without_zeros(findings=len(found)),
         },
     )
 
@@ -101,9 +101,9 @@ def describe_unowned(status: TableStatus | None) -> dg.AssetCheckResult:
             if other
             else "Every row has an owner."
         ),
-        metadata={
-            "unowned_rows": other,
-            "desktop_rows": contents.desktop if contents is not None else 0,
-            "phone_rows": contents.phone if contents is not None else 0,
-        },
+        metadata=without_zeros(
+            unowned_rows=other,
+            desktop_rows=contents.desktop if contents is not None else 0,
+            phone_rows=contents.phone if contents is not None else 0,
+        ),
     )
