@@ -95,7 +95,7 @@ def read_context(
         snapshot = read_snapshot(desktop)
     catalogs = read_catalogs(desktop, mobile, specs, only=only, at_desktop=at_desktop, at_mobile=at_mobile)
     with at_desktop():
-        office = read_office(desktop, catalogs.specs, snapshot.identity)
+        office = read_office(desktop, catalogs.specs, snapshot.identity, catalogs.sources)
     with at_mobile():
         office = cast_organisations(mobile, office, catalogs.specs, catalogs.targets)
     if not check:

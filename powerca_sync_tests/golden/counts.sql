@@ -4,7 +4,7 @@ FROM (
     SELECT "t"."source"::text AS owner, count(*) AS n, count(*) FILTER (WHERE "t"."source"::text = 'M' AND CASE WHEN age(t.xmin) <= age(pg_current_xact_id_if_assigned()::xid) THEN pg_xact_status(((SELECT pg_current_xact_id_if_assigned()::text::bigint) + mod(t.xmin::text::bigint - mod((SELECT pg_current_xact_id_if_assigned()::text::bigint), 4294967296) + 4294967296, 4294967296))::text::xid8) = 'in progress' ELSE FALSE END) AS written
     FROM "public"."jobs" AS t
     WHERE "t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}')
-    GROUP BY "t"."source"::text
+    GROUP BY 1
 ) AS o;
 
 -- count writes

@@ -43,7 +43,7 @@ def next_mark(cursor: Cursor, prepared: PreparedTable, plan: MergePlan, merged: 
     own: Sequence[int] = ()
     foreign: Sequence[int] = ()
     highest = before.highest if before else None
-    if not prepared.noop:
+    if merged.written or (before is None and not prepared.noop):
         known = row_versions_sql.known_versions(prepared.mapping, before, written=merged.written > 0)
         own, highest = one_row(cursor, known)
     if plan.foreign_noted:

@@ -30,8 +30,8 @@ from powerca_sync.engine.postgres import (
     SwallowedError,
     Timeouts,
     catalog_query,
+    execute_and_commit,
     execute_batch,
-    execute_with_optional,
     explained,
     fetch_batch,
     parse_catalog,
@@ -184,7 +184,7 @@ def _sync(run: TableRun, guide_columns: Sequence[str], *, release_source: Callab
             records=result.extracted - result.quarantined,
             milliseconds=run.timer.milliseconds,
         )
-        refusal = execute_with_optional(run.target, *_records(run, prepared, result, token, mark), optional=line)
+        refusal = execute_and_commit(run.target, *_records(run, prepared, result, token, mark), optional=line)
         if refusal:
             logger.warning("[WARN] `_sync_metadata` has not been written for %s: %s.", run.spec.mobile, refusal)
     for sentence in result.warnings:
@@ -200,11 +200,11 @@ def _begin_merge(run: TableRun, prepared: PreparedTable) -> tuple[int, TargetCou
     Counts before the merge locks any row.
     """
     queries: list[Query] = [_SAVEPOINT, (plan_sql.count_writes(prepared.mapping), None)]
-    if prepared.complete:
+    if prepared.complete and not prepared.counted:
         queries.append((plan_sql.count_rows(prepared.mapping), None))
     with run.phase("plan"):
         _, [(writes,)], *counts = execute_batch(run.target, *queries)
-    return writes, TargetCounts(*counts[0][0]) if counts else None
+    return writes, TargetCounts(*counts[0][0]) if counts else prepared.counted
 
 
 def _merge(run: TableRun, prepared: PreparedTable) -> tuple[MergePlan, MergeResult]:

@@ -64,7 +64,7 @@ FROM (
     SELECT {owner} AS owner, count(*) AS n, count(*) FILTER (WHERE {owner} = 'M' AND {written}) AS written
     FROM {target} AS t
     WHERE {in_office}
-    GROUP BY {owner}
+    GROUP BY 1
 ) AS o""").format(
         by_owner=COMMA.join(
             sql.SQL("coalesce(sum(n) FILTER (WHERE {}), 0)::bigint").format(condition.format(owner=sql.SQL("o.owner")))

@@ -22,6 +22,7 @@ from powerca_sync.engine.staging import (
     WORTH_ANALYZING,
     Echoes,
     Staged,
+    echo_sql,
     extract_sql,
     find_large_objects,
     skip_echoes,
@@ -49,6 +50,8 @@ def prepare_table(run: TableRun, *, release_source: Callable[[], None], allow_no
         prepared = _look(run)
     with run.phase("compare"):
         differences = run.find_differences(prepared, count=allow_noop)
+    if differences and differences.target_counts:
+        prepared = dataclasses.replace(prepared, counted=TargetCounts(*differences.target_counts))
     if differences and allow_noop and is_noop(differences, prepared.before):
         prepared = _without_changes(prepared, differences)
     else:
@@ -74,7 +77,7 @@ def _look(run: TableRun) -> PreparedTable:
     """Read the office, the state of the table and the change set."""
     with run.reading():
         check_lineage(run.source, run.snapshot, run.runs)
-        office = read_office(run.source, run.specs, run.snapshot.identity)
+        office = read_office(run.source, run.specs, run.snapshot.identity, run.catalogs.sources)
     office, before = run.recall(office)
     run.resolved.require()
     check_route(run.resolved, office)
@@ -96,13 +99,11 @@ def _look(run: TableRun) -> PreparedTable:
 
 
 def _without_changes(prepared: PreparedTable, differences: Differences) -> PreparedTable:
-    counts = differences.target_counts
     return dataclasses.replace(
         prepared,
         staged=Staged(read=differences.rows, alike=differences.alike),
         echo=differences.rows - differences.alike,
         noop=True,
-        counted=TargetCounts(*counts) if counts else None,
     )
 
 
@@ -113,7 +114,7 @@ def _stage(
     mapping, changes = prepared.mapping, prepared.changes
     if differences and may_be_scoped(differences, mapping, prepared.before):
         mapping = dataclasses.replace(mapping, merge_filter=differences.at_target)
-    create = partial(_create_staging, run, mapping)
+    create = partial(_create_staging, run, mapping, with_ledger=prepared.snapshot.has_ledger)
     staged = _copy_rows(run, mapping, changes.where if differences is None else differences.at_source, create)
     if not staged.read:
         if allow_noop and changes.mode is Mode.INCREMENTAL and not prepared.before.quarantined:
@@ -135,8 +136,11 @@ def _stage(
     return dataclasses.replace(prepared, mapping=mapping, staged=staged, all_staged=differences is None)
 
 
-def _create_staging(run: TableRun, mapping: TableMapping) -> None:
-    run.target.execute(sql.SQL(";\n").join([staging_sql.create_staging(mapping), plan_sql.create_actions()]))
+def _create_staging(run: TableRun, mapping: TableMapping, *, with_ledger: bool) -> None:
+    tables = [staging_sql.create_staging(mapping), plan_sql.create_actions()]
+    if with_ledger or mapping.source_has_owner:
+        tables += [staging_sql.create_ledger(), echo_sql.create_missing()]
+    run.target.execute(sql.SQL(";\n").join(tables))
 
 
 def _copy_rows(run: TableRun, mapping: TableMapping, where: sql.Composable, create: Callable[[], None]) -> Staged:

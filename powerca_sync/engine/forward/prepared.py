@@ -51,7 +51,7 @@ class PreparedTable:
     large_objects: tuple[str, ...] = ()
     #: There is nothing to merge, and staging was not created.
     noop: bool = False
-    #: Counts of a no-op, if it counted the target's rows.
+    #: The target's rows before the merge, if they were counted with the digests.
     counted: TargetCounts | None = None
 
     @property

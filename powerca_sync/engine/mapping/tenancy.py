@@ -8,7 +8,7 @@ import psycopg
 from psycopg import sql
 
 from powerca_sync.engine.mapping.conversion import equal, equality
-from powerca_sync.engine.postgres import Cursor, Table, error_text, read_tables
+from powerca_sync.engine.postgres import Cursor, Table, error_text
 from powerca_sync.errors import SchemaMismatchError
 from powerca_sync.specs import Reference, TableSpec, spec_named
 
@@ -122,16 +122,15 @@ class Scope:
         return self.tables[mobile]
 
 
-def read_office(source: Cursor, specs: Sequence[TableSpec], identity: str) -> Office:
+def read_office(source: Cursor, specs: Sequence[TableSpec], identity: str, tables: Mapping[str, Table]) -> Office:
     """Returns the office of the source and its organisations.
 
-    `specs` are resolved. The organisations are None if no spec defines them; the office is `unlisted` if the source
-    lacks their table or its key.
+    `specs` are resolved; `tables` are the source's by name, that of the organisations among them if it exists. The
+    organisations are None if no spec defines them; the office is `unlisted` if the source lacks their table or its key.
     """
     spec = _defining_offices(specs)
     if spec is None:
         return Office(identity=identity, orgs=None)
-    tables = read_tables(source, [spec.desktop])
     if spec.desktop not in tables or tables[spec.desktop].column(spec.key[0]) is None:
         return Office(identity=identity, orgs=None, table=spec.desktop, unlisted=True)
     table = tables[spec.desktop]

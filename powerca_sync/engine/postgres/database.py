@@ -21,6 +21,7 @@ from powerca_sync.engine.postgres.execution import (
     Statement,
     execute_batch,
     execute_in_savepoint,
+    execute_with_optional,
     one_row,
     send_batch,
 )
@@ -149,12 +150,25 @@ def _committed(connection: Connection, *, writes: bool) -> Iterator[None]:
             connection.rollback()
         raise
     else:
-        try:
+        with _commit_may_be_lost() if writes else contextlib.nullcontext():
             connection.commit()
-        except psycopg.OperationalError as exc:
-            if not writes or (exc.sqlstate and not isinstance(exc, SilentError)):
-                raise
-            raise _CommitLostError(*exc.args) from exc
+
+
+@contextlib.contextmanager
+def _commit_may_be_lost() -> Iterator[None]:
+    """Encloses a COMMIT, so that the loss of the connection says that its result is unknown."""
+    try:
+        yield
+    except psycopg.OperationalError as exc:
+        if exc.sqlstate and not isinstance(exc, SilentError):
+            raise
+        raise _CommitLostError(*exc.args) from exc
+
+
+def execute_and_commit(cursor: Cursor, *needed: Query, optional: Query | None) -> str:
+    """Execute `execute_with_optional` and COMMIT in one round trip, unless the optional query fails."""
+    with _commit_may_be_lost():
+        return execute_with_optional(cursor, *needed, optional=optional, after=[("COMMIT", None)])
 
 
 class _CommitLostError(psycopg.OperationalError):

@@ -59,18 +59,18 @@ def execute_in_savepoint(
     return cursor.rowcount
 
 
-def execute_with_optional(cursor: Cursor, *needed: Query, optional: Query | None) -> str:
-    """Execute queries in one round trip, `optional` last and under a savepoint; returns the text of its error.
+def execute_with_optional(cursor: Cursor, *needed: Query, optional: Query | None, after: Sequence[Query] = ()) -> str:
+    """Execute queries in one round trip, `optional` under a savepoint; returns the text of its error.
 
-    The text is empty if it succeeded. After its failure the transaction is as if it had not been executed. Errors of
-    the other queries are raised.
+    The text is empty if it succeeded. After its failure the transaction is as if neither it nor `after` had been
+    executed. Errors of the other queries are raised.
     """
     if optional is None:
-        execute_batch(cursor, *needed)
+        execute_batch(cursor, *needed, *after)
         return ""
     savepoint: Query = ("SAVEPOINT powerca_optional", None)
     try:
-        execute_batch(cursor, *needed, savepoint, optional, ("RELEASE SAVEPOINT powerca_optional", None))
+        execute_batch(cursor, *needed, savepoint, optional, ("RELEASE SAVEPOINT powerca_optional", None), *after)
     except psycopg.Error as exc:
         if cursor.connection.info.transaction_status != psycopg.pq.TransactionStatus.INERROR:
             raise

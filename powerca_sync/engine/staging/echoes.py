@@ -8,7 +8,7 @@ from psycopg import sql
 
 from powerca_sync.engine.mapping import LEDGER, TableMapping
 from powerca_sync.engine.postgres import Cursor, one_row
-from powerca_sync.engine.staging import echo_sql, extract_sql, staging_sql
+from powerca_sync.engine.staging import echo_sql, extract_sql
 from powerca_sync.engine.staging.source_rows import Read
 from powerca_sync.engine.staging.staging import WORTH_ANALYZING, stage_rows
 from powerca_sync.engine.staging.unreadable import find_unreadable, without_unreadable
@@ -44,7 +44,6 @@ def skip_echoes(
     """
     if images is None and not mapping.source_has_owner:
         return Echoes(mapping=mapping)
-    target.execute(staging_sql.create_ledger())
     found = Echoes(mapping=mapping)
     if images is not None:
         _stage_images(source, target, images, where, read=read, reading=reading)
@@ -74,7 +73,6 @@ def _stage_images(
 
 
 def _skip_with_entry(cursor: Cursor, mapping: TableMapping, images: TableMapping) -> Echoes:
-    cursor.execute(echo_sql.create_missing())
     if not images.target.primary_key:
         cursor.execute(echo_sql.drop_ended_entries(images))
     echo, missing = one_row(cursor, echo_sql.skip_echo(images))

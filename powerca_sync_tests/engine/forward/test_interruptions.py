@@ -61,7 +61,7 @@ class ProcessPair(Pair):
 
 
 @pytest.mark.parametrize("stop", STOPS)
-def test_killed_process_leaves_the_target_unchanged(jobs: Pair, stop: str) -> None:
+def test_killed_process_commits_all_or_nothing(jobs: Pair, stop: str) -> None:
     before = image(jobs)
     side = jobs.source if stop == "reading" else jobs.target
     process = multiprocessing.get_context("spawn").Process(target=sync_in_a_process, args=(ProcessPair(jobs),))
@@ -73,8 +73,12 @@ def test_killed_process_leaves_the_target_unchanged(jobs: Pair, stop: str) -> No
         process.join()
     for connection in (jobs.source, jobs.target):
         wait_for_other_connections_to_close(connection)
-    assert image(jobs) == before
-    assert_complete(jobs)
+    if stop == "recording":
+        # The message that records the run commits it too, which the server does without its client.
+        assert row_counts(jobs.sync(JOBS)) == {"unchanged": ROWS + 50}
+    else:
+        assert image(jobs) == before
+        assert_complete(jobs)
 
 
 TERMINATE = """
