@@ -21,7 +21,7 @@ from psycopg import sql
 
 from powerca_sync.engine.digests import Encoder, Side, digest_queries, encoder, probe_hashes
 from powerca_sync.engine.forward import differential_sql
-from powerca_sync.engine.mapping import TableMapping, is_compared_as_text
+from powerca_sync.engine.mapping import MOST_HASHED, TableMapping, is_compared_as_text
 from powerca_sync.engine.postgres import Cursor, Query, execute_batch, is_refusal, one_row, server_encoding
 from powerca_sync.engine.staging import check_stored_values
 from powerca_sync.engine.state import TableState
@@ -97,6 +97,7 @@ def find_differences(
     if at_source is None or at_target is None:
         return None
     typed = not (exact or mapping.hashes_text) and _may_hash_alike(source, target)
+    typed &= len(mapping.synced) <= MOST_HASHED
     seed = secrets.randbits(63) if typed else None
     # Quarantined rows differ in every run.
     is_quarantined = [differential_sql.having_keys(alias, mapping.spec.key, quarantined) for alias in ("s", "t")]

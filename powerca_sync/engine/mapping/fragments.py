@@ -45,7 +45,7 @@ def content_hash(mapping: TableMapping, alias: str) -> sql.Composed:
     a pair would count as unchanged, so that the target keeps the old row. The seed is the time of the transaction: the
     next full run computes other hashes, and finds the difference.
     """
-    if mapping.hashes_text or len(mapping.content) > _MOST_HASHED:
+    if mapping.hashes_text or len(mapping.content) > MOST_HASHED:
         return sql.SQL("hashtextextended({}, {})").format(content_text(mapping, alias), _SEED)
     columns = mapping.content
     values = [hashable(sql.Identifier(alias, column.name), column) for column in columns]
@@ -60,7 +60,7 @@ def content_hash(mapping: TableMapping, alias: str) -> sql.Composed:
 
 
 #: Columns of which two fields each are a row; PostgreSQL's limit for `ROW(...)` is 1,664.
-_MOST_HASHED = 800
+MOST_HASHED = 800
 #: A subquery, so that PostgreSQL computes it once for each statement.
 _SEED = sql.SQL("(SELECT (extract(epoch FROM now()) * 1000000)::bigint)")
 

@@ -263,7 +263,13 @@ class Pull(PhoneRowMatcher):
             phones = where if phones is None else phone_rows_sql.is_phones(mapping.source, matched.phones.in_office)
         if phones and (self.spec.strategy is Strategy.DELETE_INSERT or self.choice is Choice.ADOPT):
             owned = dataclasses.replace(mapping, extra_columns=())
+            # Where the phone rows are newer than the table's statistics, the planner expects none of them, and a nested
+            # loop would compare each one with all rows of the office.
+            with self.reading():
+                apply_settings(self.source, {"enable_nestloop": "off"})
             self.stage(owned, lookalikes_sql.owned_of_same_keys(mapping, phones), into=lookalikes_sql.OWNED)
+            with self.reading():
+                apply_settings(self.source, {"enable_nestloop": "on"})
         self.target.execute(existing_rows_sql.keep_new())
         if skipped:
             self.target.execute(known_refusals_sql.carry_over(mapping.spec.mobile))

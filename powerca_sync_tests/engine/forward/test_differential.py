@@ -122,6 +122,17 @@ def test_servers_that_hash_differently_compare_by_sha256(jobs: Pair) -> None:
     assert (row_counts(result), result.bytes) == ({"unchanged": 6000}, 0)
 
 
+def test_wide_table_is_compared_by_digests(pair: Pair) -> None:
+    columns = ", ".join(f"c{n} bigint" for n in range(1000))
+    pair.both(f"CREATE TABLE clients (client_id int PRIMARY KEY, {columns})")
+    pair.target.execute("ALTER TABLE clients ADD source char(1) DEFAULT 'D'")
+    pair.source.execute("INSERT INTO clients (client_id, c999) VALUES (1, 1), (2, 2)")
+    pair.sync(CLIENTS, options=QUICK)
+    assert pair.sync(CLIENTS, options=APART).bytes == 0
+    pair.source.execute("UPDATE clients SET c999 = 3 WHERE client_id = 2")
+    assert row_counts(pair.sync(CLIENTS, options=APART)) == {"updated": 1, "unchanged": 1}
+
+
 @pytest.mark.parametrize("typed", [True, False], ids=["typed", "SHA-256"])
 def test_key_with_a_control_character_is_quarantined_alone(pair: Pair, typed: bool) -> None:
     pair.both("CREATE TABLE clients (client_id text, name text CHECK (name <> 'bad'))")

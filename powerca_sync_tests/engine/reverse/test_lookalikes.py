@@ -2,7 +2,9 @@
 
 import pytest
 
+from powerca_sync.engine.postgres import Timeouts
 from powerca_sync.engine.requests import Choice
+from powerca_sync.engine.result import Options
 from powerca_sync.specs import Expression
 from powerca_sync_tests.helpers import Pair, assert_noop, delete_insert, pulled, row_counts, spec
 
@@ -177,3 +179,14 @@ def test_ambiguous_primary_key_is_not_adopted(pair: Pair) -> None:
     assert pulled(pair.pull(requests, lookalikes=Choice.ADOPT)) == {"adopted": 1, "conflicts": 1}
     assert pulled(pair.pull(requests)) == {"already_there": 1, "conflicts": 1}
     assert count(pair, "requests") == 2
+
+
+def test_new_phone_rows_are_compared_without_statistics(pair: Pair) -> None:
+    make_work(pair)
+    pair.target.execute("""INSERT INTO work (staff_id, day, job_id, source)
+        SELECT n % 50, '2025-11-04', n, 'D' FROM generate_series(1, 30000) AS n; ANALYZE work""")
+    pair.target.execute(
+        "INSERT INTO work (staff_id, day, job_id, source) SELECT 1, '2025-11-05', n, 'M'"
+        " FROM generate_series(1, 5000) AS n"
+    )
+    assert pair.pull(WORK, options=Options(timeouts=Timeouts(statement=8))).pulled == 5003
