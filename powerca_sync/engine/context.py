@@ -174,8 +174,8 @@ def check_route(resolved: ResolvedSpec, office: Office) -> None:
         )
     if resolved.route is Route.UNSCOPED and not office.alone:
         raise UnsafeTargetError(
-            f"Table `{resolved.spec.mobile}`: no column leads to an organisation, and another desktop is registered in "
-            "this mobile database, so that the rows of both could not be told apart. Nothing was read. Add the "
-            "office's column (`org_id`) to the table on both databases, or use a mobile database of its own for each "
-            "office."
+            f"Table `{resolved.spec.mobile}`: no column leads to exactly one organisation, and another desktop is "
+            "registered in this mobile database, so that the rows of both could not be told apart. Nothing was read. "
+            "Add the office's column (`org_id`) to the table on both databases, or use a mobile database of its own "
+            "for each office."
         )

@@ -16,7 +16,7 @@ from psycopg.types.datetime import DateLoader, TimeLoader, TimestampLoader, Time
 from psycopg.types.string import TextLoader
 from typing_extensions import override
 
-from powerca_sync.engine.context import open_context
+from powerca_sync.engine.context import check_route, open_context
 from powerca_sync.engine.mapping import Scope
 from powerca_sync.engine.postgres import Column, Connection, Cursor, explained, server_timezone, transaction
 from powerca_sync.engine.result import Options
@@ -58,6 +58,7 @@ def load_rows(
         context = open_context(source, target, specs)
         with transaction(target, timezone=timezone, timeouts=options.timeouts, snapshot=True) as cursor:
             resolved = context.catalogs.resolution[spec.mobile]
+            check_route(resolved, context.office)
             table = context.scope.table(spec.mobile)
             _use_loaders(cursor)
             cursor.execute(_select(resolved.spec, context.scope))

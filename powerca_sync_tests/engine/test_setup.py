@@ -115,7 +115,9 @@ def test_unscoped_table_is_blocked_once_two_desktops_are_registered(desktops: tu
     first.source.execute("DELETE FROM tasks WHERE hours = 1; INSERT INTO clients VALUES (11, 1, 'B')")
     before = first.text("tasks")
     for run in (first.sync, first.pull):
-        with pytest.raises(UnsafeTargetError, match="`tasks`: no column leads to an organisation, and another desktop"):
+        with pytest.raises(
+            UnsafeTargetError, match="`tasks`: no column leads to exactly one organisation, and another desktop"
+        ):
             run(TASKS, *others(TASKS))
     assert first.text("tasks") == before
     assert row_counts(first.sync(CLIENTS, *others(CLIENTS))) == {"inserted": 1, "unchanged": 1}

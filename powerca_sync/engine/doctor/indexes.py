@@ -9,7 +9,6 @@ from powerca_sync.engine.context import Context
 from powerca_sync.engine.doctor.findings import Finding, fine, listed, warning
 from powerca_sync.engine.doctor.side import Side, read_as
 from powerca_sync.engine.postgres import Cursor, Table, load
-from powerca_sync.engine.state import has_other_offices
 from powerca_sync.plain_text import counted
 from powerca_sync.specs import OWNER, PHONE, TableSpec
 
@@ -29,12 +28,9 @@ class Indexed:
 
 def examine_indexes(target: Side, context: Context) -> Iterator[Finding]:
     """Yields the missing indexes on offices' columns, once a second office is registered or a table is large."""
-    found = target.look("the indexes", lambda cursor: (_is_shared(cursor, context), _read_indexes(cursor, context)))
-    if found is None:
-        return
-    is_shared, tables = found
+    tables = target.look("the indexes", lambda cursor: _read_indexes(cursor, context)) or ()
     specs = {spec.mobile: spec for spec in context.specs}
-    wanted = [table for table in tables if is_shared or table.rows > LARGE]
+    wanted = [table for table in tables if not context.office.alone or table.rows > LARGE]
     statements = {
         table.name: list(_missing(specs[table.name], context.catalogs.targets[table.name], table)) for table in wanted
     }
@@ -49,10 +45,6 @@ def examine_indexes(target: Side, context: Context) -> Iterator[Finding]:
         )
     elif wanted:
         yield fine(target.name, "The columns by which offices are told apart are indexed.")
-
-
-def _is_shared(cursor: Cursor, context: Context) -> bool:
-    return has_other_offices(cursor, context.office)
 
 
 def _read_indexes(cursor: Cursor, context: Context) -> list[Indexed]:

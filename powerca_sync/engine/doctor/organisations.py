@@ -1,5 +1,6 @@
 """The desktop's organisations, and claims of other desktops on them."""
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from functools import partial
 
@@ -8,7 +9,7 @@ from powerca_sync.engine.doctor.findings import Finding, fine, listed, wrong
 from powerca_sync.engine.doctor.side import Side
 from powerca_sync.engine.mapping import Office, read_snapshot
 from powerca_sync.engine.postgres import Cursor, load
-from powerca_sync.engine.state import describe_unknown_run, find_unknown_run, read_recorded_runs
+from powerca_sync.engine.state import describe_unknown_run, find_unknown_run, has_other_offices, read_recorded_runs
 from powerca_sync.errors import SyncError
 from powerca_sync.specs import TableSpec
 
@@ -18,9 +19,11 @@ def find_office(source: Side, target: Side, specs: Sequence[TableSpec]) -> Conte
     if source.connection is None or target.connection is None:
         return None
     try:
-        return open_context(source.connection, target.connection, specs, check=False)
+        context = open_context(source.connection, target.connection, specs, check=False)
     except SyncError as exc:
         return exc
+    others = target.look("the registered desktops", lambda cursor: has_other_offices(cursor, context.office))
+    return dataclasses.replace(context, office=dataclasses.replace(context.office, alone=not others))
 
 
 def examine_office(source: Side, target: Side, office: Office | SyncError) -> Iterator[Finding]:

@@ -1,6 +1,5 @@
 """Keys that two offices use, in tables where the key alone identifies a row."""
 
-import dataclasses
 from collections.abc import Iterator
 
 from psycopg import sql
@@ -10,7 +9,6 @@ from powerca_sync.engine.doctor.findings import Finding, warning
 from powerca_sync.engine.doctor.side import Side
 from powerca_sync.engine.mapping import Scope, equality
 from powerca_sync.engine.postgres import Cursor, Table
-from powerca_sync.engine.state import has_other_offices
 from powerca_sync.specs import Strategy, TableSpec
 
 #: The lowest keys of the desktop, which are looked up: each desktop counts from 1.
@@ -19,10 +17,9 @@ MOST_KEYS = 1_000
 
 def examine_shared_keys(source: Side, target: Side, context: Context) -> Iterator[Finding]:
     """Yields the tables in which another office has keys of this desktop; looks at the lowest keys."""
-    if not target.look("the registered desktops", lambda cursor: has_other_offices(cursor, context.office)):
+    if context.office.alone:
         return
-    scope = dataclasses.replace(context.scope, office=dataclasses.replace(context.office, alone=False))
-    found = [words for spec in context.specs for words in _shared_key(source, target, context, scope, spec)]
+    found = [words for spec in context.specs for words in _shared_key(source, target, context, spec)]
     if found:
         yield warning(
             target.name,
@@ -32,7 +29,7 @@ def examine_shared_keys(source: Side, target: Side, context: Context) -> Iterato
         )
 
 
-def _shared_key(source: Side, target: Side, context: Context, scope: Scope, spec: TableSpec) -> Iterator[str]:
+def _shared_key(source: Side, target: Side, context: Context, spec: TableSpec) -> Iterator[str]:
     resolved = context.catalogs.resolution[spec.mobile]
     if spec.strategy is not Strategy.UPSERT or len(spec.key) != 1 or spec.office is None or spec.defines_offices:
         return
@@ -43,7 +40,9 @@ def _shared_key(source: Side, target: Side, context: Context, scope: Scope, spec
     if not keys:
         return
     at = f"the keys of `{spec.mobile}`"
-    for key, organisation in target.look(at, lambda cursor: _find_foreign(cursor, spec, scope, table, keys)) or ():
+    for key, organisation in (
+        target.look(at, lambda cursor: _find_foreign(cursor, spec, context.scope, table, keys)) or ()
+    ):
         whose = f"belongs to organisation {organisation}" if organisation else "is of no known office"
         yield f"{spec.key[0]}={key} of {spec.mobile} {whose}"
 

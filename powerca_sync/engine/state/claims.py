@@ -117,8 +117,8 @@ def _check_tells_apart(
     named = ", ".join(f"`{table}`" for table in tables) or "every table"
     raise UnsafeTargetError(
         f"Another desktop (`{others[0][0]}`) is registered in this mobile database, and the rows of two offices could "
-        f"not be told apart in {named}: no column leads to an organisation. Nothing was read, and this desktop "
-        f"(`{office.identity}`) is not registered. Add the office's column (`org_id`) to these tables on both "
+        f"not be told apart in {named}: no column leads to exactly one organisation. Nothing was read, and this "
+        f"desktop (`{office.identity}`) is not registered. Add the office's column (`org_id`) to these tables on both "
         "databases, use a mobile database of its own for this office, or take the tables out of the specs of both."
     )
 

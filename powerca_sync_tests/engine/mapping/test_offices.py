@@ -8,16 +8,18 @@ from datetime import UTC, datetime
 import pytest
 
 from powerca_sync.engine.context import open_context
-from powerca_sync.engine.doctor import examine_sharing
+from powerca_sync.engine.doctor import Severity, examine_sharing
+from powerca_sync.engine.load import load_rows
 from powerca_sync.engine.postgres.database import connect
 from powerca_sync.engine.setup import introduce
 from powerca_sync.engine.state.locks import acquire_table
 from powerca_sync.engine.status import TableStatus, read_table_status
+from powerca_sync.engine.verify import verify
 from powerca_sync.errors import ContentionError, SchemaMismatchError, SyncError, UnsafeTargetError
 from powerca_sync.settings import Endpoint
 from powerca_sync.specs import Deletes, Reference, in_order
 from powerca_sync_tests.engine.clinic import examined
-from powerca_sync_tests.helpers import ORGS, Pair, delete_insert, row_counts, spec, wait_until
+from powerca_sync_tests.helpers import ORGS, QUICK, Pair, delete_insert, pulled, row_counts, spec, wait_until
 
 ORG = Reference(column="org_id", parent="orgs")
 CLIENTS = spec("clients", "client_id", office="org_id", deletes=Deletes.PROPAGATE)
@@ -392,3 +394,65 @@ def test_second_office_with_the_same_numbers_is_told_whose_they_are(offices: tup
     second.source.execute("UPDATE clients SET client_id = client_id + 100 WHERE client_id > 1")
     result = second.sync(CLIENTS, ORGS)
     assert [str(entry) for entry in result.rejections] == ["1 row quarantined: client_id belongs to organisation 1"]
+
+
+def test_rows_whose_parent_two_offices_have_are_refused(offices: tuple[Pair, Pair]) -> None:
+    """With keys that include the organisation, the number of a parent does not tell its office."""
+    first, second = offices
+    reminders = dataclasses.replace(REMINDERS, key=("org_id", "rem_id"))
+    specs = (ORGS, reminders, NOTES)
+    for org, office in enumerate(offices, start=1):
+        office.source.execute(f"""
+            INSERT INTO reminders SELECT n, {org} FROM generate_series(1, 30) AS n;
+            INSERT INTO notes SELECT n, n, 'Note of {org}' FROM generate_series(1, 30) AS n""")  # type: ignore[call-overload]  # noqa: S608
+    first.sync_all(*specs)
+    second.sync(ORGS)
+    first.target.execute("ALTER TABLE reminders DROP CONSTRAINT reminders_pkey, ADD PRIMARY KEY (org_id, rem_id)")
+    first.target.execute("INSERT INTO notes VALUES (99, 1, 'From a phone', 'M')")
+    assert row_counts(second.sync(reminders, ORGS, NOTES)) == {"inserted": 30}
+    everywhere = (first.target, first.source, second.source)
+    before = [first.text("notes", on=connection) for connection in everywhere]
+    words = "`notes`: no column leads to exactly one organisation, and another desktop is registered"
+    for office in offices:
+        for run in (office.sync, office.pull):
+            with pytest.raises(UnsafeTargetError, match=words):
+                run(NOTES, ORGS, reminders)
+        assert words in office.plan(*specs)["notes"].refusals[0]
+        with connect(office.settings.desktop) as source, connect(office.settings.mobile) as target:
+            (verified,) = verify(source=source, target=target, specs=in_order(specs), options=QUICK, only=[NOTES])
+            with pytest.raises(UnsafeTargetError, match=words):
+                load_rows(NOTES, source=source, target=target, specs=in_order(specs))
+        assert words in (verified.error or "")
+        (finding,) = (one for one in examined(office, *specs) if words in one.what)
+        assert finding.severity is Severity.WRONG
+        assert row_counts(office.sync(reminders, ORGS, NOTES)) == {"unchanged": 30}
+    assert before == [first.text("notes", on=connection) for connection in everywhere]
+
+    # Notes that name their organisation.
+    for connection in everywhere:
+        connection.execute("ALTER TABLE notes ADD org_id int")
+    first.target.execute("UPDATE notes SET org_id = 1")
+    second.source.execute("UPDATE notes SET org_id = 2, note_id = note_id + 100")
+    notes = dataclasses.replace(NOTES, office="org_id", references=(ORG,))
+    assert row_counts(second.sync(notes, ORGS, reminders)) == {"inserted": 30}
+
+
+def test_phone_row_of_an_author_whom_two_offices_have_is_unassigned(offices: tuple[Pair, Pair]) -> None:
+    first, second = offices
+    staff = spec("staff", "org_id", "staff_id", office="org_id", references=(ORG,))
+    author = Reference(column="staff_id", parent="staff")
+    diary = delete_insert("diary", "job_id", office="org_id", references=(ORG, author), made_by="staff_id")
+    first.target.execute("""
+        CREATE TABLE staff (org_id int, staff_id int, source char(1) DEFAULT 'D', PRIMARY KEY (org_id, staff_id));
+        CREATE TABLE diary (id bigserial PRIMARY KEY, org_id int, job_id int, staff_id int, source char(1))""")
+    for org, office in enumerate(offices, start=1):
+        office.source.execute(f"""
+            CREATE TABLE staff (org_id int, staff_id int);
+            CREATE TABLE diary (org_id int, job_id int, staff_id int);
+            INSERT INTO staff VALUES ({org}, 1), ({org}, {org + 10})""")  # type: ignore[call-overload]  # noqa: S608
+        office.sync_all(ORGS, staff)
+    first.target.execute("INSERT INTO diary (job_id, staff_id, source) VALUES (7, 1, 'M'), (8, 11, 'M'), (9, 12, 'M')")
+    for office in offices:
+        assert pulled(office.pull(diary, ORGS, staff)) == {"pulled": 1, "unassigned": 1}
+    assert first.rows("SELECT job_id FROM diary", first.source) == [(8,)]
+    assert first.rows("SELECT job_id FROM diary", second.source) == [(9,)]
