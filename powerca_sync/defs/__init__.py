@@ -101,13 +101,12 @@ def build_definitions(
     jobs = build_jobs(specs, separate=separate)
     # Configured at launch, so that the IO managers get the same ones.
     databases, sync = SyncDatabases.configure_at_launch(), SyncMode.configure_at_launch()
+    synced = [*build_assets(copied, translator), *written, *build_reverse_assets(specs, translator)]
+    # Those of each run. A request for some assets of a job would otherwise take all of their checks along.
+    evaluated = {key for asset in synced for key in asset.check_keys}
+    evaluated |= {spec.key for check in checks for spec in check.check_specs if spec.blocking}
     tables = dg.Definitions(
-        assets=[
-            *build_assets(copied, translator),
-            *written,
-            *build_desktop_tables(copied, translator),
-            *build_reverse_assets(specs, translator),
-        ],
+        assets=[*synced, *build_desktop_tables(copied, translator)],
         resources={
             "databases": databases,
             "sync": sync,
@@ -118,8 +117,8 @@ def build_definitions(
         asset_checks=checks,
         sensors=[
             *build_sensors(specs),
-            build_desktop_sensor(specs),
-            build_follow_up(specs, list(jobs.jobs or ())),
+            build_desktop_sensor(specs, checks=evaluated),
+            build_follow_up(specs, list(jobs.jobs or ()), checks=evaluated),
             build_alerts(),
         ],
         schedules=build_schedules(specs, schedules),

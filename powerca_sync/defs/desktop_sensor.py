@@ -45,8 +45,10 @@ class Watched:
         return self.vanished is None or now - self.vanished > LONGEST_WAIT
 
 
-def build_desktop_sensor(specs: Sequence[TableSpec]) -> dg.SensorDefinition:
-    """Returns the sensor `desktop_rows`, running from the start."""
+def build_desktop_sensor(
+    specs: Sequence[TableSpec], *, checks: Collection[dg.AssetCheckKey] = ()
+) -> dg.SensorDefinition:
+    """Returns the sensor `desktop_rows`, running from the start. Its runs evaluate these checks of their tables."""
 
     @dg.sensor(
         name=DESKTOP_ROWS,
@@ -92,7 +94,8 @@ def build_desktop_sensor(specs: Sequence[TableSpec]) -> dg.SensorDefinition:
         if not {keys[table] for table in ready}.intersection(requested):
             waits = describe_backoff(backoff)
             return dg.SkipReason(f"Tables changed, but the last attempts failed. Next attempt: {waits}.{unknown}")
-        return dg.RunRequest(asset_selection=requested)
+        evaluated = [check for check in checks if check.asset_key in requested]
+        return dg.RunRequest(asset_selection=requested, asset_check_keys=evaluated)
 
     return desktop_rows
 

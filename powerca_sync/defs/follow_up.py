@@ -42,10 +42,12 @@ def tables_to_follow(
     return tuple(ready)
 
 
-def build_follow_up(specs: Sequence[TableSpec], jobs: Sequence[Any]) -> dg.SensorDefinition:
+def build_follow_up(
+    specs: Sequence[TableSpec], jobs: Sequence[Any], *, checks: Collection[dg.AssetCheckKey] = ()
+) -> dg.SensorDefinition:
     """Returns a sensor that requests the follow-up of a failed run, started by a schedule, a sensor or the UI.
 
-    `jobs` are those that move rows.
+    `jobs` are those that move rows, `checks` those that their runs evaluate.
     """
 
     @dg.run_failure_sensor(
@@ -61,7 +63,7 @@ def build_follow_up(specs: Sequence[TableSpec], jobs: Sequence[Any]) -> dg.Senso
         if not directions or FOLLOWS in run.tags or run.tags.get(STARTED_BY) == COMMAND:
             yield dg.SkipReason("The run is a follow-up, makes its own, or moves no rows.")
             return
-        requests = [_request(context.instance, run, specs, direction) for direction in directions]
+        requests = [_request(context.instance, run, specs, direction, checks) for direction in directions]
         if not any(requests):
             yield dg.SkipReason("Each skipped table needs rows of one that failed.")
         yield from filter(None, requests)
@@ -70,7 +72,11 @@ def build_follow_up(specs: Sequence[TableSpec], jobs: Sequence[Any]) -> dg.Senso
 
 
 def _request(
-    instance: dg.DagsterInstance, run: dg.DagsterRun, specs: Sequence[TableSpec], direction: str
+    instance: dg.DagsterInstance,
+    run: dg.DagsterRun,
+    specs: Sequence[TableSpec],
+    direction: str,
+    checks: Collection[dg.AssetCheckKey],
 ) -> dg.RunRequest | None:
     """Returns the follow-up of a failed run in one of its directions; None if it skipped no table without need."""
     key = reverse_key if direction == REVERSE else mobile_key
@@ -78,10 +84,12 @@ def _request(
     ready = _skipped_without_reason(instance, run, moved, key)
     if not ready:
         return None
+    keys = [key(spec.mobile) for spec in ready]
     return dg.RunRequest(
         run_key=f"{direction} follow-up of {run.run_id}",
         job_name=_job(run, direction),
-        asset_selection=[key(spec.mobile) for spec in ready],
+        asset_selection=keys,
+        asset_check_keys=[check for check in checks if check.asset_key in keys],
         run_config=_same_resources(run, direction),
         tags={FOLLOWS: run.run_id},
     )

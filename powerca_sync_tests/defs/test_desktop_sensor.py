@@ -44,6 +44,9 @@ class Ticks:
         (request,) = data.run_requests
         assert request.run_key is None
         assert request.run_config == {}
+        checks = {(check.asset_key, check.name) for check in request.asset_check_keys or ()}
+        keys = request.asset_selection or ()
+        assert checks == {(key, name) for key in keys for name in ("foreign_keys", "rows")}, "no nightly check"
         return {key.to_user_string() for key in request.asset_selection or ()}
 
     def run(self, tables: set[str] | str) -> dg.ExecuteInProcessResult:

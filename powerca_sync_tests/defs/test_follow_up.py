@@ -94,11 +94,14 @@ def test_reverse_has_a_follow_up_too(office: Office) -> None:
     assert {table.table: table.verdict.value for table in outcome.tables}["staff"] == "ok"
 
 
+CHECKS = [dg.AssetCheckKey(mobile_key(table), "rows") for table in ("orgs", "staff")]
+
+
 def evaluate(
     instance: dg.DagsterInstance, result: dg.ExecuteInProcessResult, specs: Sequence[TableSpec] = SPECS
 ) -> list[dg.RunRequest | dg.SkipReason]:
     """Returns the answers of the sensor to a failed run."""
-    sensor = build_follow_up(specs, list(build_jobs(specs, separate=[]).jobs or ()))
+    sensor = build_follow_up(specs, list(build_jobs(specs, separate=[]).jobs or ()), checks=CHECKS)
     context = dg.build_run_status_sensor_context(
         sensor_name="follow_up",
         dagster_event=result.get_run_failure_event(),
@@ -120,6 +123,7 @@ def test_sensor_requests_one_follow_up(broken: Office, tags: dict[str, str], fol
         return
     assert isinstance(answer, dg.RunRequest)
     assert answer.asset_selection == [mobile_key("staff")]
+    assert answer.asset_check_keys == CHECKS[1:]
     assert (answer.job_name, answer.tags[FOLLOWS]) == ("forward_full", result.run_id)
     assert answer.run_config == {"resources": {"sync": {"config": {"mode": "full"}}}}
 
