@@ -1,8 +1,8 @@
 -- whether anything changed
 SELECT count(*) FILTER (WHERE p.belongs) AS ours, count(*) FILTER (WHERE p.belongs IS NULL) AS unassigned,
-    count(*) || ':' || coalesce(sum(hashtextextended(p.row, (p.belongs IS NULL)::int)), 0) AS digest
+    concat_ws(':', count(*), sum(CASE WHEN p.belongs IS NULL THEN ~p.hash ELSE p.hash END), md5('id integer, org_id integer, job_id integer, name text, boss integer, client integer, secret text, origin text, source bpchar, created_at timestamptz, updated_at timestamptz')) AS digest
 FROM (SELECT ("s"."org_id" = ANY ('{"1","2"}') OR "s"."org_id" IS NULL) AND coalesce("s"."org_id" = ANY ('{"1","2"}'), (SELECT CASE WHEN bool_and(("s_up"."org_id" = ANY ('{"1","2"}')) IS TRUE) THEN TRUE WHEN bool_and(("s_up"."org_id" = ANY ('{"1","2"}')) IS FALSE) THEN FALSE END
-    FROM "public"."jobs" AS "s_up" WHERE "s_up"."job_id" OPERATOR(pg_catalog.=) "s"."boss")) AS belongs, (CASE WHEN (coalesce(octet_length("s"."secret")::bigint, 0) + coalesce(octet_length("s"."origin")::bigint, 0) + coalesce(octet_length("s"."source")::bigint, 0)) <= 8388608 THEN ROW("s"."id", "s"."org_id", "s"."job_id", "s"."name", "s"."boss", "s"."client", "s"."secret", "s"."origin", "s"."source", "s"."created_at", "s"."updated_at")::text ELSE ROW((coalesce(octet_length("s"."secret")::bigint, 0) + coalesce(octet_length("s"."origin")::bigint, 0) + coalesce(octet_length("s"."source")::bigint, 0)), "s"."id", "s"."org_id", "s"."job_id", "s"."name", "s"."boss", "s"."client", "s"."created_at", "s"."updated_at")::text END) AS row FROM "public"."jobs" AS s WHERE "s"."source" = 'M' AND "s"."source"::text = 'M' AND ("s"."org_id" = ANY ('{"1","2"}') OR "s"."org_id" IS NULL)) AS p
+    FROM "public"."jobs" AS "s_up" WHERE "s_up"."job_id" OPERATOR(pg_catalog.=) "s"."boss")) AS belongs, hashtidextended("s".ctid, "s".xmin::text::bigint) AS hash FROM "public"."jobs" AS s WHERE "s"."source" = 'M' AND "s"."source"::text = 'M' AND ("s"."org_id" = ANY ('{"1","2"}') OR "s"."org_id" IS NULL)) AS p
 WHERE p.belongs IS NOT FALSE;
 
 -- who they are

@@ -15,7 +15,8 @@ from importlib import metadata
 from psycopg import sql
 
 from powerca_sync.engine.mapping import TableMapping
-from powerca_sync.engine.postgres import PLAIN, Cursor, one_row
+from powerca_sync.engine.postgres import Cursor, one_row
+from powerca_sync.engine.staging import phone_rows_sql
 
 
 def read_state(
@@ -30,8 +31,7 @@ def read_state(
 
     `digest` is that of mobile's phone rows; `reading` are the settings that determine the text of values.
     """
-    if mapping.target.kind != PLAIN or mapping.target.has_children:
-        # A partition may be a foreign table, whose rows have no versions.
+    if not phone_rows_sql.has_row_versions(mapping.target):
         return None
     versions = one_row(target, _read_versions(mapping))
     info = target.connection.info
@@ -63,9 +63,6 @@ SELECT current_date::text,
     )
 
 
-#: A digest of the versions of the rows `t`: how many there are, where each is, and the transaction that wrote it.
-#:
-#: Any write changes it, and it does not read the rows' values. A place is used again by a later transaction only, so
-#: that a version never returns; a table that is rewritten has other places. Sums of 64-bit hashes: two sets of versions
-#: have the same sum by chance once in 2^64, and then until the next write or the next day.
-_VERSIONS = sql.SQL("concat_ws(':', count(*), sum(hashtidextended(t.ctid, t.xmin::text::bigint)))")
+#: A digest of the versions of the rows `t`. Two sets of versions have the same sum of 64-bit hashes by chance once in
+#: 2^64, and then until the next write or the next day.
+_VERSIONS = sql.SQL("concat_ws(':', count(*), sum({}))").format(phone_rows_sql.version_hash("t"))

@@ -10,7 +10,7 @@ from typing import LiteralString
 from psycopg import sql
 
 from powerca_sync.engine.mapping import COMMA, ExtraColumn, TableMapping, row_sizes
-from powerca_sync.engine.postgres import Column, Table
+from powerca_sync.engine.postgres import PLAIN, Column, Table
 from powerca_sync.specs import CREATED, OWNER, PHONE
 
 PHONES = sql.Identifier("pg_temp", "powerca_phones")
@@ -136,20 +136,40 @@ WHERE {owner}::text IS DISTINCT FROM {phone} AND {belongs} AND {key} = ANY ({key
     )
 
 
+def has_row_versions(table: Table) -> bool:
+    """Whether every write to the table changes a row version. A partition may be a foreign table, which has none."""
+    return table.kind == PLAIN and not table.has_children
+
+
+def version_hash(alias: str) -> sql.Composed:
+    """A 64-bit hash of the version of a row: its place, and the transaction that wrote it.
+
+    Any write changes it, and it does not read the row's values. A place is used again by a later transaction only, so
+    that a version never returns; a table that is rewritten has other places.
+    """
+    row = sql.Identifier(alias)
+    return sql.SQL("hashtidextended({row}.ctid, {row}.xmin::text::bigint)").format(row=row)
+
+
 def digest(table: Table, belongs: sql.Composable, named: sql.Composable, limit: int) -> sql.Composed:
     """Select (phone rows of this office, phone rows whose office is unknown, a digest of both).
 
     `belongs` and `named` are `office_condition` and `named_office`; the latter spares reading other offices' rows.
-    The digest is of whole rows, and of the size of rows over `limit`. It is stable in the time zone UTC. It
-    also changes when the office of a row becomes known.
+    The digest is of row versions, or of whole rows if the table has no versions of its own: of the size of rows over
+    `limit`, and stable in the time zone UTC. It also changes with the columns, and when the office of a row becomes
+    known.
     """
+    row_hash: sql.Composable = sql.SQL("hashtextextended({}, 0)").format(row_sizes.row_text("s", table.columns, limit))
+    if has_row_versions(table):
+        row_hash = version_hash("s")
     return sql.SQL("""\
 SELECT count(*) FILTER (WHERE p.belongs) AS ours, count(*) FILTER (WHERE p.belongs IS NULL) AS unassigned,
-    count(*) || ':' || coalesce(sum(hashtextextended(p.row, (p.belongs IS NULL)::int)), 0) AS digest
-FROM (SELECT {belongs} AS belongs, {row} AS row FROM {table} AS s WHERE {phones} AND {named}) AS p
+    concat_ws(':', count(*), sum(CASE WHEN p.belongs IS NULL THEN ~p.hash ELSE p.hash END), md5({form})) AS digest
+FROM (SELECT {belongs} AS belongs, {row_hash} AS hash FROM {table} AS s WHERE {phones} AND {named}) AS p
 WHERE p.belongs IS NOT FALSE""").format(
         belongs=belongs,
-        row=row_sizes.row_text("s", table.columns, limit),
+        row_hash=row_hash,
+        form=content_form(table, [column.name for column in table.columns]),
         table=table.identifier,
         phones=_phones_own(table),
         named=named,
