@@ -98,21 +98,24 @@ def build_definitions(
             specs, copied=copied, drift_blocks=translator.drift_blocks, timeouts=timeouts, retries=retries
         )
     separate = [spec.key for check in checks for spec in check.check_specs if not spec.blocking]
-    jobs = build_jobs(specs, separate=separate)
     # Configured at launch, so that the IO managers get the same ones.
     databases, sync = SyncDatabases.configure_at_launch(), SyncMode.configure_at_launch()
     synced = [*build_assets(copied, translator), *written, *build_reverse_assets(specs, translator)]
     # Those of each run. A request for some assets of a job would otherwise take all of their checks along.
     evaluated = {key for asset in synced for key in asset.check_keys}
     evaluated |= {spec.key for check in checks for spec in check.check_specs if spec.blocking}
+    loads = {
+        "io_manager": build_io_manager(specs, databases=databases, sync=sync, timeouts=timeouts, retries=retries),
+        IO_MANAGER: build_desktop_io_manager(specs, databases=databases, timeouts=timeouts, retries=retries),
+    }
+    jobs = build_jobs(specs, separate=separate, loads=loads)
     tables = dg.Definitions(
         assets=[*synced, *build_desktop_tables(copied, translator)],
         resources={
             "databases": databases,
             "sync": sync,
             "pull": PullMode(),
-            "io_manager": build_io_manager(specs, databases=databases, sync=sync, timeouts=timeouts, retries=retries),
-            IO_MANAGER: build_desktop_io_manager(specs, databases=databases, timeouts=timeouts, retries=retries),
+            **loads,
         },
         asset_checks=checks,
         sensors=[

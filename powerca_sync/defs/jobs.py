@@ -1,11 +1,15 @@
 """The jobs: all tables forward, in either mode, and all phone rows in reverse."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 import dagster as dg
 
 from powerca_sync.defs.keys import mobile_key, reverse_key
+from powerca_sync.defs.load_factory import LoadFactory
 from powerca_sync.defs.resources import PullMode, SyncMode
+from powerca_sync.defs.reverse_assets import IO_MANAGER as DESKTOP_IO_MANAGER
 from powerca_sync.defs.reverse_assets import pulled_tables
 from powerca_sync.engine.requests import Mode
 from powerca_sync.specs import TableSpec
@@ -23,6 +27,8 @@ DESCRIPTIONS = {
 }
 #: The job that reverse-syncs all phone rows.
 REVERSE_JOB = "reverse"
+#: Dagster's name of the default IO manager.
+IO_MANAGER = "io_manager"
 
 
 def forward_job_name(mode: Mode) -> str:
@@ -30,11 +36,17 @@ def forward_job_name(mode: Mode) -> str:
     return f"forward_{mode.value}"
 
 
-def build_jobs(specs: Sequence[TableSpec], *, separate: Sequence[dg.AssetCheckKey]) -> dg.Definitions:
+def build_jobs(
+    specs: Sequence[TableSpec],
+    *,
+    separate: Sequence[dg.AssetCheckKey],
+    loads: Mapping[str, LoadFactory] = MappingProxyType({}),
+) -> dg.Definitions:
     """Returns one forward job for each mode, and a reverse job if any table is reverse-synced.
 
-    Their launchpads begin with every option and its default. Checks in the step of a load are part of a job; `separate`
-    ones are not. Steps run in one process: a process for each table would cost more than most tables take.
+    Their launchpads begin with every option and its default, those of the IO managers `loads` too. Checks in the step
+    of a load are part of a job; `separate` ones are not. Steps run in one process: a process for each table would cost
+    more than most tables take.
     """
     keys = [mobile_key(spec.mobile) for spec in specs]
     tables = dg.AssetSelection.assets(*keys) - dg.AssetSelection.checks(*separate)
@@ -43,7 +55,7 @@ def build_jobs(specs: Sequence[TableSpec], *, separate: Sequence[dg.AssetCheckKe
             forward_job_name(mode),
             selection=tables,
             description=DESCRIPTIONS[mode],
-            config={"resources": {"sync": {"config": SyncMode(mode=mode.value).model_dump()}}},
+            config=_options("sync", SyncMode(mode=mode.value), IO_MANAGER, loads),
             executor_def=dg.in_process_executor,
             tags={"dagster/max_runtime": str(MAX_RUNTIME), "direction": "forward"},
         )
@@ -55,9 +67,17 @@ def build_jobs(specs: Sequence[TableSpec], *, separate: Sequence[dg.AssetCheckKe
                 REVERSE_JOB,
                 selection=[reverse_key(spec.mobile) for spec in pulled],
                 description="All phone rows that the desktop does not have yet, and quarantined ones.",
-                config={"resources": {"pull": {"config": PullMode().model_dump()}}},
+                config=_options("pull", PullMode(), DESKTOP_IO_MANAGER, loads),
                 executor_def=dg.in_process_executor,
                 tags={"dagster/max_runtime": str(REVERSE_MAX_RUNTIME), "direction": "reverse"},
             )
         )
     return dg.Definitions(jobs=jobs)
+
+
+def _options(
+    name: str, mode: SyncMode | PullMode, manager: str, loads: Mapping[str, LoadFactory]
+) -> dict[str, dict[str, Any]]:
+    """Returns the configuration with which a launchpad begins: the mode under its name, and the limits of the loads."""
+    limits = {manager: {"config": loads[manager].options}} if manager in loads else {}
+    return {"resources": {name: {"config": mode.model_dump()}, **limits}}

@@ -29,6 +29,11 @@ class LoadFactory(dg.ConfigurableIOManagerFactory):  # type: ignore[type-arg]  #
         """Returns the factory for Dagster, with these as the values of what is not configured."""
         return cls(**dataclasses.asdict(timeouts), retries=retries.most, wait=retries.wait, **resources)
 
+    @property
+    def options(self) -> dict[str, float]:
+        """The options by their names in the launchpad."""
+        return {name: getattr(self, name) for name in (*Timeouts.__dataclass_fields__, "retries", "wait")}
+
     @override
     @contextlib.contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Any]:

@@ -162,7 +162,8 @@ def _figures(status: Status, runs: Sequence[PastRun], now: datetime) -> Mapping[
 
 
 def _table_lines(status: Status, zone: tzinfo) -> list[dict[str, Any]]:
-    return [
+    """Returns a line for each table with rows, or that was never synced or failed."""
+    lines = [
         {
             "table": table.table,
             "last sync": _moment(table.last_sync, zone) if table.last_sync else "never",
@@ -175,6 +176,7 @@ def _table_lines(status: Status, zone: tzinfo) -> list[dict[str, Any]]:
         }
         for table in status.tables or ()
     ]
+    return [line for line in lines if line["last sync"] == "never" or any(list(line.values())[2:])]
 
 
 def _phone_lines(status: Status) -> list[dict[str, Any]]:
@@ -226,4 +228,5 @@ def _shown(lines: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue | None:
 
 
 def _moment(moment: datetime, zone: tzinfo) -> str:
-    return moment.astimezone(zone).strftime("%d %b %H:%M")
+    # With no-break spaces, so that Dagster keeps it in one line.
+    return moment.astimezone(zone).strftime("%d\xa0%b\xa0%H:%M")

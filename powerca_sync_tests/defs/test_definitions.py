@@ -63,9 +63,15 @@ def test_module_in_the_folder_of_additions_is_loaded(tmp_path) -> None:
 def test_each_mode_has_a_job_over_all_mobile_tables_in_one_process(mode: str) -> None:
     job = defs.resolve_job_def(f"forward_{mode}")
     assert job.asset_layer.executable_asset_keys == {dg.AssetKey(spec.mobile) for spec in TABLES}
-    options = job.resource_defs["sync"].config_schema.config_type.fields
-    defaults = {name: field.default_value for name, field in options.items()}
-    assert job.run_config == {"resources": {"sync": {"config": defaults | {"mode": mode}}}}
+    options = {
+        resource: {
+            name: field.default_value
+            for name, field in job.resource_defs[resource].config_schema.config_type.fields.items()
+        }
+        for resource in ("sync", "io_manager")
+    }
+    options["sync"]["mode"] = mode
+    assert job.run_config == {"resources": {name: {"config": values} for name, values in options.items()}}
     assert job.executor_def is dg.in_process_executor
     assert job.tags["dagster/max_runtime"] == "7200"
 
@@ -83,7 +89,8 @@ def test_reverse_job_has_its_fields_in_the_launchpad() -> None:
     fields = job.resource_defs["pull"].config_schema.config_type.fields
     assert {name: field.default_value for name, field in fields.items()} == {"again": False, "lookalikes": "hold"}
     assert fields["again"].description
-    assert job.run_config == {"resources": {"pull": {"config": {"again": False, "lookalikes": "hold"}}}}
+    assert job.run_config["resources"]["pull"] == {"config": {"again": False, "lookalikes": "hold"}}
+    assert job.run_config["resources"]["desktop_io_manager"]["config"]["retries"] == 2
 
 
 def test_sensor_runs_by_default_and_has_a_description() -> None:

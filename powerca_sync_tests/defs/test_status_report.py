@@ -79,7 +79,7 @@ def test_report_begins_with_all_well_in_the_offices_time(office: Office, monkeyp
     assert "attention" not in shown
     assert red_checks(office) == set()
     now = datetime.now(ZoneInfo("Asia/Kolkata"))
-    times = {(now - timedelta(minutes=minutes)).strftime("%d %b %H:%M") for minutes in range(5)}
+    times = {(now - timedelta(minutes=minutes)).strftime("%d\xa0%b\xa0%H:%M") for minutes in range(5)}
     assert {line[1] for line in lines(shown["by_table"])} <= times
 
 

@@ -46,7 +46,6 @@ def check_foreign_keys(spec: TableSpec, result: ForwardResult) -> dg.AssetCheckR
             **missing,
             **without_zeros(rows_filtered=result.filtered),
             "share": share,
-            "warn_share": spec.warn_share,
         },
     )
 
@@ -77,7 +76,6 @@ def check_rows(spec: TableSpec, result: ForwardResult) -> dg.AssetCheckResult:
                 foreign=result.foreign,
                 phone_rows=result.phone_rows,
             ),
-            "warn_share": spec.warn_share,
         },
     )
 
