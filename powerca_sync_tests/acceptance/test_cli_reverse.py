@@ -73,6 +73,9 @@ def test_conflict_shows_both_contents(office: Office) -> None:
             "desktop": {"notice_id": "100", "org_id": "1", "body": "The office's"},
         }
     ]
+    status = document(run("status", "--json"))
+    held = sum(entry["rows"] for table in status["phone_rows"] for entry in table["quarantine"])
+    assert (held, status["runs"][0]["quarantined"], status["runs"][0]["conflicts"]) == (1, 1, 1)
 
 
 def test_again_restores_rows_missing_on_the_desktop(office: Office) -> None:

@@ -25,8 +25,11 @@ REPORT: Final = dg.AssetKey("status_report")
 REPORT_JOB: Final = "report"
 #: What a run is called that was started from an asset's page.
 BY_HAND: Final = "by hand"
-#: Figures of a table that are summed up; one of the other direction has none.
-ROWS: Final = ("inserted", "updated", "deleted", "pulled", "quarantined", "conflicts")
+#: Figures of a run, and those of its tables that it sums up; a table of the other direction has none.
+ROWS: Final = {
+    **{name: (name,) for name in ("inserted", "updated", "deleted", "pulled", "conflicts")},
+    "quarantined": ("quarantined", "conflicts", "lookalikes"),
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +54,7 @@ class PastRun:
     deleted: int
     #: Rows of phones brought to the desktop.
     pulled: int
+    #: Conflicts and look-alikes included, as in the status.
     quarantined: int
     #: Of the phones' rows, those whose key the desktop has given to another row.
     conflicts: int
@@ -131,7 +135,10 @@ def _past_runs(instance: dg.DagsterInstance, record: dg.RunRecord, directions: S
             started=None if began is None else datetime.fromtimestamp(began, UTC),
             seconds=seconds,
             tables=len(tables),
-            **{name: sum(int(figures.get(name, 0)) for figures in tables) for name in ROWS},
+            **{
+                name: sum(int(figures.get(one, 0)) for figures in tables for one in summands)
+                for name, summands in ROWS.items()
+            },
         )
 
 
