@@ -9,6 +9,7 @@ from powerca_sync import additions, tables
 from powerca_sync.defs import build_definitions
 from powerca_sync.defs.translator import TableTranslator
 from powerca_sync.env_file import exposure
+from powerca_sync.environment import current_functions, current_tables
 from powerca_sync.operations import History, Schedules
 
 _SCHEDULES = Schedules.from_env()
@@ -16,7 +17,8 @@ _SCHEDULES = Schedules.from_env()
 # Dagster accepts one `Definitions` at module scope. Its loader of all kinds of definitions from a package is a preview.
 defs = dg.Definitions.merge(
     build_definitions(
-        tables.TABLES,
+        current_tables(tables.TABLES),
+        functions=current_functions(),
         schedules=_SCHEDULES,
         history=History.from_env(),
         translator=TableTranslator(timezone=_SCHEDULES.timezone, declared_in=Path(tables.__file__)),

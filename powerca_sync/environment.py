@@ -2,9 +2,11 @@
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
-from powerca_sync.settings import Limits, Settings
+from powerca_sync.settings import DesktopFunctions, Limits, Settings, read_desktop_relations
+from powerca_sync.specs import TableSpec, read_from
 
 #: Folder of the embedded servers and of Dagster's files, below the current folder.
 FOLDER = Path(".powerca")
@@ -27,3 +29,16 @@ def current_settings() -> Settings:
     from powerca_sync.demo import start_pair
 
     return dataclasses.replace(start_pair(FOLDER), limits=Limits.from_env())
+
+
+def current_functions() -> DesktopFunctions:
+    """Returns the office's functions on the desktop; the demo has none. Raises as `DesktopFunctions.from_env`."""
+    return DesktopFunctions() if is_demo() else DesktopFunctions.from_env()
+
+
+def current_tables(declared: Sequence[TableSpec]) -> tuple[TableSpec, ...]:
+    """Returns the specs with the desktop relations of the settings; in the demo, as they are declared.
+
+    Raises `ConfigurationError` for an invalid setting.
+    """
+    return tuple(declared) if is_demo() else read_from(declared, read_desktop_relations())

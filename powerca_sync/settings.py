@@ -18,6 +18,12 @@ from powerca_sync.errors import ConfigurationError
 PATIENCE = 60
 
 REQUIRED = ("LOCAL_DB_PASSWORD", "SUPABASE_DB_HOST", "SUPABASE_DB_PASSWORD")
+BEFORE_FORWARD, AFTER_REVERSE = "POWERCA_BEFORE_FORWARD", "POWERCA_AFTER_REVERSE"
+BEFORE_FORWARD_TIMEOUT, AFTER_REVERSE_TIMEOUT = "POWERCA_BEFORE_FORWARD_TIMEOUT", "POWERCA_AFTER_REVERSE_TIMEOUT"
+DESKTOP_RELATIONS = "POWERCA_DESKTOP_RELATIONS"
+#: Seconds. Below the limit of Dagster's run monitoring for a reverse run.
+LONGEST_CALL = 1200
+_NAME = r"[A-Za-z_][A-Za-z0-9_$]{0,62}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,6 +87,68 @@ class Limits:
             quarantine_share=_share(values, "POWERCA_QUARANTINE_SHARE"),
             quarantine_rows=_rows(values, "POWERCA_QUARANTINE_ROWS"),
         )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class DesktopFunction:
+    """A function of the office on the desktop, which takes no arguments."""
+
+    schema: str
+    name: str
+    #: Seconds that a call may take.
+    timeout: int
+
+    @override
+    def __str__(self) -> str:
+        """`schema.name`."""
+        return f"{self.schema}.{self.name}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class DesktopFunctions:
+    """The functions of the office that runs call; None if a run calls none."""
+
+    #: Called at the beginning of a forward run.
+    before_forward: DesktopFunction | None = None
+    #: Called at the end of a reverse run, if phone rows have been inserted since its last success.
+    after_reverse: DesktopFunction | None = None
+
+    @classmethod
+    def from_env(
+        cls, environ: Mapping[str, str] | None = None, *, env_file: Path | None = ENV_FILE
+    ) -> "DesktopFunctions":
+        """Returns the functions of the environment, read as in `Settings.from_env`.
+
+        Raises `ConfigurationError` for anything but `schema.name`, and for an invalid timeout.
+        """
+        values = _values(environ, env_file)
+        return cls(
+            before_forward=_function(values, BEFORE_FORWARD, BEFORE_FORWARD_TIMEOUT, 600),
+            after_reverse=_function(values, AFTER_REVERSE, AFTER_REVERSE_TIMEOUT, 300),
+        )
+
+
+def read_desktop_relations(
+    environ: Mapping[str, str] | None = None, *, env_file: Path | None = ENV_FILE
+) -> Mapping[str, str]:
+    """Returns the desktop relation by mobile name of the tables that are read from another one than their spec says.
+
+    Raises `ConfigurationError` for an entry that is not `table=relation`, and for a table that occurs twice.
+    """
+    found: dict[str, str] = {}
+    for entry in re.split(r"[\s,]+", _values(environ, env_file).get(DESKTOP_RELATIONS, "")):
+        if not entry:
+            continue
+        table, _, relation = entry.partition("=")
+        if table in found or not all(
+            re.fullmatch(rf"(?:{_NAME}\.)?{_NAME}", one, re.ASCII) for one in (table, relation)
+        ):
+            raise ConfigurationError(
+                f"{DESKTOP_RELATIONS} has `{entry}`. Write each table once, as `table=schema.view`, with commas "
+                "between them, such as `climaster=sync.v_climaster,jobshead=sync.v_jobshead`."
+            )
+        found[table] = relation
+    return found
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -152,6 +220,23 @@ def _port(values: Mapping[str, str], name: str, default: int) -> int:
     if not text.isdigit() or not 0 < int(text) < 65536:
         raise ConfigurationError(f"{name} is `{text}`, which is not a port number. Use a number from 1 to 65535.")
     return int(text)
+
+
+def _function(values: Mapping[str, str], name: str, timeout: str, default: int) -> DesktopFunction | None:
+    text, seconds = values.get(name), values.get(timeout, str(default))
+    if not re.fullmatch(r"\d{1,9}", seconds, re.ASCII) or not 0 < int(seconds) <= LONGEST_CALL:
+        raise ConfigurationError(
+            f"{timeout} is `{seconds}`, which is not a number of seconds. Use a whole number from 1 to {LONGEST_CALL}."
+        )
+    if text is None:
+        return None
+    if not re.fullmatch(rf"{_NAME}\.{_NAME}", text, re.ASCII):
+        raise ConfigurationError(
+            f"{name} is `{text}`, which is not the name of a function. Use `schema.name`, spelled as in the catalog, "
+            "without quotes, parentheses or arguments."
+        )
+    schema, _, function = text.partition(".")
+    return DesktopFunction(schema=schema, name=function, timeout=int(seconds))
 
 
 def _share(values: Mapping[str, str], name: str) -> float | None:

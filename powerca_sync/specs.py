@@ -7,7 +7,7 @@ databases is synced without a change of the spec.
 import dataclasses
 import difflib
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import Final, Literal
 
@@ -120,8 +120,10 @@ class Expression:
 class TableSpec:
     """The declared intent for one table."""
 
-    #: Name on the desktop, `schema.table` outside `public`.
+    #: Name on the desktop, `schema.table` outside `public`; a view can be read as well.
     desktop: str
+    #: The desktop's table that takes phone rows, if `desktop` is another relation, such as a view; `desktop` if empty.
+    reverse_into: str = ""
     #: Name on mobile; the same name if empty.
     mobile: str = ""
     #: The content of the table, for people in an office.
@@ -197,6 +199,11 @@ class TableSpec:
             raise ConfigurationError(f"Table `{self.mobile}`: UPSERT needs a key. Name its columns in `key`.")
 
     @property
+    def phone_table(self) -> str:
+        """Desktop name of the table that takes phone rows; the ledger's name of the table."""
+        return self.reverse_into or self.desktop
+
+    @property
     def depends_on(self) -> tuple[str, ...]:
         """Mobile names of the tables that are synced before this one, each once, in declared order."""
         names = [reference.parent for reference in self.references] + [lookup.table for lookup in self.lookups]
@@ -239,6 +246,27 @@ def in_order(specs: Iterable[TableSpec]) -> tuple[TableSpec, ...]:
         return tuple(by_name[name] for name in graph.static_order())
     except CycleError as exc:
         raise ConfigurationError(f"Tables depend on each other in a circle: {' -> '.join(exc.args[1])}.") from exc
+
+
+def read_from(specs: Sequence[TableSpec], relations: Mapping[str, str]) -> tuple[TableSpec, ...]:
+    """Returns the specs with the desktop relation that `relations` has for their mobile name.
+
+    Phone rows still go to the declared table, except for organisations, which are then not reverse-synced. Raises
+    `ConfigurationError` for a name without a spec.
+    """
+    for name in relations:
+        spec_named(specs, name)
+    return tuple(
+        dataclasses.replace(
+            spec,
+            desktop=relations[spec.mobile],
+            reverse_into=spec.phone_table,
+            reverse=spec.reverse if not spec.defines_offices else False,
+        )
+        if spec.mobile in relations
+        else spec
+        for spec in specs
+    )
 
 
 def spec_named(specs: Iterable[TableSpec], mobile: str) -> TableSpec:

@@ -5,7 +5,15 @@ from pathlib import Path
 import pytest
 
 from powerca_sync.errors import ConfigurationError
-from powerca_sync.settings import REQUIRED, Endpoint, Limits, Settings
+from powerca_sync.settings import (
+    REQUIRED,
+    DesktopFunction,
+    DesktopFunctions,
+    Endpoint,
+    Limits,
+    Settings,
+    read_desktop_relations,
+)
 
 LEAST = {"LOCAL_DB_PASSWORD": "one", "SUPABASE_DB_HOST": "db.example.supabase.co", "SUPABASE_DB_PASSWORD": "two"}
 
@@ -109,6 +117,64 @@ def test_limits_come_from_the_specs_unless_set() -> None:
     limits = Limits(mass_delete_share=0.5, mass_delete_rows=0, quarantine_share=1, quarantine_rows=1000)
     assert Settings.from_env(LEAST | values, env_file=None).limits == limits
     assert Limits.from_env(values, env_file=None) == limits, "the demo has no other settings"
+
+
+def test_functions_on_the_desktop_are_optional() -> None:
+    assert DesktopFunctions.from_env({}, env_file=None) == DesktopFunctions()
+    values = {"POWERCA_BEFORE_FORWARD": "Sync.refresh_all", "POWERCA_BEFORE_FORWARD_TIMEOUT": "60"}
+    functions = DesktopFunctions.from_env(values | {"POWERCA_AFTER_REVERSE": "a.b$1"}, env_file=None)
+    assert functions.before_forward == DesktopFunction(schema="Sync", name="refresh_all", timeout=60)
+    assert functions.after_reverse == DesktopFunction(schema="a", name="b$1", timeout=300)
+
+
+@pytest.mark.parametrize("variable", ["POWERCA_BEFORE_FORWARD", "POWERCA_AFTER_REVERSE"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a.b(); drop",
+        "refresh",
+        "a.b()",
+        'a."b"',
+        "a.b.c",
+        "a.b; SELECT 1",
+        "a.b--",
+        "a.b\n",
+        "1.b",
+        " a.b",
+        "a.",
+        "a." + 64 * "b",
+    ],
+)
+def test_anything_but_a_qualified_name_is_no_function(variable: str, text: str) -> None:
+    with pytest.raises(
+        ConfigurationError, match=rf"^{variable} is `(.|\n)+`, which is not the name of a function\. Use `schema"
+    ):
+        DesktopFunctions.from_env({variable: text}, env_file=None)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "soon", "1201", "99999999999"])
+def test_invalid_timeout_names_the_variable(text: str) -> None:
+    name = "POWERCA_AFTER_REVERSE_TIMEOUT"
+    with pytest.raises(
+        ConfigurationError, match=rf"{name} is `{text}`, which is not a number of seconds\. .* 1 to 1200"
+    ):
+        DesktopFunctions.from_env({name: text}, env_file=None)
+
+
+def test_desktop_relations_are_named_by_mobile_table() -> None:
+    assert read_desktop_relations({}, env_file=None) == {}
+    values = {"POWERCA_DESKTOP_RELATIONS": "climaster=sync.v_climaster, jobshead=v_jobshead\tapp.notes=n"}
+    assert read_desktop_relations(values, env_file=None) == {
+        "climaster": "sync.v_climaster",
+        "jobshead": "v_jobshead",
+        "app.notes": "n",
+    }
+
+
+@pytest.mark.parametrize("text", ["climaster", "climaster=", "=v", "a=b.c.d", "a=b()", "a=b a=c", 'a="b"'])
+def test_invalid_desktop_relation_is_named(text: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"POWERCA_DESKTOP_RELATIONS has `.+`\. Write each table once"):
+        read_desktop_relations({"POWERCA_DESKTOP_RELATIONS": text}, env_file=None)
 
 
 @pytest.mark.parametrize("name", ["POWERCA_MASS_DELETE_SHARE", "POWERCA_QUARANTINE_SHARE"])

@@ -23,7 +23,7 @@ from powerca_sync.cli.options import (
 )
 from powerca_sync.cli.plan_report import exit_status, report_plan
 from powerca_sync.cli.run_report import report_files, report_introduction, report_run, report_status
-from powerca_sync.cli.session import load_settings, read_last_runs, reporting, run_job
+from powerca_sync.cli.session import load_settings, read_last_runs, reporting, run_job, say_what_is_not_called
 from powerca_sync.cli.setup_files import write_files
 from powerca_sync.cli.verify_report import report_verification
 from powerca_sync.engine.doctor import examine, examine_sharing, reach
@@ -35,7 +35,7 @@ from powerca_sync.engine.setup import introduce
 from powerca_sync.engine.state import warn_of_copy
 from powerca_sync.engine.status import read_status
 from powerca_sync.engine.verify import verify as compare
-from powerca_sync.environment import DEMO, FOLDER, is_demo
+from powerca_sync.environment import DEMO, FOLDER, current_functions, current_tables, is_demo
 from powerca_sync.errors import ConfigurationError
 from powerca_sync.operations import Schedules
 from powerca_sync.specs import spec_named
@@ -78,13 +78,14 @@ def main() -> None:
 def forward(mode: str, tables: tuple[str, ...], as_json: bool, quiet: bool, verbose: bool, **allowed: bool) -> None:
     """Sync the desktop's rows to mobile."""
     with reporting(as_json, quiet=quiet, verbose=verbose) as console:
-        only = [spec_named(TABLES, name) for name in tables] or TABLES
+        specs = current_tables(TABLES)
+        only = [spec_named(specs, name) for name in tables] or specs
         load_settings(console)
         # Dagster takes two seconds to import; mistakes in the settings are reported before that.
         from powerca_sync.defs.runs.in_process import run_forward
 
         outcome = run_job(
-            console, partial(run_forward, TABLES, mode=Mode(mode), only=only, allowances=Allowances(**allowed))
+            console, partial(run_forward, specs, mode=Mode(mode), only=only, allowances=Allowances(**allowed))
         )
         report_run(console, outcome)
     sys.exit(outcome.exit_status)
@@ -114,12 +115,13 @@ def reverse(
 ) -> None:
     """Insert new phone rows on the desktop."""
     with reporting(as_json, quiet=quiet, verbose=verbose) as console:
-        only = [spec_named(TABLES, name) for name in tables] or [spec for spec in TABLES if spec.reverse]
+        specs = current_tables(TABLES)
+        only = [spec_named(specs, name) for name in tables] or [spec for spec in specs if spec.reverse]
         load_settings(console)
         from powerca_sync.defs.runs.in_process import run_reverse
 
         outcome = run_job(
-            console, partial(run_reverse, TABLES, only=only, again=again, lookalikes=Choice(lookalikes or "hold"))
+            console, partial(run_reverse, specs, only=only, again=again, lookalikes=Choice(lookalikes or "hold"))
         )
         report_run(console, outcome)
     sys.exit(outcome.exit_status)
@@ -145,7 +147,8 @@ def plan(
 ) -> None:
     """Show what a run would change, without changing anything."""
     with reporting(as_json, quiet=quiet) as console:
-        only = [spec_named(TABLES, name) for name in tables] or TABLES
+        specs = current_tables(TABLES)
+        only = [spec_named(specs, name) for name in tables] or specs
         if direction == "reverse" and (mode or any(allowed.values())):
             raise ConfigurationError(
                 f"`--mode` and `{'`, `'.join(ALLOWANCES)}` are for forward runs only. Leave them out."
@@ -154,14 +157,15 @@ def plan(
         options = Options(timezone=settings.timezone, encoding=settings.encoding, limits=settings.limits)
         began = time.monotonic()
         how = Mode(mode or Mode.FULL) if direction == "forward" else None
+        say_what_is_not_called(console, forward=how is not None)
         plans: Sequence[TablePlan | PullPlan]
         with connect_both(settings.desktop, settings.mobile) as (desktop, mobile):
             if how:
                 extracts = [TableExtract(spec=spec, mode=how, **allowed) for spec in only]
-                plans = plan_forward(extracts, source=desktop, target=mobile, specs=TABLES, options=options)
+                plans = plan_forward(extracts, source=desktop, target=mobile, specs=specs, options=options)
             else:
                 pulls = [TablePull(spec=spec) for spec in only if spec.reverse]
-                plans = plan_reverse(pulls, source=mobile, target=desktop, specs=TABLES, options=options)
+                plans = plan_reverse(pulls, source=mobile, target=desktop, specs=specs, options=options)
         report_plan(console, plans, mode=how, seconds=time.monotonic() - began)
     sys.exit(exit_status(plans))
 
@@ -188,8 +192,8 @@ def init(accept_source: bool, folder: Path | None, as_json: bool, quiet: bool) -
             return
         settings = load_settings(console)
         with connect_both(settings.desktop, settings.mobile) as (source, target):
-            done = introduce(source=source, target=target, specs=TABLES, accept=accept_source)
-            findings = examine_sharing(settings, source, target, TABLES)
+            done = introduce(source=source, target=target, specs=current_tables(TABLES), accept=accept_source)
+            findings = examine_sharing(settings, source, target, current_tables(TABLES))
         report_introduction(console, settings, done, findings)
 
 
@@ -199,7 +203,7 @@ def status(as_json: bool, quiet: bool) -> None:
     """Show each table: last sync, rows, quarantine, last runs."""
     with reporting(as_json, quiet=quiet) as console:
         settings = load_settings(console)
-        status = read_status(settings, TABLES)
+        status = read_status(settings, current_tables(TABLES))
         for sentence in filter(None, (status.problem, status.refusal)):
             console.say(f"[WARN] {sentence}")
         zone = zoneinfo.ZoneInfo(Schedules.from_env().timezone)
@@ -213,7 +217,8 @@ def status(as_json: bool, quiet: bool) -> None:
 def verify(tables: tuple[str, ...], as_json: bool, quiet: bool) -> None:
     """Compare both databases row by row; changes nothing."""
     with reporting(as_json, quiet=quiet) as console:
-        only = [spec_named(TABLES, name) for name in tables] or TABLES
+        specs = current_tables(TABLES)
+        only = [spec_named(specs, name) for name in tables] or specs
         settings = load_settings(console)
         began = time.monotonic()
         with connect_both(settings.desktop, settings.mobile) as (source, target):
@@ -222,7 +227,7 @@ def verify(tables: tuple[str, ...], as_json: bool, quiet: bool) -> None:
             found = compare(
                 source=source,
                 target=target,
-                specs=TABLES,
+                specs=specs,
                 only=only,
                 options=Options(timezone=settings.timezone, encoding=settings.encoding),
             )
@@ -230,11 +235,7 @@ def verify(tables: tuple[str, ...], as_json: bool, quiet: bool) -> None:
     sys.exit(0 if all(one.agrees for one in found) else 1)
 
 
-@main.command(
-    epilog=examples(
-        "powerca-sync doctor",
-    ),
-)
+@main.command(epilog=examples("powerca-sync doctor"))
 @output_options
 def doctor(as_json: bool, quiet: bool) -> None:
     """Find what is wrong and what to do; changes nothing."""
@@ -244,7 +245,8 @@ def doctor(as_json: bool, quiet: bool) -> None:
             findings = examine(
                 source,
                 target,
-                TABLES,
+                current_tables(TABLES),
+                functions=current_functions(),
                 timezone=settings.timezone,
                 encoding=settings.encoding,
                 limits=settings.limits,
@@ -253,12 +255,7 @@ def doctor(as_json: bool, quiet: bool) -> None:
     sys.exit(status)
 
 
-@main.command(
-    epilog=examples(
-        "powerca-sync demo",
-        "powerca-sync demo --reset",
-    ),
-)
+@main.command(epilog=examples("powerca-sync demo", "powerca-sync demo --reset"))
 @click.option("--reset", is_flag=True, help="Remove the embedded databases first and start over.")
 def demo(reset: bool) -> None:
     """Show a day of an office on two embedded databases."""

@@ -17,7 +17,7 @@ from powerca_sync.plain_text import counted, in_one_line
 from powerca_sync.settings import REQUIRED, Settings
 
 if TYPE_CHECKING:
-    from powerca_sync.defs.runs import PastRun, RunOutcome, TableOutcome
+    from powerca_sync.defs.runs import FunctionOutcome, PastRun, RunOutcome, TableOutcome
 
 #: Columns that a narrow terminal can do without, least important first.
 SPARE = ("mode", "seconds", "already", "kept", "changed", "missing", "unassigned", "echo")
@@ -92,15 +92,22 @@ def report_run(console: Console, outcome: "RunOutcome") -> None:
         header = ("table", *(("mode",) if outcome.mode else ()), *(figure.heading for figure in columns), "seconds")
         console.table(header, rows, spare=SPARE)
     for table in outcome.tables:
-        _report_attention(console, table)
+        if not outcome.refresh_failed:
+            _report_attention(console, table)
+    for function in outcome.functions:
+        _report_function(console, function)
     if outcome.interrupted:
         console.show(
             "[X] Interrupted. Tables that ended are synced, the others are unchanged; the same command carries on."
         )
     elif outcome.error:
         console.show(f"[X] The run ended early: {outcome.error}")
-    elif outcome.failed:
-        failed = ", ".join(table.table for table in outcome.failed)
+    elif outcome.refresh_failed:
+        console.show("[X] No table was read, because the desktop's tables could not be refreshed.")
+    elif outcome.failed or outcome.exit_status:
+        failed = ", ".join(
+            [table.table for table in outcome.failed] + [one.asset for one in outcome.functions if one.error]
+        )
         went_on = any(table.figures for table in outcome.tables)
         console.show(f"[X] Failed: {failed}.{' The other tables went on.' if went_on else ''}")
     elif outcome.mode:
@@ -115,6 +122,19 @@ def report_run(console: Console, outcome: "RunOutcome") -> None:
             "totals": totals,
         }
     )
+
+
+def _report_function(console: Console, function: "FunctionOutcome") -> None:
+    if function.error:
+        console.show(f"[X] {function.asset} failed: {function.error}")
+    elif function.seconds is None:
+        console.show(
+            f"     {function.asset}: `{function.function}` was not called, as there is no new phone row to book."
+        )
+    else:
+        console.show(
+            f"[OK] {function.asset}: `{function.function}` returned {function.returned} in {function.seconds:.1f} s."
+        )
 
 
 def _report_attention(console: Console, table: "TableOutcome") -> None:

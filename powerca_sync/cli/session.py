@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from powerca_sync.cli.console import Console
 from powerca_sync.env_file import exposure
-from powerca_sync.environment import FOLDER, current_settings, is_demo
+from powerca_sync.environment import FOLDER, current_functions, current_settings, is_demo
 from powerca_sync.errors import ConfigurationError, SyncError
 from powerca_sync.interrupts import note_signals
 from powerca_sync.settings import Settings
@@ -55,13 +55,22 @@ def load_settings(console: Console, *, examined: bool = False) -> Settings:
 def run_job(console: Console, run: "Callable[..., RunOutcome]", *, progress: bool = True) -> "RunOutcome":
     """Call `run_forward` or `run_reverse`, bound to its other arguments, and return its outcome.
 
-    Without `progress`, only the movement of rows is shown.
+    The office's functions on the desktop are those of the settings. Without `progress`, only the movement of rows is
+    shown.
     """
     from powerca_sync.defs.runs.in_process import open_instance
 
+    functions = current_functions()
     say, detail = (console.say, console.detail) if progress else (_ignore, _ignore)
     with open_instance(FOLDER / "dagster") as instance:
-        return run(instance=instance, say=say, detail=detail, moving=console.moving)
+        return run(instance=instance, say=say, detail=detail, moving=console.moving, functions=functions)
+
+
+def say_what_is_not_called(console: Console, *, forward: bool) -> None:
+    """Print which function of the office a dry run leaves out, if a run would call one."""
+    functions = current_functions()
+    if function := functions.before_forward if forward else functions.after_reverse:
+        console.say(f"`plan` does not call `{function}`: the plan is for the desktop's tables as they are now.")
 
 
 def _ignore(_: str) -> None:

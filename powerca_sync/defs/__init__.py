@@ -5,6 +5,7 @@ Assets and what they declare:
     keys                names of the tables of both databases, as asset keys
     assets              one asset for each mobile table, from its spec
     reverse_assets      one asset for each reverse-synced table
+    function_assets     the office's own functions on the desktop, before and after
     checks/             asset checks: in the step of a run, and separate ones
     pools               which runs are queued behind each other
     translator          groups, owners, tags, descriptions of the assets; an office may override them
@@ -51,19 +52,21 @@ from powerca_sync.defs.desktop_io_manager import build_desktop_io_manager
 from powerca_sync.defs.desktop_sensor import build_desktop_sensor
 from powerca_sync.defs.failures import Retries
 from powerca_sync.defs.follow_up import build_follow_up
+from powerca_sync.defs.function_assets import build_function_assets
 from powerca_sync.defs.jobs import build_jobs
-from powerca_sync.defs.keys import mobile_key
+from powerca_sync.defs.keys import REFRESH, mobile_key
 from powerca_sync.defs.mobile_io_manager import build_io_manager
 from powerca_sync.defs.nightly_checks import build_nightly_checks
 from powerca_sync.defs.resources import PullMode, SyncDatabases, SyncMode
 from powerca_sync.defs.retention import build_retention
-from powerca_sync.defs.reverse_assets import IO_MANAGER, build_reverse_assets
+from powerca_sync.defs.reverse_assets import IO_MANAGER, build_reverse_assets, pulled_tables
 from powerca_sync.defs.schedules import build_schedules
 from powerca_sync.defs.sensors import build_sensors
 from powerca_sync.defs.status_report import build_status_report
 from powerca_sync.defs.translator import TableTranslator
 from powerca_sync.engine.postgres import Timeouts
 from powerca_sync.operations import History, Schedules
+from powerca_sync.settings import DesktopFunctions
 from powerca_sync.specs import TableSpec
 
 
@@ -71,6 +74,7 @@ def build_definitions(
     specs: Sequence[TableSpec],
     *,
     written: Sequence[dg.AssetsDefinition] = (),
+    functions: DesktopFunctions | None = None,
     timeouts: Timeouts | None = None,
     retries: Retries | None = None,
     loggers: Mapping[str, dg.LoggerDefinition] | None = None,
@@ -82,12 +86,14 @@ def build_definitions(
     """All that Dagster needs to sync the tables of `specs`; reads no environment and opens no connection.
 
     `written` are assets in Python, each of which makes the rows of one of the tables instead of the desktop.
+    `functions` are called on the desktop before a forward run and after a reverse run.
     `schedules` says when the jobs start by themselves, `history` how long Dagster's own records are kept,
     `translator` what Dagster shows of the assets. With
     `separate_checks` there are also the checks that are no part of a sync.
     """
     timeouts, retries = timeouts or Timeouts(), retries or Retries()
-    schedules = schedules or Schedules()
+    schedules, functions = schedules or Schedules(), functions or DesktopFunctions()
+    first = [REFRESH] if functions.before_forward else []
     translator = translator or TableTranslator(timezone=schedules.timezone)
     made = {key for asset in written for key in asset.keys}
     copied = [spec for spec in specs if mobile_key(spec.mobile) not in made]
@@ -100,7 +106,7 @@ def build_definitions(
     separate = [spec.key for check in checks for spec in check.check_specs if not spec.blocking]
     # Configured at launch, so that the IO managers get the same ones.
     databases, sync = SyncDatabases.configure_at_launch(), SyncMode.configure_at_launch()
-    synced = [*build_assets(copied, translator), *written, *build_reverse_assets(specs, translator)]
+    synced = [*build_assets(copied, translator, first=first), *written, *build_reverse_assets(specs, translator)]
     # Those of each run. A request for some assets of a job would otherwise take all of their checks along.
     evaluated = {key for asset in synced for key in asset.check_keys}
     evaluated |= {spec.key for check in checks for spec in check.check_specs if spec.blocking}
@@ -108,9 +114,13 @@ def build_definitions(
         "io_manager": build_io_manager(specs, databases=databases, sync=sync, timeouts=timeouts, retries=retries),
         IO_MANAGER: build_desktop_io_manager(specs, databases=databases, timeouts=timeouts, retries=retries),
     }
-    jobs = build_jobs(specs, separate=separate, loads=loads)
+    jobs = build_jobs(specs, functions, separate=separate, loads=loads)
     tables = dg.Definitions(
-        assets=[*synced, *build_desktop_tables(copied, translator)],
+        assets=[
+            *synced,
+            *build_desktop_tables(copied, translator, first=first),
+            *build_function_assets(functions, pulled_tables(specs), timeouts=timeouts, retries=retries),
+        ],
         resources={
             "databases": databases,
             "sync": sync,
@@ -119,12 +129,12 @@ def build_definitions(
         },
         asset_checks=checks,
         sensors=[
-            *build_sensors(specs),
-            build_desktop_sensor(specs, checks=evaluated),
+            *build_sensors(specs, functions),
+            build_desktop_sensor(specs, functions, checks=evaluated),
             build_follow_up(specs, list(jobs.jobs or ()), checks=evaluated),
             build_alerts(),
         ],
-        schedules=build_schedules(specs, schedules),
+        schedules=build_schedules(specs, schedules, functions),
         executor=dg.in_process_executor,
         loggers=loggers,
     )

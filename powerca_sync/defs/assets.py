@@ -1,6 +1,6 @@
 """One asset for each mobile table, built from its spec."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import dagster as dg
 
@@ -15,16 +15,21 @@ from powerca_sync.engine.result import ForwardResult
 from powerca_sync.specs import TableSpec
 
 
-def build_assets(specs: Iterable[TableSpec], translator: TableTranslator) -> list[dg.AssetsDefinition]:
-    """Returns the mobile tables as assets, each after the tables that its spec depends on."""
-    return [_build_asset(spec, translator) for spec in specs]
+def build_assets(
+    specs: Iterable[TableSpec], translator: TableTranslator, *, first: Sequence[dg.AssetKey] = ()
+) -> list[dg.AssetsDefinition]:
+    """Returns the mobile tables as assets, each after the assets of `first` and the tables that its spec depends on."""
+    return [_build_asset(spec, translator, first) for spec in specs]
 
 
-def build_desktop_tables(specs: Iterable[TableSpec], translator: TableTranslator) -> list[dg.AssetSpec]:
-    """Returns the desktop's tables as external assets, with which the lineage begins."""
+def build_desktop_tables(
+    specs: Iterable[TableSpec], translator: TableTranslator, *, first: Sequence[dg.AssetKey] = ()
+) -> list[dg.AssetSpec]:
+    """Returns the desktop's tables as external assets, with which the lineage begins, or which come after `first`."""
     tables = {
         spec.desktop: dg.AssetSpec(
             key=desktop_key(spec),
+            deps=first,
             metadata={
                 "dagster/table_name": full_name(DESKTOP, spec.desktop),
                 **translator.metadata(spec, Layer.DESKTOP),
@@ -36,12 +41,13 @@ def build_desktop_tables(specs: Iterable[TableSpec], translator: TableTranslator
     return list(tables.values())
 
 
-def _build_asset(spec: TableSpec, translator: TableTranslator) -> dg.AssetsDefinition:
+def _build_asset(spec: TableSpec, translator: TableTranslator, first: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
     key = mobile_key(spec.mobile)
 
     @dg.asset(
         key=key,
-        deps=[desktop_key(spec), *map(mobile_key, spec.depends_on)],
+        # Named here too: in a run, an external asset orders nothing.
+        deps=[*first, desktop_key(spec), *map(mobile_key, spec.depends_on)],
         metadata={
             "dagster/table_name": full_name(MOBILE, spec.mobile),
             "strategy": spec.strategy.value,

@@ -20,6 +20,7 @@ from powerca_sync.engine.requests import Mode
 from powerca_sync.environment import current_settings
 from powerca_sync.errors import SyncError
 from powerca_sync.plain_text import counted
+from powerca_sync.settings import DesktopFunctions
 from powerca_sync.specs import TableSpec, in_order
 
 #: Name of the sensor, by which Dagster tags the runs that it requests.
@@ -46,9 +47,13 @@ class Watched:
 
 
 def build_desktop_sensor(
-    specs: Sequence[TableSpec], *, checks: Collection[dg.AssetCheckKey] = ()
+    specs: Sequence[TableSpec], functions: DesktopFunctions, *, checks: Collection[dg.AssetCheckKey] = ()
 ) -> dg.SensorDefinition:
-    """Returns the sensor `desktop_rows`, running from the start. Its runs evaluate these checks of their tables."""
+    """Returns the sensor `desktop_rows`, running from the start. Its runs evaluate these checks of their tables.
+
+    They never call the function that refreshes the desktop's tables. With one, tables change when it is called, which
+    is what the schedules do; only views are watched, because their tokens are those of the tables below.
+    """
 
     @dg.sensor(
         name=DESKTOP_ROWS,
@@ -74,7 +79,7 @@ def build_desktop_sensor(
             if run := active_run(context.instance, job, list(keys.values()), max_runtime=MAX_RUNTIME):
                 return dg.SkipReason(f"Run {run.run_id} is active ({run.status.value.lower()}).")
         now = time.time()
-        tokens = look(specs)
+        tokens = [_unless_refreshed(token, functions) for token in look(specs)]
         watched = _settle(context.instance, _compare(_read_cursor(context.cursor), tokens, now))
         context.update_cursor(json.dumps({table: dataclasses.asdict(one) for table, one in watched.items()}))
         unknown = _describe_blind(tokens)
@@ -98,6 +103,13 @@ def build_desktop_sensor(
         return dg.RunRequest(asset_selection=requested, asset_check_keys=evaluated)
 
     return desktop_rows
+
+
+def _unless_refreshed(token: ChangeToken, functions: DesktopFunctions) -> ChangeToken:
+    """Returns the token, without its text if the relation is one that the office's function may fill."""
+    if functions.before_forward is None or token.is_view:
+        return token
+    return dataclasses.replace(token, text="", blind=f"filled by `{functions.before_forward}`")
 
 
 def look(specs: Sequence[TableSpec]) -> tuple[ChangeToken, ...]:

@@ -6,7 +6,7 @@ from typing import Final
 
 import dagster as dg
 
-from powerca_sync.defs.keys import reverse_key
+from powerca_sync.defs.keys import BOOKING, reverse_key
 from powerca_sync.defs.reverse_assets import unattended_tables
 from powerca_sync.defs.runs import figures_of
 from powerca_sync.defs.sensors import look
@@ -20,21 +20,25 @@ UNSETTLED: Final = ("quarantined", "conflicts", "lookalikes", "unassigned")
 
 
 def request_due_tables(
-    specs: Sequence[TableSpec],
+    specs: Sequence[TableSpec], *, books: bool
 ) -> Callable[[dg.DagsterInstance], dg.RunRequest | dg.SkipReason]:
-    """Returns the function that decides what a tick requests; tables reverse-synced by hand are left out."""
+    """Returns the function that decides what a tick requests; tables reverse-synced by hand are left out.
+
+    With `books`, the office's function that books phone rows comes along, and is requested alone if rows are unbooked.
+    """
     unattended = unattended_tables(specs)
 
     def request(instance: dg.DagsterInstance) -> dg.RunRequest | dg.SkipReason:
         try:
-            pending = look(specs).pending
+            found = look(specs)
+            pending, unbooked = found.pending, found.unbooked
         except SyncError:
             # The run fails for the same reason, appears in the history and raises an alert.
-            pending = tuple(spec.mobile for spec in unattended)
+            pending, unbooked = tuple(spec.mobile for spec in unattended), 0
         keys = {spec.mobile: reverse_key(spec.mobile) for spec in unattended}
         due = [key for table, key in keys.items() if table in pending or is_unsettled(instance, key)]
-        if due:
-            return dg.RunRequest(asset_selection=due)
+        if due or (books and unbooked):
+            return dg.RunRequest(asset_selection=[*due, *([BOOKING] if books else [])])
         return dg.SkipReason("Nothing new: the last run has seen all phone rows, and none of them is quarantined.")
 
     return request

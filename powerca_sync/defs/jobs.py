@@ -6,12 +6,13 @@ from typing import Any
 
 import dagster as dg
 
-from powerca_sync.defs.keys import mobile_key, reverse_key
+from powerca_sync.defs.keys import BOOKING, REFRESH, mobile_key, reverse_key
 from powerca_sync.defs.load_factory import LoadFactory
 from powerca_sync.defs.resources import PullMode, SyncMode
 from powerca_sync.defs.reverse_assets import IO_MANAGER as DESKTOP_IO_MANAGER
 from powerca_sync.defs.reverse_assets import pulled_tables
 from powerca_sync.engine.requests import Mode
+from powerca_sync.settings import DesktopFunctions
 from powerca_sync.specs import TableSpec
 
 #: Seconds after which Dagster's run monitoring ends a run that has lost its process, so that the next can start.
@@ -38,17 +39,21 @@ def forward_job_name(mode: Mode) -> str:
 
 def build_jobs(
     specs: Sequence[TableSpec],
+    functions: DesktopFunctions,
     *,
     separate: Sequence[dg.AssetCheckKey],
     loads: Mapping[str, LoadFactory] = MappingProxyType({}),
 ) -> dg.Definitions:
     """Returns one forward job for each mode, and a reverse job if any table is reverse-synced.
 
+    The office's functions on the desktop are part of them.
+
     Their launchpads begin with every option and its default, those of the IO managers `loads` too. Checks in the step
     of a load are part of a job; `separate` ones are not. Steps run in one process: a process for each table would cost
     more than most tables take.
     """
-    keys = [mobile_key(spec.mobile) for spec in specs]
+    keys = [*([REFRESH] if functions.before_forward else []), *(mobile_key(spec.mobile) for spec in specs)]
+    last = [BOOKING] if functions.after_reverse else []
     tables = dg.AssetSelection.assets(*keys) - dg.AssetSelection.checks(*separate)
     jobs = [
         dg.define_asset_job(
@@ -65,7 +70,7 @@ def build_jobs(
         jobs.append(
             dg.define_asset_job(
                 REVERSE_JOB,
-                selection=[reverse_key(spec.mobile) for spec in pulled],
+                selection=[*(reverse_key(spec.mobile) for spec in pulled), *last],
                 description="All phone rows that the desktop does not have yet, and quarantined ones.",
                 config=_options("pull", PullMode(), DESKTOP_IO_MANAGER, loads),
                 executor_def=dg.in_process_executor,

@@ -15,6 +15,8 @@ MOBILE = "mobile"
 REVERSE = "reverse"
 #: Tag of a step: of the steps that are ready, that with the highest number runs first. Without the tag it is 0.
 PRIORITY = "dagster/priority"
+#: The assets that call the office's functions on the desktop.
+REFRESH, BOOKING = dg.AssetKey("desktop_refresh"), dg.AssetKey("desktop_booking")
 
 
 def mobile_key(mobile: str) -> dg.AssetKey:

@@ -46,7 +46,7 @@ def _build_asset(spec: TableSpec, pulled: Sequence[TableSpec], translator: Table
         key=key,
         deps=[mobile_key(spec.mobile), *(reverse_key(name) for name in spec.depends_on if name in parents)],
         metadata={
-            "dagster/table_name": full_name(DESKTOP, spec.desktop),
+            "dagster/table_name": full_name(DESKTOP, spec.phone_table),
             "mobile_table": full_name(MOBILE, spec.mobile),
             "key": ", ".join(spec.key),
             **translator.metadata(spec, Layer.REVERSE),

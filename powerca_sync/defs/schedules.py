@@ -16,12 +16,15 @@ from powerca_sync.defs.runs import active_run
 from powerca_sync.engine.requests import Mode
 from powerca_sync.errors import ConfigurationError
 from powerca_sync.operations import FULL_CRON, INCREMENTAL_CRON, REVERSE_CRON, Schedules
+from powerca_sync.settings import DesktopFunctions
 from powerca_sync.specs import TableSpec
 
 FULL, INCREMENTAL = forward_job_name(Mode.FULL), forward_job_name(Mode.INCREMENTAL)
 
 
-def build_schedules(specs: Sequence[TableSpec], schedules: Schedules) -> list[dg.ScheduleDefinition]:
+def build_schedules(
+    specs: Sequence[TableSpec], schedules: Schedules, functions: DesktopFunctions
+) -> list[dg.ScheduleDefinition]:
     """Returns the schedules that are not switched off. Raises `ConfigurationError` for an invalid cron string."""
     made = [
         # Is queued behind an incremental run instead of being skipped for a night.
@@ -53,7 +56,7 @@ def build_schedules(specs: Sequence[TableSpec], schedules: Schedules) -> list[dg
                 "the sensor. Tables without such rows are left out, except once a day.",
                 not_beside=[REVERSE_JOB],
                 or_by_hand={reverse_key(spec.mobile) for spec in specs if spec.reverse},
-                request=request_due_tables(specs),
+                request=request_due_tables(specs, books=functions.after_reverse is not None),
                 max_runtime=REVERSE_MAX_RUNTIME,
             )
         )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import dagster as dg
 
 from powerca_sync.defs.jobs import REVERSE_JOB, REVERSE_MAX_RUNTIME
-from powerca_sync.defs.keys import REVERSE, reverse_key
+from powerca_sync.defs.keys import BOOKING, REVERSE, reverse_key
 from powerca_sync.defs.reverse_assets import pulled_tables
 from powerca_sync.defs.runs import active_run, recent_failures
 from powerca_sync.engine.postgres import connect_both, strip_row_content
@@ -14,6 +14,7 @@ from powerca_sync.engine.reverse import PendingTables, find_pending_tables
 from powerca_sync.environment import current_settings
 from powerca_sync.errors import SyncError
 from powerca_sync.plain_text import counted
+from powerca_sync.settings import DesktopFunctions
 from powerca_sync.specs import TableSpec
 
 #: Seconds between two evaluations, and the limit for connecting and for the query of each.
@@ -21,13 +22,13 @@ INTERVAL = 30
 PATIENCE = 5
 
 
-def build_sensors(specs: Sequence[TableSpec]) -> list[dg.SensorDefinition]:
+def build_sensors(specs: Sequence[TableSpec], functions: DesktopFunctions) -> list[dg.SensorDefinition]:
     """Returns the sensor `mobile_rows`, running from the start, if any table is reverse-synced."""
     pulled = pulled_tables(specs)
-    return [_mobile_rows(specs, pulled)] if pulled else []
+    return [_mobile_rows(specs, pulled, books=functions.after_reverse is not None)] if pulled else []
 
 
-def _mobile_rows(specs: Sequence[TableSpec], pulled: Sequence[TableSpec]) -> dg.SensorDefinition:
+def _mobile_rows(specs: Sequence[TableSpec], pulled: Sequence[TableSpec], *, books: bool) -> dg.SensorDefinition:
     keys = {spec.mobile: reverse_key(spec.mobile) for spec in pulled}
 
     @dg.sensor(
@@ -50,9 +51,12 @@ def _mobile_rows(specs: Sequence[TableSpec], pulled: Sequence[TableSpec]) -> dg.
             return dg.SkipReason(f"Run {run.run_id} is active ({run.status.value.lower()}).")
         found = look(specs)
         pending = [table for table in found.pending if table in keys]
+        last = [BOOKING] if books else []
         if found.by_hand:
             context.log.warning(_by_hand(found.by_hand))
         if not pending:
+            if last and found.unbooked:
+                return _request_booking(context.instance, found.unbooked)
             if found.by_hand:
                 return dg.SkipReason(_by_hand(found.by_hand))
             return dg.SkipReason(
@@ -65,11 +69,22 @@ def _mobile_rows(specs: Sequence[TableSpec], pulled: Sequence[TableSpec]) -> dg.
         }
         ready = [table for table in pending if not backoff[keys[table]]]
         if not ready:
+            if last and found.unbooked:
+                return _request_booking(context.instance, found.unbooked)
             waits = describe_backoff(backoff)
             return dg.SkipReason(f"Phone rows are pending, but the last attempts failed. Next attempt: {waits}.")
-        return dg.RunRequest(asset_selection=[keys[table] for table in ready])
+        return dg.RunRequest(asset_selection=[*(keys[table] for table in ready), *last])
 
     return mobile_rows
+
+
+def _request_booking(instance: dg.DagsterInstance, unbooked: int) -> dg.RunRequest | dg.SkipReason:
+    """Requests the office's booking alone, after a run that inserted rows and did not book them; with backoff."""
+    failures = recent_failures(instance, REVERSE_JOB, [BOOKING])
+    if BOOKING in failures and (seconds := failures[BOOKING].remaining_backoff()):
+        rows = counted(unbooked, "phone row")
+        return dg.SkipReason(f"Not booked: {rows}, because the booking failed. Next attempt in {seconds / 60:.0f} min.")
+    return dg.RunRequest(asset_selection=[BOOKING])
 
 
 def describe_backoff(backoff: Mapping[dg.AssetKey, float]) -> str:

@@ -16,6 +16,7 @@ from powerca_sync.defs.keys import mobile_key
 from powerca_sync.defs.runs.in_process import CODE_LOCATION, run_forward, run_reverse
 from powerca_sync.defs.translator import TableTranslator
 from powerca_sync.engine.requests import Allowances, Choice, Mode
+from powerca_sync.settings import DesktopFunctions
 from powerca_sync.specs import TableSpec, in_order
 from powerca_sync.tables import TABLES
 from powerca_sync_tests.defs.office import DEPARTMENT, DEPARTMENTS, NOTICES, ORG, ORGS, STAFF, Office, materialized
@@ -101,7 +102,7 @@ def evaluate(
     instance: dg.DagsterInstance, result: dg.ExecuteInProcessResult, specs: Sequence[TableSpec] = SPECS
 ) -> list[dg.RunRequest | dg.SkipReason]:
     """Returns the answers of the sensor to a failed run."""
-    sensor = build_follow_up(specs, list(build_jobs(specs, separate=[]).jobs or ()), checks=CHECKS)
+    sensor = build_follow_up(specs, list(build_jobs(specs, DesktopFunctions(), separate=[]).jobs or ()), checks=CHECKS)
     context = dg.build_run_status_sensor_context(
         sensor_name="follow_up",
         dagster_event=result.get_run_failure_event(),

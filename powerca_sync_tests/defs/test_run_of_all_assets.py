@@ -11,6 +11,7 @@ from powerca_sync.defs.alerts.problems import find_problems
 from powerca_sync.defs.follow_up import build_follow_up
 from powerca_sync.defs.jobs import build_jobs
 from powerca_sync.defs.runs import REPORT, read_past_runs
+from powerca_sync.settings import DesktopFunctions
 from powerca_sync_tests.defs.office import ONE_RETRY, QUICK, SPECS, Office
 
 DEFINITIONS = dg.Definitions.merge(
@@ -86,7 +87,7 @@ def test_failed_table_fails_the_directions_that_lack_it_and_is_followed_in_both(
     assert not result.success
     forward, reverse = read_past_runs(mixed.instance)
     assert (forward.status, forward.tables, reverse.status, reverse.tables) == ("FAILURE", 2, "FAILURE", 2)
-    sensor = build_follow_up(SPECS, list(build_jobs(SPECS, separate=[]).jobs or ()))
+    sensor = build_follow_up(SPECS, list(build_jobs(SPECS, DesktopFunctions(), separate=[]).jobs or ()))
     context = dg.build_run_status_sensor_context(
         sensor_name="follow_up",
         dagster_event=result.get_run_failure_event(),

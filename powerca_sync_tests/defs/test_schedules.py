@@ -20,6 +20,7 @@ from powerca_sync.defs.runs import REPORT
 from powerca_sync.defs.schedules import build_schedules
 from powerca_sync.errors import ConfigurationError
 from powerca_sync.operations import DEFAULTS, Schedules
+from powerca_sync.settings import DesktopFunctions
 from powerca_sync.specs import BY_HAND, Category
 from powerca_sync.tables import TABLES
 
@@ -82,7 +83,7 @@ def test_schedule_omits_tables_reverse_synced_by_hand(instance: dg.DagsterInstan
 
 @pytest.mark.parametrize(("name", "variable"), CRONS.items())
 def test_empty_cron_string_switches_off_only_its_schedule(name: str, variable: str) -> None:
-    left = build_schedules(TABLES, Schedules(crons={**Schedules().crons, variable: ""}))
+    left = build_schedules(TABLES, Schedules(crons={**Schedules().crons, variable: ""}), DesktopFunctions())
     assert {schedule.name for schedule in left} == set(CRONS) - {name}
 
 
@@ -90,7 +91,7 @@ def test_empty_cron_string_switches_off_only_its_schedule(name: str, variable: s
 @pytest.mark.parametrize("cron", ["at night", "0 25 * * *", "0 0 2 * * *", "0 0 31 2 *"])
 def test_invalid_cron_string_names_its_variable(variable: str, cron: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        build_schedules(TABLES, Schedules(crons={**Schedules().crons, variable: cron}))
+        build_schedules(TABLES, Schedules(crons={**Schedules().crons, variable: cron}), DesktopFunctions())
     assert str(caught.value).startswith(f"{variable} is `{cron}`, which is not a valid cron string.")
 
 

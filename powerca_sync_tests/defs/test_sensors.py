@@ -21,6 +21,7 @@ from powerca_sync.defs import build_definitions
 from powerca_sync.errors import DatabaseUnavailableError, SyncError
 from powerca_sync.specs import BY_HAND
 from powerca_sync_tests.defs.office import ONE_RETRY, QUICK, SPECS, Office
+from powerca_sync_tests.defs.product import PRODUCT
 from powerca_sync_tests.helpers import wait_until
 
 pytestmark = pytest.mark.long
@@ -242,24 +243,34 @@ def test_rows_of_both_databases_arrive_under_the_daemon(pulled: Office, home: Pa
     with dg.DagsterInstance.from_config(str(home)) as its_own:
         assert Office(pulled.pair, its_own).run().success
     pulled.phone_writes("Rain")
+    pulled.pair.source.execute(PRODUCT)
     command = [sys.executable, "-m", "dagster._daemon", "run", "-m", "powerca_sync_tests.defs.daemon_definitions"]
     with (home / "log").open("w") as log:
         daemon = subprocess.Popen(command, env=environment, cwd=home, stdout=log, stderr=subprocess.STDOUT)
     try:
         wait_until(
             pulled.pair.source,
-            "EXISTS (SELECT FROM notices WHERE notice_id = 100 AND body = 'Rain')",
+            "EXISTS (SELECT FROM notices JOIN office.calls ON called = 'book' WHERE notice_id = 100 AND body = 'Rain')",
             unless=lambda: daemon.poll() is not None,
             seconds=120,
         )
-        pulled.pair.source.execute("UPDATE notices SET body = 'Open' WHERE notice_id = 1")
+        # One is read through a view, and the sensor sees it change; the other by the schedule, after the refresh.
+        pulled.pair.source.execute("UPDATE departments SET title = 'Law' WHERE dept_id = 10")
+        pulled.pair.source.execute("UPDATE product_notices SET body = 'Open' WHERE notice_id = 1")
         wait_until(
             pulled.pair.target,
-            "EXISTS (SELECT FROM notices WHERE notice_id = 1 AND body = 'Open')",
+            "EXISTS (SELECT FROM notices JOIN departments ON title = 'Law' WHERE notice_id = 1 AND body = 'Open')",
             unless=lambda: daemon.poll() is not None,
             seconds=120,
         )
         assert daemon.poll() is None, (home / "log").read_text()
+        with dg.DagsterInstance.from_config(str(home)) as its_own:
+            steps = [
+                {step.step_key for step in its_own.get_run_step_stats(run.run_id)}
+                for run in its_own.get_runs(dg.RunsFilter(job_name="forward_incremental"))
+            ]
+        assert any("desktop_refresh" in run for run in steps)
+        assert all("notices" not in run or "desktop_refresh" in run for run in steps), "no refresh starts another run"
     finally:
         daemon.send_signal(signal.SIGINT)
         daemon.wait(60)

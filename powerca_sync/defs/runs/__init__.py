@@ -20,7 +20,7 @@ from powerca_sync.defs.runs.history import (
     read_past_runs,
     recent_failures,
 )
-from powerca_sync.defs.runs.outcome import RunOutcome, TableOutcome, Verdict
+from powerca_sync.defs.runs.outcome import FunctionOutcome, RunOutcome, TableOutcome, Verdict
 from powerca_sync.defs.runs.progress import was_interrupted, words_of
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "REPORT",
     "REPORT_JOB",
     "Failures",
+    "FunctionOutcome",
     "PastRun",
     "RunOutcome",
     "TableOutcome",

@@ -13,7 +13,7 @@ from typing import Final
 
 import dagster as dg
 
-from powerca_sync.defs.keys import DESKTOP, REVERSE
+from powerca_sync.defs.keys import BOOKING, DESKTOP, REFRESH, REVERSE
 from powerca_sync.defs.metadata import figures_of
 
 #: Tag of a job: which way its rows go.
@@ -108,7 +108,7 @@ def _direction(key: dg.AssetKey) -> str | None:
     """Returns the direction of an asset; None for the report and for the desktop's tables, which are only read."""
     if key == REPORT or key.path[0] == DESKTOP:
         return None
-    return REVERSE if key.path[0] == REVERSE else FORWARD
+    return REVERSE if key.path[0] == REVERSE or key == BOOKING else FORWARD
 
 
 def is_report(run: dg.DagsterRun) -> bool:
@@ -124,7 +124,7 @@ def _past_runs(instance: dg.DagsterInstance, record: dg.RunRecord, directions: S
         seconds = None if began is None or ended is None else ended - began
         status = run.status.value
         if len(directions) > 1:
-            selected = {key for key in _selected(instance, run) if _direction(key) == direction}
+            selected = {key for key in _selected(instance, run) - {REFRESH, BOOKING} if _direction(key) == direction}
             seconds = None if seconds is None else sum(float(figures.get("seconds", 0)) for figures in tables)
             status = status if len(tables) < len(selected) else dg.DagsterRunStatus.SUCCESS.value
         yield PastRun(
@@ -146,7 +146,8 @@ def _synced(instance: dg.DagsterInstance, run_id: str) -> Mapping[str | None, li
     """Returns the figures of each table that a run synced, by direction."""
     synced = defaultdict(list)
     for record in instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION).records:
-        if (one := record.asset_materialization) is not None:
+        one = record.asset_materialization
+        if one is not None and one.asset_key not in (REFRESH, BOOKING):
             synced[_direction(one.asset_key)].append(figures_of(one.metadata))
     return synced
 

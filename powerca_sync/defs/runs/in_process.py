@@ -16,13 +16,21 @@ from powerca_sync.defs import build_definitions
 from powerca_sync.defs.failures import Retries
 from powerca_sync.defs.follow_up import COMMAND, FOLLOWS, STARTED_BY, tables_to_follow
 from powerca_sync.defs.jobs import REVERSE_JOB, forward_job_name
-from powerca_sync.defs.keys import mobile_key, reverse_key
+from powerca_sync.defs.keys import BOOKING, REFRESH, mobile_key, reverse_key
 from powerca_sync.defs.platform import one_process_at_a_time
-from powerca_sync.defs.runs.outcome import RunOutcome, TableOutcome, Verdict, run_error, table_outcomes
+from powerca_sync.defs.runs.outcome import (
+    RunOutcome,
+    TableOutcome,
+    Verdict,
+    function_outcomes,
+    run_error,
+    table_outcomes,
+)
 from powerca_sync.defs.runs.progress import Say, build_progress_logger, engine_lines
 from powerca_sync.engine.requests import Allowances, Choice, Mode
 from powerca_sync.errors import ConfigurationError
 from powerca_sync.interrupts import note_signals
+from powerca_sync.settings import DesktopFunctions
 from powerca_sync.specs import TableSpec, in_order
 
 #: Tag by which a job's page in Dagster finds its runs (`repository@location`); Dagster has no public name for it.
@@ -94,6 +102,7 @@ def run_forward(
     mode: Mode,
     only: Sequence[TableSpec],
     allowances: Allowances,
+    functions: DesktopFunctions | None = None,
     instance: dg.DagsterInstance,
     say: Say,
     detail: Say,
@@ -101,12 +110,14 @@ def run_forward(
 ) -> RunOutcome:
     """Run the forward job over the tables of `only`, in this process.
 
-    `say` gets a line when a table has ended, `detail` a line for each stage of a table, `moving` the progress of its
+    The function of `functions` is called first, whichever tables are selected; if it fails, no table is read. `say`
+    gets a line when a table has ended, `detail` a line for each stage of a table, `moving` the progress of its
     rows (each such line supersedes the one before). The run is in the instance's history like any other. A table that
     fails does not raise.
     """
     config = {"sync": {"config": {"mode": mode.value, **dataclasses.asdict(allowances)}}}
-    run = _Run(job=forward_job_name(mode), mode=mode, key=mobile_key, config=config)
+    functions = dataclasses.replace(functions or DesktopFunctions(), after_reverse=None)
+    run = _Run(job=forward_job_name(mode), mode=mode, key=mobile_key, config=config, functions=functions)
     return run.carry_out(specs, only, instance=instance, say=say, detail=detail, moving=moving)
 
 
@@ -116,12 +127,13 @@ def run_reverse(
     only: Sequence[TableSpec],
     again: bool,
     lookalikes: Choice,
+    functions: DesktopFunctions | None = None,
     instance: dg.DagsterInstance,
     say: Say,
     detail: Say,
     moving: Say,
 ) -> RunOutcome:
-    """Run the reverse job over the tables of `only`, in the same way.
+    """Run the reverse job over the tables of `only`, in the same way; the function of `functions` is called last.
 
     Raises `ConfigurationError` if there is no table, or one whose spec keeps its phone rows from coming back.
     """
@@ -130,7 +142,8 @@ def run_reverse(
     if kept := [spec.mobile for spec in only if not spec.reverse]:
         raise ConfigurationError(f"Not reverse-synced: {', '.join(kept)}. `reverse` is False in the table's spec.")
     config = {"pull": {"config": {"again": again, "lookalikes": lookalikes.value}}}
-    run = _Run(job=REVERSE_JOB, mode=None, key=reverse_key, config=config)
+    functions = dataclasses.replace(functions or DesktopFunctions(), before_forward=None)
+    run = _Run(job=REVERSE_JOB, mode=None, key=reverse_key, config=config, functions=functions)
     return run.carry_out(specs, only, instance=instance, say=say, detail=detail, moving=moving)
 
 
@@ -144,6 +157,8 @@ class _Run:
     key: Callable[[str], dg.AssetKey]
     #: Of the job's resources.
     config: Mapping[str, Any]
+    #: Those that this direction calls.
+    functions: DesktopFunctions
 
     def carry_out(
         self,
@@ -158,6 +173,8 @@ class _Run:
         began = time.monotonic()
         tables = in_order_of(specs, only)
         names = {self.key(spec.mobile).to_python_identifier(): spec.mobile for spec in tables}
+        first = [REFRESH] if self.functions.before_forward else []
+        last = [BOOKING] if self.functions.after_reverse else []
         stopped: list[str] = []
 
         def cancel(run_id: str) -> None:
@@ -169,16 +186,25 @@ class _Run:
         logger = build_progress_logger(say, names, interrupted=cancel)
         # Without separate checks: a selection of assets would take them along.
         definitions = build_definitions(
-            specs, loggers={"progress": logger}, retries=Retries(in_command=True), separate_checks=False
+            specs,
+            functions=self.functions,
+            loggers={"progress": logger},
+            retries=Retries(in_command=True),
+            separate_checks=False,
         )
         with engine_lines(detail, moving), note_signals() as signals:
-            result = self._execute(definitions, tables, instance, {})
+            result = self._execute(definitions, [*first, *map(self._key, tables), *last], instance, {})
             outcomes = {outcome.table: outcome for outcome in table_outcomes(tables, self.key, result)}
+            calls = function_outcomes(self.functions, result)
             error = run_error(result)
-            if error is None and not stopped and (ready := self._to_follow(tables, outcomes)):
-                followed = self._execute(definitions, ready, instance, {FOLLOWS: result.run_id})
-                outcomes |= {outcome.table: outcome for outcome in table_outcomes(ready, self.key, followed)}
-                error = run_error(followed)
+            if error is None and not stopped and any(one.verdict is Verdict.FAILED for one in outcomes.values()):
+                ready = self._to_follow(tables, outcomes)
+                # Dagster skips the booking after a table that failed; it books what the others inserted.
+                if keys := [*map(self._key, ready), *last]:
+                    followed = self._execute(definitions, keys, instance, {FOLLOWS: result.run_id})
+                    outcomes |= {outcome.table: outcome for outcome in table_outcomes(ready, self.key, followed)}
+                    calls = calls if first else function_outcomes(self.functions, followed)
+                    error = run_error(followed)
             interrupted = signals.exit_status if stopped else None
         return RunOutcome(
             run_id=result.run_id,
@@ -186,14 +212,18 @@ class _Run:
             mode=self.mode,
             seconds=time.monotonic() - began,
             tables=tuple(outcomes.values()),
+            functions=calls,
             error=error,
             interrupted=interrupted,
         )
 
+    def _key(self, spec: TableSpec) -> dg.AssetKey:
+        return self.key(spec.mobile)
+
     def _execute(
         self,
         definitions: dg.Definitions,
-        tables: Sequence[TableSpec],
+        keys: Sequence[dg.AssetKey],
         instance: dg.DagsterInstance,
         tags: Mapping[str, str],
     ) -> dg.ExecuteInProcessResult:
@@ -201,7 +231,7 @@ class _Run:
         return definitions.resolve_job_def(self.job).execute_in_process(
             instance=instance,
             run_config={"resources": self.config, "loggers": {"progress": {}}},
-            asset_selection=[self.key(spec.mobile) for spec in tables],
+            asset_selection=keys,
             tags={STARTED_BY: COMMAND, REPOSITORY: f"{repository}@{CODE_LOCATION}", **tags},
             raise_on_error=False,
         )

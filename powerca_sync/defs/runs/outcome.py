@@ -3,16 +3,19 @@
 import dataclasses
 import enum
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import dagster as dg
 
 from powerca_sync.defs.failures import ERROR
+from powerca_sync.defs.keys import BOOKING, REFRESH
 from powerca_sync.defs.metadata import conflicts_of, figures_of, rejections_of
 from powerca_sync.defs.runs.progress import needs_attention, words_of
 from powerca_sync.engine.requests import Mode
 from powerca_sync.engine.result import Conflict
 from powerca_sync.engine.staging import Rejections
 from powerca_sync.errors import ConfigurationError
+from powerca_sync.settings import DesktopFunctions
 from powerca_sync.specs import TableSpec, needed_tables
 
 
@@ -48,6 +51,29 @@ class TableOutcome:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class FunctionOutcome:
+    """The outcome of a function of the office that the run calls on the desktop."""
+
+    #: `desktop_refresh` or `desktop_booking`.
+    asset: str
+    #: `schema.name`.
+    function: str
+    #: `skipped` if it was not called: no phone row to book, or the run ended before.
+    verdict: Verdict
+    seconds: float | None = None
+    #: The first rows that it returned, in one line.
+    returned: str | None = None
+    #: Number of rows that it returned.
+    rows: int | None = None
+    #: Phone rows inserted since the last booking; None for a refresh.
+    booked: int | None = None
+    #: Why it failed.
+    error: str | None = None
+    #: Class of what it failed with.
+    kind: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class RunOutcome:
     """The outcome of a run, with tables in the order of their dependencies."""
 
@@ -58,6 +84,8 @@ class RunOutcome:
     mode: Mode | None
     seconds: float
     tables: tuple[TableOutcome, ...]
+    #: The office's functions that this direction calls.
+    functions: tuple[FunctionOutcome, ...] = ()
     #: Why the run ended before its tables; None if it did not.
     error: str | None
     #: Exit status of a run that a signal ended (130 for Ctrl-C, 143 for SIGTERM); None otherwise.
@@ -69,13 +97,19 @@ class RunOutcome:
         return tuple(table for table in self.tables if table.verdict is Verdict.FAILED)
 
     @property
+    def refresh_failed(self) -> bool:
+        """Whether no table was read, because the function that refreshes the desktop's tables failed."""
+        return self.mode is not None and any(one.error for one in self.functions)
+
+    @property
     def exit_status(self) -> int:
         """0 all well, 1 something failed, 2 only the configuration is at fault, 128 and its number after a signal."""
         if self.interrupted:
             return self.interrupted
-        if self.error is None and not any(table.error for table in self.tables):
+        failures: list[TableOutcome | FunctionOutcome] = [one for one in self.functions if one.error]
+        if self.error is None and not failures and not any(table.error for table in self.tables):
             return 0
-        kinds = {table.kind for table in self.failed}
+        kinds = {one.kind for one in [*failures, *self.failed]}
         return 2 if self.error is None and kinds == {ConfigurationError.__name__} else 1
 
 
@@ -102,6 +136,24 @@ def table_outcomes(
     return tuple(outcomes.values())
 
 
+def function_outcomes(functions: DesktopFunctions, result: dg.ExecuteInProcessResult) -> tuple[FunctionOutcome, ...]:
+    """Returns the outcome of each of these functions."""
+    outcomes = []
+    for key, function in ((REFRESH, functions.before_forward), (BOOKING, functions.after_reverse)):
+        if function is None:
+            continue
+        asset, failures = key.to_user_string(), result.get_step_failure_events()
+        found = FunctionOutcome(asset=asset, function=str(function), verdict=Verdict.SKIPPED)
+        for failed in (event for event in failures if event.step_key == asset):
+            found = dataclasses.replace(found, verdict=Verdict.FAILED, error=words_of(failed), kind=_kind(failed))
+        for event in (event for event in result.get_asset_materialization_events() if event.asset_key == key):
+            figures = figures_of(event.step_materialization_data.materialization.metadata)
+            told: dict[str, Any] = {name: figures.get(name) for name in ("seconds", "returned", "rows", "booked")}
+            found = dataclasses.replace(found, verdict=Verdict.OK, **told)
+        outcomes.append(found)
+    return tuple(outcomes)
+
+
 def _synced(spec: TableSpec, event: dg.DagsterEvent) -> TableOutcome:
     metadata = event.step_materialization_data.materialization.metadata
     figures = figures_of(metadata)
@@ -117,11 +169,14 @@ def _synced(spec: TableSpec, event: dg.DagsterEvent) -> TableOutcome:
 
 
 def _failed(spec: TableSpec, event: dg.DagsterEvent) -> TableOutcome:
+    return TableOutcome(table=spec.mobile, verdict=Verdict.FAILED, error=words_of(event), kind=_kind(event))
+
+
+def _kind(event: dg.DagsterEvent) -> str | None:
+    """Returns the class of what a step failed with."""
     failure = event.step_failure_data.user_failure_data
     kind = figures_of(failure.metadata).get(ERROR) if failure else None
-    return TableOutcome(
-        table=spec.mobile, verdict=Verdict.FAILED, error=words_of(event), kind=None if kind is None else str(kind)
-    )
+    return None if kind is None else str(kind)
 
 
 def run_error(result: dg.ExecuteInProcessResult) -> str | None:

@@ -90,6 +90,11 @@ def summary(table: str, found: Mapping[str, int | float | str]) -> str:
     return f"{mark} {table}: {read}{doing}, {told or 'nothing to do'} ({found.get('seconds', 0):.2f} s)"
 
 
+def call_summary(asset: str, found: Mapping[str, int | float | str]) -> str:
+    """Returns one line about a function of the office that was called."""
+    return f"[OK] {asset}: `{found['called']}` returned {found['returned']} ({found.get('seconds', 0):.2f} s)"
+
+
 def needs_attention(figures: Mapping[str, int | float | str]) -> bool:
     """Whether a table that was synced has something that a person should look at."""
     return any(figures.get(name) for name in ("quarantined", "conflicts", "lookalikes", "unassigned", "warnings"))
@@ -125,11 +130,12 @@ class _EventHandler(logging.Handler):
         event: dg.DagsterEvent | None = meta.get("dagster_event")
         if event is None:
             return
-        table = self._tables.get(event.step_key or "")
+        table = self._tables.get(event.step_key or "", event.step_key)
         match event.event_type:
             case dg.DagsterEventType.ASSET_MATERIALIZATION if _is_of_step(event):
                 materialization = event.step_materialization_data.materialization
-                self._say(summary(str(table), figures_of(materialization.metadata)))
+                found = figures_of(materialization.metadata)
+                self._say((call_summary if "called" in found else summary)(str(table), found))
             case dg.DagsterEventType.STEP_UP_FOR_RETRY:
                 wait = event.step_retry_data.seconds_to_wait or 0
                 self._say(f"[WARN] {table}: {words_of(event)} Next attempt in {wait:.0f} s.")

@@ -27,14 +27,15 @@ from powerca_sync.engine.doctor import (
     triggers,
     unfit_rows,
 )
-from powerca_sync.engine.doctor.findings import BOTH, Finding, Severity, all_fine, fine
+from powerca_sync.engine.doctor.findings import BOTH, Finding, all_fine, fine, has_error
+from powerca_sync.engine.doctor.office_functions import examine_functions
 from powerca_sync.engine.doctor.side import Side, unexamined
 from powerca_sync.engine.mapping import Office, resolve
 from powerca_sync.engine.postgres import Table, load, read_tables
 from powerca_sync.engine.result import Options
 from powerca_sync.errors import SyncError
 from powerca_sync.plain_text import counted
-from powerca_sync.settings import Limits
+from powerca_sync.settings import DesktopFunctions, Limits
 from powerca_sync.specs import TableSpec
 
 
@@ -46,18 +47,20 @@ def examine(
     timezone: str | None = None,
     encoding: str | None = None,
     limits: Limits | None = None,
+    functions: DesktopFunctions | None = None,
     now: Callable[[], float] = time.time,
 ) -> tuple[Finding, ...]:
     """Returns the findings about both databases, or about the one that can be reached, in the order of the themes.
 
-    `timezone`, `encoding` and `limits` are those of the settings; `now` is this machine's clock. Writes to temporary
-    tables only. Does not raise because of an answer of a database.
+    `timezone`, `encoding`, `limits` and `functions` are those of the settings; `now` is this machine's clock. Writes
+    to temporary tables only. Does not raise because of an answer of a database.
     """
     limited = [guards.with_limits(spec, limits or Limits()) for spec in specs]
     examination = _Examination(source, target, limited, Options(timezone=timezone, encoding=encoding))
     examination.examine_servers(timezone, encoding, now)
     examination.examine_catalogs()
     examination.examine_rights()
+    examination.add(examine_functions(source, functions or DesktopFunctions()))
     examination.examine_surroundings()
     examination.examine_earlier_engine()
     if source.is_open and target.is_open:
@@ -96,17 +99,16 @@ class _Examination:
             found = side.look("the server", server.read_server, needed=True)
             if found is not None:
                 self.servers[side.name] = found
-                self._add(
+                self.add(
                     server.examine_version(side.name, found),
                     server.examine_writable(side.name, found),
                     server.examine_encoding(side.name, found, encoding),
                     route.examine_encryption(side),
                 )
                 self.findings.append(server.describe(side, found, self._route(side)))
-            offset = side.look("the clock", lambda cursor: clocks.clock_offset(cursor, now))
-            if offset is not None:
+            if (offset := side.look("the clock", lambda cursor: clocks.clock_offset(cursor, now))) is not None:
                 offsets[side.name] = offset
-            self._add()
+            self.add()
         desktop = self.servers.get(self.source.name)
         if desktop is not None:
             self._theme(
@@ -116,20 +118,19 @@ class _Examination:
                 clocks.examine_clocks(offsets),
                 clocks.examine_zones(self.source, self.target, desktop.timezone, timezone),
             )
-        self.blocked = _has_error(self.findings) or len(self.servers) < len(self.sides)
+        self.blocked = has_error(self.findings) or len(self.servers) < len(self.sides)
 
     def examine_catalogs(self) -> None:
         """Examine which tables exist."""
-        for side, names in zip(
-            self.sides, ([spec.desktop for spec in self.specs], [spec.mobile for spec in self.specs]), strict=True
-        ):
-            found = side.look("the tables", partial(read_tables, names=names), needed=True)
-            if found is not None:
+        read = [spec.desktop for spec in self.specs]
+        filled = [spec.phone_table for spec in self.specs if spec.reverse and spec.phone_table not in read]
+        for side, names in zip(self.sides, (read + filled, [spec.mobile for spec in self.specs]), strict=True):
+            if (found := side.look("the tables", partial(read_tables, names=names), needed=True)) is not None:
                 self.tables[side.name] = found
-            self._add()
+            self.add()
         for side, other in (self.sides, self.sides[::-1]):
             if (tables := self.tables.get(side.name)) is not None:
-                self._add(columns.examine_presence(side.name, self.specs, tables, self.tables.get(other.name)))
+                self.add(columns.examine_presence(side.name, self.specs, tables, self.tables.get(other.name)))
 
     def examine_rights(self) -> None:
         """Examine the rights of both users."""
@@ -146,11 +147,11 @@ class _Examination:
             )
             if found is not None:
                 self.rights[side.name] = found
-            self._add(path.examine_creators(side.name, side.look("the search path", path.read_creators) or ()))
+            self.add(path.examine_creators(side.name, side.look("the search path", path.read_creators) or ()))
         user = {name: found.user for name, found in self.servers.items()}
         if (found := self.rights.get(self.source.name)) is not None:
             name, tables = self.source.name, self.tables[self.source.name]
-            back = [tables[spec.desktop] for spec in self.specs if spec.reverse and spec.desktop in tables]
+            back = [tables[spec.phone_table] for spec in self.specs if spec.reverse and spec.phone_table in tables]
             self._theme(
                 fine(name, f"User {user[name]} may read the desktop's tables and insert phone rows."),
                 grants.examine_visibility(name, user[name], found),
@@ -201,18 +202,18 @@ class _Examination:
             acting = self.target.look(
                 "the tables that depend on the synced ones", partial(dependents.read_dependents, tables=targets)
             )
-            self._add(dependents.examine_dependents(self.target.name, self.specs, targets, acting or ()))
+            self.add(dependents.examine_dependents(self.target.name, self.specs, targets, acting or ()))
 
     def examine_earlier_engine(self) -> None:
         """Examine state that an earlier sync engine left."""
         if (left := self.target.look("the guide's state tables", earlier_engine.read_guide_tables)) is not None:
-            self._add(earlier_engine.examine_metadata(self.target, left))
+            self.add(earlier_engine.examine_metadata(self.target, left))
         if (left := self.source.look("the guide's state tables", earlier_engine.read_guide_tables)) is not None:
             has_ledger = self.rights[self.source.name].prepared if self.source.name in self.rights else False
             found = list(earlier_engine.examine_earlier_engine(self.source, left, has_ledger=has_ledger))
             self.has_earlier_engine = bool(found)
-            self._add(found)
-        self._add()
+            self.add(found)
+        self.add()
 
     def examine_contents(self) -> None:
         """Examine organisations, columns, rows that would be quarantined, copies and owners."""
@@ -220,12 +221,12 @@ class _Examination:
         found = organisations.find_office(self.source, self.target, self.specs)
         if found is not None:
             office = found.office if isinstance(found, Context) else found
-            self._add(
+            self.add(
                 organisations.examine_office(self.source, self.target, office),
                 organisations.examine_lineage(self.source, self.target, found),
                 sharing.examine_shared(self.source, self.target, found),
             )
-            self.blocked |= _has_error(self.findings[before:])
+            self.blocked |= has_error(self.findings[before:])
         sources, targets = self.tables.get(self.source.name), self.tables.get(self.target.name)
         if sources is None or targets is None:
             return
@@ -275,7 +276,7 @@ class _Examination:
             unfit_rows.examine_large_objects(self.target, layout),
         )
         if self.has_earlier_engine:
-            self._add(altered_rows.examine_altered(self.source, self.target, layout))
+            self.add(altered_rows.examine_altered(self.source, self.target, layout))
 
     def _route(self, side: Side) -> route.Route | None:
         try:
@@ -286,10 +287,10 @@ class _Examination:
 
     def _theme(self, otherwise: Finding | None, *found: Iterable[Finding]) -> None:
         """Add the findings, or `otherwise` if it does not exist and everything could be examined."""
-        if self._add(*found) and otherwise is not None:
+        if self.add(*found) and otherwise is not None:
             self.findings.append(otherwise)
 
-    def _add(self, *found: Iterable[Finding]) -> bool:
+    def add(self, *found: Iterable[Finding]) -> bool:
         """Add findings and failed queries; returns whether there is no problem."""
         new = [finding for findings in found for finding in findings]
         for side in self.sides:
@@ -297,7 +298,3 @@ class _Examination:
             side.failed.clear()
         self.findings += new
         return all_fine(new) and all(side.is_open or side.connection is None for side in self.sides)
-
-
-def _has_error(findings: Iterable[Finding]) -> bool:
-    return any(finding.severity is Severity.WRONG for finding in findings)

@@ -72,6 +72,11 @@ def all_fine(findings: Iterable[Finding]) -> bool:
     return all(finding.severity is Severity.FINE for finding in findings)
 
 
+def has_error(findings: Iterable[Finding]) -> bool:
+    """Whether a finding makes a sync fail."""
+    return any(finding.severity is Severity.WRONG for finding in findings)
+
+
 def listed(names: Iterable[str]) -> str:
     """Returns `a`, `a and b` or `a, b and c`."""
     *most, last = names

@@ -116,7 +116,7 @@ def find_differences(
     with reading():
         if typed:
             hashes = one_row(source, probe_hashes())
-        if has_ledger and one_row(source, differential_sql.has_pulled_rows(), [mapping.spec.desktop])[0]:
+        if has_ledger and one_row(source, differential_sql.has_pulled_rows(), [mapping.spec.phone_table])[0]:
             images = _images(source, mapping, at_source, seed, is_quarantined[0])
     if images and not mapping.target.primary_key:
         # The merge takes over a reverse-synced row whose `source` was set to NULL, which no digest shows.
@@ -183,7 +183,7 @@ def _may_hash_alike(*servers: Cursor) -> bool:
 def _images(
     source: Cursor, mapping: TableMapping, at_source: Encoder, seed: int | None, is_quarantined: sql.Composable
 ) -> Side:
-    stored = check_stored_values(source, mapping.source, mapping.spec.desktop)
+    stored = check_stored_values(source, mapping.source, mapping.spec.phone_table)
     images = digest_queries.ledger_side(dataclasses.replace(mapping, source=stored.table), at_source, seed)
     return dataclasses.replace(images, summed=sql.SQL("NOT {}").format(is_quarantined))
 
@@ -226,7 +226,7 @@ def check_scope(source: Cursor, target: Cursor, mapping: TableMapping) -> None:
         return
     target.execute(differential_sql.planned_keys(mapping))
     keys = [key for (key,) in target.fetchall()]
-    if keys and one_row(source, differential_sql.has_pulled(), [mapping.spec.desktop, keys])[0]:
+    if keys and one_row(source, differential_sql.has_pulled(), [mapping.spec.phone_table, keys])[0]:
         raise NarrowScopeError
 
 

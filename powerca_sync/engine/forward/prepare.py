@@ -198,7 +198,7 @@ def _skip_echoes(run: TableRun, prepared: PreparedTable, differences: Difference
     mapping, images = prepared.mapping, None
     if prepared.snapshot.has_ledger and isinstance(run.request, TableExtract):
         with run.reading():
-            (has_entries,) = one_row(run.source, differential_sql.has_pulled_rows(), [run.spec.desktop])
+            (has_entries,) = one_row(run.source, differential_sql.has_pulled_rows(), [run.spec.phone_table])
         images = run.map_images(mapping) if has_entries else None
     # Only the images of rows that were sent can pair.
     where = sql.SQL("TRUE") if differences is None else differences.at_source

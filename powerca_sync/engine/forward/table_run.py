@@ -262,7 +262,9 @@ class TableRun:
     def map_images(self, mapping: TableMapping) -> TableMapping:
         """Returns the mapping for ledger images, without values that the source can no longer read."""
         with self.reading():
-            stored = check_stored_values(self.source, mapping.source, self.spec.desktop, sensitive=self.spec.sensitive)
+            stored = check_stored_values(
+                self.source, mapping.source, self.spec.phone_table, sensitive=self.spec.sensitive
+            )
         self.ledger_warning = stored.warning
         return pair_by_readable_columns(dataclasses.replace(mapping, source=stored.table), stored)
 

@@ -85,7 +85,8 @@ def map_back(
     back = _reverse_spec(spec)
     if target.kind not in (PLAIN, PARTITIONED):
         raise SchemaMismatchError(
-            f"`{spec.desktop}` is not a table at the target, so that rows cannot be inserted into it."
+            f"`{spec.desktop}` is not a table at the target, so that rows cannot be inserted into it. Name a table for "
+            "them in the spec (`reverse_into`), or set `reverse` to False."
         )
     for rule in target.rules:
         if rule.event == "INSERT":

@@ -50,16 +50,26 @@ from powerca_sync.engine.postgres.execution import (
     execute_with_optional,
     fetch_batch,
     one_row,
+    send_batch,
 )
 from powerca_sync.engine.postgres.latency import is_slow
 from powerca_sync.engine.postgres.refusals import RefusalJudge, SwallowedError, describe_swallowing, execute_completely
-from powerca_sync.engine.postgres.session_settings import apply_settings, settings_query
+from powerca_sync.engine.postgres.session_settings import (
+    SAVE_OWN_SETTINGS,
+    USE_DATABASE_SETTINGS,
+    USE_OWN_SETTINGS,
+    apply_settings,
+    settings_query,
+)
 from powerca_sync.engine.postgres.sql_files import load
 
 __all__ = [
     "BLOCK",
     "PARTITIONED",
     "PLAIN",
+    "SAVE_OWN_SETTINGS",
+    "USE_DATABASE_SETTINGS",
+    "USE_OWN_SETTINGS",
     "VIEW",
     "Column",
     "Connection",
@@ -99,6 +109,7 @@ __all__ = [
     "read_copy",
     "read_tables",
     "schema_and_name",
+    "send_batch",
     "server_encoding",
     "server_timezone",
     "settings_query",

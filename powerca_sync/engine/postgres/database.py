@@ -95,13 +95,15 @@ def transaction(
     timeouts: Timeouts,
     snapshot: bool = False,
     stable: bool = False,
+    calls_functions: bool = False,
     first: Sequence[Query] = (),
 ) -> Iterator[Cursor]:
     """Run one transaction in which values have their canonical text; commits, or rolls back after an exception.
 
     With `snapshot` it is READ ONLY and REPEATABLE READ. `stable` is the same for a transaction that creates temporary
-    tables and writes nothing else. Otherwise it is READ COMMITTED. The queries of `first` are sent in the same message
-    as BEGIN; read their rows with `fetch_batch`.
+    tables and writes nothing else. Otherwise it is READ COMMITTED. `calls_functions` leaves deferred constraints and
+    row-level security as the database has them, for functions of the office. The queries of `first` are sent in the
+    same message as BEGIN; read their rows with `fetch_batch`.
     """
     level = sql.SQL("REPEATABLE READ" if snapshot or stable else "READ COMMITTED")
     # Never READ WRITE, which would override the read-only mode of a server whose disk is full.
@@ -109,7 +111,7 @@ def transaction(
     settings = TEXT_FORM | {
         "TimeZone": timezone,
         # A role without BYPASSRLS must fail instead of seeing, or deleting, only some rows.
-        "row_security": "off",
+        "row_security": "on" if calls_functions else "off",
         "statement_timeout": f"{timeouts.statement * 1000:.0f}",
         "lock_timeout": f"{timeouts.lock * 1000:.0f}",
         # A session may be idle while the other database executes a statement; beyond that its client is gone.
@@ -129,8 +131,9 @@ def transaction(
             (begin, None),
             SAVE_DATABASE_SETTINGS,
             settings_query(settings),
-            ("SET CONSTRAINTS ALL IMMEDIATE", None),
         ]
+        if not calls_functions:
+            opening.append(("SET CONSTRAINTS ALL IMMEDIATE", None))
         send_batch(cursor, [*opening, *first])
         for _ in opening if first else ():
             cursor.nextset()

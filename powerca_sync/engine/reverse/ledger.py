@@ -1,7 +1,7 @@
 """The engine's tables on the desktop: the ledger of reverse-synced rows, their quarantine, and the guide's log."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import psycopg
 from psycopg import sql
@@ -146,9 +146,25 @@ def record_pull(
             "findings": Jsonb(dataclasses.asdict(findings)),
             "run": run_id,
             "own_writes": own_writes,
+            "pulled": pulled,
         },
     )
     _log(cursor, table, pulled)
+
+
+def read_unbooked(cursor: Cursor) -> dict[str, int]:
+    """Returns by desktop name how many rows reverse runs have inserted since the last booking, without zeros."""
+    cursor.execute("SELECT p.table_name, p.unbooked FROM powerca_sync.pulls AS p WHERE p.unbooked > 0")
+    return dict(cursor.fetchall())
+
+
+def record_booked(cursor: Cursor, rows: Mapping[str, int]) -> None:
+    """Record that these rows of `read_unbooked` have been booked; rows inserted meanwhile stay unbooked."""
+    cursor.execute(
+        "UPDATE powerca_sync.pulls AS p SET unbooked = p.unbooked - b.rows"
+        " FROM unnest(%s::text[], %s::bigint[]) AS b (table_name, rows) WHERE b.table_name = p.table_name",
+        [list(rows), list(rows.values())],
+    )
 
 
 def record_no_op(cursor: Cursor, table: str, run_id: str | None) -> None:

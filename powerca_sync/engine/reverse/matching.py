@@ -14,6 +14,7 @@ from powerca_sync.engine.reverse import ledger_sql
 from powerca_sync.engine.reverse.carry_over import CarryOver
 from powerca_sync.engine.reverse.ledger import Findings, LastPull
 from powerca_sync.engine.reverse.phone_identity import Identity, former_identity
+from powerca_sync.engine.reverse.phone_table import into_phone_table, why_off
 from powerca_sync.engine.staging import (
     Staged,
     StoredValues,
@@ -73,12 +74,14 @@ class PhoneRowMatcher:
     def __init__(
         self, request: TablePull, source: Cursor, target: Cursor, specs: Sequence[TableSpec], *, timezone: str = "UTC"
     ) -> None:
-        self.request = request
+        self.declared = request.spec
+        self.spec, self.specs = into_phone_table(request.spec, specs)
+        self.request = dataclasses.replace(request, spec=self.spec)
         self.timezone = timezone
-        self.spec = request.spec
         self.source = source
         self.target = target
-        self.specs = specs
+        #: Why the table takes no phone rows although its spec is reverse-synced; known after `resolve`.
+        self.off = ""
         self.warnings: list[str] = []
         self.context: Context
 
@@ -88,6 +91,9 @@ class PhoneRowMatcher:
         Raises a `SyncError` if the table cannot be reverse-synced.
         """
         spec = self.request.spec
+        if off := why_off(self.target, self.declared):
+            self.off = off
+            return ()
         self.context = read_context(self.target, self.source, self.specs, only=spec, at_mobile=self.reading)
         with self.reading():
             runs = read_recorded_runs(self.source, self.context.snapshot.identity)
@@ -229,7 +235,7 @@ class PhoneRowMatcher:
     @property
     def has_phone_rows(self) -> bool:
         """Whether mobile's table can have phone rows; known after `resolve`."""
-        table = self.context.catalogs.targets.get(self.spec.mobile)
+        table = None if self.off else self.context.catalogs.targets.get(self.spec.mobile)
         return table is not None and table.column(OWNER) is not None
 
     def stage(

@@ -20,6 +20,7 @@ from powerca_sync.engine.postgres import (
     transaction,
 )
 from powerca_sync.engine.reverse import ledger
+from powerca_sync.engine.reverse.phone_table import why_off
 from powerca_sync.engine.staging import phone_rows_sql
 from powerca_sync.errors import SyncError
 from powerca_sync.plain_text import one_line_logger
@@ -38,6 +39,8 @@ class PendingTables:
     by_hand: tuple[str, ...] = ()
     #: Number of phone rows of this office by mobile name, without tables that were never reverse-synced.
     rows: dict[str, int]
+    #: Number of rows that reverse runs have inserted since the office's own function last booked them.
+    unbooked: int = 0
 
 
 def find_pending_tables(
@@ -59,11 +62,12 @@ def find_pending_tables(
     ):
         with explained("looking at what was pulled"):
             context = read_context(here, there, specs, at_mobile=partial(explained, "looking for new phone rows"))
-            wanted = [spec for spec in wanted if _has_phone_rows(spec, context)]
+            wanted = [spec for spec in wanted if _has_phone_rows(spec, context) and not why_off(here, spec)]
             if not ledger.is_prepared(target):
                 return PendingTables(pending=tuple(spec.mobile for spec in wanted if spec.reverse != BY_HAND), rows={})
-            here.execute(load(__package__, "last_pulls.sql"), {"tables": [spec.desktop for spec in wanted]})
+            here.execute(load(__package__, "last_pulls.sql"), {"tables": [spec.phone_table for spec in wanted]})
             digests = dict(zip((spec.mobile for spec in wanted), here.fetchall(), strict=True))
+            unbooked = sum(ledger.read_unbooked(here).values())
         known = [
             spec
             for spec in wanted
@@ -79,6 +83,7 @@ def find_pending_tables(
             spec.mobile for spec in changed if spec.reverse == BY_HAND and found.get(spec.mobile, (0, ""))[0]
         ),
         rows={name: rows for name, (rows, _) in found.items() if digests[name][0] is not None},
+        unbooked=unbooked,
     )
 
 

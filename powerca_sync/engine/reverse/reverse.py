@@ -96,7 +96,7 @@ def sync_reverse(
             contextlib.ExitStack() as snapshot,
         ):
             held = f"Table `{request.spec.mobile}` is being reverse-synced"
-            lock = locks.try_acquire(f"pull {request.spec.desktop}")
+            lock = locks.try_acquire(f"pull {request.spec.phone_table}")
             locks.acquire(target_cursor, lock, held, wait=options.timeouts.table)
             with explained(f"{doing}: reading the source"):
                 # Digests are computed in UTC, so that they do not depend on the office's time zone.
@@ -122,7 +122,7 @@ class Pull(PhoneRowMatcher):
         run_id: str | None,
     ) -> None:
         super().__init__(request, source, target, specs, timezone=timezone)
-        self.spec = guards.with_limits(request.spec, options.limits)
+        self.spec = guards.with_limits(self.request.spec, options.limits)
         self.options = options
         self.run_id = run_id
         #: The table that takes new ledger entries.
@@ -192,7 +192,8 @@ class Pull(PhoneRowMatcher):
 
     def nothing_to_pull(self, notes: tuple[str, ...]) -> ReverseResult:
         """Returns the result for a table that cannot have phone rows."""
-        return ReverseResult(table=self.spec.mobile, notes=notes, seconds=self.timer.seconds)
+        remarks = (self.off,) if self.off else ()
+        return ReverseResult(table=self.spec.mobile, notes=notes, remarks=remarks, seconds=self.timer.seconds)
 
     def _read_state(self, phones: PhoneRows) -> str | None:
         return read_state(

@@ -98,6 +98,9 @@ CREATE TABLE IF NOT EXISTS powerca_sync.quarantine (
 -- Rows that reverse runs wrote into the table, as the server's statistics count them: no change for the forward sync.
 ALTER TABLE powerca_sync.pulls ADD COLUMN IF NOT EXISTS own_writes bigint NOT NULL DEFAULT 0;
 
+-- Rows that reverse runs inserted since the office's own function last booked them.
+ALTER TABLE powerca_sync.pulls ADD COLUMN IF NOT EXISTS unbooked bigint NOT NULL DEFAULT 0;
+
 ALTER TABLE powerca_sync.quarantine ADD COLUMN IF NOT EXISTS form text;
 -- A hash of all that the run read, and what it found; NULL if the next run must look at every row.
 ALTER TABLE powerca_sync.pulls ADD COLUMN IF NOT EXISTS state text;

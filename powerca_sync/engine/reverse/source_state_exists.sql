@@ -6,9 +6,9 @@ SELECT
         WHERE a.attrelid = to_regclass('powerca_sync.quarantine') AND a.attname = 'form'
     )
     AND (
-        SELECT count(*) = 2
+        SELECT count(*) = 3
         FROM pg_attribute AS a
-        WHERE a.attrelid = to_regclass('powerca_sync.pulls') AND a.attname IN ('findings', 'own_writes')
+        WHERE a.attrelid = to_regclass('powerca_sync.pulls') AND a.attname IN ('findings', 'own_writes', 'unbooked')
     )
     AND (
         to_regclass('powerca_sync.sync_log') IS NOT NULL

@@ -144,7 +144,7 @@ def pulled_images(mapping: TableMapping) -> sql.Composed:
     columns.append(sql.SQL("{} AS {}").format(size, sql.Identifier(_IMAGE_SIZE)))
     return sql.SQL(
         "(SELECT {columns} FROM powerca_sync.pulled AS l WHERE l.table_name = {table} AND {not_ended})"
-    ).format(columns=sql.SQL(", ").join(columns), table=mapping.spec.desktop, not_ended=NOT_ENDED)
+    ).format(columns=sql.SQL(", ").join(columns), table=mapping.spec.phone_table, not_ended=NOT_ENDED)
 
 
 def _copy_out(mapping: TableMapping, rows: sql.Composable, where: sql.Composable) -> sql.Composed:

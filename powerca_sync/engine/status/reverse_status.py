@@ -98,10 +98,10 @@ def _read(
         matcher.resolve()
         if not matcher.has_phone_rows:
             return ReverseStatus(table=spec.mobile)
-        phones, last = matcher.look(), ledger.read_last_pull(target_cursor, spec.desktop)
+        phones, last = matcher.look(), ledger.read_last_pull(target_cursor, spec.phone_table)
         matched = matcher.match(phones, last, record=False)
         last_pull, entries, known = one_row(
-            target_cursor, load(__package__, "reverse_status.sql"), {"table": spec.desktop}
+            target_cursor, load(__package__, "reverse_status.sql"), {"table": spec.phone_table}
         )
     quarantine = tuple(Rejections(**entry) for entry in entries)
     return ReverseStatus(

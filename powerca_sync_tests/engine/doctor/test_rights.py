@@ -7,10 +7,13 @@ import pytest
 
 from powerca_sync.engine.doctor import Finding, Severity
 from powerca_sync.engine.forward.forward import sync_forward
+from powerca_sync.engine.functions import call_refresh
 from powerca_sync.engine.postgres.database import Connection, connect
 from powerca_sync.engine.requests import Mode, TableExtract, TablePull
 from powerca_sync.engine.reverse.reverse import sync_reverse
 from powerca_sync.engine.setup import introduce
+from powerca_sync.errors import ConfigurationError
+from powerca_sync.settings import DesktopFunction, DesktopFunctions
 from powerca_sync_tests.engine.clinic import NOTES, SPECS, examined, only_problem, problems, settle
 from powerca_sync_tests.helpers import QUICK, Pair
 
@@ -198,6 +201,46 @@ def test_guides_own_log_is_used_if_it_exists(office: Pair) -> None:
         office.source,
     )
     assert granted
+
+
+FUNCTIONS = DesktopFunctions(
+    before_forward=DesktopFunction(schema="Product", name="refresh", timeout=30),
+    after_reverse=DesktopFunction(schema="Product", name="book", timeout=30),
+)
+
+
+def function_problems(office: Pair) -> list[Finding]:
+    """Returns the findings about the functions, as that user."""
+    desktop = dataclasses.replace(office.settings.desktop, user=ROLE)
+    found = problems(examined(office, desktop=desktop, functions=FUNCTIONS))
+    return [finding for finding in found if "Product" in finding.what]
+
+
+def test_functions_of_the_office_must_exist_and_be_callable(office: Pair) -> None:
+    whats = [finding.what for finding in function_problems(office)]
+    assert whats == [
+        f"Function `Product.{name}`: the schema `Product` does not exist on the desktop."
+        for name in ("refresh", "book")
+    ]
+    run(office.source, 'CREATE SCHEMA "Product"')
+    run(office.source, """CREATE FUNCTION "Product".refresh() RETURNS int LANGUAGE sql AS 'SELECT 1'""")
+    run(office.source, """CREATE FUNCTION "Product".book(int) RETURNS int LANGUAGE sql AS 'SELECT 1'""")
+    run(office.source, 'REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA "Product" FROM PUBLIC')
+    refresh, book = function_problems(office)
+    assert book.what == "Function `Product.book` takes arguments on the desktop."
+    assert book.severity is Severity.WRONG
+    assert refresh.what == f"User {ROLE} may not call `Product.refresh` (POWERCA_BEFORE_FORWARD)."
+    assert refresh.statements == (
+        f'GRANT USAGE ON SCHEMA "Product" TO "{ROLE}";',
+        f'GRANT EXECUTE ON FUNCTION "Product"."refresh"() TO "{ROLE}";',
+    )
+    assert FUNCTIONS.before_forward
+    with connect(dataclasses.replace(office.settings.desktop, user=ROLE)) as desktop:
+        with pytest.raises(ConfigurationError, match=r"may not call .* GRANT EXECUTE ON FUNCTION"):
+            call_refresh(desktop, FUNCTIONS.before_forward, timeouts=QUICK.timeouts)
+        grant(office, [refresh])
+        assert call_refresh(desktop, FUNCTIONS.before_forward, timeouts=QUICK.timeouts).returned == "1"
+    assert [finding.what for finding in function_problems(office)] == [book.what]
 
 
 def test_owner_of_all_tables_lacks_nothing(pair: Pair) -> None:

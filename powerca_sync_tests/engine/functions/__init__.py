@@ -1,0 +1,1 @@
+"""Functions of the office on the desktop: what a call returns, keeps and refuses."""
