@@ -50,7 +50,7 @@ from powerca_sync.tables import TABLES
         "powerca-sync plan                      see what a run would change",
         "powerca-sync forward                   sync all tables to mobile",
         "powerca-sync reverse                   bring new phone rows to the desktop",
-        'eval "$(_POWERCA_SYNC_COMPLETE=bash_source powerca-sync)"   completion in bash',
+        'eval "$(_POWERCA_SYNC_COMPLETE=bash_source powerca-sync)"  bash completion',
     ),
 )
 @click.version_option(package_name="powerca-sync", message="%(prog)s %(version)s")

@@ -469,10 +469,12 @@ def test_quiet_command_prints_only_warnings_to_stderr(office: Office) -> None:
     assert result.stdout.splitlines()[-1].startswith("[OK] 4 tables synced in ")
 
 
-@pytest.mark.parametrize("command", ["demo", "doctor", "forward", "init", "plan", "reverse", "status", "verify"])
+@pytest.mark.parametrize("command", ["demo", "doctor", "forward", "init", "plan", "reverse", "status", "ui", "verify"])
 def test_help_fits_80_columns_with_examples_and_exit_codes(command: str) -> None:
-    summary = next(line for line in run("-h").stdout.splitlines() if line.split()[:1] == [command])
+    overview = run("-h").stdout.splitlines()
+    summary = next(line for line in overview if line.split()[:1] == [command])
     assert not summary.endswith("...")
+    assert max(map(len, overview)) <= 80
     result = run(command, "-h")
     assert result.exit_code == 0, result.output
     text = result.stdout
