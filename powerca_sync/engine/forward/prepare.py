@@ -155,7 +155,8 @@ def _copy_rows(run: TableRun, mapping: TableMapping, where: sql.Composable, crea
         read=run.read,
         reading=run.reading,
         create=create,
-        binary=run.options.binary_copy,
+        # Numbers and short texts take fewer bytes as text.
+        binary=run.options.binary_copy and not run.is_far(),
     )
 
 

@@ -241,7 +241,7 @@ class TableRun:
         if prepared.owned_digest != owned_digest_of(before):
             # The digests do not include mobile-owned columns.
             return None
-        if wanted is Transfer.EVERYTHING or (wanted is Transfer.AUTO and not self._is_far()):
+        if wanted is Transfer.EVERYTHING or (wanted is Transfer.AUTO and not self.is_far()):
             return None
         return find_differences(
             self.source,
@@ -255,7 +255,7 @@ class TableRun:
             count=count,
         )
 
-    def _is_far(self) -> bool:
+    def is_far(self) -> bool:
         """Returns whether comparing digests first takes less time than sending all rows: one line is slow."""
         return is_slow(self.target.connection) or is_slow(self.source.connection)
 

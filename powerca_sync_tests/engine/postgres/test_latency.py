@@ -48,6 +48,14 @@ def test_unchanged_rows_do_not_travel_over_a_slow_line(items: Pair, slow: str) -
     assert bytes_read(items, slow=None) > 30_000
 
 
+def test_rows_travel_as_text_over_a_slow_line(items: Pair) -> None:
+    read = []
+    for slow in ("target", None):
+        items.target.execute("TRUNCATE items")
+        read.append(bytes_read(items, slow=slow))
+    assert 30_000 < read[0] < 0.8 * read[1]
+
+
 def test_wait_for_a_lock_is_not_taken_for_a_slow_line(items: Pair) -> None:
     with connect(items.settings.mobile) as other:
         other.execute("SELECT * FROM powerca_sync.office FOR UPDATE")
