@@ -138,6 +138,13 @@ def test_every_setting_that_the_code_reads_is_in_the_example() -> None:
     assert read - NOT_IN_ENV == set(settings_in_example())
 
 
+def test_every_setting_of_an_office_is_passed_on_to_its_containers() -> None:
+    text = (PROJECT / "docker-compose.yml").read_text(encoding="utf-8")
+    passed = set(re.findall(rf"^ +({SETTING}):", text, re.MULTILINE))
+    # The history's server is a service of the file itself; only its password is the office's choice.
+    assert set(settings_in_example()) - passed <= {"POWERCA_DEMO", "DAGSTER_POSTGRES_PORT"}
+
+
 def test_example_asks_for_required_settings_only() -> None:
     uncommented = re.findall(r"^([A-Z_]+)=$", TEXTS[".env.example"], re.MULTILINE)
     assert set(uncommented) == set(REQUIRED)
