@@ -59,7 +59,7 @@ def compose(findings: Findings, news: News, alerting: Alerting) -> Message:
     for group in groups.values():
         lines += _lines(group)
     if findings.skipped and news.problems:
-        lines.append(f"Not tried, because they depend on a failed table: {_names(sorted(findings.skipped))}.")
+        lines.append(f"Not tried, because they depend on what failed: {_names(sorted(findings.skipped))}.")
     if news.solved:
         lines.append(f"[OK] Solved: {_names(news.solved)}.")
     if news.unchanged:

@@ -474,7 +474,7 @@ def test_failed_table_is_reported_with_its_skipped_dependents(office: Office, ho
     tick(office.instance)
     (message,) = hook.messages
     assert "[X] departments failed: Table `departments` does not exist on mobile." in message["message"]
-    assert "Not tried, because they depend on a failed table: staff." in message["message"].splitlines()
+    assert "Not tried, because they depend on what failed: staff." in message["message"].splitlines()
 
 
 def test_quarantined_rows_are_reported_under_one_check(office: Office, hook: WebHook) -> None:
