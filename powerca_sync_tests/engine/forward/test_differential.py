@@ -103,7 +103,8 @@ def test_round_trips_of_unchanged_and_changed_tables(jobs: Pair) -> None:
             counts.append(line.transferred()[1] - before)
     # Begin, state, lock of an unscoped table, digests, record and commit.
     assert counts[0] == 5
-    assert counts[1] <= 22
+    # The messages of a COPY may be answered together.
+    assert counts[1] <= 25
 
 
 def test_servers_that_hash_differently_compare_by_sha256(jobs: Pair) -> None:
