@@ -1,4 +1,4 @@
-"""Dagster's entry point: the definitions for this office's tables."""
+"""Dagster's entry point: the definitions for the tables of this office, or of those in the file of offices."""
 
 import logging
 from pathlib import Path
@@ -9,7 +9,7 @@ from powerca_sync import additions, tables
 from powerca_sync.defs import build_definitions
 from powerca_sync.defs.translator import TableTranslator
 from powerca_sync.env_file import exposure
-from powerca_sync.environment import current_functions, current_tables
+from powerca_sync.environment import current_functions, current_tables, serves_offices
 from powerca_sync.operations import History, Schedules
 
 _SCHEDULES = Schedules.from_env()
@@ -21,6 +21,7 @@ defs = dg.Definitions.merge(
         functions=current_functions(),
         schedules=_SCHEDULES,
         history=History.from_env(),
+        by_office=serves_offices(),
         translator=TableTranslator(timezone=_SCHEDULES.timezone, declared_in=Path(tables.__file__)),
     ),
     dg.Definitions(

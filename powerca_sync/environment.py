@@ -1,10 +1,12 @@
-"""The choice between the configured databases and the embedded ones of the demo."""
+"""The choice between the configured databases, those of an office in the file, and the embedded ones of the demo."""
 
 import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from powerca_sync.errors import ConfigurationError
+from powerca_sync.offices import OFFICES, Office, Offices, current_offices, offices_file
 from powerca_sync.settings import DesktopFunctions, Limits, Settings, read_desktop_relations
 from powerca_sync.specs import TableSpec, read_from
 
@@ -18,11 +20,50 @@ def is_demo() -> bool:
     return os.environ.get(DEMO, "").lower() in ("1", "true", "yes")
 
 
-def current_settings() -> Settings:
-    """Returns the settings of the environment; in the demo, starts the embedded servers and fills new ones.
+def serves_offices() -> bool:
+    """Returns whether a file of offices is configured; the demo is one office."""
+    return not is_demo() and offices_file() is not None
 
-    Raises `ConfigurationError` naming the variables that are missing or invalid.
+
+def find_offices() -> Offices:
+    """Returns the offices of the file. Raises `ConfigurationError` if none is configured or it cannot be used."""
+    offices = None if is_demo() else current_offices()
+    if offices is None:
+        raise ConfigurationError(f"No file of offices is configured. {OFFICES} names it.")
+    return offices
+
+
+def choose_office(key: str | None) -> Office | None:
+    """Returns the office of that key, or the only one; None without a file of offices.
+
+    Raises `ConfigurationError` for an unknown or broken office, and if several are to be chosen from.
     """
+    if key is None and not serves_offices():
+        return None
+    offices = find_offices()
+    if key is None and len(offices.keys) > 1:
+        raise ConfigurationError(
+            f"`{offices.path}` has {len(offices.keys)} offices. Name one with `--office`, or all with `--all-offices`."
+        )
+    return offices.named(key or offices.keys[0])
+
+
+def check_settings() -> None:
+    """Raises `ConfigurationError` if neither the settings of an office nor a file of offices can be used."""
+    if serves_offices():
+        find_offices()
+    else:
+        Settings.from_env()
+
+
+def current_settings(office: str | None = None) -> Settings:
+    """Returns the settings of the environment, or of the office of that key in the file of offices.
+
+    In the demo, starts the embedded servers and fills new ones. Raises `ConfigurationError` naming what is missing or
+    invalid.
+    """
+    if chosen := choose_office(office):
+        return chosen.settings()
     if not is_demo():
         return Settings.from_env()
     # The demo needs packages that an office does not install.

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from powerca_sync.cli.doctor_report import examine_env_file, report_findings
+from powerca_sync.cli.offices import office_options, report_offices
 from powerca_sync.cli.options import (
     ALLOWANCES,
     HELP,
@@ -35,7 +36,15 @@ from powerca_sync.engine.setup import introduce
 from powerca_sync.engine.state import warn_of_copy
 from powerca_sync.engine.status import read_status
 from powerca_sync.engine.verify import verify as compare
-from powerca_sync.environment import DEMO, FOLDER, current_functions, current_tables, is_demo
+from powerca_sync.environment import (
+    DEMO,
+    FOLDER,
+    current_functions,
+    current_tables,
+    find_offices,
+    is_demo,
+    serves_offices,
+)
 from powerca_sync.errors import ConfigurationError
 from powerca_sync.operations import Schedules
 from powerca_sync.specs import spec_named
@@ -73,6 +82,7 @@ def main() -> None:
 )
 @table_option
 @allowance_options
+@office_options
 @output_options
 @verbose_option
 def forward(mode: str, tables: tuple[str, ...], as_json: bool, quiet: bool, verbose: bool, **allowed: bool) -> None:
@@ -108,6 +118,7 @@ def forward(mode: str, tables: tuple[str, ...], as_json: bool, quiet: bool, verb
 @click.option(
     "--pull-lookalikes", "lookalikes", flag_value="pull", help="Look-alikes are new rows: insert them on the desktop."
 )
+@office_options
 @output_options
 @verbose_option
 def reverse(
@@ -141,6 +152,7 @@ def reverse(
 )
 @table_option
 @allowance_options
+@office_options
 @output_options
 def plan(
     direction: str, mode: str | None, tables: tuple[str, ...], as_json: bool, quiet: bool, **allowed: bool
@@ -183,6 +195,7 @@ def plan(
     help="Replace another desktop that has these organisations; also after copying or restoring this one.",
 )
 @files_option
+@office_options
 @output_options
 def init(accept_source: bool, folder: Path | None, as_json: bool, quiet: bool) -> None:
     """Prepare mobile for this desktop; safe to repeat."""
@@ -198,6 +211,7 @@ def init(accept_source: bool, folder: Path | None, as_json: bool, quiet: bool) -
 
 
 @main.command(epilog=examples("powerca-sync status", "powerca-sync status --json"))
+@office_options
 @output_options
 def status(as_json: bool, quiet: bool) -> None:
     """Show each table: last sync, rows, quarantine, last runs."""
@@ -213,6 +227,7 @@ def status(as_json: bool, quiet: bool) -> None:
 
 @main.command(epilog=examples("powerca-sync verify", "powerca-sync verify --table climaster"))
 @table_option
+@office_options
 @output_options
 def verify(tables: tuple[str, ...], as_json: bool, quiet: bool) -> None:
     """Compare both databases row by row; changes nothing."""
@@ -236,6 +251,7 @@ def verify(tables: tuple[str, ...], as_json: bool, quiet: bool) -> None:
 
 
 @main.command(epilog=examples("powerca-sync doctor"))
+@office_options
 @output_options
 def doctor(as_json: bool, quiet: bool) -> None:
     """Find what is wrong and what to do; changes nothing."""
@@ -252,6 +268,15 @@ def doctor(as_json: bool, quiet: bool) -> None:
                 limits=settings.limits,
             )
         status = report_findings(console, [*examine_env_file(), *findings])
+    sys.exit(status)
+
+
+@main.command(epilog=examples("powerca-sync offices"))
+@output_options
+def offices(as_json: bool, quiet: bool) -> None:
+    """List the offices of the file of offices, and its mistakes."""
+    with reporting(as_json, quiet=quiet) as console:
+        status = report_offices(console, find_offices())
     sys.exit(status)
 
 
@@ -288,6 +313,8 @@ def ui(port: int, on_demo: bool) -> None:
             os.environ[DEMO] = "1"
         if is_demo():
             console.say(f"Demo: working on the embedded databases in {FOLDER} (POWERCA_DEMO is set).")
+        elif serves_offices():
+            console.say(f"{len(find_offices().keys)} offices.")
         else:
             load_settings(console)
         from powerca_sync.cli import web_ui

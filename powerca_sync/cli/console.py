@@ -40,8 +40,19 @@ class Console:
     With `quiet`, stderr gets warnings and errors only; with `verbose`, details too.
     """
 
-    def __init__(self, *, as_json: bool, quiet: bool = False, verbose: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        as_json: bool,
+        quiet: bool = False,
+        verbose: bool = False,
+        office: str | None = None,
+        documents: list[Any] | None = None,
+    ) -> None:
+        """`office` is the one that the command is about; `documents` takes the document, instead of stdout."""
         self.as_json = as_json
+        self.office = office
+        self._documents = documents
         self._quiet = quiet
         self._verbose = verbose
         self._errors = _kept_stderr()
@@ -83,7 +94,9 @@ class Console:
 
     def document(self, content: Any) -> None:
         """Print the document to stdout; nothing without `as_json`."""
-        if self.as_json:
+        if self._documents is not None:
+            self._documents.append(content)
+        elif self.as_json:
             self._print(json.dumps(content, indent=2, default=str), None)
 
     def table(

@@ -4,11 +4,13 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+import click
 
 from powerca_sync.cli.console import Console
 from powerca_sync.env_file import exposure
-from powerca_sync.environment import FOLDER, current_functions, current_settings, is_demo
+from powerca_sync.environment import FOLDER, choose_office, current_functions, current_settings, is_demo
 from powerca_sync.errors import ConfigurationError, SyncError
 from powerca_sync.interrupts import note_signals
 from powerca_sync.settings import Settings
@@ -16,12 +18,21 @@ from powerca_sync.settings import Settings
 if TYPE_CHECKING:
     from powerca_sync.defs.runs import PastRun, RunOutcome
 
+#: In the context of the command: the office that was chosen, and the list that takes the documents of one of several.
+CHOSEN: Final = "powerca_sync.office"
+DOCUMENTS: Final = "powerca_sync.documents"
+
 
 @contextlib.contextmanager
 def reporting(as_json: bool, *, quiet: bool = False, verbose: bool = False) -> Iterator[Console]:
     """Yields the console of a command; prints an error or an interrupt as the last line and exits with its status."""
+    context = click.get_current_context(silent=True)
+    meta = context.meta if context else {}
+    office, documents = meta.get(CHOSEN), meta.get(DOCUMENTS)
     with (
-        contextlib.closing(Console(as_json=as_json, quiet=quiet, verbose=verbose)) as console,
+        contextlib.closing(
+            Console(as_json=as_json, quiet=quiet, verbose=verbose, office=office, documents=documents)
+        ) as console,
         note_signals() as signals,
     ):
         try:
@@ -40,7 +51,9 @@ def load_settings(console: Console, *, examined: bool = False) -> Settings:
     """Returns the settings; warns of an exposed `.env` and unverified connections unless `examined` by doctor."""
     if is_demo():
         console.say(f"Demo: working on the embedded databases in {FOLDER} (POWERCA_DEMO is set).")
-    settings = current_settings()
+    chosen = choose_office(console.office)
+    console.office = chosen.key if chosen else None
+    settings = current_settings(console.office)
     if not examined and not is_demo() and (exposed := exposure()):
         console.say(f"[WARN] {exposed} Run `chmod 600 .env`.")
     for endpoint in (settings.desktop, settings.mobile):
@@ -63,7 +76,14 @@ def run_job(console: Console, run: "Callable[..., RunOutcome]", *, progress: boo
     functions = current_functions()
     say, detail = (console.say, console.detail) if progress else (_ignore, _ignore)
     with open_instance(FOLDER / "dagster") as instance:
-        return run(instance=instance, say=say, detail=detail, moving=console.moving, functions=functions)
+        return run(
+            instance=instance,
+            office=console.office,
+            say=say,
+            detail=detail,
+            moving=console.moving,
+            functions=functions,
+        )
 
 
 def say_what_is_not_called(console: Console, *, forward: bool) -> None:
@@ -86,7 +106,7 @@ def read_last_runs(console: Console) -> "tuple[PastRun, ...]":
 
     try:
         with open_instance(FOLDER / "dagster") as instance:
-            return read_past_runs(instance)
+            return read_past_runs(instance, office=console.office)
     except SyncError as exc:
         console.say(f"[WARN] {exc} The last runs are not known.")
         return ()

@@ -27,6 +27,8 @@ Starting runs:
 
     sensors             reverse sync when mobile has new rows
     desktop_sensor      forward sync when the desktop's tables have changed
+    partitions          offices as partitions, where one instance serves several
+    offices/            the same sensors for several offices
     schedules           runs by the clock
     due                 tables that the hourly schedule reverse-syncs
     follow_up           tables that a failed run skipped without need
@@ -57,6 +59,7 @@ from powerca_sync.defs.jobs import build_jobs
 from powerca_sync.defs.keys import REFRESH, mobile_key
 from powerca_sync.defs.mobile_io_manager import build_io_manager
 from powerca_sync.defs.nightly_checks import build_nightly_checks
+from powerca_sync.defs.offices import build_desktop_gate, build_membership, build_mobile_gate
 from powerca_sync.defs.resources import PullMode, SyncDatabases, SyncMode
 from powerca_sync.defs.retention import build_retention
 from powerca_sync.defs.reverse_assets import IO_MANAGER, build_reverse_assets, pulled_tables
@@ -82,6 +85,7 @@ def build_definitions(
     history: History | None = None,
     translator: TableTranslator | None = None,
     separate_checks: bool = True,
+    by_office: bool = False,
 ) -> dg.Definitions:
     """All that Dagster needs to sync the tables of `specs`; reads no environment and opens no connection.
 
@@ -89,7 +93,8 @@ def build_definitions(
     `functions` are called on the desktop before a forward run and after a reverse run.
     `schedules` says when the jobs start by themselves, `history` how long Dagster's own records are kept,
     `translator` what Dagster shows of the assets. With
-    `separate_checks` there are also the checks that are no part of a sync.
+    `separate_checks` there are also the checks that are no part of a sync. With `by_office`, assets and checks have a
+    partition for each office of the file of offices, and sensors instead of schedules start the runs.
     """
     timeouts, retries = timeouts or Timeouts(), retries or Retries()
     schedules, functions = schedules or Schedules(), functions or DesktopFunctions()
@@ -99,14 +104,23 @@ def build_definitions(
     copied = [spec for spec in specs if mobile_key(spec.mobile) not in made]
     checks = []
     if separate_checks:
-        checks += build_parity_checks(specs, copied=copied, timeouts=timeouts, retries=retries)
+        checks += build_parity_checks(specs, copied=copied, timeouts=timeouts, retries=retries, by_office=by_office)
         checks += build_table_checks(
-            specs, copied=copied, drift_blocks=translator.drift_blocks, timeouts=timeouts, retries=retries
+            specs,
+            copied=copied,
+            drift_blocks=translator.drift_blocks,
+            timeouts=timeouts,
+            retries=retries,
+            by_office=by_office,
         )
     separate = [spec.key for check in checks for spec in check.check_specs if not spec.blocking]
     # Configured at launch, so that the IO managers get the same ones.
     databases, sync = SyncDatabases.configure_at_launch(), SyncMode.configure_at_launch()
-    synced = [*build_assets(copied, translator, first=first), *written, *build_reverse_assets(specs, translator)]
+    synced = [
+        *build_assets(copied, translator, first=first, by_office=by_office),
+        *written,
+        *build_reverse_assets(specs, translator, by_office=by_office),
+    ]
     # Those of each run. A request for some assets of a job would otherwise take all of their checks along.
     evaluated = {key for asset in synced for key in asset.check_keys}
     evaluated |= {spec.key for check in checks for spec in check.check_specs if spec.blocking}
@@ -115,11 +129,25 @@ def build_definitions(
         IO_MANAGER: build_desktop_io_manager(specs, databases=databases, timeouts=timeouts, retries=retries),
     }
     jobs = build_jobs(specs, functions, separate=separate, loads=loads)
+    nightly = build_nightly_checks(separate, schedules, by_office=by_office)
+    report = build_status_report(specs, schedules, by_office=by_office)
+    if by_office:
+        sensors = [
+            build_membership(),
+            *build_mobile_gate(specs, functions),
+            build_desktop_gate(
+                specs, functions, [job for each in (jobs, nightly, report) for job in each.jobs or ()], checks=evaluated
+            ),
+        ]
+    else:
+        sensors = [*build_sensors(specs, functions), build_desktop_sensor(specs, functions, checks=evaluated)]
     tables = dg.Definitions(
         assets=[
             *synced,
-            *build_desktop_tables(copied, translator, first=first),
-            *build_function_assets(functions, pulled_tables(specs), timeouts=timeouts, retries=retries),
+            *build_desktop_tables(copied, translator, first=first, by_office=by_office),
+            *build_function_assets(
+                functions, pulled_tables(specs), timeouts=timeouts, retries=retries, by_office=by_office
+            ),
         ],
         resources={
             "databases": databases,
@@ -129,19 +157,18 @@ def build_definitions(
         },
         asset_checks=checks,
         sensors=[
-            *build_sensors(specs, functions),
-            build_desktop_sensor(specs, functions, checks=evaluated),
+            *sensors,
             build_follow_up(specs, list(jobs.jobs or ()), checks=evaluated),
             build_alerts(),
         ],
-        schedules=build_schedules(specs, schedules, functions),
+        schedules=[] if by_office else build_schedules(specs, schedules, functions),
         executor=dg.in_process_executor,
         loggers=loggers,
     )
     return dg.Definitions.merge(
         tables,
         jobs,
-        build_nightly_checks(separate, schedules),
-        build_status_report(specs, schedules),
+        nightly,
+        report,
         build_retention(schedules, history or History()),
     )

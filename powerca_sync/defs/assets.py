@@ -7,6 +7,7 @@ import dagster as dg
 from powerca_sync.defs.checks import FOREIGN_KEYS, ROWS, check_foreign_keys, check_rows
 from powerca_sync.defs.keys import DESKTOP, MOBILE, desktop_key, full_name, mobile_key
 from powerca_sync.defs.output_handle import UNVERSIONED, OutputHandle
+from powerca_sync.defs.partitions import build_check_spec, partitions
 from powerca_sync.defs.pools import FORWARD_POOL
 from powerca_sync.defs.resources import SyncMode
 from powerca_sync.defs.translator import Layer, TableTranslator
@@ -16,14 +17,14 @@ from powerca_sync.specs import TableSpec
 
 
 def build_assets(
-    specs: Iterable[TableSpec], translator: TableTranslator, *, first: Sequence[dg.AssetKey] = ()
+    specs: Iterable[TableSpec], translator: TableTranslator, *, first: Sequence[dg.AssetKey] = (), by_office: bool
 ) -> list[dg.AssetsDefinition]:
     """Returns the mobile tables as assets, each after the assets of `first` and the tables that its spec depends on."""
-    return [_build_asset(spec, translator, first) for spec in specs]
+    return [_build_asset(spec, translator, first, by_office=by_office) for spec in specs]
 
 
 def build_desktop_tables(
-    specs: Iterable[TableSpec], translator: TableTranslator, *, first: Sequence[dg.AssetKey] = ()
+    specs: Iterable[TableSpec], translator: TableTranslator, *, first: Sequence[dg.AssetKey] = (), by_office: bool
 ) -> list[dg.AssetSpec]:
     """Returns the desktop's tables as external assets, with which the lineage begins, or which come after `first`."""
     tables = {
@@ -34,14 +35,17 @@ def build_desktop_tables(
                 "dagster/table_name": full_name(DESKTOP, spec.desktop),
                 **translator.metadata(spec, Layer.DESKTOP),
             },
-            **translator.attributes(spec, Layer.DESKTOP),
+            **translator.attributes(spec, Layer.DESKTOP, by_office=by_office),
+            partitions_def=partitions(by_office),
         )
         for spec in specs
     }
     return list(tables.values())
 
 
-def _build_asset(spec: TableSpec, translator: TableTranslator, first: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
+def _build_asset(
+    spec: TableSpec, translator: TableTranslator, first: Sequence[dg.AssetKey], *, by_office: bool
+) -> dg.AssetsDefinition:
     key = mobile_key(spec.mobile)
 
     @dg.asset(
@@ -54,15 +58,17 @@ def _build_asset(spec: TableSpec, translator: TableTranslator, first: Sequence[d
             "key": ", ".join(spec.key),
             **translator.metadata(spec, Layer.MOBILE),
         },
-        **translator.attributes(spec, Layer.MOBILE),
-        pool=FORWARD_POOL,
+        **translator.attributes(spec, Layer.MOBILE, by_office=by_office),
+        pool=None if by_office else FORWARD_POOL,
+        partitions_def=partitions(by_office),
         check_specs=[
-            dg.AssetCheckSpec(
+            build_check_spec(
                 FOREIGN_KEYS,
                 asset=key,
                 description=f"At most {spec.warn_share:.0%} of the rows have a dangling foreign key.",
+                by_office=by_office,
             ),
-            dg.AssetCheckSpec(
+            build_check_spec(
                 ROWS,
                 asset=key,
                 description=(
@@ -70,6 +76,7 @@ def _build_asset(spec: TableSpec, translator: TableTranslator, first: Sequence[d
                     f"{spec.warn_share:.0%} of those on mobile are stale, none is foreign, and the run has written no "
                     "phone row."
                 ),
+                by_office=by_office,
             ),
         ],
     )

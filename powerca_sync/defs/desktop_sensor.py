@@ -12,6 +12,7 @@ import dagster as dg
 from powerca_sync.defs.jobs import MAX_RUNTIME, forward_job_name
 from powerca_sync.defs.keys import mobile_key
 from powerca_sync.defs.metadata import rejections_of
+from powerca_sync.defs.partitions import latest_event
 from powerca_sync.defs.runs import active_run, recent_failures
 from powerca_sync.defs.sensors import INTERVAL, PATIENCE, describe_backoff
 from powerca_sync.engine.changes import ChangeToken, read_change_tokens
@@ -69,7 +70,7 @@ def build_desktop_sensor(
         ),
     )
     def desktop_rows(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        """Skip while a forward run is active or nothing has changed; leave out tables in backoff; request the rest.
+        """Skip while a forward run is active; otherwise request the tables that changed.
 
         Nothing depends on the fate of a request: a table is pending until a run that began after its token was read has
         synced it.
@@ -78,43 +79,64 @@ def build_desktop_sensor(
         for job in (FULL, INCREMENTAL):
             if run := active_run(context.instance, job, list(keys.values()), max_runtime=MAX_RUNTIME):
                 return dg.SkipReason(f"Run {run.run_id} is active ({run.status.value.lower()}).")
-        now = time.time()
-        tokens = [_unless_refreshed(token, functions) for token in look(specs)]
-        watched = _settle(context.instance, _compare(_read_cursor(context.cursor), tokens, now))
-        context.update_cursor(json.dumps({table: dataclasses.asdict(one) for table, one in watched.items()}))
-        unknown = _describe_blind(tokens)
-        pending = [table for table, one in watched.items() if one.since is not None]
-        if not pending:
-            return dg.SkipReason(
-                f"Nothing new: {counted(len(watched), 'table')} unchanged since the last run.{unknown}"
-            )
-        ready = [table for table in pending if watched[table].is_still(now)]
-        if not ready:
-            named = ", ".join(f"`{table}`" for table in pending)
-            return dg.SkipReason(f"Rows vanished from {named}; the next tick sees whether they come back.{unknown}")
-        wanted = [keys[table] for table in _with_dependents(context.instance, specs, ready)]
-        failures = recent_failures(context.instance, INCREMENTAL, wanted)
-        backoff = {key: seconds for key, failed in failures.items() if (seconds := failed.remaining_backoff())}
-        requested = [key for key in wanted if key not in backoff]
-        if not {keys[table] for table in ready}.intersection(requested):
-            waits = describe_backoff(backoff)
-            return dg.SkipReason(f"Tables changed, but the last attempts failed. Next attempt: {waits}.{unknown}")
-        evaluated = [check for check in checks if check.asset_key in requested]
-        return dg.RunRequest(asset_selection=requested, asset_check_keys=evaluated)
+        tokens = [unless_refreshed(token, functions) for token in look(specs)]
+        watched, answer = decide(context.instance, specs, read_watched(context.cursor), tokens, checks=checks)
+        context.update_cursor(write_watched(watched))
+        return answer
 
     return desktop_rows
 
 
-def _unless_refreshed(token: ChangeToken, functions: DesktopFunctions) -> ChangeToken:
+def unless_refreshed(token: ChangeToken, functions: DesktopFunctions) -> ChangeToken:
     """Returns the token, without its text if the relation is one that the office's function may fill."""
     if functions.before_forward is None or token.is_view:
         return token
     return dataclasses.replace(token, text="", blind=f"filled by `{functions.before_forward}`")
 
 
-def look(specs: Sequence[TableSpec]) -> tuple[ChangeToken, ...]:
+def decide(
+    instance: dg.DagsterInstance,
+    specs: Sequence[TableSpec],
+    last: Mapping[str, Watched],
+    tokens: Sequence[ChangeToken],
+    *,
+    checks: Collection[dg.AssetCheckKey] = (),
+    office: str | None = None,
+) -> tuple[Mapping[str, Watched], dg.RunRequest | dg.SkipReason]:
+    """Returns what to remember of the tables, and the request of those that changed; leaves out tables in backoff.
+
+    `last` is what was remembered. The run evaluates the `checks` of its tables. `office` is the one whose desktop has
+    these tokens, where there are several.
+    """
+    now = time.time()
+    keys = {spec.mobile: mobile_key(spec.mobile) for spec in specs}
+    watched = _settle(instance, _compare(last, tokens, now), office)
+    unknown = _describe_blind(tokens)
+    pending = [table for table, one in watched.items() if one.since is not None]
+    if not pending:
+        return watched, dg.SkipReason(
+            f"Nothing new: {counted(len(watched), 'table')} unchanged since the last run.{unknown}"
+        )
+    ready = [table for table in pending if watched[table].is_still(now)]
+    if not ready:
+        named = ", ".join(f"`{table}`" for table in pending)
+        return watched, dg.SkipReason(
+            f"Rows vanished from {named}; the next tick sees whether they come back.{unknown}"
+        )
+    wanted = [keys[table] for table in _with_dependents(instance, specs, ready, office)]
+    failures = recent_failures(instance, INCREMENTAL, wanted, office=office)
+    backoff = {key: seconds for key, failed in failures.items() if (seconds := failed.remaining_backoff())}
+    requested = [key for key in wanted if key not in backoff]
+    if not {keys[table] for table in ready}.intersection(requested):
+        waits = describe_backoff(backoff)
+        return watched, dg.SkipReason(f"Tables changed, but the last attempts failed. Next attempt: {waits}.{unknown}")
+    evaluated = [check for check in checks if check.asset_key in requested]
+    return watched, dg.RunRequest(asset_selection=requested, asset_check_keys=evaluated)
+
+
+def look(specs: Sequence[TableSpec], office: str | None = None) -> tuple[ChangeToken, ...]:
     """Returns the desktop's tokens. Raises a `SyncError` if it does not answer in seconds."""
-    endpoint = dataclasses.replace(current_settings().desktop, connect_timeout=PATIENCE)
+    endpoint = dataclasses.replace(current_settings(office).desktop, connect_timeout=PATIENCE)
     try:
         with contextlib.closing(connect(endpoint)) as source:
             return read_change_tokens(source, specs, seconds=PATIENCE)
@@ -124,12 +146,17 @@ def look(specs: Sequence[TableSpec]) -> tuple[ChangeToken, ...]:
         raise
 
 
-def _read_cursor(cursor: str | None) -> Mapping[str, Watched]:
+def read_watched(cursor: str | None) -> Mapping[str, Watched]:
     """Returns what the last tick remembered; nothing if the cursor is empty or was written by another version."""
     try:
         return {table: Watched(**fields) for table, fields in json.loads(cursor or "{}").items()}
     except (ValueError, TypeError, AttributeError):
         return {}
+
+
+def write_watched(watched: Mapping[str, Watched]) -> str:
+    """Returns the text that `read_watched` reads."""
+    return json.dumps({table: dataclasses.asdict(one) for table, one in watched.items()})
 
 
 def _compare(last: Mapping[str, Watched], tokens: Sequence[ChangeToken], now: float) -> dict[str, Watched]:
@@ -149,14 +176,14 @@ def _compare(last: Mapping[str, Watched], tokens: Sequence[ChangeToken], now: fl
     return watched
 
 
-def _settle(instance: dg.DagsterInstance, watched: Mapping[str, Watched]) -> dict[str, Watched]:
+def _settle(instance: dg.DagsterInstance, watched: Mapping[str, Watched], office: str | None) -> dict[str, Watched]:
     """Returns the tables with `since` None where a run has synced the table since, or none ever has."""
     began: dict[str, float] = {}
     settled = {}
     for table, one in watched.items():
         since = one.since
         if since is not None:
-            event = instance.get_latest_materialization_event(mobile_key(table))
+            event = latest_event(instance, mobile_key(table), office)
             if event is None:
                 # The first load is left to a person or a schedule; it settles the table.
                 since = None
@@ -170,7 +197,7 @@ def _settle(instance: dg.DagsterInstance, watched: Mapping[str, Watched]) -> dic
 
 
 def _with_dependents(
-    instance: dg.DagsterInstance, specs: Sequence[TableSpec], changed: Collection[str]
+    instance: dg.DagsterInstance, specs: Sequence[TableSpec], changed: Collection[str], office: str | None
 ) -> Sequence[str]:
     """Returns the changed tables and those whose quarantined rows reference them, directly or not, parents first."""
     wanted = set(changed)
@@ -178,7 +205,7 @@ def _with_dependents(
     for spec in ordered:
         if spec.mobile in wanted or not wanted.intersection(spec.depends_on):
             continue
-        event = instance.get_latest_materialization_event(mobile_key(spec.mobile))
+        event = latest_event(instance, mobile_key(spec.mobile), office)
         metadata: Mapping[str, dg.MetadataValue[Any]] = (
             event.asset_materialization.metadata if event and event.asset_materialization else {}
         )

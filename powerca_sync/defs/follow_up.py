@@ -12,6 +12,7 @@ import dagster as dg
 from powerca_sync.defs.checks import SCHEMA_DRIFT
 from powerca_sync.defs.jobs import REVERSE_JOB, forward_job_name
 from powerca_sync.defs.keys import REVERSE, mobile_key, reverse_key
+from powerca_sync.defs.partitions import office_of, office_tags
 from powerca_sync.defs.runs import DIRECTION, directions_of
 from powerca_sync.engine.requests import Mode
 from powerca_sync.specs import TableSpec, in_order, needed_tables
@@ -91,7 +92,7 @@ def _request(
         asset_selection=keys,
         asset_check_keys=[check for check in checks if check.asset_key in keys],
         run_config=_same_resources(run, direction),
-        tags={FOLLOWS: run.run_id},
+        tags={FOLLOWS: run.run_id, **office_tags(office_of(run))},
     )
 
 

@@ -12,6 +12,7 @@ import dagster as dg
 
 from powerca_sync.defs.failures import Retries, retry_transient_errors
 from powerca_sync.defs.keys import BOOKING, DESKTOP, OWNERS, REFRESH, REVERSE, reverse_key
+from powerca_sync.defs.partitions import partitions
 from powerca_sync.defs.pools import FORWARD_POOL, REVERSE_POOL
 from powerca_sync.engine.functions import FunctionResult, call_booking, call_refresh
 from powerca_sync.engine.postgres import Timeouts, connect
@@ -21,18 +22,22 @@ from powerca_sync.specs import TableSpec
 
 
 def build_function_assets(
-    functions: DesktopFunctions, pulled: Iterable[TableSpec], *, timeouts: Timeouts, retries: Retries
+    functions: DesktopFunctions, pulled: Iterable[TableSpec], *, timeouts: Timeouts, retries: Retries, by_office: bool
 ) -> list[dg.AssetsDefinition]:
     """Returns the assets of the functions that are set; `pulled` are the reverse-synced tables."""
     assets = []
     if functions.before_forward:
-        assets.append(_build_refresh(functions.before_forward, timeouts=timeouts, retries=retries))
+        assets.append(_build_refresh(functions.before_forward, timeouts=timeouts, retries=retries, by_office=by_office))
     if functions.after_reverse:
-        assets.append(_build_booking(functions.after_reverse, pulled, timeouts=timeouts, retries=retries))
+        assets.append(
+            _build_booking(functions.after_reverse, pulled, timeouts=timeouts, retries=retries, by_office=by_office)
+        )
     return assets
 
 
-def _build_refresh(function: DesktopFunction, *, timeouts: Timeouts, retries: Retries) -> dg.AssetsDefinition:
+def _build_refresh(
+    function: DesktopFunction, *, timeouts: Timeouts, retries: Retries, by_office: bool
+) -> dg.AssetsDefinition:
     @dg.asset(
         key=REFRESH,
         group_name=DESKTOP,
@@ -43,7 +48,8 @@ def _build_refresh(function: DesktopFunction, *, timeouts: Timeouts, retries: Re
             f"Calls the office's function `{function}` on the desktop ({BEFORE_FORWARD}), which brings the desktop's "
             "tables up to date, before a forward run reads them."
         ),
-        pool=FORWARD_POOL,
+        pool=None if by_office else FORWARD_POOL,
+        partitions_def=partitions(by_office),
     )
     def desktop_refresh(databases: dg.ResourceParam[Settings]) -> dg.MaterializeResult[None]:
         with retry_transient_errors(retries), contextlib.closing(connect(databases.desktop)) as desktop:
@@ -53,7 +59,7 @@ def _build_refresh(function: DesktopFunction, *, timeouts: Timeouts, retries: Re
 
 
 def _build_booking(
-    function: DesktopFunction, pulled: Iterable[TableSpec], *, timeouts: Timeouts, retries: Retries
+    function: DesktopFunction, pulled: Iterable[TableSpec], *, timeouts: Timeouts, retries: Retries, by_office: bool
 ) -> dg.AssetsDefinition:
     @dg.asset(
         key=BOOKING,
@@ -66,7 +72,8 @@ def _build_booking(
             f"Calls the office's function `{function}` on the desktop ({AFTER_REVERSE}), which books phone rows, if "
             "reverse runs have inserted any since its last success. Otherwise it is not called, and not materialized."
         ),
-        pool=REVERSE_POOL,
+        pool=None if by_office else REVERSE_POOL,
+        partitions_def=partitions(by_office),
         output_required=False,
     )
     def desktop_booking(

@@ -16,6 +16,7 @@ from powerca_sync.defs.keys import desktop_key, mobile_key
 from powerca_sync.defs.load_factory import LoadFactory
 from powerca_sync.defs.metadata import describe, describe_source
 from powerca_sync.defs.output_handle import OutputHandle
+from powerca_sync.defs.partitions import latest_event
 from powerca_sync.defs.resources import SyncMode
 from powerca_sync.engine.forward import sync_forward
 from powerca_sync.engine.load import load_rows
@@ -66,7 +67,8 @@ class PostgresIOManager(dg.IOManager):
             spec = self._spec(context.asset_key)
             what = obj.request if isinstance(obj, OutputHandle) else _as_rows(obj, spec, self._sync)
             result = self._land(what)
-        last = self._instance.get_latest_materialization_event(context.asset_key)
+        office = context.partition_key if context.has_partition_key else None
+        last = latest_event(self._instance, context.asset_key, office)
         known = last.asset_materialization.metadata if last and last.asset_materialization else {}
         metadata = describe(result, spec, last=known)
         if not isinstance(obj, OutputHandle):
@@ -77,7 +79,7 @@ class PostgresIOManager(dg.IOManager):
             # Of an external asset. Dagster's UI shows its rows and columns only from a materialization, and calls a
             # table that was observed "never materialized".
             seen = describe_source(result, spec)
-            context.log_event(dg.AssetMaterialization(asset_key=desktop_key(spec), metadata=seen))
+            context.log_event(dg.AssetMaterialization(asset_key=desktop_key(spec), partition=office, metadata=seen))
 
     @override
     def load_input(self, context: dg.InputContext) -> pd.DataFrame:

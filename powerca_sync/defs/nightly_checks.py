@@ -12,8 +12,8 @@ from powerca_sync.operations import CHECKS_CRON, Schedules
 CHECKS_JOB: Final = "checks"
 
 
-def build_nightly_checks(keys: Sequence[dg.AssetCheckKey], schedules: Schedules) -> dg.Definitions:
-    """Returns the job of these checks and its schedule; nothing without checks."""
+def build_nightly_checks(keys: Sequence[dg.AssetCheckKey], schedules: Schedules, *, by_office: bool) -> dg.Definitions:
+    """Returns the job of these checks and its schedule, by office without one; nothing without checks."""
     if not keys:
         return dg.Definitions()
     job = dg.define_asset_job(
@@ -23,6 +23,8 @@ def build_nightly_checks(keys: Sequence[dg.AssetCheckKey], schedules: Schedules)
         executor_def=dg.in_process_executor,
         tags={"dagster/max_runtime": str(MAX_RUNTIME)},
     )
+    if by_office:
+        return dg.Definitions(jobs=[job])
     # Their pool queues them behind a full run that takes longer than usual.
     nightly = build_schedule(
         CHECKS_JOB,

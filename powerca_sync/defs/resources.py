@@ -8,6 +8,7 @@ import dagster as dg
 from pydantic import Field
 from typing_extensions import override
 
+from powerca_sync.defs.partitions import office_of
 from powerca_sync.engine.requests import Allowances
 from powerca_sync.environment import current_settings
 from powerca_sync.settings import Settings
@@ -21,8 +22,8 @@ class SyncDatabases(dg.ConfigurableResource[Settings]):
 
     @override
     def create_resource(self, context: dg.InitResourceContext) -> Settings:
-        """Returns the settings of this process; starts the servers of the demo."""
-        return current_settings()
+        """Returns the settings of this process, or of the run's office; starts the servers of the demo."""
+        return current_settings(office_of(context.run) if context.run else None)
 
 
 class SyncMode(dg.ConfigurableResource):  # type: ignore[type-arg]  # its value is itself

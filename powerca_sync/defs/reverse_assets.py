@@ -7,6 +7,7 @@ import dagster as dg
 from powerca_sync.defs.checks import CONFLICTS, QUARANTINE, check_conflicts, check_quarantine
 from powerca_sync.defs.keys import DESKTOP, MOBILE, PRIORITY, full_name, mobile_key, reverse_key
 from powerca_sync.defs.output_handle import UNVERSIONED, OutputHandle
+from powerca_sync.defs.partitions import build_check_spec, partitions
 from powerca_sync.defs.pools import REVERSE_POOL
 from powerca_sync.defs.resources import PullMode
 from powerca_sync.defs.translator import Layer, TableTranslator
@@ -28,17 +29,21 @@ def unattended_tables(specs: Iterable[TableSpec]) -> list[TableSpec]:
     return [spec for spec in pulled_tables(specs) if spec.reverse != BY_HAND]
 
 
-def build_reverse_assets(specs: Iterable[TableSpec], translator: TableTranslator) -> list[dg.AssetsDefinition]:
+def build_reverse_assets(
+    specs: Iterable[TableSpec], translator: TableTranslator, *, by_office: bool
+) -> list[dg.AssetsDefinition]:
     """Returns the reverse-synced tables as assets, each after its mobile table and the tables its spec depends on.
 
     The lineage is the round trip: the desktop's table, the mobile table, the phone rows back on the desktop. They have
     a key of their own, because the desktop's table as both ends would be a circle.
     """
     pulled = pulled_tables(specs)
-    return [_build_asset(spec, pulled, translator) for spec in pulled]
+    return [_build_asset(spec, pulled, translator, by_office=by_office) for spec in pulled]
 
 
-def _build_asset(spec: TableSpec, pulled: Sequence[TableSpec], translator: TableTranslator) -> dg.AssetsDefinition:
+def _build_asset(
+    spec: TableSpec, pulled: Sequence[TableSpec], translator: TableTranslator, *, by_office: bool
+) -> dg.AssetsDefinition:
     key = reverse_key(spec.mobile)
     parents = {other.mobile for other in pulled}
 
@@ -51,18 +56,20 @@ def _build_asset(spec: TableSpec, pulled: Sequence[TableSpec], translator: Table
             "key": ", ".join(spec.key),
             **translator.metadata(spec, Layer.REVERSE),
         },
-        **translator.attributes(spec, Layer.REVERSE),
+        **translator.attributes(spec, Layer.REVERSE, by_office=by_office),
+        pool=None if by_office else REVERSE_POOL,
+        partitions_def=partitions(by_office),
         io_manager_key=IO_MANAGER,
-        pool=REVERSE_POOL,
         # In a run of all assets, phone rows are the last to move.
         op_tags={PRIORITY: "-1"},
         check_specs=[
-            dg.AssetCheckSpec(
+            build_check_spec(
                 CONFLICTS,
                 asset=key,
                 description="No phone row conflicts with a row of the desktop or looks like a copy of one.",
+                by_office=by_office,
             ),
-            dg.AssetCheckSpec(QUARANTINE, asset=key, description="No phone row is quarantined."),
+            build_check_spec(QUARANTINE, asset=key, description="No phone row is quarantined.", by_office=by_office),
         ],
     )
     def table(

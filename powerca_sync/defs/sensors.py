@@ -43,48 +43,61 @@ def _mobile_rows(specs: Sequence[TableSpec], pulled: Sequence[TableSpec], *, boo
         ),
     )
     def mobile_rows(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        """Skip while a reverse run is active or nothing is new; leave out tables in backoff; request the rest.
-
-        The request has no run key: Dagster would never again run what has run once, or failed once, under it.
-        """
+        """Skip while a reverse run is active; otherwise request the tables with new phone rows."""
         if run := active_run(context.instance, REVERSE_JOB, list(keys.values()), max_runtime=REVERSE_MAX_RUNTIME):
             return dg.SkipReason(f"Run {run.run_id} is active ({run.status.value.lower()}).")
         found = look(specs)
-        pending = [table for table in found.pending if table in keys]
-        last = [BOOKING] if books else []
         if found.by_hand:
             context.log.warning(_by_hand(found.by_hand))
-        if not pending:
-            if last and found.unbooked:
-                return _request_booking(context.instance, found.unbooked)
-            if found.by_hand:
-                return dg.SkipReason(_by_hand(found.by_hand))
-            return dg.SkipReason(
-                f"Nothing new: {counted(sum(found.rows.values()), 'phone row')} on mobile, all seen by the last run."
-            )
-        failures = recent_failures(context.instance, REVERSE_JOB, [keys[table] for table in pending])
-        backoff = {
-            keys[table]: failures[keys[table]].remaining_backoff() if keys[table] in failures else 0.0
-            for table in pending
-        }
-        ready = [table for table in pending if not backoff[keys[table]]]
-        if not ready:
-            if last and found.unbooked:
-                return _request_booking(context.instance, found.unbooked)
-            waits = describe_backoff(backoff)
-            return dg.SkipReason(f"Phone rows are pending, but the last attempts failed. Next attempt: {waits}.")
-        return dg.RunRequest(asset_selection=[*(keys[table] for table in ready), *last])
+        return decide(context.instance, keys, found, books=books)
 
     return mobile_rows
 
 
-def _request_booking(instance: dg.DagsterInstance, unbooked: int) -> dg.RunRequest | dg.SkipReason:
+def _request_booking(instance: dg.DagsterInstance, unbooked: int, office: str | None) -> dg.RunRequest | dg.SkipReason:
     """Requests the office's booking alone, after a run that inserted rows and did not book them; with backoff."""
-    failures = recent_failures(instance, REVERSE_JOB, [BOOKING])
+    failures = recent_failures(instance, REVERSE_JOB, [BOOKING], office=office)
     if BOOKING in failures and (seconds := failures[BOOKING].remaining_backoff()):
         rows = counted(unbooked, "phone row")
         return dg.SkipReason(f"Not booked: {rows}, because the booking failed. Next attempt in {seconds / 60:.0f} min.")
     return dg.RunRequest(asset_selection=[BOOKING])
+
+
+def decide(
+    instance: dg.DagsterInstance,
+    keys: Mapping[str, dg.AssetKey],
+    found: PendingTables,
+    *,
+    books: bool = False,
+    office: str | None = None,
+) -> dg.RunRequest | dg.SkipReason:
+    """Returns the request of the tables with pending phone rows; leaves out tables in backoff.
+
+    `keys` are the assets of the tables, `office` the one whose tables are pending, where there are several. With
+    `books`, the office's function books the rows after. The request
+    has no run key: Dagster would never again run what has run once, or failed once, under it.
+    """
+    last = [BOOKING] if books else []
+    pending = [table for table in found.pending if table in keys]
+    if not pending:
+        if last and found.unbooked:
+            return _request_booking(instance, found.unbooked, office)
+        if found.by_hand:
+            return dg.SkipReason(_by_hand(found.by_hand))
+        return dg.SkipReason(
+            f"Nothing new: {counted(sum(found.rows.values()), 'phone row')} on mobile, all seen by the last run."
+        )
+    failures = recent_failures(instance, REVERSE_JOB, [keys[table] for table in pending], office=office)
+    backoff = {
+        keys[table]: failures[keys[table]].remaining_backoff() if keys[table] in failures else 0.0 for table in pending
+    }
+    ready = [table for table in pending if not backoff[keys[table]]]
+    if not ready:
+        if last and found.unbooked:
+            return _request_booking(instance, found.unbooked, office)
+        waits = describe_backoff(backoff)
+        return dg.SkipReason(f"Phone rows are pending, but the last attempts failed. Next attempt: {waits}.")
+    return dg.RunRequest(asset_selection=[*(keys[table] for table in ready), *last])
 
 
 def describe_backoff(backoff: Mapping[dg.AssetKey, float]) -> str:

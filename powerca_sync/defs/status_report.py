@@ -11,10 +11,12 @@ import dagster as dg
 from powerca_sync.defs.attention import Attention, find_attention, verdict
 from powerca_sync.defs.keys import OWNERS, PRIORITY
 from powerca_sync.defs.metadata import text_table
+from powerca_sync.defs.partitions import build_check_spec, office_of, partitions
 from powerca_sync.defs.resources import SyncDatabases
 from powerca_sync.defs.runs import REPORT, REPORT_JOB, PastRun, read_past_runs
 from powerca_sync.defs.schedules import build_schedule
 from powerca_sync.engine.status import Status, read_status
+from powerca_sync.environment import choose_office
 from powerca_sync.operations import STATUS_CRON, Alerting, Schedules
 from powerca_sync.settings import Settings
 from powerca_sync.specs import TableSpec
@@ -39,7 +41,7 @@ SYNC_WORKS: Final = "sync_works"
 ROWS_IN_ORDER: Final = "rows_in_order"
 
 
-def build_status_report(specs: Sequence[TableSpec], schedules: Schedules) -> dg.Definitions:
+def build_status_report(specs: Sequence[TableSpec], schedules: Schedules, *, by_office: bool) -> dg.Definitions:
     """Returns the asset, its checks, its job and its schedule; part of no sync."""
 
     @dg.asset(
@@ -49,21 +51,24 @@ def build_status_report(specs: Sequence[TableSpec], schedules: Schedules) -> dg.
         group_name="reports",
         kinds={"report"},
         owners=OWNERS,
+        partitions_def=partitions(by_office),
         description=(
             "The state of the sync, as of `powerca-sync status`: what needs attention, when each table was last "
             "synced, its rows, quarantined rows with their reasons, phone rows that are not on the desktop, and the "
             "last runs. It changes nothing."
         ),
         check_specs=[
-            dg.AssetCheckSpec(
+            build_check_spec(
                 SYNC_WORKS,
                 asset=REPORT,
                 description="Both databases answer, the last runs have succeeded, and no table is late.",
+                by_office=by_office,
             ),
-            dg.AssetCheckSpec(
+            build_check_spec(
                 ROWS_IN_ORDER,
                 asset=REPORT,
                 description="No rows to look at: quarantined beyond the limit, unowned or pending.",
+                by_office=by_office,
             ),
         ],
     )
@@ -73,11 +78,13 @@ def build_status_report(specs: Sequence[TableSpec], schedules: Schedules) -> dg.
         """Read both databases and the history, and describe them."""
         # Dagster gives what the resource makes.
         assert isinstance(databases, Settings)
-        now, office = datetime.now(UTC), Alerting.from_env().office
+        now, key = datetime.now(UTC), office_of(context.run)
+        chosen = choose_office(key) if key else None
+        office = chosen.title if chosen else Alerting.from_env().office
         status = read_status(databases, specs)
-        runs = read_past_runs(context.instance, most=RUNS)
+        runs = read_past_runs(context.instance, most=RUNS, office=key)
         found = find_attention(specs, status, runs, now=now)
-        zone = zoneinfo.ZoneInfo(schedules.timezone)
+        zone = zoneinfo.ZoneInfo(chosen.timezone if chosen else schedules.timezone)
         yield dg.MaterializeResult(metadata=describe_status(status, runs, found, now=now, zone=zone, office=office))
         yield _check(SYNC_WORKS, [one for one in found if not one.rows])
         yield _check(ROWS_IN_ORDER, [one for one in found if one.rows])
@@ -89,6 +96,8 @@ def build_status_report(specs: Sequence[TableSpec], schedules: Schedules) -> dg.
         executor_def=dg.in_process_executor,
         tags={"dagster/max_runtime": str(MAX_RUNTIME)},
     )
+    if by_office:
+        return dg.Definitions(assets=[status_report], jobs=[job])
     hourly = build_schedule(
         REPORT_JOB,
         schedules,

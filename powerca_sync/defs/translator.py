@@ -105,15 +105,18 @@ class TableTranslator:
         line = _line_of(self.declared_in, spec.desktop) if self.declared_in else None
         return {"declared_in": dg.MetadataValue.path(f"{self.declared_in}:{line}")} if line else {}
 
-    def attributes(self, spec: TableSpec, layer: Layer) -> Attributes:
-        """Returns what the other methods decide, except for the metadata."""
+    def attributes(self, spec: TableSpec, layer: Layer, *, by_office: bool) -> Attributes:
+        """Returns what the other methods decide, except for the metadata.
+
+        An asset by office is never late: Dagster looks at the newest partition only.
+        """
         return {
             "group_name": self.group(spec, layer),
             "owners": self.owners(spec, layer),
             "description": self.description(spec, layer),
             "tags": self.tags(spec, layer),
             "kinds": set(self.kinds(spec, layer)),
-            "freshness_policy": self.freshness(spec, layer),
+            "freshness_policy": None if by_office else self.freshness(spec, layer),
         }
 
 

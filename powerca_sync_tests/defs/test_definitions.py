@@ -47,6 +47,15 @@ def test_definitions_load_with_an_empty_environment(tmp_path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_without_a_file_of_offices_nothing_is_partitioned() -> None:
+    graph = defs.resolve_asset_graph()
+    keys = [*graph.get_all_asset_keys(), *graph.asset_check_keys]
+    assert [key for key in keys if graph.get(key).partitions_def] == []
+    found = defs.get_repository_def()
+    assert {sensor.name for sensor in found.sensor_defs} == {"mobile_rows", "desktop_rows", "follow_up", "alerts"}
+    assert len(found.schedule_defs) == 6
+
+
 def test_module_in_the_folder_of_additions_is_loaded(tmp_path) -> None:
     package = shutil.copytree(Path(__file__).parents[2] / "powerca_sync", tmp_path / "powerca_sync")
     (package / "additions" / "mine.py").write_text("import dagster as dg\n@dg.asset\ndef mine(): ...\n")

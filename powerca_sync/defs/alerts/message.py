@@ -22,6 +22,8 @@ from powerca_sync.plain_text import in_lines
 
 #: Characters of one reason, which may be a script; the UI has all of them.
 LONGEST_REASON: Final = 600
+#: Names on one line, reasons and runs in one message: when all offices fail at once, the UI has the rest.
+MOST_NAMES, MOST_REASONS, MOST_RUNS = 40, 30, 10
 ENDED: Final = {
     dg.DagsterRunStatus.SUCCESS: "succeeded",
     dg.DagsterRunStatus.FAILURE: "failed",
@@ -56,8 +58,10 @@ def compose(findings: Findings, news: News, alerting: Alerting) -> Message:
     groups: dict[tuple[bool, str | None, str], list[Problem]] = {}
     for problem in sorted(news.problems, key=lambda problem: problem.is_warning):
         groups.setdefault((problem.is_warning, problem.check, problem.reason), []).append(problem)
-    for group in groups.values():
+    for group in list(groups.values())[:MOST_REASONS]:
         lines += _lines(group)
+    if len(groups) > MOST_REASONS:
+        lines.append(f"... and {len(groups) - MOST_REASONS} other problems; the UI shows them.")
     if findings.skipped and news.problems:
         lines.append(f"Not tried, because they depend on what failed: {_names(sorted(findings.skipped))}.")
     if news.solved:
@@ -66,7 +70,9 @@ def compose(findings: Findings, news: News, alerting: Alerting) -> Message:
         lines.append(f"Not solved yet: {_names(news.unchanged)}.")
     keys = [*(problem.key for problem in news.problems), *news.solved]
     runs = {record.dagster_run.run_id: record for record in map(findings.runs.__getitem__, keys)}
-    lines += ["", *(_run_line(record, alerting) for record in runs.values())]
+    lines += ["", *(_run_line(record, alerting) for record in list(runs.values())[:MOST_RUNS])]
+    if len(runs) > MOST_RUNS:
+        lines.append(f"... and {len(runs) - MOST_RUNS} other runs: {alerting.ui_url}/runs")
     mark, kind, headline = _headline(news)
     jobs = ", ".join(dict.fromkeys(map(_job, runs.values())))
     title = f"[{mark}] {alerting.office or 'powerca_sync'}: {jobs}: {headline}"
@@ -109,7 +115,8 @@ def _job(record: dg.RunRecord) -> str:
 
 def _names(keys: Sequence[str]) -> str:
     """Joins names of steps, in which Dagster writes `/` as `__`."""
-    return ", ".join(key.replace("__", "/") for key in keys)
+    others = f" and {len(keys) - MOST_NAMES} others" if len(keys) > MOST_NAMES else ""
+    return ", ".join(key.replace("__", "/") for key in keys[:MOST_NAMES]) + others
 
 
 class Recipient:

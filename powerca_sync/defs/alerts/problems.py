@@ -8,6 +8,7 @@ from typing import Any, Final
 import dagster as dg
 
 from powerca_sync import errors
+from powerca_sync.defs.partitions import office_of
 from powerca_sync.defs.runs import REPORT, directions_of, is_report, was_interrupted, words_of
 
 #: Dagster's name of the error that it raises in the step of a failed check which blocks others.
@@ -25,7 +26,7 @@ _EVENTS: Final = {
 class Problem:
     """A failed table, check or run."""
 
-    #: The step of a table, or `forward run`.
+    #: The step of a table, or `forward run`; after the office's key, where there are several.
     subject: str
     #: Name of the failed check; None if the table or the run failed.
     check: str | None = None
@@ -64,10 +65,12 @@ def find_problems(instance: dg.DagsterInstance, records: Iterable[dg.RunRecord])
     found = Findings()
     for record in records:
         run = record.dagster_run
-        outcomes, planned, failure = _read_events(instance, run.run_id)
+        office = office_of(run)
+        prefix = f"{office}: " if office else ""
+        outcomes, planned, failure = _read_events(instance, run.run_id, prefix)
         if is_report(run) or (run.status is dg.DagsterRunStatus.CANCELED and failure is None):
             continue
-        wholes = [f"{one} run" for one in directions_of(instance, run) or [run.job_name]]
+        wholes = [f"{prefix}{one} run" for one in directions_of(instance, run) or [run.job_name]]
         tables_failed = any(problem and problem.check is None for problem in outcomes.values())
         if run.status is dg.DagsterRunStatus.SUCCESS:
             outcomes |= dict.fromkeys(wholes)
@@ -80,7 +83,9 @@ def find_problems(instance: dg.DagsterInstance, records: Iterable[dg.RunRecord])
     return found
 
 
-def _read_events(instance: dg.DagsterInstance, run_id: str) -> tuple[dict[str, Problem | None], set[str], str | None]:
+def _read_events(
+    instance: dg.DagsterInstance, run_id: str, prefix: str
+) -> tuple[dict[str, Problem | None], set[str], str | None]:
     """Returns the outcomes by key, the tables that the run had planned, and why the run failed."""
     outcomes: dict[str, Problem | None] = {}
     planned: set[str] = set()
@@ -90,9 +95,10 @@ def _read_events(instance: dg.DagsterInstance, run_id: str) -> tuple[dict[str, P
         step = event.step_key or ""
         if event.asset_key == REPORT or step == REPORT.to_python_identifier():
             continue
+        step = f"{prefix}{step}"
         match event.event_type:
             case dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED if event.asset_key:
-                planned.add(event.asset_key.to_python_identifier())
+                planned.add(f"{prefix}{event.asset_key.to_python_identifier()}")
             case dg.DagsterEventType.STEP_SUCCESS:
                 outcomes[step] = None
             case dg.DagsterEventType.STEP_FAILURE if _is_check(event):
@@ -103,7 +109,7 @@ def _read_events(instance: dg.DagsterInstance, run_id: str) -> tuple[dict[str, P
                 outcomes[step] = Problem(subject=step, reason=reason, kind=kind)
             case dg.DagsterEventType.ASSET_CHECK_EVALUATION:
                 check = event.asset_check_evaluation_data
-                subject = check.asset_key.to_python_identifier()
+                subject = f"{prefix}{check.asset_key.to_python_identifier()}"
                 outcomes[_key(subject, check.check_name)] = None if check.passed else _failed_check(subject, check)
             case dg.DagsterEventType.RUN_FAILURE:
                 has_error = getattr(event.event_specific_data, "error", None) is not None

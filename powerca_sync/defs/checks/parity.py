@@ -8,6 +8,7 @@ import dagster as dg
 from powerca_sync.defs.failures import Retries, retry_transient_errors
 from powerca_sync.defs.keys import mobile_key
 from powerca_sync.defs.metadata import text_table, without_zeros
+from powerca_sync.defs.partitions import asset_check
 from powerca_sync.defs.pools import FORWARD_POOL
 from powerca_sync.engine.postgres import Timeouts, connect_both
 from powerca_sync.engine.result import Options
@@ -25,22 +26,28 @@ def parity_key(spec: TableSpec) -> dg.AssetCheckKey:
 
 
 def build_parity_checks(
-    specs: Sequence[TableSpec], *, copied: Sequence[TableSpec], timeouts: Timeouts, retries: Retries
+    specs: Sequence[TableSpec],
+    *,
+    copied: Sequence[TableSpec],
+    timeouts: Timeouts,
+    retries: Retries,
+    by_office: bool,
 ) -> list[dg.AssetChecksDefinition]:
     """A check for each table of `copied`, which are those of `specs` whose rows come from the desktop."""
-    return [_build_check(spec, specs, timeouts=timeouts, retries=retries) for spec in copied]
+    return [_build_check(spec, specs, timeouts=timeouts, retries=retries, by_office=by_office) for spec in copied]
 
 
 def _build_check(
-    spec: TableSpec, specs: Sequence[TableSpec], *, timeouts: Timeouts, retries: Retries
+    spec: TableSpec, specs: Sequence[TableSpec], *, timeouts: Timeouts, retries: Retries, by_office: bool
 ) -> dg.AssetChecksDefinition:
-    @dg.asset_check(
+    @asset_check(
         asset=mobile_key(spec.mobile),
         name=PARITY,
         description=(
             "Both sides hold the same rows: each hashes its own, digests are compared, and rows that differ are shown."
         ),
         pool=FORWARD_POOL,
+        by_office=by_office,
     )
     def parity(databases: dg.ResourceParam[Settings]) -> dg.AssetCheckResult:
         options = Options(timezone=databases.timezone, encoding=databases.encoding, timeouts=timeouts)

@@ -7,6 +7,7 @@ import dagster as dg
 from powerca_sync.defs.failures import Retries, retry_transient_errors
 from powerca_sync.defs.keys import mobile_key
 from powerca_sync.defs.metadata import text_table, without_zeros
+from powerca_sync.defs.partitions import asset_check
 from powerca_sync.defs.pools import FORWARD_POOL
 from powerca_sync.engine.context import open_context
 from powerca_sync.engine.doctor import Finding, Severity, find_drift
@@ -27,24 +28,36 @@ def build_table_checks(
     drift_blocks: Callable[[TableSpec], bool],
     timeouts: Timeouts,
     retries: Retries,
+    by_office: bool,
 ) -> list[dg.AssetChecksDefinition]:
     """Returns both checks for each table of `copied`, the tables of `specs` whose rows come from the desktop."""
     checks = []
     for spec in copied:
-        checks.append(_build_schema_drift(spec, specs, blocks=drift_blocks(spec), timeouts=timeouts, retries=retries))
-        checks.append(_build_unowned_rows(spec, specs, retries=retries))
+        checks.append(
+            _build_schema_drift(
+                spec, specs, blocks=drift_blocks(spec), timeouts=timeouts, retries=retries, by_office=by_office
+            )
+        )
+        checks.append(_build_unowned_rows(spec, specs, retries=retries, by_office=by_office))
     return checks
 
 
 def _build_schema_drift(
-    spec: TableSpec, specs: Sequence[TableSpec], *, blocks: bool, timeouts: Timeouts, retries: Retries
+    spec: TableSpec,
+    specs: Sequence[TableSpec],
+    *,
+    blocks: bool,
+    timeouts: Timeouts,
+    retries: Retries,
+    by_office: bool,
 ) -> dg.AssetChecksDefinition:
-    @dg.asset_check(
+    @asset_check(
         asset=mobile_key(spec.mobile),
         name=SCHEMA_DRIFT,
         blocking=blocks,
         description="Every column of the desktop exists on mobile, with a type that can store its values.",
         pool=FORWARD_POOL,
+        by_office=by_office,
     )
     def schema_drift(databases: dg.ResourceParam[Settings]) -> dg.AssetCheckResult:
         with retry_transient_errors(retries), connect_both(databases.desktop, databases.mobile) as (source, target):
@@ -73,12 +86,15 @@ def describe_drift(found: Sequence[Finding], *, blocks: bool = False) -> dg.Asse
     )
 
 
-def _build_unowned_rows(spec: TableSpec, specs: Sequence[TableSpec], *, retries: Retries) -> dg.AssetChecksDefinition:
-    @dg.asset_check(
+def _build_unowned_rows(
+    spec: TableSpec, specs: Sequence[TableSpec], *, retries: Retries, by_office: bool
+) -> dg.AssetChecksDefinition:
+    @asset_check(
         asset=mobile_key(spec.mobile),
         name=UNOWNED_ROWS,
         description="Every row on mobile has an owner: `D` the desktop, `M` a phone.",
         pool=FORWARD_POOL,
+        by_office=by_office,
     )
     def unowned_rows(databases: dg.ResourceParam[Settings]) -> dg.AssetCheckResult:
         with retry_transient_errors(retries), connect_both(databases.desktop, databases.mobile) as (source, target):

@@ -15,6 +15,7 @@ import dagster as dg
 
 from powerca_sync.defs.keys import BOOKING, DESKTOP, REFRESH, REVERSE
 from powerca_sync.defs.metadata import figures_of
+from powerca_sync.defs.partitions import latest_event, office_of, office_tags
 
 #: Tag of a job: which way its rows go.
 DIRECTION: Final = "direction"
@@ -75,10 +76,10 @@ class PastRun:
         return self.status == dg.DagsterRunStatus.FAILURE.value
 
 
-def read_past_runs(instance: dg.DagsterInstance, *, most: int = 30) -> tuple[PastRun, ...]:
-    """The last runs that moved rows, or should have, the latest first."""
+def read_past_runs(instance: dg.DagsterInstance, *, most: int = 30, office: str | None = None) -> tuple[PastRun, ...]:
+    """Returns the last runs that moved rows, or should have, the latest first; with `office`, only its own."""
     # Runs of the report and of checks are among them.
-    records = instance.get_run_records(limit=5 * most)
+    records = instance.get_run_records(dg.RunsFilter(tags=office_tags(office)), limit=5 * most)
     moved = ((record, ways) for record in records if (ways := directions_of(instance, record.dagster_run)))
     return tuple(past for record, ways in itertools.islice(moved, most) for past in _past_runs(instance, record, ways))
 
@@ -172,19 +173,29 @@ def active_run(
     """Returns a queued or active run of the job or of some of its assets; None if no such run exists.
 
     Runs that the sensor `besides` has requested do not count.
+    """
+    for run in _active_runs(instance, max_runtime):
+        concerned = run.job_name == job or any(key in keys for key in run.asset_selection or ())
+        if concerned and not (besides and run.tags.get("dagster/sensor_name") == besides):
+            return run
+    return None
+
+
+def busy_offices(instance: dg.DagsterInstance, *, max_runtime: float) -> set[str]:
+    """Returns the offices that have a queued or active run of any job."""
+    return {office for run in _active_runs(instance, max_runtime) if (office := office_of(run))}
+
+
+def _active_runs(instance: dg.DagsterInstance, max_runtime: float) -> Iterator[dg.DagsterRun]:
+    """Yields the queued and active runs.
 
     A run that began longer ago than it may take is none: its process was killed, and nobody told Dagster.
     """
     oldest = time.time() - max_runtime
     for record in instance.get_run_records(dg.RunsFilter(statuses=[*_WAITING, *_RUNNING])):
-        run = record.dagster_run
-        concerned = run.job_name == job or any(key in keys for key in run.asset_selection or ())
         began = record.start_time or record.create_timestamp.timestamp()
-        if besides and run.tags.get("dagster/sensor_name") == besides:
-            continue
-        if concerned and (run.status in _WAITING or began > oldest):
-            return run
-    return None
+        if record.dagster_run.status in _WAITING or began > oldest:
+            yield record.dagster_run
 
 
 #: Seconds after the first failure, and at most; each further one doubles them.
@@ -210,16 +221,17 @@ class Failures:
 
 
 def recent_failures(
-    instance: dg.DagsterInstance, job: str, keys: Sequence[dg.AssetKey]
+    instance: dg.DagsterInstance, job: str, keys: Sequence[dg.AssetKey], *, office: str | None = None
 ) -> Mapping[dg.AssetKey, Failures]:
-    """Those of the assets that failed in the last runs of the job, with how often; one that succeeded counts anew.
+    """Returns the assets that failed in the last runs of the job (with `office`, its own), and how often.
 
-    An asset that was skipped because another one failed has not failed. If no asset failed and the run did (it was
-    cancelled, or its process was killed), all have that did not land.
+    A success ends the count. An asset that was skipped because another one failed has not failed. If no asset failed
+    and the run did (it was cancelled, or its process was killed), all have that did not land.
     """
-    succeeded = {key: _last_success(instance, key) for key in keys}
+    succeeded = {key: _last_success(instance, key, office) for key in keys}
     ends = defaultdict(list)
-    for record in instance.get_run_records(dg.RunsFilter(job_name=job, statuses=list(FAILED)), limit=DEPTH):
+    failed = dg.RunsFilter(job_name=job, statuses=list(FAILED), tags=office_tags(office))
+    for record in instance.get_run_records(failed, limit=DEPTH):
         ended = record.end_time or record.update_timestamp.timestamp()
         for key in _failed_in(instance, record.dagster_run, keys):
             if ended > succeeded[key]:
@@ -227,8 +239,8 @@ def recent_failures(
     return {key: Failures(count=len(times), last=max(times)) for key, times in ends.items()}
 
 
-def _last_success(instance: dg.DagsterInstance, key: dg.AssetKey) -> float:
-    event = instance.get_latest_materialization_event(key)
+def _last_success(instance: dg.DagsterInstance, key: dg.AssetKey, office: str | None) -> float:
+    event = latest_event(instance, key, office)
     return event.timestamp if event else 0.0
 
 

@@ -17,6 +17,7 @@ from powerca_sync.defs.failures import Retries
 from powerca_sync.defs.follow_up import COMMAND, FOLLOWS, STARTED_BY, tables_to_follow
 from powerca_sync.defs.jobs import REVERSE_JOB, forward_job_name
 from powerca_sync.defs.keys import BOOKING, REFRESH, mobile_key, reverse_key
+from powerca_sync.defs.partitions import OFFICE, office_tags
 from powerca_sync.defs.platform import one_process_at_a_time
 from powerca_sync.defs.runs.outcome import (
     RunOutcome,
@@ -104,20 +105,21 @@ def run_forward(
     allowances: Allowances,
     functions: DesktopFunctions | None = None,
     instance: dg.DagsterInstance,
+    office: str | None = None,
     say: Say,
     detail: Say,
     moving: Say,
 ) -> RunOutcome:
     """Run the forward job over the tables of `only`, in this process.
 
-    The function of `functions` is called first, whichever tables are selected; if it fails, no table is read. `say`
-    gets a line when a table has ended, `detail` a line for each stage of a table, `moving` the progress of its
-    rows (each such line supersedes the one before). The run is in the instance's history like any other. A table that
-    fails does not raise.
+    `office` is a key of the file of offices. The function of `functions` is called first, whichever tables are
+    selected; if it fails, no table is read. `say` gets a line when a table has ended, `detail` a line for each stage of
+    a table, `moving` the progress of its rows (each such line supersedes the one before). The run is in the instance's
+    history like any other. A table that fails does not raise.
     """
     config = {"sync": {"config": {"mode": mode.value, **dataclasses.asdict(allowances)}}}
     functions = dataclasses.replace(functions or DesktopFunctions(), after_reverse=None)
-    run = _Run(job=forward_job_name(mode), mode=mode, key=mobile_key, config=config, functions=functions)
+    run = _Run(job=forward_job_name(mode), mode=mode, key=mobile_key, config=config, functions=functions, office=office)
     return run.carry_out(specs, only, instance=instance, say=say, detail=detail, moving=moving)
 
 
@@ -129,6 +131,7 @@ def run_reverse(
     lookalikes: Choice,
     functions: DesktopFunctions | None = None,
     instance: dg.DagsterInstance,
+    office: str | None = None,
     say: Say,
     detail: Say,
     moving: Say,
@@ -143,7 +146,7 @@ def run_reverse(
         raise ConfigurationError(f"Not reverse-synced: {', '.join(kept)}. `reverse` is False in the table's spec.")
     config = {"pull": {"config": {"again": again, "lookalikes": lookalikes.value}}}
     functions = dataclasses.replace(functions or DesktopFunctions(), before_forward=None)
-    run = _Run(job=REVERSE_JOB, mode=None, key=reverse_key, config=config, functions=functions)
+    run = _Run(job=REVERSE_JOB, mode=None, key=reverse_key, config=config, functions=functions, office=office)
     return run.carry_out(specs, only, instance=instance, say=say, detail=detail, moving=moving)
 
 
@@ -159,6 +162,8 @@ class _Run:
     config: Mapping[str, Any]
     #: Those that this direction calls.
     functions: DesktopFunctions
+    #: Key of the office, whose partition is materialized; None where nothing is partitioned.
+    office: str | None
 
     def carry_out(
         self,
@@ -191,7 +196,11 @@ class _Run:
             loggers={"progress": logger},
             retries=Retries(in_command=True),
             separate_checks=False,
+            by_office=self.office is not None,
         )
+        if self.office:
+            # The daemon may not have seen the office yet.
+            instance.add_dynamic_partitions(OFFICE, [self.office])
         with engine_lines(detail, moving), note_signals() as signals:
             result = self._execute(definitions, [*first, *map(self._key, tables), *last], instance, {})
             outcomes = {outcome.table: outcome for outcome in table_outcomes(tables, self.key, result)}
@@ -232,7 +241,7 @@ class _Run:
             instance=instance,
             run_config={"resources": self.config, "loggers": {"progress": {}}},
             asset_selection=keys,
-            tags={STARTED_BY: COMMAND, REPOSITORY: f"{repository}@{CODE_LOCATION}", **tags},
+            tags={STARTED_BY: COMMAND, REPOSITORY: f"{repository}@{CODE_LOCATION}", **office_tags(self.office), **tags},
             raise_on_error=False,
         )
 

@@ -25,6 +25,7 @@ from powerca_sync.defs.alerts.sensor import (
     AlertState,
     build_alerts,
 )
+from powerca_sync.defs.partitions import office_tags
 from powerca_sync.errors import ConfigurationError, NotificationError
 from powerca_sync_tests.defs.alerts.mailbox import SECRET, MailServer, WebHook
 from powerca_sync_tests.defs.office import SPECS, Office
@@ -66,7 +67,9 @@ def end_backoff(instance: dg.DagsterInstance) -> None:
     state.save(instance)
 
 
-def run(instance: dg.DagsterInstance, **tables: str | dg.AssetCheckResult | None) -> dg.ExecuteInProcessResult:
+def run(
+    instance: dg.DagsterInstance, office: str | None = None, **tables: str | dg.AssetCheckResult | None
+) -> dg.ExecuteInProcessResult:
     """Runs these tables, each of which fails for a reason, has a check evaluated, or succeeds."""
 
     def table(name: str, fate: str | dg.AssetCheckResult | None) -> dg.AssetsDefinition:
@@ -81,7 +84,7 @@ def run(instance: dg.DagsterInstance, **tables: str | dg.AssetCheckResult | None
         return made
 
     assets = [table(name, fate) for name, fate in tables.items()]
-    return dg.materialize(assets, instance=instance, raise_on_error=False)
+    return dg.materialize(assets, instance=instance, raise_on_error=False, tags=office_tags(office))
 
 
 def started(instance: dg.DagsterInstance, name: str) -> dg.DagsterRun:
@@ -205,6 +208,29 @@ def test_tables_with_the_same_reason_share_a_line(instance: dg.DagsterInstance, 
     tick(instance)
     (line,) = (line for line in hook.messages[0]["message"].splitlines() if "disk" in line)
     assert line in ("[X] clients, jobs failed: The disk is full.", "[X] jobs, clients failed: The disk is full.")
+
+
+def test_offices_that_fail_at_once_share_one_short_message(instance: dg.DagsterInstance, hook: WebHook) -> None:
+    for number in range(45):
+        run(
+            instance,
+            office=f"o{number}",
+            clients="The disk is full.",
+            jobs=f"Host h{'abcdefghijklmnopqr'[number % 18]}",
+        )
+    assert tick(instance) == "Runs that ended: 45. New messages: 1. Unsent: 0."
+    (message,) = hook.messages
+    lines = message["message"].splitlines()
+    (line,) = (line for line in lines if "disk" in line)
+    assert line.startswith("[X] o0: clients, o1: clients,")
+    assert line.endswith(", o39: clients and 5 others failed: The disk is full.")
+    assert sum("/runs/" in line for line in lines) == 10
+    assert lines[-1].startswith("... and 35 other runs: ")
+    # One office is well again.
+    run(instance, office="o7", clients=None, jobs=None)
+    tick(instance)
+    assert "[OK] Solved: o7: clients, o7: jobs." in hook.messages[1]["message"]
+    assert "44 left" not in hook.messages[1]["title"], "two problems of 44 offices are left"
 
 
 def test_long_reason_is_shortened(instance: dg.DagsterInstance, hook: WebHook) -> None:

@@ -1,0 +1,174 @@
+"""The sensor `desktop_rows` of many offices: forward runs of those whose desktop has changed, and the nightly runs."""
+
+import dataclasses
+import time
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final
+
+import dagster as dg
+
+from powerca_sync.defs.desktop_sensor import DESKTOP_ROWS, FULL, INCREMENTAL, Watched, decide, look, unless_refreshed
+from powerca_sync.defs.jobs import MAX_RUNTIME, REVERSE_JOB
+from powerca_sync.defs.keys import mobile_key
+from powerca_sync.defs.nightly_checks import CHECKS_JOB
+from powerca_sync.defs.offices.nights import last_night
+from powerca_sync.defs.offices.rounds import MOST_REQUESTS, Absence, ask, in_turn, read_states, write_states
+from powerca_sync.defs.partitions import MOBILE_TAG, OFFICE, latest_event, office_tags
+from powerca_sync.defs.runs import REPORT_JOB, busy_offices
+from powerca_sync.defs.sensors import INTERVAL
+from powerca_sync.engine.changes import ChangeToken
+from powerca_sync.environment import find_offices
+from powerca_sync.errors import SyncError
+from powerca_sync.offices import Office
+from powerca_sync.settings import DesktopFunctions
+from powerca_sync.specs import TableSpec
+
+#: The runs of a night, one after the other. Unconditional: the backstop for changes that the gates do not see.
+NIGHTLY: Final = (FULL, REVERSE_JOB, CHECKS_JOB, REPORT_JOB)
+#: Offices that a message names.
+NAMED: Final = 20
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Known:
+    """What the sensor knows of an office, kept from one tick to the next."""
+
+    watched: Mapping[str, Watched] = dataclasses.field(default_factory=dict)
+    absence: Absence = dataclasses.field(default_factory=Absence)
+    #: Date of the last night whose runs were requested; empty at first sight.
+    night: str = ""
+    #: Of the runs of the night after that, those that were requested already.
+    requested: int = 0
+    #: Date of the last night for which a run was requested although the office was away.
+    missed: str = ""
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> "Known":
+        """Returns what was stored; nothing if another version has stored it."""
+        try:
+            watched = {table: Watched(**one) for table, one in stored["watched"].items()}
+            return cls(**{**stored, "watched": watched, "absence": Absence(**stored["absence"])})
+        except (KeyError, TypeError, AttributeError):
+            return cls()
+
+
+def build_desktop_gate(
+    specs: Sequence[TableSpec],
+    functions: DesktopFunctions,
+    jobs: Sequence[Any],
+    *,
+    checks: Collection[dg.AssetCheckKey],
+) -> dg.SensorDefinition:
+    """Returns the sensor, running from the start; `jobs` are those that it may request.
+
+    Its runs of some tables evaluate the `checks` of these tables.
+    """
+    nightly = [name for name in NIGHTLY if name in {job.name for job in jobs}]
+
+    @dg.sensor(
+        name=DESKTOP_ROWS,
+        jobs=list(jobs),
+        minimum_interval_seconds=INTERVAL,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=(
+            "Every half minute: asks the desktops of all offices, and requests an incremental run of the tables that "
+            "changed, and once a night, at a minute of its own, the nightly runs of each office. An office that is "
+            "away is asked again after 1 minute up to half an hour; its nightly runs follow when it is back. If it was "
+            "away for a whole day, one run a night fails to tell of it."
+        ),
+    )
+    def desktop_rows(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        """Ask the offices that are neither busy nor away; nothing depends on the fate of a request."""
+        instance, now = context.instance, time.time()
+        offices = find_offices().offices
+        # A run of an office that is no partition yet would fail.
+        ready = offices.keys() & instance.get_dynamic_partitions(OFFICE)
+        known = {key: Known.of(stored) for key, stored in read_states(instance, DESKTOP_ROWS, ready).items()}
+        free = ready - busy_offices(instance, max_runtime=MAX_RUNTIME)
+        wanted = {key: offices[key] for key in free if known.get(key, Known()).absence.until <= now}
+
+        def look_at(office: Office) -> list[ChangeToken]:
+            return [unless_refreshed(token, functions) for token in look(specs, office.key)]
+
+        requests: list[dg.RunRequest] = []
+        away, changed, last = [], {}, context.cursor
+        for office, tokens in ask(in_turn(wanted, last), look_at):
+            if len(requests) == MOST_REQUESTS:
+                break
+            before, last = known.get(office.key, Known()), office.key
+            if isinstance(tokens, SyncError):
+                away.append(f"{office.key}: {tokens}")
+                after, request = _miss(office, before, now)
+            else:
+                after, request = _decide(instance, specs, office, before, tokens, nightly=nightly, checks=checks)
+            requests += [request] if request else []
+            if after != before:
+                changed[office.key] = dataclasses.asdict(after)
+        write_states(instance, DESKTOP_ROWS, changed)
+        if away:
+            context.log.warning("Away: %s", "\n".join(away[:NAMED]))
+        resting = len(free) - len(wanted)
+        return dg.SensorResult(
+            run_requests=requests,
+            skip_reason=None
+            if requests
+            else f"Nothing new in {len(wanted) - len(away)} offices; {len(away) + resting} are away, "
+            f"{len(ready) - len(free)} have an active run.",
+            cursor=last,
+        )
+
+    return desktop_rows
+
+
+def _tags(office: Office) -> dict[str, str]:
+    return {**office_tags(office.key), MOBILE_TAG: office.mobile}
+
+
+def _miss(office: Office, before: Known, now: float) -> tuple[Known, dg.RunRequest | None]:
+    """Returns what is known of an office that is away, and the request of a run.
+
+    Once a night, if it has already missed a whole night: the run fails, which the history shows and an alert tells.
+    """
+    after = dataclasses.replace(before, absence=before.absence.extended(now))
+    night = last_night(office, datetime.fromtimestamp(now, UTC))
+    if before.missed == night or before.night >= str(date.fromisoformat(night) - timedelta(days=1)):
+        return after, None
+    return dataclasses.replace(after, missed=night), dg.RunRequest(job_name=FULL, tags=_tags(office))
+
+
+def _decide(
+    instance: dg.DagsterInstance,
+    specs: Sequence[TableSpec],
+    office: Office,
+    before: Known,
+    tokens: Sequence[ChangeToken],
+    *,
+    nightly: Sequence[str],
+    checks: Collection[dg.AssetCheckKey],
+) -> tuple[Known, dg.RunRequest | None]:
+    """Returns what is known of an office that has answered, and the request of a run."""
+    tags = _tags(office)
+    night = last_night(office, datetime.now(UTC))
+    after = dataclasses.replace(before, absence=Absence())
+    is_new = not (before.night or before.requested)
+    if is_new and latest_event(instance, mobile_key(specs[0].mobile), office.key):
+        # Known to Dagster's history and not to this sensor: the next night is early enough.
+        after = dataclasses.replace(after, night=night)
+    if after.night != night:
+        job, requested = nightly[after.requested], after.requested + 1
+        if requested == len(nightly):
+            after = dataclasses.replace(after, night=night, requested=0)
+        else:
+            after = dataclasses.replace(after, requested=requested)
+        return after, dg.RunRequest(job_name=job, tags=tags)
+    watched, answer = decide(instance, specs, before.watched, tokens, checks=checks, office=office.key)
+    after = dataclasses.replace(after, watched=watched)
+    if isinstance(answer, dg.SkipReason):
+        return after, None
+    return after, dg.RunRequest(
+        job_name=INCREMENTAL,
+        asset_selection=answer.asset_selection,
+        asset_check_keys=answer.asset_check_keys,
+        tags=tags,
+    )

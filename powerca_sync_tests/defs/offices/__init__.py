@@ -1,0 +1,1 @@
+"""Several offices served by one instance, each a partition."""

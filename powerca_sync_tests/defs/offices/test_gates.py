@@ -1,0 +1,185 @@
+"""The sensors of many offices: who is asked, and who gets a run."""
+
+import json
+import time
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from powerca_sync.defs.offices import desktop_gate, rounds
+from powerca_sync.defs.offices.nights import SPREAD, last_night
+from powerca_sync.defs.offices.rounds import Absence, ask, in_turn, read_states, write_states
+from powerca_sync.defs.partitions import OFFICE, office_tags
+from powerca_sync.errors import DatabaseUnavailableError
+from powerca_sync.offices import Office, load
+from powerca_sync_tests.defs.office import SPECS
+from powerca_sync_tests.defs.offices.conftest import DEAD, NUMBERS, Company, definitions_by_office
+
+pytestmark = pytest.mark.long
+
+FULL, INCREMENTAL = "forward_full", "forward_incremental"
+NIGHT = (FULL, "reverse", "checks", "report")
+
+
+def states(company: Company) -> dict[str, dict[str, Any]]:
+    return read_states(company.instance, "desktop_rows", [DEAD, *NUMBERS])
+
+
+def asked(data: Any) -> dict[str, tuple[str | None, list[str]]]:
+    """Returns job and tables of each request, by office."""
+    return {
+        request.tags["dagster/partition"]: (
+            request.job_name,
+            sorted(key.to_user_string() for key in request.asset_selection or ()),
+        )
+        for request in data.run_requests
+    }
+
+
+@pytest.fixture
+def settled(company: Company) -> Company:
+    """Returns the offices after a full run, with sensors that know them."""
+    for office in NUMBERS:
+        company.edit(office, "SELECT")
+        assert company.run(office).success
+    # Without a token nothing is known of a table; the next run settles it.
+    data = company.tick("desktop_rows")
+    assert {office: job for office, (job, _) in asked(data).items()} == {
+        DEAD: FULL,
+        **dict.fromkeys(NUMBERS, INCREMENTAL),
+    }
+    company.obey(data)
+    assert company.tick("desktop_rows").run_requests == []
+    return company
+
+
+def test_new_office_is_loaded_at_once_and_then_once_a_night(company: Company) -> None:
+    for office in ("south", "west"):
+        company.instance.delete_dynamic_partition(OFFICE, office)
+    company.edit("north", "SELECT")
+    for job in NIGHT:
+        data = company.tick("desktop_rows")
+        dead = {DEAD: (FULL, [])} if job == FULL else {}
+        assert asked(data) == {"north": (job, []), **dead}, "one run tells that the other is away"
+        company.obey(data)
+    company.obey(company.tick("desktop_rows"))
+    assert company.tick("desktop_rows").run_requests == []
+    known = states(company)["north"]
+    yesterday = str(datetime.fromisoformat(known["night"]).date() - timedelta(days=1))
+    write_states(company.instance, "desktop_rows", {"north": {**known, "night": yesterday}})
+    assert [asked(company.tick("desktop_rows")) for _ in NIGHT] == [{"north": (job, [])} for job in NIGHT]
+    assert company.tick("desktop_rows").run_requests == []
+
+
+def test_only_offices_and_tables_that_changed_get_a_run(settled: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+    settled.edit("south", "UPDATE staff SET full_name = 'Renamed' WHERE staff_no = 7")
+    data = settled.tick("desktop_rows")
+    assert asked(data) == {"south": (INCREMENTAL, ["staff"])}
+    assert data.run_requests[0].tags["powerca/mobile"] == "main"
+    # While its run is active the office is left alone; the others are not.
+    run = settled.instance.create_run_for_job(
+        definitions_by_office().resolve_job_def("reverse"),
+        tags=office_tags("south"),
+        status=dg.DagsterRunStatus.STARTED,
+    )
+    settled.edit("west", "DELETE FROM staff WHERE staff_no = 3")
+    settled.edit("west", "UPDATE notices SET body = 'Open'")
+    assert asked(settled.tick("desktop_rows")) == {"west": (INCREMENTAL, ["notices"])}, "the staff may be being rebuilt"
+    settled.instance.delete_run(run.run_id)
+    # Offices take turns when there are more than a tick may request.
+    settled.edit("north", "UPDATE notices SET body = 'Open'")
+    monkeypatch.setattr(desktop_gate, "MOST_REQUESTS", 2)
+    first = settled.tick("desktop_rows")
+    assert (set(asked(first)), first.cursor) == ({"north", "south"}, "south")
+    second = settled.tick("desktop_rows", first.cursor)
+    assert set(asked(second)) == {"west", "north"}
+    settled.obey(first)
+    settled.obey(settled.tick("desktop_rows", first.cursor))
+    assert settled.tick("desktop_rows").run_requests == []
+    for office in NUMBERS:
+        assert settled.mobile_rows(office) == settled.desktop_rows(office)
+    # What is kept: little in the cursor, which Dagster keeps once for each tick.
+    assert len(json.dumps(states(settled)["north"])) < 250 * len(SPECS)
+    assert len(first.cursor or "") <= 40
+
+
+def test_dead_desktop_rests_and_phone_rows_of_others_come(settled: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+    absence = states(settled)[DEAD]["absence"]
+    assert absence["times"] == 1, "it was asked once and not in the tick that followed"
+    assert 0 < absence["until"] - time.time() <= rounds.FIRST_REST
+    first = settled.tick("mobile_rows")
+    assert set(asked(first)) == set(NUMBERS), "the first reverse run of each"
+    settled.obey(first)
+    settled.mobile.execute("INSERT INTO notices (notice_id, org_id, body, source) VALUES (300, 3, 'On the way', 'M')")
+    settled.mobile.execute("SELECT pg_stat_force_next_flush()")
+    data = settled.tick("mobile_rows")
+    assert asked(data) == {"west": (None, ["reverse/notices"])}
+    settled.obey(data)
+    assert settled.tick("mobile_rows").run_requests == []
+    assert (300,) in settled.desktops["west"].execute("SELECT notice_id FROM notices").fetchall()
+    settled.tick("mobile_rows")
+    with monkeypatch.context() as patch:
+        patch.setattr("powerca_sync.defs.offices.mobile_gate._look", None)
+        skipped = settled.tick("mobile_rows")
+    assert skipped.skip_message == "No new phone rows; 0 of 3 offices were asked.", "nothing has changed on mobile"
+    later = time.time() + 61
+    monkeypatch.setattr(desktop_gate.time, "time", lambda: later)
+    settled.tick("desktop_rows")
+    known = states(settled)[DEAD]
+    assert known["absence"]["times"] == 2
+    night = date.fromisoformat(known["missed"])
+    for before, requests in ((night - timedelta(days=1), []), (night - timedelta(days=2), [DEAD])):
+        away = {**known, "absence": {}, "night": str(before), "missed": str(before)}
+        write_states(settled.instance, "desktop_rows", {DEAD: away})
+        assert list(asked(settled.tick("desktop_rows"))) == requests, "it tells when it has missed a whole night"
+    assert Absence(times=20).extended(0.0).until == rounds.LONGEST_REST
+    settled.file.write_text(settled.file.read_text().replace('[mobile.main]\nhost = "', '[mobile.main]\nhost = "/no'))
+    with pytest.raises(DatabaseUnavailableError, match="connecting to mobile"):
+        settled.tick("mobile_rows")
+
+
+@pytest.fixture
+def many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Office]:
+    """Returns 600 offices that nobody can reach, in the time zone of India."""
+    text = '[mobile.main]\nhost = "localhost"\npassword_env = "X"\n' + "".join(
+        f'[office.o{number}]\nhost = "h{number}"\npassword_env = "X"\n' for number in range(600)
+    )
+    file = tmp_path / "offices.toml"
+    file.write_text(text)
+    monkeypatch.setenv("POWERCA_OFFICES", str(file))
+    return dict(load(file).offices)
+
+
+def test_nights_are_spread_and_each_comes_once_a_day(many: dict[str, Office]) -> None:
+    began = datetime(2026, 3, 7, 18, 30, tzinfo=UTC)  # Midnight in India.
+    changes = []
+    for office in many.values():
+        nights = [last_night(office, began + timedelta(minutes=minute)) for minute in range(-60, SPREAD + 60)]
+        assert sorted(set(nights)) == ["2026-03-07", "2026-03-08"]
+        changes.append(nights.index("2026-03-08") - 60)
+    assert 0 <= min(changes) < 10
+    assert SPREAD - 10 < max(changes) < SPREAD
+    assert max(changes.count(minute) for minute in changes) < 12
+
+
+def test_offices_are_asked_within_the_time_of_a_tick(many: dict[str, Office]) -> None:
+    order = [office.key for office in in_turn(many, "o57")]
+    assert order[0] == "o570"
+    assert sorted(order) == sorted(many)
+    assert in_turn(many, "o99")[0].key == "o0"
+
+    def look(office: Office) -> str:
+        time.sleep(0.02)
+        if office.key.endswith("0"):
+            raise DatabaseUnavailableError(f"{office.key} is away")
+        return office.key
+
+    began = time.monotonic()
+    answers = ask(in_turn(many, None), look, seconds=0.5, threads=8)
+    assert time.monotonic() - began < 5
+    assert 8 < len(answers) < 600
+    assert [office.key for office, _ in answers] == sorted(many)[: len(answers)]
+    assert all(isinstance(answer, DatabaseUnavailableError) == office.key.endswith("0") for office, answer in answers)
