@@ -133,10 +133,16 @@ def load(office: Office, where: str = "TRUE") -> pd.DataFrame:
     """Returns the rows for which `where` holds, as the IO manager passes them to an asset written in Python."""
     make_kinds(office)
     office.pair.target.execute(f"DELETE FROM kinds WHERE NOT ({where})")  # type: ignore[call-overload]  # noqa: S608
-    definitions = build_definitions(SPECS)
-    frame = definitions.load_asset_value(dg.AssetKey("kinds"), instance=office.instance)
-    assert isinstance(frame, pd.DataFrame)
-    return frame
+    frames = []
+
+    @dg.asset
+    def reader(kinds: pd.DataFrame) -> None:
+        frames.append(kinds)
+
+    definitions = dg.Definitions.merge(build_definitions(SPECS), dg.Definitions(assets=[reader]))
+    job = definitions.resolve_implicit_global_asset_job_def()
+    assert job.execute_in_process(instance=office.instance, asset_selection=[reader.key]).success
+    return frames[0]
 
 
 def test_input_has_the_offices_rows_with_the_dtypes_of_the_database(office: Office) -> None:
