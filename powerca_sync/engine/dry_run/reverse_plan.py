@@ -22,7 +22,6 @@ from powerca_sync.engine.postgres import (
     Cursor,
     apply_settings,
     explained,
-    load,
     one_row,
     server_timezone,
     transaction,
@@ -83,7 +82,7 @@ def plan_reverse(
         with transaction(target, timezone=timezone, timeouts=options.timeouts) as target_cursor:
             with transaction(source, timezone="UTC", timeouts=options.timeouts, snapshot=True) as source_cursor:
                 if is_new:
-                    target_cursor.execute(load("powerca_sync.engine.reverse", "source_state.sql"))
+                    ledger.complete_ledger(target_cursor)
                 use_stored_encoding(target_cursor, options.encoding)
                 rows: dict[tuple[str, str], sql.Identifier] = {}
                 for request in ordered:

@@ -74,7 +74,7 @@ def prepare_ledger(connection: Connection) -> bool:
             transaction(connection, timezone="UTC", timeouts=Timeouts()) as cursor,
         ):
             cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('powerca_sync', 0))")
-            cursor.execute(load(__package__, "source_state.sql"))
+            complete_ledger(cursor)
     except ConfigurationError as exc:
         if not isinstance(exc.__cause__, psycopg.errors.InsufficientPrivilege):
             raise
@@ -94,6 +94,17 @@ def is_prepared(connection: Connection) -> bool:
     except psycopg.errors.InsufficientPrivilege:
         # The schema belongs to another role.
         return False
+
+
+def is_outdated(connection: Connection) -> bool:
+    """Whether the desktop has a ledger of an earlier version, which the next reverse run completes."""
+    found = execute_autocommit(connection, "SELECT to_regclass('powerca_sync.pulled') IS NOT NULL")
+    return found == [(True,)] and not is_prepared(connection)
+
+
+def complete_ledger(cursor: Cursor) -> None:
+    """Create what is missing of the engine's tables on the desktop, in the transaction of the cursor."""
+    cursor.execute(load(__package__, "source_state.sql"))
 
 
 def read_last_pull(cursor: Cursor, table: str) -> LastPull:

@@ -3,10 +3,14 @@
 import dataclasses
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
+
+import psycopg
 
 from powerca_sync.engine.mapping import named_office, office_condition
 from powerca_sync.engine.postgres import (
     Connection,
+    Cursor,
     explained,
     load,
     one_row,
@@ -67,7 +71,8 @@ def read_reverse_status(
     """
     options = options or Options()
     with explained("looking for the ledger at the desktop"):
-        read = _read if ledger.is_prepared(target) else _read_without_ledger
+        outdated = ledger.is_outdated(target)
+        read = partial(_read, outdated=outdated) if outdated or ledger.is_prepared(target) else _read_without_ledger
     statuses = []
     for spec in specs:
         if not spec.reverse:
@@ -84,25 +89,38 @@ def read_reverse_status(
 
 
 def _read(
-    spec: TableSpec, source: Connection, target: Connection, specs: Sequence[TableSpec], options: Options
+    spec: TableSpec,
+    source: Connection,
+    target: Connection,
+    specs: Sequence[TableSpec],
+    options: Options,
+    *,
+    outdated: bool,
 ) -> ReverseStatus:
+    """Returns the status from the ledger; one of an earlier version is completed for the time of the transaction."""
     timezone = options.timezone or server_timezone(target)
+    status = ReverseStatus(table=spec.mobile)
     with (
         explained(f"reading the phone rows of `{spec.mobile}`"),
         transaction(source, timezone="UTC", timeouts=options.timeouts, snapshot=True) as source_cursor,
         # Not READ ONLY, because the matcher creates temporary tables.
         transaction(target, timezone=timezone, timeouts=options.timeouts) as target_cursor,
     ):
+        if outdated:
+            ledger.complete_ledger(target_cursor)
         use_stored_encoding(target_cursor, options.encoding)
         matcher = PhoneRowMatcher(TablePull(spec=spec), source_cursor, target_cursor, specs, timezone=timezone)
         matcher.resolve()
-        if not matcher.has_phone_rows:
-            return ReverseStatus(table=spec.mobile)
-        phones, last = matcher.look(), ledger.read_last_pull(target_cursor, spec.phone_table)
-        matched = matcher.match(phones, last, record=False)
-        last_pull, entries, known = one_row(
-            target_cursor, load(__package__, "reverse_status.sql"), {"table": spec.phone_table}
-        )
+        if matcher.has_phone_rows:
+            status = _match(matcher, target_cursor, spec)
+        raise psycopg.Rollback
+    return status
+
+
+def _match(matcher: PhoneRowMatcher, target: Cursor, spec: TableSpec) -> ReverseStatus:
+    phones, last = matcher.look(), ledger.read_last_pull(target, spec.phone_table)
+    matched = matcher.match(phones, last, record=False)
+    last_pull, entries, known = one_row(target, load(__package__, "reverse_status.sql"), {"table": spec.phone_table})
     quarantine = tuple(Rejections(**entry) for entry in entries)
     return ReverseStatus(
         table=spec.mobile,

@@ -4,6 +4,7 @@ import pytest
 
 from powerca_sync.engine.postgres import load
 from powerca_sync.engine.requests import Choice
+from powerca_sync.engine.status.reverse_status import read_reverse_status
 from powerca_sync.specs import Strategy, TableSpec
 from powerca_sync_tests.helpers import Pair, delete_insert, pulled, row_counts, spec
 
@@ -504,3 +505,16 @@ def test_state_tables_of_the_desktop_are_created_once(pair: Pair) -> None:
     before = pair.text("pg_class", on=pair.source)
     pair.source.execute(load("powerca_sync.engine.reverse", "source_state.sql"))
     assert pair.text("pg_class", on=pair.source) == before
+
+
+def test_status_with_a_ledger_of_an_earlier_version_is_right_and_writes_nothing(pair: Pair) -> None:
+    make_diary(pair)
+    add_note(pair, "a", "b")
+    pair.pull(DIARY)
+    add_note(pair, "c")
+    pair.source.execute("ALTER TABLE powerca_sync.pulls DROP COLUMN findings")
+    before = pair.text("powerca_sync.pulls", on=pair.source)
+    (status,) = read_reverse_status(source=pair.target, target=pair.source, specs=[DIARY])
+    assert (status.phone_rows, status.pulled, status.waiting, status.error) == (3, 2, 1, None)
+    assert status.last_pull is not None
+    assert pair.text("powerca_sync.pulls", on=pair.source) == before
