@@ -43,7 +43,8 @@ Operating:
     platform/           storage, launcher, `dagster dev`: the only private Dagster imports
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, TypedDict
 
 import dagster as dg
 
@@ -57,6 +58,7 @@ from powerca_sync.defs.follow_up import build_follow_up
 from powerca_sync.defs.function_assets import build_function_assets
 from powerca_sync.defs.jobs import build_jobs
 from powerca_sync.defs.keys import REFRESH, mobile_key
+from powerca_sync.defs.load_factory import LoadFactory
 from powerca_sync.defs.mobile_io_manager import build_io_manager
 from powerca_sync.defs.nightly_checks import build_nightly_checks
 from powerca_sync.defs.offices import build_desktop_gate, build_membership, build_mobile_gate
@@ -90,74 +92,46 @@ def build_definitions(
     """All that Dagster needs to sync the tables of `specs`; reads no environment and opens no connection.
 
     `written` are assets in Python, each of which makes the rows of one of the tables instead of the desktop.
-    `functions` are called on the desktop before a forward run and after a reverse run.
-    `schedules` says when the jobs start by themselves, `history` how long Dagster's own records are kept,
-    `translator` what Dagster shows of the assets. With
-    `separate_checks` there are also the checks that are no part of a sync. With `by_office`, assets and checks have a
-    partition for each office of the file of offices, and sensors instead of schedules start the runs.
+    `functions` are called on the desktop before a forward run and after a reverse run. `schedules` says when the jobs
+    start by themselves, `history` how long Dagster's own records are kept, `translator` what Dagster shows of the
+    assets. With `separate_checks` there are also the checks that are no part of a sync. With `by_office`, assets and
+    checks have a partition for each office of the file of offices, and sensors instead of schedules start the runs.
     """
     timeouts, retries = timeouts or Timeouts(), retries or Retries()
     schedules, functions = schedules or Schedules(), functions or DesktopFunctions()
-    first = [REFRESH] if functions.before_forward else []
     translator = translator or TableTranslator(timezone=schedules.timezone)
+    first = [REFRESH] if functions.before_forward else []
     made = {key for asset in written for key in asset.keys}
     copied = [spec for spec in specs if mobile_key(spec.mobile) not in made]
-    checks = []
-    if separate_checks:
-        checks += build_parity_checks(specs, copied=copied, timeouts=timeouts, retries=retries, by_office=by_office)
-        checks += build_table_checks(
-            specs,
-            copied=copied,
-            drift_blocks=translator.drift_blocks,
-            timeouts=timeouts,
-            retries=retries,
-            by_office=by_office,
-        )
-    separate = [spec.key for check in checks for spec in check.check_specs if not spec.blocking]
-    # Configured at launch, so that the IO managers get the same ones.
-    databases, sync = SyncDatabases.configure_at_launch(), SyncMode.configure_at_launch()
+    limits: _Limits = {"timeouts": timeouts, "retries": retries}
     synced = [
         *build_assets(copied, translator, first=first, by_office=by_office),
         *written,
         *build_reverse_assets(specs, translator, by_office=by_office),
     ]
-    # Those of each run. A request for some assets of a job would otherwise take all of their checks along.
-    evaluated = {key for asset in synced for key in asset.check_keys}
-    evaluated |= {spec.key for check in checks for spec in check.check_specs if spec.blocking}
-    loads = {
-        "io_manager": build_io_manager(specs, databases=databases, sync=sync, timeouts=timeouts, retries=retries),
-        IO_MANAGER: build_desktop_io_manager(specs, databases=databases, timeouts=timeouts, retries=retries),
-    }
+    checks: list[dg.AssetChecksDefinition] = []
+    if separate_checks:
+        drift_blocks = translator.drift_blocks
+        checks += build_parity_checks(specs, copied=copied, **limits, by_office=by_office)
+        checks += build_table_checks(specs, copied=copied, drift_blocks=drift_blocks, **limits, by_office=by_office)
+    separate = [spec.key for check in checks for spec in check.check_specs if not spec.blocking]
+    resources, loads = _build_resources(specs, limits)
     jobs = build_jobs(specs, functions, separate=separate, loads=loads)
     nightly = build_nightly_checks(separate, schedules, by_office=by_office)
     report = build_status_report(specs, schedules, by_office=by_office)
-    if by_office:
-        sensors = [
-            build_membership(),
-            *build_mobile_gate(specs, functions),
-            build_desktop_gate(
-                specs, functions, [job for each in (jobs, nightly, report) for job in each.jobs or ()], checks=evaluated
-            ),
-        ]
-    else:
-        sensors = [*build_sensors(specs, functions), build_desktop_sensor(specs, functions, checks=evaluated)]
+    # Those of each run. A request for some assets of a job would otherwise take all of their checks along.
+    evaluated = {key for asset in synced for key in asset.check_keys}
+    evaluated |= {spec.key for check in checks for spec in check.check_specs if spec.blocking}
     tables = dg.Definitions(
         assets=[
             *synced,
             *build_desktop_tables(copied, translator, first=first, by_office=by_office),
-            *build_function_assets(
-                functions, pulled_tables(specs), timeouts=timeouts, retries=retries, by_office=by_office
-            ),
+            *build_function_assets(functions, pulled_tables(specs), **limits, by_office=by_office),
         ],
-        resources={
-            "databases": databases,
-            "sync": sync,
-            "pull": PullMode(),
-            **loads,
-        },
+        resources={**resources, **loads},
         asset_checks=checks,
         sensors=[
-            *sensors,
+            *_build_looks(specs, functions, [jobs, nightly, report], checks=evaluated, by_office=by_office),
             build_follow_up(specs, list(jobs.jobs or ()), checks=evaluated),
             build_alerts(),
         ],
@@ -165,10 +139,40 @@ def build_definitions(
         executor=dg.in_process_executor,
         loggers=loggers,
     )
-    return dg.Definitions.merge(
-        tables,
-        jobs,
-        nightly,
-        report,
-        build_retention(schedules, history or History()),
-    )
+    return dg.Definitions.merge(tables, jobs, nightly, report, build_retention(schedules, history or History()))
+
+
+class _Limits(TypedDict):
+    """The time limits of loads, and which errors Dagster retries."""
+
+    timeouts: Timeouts
+    retries: Retries
+
+
+def _build_resources(
+    specs: Sequence[TableSpec], limits: _Limits
+) -> tuple[Mapping[str, Any], Mapping[str, LoadFactory]]:
+    """Returns the resources of a run, and the IO managers, which share the first two of them."""
+    # Configured at launch: otherwise each IO manager would have its own.
+    databases, sync = SyncDatabases.configure_at_launch(), SyncMode.configure_at_launch()
+    loads = {
+        "io_manager": build_io_manager(specs, databases=databases, sync=sync, **limits),
+        IO_MANAGER: build_desktop_io_manager(specs, databases=databases, **limits),
+    }
+    return {"databases": databases, "sync": sync, "pull": PullMode()}, loads
+
+
+def _build_looks(
+    specs: Sequence[TableSpec],
+    functions: DesktopFunctions,
+    parts: Sequence[dg.Definitions],
+    *,
+    checks: Collection[dg.AssetCheckKey],
+    by_office: bool,
+) -> list[dg.SensorDefinition]:
+    """Returns the sensors that look for changes in both databases; `parts` have the jobs that they may request."""
+    if not by_office:
+        return [*build_sensors(specs, functions), build_desktop_sensor(specs, functions, checks=checks)]
+    jobs = [job for part in parts for job in part.jobs or ()]
+    gates = [*build_mobile_gate(specs, functions), build_desktop_gate(specs, functions, jobs, checks=checks)]
+    return [build_membership(), *gates]
