@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
 
-from powerca_sync.engine.forward import differential
+from powerca_sync.engine.forward import digest_comparison
 from powerca_sync.engine.forward.forward import sync_forward
 from powerca_sync.engine.postgres.database import Timeouts
 from powerca_sync.engine.requests import Mode, TableExtract, TablePull
@@ -227,7 +227,7 @@ class Office(Witness):
         return bool(counted(rows, columns) - self.ledgers[name].images(columns))
 
     def _sync_forward(self, what: TableExtract, options: Options) -> ForwardResult:
-        with mock.patch.object(differential, "COARSE", ROWS_OF_A_DIGEST):
+        with mock.patch.object(digest_comparison, "COARSE", ROWS_OF_A_DIGEST):
             return sync_forward(
                 what,
                 source=self.desktop.engine,

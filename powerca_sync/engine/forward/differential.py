@@ -6,34 +6,24 @@ merge is the same. It is limited to the keys that were sent, or, if the action f
 keys, the equal rows are copied into staging at the target.
 """
 
-import base64
 import contextlib
 import dataclasses
 import functools
-import hashlib
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
-import psycopg
 from psycopg import sql
 
 from powerca_sync.engine.digests import Encoder, Side, digest_queries, encoder, probe_hashes
 from powerca_sync.engine.forward import differential_sql
+from powerca_sync.engine.forward.digest_comparison import compare, narrow
 from powerca_sync.engine.mapping import MOST_HASHED, TableMapping, is_compared_as_text
-from powerca_sync.engine.postgres import Cursor, Query, execute_batch, is_refusal, one_row, server_encoding
+from powerca_sync.engine.postgres import Cursor, Query, one_row, server_encoding
 from powerca_sync.engine.staging import check_stored_values
 from powerca_sync.engine.state import TableState
 
-#: Rows of a short prefix, at most and roughly: at 15 bytes a digest, far less than the rows themselves.
-COARSE = 256
-#: Digits of a whole key digest, and the number of rows from which conditions that list such digests are too long.
-EXACT, MOST_EXACT = 64, 50_000
 #: The first version of PostgreSQL that hashes rows, as `server_version`.
 HASHES_ROWS = 140000
-#: SQLSTATEs of a server that cannot compute a digest: no such type, function, cast or column.
-_UNKNOWN = ("42704", "42883", "42846", "42703", "0A000")
 
 
 class NarrowScopeError(Exception):
@@ -101,29 +91,21 @@ def find_differences(
     seed = secrets.randbits(63) if typed else None
     # Quarantined rows differ in every run.
     is_quarantined = [differential_sql.having_keys(alias, mapping.spec.key, quarantined) for alias in ("s", "t")]
-    source_side, target_side = (
-        dataclasses.replace(side, summed=sql.SQL("({}) AND NOT {}").format(side.summed, keys))
-        for side, keys in zip(
-            (
-                digest_queries.source_side(mapping, at_source, seed),
-                digest_queries.target_side(mapping, at_target, seed),
-            ),
-            is_quarantined,
-            strict=True,
-        )
-    )
-    images = taken_over = hashes = None
+    sides = digest_queries.source_side(mapping, at_source, seed), digest_queries.target_side(mapping, at_target, seed)
+    source_side, target_side = map(_without, sides, is_quarantined)
+    images = hashes = None
     with reading():
         if typed:
             hashes = one_row(source, probe_hashes())
         if has_ledger and one_row(source, differential_sql.has_pulled_rows(), [mapping.spec.phone_table])[0]:
             images = _images(source, mapping, at_source, seed, is_quarantined[0])
-    if images and not mapping.target.primary_key:
-        # The merge takes over a reverse-synced row whose `source` was set to NULL, which no digest shows.
-        taken_over = sql.SQL("{} IS NULL").format(mapping.owner("t"))
-    found = _narrow(
+    # The merge takes over a reverse-synced row whose `source` was set to NULL, which no digest shows.
+    taken_over = sql.SQL("{} IS NULL").format(mapping.owner("t")) if images and not mapping.target.primary_key else None
+    further: list[Query] = [(differential_sql.count_target_rows(mapping), None)] if count else []
+    further += [(probe_hashes(), None)] if typed else []
+    found = narrow(
         functools.partial(
-            _compare,
+            compare,
             source,
             target,
             source_side,
@@ -135,14 +117,7 @@ def find_differences(
         ),
         rows,
         exact=exact,
-        also=[
-            (statement, None)
-            for statement in (
-                differential_sql.count_target_rows(mapping) if count else None,
-                probe_hashes() if typed else None,
-            )
-            if statement
-        ],
+        also=further,
     )
     if found is None:
         return None
@@ -158,21 +133,26 @@ def find_differences(
             reading=reading,
             count=count,
         )
-    counts = found.more[0] if count else None
-    conditions = (
+    to_send = [
         sql.SQL("({} OR {})").format(differential_sql.having_prefixes(side, found.different), keys)
         for side, keys in zip((source_side, target_side), is_quarantined, strict=True)
-    )
+    ]
+    counts = found.more[0] if count else None
     return Differences(
         rows=found.rows,
         alike=found.alike,
-        at_source=next(conditions),
-        at_target=next(conditions),
+        at_source=to_send[0],
+        at_target=to_send[1],
         any=bool(found.different or quarantined),
         pulled=images is not None,
         target_counts=counts[:-1] if counts else None,
         dangling_references=counts[-1] if counts else 0,
     )
+
+
+def _without(side: Side, keys: sql.Composable) -> Side:
+    """Returns the side without the rows of these keys."""
+    return dataclasses.replace(side, summed=sql.SQL("({}) AND NOT {}").format(side.summed, keys))
 
 
 def _may_hash_alike(*servers: Cursor) -> bool:
@@ -186,24 +166,6 @@ def _images(
     stored = check_stored_values(source, mapping.source, mapping.spec.phone_table)
     images = digest_queries.ledger_side(dataclasses.replace(mapping, source=stored.table), at_source, seed)
     return dataclasses.replace(images, summed=sql.SQL("NOT {}").format(is_quarantined))
-
-
-def _narrow(
-    compare: Callable[..., "_Compared | None"], rows: int, *, exact: bool, also: Sequence[Query]
-) -> "_Compared | None":
-    """Compare by short prefixes, then by longer ones of those that differ; returns all rows with the last prefixes."""
-    digits = 0
-    while 16**digits * COARSE < rows:
-        digits += 1
-    found: _Compared | None = compare(digits, also=also)
-    for finer in ([digits + 1] if rows > COARSE else []) + ([EXACT] if exact else []):
-        if found is None or not found.different or (finer == EXACT and found.rows - found.alike > MOST_EXACT):
-            break
-        narrowed: _Compared | None = compare(finer, within=found)
-        found = narrowed and dataclasses.replace(
-            narrowed, rows=found.rows, alike=found.alike + narrowed.alike, more=found.more
-        )
-    return found
 
 
 def is_noop(differences: Differences, before: TableState) -> bool:
@@ -248,77 +210,3 @@ def _rows_independent(mapping: TableMapping) -> bool:
     )
     # Digests are grouped by the key's text; keys of other types may be equal although their texts differ.
     return not of_other_rows and all(is_compared_as_text(column) for column in mapping.key)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class _Compared:
-    """Digests of both databases, compared by prefix."""
-
-    #: Rows of the source.
-    rows: int
-    #: Of them, desktop-owned rows under prefixes that do not differ.
-    alike: int
-    #: Prefixes that differ, of `digits` digits each.
-    different: tuple[str, ...]
-    digits: int
-    #: The rows of the other queries at the target.
-    more: Sequence[tuple[Any, ...]]
-
-
-def _compare(
-    source: Cursor,
-    target: Cursor,
-    source_side: Side,
-    target_side: Side,
-    digits: int,
-    *,
-    images: Side | None,
-    taken_over: sql.Composable | None,
-    with_owned: bool,
-    reading: Callable[[], contextlib.AbstractContextManager[None]],
-    within: _Compared | None = None,
-    also: Sequence[Query] = (),
-) -> _Compared | None:
-    """Compare by prefixes of `digits` digits, only `within` the shorter prefixes that differ if these are given."""
-    limits = (within.different, within.digits) if within else (None, 0)
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        # Both servers work at the same time.
-        digests = differential_sql.in_one_text(
-            differential_sql.digests(target_side, digits, *limits, taken_over=taken_over, with_owned=with_owned)
-        )
-        answer = thread.submit(execute_batch, target, (digests, None), *also)
-        #: Prefix to (rows, of them desktop-owned rows, digest of these).
-        at_source: dict[str, tuple[int, int, str]] | None = None
-        with reading():
-            try:
-                with source.connection.transaction():
-                    source.execute(
-                        differential_sql.digests(source_side, digits, *limits, images=images, with_owned=with_owned)
-                    )
-                    at_source = {prefix: (rows, own, digest) for prefix, rows, own, digest in source.fetchall()}
-            except psycopg.Error as exc:
-                if not is_refusal(exc) and exc.sqlstate not in _UNKNOWN:
-                    raise
-        [(text,)], *answers = answer.result()
-    if at_source is None:
-        return None
-    length = digits + len(_NOTHING)
-    at_target = {text[n : n + digits]: text[n + digits : n + length] for n in range(0, len(text), length)}
-    different = {
-        prefix
-        for prefix in at_source.keys() | at_target.keys()
-        if at_source.get(prefix, (0, 0, _NOTHING))[2] != at_target.get(prefix, _NOTHING)
-    }
-    return _Compared(
-        rows=sum(rows for rows, _, _ in at_source.values()),
-        alike=sum(own for prefix, (_, own, _) in at_source.items() if prefix not in different),
-        different=tuple(sorted(different)),
-        digits=digits,
-        more=[row for (row,) in answers],
-    )
-
-
-#: The digest of no rows: that of three zeros.
-_NOTHING = base64.b64encode(
-    hashlib.md5(b"0 0 0", usedforsecurity=False).digest()[: differential_sql.DIGEST_OCTETS]
-).decode()
