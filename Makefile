@@ -39,7 +39,7 @@ lint: $(TOOLS) ## Check style, formatting, types, the direction of imports, and 
 docs: $(TOOLS) ## Rewrite what documents quote from the program: the reference, the demo's output in the README
 	@REWRITE_DOCS=1 $(BIN)/python -m pytest -q powerca_sync_tests/test_documents.py powerca_sync_tests/acceptance/test_demo.py
 
-bench: $(TOOLS) ## Measure against psql pipes, the guide's algorithm and installed peers (half an hour; ARGS="--rows 250000")
+bench: $(TOOLS) ## Measure against psql pipes, the guide's algorithm and installed peers (an hour; ARGS="--rows 250000 --edits 0")
 	@$(BIN)/python -m benchmarks.run $(ARGS)
 
 soak: $(TOOLS) ## Play random histories of offices and phones against a model (ten minutes; ARGS="--minutes 60")

@@ -7,6 +7,8 @@ and of both servers together; it depends less on what else the machine does.
 import argparse
 import dataclasses
 import statistics
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -32,11 +34,12 @@ OURS: Final = "powerca_sync"
 
 
 def main() -> None:
-    """Measures each size, then reverse sync, then the whole office."""
+    """Measures each size, then reverse sync, the whole office, and the time from an edit to the other database."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, nargs="*", default=[25_000, 250_000, 1_000_000], help="sizes of the table")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--no-office", action="store_true", help="leave the whole office and the line out")
+    parser.add_argument("--edits", type=int, default=30, help="edits in each direction under the daemon; 0: none")
     arguments = parser.parse_args()
     with start_machines() as machines:
         for rows in arguments.rows:
@@ -45,6 +48,9 @@ def main() -> None:
         measure_pull(console, machines, sizes=(10, 1_000, 10_000, 250_000))
     if not arguments.no_office:
         measure_office(console, rounds=arguments.rounds)
+    if arguments.edits:
+        # A process of its own, because the daemon reads its settings from the environment and the current folder.
+        subprocess.run([sys.executable, "-m", "benchmarks.live", "--edits", str(arguments.edits)], check=True)
 
 
 def measure(machines: Machines, spec: TableSpec, rows: int, rounds: int) -> None:

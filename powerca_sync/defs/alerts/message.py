@@ -18,7 +18,7 @@ from typing_extensions import override
 from powerca_sync.defs.alerts.problems import Findings, Problem
 from powerca_sync.defs.runs import BY_HAND
 from powerca_sync.operations import Alerting
-from powerca_sync.plain_text import in_lines
+from powerca_sync.plain_text import counted, in_lines
 
 #: Characters of one reason, which may be a script; the UI has all of them.
 LONGEST_REASON: Final = 600
@@ -61,7 +61,7 @@ def compose(findings: Findings, news: News, alerting: Alerting) -> Message:
     for group in list(groups.values())[:MOST_REASONS]:
         lines += _lines(group)
     if len(groups) > MOST_REASONS:
-        lines.append(f"... and {len(groups) - MOST_REASONS} other problems; the UI shows them.")
+        lines.append(f"... and {counted(len(groups) - MOST_REASONS, 'other problem')}; the UI shows them.")
     if findings.skipped and news.problems:
         lines.append(f"Not tried, because they depend on what failed: {_names(sorted(findings.skipped))}.")
     if news.solved:
@@ -72,7 +72,7 @@ def compose(findings: Findings, news: News, alerting: Alerting) -> Message:
     runs = {record.dagster_run.run_id: record for record in map(findings.runs.__getitem__, keys)}
     lines += ["", *(_run_line(record, alerting) for record in list(runs.values())[:MOST_RUNS])]
     if len(runs) > MOST_RUNS:
-        lines.append(f"... and {len(runs) - MOST_RUNS} other runs: {alerting.ui_url}/runs")
+        lines.append(f"... and {counted(len(runs) - MOST_RUNS, 'other run')}: {alerting.ui_url}/runs")
     mark, kind, headline = _headline(news)
     jobs = ", ".join(dict.fromkeys(map(_job, runs.values())))
     title = f"[{mark}] {alerting.office or 'powerca_sync'}: {jobs}: {headline}"

@@ -164,7 +164,7 @@ def probe_hashes() -> sql.SQL:
 SELECT array_agg(hash_record_extended(ROW(
     (-2)::smallint, 40000, (-5000000000)::bigint, 1234567890.50::numeric(20, 4), (-0.001)::numeric(20, 4), TRUE,
     NULL::text, 'naïve Größe ₹ 𝄞 '::text COLLATE "C", 'ab'::varchar COLLATE "C", 'c'::char(3) COLLATE "C",
-    '\\x00ff80'::bytea, '2024-02-29'::date, '0e37df36-f698-11e6-8dd4-cb9ced3df976'::uuid, time_send('23:59:59.5'),
+    decode('00ff80', 'hex'), '2024-02-29'::date, '0e37df36-f698-11e6-8dd4-cb9ced3df976'::uuid, time_send('23:59:59.5'),
     timestamp_send('1999-12-31 23:59:59.123456'), timestamptz_send('2038-01-19 03:14:08+00')
 ), n)) FROM generate_series(-9000000000000000000, 9000000000000000000, 6000000000000000000) AS n""")
 

@@ -19,15 +19,15 @@ from powerca_sync_tests.helpers import wait_until
 pytestmark = pytest.mark.long
 
 
-def test_offices_of_the_file_are_loaded_under_the_daemon(company: Company, tmp_path: Path) -> None:
+def test_offices_of_the_file_are_loaded_under_the_daemon(
+    company: Company, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     home = tmp_path / "home"
     home.mkdir()
     shutil.copy(PROJECT / "dagster.yaml", home)
-    environment = {
-        **os.environ,
-        "DAGSTER_HOME": str(home),
-        "PYTHONPATH": os.pathsep.join([str(PROJECT), *filter(None, sys.path)]),
-    }
+    # The storage of `dagster.yaml` lies below it, in this process too.
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(PROJECT), *filter(None, sys.path)])}
     command = [
         sys.executable,
         "-m",
