@@ -47,6 +47,7 @@ from powerca_sync.environment import (
 )
 from powerca_sync.errors import ConfigurationError
 from powerca_sync.operations import Schedules
+from powerca_sync.plain_text import counted
 from powerca_sync.specs import spec_named
 from powerca_sync.tables import TABLES
 
@@ -314,7 +315,7 @@ def ui(port: int, on_demo: bool) -> None:
         if is_demo():
             console.say(f"Demo: working on the embedded databases in {FOLDER} (POWERCA_DEMO is set).")
         elif serves_offices():
-            console.say(f"{len(find_offices().keys)} offices.")
+            console.say(f"{counted(len(find_offices().keys), 'office')}.")
         else:
             load_settings(console)
         from powerca_sync.cli import web_ui

@@ -217,7 +217,7 @@ def _shortened(text: str, width: int) -> str:
 
 
 def _columns(stream: TextIO) -> int | None:
-    """Returns the width of the terminal; None if the stream is none."""
+    """Returns the width of the terminal; None if the stream is not a terminal."""
     if not stream.isatty():
         return None
     # A terminal that does not know its size says 0.

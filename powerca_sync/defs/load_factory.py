@@ -1,4 +1,4 @@
-"""What an operator may configure of both IO managers."""
+"""The options of both IO managers that an operator may configure."""
 
 import contextlib
 import dataclasses

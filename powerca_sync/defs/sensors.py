@@ -74,8 +74,8 @@ def decide(
     """Returns the request of the tables with pending phone rows; leaves out tables in backoff.
 
     `keys` are the assets of the tables, `office` the one whose tables are pending, where there are several. With
-    `books`, the office's function books the rows after. The request
-    has no run key: Dagster would never again run what has run once, or failed once, under it.
+    `books`, the office's function books the rows afterwards. The request has no run key: Dagster would never again run
+    what has run once, or failed once, under it.
     """
     last = [BOOKING] if books else []
     pending = [table for table in found.pending if table in keys]

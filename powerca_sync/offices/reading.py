@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from powerca_sync.errors import ConfigurationError
-from powerca_sync.offices.records import Office, Offices, Secret, nearest
+from powerca_sync.offices.records import MOBILE_PASSWORD, Office, Offices, Secret, nearest
 from powerca_sync.operations import OFFICE, TIMEZONE, Schedules
 from powerca_sync.settings import Settings
 
@@ -103,7 +103,7 @@ def _office(key: str, entry: Any, *, defaults: Mapping[str, Any], mobiles: Mappi
     }
     secrets = {
         "LOCAL_DB_PASSWORD": _secret(entry, place, path.parent),
-        "SUPABASE_DB_PASSWORD": _secret(mobiles[mobile], mobile_place, path.parent),
+        MOBILE_PASSWORD: _secret(mobiles[mobile], mobile_place, path.parent),
     }
     variables = {variable: text for variable, (text, _) in given.items()}
     try:

@@ -4,10 +4,14 @@ import dataclasses
 import difflib
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Final
 
 from powerca_sync.env_file import ENV_FILE, read_variables
 from powerca_sync.errors import ConfigurationError
-from powerca_sync.settings import Settings
+from powerca_sync.settings import Endpoint, Settings
+
+#: The variable that stands for the password of the mobile database.
+MOBILE_PASSWORD: Final = "SUPABASE_DB_PASSWORD"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +59,13 @@ class Office:
         """Returns the settings with passwords as they are now. Raises `ConfigurationError` if one cannot be read."""
         passwords = {variable: secret.read() for variable, secret in self.secrets.items()}
         return Settings.from_env({**self.variables, **passwords}, env_file=None)
+
+    def mobile_endpoint(self) -> Endpoint:
+        """Returns the mobile database alone, so that it can be asked whatever is wrong with the desktop's password.
+
+        Raises `ConfigurationError` if its own password cannot be read.
+        """
+        return dataclasses.replace(self.checked.mobile, password=self.secrets[MOBILE_PASSWORD].read())
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

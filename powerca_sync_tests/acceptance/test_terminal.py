@@ -1,4 +1,4 @@
-"""What a person sees on a terminal: no line is wider, except statements to paste and what has no blanks."""
+"""No line is wider than the terminal, except statements to paste and words without blanks."""
 
 from pathlib import Path
 

@@ -32,7 +32,7 @@ NAMED: Final = 20
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Known:
-    """What the sensor knows of an office, kept from one tick to the next."""
+    """The sensor's record of an office, kept from one tick to the next."""
 
     watched: Mapping[str, Watched] = dataclasses.field(default_factory=dict)
     absence: Absence = dataclasses.field(default_factory=Absence)
@@ -82,7 +82,7 @@ def build_desktop_gate(
         """Ask the offices that are neither busy nor away; nothing depends on the fate of a request."""
         instance, now = context.instance, time.time()
         offices = find_offices().offices
-        # A run of an office that is no partition yet would fail.
+        # A run fails if its office is not a partition yet.
         ready = offices.keys() & instance.get_dynamic_partitions(OFFICE)
         known = {key: Known.of(stored) for key, stored in read_states(instance, DESKTOP_ROWS, ready).items()}
         free = ready - busy_offices(instance, max_runtime=MAX_RUNTIME)

@@ -8,6 +8,7 @@ import dagster as dg
 from powerca_sync.defs.partitions import OFFICE, OFFICE_PARTITIONS
 from powerca_sync.environment import find_offices
 from powerca_sync.errors import ConfigurationError
+from powerca_sync.plain_text import counted
 
 INTERVAL: Final = 30
 #: Of the offices, and in number: more are not deleted at once, because a damaged file looks like offices that left.
@@ -48,7 +49,7 @@ def build_membership() -> dg.SensorDefinition:
             )
         if found.broken:
             context.log.warning("\n".join(found.broken.values()))
-        counts = f"{len(found.offices)} offices, {len(found.broken)} with mistakes. Added: {_names(new)}. "
+        counts = f"{counted(len(found.offices), 'office')}, {len(found.broken)} with mistakes. Added: {_names(new)}. "
         return dg.SensorResult(
             skip_reason=f"{counts}Deleted: {_names(left)}.",
             dynamic_partitions_requests=[OFFICE_PARTITIONS.build_delete_request(left)] if left else [],

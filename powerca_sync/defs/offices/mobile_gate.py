@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import hashlib
 import time
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from queue import Empty, SimpleQueue
 from typing import Final, Self
@@ -26,7 +25,7 @@ from powerca_sync.engine.reverse import PendingTables, find_pending_tables
 from powerca_sync.environment import find_offices
 from powerca_sync.errors import SyncError
 from powerca_sync.offices import Office
-from powerca_sync.settings import DesktopFunctions, Endpoint
+from powerca_sync.settings import DesktopFunctions
 from powerca_sync.specs import TableSpec
 
 MOBILE_ROWS: Final = "mobile_rows"
@@ -120,7 +119,7 @@ def _read_tokens(
             return f"{time.time_ns()}"
         return hashlib.sha256("".join(f"{token.table} {token.text}\n" for token in tokens).encode()).hexdigest()[:16]
 
-    # One office of each stands for its mobile database.
+    # Its offices share the tables of a mobile database: any of them will do.
     one_each = {office.mobile: office for office in offices.values()}
     return {office.mobile: token for office, token in ask(list(one_each.values()), read)}
 
@@ -145,7 +144,7 @@ class _Connections:
     """Connections to mobile databases, each used by one thread at a time, for one tick."""
 
     def __init__(self) -> None:
-        self._unused: dict[str, SimpleQueue[Connection]] = defaultdict(SimpleQueue)
+        self._unused: dict[str, SimpleQueue[Connection]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -158,12 +157,11 @@ class _Connections:
     @contextlib.contextmanager
     def taken(self, office: Office) -> Iterator[Connection]:
         """Yields a connection to the office's mobile database. Closes it after an exception."""
-        unused = self._unused[office.mobile]
+        unused = self._unused.setdefault(office.mobile, SimpleQueue())
         try:
             connection = unused.get_nowait()
         except Empty:
-            mobile: Endpoint = office.settings().mobile
-            connection = connect(dataclasses.replace(mobile, connect_timeout=PATIENCE))
+            connection = connect(dataclasses.replace(office.mobile_endpoint(), connect_timeout=PATIENCE))
         try:
             yield connection
         except BaseException:

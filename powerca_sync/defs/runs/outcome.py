@@ -98,7 +98,7 @@ class RunOutcome:
 
     @property
     def refresh_failed(self) -> bool:
-        """Whether no table was read, because the function that refreshes the desktop's tables failed."""
+        """Returns whether no table was read because the function that refreshes the desktop's tables failed."""
         return self.mode is not None and any(one.error for one in self.functions)
 
     @property

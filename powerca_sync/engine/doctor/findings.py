@@ -73,7 +73,7 @@ def all_fine(findings: Iterable[Finding]) -> bool:
 
 
 def has_error(findings: Iterable[Finding]) -> bool:
-    """Whether a finding makes a sync fail."""
+    """Returns whether a finding makes a sync fail."""
     return any(finding.severity is Severity.WRONG for finding in findings)
 
 

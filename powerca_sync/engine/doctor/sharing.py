@@ -1,4 +1,4 @@
-"""What an office has to know about the others on its mobile database; `init` says it too."""
+"""Findings about the other offices on the mobile database, for `doctor` and `init`."""
 
 from collections.abc import Iterator, Sequence
 

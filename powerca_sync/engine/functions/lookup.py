@@ -10,7 +10,7 @@ from powerca_sync.settings import DesktopFunction
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class FunctionFacts:
-    """What the catalog has under the name of a function."""
+    """The facts of the catalog about a function."""
 
     has_schema: bool
     has_name: bool

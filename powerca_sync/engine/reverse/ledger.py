@@ -97,7 +97,7 @@ def is_prepared(connection: Connection) -> bool:
 
 
 def is_outdated(connection: Connection) -> bool:
-    """Whether the desktop has a ledger of an earlier version, which the next reverse run completes."""
+    """Returns whether the desktop has a ledger of an earlier version, which the next reverse run completes."""
     found = execute_autocommit(connection, "SELECT to_regclass('powerca_sync.pulled') IS NOT NULL")
     return found == [(True,)] and not is_prepared(connection)
 

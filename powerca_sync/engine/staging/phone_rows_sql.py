@@ -137,7 +137,7 @@ WHERE {owner}::text IS DISTINCT FROM {phone} AND {belongs} AND {key} = ANY ({key
 
 
 def has_row_versions(table: Table) -> bool:
-    """Whether every write to the table changes a row version. A partition may be a foreign table, which has none."""
+    """Returns whether each write changes a row version; a partition may be a foreign table, whose rows have none."""
     return table.kind == PLAIN and not table.has_children
 
 

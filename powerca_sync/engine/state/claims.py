@@ -86,7 +86,7 @@ def is_alone(office: Office) -> Query:
 
 
 def has_other_offices(cursor: Cursor, office: Office) -> bool:
-    """Whether another desktop is registered in the mobile database with organisations that this one does not have."""
+    """Returns whether another desktop is registered with organisations that this one does not have."""
     if not office.claims or not preparation.has_claims(cursor):
         return False
     statement = "SELECT EXISTS (SELECT FROM powerca_sync.office AS o WHERE o.office <> %s AND o.org_id <> ALL (%s))"

@@ -141,6 +141,16 @@ def test_dead_desktop_rests_and_phone_rows_of_others_come(settled: Company, monk
         settled.tick("mobile_rows")
 
 
+def test_lost_password_of_one_desktop_keeps_no_other_office_waiting(company: Company) -> None:
+    entries = company.file.read_text()
+    for office in NUMBERS:
+        before, mark, after = entries.partition(f"[office.{office}]")
+        company.file.write_text(
+            before + mark + after.replace('password_file = "password"', 'password_file = "lost"', 1)
+        )
+        assert set(asked(company.tick("mobile_rows"))) == set(NUMBERS) - {office}
+
+
 @pytest.fixture
 def many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Office]:
     """Returns 600 offices that nobody can reach, in the time zone of India."""
