@@ -1,6 +1,5 @@
 """The subcommands of `powerca-sync`; each calls the engine or a Dagster job and prints the result."""
 
-import os
 import sys
 import time
 import zoneinfo
@@ -11,6 +10,7 @@ from pathlib import Path
 import click
 
 from powerca_sync.cli.doctor_report import examine_env_file, report_findings
+from powerca_sync.cli.local_commands import demo, ui
 from powerca_sync.cli.offices import office_options, report_offices
 from powerca_sync.cli.options import (
     ALLOWANCES,
@@ -37,17 +37,12 @@ from powerca_sync.engine.state import warn_of_copy
 from powerca_sync.engine.status import read_status
 from powerca_sync.engine.verify import verify as compare
 from powerca_sync.environment import (
-    DEMO,
-    FOLDER,
     current_functions,
     current_tables,
     find_offices,
-    is_demo,
-    serves_offices,
 )
 from powerca_sync.errors import ConfigurationError
 from powerca_sync.operations import Schedules
-from powerca_sync.plain_text import counted
 from powerca_sync.specs import spec_named
 from powerca_sync.tables import TABLES
 
@@ -281,45 +276,5 @@ def offices(as_json: bool, quiet: bool) -> None:
     sys.exit(status)
 
 
-@main.command(epilog=examples("powerca-sync demo", "powerca-sync demo --reset"))
-@click.option("--reset", is_flag=True, help="Remove the embedded databases first and start over.")
-def demo(reset: bool) -> None:
-    """Show a day of an office on two embedded databases."""
-    # Imports Dagster, and packages that an office does not need.
-    from powerca_sync import demo as embedded
-    from powerca_sync.cli import demo_tour
-
-    os.environ[DEMO] = "1"
-    with reporting(as_json=False) as console:
-        if reset:
-            embedded.reset(FOLDER)
-        load_settings(console)
-        told = demo_tour.tell(console)
-    sys.exit(told)
-
-
-@main.command(epilog=examples("powerca-sync ui --port 3001", "powerca-sync ui --demo"))
-@click.option(
-    "--port",
-    type=click.IntRange(1, 65535),
-    default=3000,
-    show_default=True,
-    help="The port of this machine at which the UI listens.",
-)
-@click.option("--demo", "on_demo", is_flag=True, help="Use the demo's databases, whatever is configured.")
-def ui(port: int, on_demo: bool) -> None:
-    """Serve Dagster's UI and start scheduled runs, until Ctrl-C."""
-    with reporting(as_json=False) as console:
-        if on_demo:
-            os.environ[DEMO] = "1"
-        if is_demo():
-            console.say(f"Demo: working on the embedded databases in {FOLDER} (POWERCA_DEMO is set).")
-        elif serves_offices():
-            console.say(f"{counted(len(find_offices().keys), 'office')}.")
-        else:
-            load_settings(console)
-        from powerca_sync.cli import web_ui
-
-        web_ui.prepare(port)
-        console.say(f"Dagster's UI is at http://localhost:{port} in a few seconds. Stop it with Ctrl-C.")
-    web_ui.serve(port)
+main.add_command(demo)
+main.add_command(ui)
