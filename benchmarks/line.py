@@ -16,6 +16,7 @@ from rich.table import Table
 
 from benchmarks.link import BITS, LATENCY, Line, simulate_link
 from powerca_sync.demo import edit_office
+from powerca_sync.engine.context import CatalogCaches
 from powerca_sync.engine.forward import sync_forward
 from powerca_sync.engine.postgres import Connection, connect
 from powerca_sync.engine.requests import Mode, TableExtract, TablePull
@@ -96,19 +97,21 @@ def _measure(table: Table, office: str, desktop: Connection, settings: Settings,
 
 def sync_all(desktop: Connection, mobile: Connection) -> None:
     """Runs a full sync of every table, in which tables may grow to many times their size."""
+    caches = CatalogCaches.build(TABLES, TABLES)
     for spec in TABLES:
-        sync_forward(TableExtract(spec=spec, allow_mass_insert=True), source=desktop, target=mobile, specs=TABLES)
+        what = TableExtract(spec=spec, allow_mass_insert=True)
+        sync_forward(what, source=desktop, target=mobile, specs=TABLES, caches=caches)
 
 
 def _run(
     desktop: Connection, line: Line, transfer: Transfer, mode: Mode = Mode.FULL, specs: Sequence[TableSpec] = TABLES
 ) -> tuple[str, ...]:
-    options = dataclasses.replace(Options(), transfer=transfer)
+    options, caches = dataclasses.replace(Options(), transfer=transfer), CatalogCaches.build(specs, TABLES)
     before, began, used, read, written = line.transferred(), time.monotonic(), time.process_time(), 0, 0
     with connect(line.endpoint) as mobile:
         for spec in specs:
             what = TableExtract(spec=spec, mode=mode)
-            result = sync_forward(what, source=desktop, target=mobile, specs=TABLES, options=options)
+            result = sync_forward(what, source=desktop, target=mobile, specs=TABLES, options=options, caches=caches)
             read, written = read + result.extracted, written + result.written
     seconds = time.monotonic() - began
     used = time.process_time() - used

@@ -18,6 +18,7 @@ from powerca_sync.defs.metadata import describe, describe_source
 from powerca_sync.defs.output_handle import OutputHandle
 from powerca_sync.defs.partitions import latest_event
 from powerca_sync.defs.resources import SyncMode
+from powerca_sync.engine.context import CatalogCaches
 from powerca_sync.engine.forward import sync_forward
 from powerca_sync.engine.load import load_rows
 from powerca_sync.engine.postgres import Connection, Timeouts
@@ -57,6 +58,7 @@ class PostgresIOManager(dg.IOManager):
             limits=settings.limits,
             verify_on_commit=sync.verify_on_commit,
         )
+        self._caches = CatalogCaches.build(specs, specs)
         self._retries = retries
         self._instance = instance
 
@@ -102,7 +104,12 @@ class PostgresIOManager(dg.IOManager):
     def _land(self, what: TableExtract | TextRows) -> ForwardResult:
         with self._connections(failing=what.spec.mobile) as (source, target):
             return sync_forward(
-                what, source=source, target=target, specs=tuple(self._specs.values()), options=self._options
+                what,
+                source=source,
+                target=target,
+                specs=tuple(self._specs.values()),
+                options=self._options,
+                caches=self._caches,
             )
 
     @contextlib.contextmanager

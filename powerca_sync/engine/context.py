@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 
@@ -20,7 +20,16 @@ from powerca_sync.engine.mapping import (
     resolve,
     tables_needed,
 )
-from powerca_sync.engine.postgres import Connection, Cursor, Table, Timeouts, explained, read_tables, transaction
+from powerca_sync.engine.postgres import (
+    CatalogCache,
+    Connection,
+    Cursor,
+    Table,
+    Timeouts,
+    explained,
+    read_tables,
+    transaction,
+)
 from powerca_sync.engine.state import claims, preparation
 from powerca_sync.errors import SchemaMismatchError, UnsafeTargetError
 from powerca_sync.specs import TableSpec
@@ -47,6 +56,23 @@ class Catalogs:
     def scope(self, office: Office) -> Scope:
         """Returns the conditions that select the office's rows."""
         return Scope(office=office, specs=self.specs, tables=self.targets)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class CatalogCaches:
+    """The catalogs of both databases, kept from one table of a run to the next."""
+
+    source: CatalogCache
+    target: CatalogCache
+
+    @classmethod
+    def build(cls, tables: Iterable[TableSpec], specs: Sequence[TableSpec]) -> "CatalogCaches":
+        """Returns empty caches for a run of these tables; the first reading looks up what all of them need."""
+        needed = {name for spec in tables for name in tables_needed(spec, specs)}
+        wanted = [spec for spec in specs if spec.mobile in needed]
+        return cls(
+            source=CatalogCache(spec.desktop for spec in wanted), target=CatalogCache(spec.mobile for spec in wanted)
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,34 +158,39 @@ def read_catalogs(
     only: TableSpec | None = None,
     sources: Mapping[str, Table] | None = None,
     targets: Mapping[str, Table] | None = None,
+    caches: CatalogCaches | None = None,
     at_desktop: Reading = contextlib.nullcontext,
     at_mobile: Reading = contextlib.nullcontext,
 ) -> Catalogs:
     """Read the catalogs of both databases and resolve the specs.
 
     With `only`, reads what that table needs; the resolution of the others may then be wrong. Tables in `sources` are
-    not read again; `targets`, if given, has all mobile tables that `only` needs.
+    not read again; `targets`, if given, has all mobile tables that `only` needs. `caches` are those of the run.
     """
+    read_desktop = partial(caches.source.read if caches else read_tables, desktop)
+    read_mobile = partial(caches.target.read if caches else read_tables, mobile)
     names = [spec.mobile for spec in specs]
     wanted = names if only is None else list(tables_needed(only, specs))
     with at_desktop():
-        desktop_tables = _read(desktop, [spec.desktop for spec in specs if spec.mobile in wanted], sources or {})
+        desktop_tables = _read(read_desktop, [spec.desktop for spec in specs if spec.mobile in wanted], sources or {})
     if targets is None:
         with at_mobile():
-            targets = read_tables(mobile, wanted)
+            targets = read_mobile(wanted)
     known = wanted
     if len(wanted) < len(names) and needs_all_catalogs(wanted, specs, sources=desktop_tables, targets=targets):
         with at_desktop():
-            desktop_tables = _read(desktop, [spec.desktop for spec in specs], sources or {})
+            desktop_tables = _read(read_desktop, [spec.desktop for spec in specs], sources or {})
         with at_mobile():
-            targets = read_tables(mobile, names)
+            targets = read_mobile(names)
         known = names
     resolution = resolve(specs, sources=desktop_tables, targets=targets, known=known)
     return Catalogs(resolution=resolution, sources=desktop_tables, targets=targets)
 
 
-def _read(cursor: Cursor, names: Sequence[str], known: Mapping[str, Table]) -> dict[str, Table]:
-    return read_tables(cursor, [name for name in names if name not in known]) | dict(known)
+def _read(
+    read: Callable[[Sequence[str]], dict[str, Table]], names: Sequence[str], known: Mapping[str, Table]
+) -> dict[str, Table]:
+    return read([name for name in names if name not in known]) | dict(known)
 
 
 def check_route(resolved: ResolvedSpec, office: Office) -> None:

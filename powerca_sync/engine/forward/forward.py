@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg
 
+from powerca_sync.engine.context import CatalogCaches
 from powerca_sync.engine.forward import foreign_rows, plan_sql
 from powerca_sync.engine.forward.accounting import account, nothing_to_sync
 from powerca_sync.engine.forward.actions import OvertakenError
@@ -25,16 +26,15 @@ from powerca_sync.engine.forward.prepared import PreparedTable, TargetCounts
 from powerca_sync.engine.forward.table_run import OWNED_DIGEST, TableRun
 from powerca_sync.engine.mapping import Route, read_identity, read_snapshot, tables_needed
 from powerca_sync.engine.postgres import (
+    CatalogReading,
     Connection,
     Query,
     SwallowedError,
     Timeouts,
-    catalog_query,
     execute_and_commit,
     execute_batch,
     explained,
     fetch_batch,
-    parse_catalog,
     transaction,
 )
 from powerca_sync.engine.requests import TableExtract, TextRows
@@ -60,16 +60,19 @@ def sync_forward(
     target: Connection,
     specs: Sequence[TableSpec],
     options: Options | None = None,
+    caches: CatalogCaches | None = None,
 ) -> ForwardResult:
     """Sync one table's rows to the target, and commit there.
 
-    Writes nothing to the source. Leaves both connections usable, outside any transaction.
+    `caches` keep the catalogs from one table of a run to the next. Writes nothing to the source. Leaves both
+    connections usable, outside any transaction.
 
     Raises:
         SyncError: The target is unchanged.
     """
     options = options or Options()
     spec = request.spec
+    caches = caches or CatalogCaches.build([spec], specs)
     doing = f"syncing table `{spec.mobile}`"
     try:
         with explained(doing, source, target):
@@ -81,7 +84,7 @@ def sync_forward(
             while True:
                 try:
                     result = _sync_in_transaction(
-                        request, source, target, specs, options, identity, timezone, has_state=has_state
+                        request, source, target, specs, options, identity, timezone, caches, has_state=has_state
                     )
                 except NarrowScopeError:
                     options = dataclasses.replace(options, transfer=Transfer.EVERYTHING)
@@ -115,6 +118,7 @@ def _sync_in_transaction(
     options: Options,
     identity: str,
     timezone: str,
+    caches: CatalogCaches,
     *,
     has_state: bool,
 ) -> ForwardResult | None:
@@ -124,13 +128,13 @@ def _sync_in_transaction(
     created.
     """
     name = request.spec.mobile
-    wanted = tables_needed(request.spec, specs)
+    reading = CatalogReading(caches.target, tables_needed(request.spec, specs))
     first = (
         locks.try_table(request.spec, specs, identity),
         preparation.state_exists(),
         guide.guide_columns(),
-        catalog_query(wanted),
         lineage.recorded_runs(identity),
+        *reading.queries,
     )
     with contextlib.ExitStack() as target_transaction, contextlib.ExitStack() as source_transaction:
         try:
@@ -141,7 +145,7 @@ def _sync_in_transaction(
             if has_state:
                 raise
             return None
-        [(locked,)], [(complete,)], [(guide_columns,)], found, runs = fetch_batch(target_cursor)
+        [(locked,)], [(complete,)], [(guide_columns,)], runs, *found = fetch_batch(target_cursor)
         if not (complete or has_state):
             return None
         if not locked:
@@ -151,8 +155,15 @@ def _sync_in_transaction(
             source_cursor = source_transaction.enter_context(
                 transaction(source, timezone=timezone, timeouts=options.timeouts, stable=True)
             )
-        tables = parse_catalog(wanted, found)
-        run = TableRun(request, source=source_cursor, target=target_cursor, specs=specs, options=options, tables=tables)
+        run = TableRun(
+            request,
+            source=source_cursor,
+            target=target_cursor,
+            specs=specs,
+            options=options,
+            tables=reading.finish(target_cursor, found),
+            caches=caches,
+        )
         run.runs = tuple(RecordedRun(*row) for row in runs)
         return _sync(run, guide_columns, release_source=source_transaction.close)
 

@@ -11,7 +11,7 @@ from collections.abc import Generator, Mapping, Sequence
 from psycopg import sql
 
 from powerca_sync.engine import guards
-from powerca_sync.engine.context import Catalogs, read_catalogs
+from powerca_sync.engine.context import CatalogCaches, Catalogs, read_catalogs
 from powerca_sync.engine.forward import mobile_owned_sql, plan_sql
 from powerca_sync.engine.forward.differential import HASHES_ROWS, Differences, check_scope, find_differences
 from powerca_sync.engine.forward.extract import ChangeSet, as_table, change_set
@@ -64,6 +64,7 @@ class TableRun:
         specs: Sequence[TableSpec],
         options: Options,
         tables: Mapping[str, Table],
+        caches: CatalogCaches | None = None,
     ) -> None:
         """`specs` are the declared ones; `options` has the time zone; `tables` are the target's (`tables_needed`)."""
         self.request = request
@@ -73,6 +74,7 @@ class TableRun:
         self.declared = self.specs = specs
         self.options = options
         self.tables = tables
+        self._caches = caches
         #: The last runs of the desktop's tables, read from the target before the source's snapshot was taken.
         self.runs: Sequence[RecordedRun] = ()
         self.timer = PhaseTimer()
@@ -105,6 +107,7 @@ class TableRun:
             only=self.request.spec,
             sources=given,
             targets=self.tables,
+            caches=self._caches,
             at_desktop=self.reading,
         )
 

@@ -2,7 +2,7 @@
 
 Knows neither specs nor offices. `database` opens connections and transactions, `session_settings` has their settings,
 `execution` executes batches and savepoints, `latency` finds out whether a line is slow, `catalog` reads facts about
-tables, `database_errors` and `refusals` classify errors.
+tables and `catalog_cache` keeps them, `database_errors` and `refusals` classify errors.
 """
 
 from powerca_sync.engine.postgres.bisection import bisect
@@ -14,11 +14,10 @@ from powerca_sync.engine.postgres.catalog import (
     ForeignKey,
     Table,
     UniqueKey,
-    catalog_query,
-    parse_catalog,
     read_tables,
     schema_and_name,
 )
+from powerca_sync.engine.postgres.catalog_cache import CatalogCache, CatalogReading
 from powerca_sync.engine.postgres.copying import BLOCK, read_copy
 from powerca_sync.engine.postgres.database import (
     Timeouts,
@@ -71,6 +70,8 @@ __all__ = [
     "USE_DATABASE_SETTINGS",
     "USE_OWN_SETTINGS",
     "VIEW",
+    "CatalogCache",
+    "CatalogReading",
     "Column",
     "Connection",
     "Cursor",
@@ -83,7 +84,6 @@ __all__ = [
     "UniqueKey",
     "apply_settings",
     "bisect",
-    "catalog_query",
     "connect",
     "connect_both",
     "decode_stored_document",
@@ -104,7 +104,6 @@ __all__ = [
     "load",
     "may_concern_rows",
     "one_row",
-    "parse_catalog",
     "python_codec",
     "read_copy",
     "read_tables",

@@ -155,11 +155,13 @@ def read_tables(cursor: Cursor, names: Iterable[str]) -> dict[str, Table]:
 
 def catalog_query(names: Sequence[str]) -> Query:
     """The query whose rows `parse_catalog` takes."""
+    return load(__package__, "catalog.sql"), table_names(names)
+
+
+def table_names(names: Sequence[str]) -> dict[str, list[str]]:
+    """Returns the parameters of a catalog query about these tables."""
     wanted = [schema_and_name(name) for name in names]
-    return load(__package__, "catalog.sql"), {
-        "schemas": [schema for schema, _ in wanted],
-        "names": [table for _, table in wanted],
-    }
+    return {"schemas": [schema for schema, _ in wanted], "names": [table for _, table in wanted]}
 
 
 def parse_catalog(names: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> dict[str, Table]:
