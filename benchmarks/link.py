@@ -12,6 +12,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from powerca_sync.settings import Endpoint
 
@@ -78,7 +79,8 @@ class Link:
 def simulate_link(endpoint: Endpoint, *, seconds: float = LATENCY, bits: float = BITS) -> Iterator["Line"]:
     """Yields the endpoint behind a link with that round-trip time and that many bits a second in either direction."""
     command = [sys.executable, "-m", "benchmarks.link", endpoint.host, str(endpoint.port), str(seconds), str(bits)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    checkout = Path(__file__).parents[1]  # `-m` finds the module from there, wherever the benchmark works
+    with subprocess.Popen(command, cwd=checkout, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         line = Line(process, endpoint)
