@@ -244,6 +244,10 @@ class _Examination:
             else None,
             columns.examine_columns(whole),
         )
+        self._examine_rows(whole, has_context=isinstance(found, Context))
+
+    def _examine_rows(self, whole: columns.Layout, *, has_context: bool) -> None:
+        """Examine which rows of the readable tables would be quarantined, and whose they are."""
         layout = whole.only(
             [
                 spec.mobile
@@ -255,9 +259,7 @@ class _Examination:
         complete = len(layout.mappings) == len(self.specs)
         # A dry run needs temporary tables on the database that it would write to.
         forward, back = (
-            layout
-            if isinstance(found, Context) and not self.blocked and self.servers[side.name].writable
-            else layout.only(())
+            layout if has_context and not self.blocked and self.servers[side.name].writable else layout.only(())
             for side in (self.target, self.source)
         )
         self._theme(

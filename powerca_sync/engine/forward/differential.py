@@ -86,68 +86,91 @@ def find_differences(
     at_target = encoder(stored=server_encoding(target))
     if at_source is None or at_target is None:
         return None
-    typed = not (exact or mapping.hashes_text) and _may_hash_alike(source, target)
-    typed &= len(mapping.synced) <= MOST_HASHED
-    seed = secrets.randbits(63) if typed else None
-    # Quarantined rows differ in every run.
-    is_quarantined = [differential_sql.having_keys(alias, mapping.spec.key, quarantined) for alias in ("s", "t")]
-    sides = digest_queries.source_side(mapping, at_source, seed), digest_queries.target_side(mapping, at_target, seed)
-    source_side, target_side = map(_without, sides, is_quarantined)
-    images = hashes = None
-    with reading():
-        if typed:
-            hashes = one_row(source, probe_hashes())
-        if has_ledger and one_row(source, differential_sql.has_pulled_rows(), [mapping.spec.phone_table])[0]:
-            images = _images(source, mapping, at_source, seed, is_quarantined[0])
-    # The merge takes over a reverse-synced row whose `source` was set to NULL, which no digest shows.
-    taken_over = sql.SQL("{} IS NULL").format(mapping.owner("t")) if images and not mapping.target.primary_key else None
-    further: list[Query] = [(differential_sql.count_target_rows(mapping), None)] if count else []
-    further += [(probe_hashes(), None)] if typed else []
-    found = narrow(
-        functools.partial(
-            compare,
-            source,
-            target,
-            source_side,
-            target_side,
-            images=images,
-            taken_over=taken_over,
-            with_owned=exact,
-            reading=reading,
-        ),
-        rows,
-        exact=exact,
-        also=further,
-    )
-    if found is None:
-        return None
-    if typed and found.more[-1] != hashes:
-        return find_differences(
-            source,
-            target,
-            dataclasses.replace(mapping, hashes_text=True),
-            rows=rows,
-            quarantined=quarantined,
-            has_ledger=has_ledger,
-            encoding=encoding,
-            reading=reading,
-            count=count,
+    sides = _Sides(source, target, mapping, (at_source, at_target), quarantined, has_ledger, reading)
+    typed = not (exact or mapping.hashes_text) and len(mapping.synced) <= MOST_HASHED
+    if typed and _may_hash_alike(source, target):
+        with contextlib.suppress(_HashesDifferError):
+            return sides.find_differences(secrets.randbits(63), rows=rows, count=count, exact=False)
+    return sides.find_differences(None, rows=rows, count=count, exact=exact)
+
+
+class _HashesDifferError(Exception):
+    """The servers compute different typed hashes of the same values."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Sides:
+    """Both servers and the rows to compare, as `find_differences` is given them."""
+
+    source: Cursor
+    target: Cursor
+    mapping: TableMapping
+    encoders: tuple[Encoder, Encoder]
+    quarantined: Sequence[Mapping[str, str | None]]
+    has_ledger: bool
+    reading: Callable[[], contextlib.AbstractContextManager[None]]
+
+    def find_differences(self, seed: int | None, *, rows: int, count: bool, exact: bool) -> Differences | None:
+        """Compare by typed hashes with that seed, or by digests of texts without one.
+
+        Raises `_HashesDifferError` if the servers hash known values differently.
+        """
+        mapping = self.mapping
+        # Quarantined rows differ in every run.
+        keys = [differential_sql.having_keys(alias, mapping.spec.key, self.quarantined) for alias in ("s", "t")]
+        source_side = _without(digest_queries.source_side(mapping, self.encoders[0], seed), keys[0])
+        target_side = _without(digest_queries.target_side(mapping, self.encoders[1], seed), keys[1])
+        with self.reading():
+            hashes = None if seed is None else one_row(self.source, probe_hashes())
+            images = self._images(seed, keys[0])
+        further: list[Query] = [(differential_sql.count_target_rows(mapping), None)] if count else []
+        further += [] if seed is None else [(probe_hashes(), None)]
+        found = narrow(
+            functools.partial(
+                compare,
+                self.source,
+                self.target,
+                source_side,
+                target_side,
+                images=images,
+                # The merge takes over a reverse-synced row whose `source` was set to NULL, which no digest shows.
+                taken_over=sql.SQL("{} IS NULL").format(mapping.owner("t"))
+                if images and not mapping.target.primary_key
+                else None,
+                with_owned=exact,
+                reading=self.reading,
+            ),
+            rows,
+            exact=exact,
+            also=further,
         )
-    to_send = [
-        sql.SQL("({} OR {})").format(differential_sql.having_prefixes(side, found.different), keys)
-        for side, keys in zip((source_side, target_side), is_quarantined, strict=True)
-    ]
-    counts = found.more[0] if count else None
-    return Differences(
-        rows=found.rows,
-        alike=found.alike,
-        at_source=to_send[0],
-        at_target=to_send[1],
-        any=bool(found.different or quarantined),
-        pulled=images is not None,
-        target_counts=counts[:-1] if counts else None,
-        dangling_references=counts[-1] if counts else 0,
-    )
+        if found is None:
+            return None
+        if hashes is not None and found.more[-1] != hashes:
+            raise _HashesDifferError
+        to_send = [
+            sql.SQL("({} OR {})").format(differential_sql.having_prefixes(side, found.different), of_keys)
+            for side, of_keys in zip((source_side, target_side), keys, strict=True)
+        ]
+        counts = found.more[0] if count else None
+        return Differences(
+            rows=found.rows,
+            alike=found.alike,
+            at_source=to_send[0],
+            at_target=to_send[1],
+            any=bool(found.different or self.quarantined),
+            pulled=images is not None,
+            target_counts=counts[:-1] if counts else None,
+            dangling_references=counts[-1] if counts else 0,
+        )
+
+    def _images(self, seed: int | None, is_quarantined: sql.Composable) -> Side | None:
+        """Returns the ledger's rows of the table, or None if it has none."""
+        table, phone_table = self.mapping.source, self.mapping.spec.phone_table
+        if not (self.has_ledger and one_row(self.source, differential_sql.has_pulled_rows(), [phone_table])[0]):
+            return None
+        stored = dataclasses.replace(self.mapping, source=check_stored_values(self.source, table, phone_table).table)
+        return _without(digest_queries.ledger_side(stored, self.encoders[0], seed), is_quarantined)
 
 
 def _without(side: Side, keys: sql.Composable) -> Side:
@@ -158,14 +181,6 @@ def _without(side: Side, keys: sql.Composable) -> Side:
 def _may_hash_alike(*servers: Cursor) -> bool:
     """Returns whether typed hashes are likely to be the same on both servers."""
     return all(one.connection.info.server_version >= HASHES_ROWS and server_encoding(one) == "UTF8" for one in servers)
-
-
-def _images(
-    source: Cursor, mapping: TableMapping, at_source: Encoder, seed: int | None, is_quarantined: sql.Composable
-) -> Side:
-    stored = check_stored_values(source, mapping.source, mapping.spec.phone_table)
-    images = digest_queries.ledger_side(dataclasses.replace(mapping, source=stored.table), at_source, seed)
-    return dataclasses.replace(images, summed=sql.SQL("NOT {}").format(is_quarantined))
 
 
 def is_noop(differences: Differences, before: TableState) -> bool:

@@ -28,16 +28,32 @@ def plan_upsert(
     is_unchanged = sql.SQL("{is_ours} AND {staged_row} IS NOT DISTINCT FROM {target_row}").format(
         is_ours=is_ours(mapping, "t"), staged_row=staged_row, target_row=target_row
     )
-    shown: sql.Composable = sql.SQL("TRUE")
-    unchanged: sql.Composable = sql.SQL("")
-    if complete and all_staged and mapping.target.is_unique(mapping.spec.key):
-        shown = sql.SQL("(s.ctid IS NOT NULL AND {}) IS NOT TRUE").format(is_unchanged)
-        unchanged = sql.SQL("""
-UNION ALL
-SELECT 'unchanged',
-    (SELECT count(*) FROM {target} AS t WHERE {in_office} AND {merge_filter}) - (SELECT count(existing) FROM paired)\
-""").format(target=mapping.target.identifier, in_office=mapping.in_office("t"), merge_filter=mapping.merge_filter)
-    return sql.SQL("""\
+    subtracted = complete and all_staged and mapping.target.is_unique(mapping.spec.key)
+    return _PLAN.format(
+        shown=sql.SQL("(s.ctid IS NOT NULL AND {}) IS NOT TRUE").format(is_unchanged)
+        if subtracted
+        else sql.SQL("TRUE"),
+        unchanged=_count_unchanged(mapping) if subtracted else sql.SQL(""),
+        is_ours=is_ours(mapping, "t"),
+        held=HELD,
+        held_key=same_key(mapping, "h", "t"),
+        gone=sql.Literal("delete" if deletes else "stale"),
+        in_office=mapping.in_office("t"),
+        owner=mapping.owner("t"),
+        is_unchanged=is_unchanged,
+        staged_row=staged_row,
+        target_row=target_row,
+        staging=STAGING,
+        join=sql.SQL("FULL" if complete else "LEFT"),
+        existing=_one_row_a_key(mapping, foreign),
+        same_key=same_key(mapping, "s", "t"),
+        planned=_with_collisions(mapping),
+        actions=ACTIONS,
+        before=_before(mapping, "p.relation", "p.existing"),
+    )
+
+
+_PLAN = sql.SQL("""\
 WITH paired AS MATERIALIZED (
     SELECT s.ctid AS staged, t."t:relation" AS relation, t."t:place" AS existing,
         CASE
@@ -66,26 +82,16 @@ WITH paired AS MATERIALIZED (
     FROM planned AS p
     WHERE p.action IN ('insert', 'update', 'delete', 'held', 'collision', 'conflict')
 )
-SELECT action, count(*) FROM planned GROUP BY action{unchanged}""").format(
-        shown=shown,
-        unchanged=unchanged,
-        is_ours=is_ours(mapping, "t"),
-        held=HELD,
-        held_key=same_key(mapping, "h", "t"),
-        gone=sql.Literal("delete" if deletes else "stale"),
-        in_office=mapping.in_office("t"),
-        owner=mapping.owner("t"),
-        is_unchanged=is_unchanged,
-        staged_row=staged_row,
-        target_row=target_row,
-        staging=STAGING,
-        join=sql.SQL("FULL" if complete else "LEFT"),
-        existing=_one_row_a_key(mapping, foreign),
-        same_key=same_key(mapping, "s", "t"),
-        planned=_with_collisions(mapping),
-        actions=ACTIONS,
-        before=_before(mapping, "p.relation", "p.existing"),
-    )
+SELECT action, count(*) FROM planned GROUP BY action{unchanged}""")
+
+
+def _count_unchanged(mapping: TableMapping) -> sql.Composed:
+    """Count the office's rows less those of the statement's other pairs."""
+    return sql.SQL("""
+UNION ALL
+SELECT 'unchanged',
+    (SELECT count(*) FROM {target} AS t WHERE {in_office} AND {merge_filter}) - (SELECT count(existing) FROM paired)\
+""").format(target=mapping.target.identifier, in_office=mapping.in_office("t"), merge_filter=mapping.merge_filter)
 
 
 def _with_collisions(mapping: TableMapping) -> sql.Composable:
