@@ -6,6 +6,7 @@ import pkgutil
 import re
 import subprocess
 import sys
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -49,6 +50,11 @@ def test_imports_go_one_way() -> None:
         for name in imported(module):
             if layer in allowed and name.startswith("powerca_sync."):
                 assert name.split(".")[1] in allowed[layer] | {layer}, f"{module.name} imports {name}"
+
+
+def test_no_two_modules_have_the_same_name() -> None:
+    names = Counter(module.stem for module in MODULES if not module.stem.startswith("__"))
+    assert [name for name, modules in names.items() if modules > 1] == []
 
 
 @cache

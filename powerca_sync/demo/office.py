@@ -9,7 +9,7 @@ from importlib import resources
 from random import Random
 from typing import Final
 
-from powerca_sync.demo import jobs, masters, reminders, tasks
+from powerca_sync.demo import assigned_jobs, masters, reminders, tasks
 from powerca_sync.demo.loading import Connection, copy_rows
 from powerca_sync.demo.records import (
     Assignment,
@@ -48,7 +48,7 @@ def build_office(seed: int = SEED) -> Office:
     Each table has its own random numbers, so that a change of one leaves the others.
     """
     clients = masters.clients(Random(f"{seed} clients"))
-    assignments = jobs.assignments(Random(f"{seed} jobs"), clients)
+    assignments = assigned_jobs.assignments(Random(f"{seed} jobs"), clients)
     office_reminders = reminders.reminders(Random(f"{seed} reminders"), clients)
     return Office(
         clients=clients,

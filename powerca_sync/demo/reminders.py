@@ -6,7 +6,7 @@ from random import Random
 from typing import Final
 
 from powerca_sync.demo import vocabulary
-from powerca_sync.demo.jobs import fiscal_year
+from powerca_sync.demo.assigned_jobs import fiscal_year
 from powerca_sync.demo.masters import FORMER_STAFF_IDS, STAFF_IDS
 from powerca_sync.demo.records import Client, Reminder, Response
 

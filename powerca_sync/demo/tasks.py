@@ -7,7 +7,7 @@ from random import Random
 from typing import Final
 
 from powerca_sync.demo import vocabulary
-from powerca_sync.demo.jobs import JOB_IDS, parts
+from powerca_sync.demo.assigned_jobs import JOB_IDS, parts
 from powerca_sync.demo.masters import locations, organisations
 from powerca_sync.demo.records import Assignment, ChecklistLine, Task
 

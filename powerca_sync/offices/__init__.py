@@ -12,8 +12,8 @@ from typing import Final
 
 from powerca_sync.env_file import ENV_FILE, read_variables
 from powerca_sync.errors import ConfigurationError
+from powerca_sync.offices.entries import Office, Offices
 from powerca_sync.offices.reading import load
-from powerca_sync.offices.records import Office, Offices
 
 __all__ = ["OFFICES", "Office", "Offices", "current_offices", "load", "offices_file"]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from powerca_sync.errors import ConfigurationError
-from powerca_sync.offices.records import MOBILE_PASSWORD, Office, Offices, Secret, nearest
+from powerca_sync.offices.entries import MOBILE_PASSWORD, Office, Offices, Secret, nearest
 from powerca_sync.operations import OFFICE, TIMEZONE, Schedules
 from powerca_sync.settings import Settings
 

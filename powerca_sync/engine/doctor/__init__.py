@@ -12,7 +12,7 @@ to temporary tables only.
     owners                      who wrote the rows on mobile, and rows that came back as an echo
     sharing, shared_keys, indexes
                                 other offices on the mobile database: their keys, and indexes that spare their rows
-    sequences, triggers, dependents, locks
+    sequences, triggers, dependents, blocking_locks
                                 what else acts on the tables
 
 Unlike the rest of the engine this package speaks of desktop and mobile: its sentences are for people in an office.

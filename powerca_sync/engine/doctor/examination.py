@@ -10,12 +10,12 @@ from powerca_sync.engine import guards
 from powerca_sync.engine.context import Catalogs, Context
 from powerca_sync.engine.doctor import (
     altered_rows,
+    blocking_locks,
     clocks,
     columns,
     dependents,
     earlier_engine,
     grants,
-    locks,
     organisations,
     owners,
     path,
@@ -175,9 +175,9 @@ class _Examination:
                 continue
             is_target = side is self.target
             held = side.look(
-                "the locks of others", partial(locks.read_locks, tables=tables.values(), changed=is_target)
+                "the locks of others", partial(blocking_locks.read_locks, tables=tables.values(), changed=is_target)
             )
-            prepared = side.look("prepared transactions", partial(locks.read_prepared, tables=tables.values()))
+            prepared = side.look("prepared transactions", partial(blocking_locks.read_prepared, tables=tables.values()))
             fired = side.look("the triggers", partial(triggers.read_triggers, tables=tables)) or ()
             self.readable[side.name] = rights.readable_tables(
                 self.rights.get(side.name), tables, [lock.oid for lock in held or () if lock.keeps_readers_out]
@@ -190,8 +190,8 @@ class _Examination:
                 fine(side.name, "No trigger changes rows, no sequence is behind its column, and no table is locked.")
                 if seen
                 else None,
-                locks.examine_locks(side.name, held or ()),
-                locks.examine_prepared(side.name, prepared or ()),
+                blocking_locks.examine_locks(side.name, held or ()),
+                blocking_locks.examine_prepared(side.name, prepared or ()),
                 sequences.examine_sequences(side, readable, uses),
                 triggers.examine_changes(side.name, tables, fired, inserts_only=not is_target),
                 triggers.examine_mobile_stamps(side.name, tables, fired)

@@ -51,7 +51,7 @@ class Lock:
 def read_locks(cursor: Cursor, tables: Iterable[Table], *, changed: bool) -> list[Lock]:
     """Returns locks that block reading and inserting rows or, if the sync has `changed` rows there, updates too."""
     wanted = {"tables": [table.oid for table in tables], "changed": changed, "seconds": LONG}
-    return read_as(Lock, cursor, load(__package__, "locks.sql"), wanted)
+    return read_as(Lock, cursor, load(__package__, "blocking_locks.sql"), wanted)
 
 
 def examine_locks(side: str, locks: Iterable[Lock]) -> Iterator[Finding]:
