@@ -28,7 +28,7 @@ Starting runs:
     sensors             reverse sync when mobile has new rows
     desktop_sensor      forward sync when the desktop's tables have changed
     partitions          offices as partitions, where one instance serves several
-    offices/            the same sensors for several offices
+    offices/            the same sensors for several offices, and the overview of all of them
     schedules           runs by the clock
     due                 tables that the hourly schedule reverse-syncs
     follow_up           tables that a failed run skipped without need
@@ -61,7 +61,7 @@ from powerca_sync.defs.keys import REFRESH, mobile_key
 from powerca_sync.defs.load_factory import LoadFactory
 from powerca_sync.defs.mobile_io_manager import build_io_manager
 from powerca_sync.defs.nightly_checks import build_nightly_checks
-from powerca_sync.defs.offices import build_desktop_gate, build_membership, build_mobile_gate
+from powerca_sync.defs.offices import build_desktop_gate, build_membership, build_mobile_gate, build_overview
 from powerca_sync.defs.resources import PullMode, SyncDatabases, SyncMode
 from powerca_sync.defs.retention import build_retention
 from powerca_sync.defs.reverse_assets import IO_MANAGER, build_reverse_assets, pulled_tables
@@ -139,7 +139,18 @@ def build_definitions(
         executor=dg.in_process_executor,
         loggers=loggers,
     )
-    return dg.Definitions.merge(tables, jobs, nightly, report, build_retention(schedules, history or History()))
+    parts = [tables, jobs, nightly, report]
+    # The office's own report repeats what the checks say.
+    checked = [key for key in _check_keys(tables) if by_office]
+    if by_office:
+        parts.append(build_overview(specs, schedules, checks=checked))
+    return dg.Definitions.merge(*parts, build_retention(schedules, history or History(), checks=checked))
+
+
+def _check_keys(definitions: dg.Definitions) -> list[dg.AssetCheckKey]:
+    """Returns the keys of all checks."""
+    checks = [*(definitions.assets or ()), *(definitions.asset_checks or ())]
+    return [key for one in checks if isinstance(one, dg.AssetsDefinition) for key in one.check_keys]
 
 
 class _Limits(TypedDict):

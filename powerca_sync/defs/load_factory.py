@@ -10,7 +10,25 @@ from pydantic import Field
 from typing_extensions import override
 
 from powerca_sync.defs.failures import Retries
+from powerca_sync.defs.resources import NoOffice
 from powerca_sync.engine.postgres import Timeouts
+
+
+class _NoTables(dg.IOManager):
+    """The IO manager of a run without an office. Dagster makes one also for an asset that has no output."""
+
+    def __init__(self, databases: NoOffice) -> None:
+        self._databases = databases
+
+    @override
+    def handle_output(self, context: dg.OutputContext, obj: object) -> None:
+        """Raises `ConfigurationError`."""
+        raise self._databases.error
+
+    @override
+    def load_input(self, context: dg.InputContext) -> None:
+        """Raises `ConfigurationError`."""
+        raise self._databases.error
 
 
 class LoadFactory(dg.ConfigurableIOManagerFactory):  # type: ignore[type-arg]  # its value is an IO manager
@@ -38,6 +56,10 @@ class LoadFactory(dg.ConfigurableIOManagerFactory):  # type: ignore[type-arg]  #
     @contextlib.contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Any]:
         """Yields the IO manager, and closes its connections after the run."""
+        databases = getattr(self, "databases", None)
+        if isinstance(databases, NoOffice):
+            yield _NoTables(databases)
+            return
         with contextlib.closing(self.create_io_manager(context)) as manager:
             yield manager
 

@@ -10,20 +10,40 @@ from typing_extensions import override
 
 from powerca_sync.defs.partitions import office_of
 from powerca_sync.engine.requests import Allowances
-from powerca_sync.environment import current_settings
+from powerca_sync.environment import current_settings, serves_offices
+from powerca_sync.errors import ConfigurationError
 from powerca_sync.settings import Settings
 
 
-class SyncDatabases(dg.ConfigurableResource[Settings]):
+class NoOffice:
+    """The databases of a run without an office, where there are several: an asset that needs none of them may run."""
+
+    def __init__(self, error: ConfigurationError) -> None:
+        self.error = error
+
+    def __getattr__(self, name: str) -> object:
+        """Raises `ConfigurationError`: there is no telling which databases are meant."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        raise self.error
+
+
+class SyncDatabases(dg.ConfigurableResource[Settings | NoOffice]):
     """The settings of both databases, read from the environment when a run starts, not when code is loaded.
 
     It has nothing to configure, so that no password gets into a run's configuration, which Dagster stores and shows.
     """
 
     @override
-    def create_resource(self, context: dg.InitResourceContext) -> Settings:
+    def create_resource(self, context: dg.InitResourceContext) -> Settings | NoOffice:
         """Returns the settings of this process, or of the run's office; starts the servers of the demo."""
-        return current_settings(office_of(context.run) if context.run else None)
+        office = office_of(context.run) if context.run else None
+        try:
+            return current_settings(office)
+        except ConfigurationError as exc:
+            if office is None and serves_offices():
+                return NoOffice(exc)
+            raise
 
 
 class SyncMode(dg.ConfigurableResource):  # type: ignore[type-arg]  # its value is itself

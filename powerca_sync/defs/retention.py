@@ -7,7 +7,7 @@ from typing import Final
 
 import dagster as dg
 
-from powerca_sync.defs.platform import delete_leftover_files, delete_run_completely
+from powerca_sync.defs.platform import delete_leftover_files, delete_run_completely, latest_runs_of_partitions
 from powerca_sync.defs.schedules import build_schedule
 from powerca_sync.operations import HISTORY_DAYS, RETENTION_CRON, History, Schedules
 from powerca_sync.plain_text import counted
@@ -28,15 +28,17 @@ FINISHED: Final = {
 }
 
 
-def build_retention(schedules: Schedules, history: History) -> dg.Definitions:
-    """Returns the job that deletes old runs, and its nightly schedule."""
+def build_retention(
+    schedules: Schedules, history: History, *, checks: Sequence[dg.AssetCheckKey] = ()
+) -> dg.Definitions:
+    """Returns the job that deletes old runs, and its nightly schedule; `checks` are those with a state by office."""
 
     @dg.op(name="delete_old_runs", description="Deletes finished runs that have exceeded the retention time.")
     def delete_old_runs(context: dg.OpExecutionContext) -> None:
         """Delete run by run, each with its events, check results and logs."""
         began = time.monotonic()
         deleted = 0
-        for run in old_runs(context.instance, history):
+        for run in old_runs(context.instance, history, checks):
             delete_run_completely(context.instance, run.run_id)
             deleted += 1
             if time.monotonic() - began > LONGEST:
@@ -66,7 +68,7 @@ def build_retention(schedules: Schedules, history: History) -> dg.Definitions:
         delete_old_runs()
 
     def request(instance: dg.DagsterInstance) -> dg.RunRequest | dg.SkipReason:
-        if next(old_runs(instance, history), None):
+        if next(old_runs(instance, history, checks), None):
             return dg.RunRequest()
         return dg.SkipReason(f"No run that may be deleted ended more than {counted(history.days, 'day')} ago.")
 
@@ -82,13 +84,16 @@ def build_retention(schedules: Schedules, history: History) -> dg.Definitions:
     return dg.Definitions(jobs=[retention], schedules=[nightly] if nightly else [])
 
 
-def old_runs(instance: dg.DagsterInstance, history: History) -> Iterator[dg.DagsterRun]:
+def old_runs(
+    instance: dg.DagsterInstance, history: History, checks: Sequence[dg.AssetCheckKey] = ()
+) -> Iterator[dg.DagsterRun]:
     """Yields the finished runs to delete, the oldest first; the caller deletes each before it takes the next.
 
-    The run that last materialized an asset is left out: without it, the UI would call the asset never materialized.
+    The run that last materialized an asset, or an office's partition of it, is left out: without it, the UI would call
+    the asset never materialized. So is the run that last evaluated one of the `checks` for an office.
     """
     now = datetime.fromtimestamp(time.time(), UTC)
-    latest = _latest_runs(instance)
+    latest = _latest_runs(instance, checks)
     for status, times in FINISHED.items():
         over = dg.RunsFilter(statuses=[status], updated_before=now - timedelta(days=times * history.days))
         while expired := _expired(instance, over, latest):
@@ -103,6 +108,6 @@ def _expired(instance: dg.DagsterInstance, over: dg.RunsFilter, latest: set[str]
     return [record.dagster_run for record in records if record.dagster_run.run_id not in latest]
 
 
-def _latest_runs(instance: dg.DagsterInstance) -> set[str]:
+def _latest_runs(instance: dg.DagsterInstance, checks: Sequence[dg.AssetCheckKey]) -> set[str]:
     events = (instance.get_latest_materialization_event(key) for key in instance.get_asset_keys())
-    return {event.run_id for event in events if event is not None}
+    return {event.run_id for event in events if event is not None} | set(latest_runs_of_partitions(instance, checks))

@@ -83,7 +83,7 @@ def build_status_report(specs: Sequence[TableSpec], schedules: Schedules, *, by_
         office = chosen.title if chosen else Alerting.from_env().office
         status = read_status(databases, specs)
         runs = read_past_runs(context.instance, most=RUNS, office=key)
-        found = find_attention(specs, status, runs, now=now)
+        found = find_attention(specs, status, runs, now=now, by_office=by_office)
         zone = zoneinfo.ZoneInfo(chosen.timezone if chosen else schedules.timezone)
         yield dg.MaterializeResult(metadata=describe_status(status, runs, found, now=now, zone=zone, office=office))
         yield _check(SYNC_WORKS, [one for one in found if not one.rows])
@@ -132,10 +132,10 @@ def describe_status(
     Tables have neither lines nor columns of zeros only; times are those of the office.
     """
     tables = {
-        "by_table": _shown(_table_lines(status, zone)),
-        "phone_rows_by_table": _shown(_phone_lines(status)),
-        "quarantine_by_reason": _shown(_quarantine_lines(status)),
-        "last_runs": _shown([_run_line(run, zone) for run in runs[:SHOWN]]),
+        "by_table": shown_table(_table_lines(status, zone)),
+        "phone_rows_by_table": shown_table(_phone_lines(status)),
+        "quarantine_by_reason": shown_table(_quarantine_lines(status)),
+        "last_runs": shown_table([_run_line(run, zone) for run in runs[:SHOWN]]),
     }
     return {
         "verdict": verdict(found),
@@ -175,7 +175,7 @@ def _table_lines(status: Status, zone: tzinfo) -> list[dict[str, Any]]:
     lines = [
         {
             "table": table.table,
-            "last sync": _moment(table.last_sync, zone) if table.last_sync else "never",
+            "last sync": moment_text(table.last_sync, zone) if table.last_sync else "never",
             "desktop rows": table.contents.desktop if table.contents else 0,
             "phone rows": table.contents.phone if table.contents else 0,
             "other rows": table.contents.other if table.contents else 0,
@@ -214,7 +214,7 @@ def _quarantine_lines(status: Status) -> list[dict[str, Any]]:
 
 def _run_line(run: PastRun, zone: tzinfo) -> dict[str, Any]:
     return {
-        "started": _moment(run.started, zone) if run.started else "",
+        "started": moment_text(run.started, zone) if run.started else "",
         "job": run.name,
         "status": run.status,
         "seconds": "" if run.seconds is None else round(run.seconds, 1),
@@ -228,7 +228,7 @@ def _attention_table(found: Sequence[Attention]) -> dg.TableMetadataValue:
     return text_table(("table", "what"), [(one.table or "(all)", one.what) for one in found])
 
 
-def _shown(lines: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue | None:
+def shown_table(lines: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue | None:
     """Returns the lines as a table without the columns in which no line has anything; None without lines."""
     if not lines:
         return None
@@ -236,6 +236,7 @@ def _shown(lines: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue | None:
     return text_table(names, [[line[name] for name in names] for line in lines])
 
 
-def _moment(moment: datetime, zone: tzinfo) -> str:
+def moment_text(moment: datetime, zone: tzinfo) -> str:
+    """Returns date and time in that zone."""
     # With no-break spaces, so that Dagster keeps it in one line.
     return moment.astimezone(zone).strftime("%d\xa0%b\xa0%H:%M")

@@ -20,10 +20,10 @@ from powerca_sync.defs.partitions import latest_event, office_of, office_tags
 #: Tag of a job: which way its rows go.
 DIRECTION: Final = "direction"
 FORWARD: Final = "forward"
-#: The asset that reports; its runs move no rows.
-REPORT: Final = dg.AssetKey("status_report")
-#: Its job; not the asset's own name, which Dagster has given to its step.
-REPORT_JOB: Final = "report"
+#: The assets that report, on an office and on all of them; their runs move no rows.
+REPORT, OVERVIEW = dg.AssetKey("status_report"), dg.AssetKey("offices")
+#: Their jobs; not an asset's own name, which Dagster has given to its step.
+REPORT_JOB, OVERVIEW_JOB = "report", "overview"
 #: What a run is called that was started from an asset's page.
 BY_HAND: Final = "by hand"
 #: Figures of a run, and those of its tables that it sums up; a table of the other direction has none.
@@ -76,12 +76,19 @@ class PastRun:
         return self.status == dg.DagsterRunStatus.FAILURE.value
 
 
-def read_past_runs(instance: dg.DagsterInstance, *, most: int = 30, office: str | None = None) -> tuple[PastRun, ...]:
-    """Returns the last runs that moved rows, or should have, the latest first; with `office`, only its own."""
+def read_past_runs(
+    instance: dg.DagsterInstance, *, most: int = 30, office: str | None = None, figures: bool = True
+) -> tuple[PastRun, ...]:
+    """Returns the last runs that moved rows, or should have, the latest first; with `office`, only its own.
+
+    Without `figures` tables and rows are 0, and the events of runs of one direction are not read.
+    """
     # Runs of the report and of checks are among them.
     records = instance.get_run_records(dg.RunsFilter(tags=office_tags(office)), limit=5 * most)
     moved = ((record, ways) for record in records if (ways := directions_of(instance, record.dagster_run)))
-    return tuple(past for record, ways in itertools.islice(moved, most) for past in _past_runs(instance, record, ways))
+    return tuple(
+        past for record, ways in itertools.islice(moved, most) for past in _past_runs(instance, record, ways, figures)
+    )
 
 
 def directions_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> tuple[str, ...]:
@@ -106,27 +113,29 @@ def _selected(instance: dg.DagsterInstance, run: dg.DagsterRun) -> frozenset[dg.
 
 
 def _direction(key: dg.AssetKey) -> str | None:
-    """Returns the direction of an asset; None for the report and for the desktop's tables, which are only read."""
-    if key == REPORT or key.path[0] == DESKTOP:
+    """Returns the direction of an asset; None for the reports and for the desktop's tables, which are only read."""
+    if key in (REPORT, OVERVIEW) or key.path[0] == DESKTOP:
         return None
     return REVERSE if key.path[0] == REVERSE or key == BOOKING else FORWARD
 
 
 def is_report(run: dg.DagsterRun) -> bool:
-    """Returns whether a run materializes only the status report."""
-    return run.job_name == REPORT_JOB or run.asset_selection == {REPORT}
+    """Returns whether a run materializes only a report."""
+    return run.job_name in (REPORT_JOB, OVERVIEW_JOB) or run.asset_selection in ({REPORT}, {OVERVIEW})
 
 
-def _past_runs(instance: dg.DagsterInstance, record: dg.RunRecord, directions: Sequence[str]) -> Iterator[PastRun]:
+def _past_runs(
+    instance: dg.DagsterInstance, record: dg.RunRecord, directions: Sequence[str], figures: bool
+) -> Iterator[PastRun]:
     run, began, ended = record.dagster_run, record.start_time, record.end_time
-    synced = _synced(instance, run.run_id)
+    synced = _synced(instance, run.run_id) if figures or len(directions) > 1 else {}
     for direction in directions:
         tables = synced.get(direction, [])
         seconds = None if began is None or ended is None else ended - began
         status = run.status.value
         if len(directions) > 1:
             selected = {key for key in _selected(instance, run) - {REFRESH, BOOKING} if _direction(key) == direction}
-            seconds = None if seconds is None else sum(float(figures.get("seconds", 0)) for figures in tables)
+            seconds = None if seconds is None else sum(float(table.get("seconds", 0)) for table in tables)
             status = status if len(tables) < len(selected) else dg.DagsterRunStatus.SUCCESS.value
         yield PastRun(
             run_id=run.run_id,
@@ -137,7 +146,7 @@ def _past_runs(instance: dg.DagsterInstance, record: dg.RunRecord, directions: S
             seconds=seconds,
             tables=len(tables),
             **{
-                name: sum(int(figures.get(one, 0)) for figures in tables for one in summands)
+                name: sum(int(table.get(one, 0)) for table in tables for one in summands)
                 for name, summands in ROWS.items()
             },
         )

@@ -41,6 +41,8 @@ class PendingTables:
     rows: dict[str, int]
     #: Number of rows that reverse runs have inserted since the office's own function last booked them.
     unbooked: int = 0
+    #: Identifies the desktop.
+    identity: str = ""
 
 
 def find_pending_tables(
@@ -64,7 +66,11 @@ def find_pending_tables(
             context = read_context(here, there, specs, at_mobile=partial(explained, "looking for new phone rows"))
             wanted = [spec for spec in wanted if _has_phone_rows(spec, context) and not why_off(here, spec)]
             if not ledger.is_prepared(target):
-                return PendingTables(pending=tuple(spec.mobile for spec in wanted if spec.reverse != BY_HAND), rows={})
+                return PendingTables(
+                    pending=tuple(spec.mobile for spec in wanted if spec.reverse != BY_HAND),
+                    rows={},
+                    identity=context.office.identity,
+                )
             here.execute(load(__package__, "last_pulls.sql"), {"tables": [spec.phone_table for spec in wanted]})
             digests = dict(zip((spec.mobile for spec in wanted), here.fetchall(), strict=True))
             unbooked = sum(ledger.read_unbooked(here).values())
@@ -84,6 +90,7 @@ def find_pending_tables(
         ),
         rows={name: rows for name, (rows, _) in found.items() if digests[name][0] is not None},
         unbooked=unbooked,
+        identity=context.office.identity,
     )
 
 

@@ -108,10 +108,10 @@ def born(source: Table, alias: str) -> sql.Composable:
 
 def is_phones(source: Table, belongs: sql.Composable) -> sql.Composed:
     """Returns a condition on the source's row `s`: it is a phone row of this office."""
-    return sql.SQL("{} AND {}").format(_phones_own(source), belongs)
+    return sql.SQL("{} AND {}").format(made_by_phone(source), belongs)
 
 
-def _phones_own(source: Table) -> sql.Composed:
+def made_by_phone(source: Table) -> sql.Composed:
     """Returns a condition on the row `s`: a phone made it. Partial indexes serve it in either spelling."""
     owner, column = sql.Identifier("s", OWNER), source.column(OWNER)
     as_text = sql.SQL("{}::text = {}").format(owner, PHONE)
@@ -151,6 +151,18 @@ def version_hash(alias: str) -> sql.Composed:
     return sql.SQL("hashtidextended({row}.ctid, {row}.xmin::text::bigint)").format(row=row)
 
 
+def row_hash(table: Table, limit: int) -> sql.Composable:
+    """A 64-bit hash of the version of the row `s`, or of its content if the table has no versions of its own."""
+    if has_row_versions(table):
+        return version_hash("s")
+    return sql.SQL("hashtextextended({}, 0)").format(row_sizes.row_text("s", table.columns, limit))
+
+
+def columns_form(table: Table) -> sql.Composed:
+    """A hash of the declarations of all columns, the last part of a digest."""
+    return sql.SQL("md5({})").format(content_form(table, [column.name for column in table.columns]))
+
+
 def digest(table: Table, belongs: sql.Composable, named: sql.Composable, limit: int) -> sql.Composed:
     """Select (phone rows of this office, phone rows whose office is unknown, a digest of both).
 
@@ -159,19 +171,16 @@ def digest(table: Table, belongs: sql.Composable, named: sql.Composable, limit: 
     `limit`, and stable in the time zone UTC. It also changes with the columns, and when the office of a row becomes
     known.
     """
-    row_hash: sql.Composable = sql.SQL("hashtextextended({}, 0)").format(row_sizes.row_text("s", table.columns, limit))
-    if has_row_versions(table):
-        row_hash = version_hash("s")
     return sql.SQL("""\
 SELECT count(*) FILTER (WHERE p.belongs) AS ours, count(*) FILTER (WHERE p.belongs IS NULL) AS unassigned,
-    concat_ws(':', count(*), sum(CASE WHEN p.belongs IS NULL THEN ~p.hash ELSE p.hash END), md5({form})) AS digest
+    concat_ws(':', count(*), sum(CASE WHEN p.belongs IS NULL THEN ~p.hash ELSE p.hash END), {form}) AS digest
 FROM (SELECT {belongs} AS belongs, {row_hash} AS hash FROM {table} AS s WHERE {phones} AND {named}) AS p
 WHERE p.belongs IS NOT FALSE""").format(
         belongs=belongs,
-        row_hash=row_hash,
-        form=content_form(table, [column.name for column in table.columns]),
+        row_hash=row_hash(table, limit),
+        form=columns_form(table),
         table=table.identifier,
-        phones=_phones_own(table),
+        phones=made_by_phone(table),
         named=named,
     )
 

@@ -92,8 +92,12 @@ def test_failed_check_of_one_office_stays_failed_when_another_succeeds(company: 
 def test_all_assets_checks_and_jobs_are_partitioned() -> None:
     definitions = definitions_by_office()
     graph = definitions.resolve_asset_graph()
-    keys = [*graph.get_all_asset_keys(), *graph.asset_check_keys]
-    assert len(graph.asset_check_keys) == 4 * 5 + 4 * 2 + 2
+    overview = dg.AssetKey("offices")
+    checks = [key for key in graph.asset_check_keys if key.asset_key != overview]
+    keys = [*(graph.get_all_asset_keys() - {overview}), *checks]
+    assert len(checks) == 4 * 5 + 4 * 2 + 2
+    # Of an asset without partitions, so that its checks are those of all offices.
+    assert len(graph.asset_check_keys) == len(checks) + 3
     assert {graph.get(key).partitions_def.name for key in keys if graph.get(key).partitions_def} == {"office"}
     assert [key for key in keys if not graph.get(key).partitions_def] == []
     assert all(node.freshness_policy is None for node in graph.asset_nodes)
@@ -104,4 +108,7 @@ def test_all_assets_checks_and_jobs_are_partitioned() -> None:
         "follow_up",
         "alerts",
     }
-    assert [one.name for one in definitions.get_repository_def().schedule_defs] == ["retention_schedule"]
+    assert [one.name for one in definitions.get_repository_def().schedule_defs] == [
+        "overview_schedule",
+        "retention_schedule",
+    ]
