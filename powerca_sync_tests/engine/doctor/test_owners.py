@@ -218,7 +218,7 @@ def test_only_long_transactions_are_reported(office: Pair, monkeypatch: pytest.M
     with office.target.transaction():
         office.target.execute("INSERT INTO notes (org_id, source) VALUES (1, 'D')")
         assert problems(examined(office)) == []
-        monkeypatch.setattr("powerca_sync.engine.doctor.locks.LONG", 0)
+        monkeypatch.setattr("powerca_sync.engine.doctor.blocking_locks.LONG", 0)
         assert "keeps rows that it has written locked" in only_problem(office).what
 
 
