@@ -1,4 +1,8 @@
-"""The subcommands of `powerca-sync`; each calls the engine or a Dagster job and prints the result."""
+"""The subcommands of `powerca-sync`; each calls the engine or a Dagster job and prints the result.
+
+A command imports what it needs when it runs: the engine takes a quarter of a second to import, Dagster one second, and
+help texts, completion and wrong options need neither.
+"""
 
 import sys
 import time
@@ -6,10 +10,10 @@ import zoneinfo
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from powerca_sync.cli.doctor_report import examine_env_file, report_findings
 from powerca_sync.cli.local_commands import demo, ui
 from powerca_sync.cli.offices import office_options, report_offices
 from powerca_sync.cli.options import (
@@ -22,29 +26,16 @@ from powerca_sync.cli.options import (
     table_option,
     verbose_option,
 )
-from powerca_sync.cli.plan_report import exit_status, report_plan
-from powerca_sync.cli.run_report import report_files, report_introduction, report_run, report_status
 from powerca_sync.cli.session import load_settings, read_last_runs, reporting, run_job, say_what_is_not_called
-from powerca_sync.cli.setup_files import write_files
-from powerca_sync.cli.verify_report import report_verification
-from powerca_sync.engine.doctor import examine, examine_sharing, reach
-from powerca_sync.engine.dry_run import PullPlan, TablePlan, plan_forward, plan_reverse
-from powerca_sync.engine.postgres import connect_both
 from powerca_sync.engine.requests import Allowances, Choice, Mode, TableExtract, TablePull
-from powerca_sync.engine.result import Options
-from powerca_sync.engine.setup import introduce
-from powerca_sync.engine.state import warn_of_copy
-from powerca_sync.engine.status import read_status
-from powerca_sync.engine.verify import verify as compare
-from powerca_sync.environment import (
-    current_functions,
-    current_tables,
-    find_offices,
-)
+from powerca_sync.environment import current_functions, current_tables, find_offices
 from powerca_sync.errors import ConfigurationError
 from powerca_sync.operations import Schedules
 from powerca_sync.specs import spec_named
 from powerca_sync.tables import TABLES
+
+if TYPE_CHECKING:
+    from powerca_sync.engine.dry_run import PullPlan, TablePlan
 
 
 @click.group(
@@ -87,7 +78,8 @@ def forward(mode: str, tables: tuple[str, ...], as_json: bool, quiet: bool, verb
         specs = current_tables(TABLES)
         only = [spec_named(specs, name) for name in tables] or specs
         load_settings(console)
-        # Dagster takes two seconds to import; mistakes in the settings are reported before that.
+        # After the settings, so that their mistakes are reported at once.
+        from powerca_sync.cli.run_report import report_run
         from powerca_sync.defs.runs.in_process import run_forward
 
         outcome = run_job(
@@ -125,6 +117,7 @@ def reverse(
         specs = current_tables(TABLES)
         only = [spec_named(specs, name) for name in tables] or [spec for spec in specs if spec.reverse]
         load_settings(console)
+        from powerca_sync.cli.run_report import report_run
         from powerca_sync.defs.runs.in_process import run_reverse
 
         outcome = run_job(
@@ -154,6 +147,11 @@ def plan(
     direction: str, mode: str | None, tables: tuple[str, ...], as_json: bool, quiet: bool, **allowed: bool
 ) -> None:
     """Show what a run would change, without changing anything."""
+    from powerca_sync.cli.plan_report import exit_status, report_plan
+    from powerca_sync.engine.dry_run import plan_forward, plan_reverse
+    from powerca_sync.engine.postgres import connect_both
+    from powerca_sync.engine.result import Options
+
     with reporting(as_json, quiet=quiet) as console:
         specs = current_tables(TABLES)
         only = [spec_named(specs, name) for name in tables] or specs
@@ -195,6 +193,12 @@ def plan(
 @output_options
 def init(accept_source: bool, folder: Path | None, as_json: bool, quiet: bool) -> None:
     """Prepare mobile for this desktop; safe to repeat."""
+    from powerca_sync.cli.run_report import report_files, report_introduction
+    from powerca_sync.cli.setup_files import write_files
+    from powerca_sync.engine.doctor import examine_sharing
+    from powerca_sync.engine.postgres import connect_both
+    from powerca_sync.engine.setup import introduce
+
     with reporting(as_json, quiet=quiet) as console:
         if folder is not None:
             report_files(console, write_files(folder))
@@ -211,6 +215,9 @@ def init(accept_source: bool, folder: Path | None, as_json: bool, quiet: bool) -
 @output_options
 def status(as_json: bool, quiet: bool) -> None:
     """Show each table: last sync, rows, quarantine, last runs."""
+    from powerca_sync.cli.run_report import report_status
+    from powerca_sync.engine.status import read_status
+
     with reporting(as_json, quiet=quiet) as console:
         settings = load_settings(console)
         status = read_status(settings, current_tables(TABLES))
@@ -227,6 +234,12 @@ def status(as_json: bool, quiet: bool) -> None:
 @output_options
 def verify(tables: tuple[str, ...], as_json: bool, quiet: bool) -> None:
     """Compare both databases row by row; changes nothing."""
+    from powerca_sync.cli.verify_report import report_verification
+    from powerca_sync.engine.postgres import connect_both
+    from powerca_sync.engine.result import Options
+    from powerca_sync.engine.state import warn_of_copy
+    from powerca_sync.engine.verify import verify as compare
+
     with reporting(as_json, quiet=quiet) as console:
         specs = current_tables(TABLES)
         only = [spec_named(specs, name) for name in tables] or specs
@@ -251,6 +264,9 @@ def verify(tables: tuple[str, ...], as_json: bool, quiet: bool) -> None:
 @output_options
 def doctor(as_json: bool, quiet: bool) -> None:
     """Find what is wrong and what to do; changes nothing."""
+    from powerca_sync.cli.doctor_report import examine_env_file, report_findings
+    from powerca_sync.engine.doctor import examine, reach
+
     with reporting(as_json, quiet=quiet) as console:
         settings = load_settings(console, examined=True)
         with reach(settings.desktop) as source, reach(settings.mobile) as target:

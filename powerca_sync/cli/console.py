@@ -67,7 +67,6 @@ class Console:
 
     def say(self, sentence: str) -> None:
         """Print a paragraph to stderr at once; with `quiet`, only a warning or an error."""
-        self._end_status()
         if not self._quiet or sentence.startswith(("[WARN]", "[X]")):
             self._print(folded(ascii_only(sentence), _columns(self._errors)), self._errors)
 
@@ -109,12 +108,13 @@ class Console:
 
     def paste(self, text: str) -> None:
         """Print lines to stdout as they are, such as statements to paste; nothing with `as_json`."""
-        self._end_status()
         if not self.as_json:
             self._print(text, None)
 
     def _print(self, text: str, stream: TextIO | None) -> None:
         """Print to stdout, or to `stream`. A reader that has gone (`| head`, a closed terminal) ends no sync."""
+        # While rich shows the progress, `sys.stdout` is its own, which prints to the terminal.
+        self._end_status()
         try:
             click.echo(ascii_only(text), file=stream)
         except OSError:

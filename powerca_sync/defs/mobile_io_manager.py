@@ -2,16 +2,14 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import dagster as dg
-import pandas as pd
 from typing_extensions import override
 
 from powerca_sync.defs.connections import KeptConnection
 from powerca_sync.defs.failures import Retries, retry_transient_errors
-from powerca_sync.defs.frames import copy_rows, to_frame, types_of
 from powerca_sync.defs.keys import desktop_key, mobile_key
 from powerca_sync.defs.load_factory import LoadFactory
 from powerca_sync.defs.metadata import describe, describe_source
@@ -28,6 +26,9 @@ from powerca_sync.engine.state import state
 from powerca_sync.errors import ConfigurationError, SyncError
 from powerca_sync.settings import Settings
 from powerca_sync.specs import TableSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class PostgresIOManager(dg.IOManager):
@@ -84,8 +85,10 @@ class PostgresIOManager(dg.IOManager):
             context.log_event(dg.AssetMaterialization(asset_key=desktop_key(spec), partition=office, metadata=seen))
 
     @override
-    def load_input(self, context: dg.InputContext) -> pd.DataFrame:
+    def load_input(self, context: dg.InputContext) -> "pd.DataFrame":
         """Returns this office's rows of the mobile table; see `frames.to_frame` for the dtypes."""
+        from powerca_sync.defs.frames import to_frame
+
         with retry_transient_errors(self._retries), self._connections() as (source, target):
             loaded = load_rows(
                 self._spec(context.asset_key),
@@ -162,7 +165,24 @@ def build_io_manager(
     return MobileTables.with_defaults(timeouts, retries, databases=databases, sync=sync)
 
 
-def _from_frame(frame: pd.DataFrame, spec: TableSpec, sync: SyncMode) -> TextRows:
+def _as_rows(obj: object, spec: TableSpec, sync: SyncMode) -> TableExtract | TextRows:
+    """Returns what an asset written in Python has returned, in a form that the engine takes."""
+    if isinstance(obj, TableExtract | TextRows):
+        return obj
+    # Takes a third of a second to import, which only such assets need.
+    import pandas as pd
+
+    if isinstance(obj, pd.DataFrame):
+        return _from_frame(obj, spec, sync)
+    raise ConfigurationError(
+        f"The asset of table `{spec.mobile}` returned a {type(obj).__name__}. Return one of: TableExtract, TextRows, "
+        "DataFrame."
+    )
+
+
+def _from_frame(frame: "pd.DataFrame", spec: TableSpec, sync: SyncMode) -> TextRows:
+    from powerca_sync.defs.frames import copy_rows, types_of
+
     names = [str(name) for name in frame.columns]
     if len(set(names)) < len(names) or names != list(frame.columns):
         raise ConfigurationError(
@@ -175,22 +195,4 @@ def _from_frame(frame: pd.DataFrame, spec: TableSpec, sync: SyncMode) -> TextRow
         rows=lambda wanted: copy_rows(frame, wanted),
         types=types_of(frame),
         **sync.allowances,
-    )
-
-
-#: The types that an asset may return, with the function that converts each for the engine.
-CONVERTERS: Mapping[type, Callable[[Any, TableSpec, SyncMode], TableExtract | TextRows]] = {
-    TableExtract: lambda extract, spec, sync: extract,
-    TextRows: lambda rows, spec, sync: rows,
-    pd.DataFrame: _from_frame,
-}
-
-
-def _as_rows(obj: object, spec: TableSpec, sync: SyncMode) -> TableExtract | TextRows:
-    for accepted, handler in CONVERTERS.items():
-        if isinstance(obj, accepted):
-            return handler(obj, spec, sync)
-    raise ConfigurationError(
-        f"The asset of table `{spec.mobile}` returned a {type(obj).__name__}. Return one of: "
-        f"{', '.join(accepted.__name__ for accepted in CONVERTERS)}."
     )

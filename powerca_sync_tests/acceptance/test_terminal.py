@@ -1,12 +1,17 @@
 """No line is wider than the terminal, except statements to paste and words without blanks."""
 
+import contextlib
+import io
+import json
+import os
+import pty
 from pathlib import Path
 
 import pytest
 from psycopg import sql
 
 from powerca_sync.cli import commands
-from powerca_sync.cli.console import folded, text_table
+from powerca_sync.cli.console import Console, folded, text_table
 from powerca_sync.specs import Strategy
 from powerca_sync_tests.acceptance import shell
 from powerca_sync_tests.acceptance.shell import run_on_terminal
@@ -68,6 +73,20 @@ def test_no_line_of_any_command_is_wider_than_the_terminal(office: Office) -> No
         status, lines = run_on_terminal(*arguments.split(), columns=columns)
         assert status == (2 if arguments.endswith("staf") else 0), (arguments, lines)
         assert_fits(lines, columns)
+
+
+def test_document_goes_to_stdout_while_progress_is_shown() -> None:
+    master, slave = pty.openpty()
+    with (
+        os.fdopen(slave, "w", encoding="utf-8") as terminal,
+        contextlib.redirect_stderr(terminal),
+        contextlib.redirect_stdout(io.StringIO()) as stdout,
+        contextlib.closing(Console(as_json=True)) as console,
+    ):
+        console.moving("staff: 3 rows moved so far.")
+        console.document({"rows": 3})
+    os.close(master)
+    assert json.loads(stdout.getvalue()) == {"rows": 3}
 
 
 def test_paragraph_is_folded_below_its_mark() -> None:

@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
-import apprise
 import dagster as dg
 from typing_extensions import override
 
@@ -123,6 +122,9 @@ class Recipient:
     """One address, named by its place in `POWERCA_ALERT_URLS`, counted from 1."""
 
     def __init__(self, url: str, place: int) -> None:
+        # Takes a tenth of a second to import, which no command needs.
+        import apprise
+
         self._url = url
         asset = apprise.AppriseAsset(app_id="powerca_sync", app_desc="powerca_sync", app_url="", async_mode=False)
         with _captured_warnings():
@@ -135,6 +137,8 @@ class Recipient:
 
     def send(self, message: Message) -> str | None:
         """Sends a message once; returns the error if that failed, otherwise None."""
+        import apprise
+
         with _captured_warnings() as warnings:
             sent = apprise.Apprise(self._server).notify(
                 title=message.title,

@@ -21,7 +21,6 @@ from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 # Private, but the only way to a storage that Dagster accepts from `dagster.yaml`.
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
-from dagster_postgres import DagsterPostgresStorage
 from typing_extensions import override
 
 from powerca_sync.defs.platform.sqlite_events import KeptSqliteEventLog
@@ -68,6 +67,8 @@ class PostgresOrSqliteStorage(DagsterSqliteStorage):
             home.mkdir(parents=True, exist_ok=True)
             with one_process_at_a_time(home, "storage"):
                 return cls.from_local(str(home.resolve()), inst_data=inst_data)
+        from dagster_postgres import DagsterPostgresStorage
+
         # A folder is that of a Unix socket, which has no place in the front of a URL.
         socket = host.startswith("/")
         return DagsterPostgresStorage.from_config_value(

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import dagster as dg
-from dagster_postgres.utils import DagsterPostgresException
 from sqlalchemy.exc import SQLAlchemyError
 
 from powerca_sync.defs import build_definitions
@@ -79,7 +78,7 @@ def _explained_history(home: Path) -> Iterator[None]:
     """Turn the errors of Dagster's storage into a `ConfigurationError` that names it."""
     try:
         yield
-    except (OSError, SQLAlchemyError, dg.DagsterInvariantViolationError, DagsterPostgresException) as exc:
+    except _history_errors() as exc:
         host = os.environ.get("DAGSTER_POSTGRES_HOST")
         place, check = (
             (f"on the database server `{host}`", "the server answers and `DAGSTER_POSTGRES_*` are right")
@@ -88,6 +87,16 @@ def _explained_history(home: Path) -> Iterator[None]:
         )
         words = str(getattr(exc, "orig", None) or exc).strip().partition("\n")[0]
         raise ConfigurationError(f"Dagster's history {place} cannot be used: {words}. Check that {check}.") from exc
+
+
+def _history_errors() -> tuple[type[Exception], ...]:
+    """Returns what Dagster's storage raises."""
+    errors = (OSError, SQLAlchemyError, dg.DagsterInvariantViolationError)
+    if not os.environ.get("DAGSTER_POSTGRES_HOST"):
+        return errors
+    from dagster_postgres.utils import DagsterPostgresException
+
+    return (*errors, DagsterPostgresException)
 
 
 def _configure(folder: Path) -> None:
