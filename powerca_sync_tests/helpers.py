@@ -17,9 +17,10 @@ from powerca_sync.engine.reverse.pending import find_pending_tables
 from powerca_sync.engine.reverse.reverse import sync_reverse
 from powerca_sync.settings import Endpoint, Settings
 from powerca_sync.specs import Category, Strategy, TableSpec, in_order
+from powerca_sync_tests.paths import on_path
 
 #: Short timeouts: a test that has to wait has failed. The same on any machine, however slow its servers are.
-QUICK = Options(timeouts=Timeouts(statement=60, lock=5, table=1), transfer=Transfer.EVERYTHING)
+QUICK = on_path(Options(timeouts=Timeouts(statement=60, lock=5, table=1), transfer=Transfer.EVERYTHING))
 #: Rows are copied and told apart as text.
 AS_TEXT = dataclasses.replace(QUICK, binary_copy=False, typed_hashes=False)
 

@@ -26,7 +26,14 @@ from powerca_sync.cli.options import (
     table_option,
     verbose_option,
 )
-from powerca_sync.cli.session import load_settings, read_last_runs, reporting, run_job, say_what_is_not_called
+from powerca_sync.cli.session import (
+    load_settings,
+    quick_imports,
+    read_last_runs,
+    reporting,
+    run_job,
+    say_what_is_not_called,
+)
 from powerca_sync.engine.requests import Allowances, Choice, Mode, TableExtract, TablePull
 from powerca_sync.environment import current_functions, current_tables, find_offices
 from powerca_sync.errors import ConfigurationError
@@ -79,8 +86,9 @@ def forward(mode: str, tables: tuple[str, ...], as_json: bool, quiet: bool, verb
         only = [spec_named(specs, name) for name in tables] or specs
         load_settings(console)
         # After the settings, so that their mistakes are reported at once.
-        from powerca_sync.cli.run_report import report_run
-        from powerca_sync.defs.runs.in_process import run_forward
+        with quick_imports():
+            from powerca_sync.cli.run_report import report_run
+            from powerca_sync.defs.runs.in_process import run_forward
 
         outcome = run_job(
             console, partial(run_forward, specs, mode=Mode(mode), only=only, allowances=Allowances(**allowed))
@@ -117,8 +125,9 @@ def reverse(
         specs = current_tables(TABLES)
         only = [spec_named(specs, name) for name in tables] or [spec for spec in specs if spec.reverse]
         load_settings(console)
-        from powerca_sync.cli.run_report import report_run
-        from powerca_sync.defs.runs.in_process import run_reverse
+        with quick_imports():
+            from powerca_sync.cli.run_report import report_run
+            from powerca_sync.defs.runs.in_process import run_reverse
 
         outcome = run_job(
             console, partial(run_reverse, specs, only=only, again=again, lookalikes=Choice(lookalikes or "hold"))

@@ -1,6 +1,6 @@
 """Metadata of a materialization: figures that Dagster plots, tables and the columns; and the way back from it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import dagster as dg
@@ -27,15 +27,15 @@ ROW_COUNT: Final = "dagster/row_count"
 COLUMN_SCHEMA: Final = "dagster/column_schema"
 
 
-def describe(result: ForwardResult, spec: TableSpec, *, last: Metadata) -> Mapping[str, Any]:
-    """Returns the metadata of a forward run; `last` is that of the table's last run.
+def describe(result: ForwardResult, spec: TableSpec, *, last: Callable[[], Metadata]) -> Mapping[str, Any]:
+    """Returns the metadata of a forward run; `last` reads that of the table's last run.
 
     It begins with what needs a look. Figures that Dagster plots are there at every run, others only if they are not 0.
     An incremental run does not count the rows of mobile; its row count is the last one and what the run has inserted
     and deleted.
     """
     rows = result.rows_at_target
-    if rows is None and isinstance(known := last.get(ROW_COUNT), dg.IntMetadataValue):
+    if rows is None and isinstance(known := last().get(ROW_COUNT), dg.IntMetadataValue):
         rows = (known.value or 0) + result.inserted - result.deleted
     return {
         **_describe_findings(result),

@@ -12,7 +12,7 @@ from powerca_sync.defs.connections import KeptConnection
 from powerca_sync.defs.failures import Retries, retry_transient_errors
 from powerca_sync.defs.keys import desktop_key, mobile_key
 from powerca_sync.defs.load_factory import LoadFactory
-from powerca_sync.defs.metadata import describe, describe_source
+from powerca_sync.defs.metadata import Metadata, describe, describe_source
 from powerca_sync.defs.output_handle import OutputHandle
 from powerca_sync.defs.partitions import latest_event
 from powerca_sync.defs.resources import SyncMode
@@ -71,9 +71,7 @@ class PostgresIOManager(dg.IOManager):
             what = obj.request if isinstance(obj, OutputHandle) else _as_rows(obj, spec, self._sync)
             result = self._land(what)
         office = context.partition_key if context.has_partition_key else None
-        last = latest_event(self._instance, context.asset_key, office)
-        known = last.asset_materialization.metadata if last and last.asset_materialization else {}
-        metadata = describe(result, spec, last=known)
+        metadata = describe(result, spec, last=lambda: self._last_metadata(context.asset_key, office))
         if not isinstance(obj, OutputHandle):
             context.add_output_metadata(metadata)
             return
@@ -83,6 +81,11 @@ class PostgresIOManager(dg.IOManager):
             # table that was observed "never materialized".
             seen = describe_source(result, spec)
             context.log_event(dg.AssetMaterialization(asset_key=desktop_key(spec), partition=office, metadata=seen))
+
+    def _last_metadata(self, key: dg.AssetKey, office: str | None) -> Metadata:
+        """Returns the metadata of the table's last run; empty if there was none."""
+        last = latest_event(self._instance, key, office)
+        return last.asset_materialization.metadata if last and last.asset_materialization else {}
 
     @override
     def load_input(self, context: dg.InputContext) -> "pd.DataFrame":

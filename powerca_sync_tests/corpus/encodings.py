@@ -3,7 +3,6 @@
 import dataclasses
 
 from powerca_sync.engine.postgres.encoding import python_codec
-from powerca_sync.engine.result import Options
 from powerca_sync_tests.corpus.case import Arrives, Case
 from powerca_sync_tests.helpers import QUICK, delete_insert, spec
 
@@ -55,7 +54,7 @@ def _encoded(
             "mobile": "CREATE TABLE items (id int PRIMARY KEY, name text, source text)",
             "table": (delete_insert if delete else spec)("items", "id"),
             "expected": Arrives(waiting={str(n): reason for n, reason in (waiting or {}).items()}),
-            "options": Options(timeouts=QUICK.timeouts, transfer=QUICK.transfer, encoding=declared),
+            "options": dataclasses.replace(QUICK, encoding=declared),
         }
         | rest
     )

@@ -1,13 +1,14 @@
 """Column contents that old desktop programs leave, and their conversion to the types of mobile."""
 
-from powerca_sync.engine.result import Options
+import dataclasses
+
 from powerca_sync_tests.corpus.case import Arrives, Case
 from powerca_sync_tests.corpus.values import literal
 from powerca_sync_tests.helpers import QUICK, delete_insert, spec
 
 ITEMS = delete_insert("items", "id", limit_share=1.0)
-KOLKATA = Options(timeouts=QUICK.timeouts, transfer=QUICK.transfer, timezone="Asia/Kolkata")
-SANTIAGO = Options(timeouts=QUICK.timeouts, transfer=QUICK.transfer, timezone="America/Santiago")
+KOLKATA = dataclasses.replace(QUICK, timezone="Asia/Kolkata")
+SANTIAGO = dataclasses.replace(QUICK, timezone="America/Santiago")
 
 
 def _case(

@@ -24,6 +24,7 @@ from powerca_sync_tests.histories.model import Sides, counted
 from powerca_sync_tests.histories.side import State
 from powerca_sync_tests.histories.tables import OURS, SHARED, by_key
 from powerca_sync_tests.histories.witness import Witness
+from powerca_sync_tests.paths import on_path
 
 PATIENT = Options(timeouts=Timeouts(statement=60, lock=10, table=10))
 HASTY = dataclasses.replace(PATIENT, timeouts=Timeouts(statement=0.5, lock=0.1, table=0.5))
@@ -66,8 +67,10 @@ class Office(Witness):
         with self._faulty(fault) as options:
             transfer = Transfer.DIFFERENCES if apart else Transfer.EVERYTHING
             typed = next(self._typed)
-            options = dataclasses.replace(
-                options, transfer=transfer, verify_on_commit=verify, binary_copy=typed, typed_hashes=typed
+            options = on_path(
+                dataclasses.replace(
+                    options, transfer=transfer, verify_on_commit=verify, binary_copy=typed, typed_hashes=typed
+                )
             )
             for name in names:
                 what = TableExtract(

@@ -21,6 +21,7 @@ from powerca_sync.settings import Endpoint
 from powerca_sync.specs import TableSpec
 from powerca_sync_tests.helpers import ORGS
 from powerca_sync_tests.histories.tables import SHARED
+from powerca_sync_tests.paths import on_path
 
 #: Not forked from this process, which has threads and connections.
 _PROCESSES = multiprocessing.get_context("forkserver")
@@ -59,7 +60,9 @@ class Run:
     def _sync(self, table: TableSpec, desktop: Connection, mobile: Connection) -> None:
         specs = (ORGS, *self.tables)
         timeouts = Timeouts(statement=self.statement_timeout, lock=self.lock_timeout, table=5)
-        options = Options(timeouts=timeouts, transfer=self.transfer, binary_copy=self.typed, typed_hashes=self.typed)
+        options = on_path(
+            Options(timeouts=timeouts, transfer=self.transfer, binary_copy=self.typed, typed_hashes=self.typed)
+        )
         if self.direction == "forward":
             what = TableExtract(spec=table, mode=self.mode, allow_mass_delete=True)
             sync_forward(what, source=desktop, target=mobile, specs=specs, options=options)
