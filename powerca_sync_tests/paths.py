@@ -1,4 +1,4 @@
-"""The path that forward runs take in the tests: `POWERCA_TEST_PATH="text-copy text-hashes differences"`.
+"""The path that forward runs take in the tests: `ENGINE_PATH="text-copy text-hashes differences"`.
 
 The words replace what a test, a history or a campaign would choose by itself.
 """
@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from powerca_sync.engine.result import Options, Transfer
 
-VARIABLE: Final = "POWERCA_TEST_PATH"
+VARIABLE: Final = "ENGINE_PATH"
 #: With `text-hashes`, the digests of `differences` are SHA-256 of texts, otherwise typed hashes.
 WORDS: Final = {
     "binary-copy": {"binary_copy": True},

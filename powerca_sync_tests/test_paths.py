@@ -1,4 +1,4 @@
-"""Each word of `POWERCA_TEST_PATH` sets the options of the path that it names, in every kind of test."""
+"""Each word of `ENGINE_PATH` sets the options of the path that it names, in every kind of test."""
 
 import os
 import subprocess

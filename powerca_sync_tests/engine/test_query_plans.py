@@ -10,7 +10,7 @@ from psycopg import sql
 
 from powerca_sync.engine.postgres.database import Connection
 from powerca_sync.settings import Endpoint
-from powerca_sync.specs import TableSpec
+from powerca_sync.specs import Strategy, TableSpec
 from powerca_sync_tests import helpers
 from powerca_sync_tests.helpers import Pair, delete_insert, pulled, row_counts, spec
 
@@ -120,3 +120,7 @@ def test_no_statement_costs_the_product_of_rows_and_entries(
     assert len(plans) > 50
     found = {fault: statement for statement, plan in plans for fault in quadratic_nodes(plan)}
     assert found == {}
+    # A hash table of all contents would take three times the memory.
+    contents = [node for statement, plan in plans if "WITH sides AS" in statement for node in nodes(plan["Plan"])]
+    assert bool(contents) is (table.strategy is Strategy.DELETE_INSERT)
+    assert {node["Strategy"] for node in contents if node["Node Type"] == "Aggregate"} <= {"Sorted"}

@@ -38,14 +38,16 @@ same AS (
 def plan_contents(mapping: TableMapping) -> sql.Composed:
     """Record each content that staging and the desktop-owned rows of the target do not have equally often.
 
-    Rows of all other contents are unchanged. Contents are grouped by `content_hash`, and few aggregates are used, so
-    that a million groups fit in memory.
+    Rows of all other contents are unchanged. Contents are grouped by `content_hash`, in the order of the hashes: the
+    planner expects few contents and would collect them in a hash table, which for a million takes a third more time and
+    three times the memory.
     """
     return sql.SQL("""\
 WITH sides AS (
-    SELECT {staged_hash} AS hash, s.ctid AS place, 1 AS side FROM {staging} AS s
+    SELECT {staged_hash} AS hash, s.ctid AS place, 1::smallint AS side FROM {staging} AS s
     UNION ALL
-    SELECT {owned_hash}, t.ctid, -1 FROM {owned}
+    SELECT {owned_hash}, t.ctid, -1::smallint FROM {owned}
+    ORDER BY hash
 )
 INSERT INTO {unsettled} (hash, staged, existing, place)
 SELECT hash, (count(*) + sum(side)) / 2, (count(*) - sum(side)) / 2, min(place)
