@@ -7,8 +7,12 @@ from typing import Any
 import pytest
 from psycopg import sql
 
+from powerca_sync.engine.dry_run import plan_reverse
+from powerca_sync.engine.requests import TablePull
 from powerca_sync.engine.result import Transfer
+from powerca_sync.engine.verify import verify
 from powerca_sync.specs import Reference
+from powerca_sync_tests import helpers
 from powerca_sync_tests.engine.clinic import examined, problems
 from powerca_sync_tests.engine.test_query_plans import ExplainingCursor, nodes, plans
 from powerca_sync_tests.helpers import ORGS, QUICK, Pair, delete_insert, pulled, row_counts, spec
@@ -141,4 +145,56 @@ def test_forward_runs_do_not_read_the_rows_of_others(office: Pair, plans: Plans,
     assert scanned(plans) == {}
     plans.clear()
     office.plan(ORGS, *TABLES, watched=False)
+    assert scanned(plans) == {}
+
+
+def test_verifying_does_not_read_the_rows_of_others(office: Pair, plans: Plans) -> None:
+    everything = (ORGS, *TABLES)
+
+    def differences() -> dict[str, int]:
+        plans.clear()
+        # The connections of the pair are older than the fixture that explains.
+        with helpers.connect(office.settings.desktop) as source, helpers.connect(office.settings.mobile) as target:
+            found = verify(source=source, target=target, specs=everything, options=QUICK)
+        assert [one.error for one in found] == [None] * len(everything)
+        counts = {one.table: sum(one.outcome.differences.values()) for one in found if one.outcome}
+        return {table: count for table, count in counts.items() if count}
+
+    # A digest is compared first; the rows are read only where it differs.
+    assert differences() == {}
+    assert scanned(plans).keys() == {table.mobile for table in TABLES}, "without an index there is no other way"
+    create(office, recommended(office))
+    assert differences() == {}
+    assert scanned(plans) == {}
+    office.source.execute("""
+        UPDATE mbvisits SET name = 'Moved' WHERE no % 100 = 0;
+        UPDATE mbdetails SET note = 'Moved' WHERE detail_id % 100 = 0;
+        DELETE FROM mbdiary WHERE job_id <= 10""")
+    office.target.execute("UPDATE diary SET line = 'Broken' WHERE org_id = 1 AND job_id = 500")
+    assert differences() == {"diary": 11}, "what has changed on the desktop since is expected, but for deleted rows"
+    assert scanned(plans) == {}
+
+
+def test_reverse_runs_and_their_dry_run_do_not_read_the_rows_of_others(office: Pair, plans: Plans) -> None:
+    create(office, recommended(office))
+    plans.clear()
+    pulls = [TablePull(spec=table) for table in TABLES]
+    with helpers.connect(office.settings.mobile) as source, helpers.connect(office.settings.desktop) as target:
+        found = plan_reverse(pulls, source=source, target=target, specs=[ORGS, *TABLES], options=QUICK)
+    assert [one.foreseen and one.foreseen.pulled for one in found] == [PHONES] * len(TABLES)
+    assert plans
+    assert scanned(plans) == {}
+
+    def pull() -> dict[str, int]:
+        plans.clear()
+        return {name: result.pulled for name, result in office.pull_all(ORGS, *TABLES).items() if result.pulled}
+
+    names = [table.mobile for table in TABLES]
+    assert pull() == dict.fromkeys(names, PHONES)
+    assert scanned(plans) == {}
+    office.target.execute("""
+        INSERT INTO diary (org_id, job_id, line, source) SELECT 1, n, 'New', 'M' FROM generate_series(1, 10) AS n;
+        INSERT INTO visits (no, org_id, name, source) SELECT n, 1, 'New', 'M' FROM generate_series(1, 10) AS n;
+        INSERT INTO details (detail_id, no, source) SELECT n, n, 'M' FROM generate_series(1, 10) AS n""")
+    assert pull() == dict.fromkeys(names, 10)
     assert scanned(plans) == {}

@@ -46,12 +46,21 @@ class ExplainingCursor(psycopg.Cursor[tuple[Any, ...]]):
     plans: ClassVar[list[tuple[str, dict[str, Any]]]] = []
 
     def execute(self, query: Any, params: Any = None, **rest: Any) -> Self:
-        text = query.decode() if isinstance(query, bytes) else sql.SQL("{}").format(_composed(query)).as_string(self)
+        text = self._text(query)
         if self.connection.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS:
             for statement in text.split(";\n"):
                 if statement.lstrip().startswith(("WITH", "SELECT", "INSERT", "UPDATE", "DELETE", "CREATE TEMP TABLE")):
                     self._explain(statement, params)
         return super().execute(query, params, **rest)
+
+    def copy(self, statement: Any, params: Any = None, **rest: Any) -> Any:
+        """Explains the query of a COPY, too."""
+        if copied := re.match(r"\s*COPY \((.*)\) TO STDOUT", self._text(statement), re.DOTALL):
+            self._explain(copied[1], params)
+        return super().copy(statement, params, **rest)
+
+    def _text(self, query: Any) -> str:
+        return query.decode() if isinstance(query, bytes) else sql.SQL("{}").format(_composed(query)).as_string(self)
 
     def _explain(self, statement: str, params: Any) -> None:
         try:

@@ -36,17 +36,19 @@ def create_owned() -> sql.Composed:
     return sql.SQL("CREATE TEMP TABLE {} ON COMMIT DROP AS SELECT * FROM {} WITH NO DATA").format(OWNED, STAGING)
 
 
-def owned_of_same_keys(mapping: TableMapping, phones: sql.Composable) -> sql.Composed:
-    """A condition on the source's row `s`: the desktop owns it, and it has the key of one of the rows `phones`.
+def owned_of_same_keys(mapping: TableMapping, belongs: sql.Composable, phones: sql.Composable) -> sql.Composed:
+    """A condition on the source's row `s`: it is the office's, owned by the desktop, with the key of a row of `phones`.
 
-    `phones` is a condition on the source's row `s` too.
+    `belongs` and `phones` are conditions on the source's row `s` too. A row of another office explains none of this
+    desktop's rows.
     """
     names = mapping.spec.key or tuple(column.name for column in mapping.synced)
     limit = mapping.spec.max_row_bytes
     values = row_sizes.row_text("s", [mapping.source.required(name) for name in names], limit)
     return sql.SQL(
-        "{owner}::text = {desktop} AND {values} IN (SELECT {values} FROM {table} AS s WHERE {phones})"
+        "{owner}::text = {desktop} AND {belongs} AND {values} IN (SELECT {values} FROM {table} AS s WHERE {phones})"
     ).format(
+        belongs=belongs,
         owner=sql.Identifier("s", OWNER),
         desktop=DESKTOP,
         values=values,

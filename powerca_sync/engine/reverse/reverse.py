@@ -263,12 +263,12 @@ class Pull(PhoneRowMatcher):
             # Of several pages, the keys of all phone rows are looked up: more than needed, but each row once.
             phones = where if phones is None else phone_rows_sql.is_phones(mapping.source, matched.phones.in_office)
         if phones and (self.spec.strategy is Strategy.DELETE_INSERT or self.choice is Choice.ADOPT):
-            owned = dataclasses.replace(mapping, extra_columns=())
+            owned, belongs = dataclasses.replace(mapping, extra_columns=()), matched.phones.in_office
             # Where the phone rows are newer than the table's statistics, the planner expects none of them, and a nested
             # loop would compare each one with all rows of the office.
             with self.reading():
                 apply_settings(self.source, {"enable_nestloop": "off"})
-            self.stage(owned, lookalikes_sql.owned_of_same_keys(mapping, phones), into=lookalikes_sql.OWNED)
+            self.stage(owned, lookalikes_sql.owned_of_same_keys(mapping, belongs, phones), into=lookalikes_sql.OWNED)
             with self.reading():
                 apply_settings(self.source, {"enable_nestloop": "on"})
         self.target.execute(existing_rows_sql.keep_new())

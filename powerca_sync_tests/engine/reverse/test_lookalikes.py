@@ -6,7 +6,7 @@ from powerca_sync.engine.postgres import Timeouts
 from powerca_sync.engine.requests import Choice
 from powerca_sync.engine.result import Options
 from powerca_sync.specs import Expression
-from powerca_sync_tests.helpers import Pair, assert_noop, delete_insert, pulled, row_counts, spec
+from powerca_sync_tests.helpers import ORGS, Pair, assert_noop, delete_insert, pulled, row_counts, spec
 
 WORK = delete_insert(
     "work",
@@ -118,6 +118,23 @@ def test_desktop_row_on_mobile_is_not_a_lookalike(pair: Pair) -> None:
     pair.sync(WORK)
     assert pulled(pair.pull(WORK)) == {"pulled": 3}
     assert count(pair) == 4
+
+
+def test_desktop_rows_of_another_office_explain_no_copy(pair: Pair) -> None:
+    pair.both("CREATE TABLE orgs (org_id int PRIMARY KEY); INSERT INTO orgs VALUES (1)")
+    pair.target.execute("ALTER TABLE orgs ADD source char(1) DEFAULT 'D'")
+    for connection in (pair.source, pair.target):
+        connection.execute("CREATE TABLE work (org_id int, staff_id int, note text, source char(1))")
+    pair.target.execute("ALTER TABLE work ADD wd_id bigserial PRIMARY KEY")
+    work = delete_insert("work", "staff_id", office="org_id")
+    pair.sync_all(ORGS, work)
+    pair.target.execute("""
+        INSERT INTO powerca_sync.office VALUES ('2', 'another desktop');
+        INSERT INTO work (org_id, staff_id, note, source) VALUES (1, 7, 'Whole note', 'M'), (2, 7, 'Whole', 'D')""")
+    pair.source.execute("INSERT INTO work VALUES (1, 7, 'Whole', NULL)")
+    assert pulled(pair.pull(work, ORGS)) == {"lookalikes": 1}
+    pair.target.execute("UPDATE work SET org_id = 1 WHERE org_id = 2")
+    assert pulled(pair.pull(work, ORGS)) == {"pulled": 1}, "the office's own row explains the desktop's"
 
 
 def test_other_content_with_the_same_key_is_another_row(pair: Pair) -> None:
