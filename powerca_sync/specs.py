@@ -7,6 +7,7 @@ databases is synced without a change of the spec.
 import dataclasses
 import difflib
 import enum
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import Final, Literal
@@ -134,6 +135,8 @@ class TableSpec:
     owners: tuple[str, ...] = ("team:office",)
     #: Group of the mobile table in Dagster's UI; the category if empty.
     group: str = ""
+    #: Parts in front of the name in the keys of the table's assets: letters, digits and `_`.
+    key_prefix: tuple[str, ...] = ()
     #: Descriptions of mobile columns in Dagster's UI; a comment in the database (`COMMENT ON COLUMN`) wins.
     column_comments: Mapping[str, str] = dataclasses.field(default_factory=dict)
     #: Cron string, in the office's time, of the deadlines by which the mobile table has been synced on the same day,
@@ -189,6 +192,13 @@ class TableSpec:
         if self.reverse not in (True, False, BY_HAND):
             raise ConfigurationError(
                 f"Table `{self.mobile}`: `reverse` is {self.reverse!r}. Use True, False or {BY_HAND!r}."
+            )
+        if self.key_prefix[:1] in (("desktop",), ("reverse",)) or not all(
+            re.fullmatch(r"\w+", part, re.ASCII) for part in self.key_prefix
+        ):
+            raise ConfigurationError(
+                f"Table `{self.mobile}`: `key_prefix` is {self.key_prefix!r}. Use letters, digits and `_`, and not "
+                "`desktop` or `reverse` first, which tell the assets of a table apart."
             )
         if self.max_row_bytes < LEAST_MAX_ROW_BYTES:
             raise ConfigurationError(

@@ -27,6 +27,7 @@ from powerca_sync.cli.options import (
     verbose_option,
 )
 from powerca_sync.cli.session import (
+    choose_tables,
     load_settings,
     quick_imports,
     read_last_runs,
@@ -38,7 +39,6 @@ from powerca_sync.engine.requests import Allowances, Choice, Mode, TableExtract,
 from powerca_sync.environment import current_functions, current_tables, find_offices
 from powerca_sync.errors import ConfigurationError
 from powerca_sync.operations import Schedules
-from powerca_sync.specs import spec_named
 from powerca_sync.tables import TABLES
 
 if TYPE_CHECKING:
@@ -82,8 +82,7 @@ def main() -> None:
 def forward(mode: str, tables: tuple[str, ...], as_json: bool, quiet: bool, verbose: bool, **allowed: bool) -> None:
     """Sync the desktop's rows to mobile."""
     with reporting(as_json, quiet=quiet, verbose=verbose) as console:
-        specs = current_tables(TABLES)
-        only = [spec_named(specs, name) for name in tables] or specs
+        specs, only = choose_tables(TABLES, tables)
         load_settings(console)
         # After the settings, so that their mistakes are reported at once.
         with quick_imports():
@@ -122,8 +121,7 @@ def reverse(
 ) -> None:
     """Insert new phone rows on the desktop."""
     with reporting(as_json, quiet=quiet, verbose=verbose) as console:
-        specs = current_tables(TABLES)
-        only = [spec_named(specs, name) for name in tables] or [spec for spec in specs if spec.reverse]
+        specs, only = choose_tables(TABLES, tables, reverse=True)
         load_settings(console)
         with quick_imports():
             from powerca_sync.cli.run_report import report_run
@@ -162,8 +160,7 @@ def plan(
     from powerca_sync.engine.result import Options
 
     with reporting(as_json, quiet=quiet) as console:
-        specs = current_tables(TABLES)
-        only = [spec_named(specs, name) for name in tables] or specs
+        specs, only = choose_tables(TABLES, tables)
         if direction == "reverse" and (mode or any(allowed.values())):
             raise ConfigurationError(
                 f"`--mode` and `{'`, `'.join(ALLOWANCES)}` are for forward runs only. Leave them out."
@@ -250,8 +247,7 @@ def verify(tables: tuple[str, ...], as_json: bool, quiet: bool) -> None:
     from powerca_sync.engine.verify import verify as compare
 
     with reporting(as_json, quiet=quiet) as console:
-        specs = current_tables(TABLES)
-        only = [spec_named(specs, name) for name in tables] or specs
+        specs, only = choose_tables(TABLES, tables)
         settings = load_settings(console)
         began = time.monotonic()
         with connect_both(settings.desktop, settings.mobile) as (source, target):

@@ -4,17 +4,18 @@ import contextlib
 import gc
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from powerca_sync.cli.console import Console
 from powerca_sync.env_file import exposure
-from powerca_sync.environment import FOLDER, choose_office, current_functions, current_settings, is_demo
+from powerca_sync.environment import FOLDER, choose_office, current_functions, current_settings, current_tables, is_demo
 from powerca_sync.errors import ConfigurationError, SyncError
 from powerca_sync.interrupts import note_signals
 from powerca_sync.settings import Settings
+from powerca_sync.specs import TableSpec, spec_named
 
 if TYPE_CHECKING:
     from powerca_sync.defs.runs import PastRun, RunOutcome
@@ -64,6 +65,19 @@ def load_settings(console: Console, *, examined: bool = False) -> Settings:
                 "it does not verify the server's identity. Use verify-full."
             )
     return settings
+
+
+def choose_tables(
+    declared: Sequence[TableSpec], names: Collection[str], *, reverse: bool = False
+) -> tuple[tuple[TableSpec, ...], list[TableSpec]]:
+    """Returns all specs, with the desktop relations of the settings, and those of these mobile names.
+
+    Without names these are all of them, or with `reverse` those that are reverse-synced. Raises `ConfigurationError`
+    for a name without a spec.
+    """
+    specs = current_tables(declared)
+    named = [spec_named(specs, name) for name in names]
+    return specs, named or [spec for spec in specs if spec.reverse or not reverse]
 
 
 @contextlib.contextmanager

@@ -102,10 +102,10 @@ def build_definitions(
     translator = translator or TableTranslator(timezone=schedules.timezone)
     first = [REFRESH] if functions.before_forward else []
     made = {key for asset in written for key in asset.keys}
-    copied = [spec for spec in specs if mobile_key(spec.mobile) not in made]
+    copied = [spec for spec in specs if mobile_key(spec) not in made]
     limits: _Limits = {"timeouts": timeouts, "retries": retries}
     synced = [
-        *build_assets(copied, translator, first=first, by_office=by_office),
+        *build_assets(copied, translator, among=specs, first=first, by_office=by_office),
         *written,
         *build_reverse_assets(specs, translator, by_office=by_office),
     ]

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import dagster as dg
 
 from powerca_sync.defs.checks import FOREIGN_KEYS, ROWS, check_foreign_keys, check_rows
-from powerca_sync.defs.keys import DESKTOP, MOBILE, desktop_key, full_name, mobile_key
+from powerca_sync.defs.keys import DESKTOP, MOBILE, desktop_key, full_name, mobile_key, parent_keys
 from powerca_sync.defs.output_handle import UNVERSIONED, OutputHandle
 from powerca_sync.defs.partitions import build_check_spec, partitions
 from powerca_sync.defs.pools import FORWARD_POOL
@@ -17,10 +17,18 @@ from powerca_sync.specs import TableSpec
 
 
 def build_assets(
-    specs: Iterable[TableSpec], translator: TableTranslator, *, first: Sequence[dg.AssetKey] = (), by_office: bool
+    specs: Iterable[TableSpec],
+    translator: TableTranslator,
+    *,
+    among: Sequence[TableSpec],
+    first: Sequence[dg.AssetKey] = (),
+    by_office: bool,
 ) -> list[dg.AssetsDefinition]:
-    """Returns the mobile tables as assets, each after the assets of `first` and the tables that its spec depends on."""
-    return [_build_asset(spec, translator, first, by_office=by_office) for spec in specs]
+    """Returns the mobile tables of `specs` as assets.
+
+    Each comes after the assets of `first` and after those of the specs `among` on which it depends.
+    """
+    return [_build_asset(spec, among, translator, first, by_office=by_office) for spec in specs]
 
 
 def build_desktop_tables(
@@ -44,14 +52,19 @@ def build_desktop_tables(
 
 
 def _build_asset(
-    spec: TableSpec, translator: TableTranslator, first: Sequence[dg.AssetKey], *, by_office: bool
+    spec: TableSpec,
+    among: Sequence[TableSpec],
+    translator: TableTranslator,
+    first: Sequence[dg.AssetKey],
+    *,
+    by_office: bool,
 ) -> dg.AssetsDefinition:
-    key = mobile_key(spec.mobile)
+    key = mobile_key(spec)
 
     @dg.asset(
         key=key,
         # Named here too: in a run, an external asset orders nothing.
-        deps=[*first, desktop_key(spec), *map(mobile_key, spec.depends_on)],
+        deps=[*first, desktop_key(spec), *parent_keys(spec, among, mobile_key)],
         metadata={
             "dagster/table_name": full_name(MOBILE, spec.mobile),
             "strategy": spec.strategy.value,

@@ -49,7 +49,7 @@ class DesktopIOManager(dg.IOManager):
         """Reverse-sync the rows, commit, and record the result as metadata."""
         with retry_transient_errors(self._retries):
             what = obj.request if isinstance(obj, OutputHandle) else obj
-            if not isinstance(what, TablePull) or context.asset_key != reverse_key(what.spec.mobile):
+            if not isinstance(what, TablePull) or context.asset_key != reverse_key(what.spec):
                 raise ConfigurationError(
                     f"Asset `{context.asset_key.to_user_string()}` returned a {type(what).__name__}. Only phone rows "
                     "are written to the desktop: return a TablePull of the table that the asset is named after."

@@ -75,7 +75,7 @@ def build_desktop_sensor(
         Nothing depends on the fate of a request: a table is pending until a run that began after its token was read has
         synced it.
         """
-        keys = {spec.mobile: mobile_key(spec.mobile) for spec in specs}
+        keys = {spec.mobile: mobile_key(spec) for spec in specs}
         for job in (FULL, INCREMENTAL):
             if run := active_run(context.instance, job, list(keys.values()), max_runtime=MAX_RUNTIME):
                 return dg.SkipReason(f"Run {run.run_id} is active ({run.status.value.lower()}).")
@@ -109,8 +109,8 @@ def decide(
     these tokens, where there are several.
     """
     now = time.time()
-    keys = {spec.mobile: mobile_key(spec.mobile) for spec in specs}
-    watched = _settle(instance, _compare(last, tokens, now), office)
+    keys = {spec.mobile: mobile_key(spec) for spec in specs}
+    watched = _settle(instance, keys, _compare(last, tokens, now), office)
     unknown = _describe_blind(tokens)
     pending = [table for table, one in watched.items() if one.since is not None]
     if not pending:
@@ -128,7 +128,7 @@ def decide(
     backoff = {key: seconds for key, failed in failures.items() if (seconds := failed.remaining_backoff())}
     requested = [key for key in wanted if key not in backoff]
     if not {keys[table] for table in ready}.intersection(requested):
-        waits = describe_backoff(backoff)
+        waits = describe_backoff(keys, backoff)
         return watched, dg.SkipReason(f"Tables changed, but the last attempts failed. Next attempt: {waits}.{unknown}")
     evaluated = [check for check in checks if check.asset_key in requested]
     return watched, dg.RunRequest(asset_selection=requested, asset_check_keys=evaluated)
@@ -176,14 +176,19 @@ def _compare(last: Mapping[str, Watched], tokens: Sequence[ChangeToken], now: fl
     return watched
 
 
-def _settle(instance: dg.DagsterInstance, watched: Mapping[str, Watched], office: str | None) -> dict[str, Watched]:
+def _settle(
+    instance: dg.DagsterInstance,
+    keys: Mapping[str, dg.AssetKey],
+    watched: Mapping[str, Watched],
+    office: str | None,
+) -> dict[str, Watched]:
     """Returns the tables with `since` None where a run has synced the table since, or none ever has."""
     began: dict[str, float] = {}
     settled = {}
     for table, one in watched.items():
         since = one.since
         if since is not None:
-            event = latest_event(instance, mobile_key(table), office)
+            event = latest_event(instance, keys[table], office)
             if event is None:
                 # The first load is left to a person or a schedule; it settles the table.
                 since = None
@@ -205,7 +210,7 @@ def _with_dependents(
     for spec in ordered:
         if spec.mobile in wanted or not wanted.intersection(spec.depends_on):
             continue
-        event = latest_event(instance, mobile_key(spec.mobile), office)
+        event = latest_event(instance, mobile_key(spec), office)
         metadata: Mapping[str, dg.MetadataValue[Any]] = (
             event.asset_materialization.metadata if event and event.asset_materialization else {}
         )

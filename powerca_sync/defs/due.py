@@ -35,7 +35,7 @@ def request_due_tables(
         except SyncError:
             # The run fails for the same reason, appears in the history and raises an alert.
             pending, unbooked = tuple(spec.mobile for spec in unattended), 0
-        keys = {spec.mobile: reverse_key(spec.mobile) for spec in unattended}
+        keys = {spec.mobile: reverse_key(spec) for spec in unattended}
         due = [key for table, key in keys.items() if table in pending or is_unsettled(instance, key)]
         if due or (books and unbooked):
             return dg.RunRequest(asset_selection=[*due, *([BOOKING] if books else [])])

@@ -85,7 +85,7 @@ def _request(
     ready = _skipped_without_reason(instance, run, moved, key)
     if not ready:
         return None
-    keys = [key(spec.mobile) for spec in ready]
+    keys = [key(spec) for spec in ready]
     return dg.RunRequest(
         run_key=f"{direction} follow-up of {run.run_id}",
         job_name=_job(run, direction),
@@ -100,15 +100,15 @@ def _skipped_without_reason(
     instance: dg.DagsterInstance,
     run: dg.DagsterRun,
     specs: Sequence[TableSpec],
-    key: Callable[[str], dg.AssetKey],
+    key: Callable[[TableSpec], dg.AssetKey],
 ) -> tuple[TableSpec, ...]:
     steps = {step.step_key: getattr(step.status, "value", "") for step in instance.get_run_step_stats(run.run_id)}
     if "FAILURE" not in steps.values():
         # The run was cancelled; the next run syncs the tables that have not begun.
         return ()
-    selected = [spec for spec in specs if not run.asset_selection or key(spec.mobile) in run.asset_selection]
-    ended = {spec.mobile: steps.get(key(spec.mobile).to_python_identifier(), "") for spec in selected}
-    blocked = [spec.mobile for spec in selected if steps.get(_drift_step(key(spec.mobile))) == "FAILURE"]
+    selected = [spec for spec in specs if not run.asset_selection or key(spec) in run.asset_selection]
+    ended = {spec.mobile: steps.get(key(spec).to_python_identifier(), "") for spec in selected}
+    blocked = [spec.mobile for spec in selected if steps.get(_drift_step(key(spec))) == "FAILURE"]
     failed = [*blocked, *(name for name, status in ended.items() if status == "FAILURE")]
     # A step downstream of a failed one has no event.
     return tables_to_follow(selected, failed=failed, skipped=[name for name, status in ended.items() if not status])

@@ -63,7 +63,7 @@ def _build_booking(
 ) -> dg.AssetsDefinition:
     @dg.asset(
         key=BOOKING,
-        deps=[reverse_key(spec.mobile) for spec in pulled],
+        deps=[reverse_key(spec) for spec in pulled],
         group_name=REVERSE,
         owners=OWNERS,
         kinds={"postgres", "reverse"},

@@ -52,7 +52,7 @@ def build_jobs(
     of a load are part of a job; `separate` ones are not. Steps run in one process: a process for each table would cost
     more than most tables take.
     """
-    keys = [*([REFRESH] if functions.before_forward else []), *(mobile_key(spec.mobile) for spec in specs)]
+    keys = [*([REFRESH] if functions.before_forward else []), *(mobile_key(spec) for spec in specs)]
     last = [BOOKING] if functions.after_reverse else []
     tables = dg.AssetSelection.assets(*keys) - dg.AssetSelection.checks(*separate)
     jobs = [
@@ -70,7 +70,7 @@ def build_jobs(
         jobs.append(
             dg.define_asset_job(
                 REVERSE_JOB,
-                selection=[*(reverse_key(spec.mobile) for spec in pulled), *last],
+                selection=[*(reverse_key(spec) for spec in pulled), *last],
                 description="All phone rows that the desktop does not have yet, and quarantined ones.",
                 config=_options("pull", PullMode(), DESKTOP_IO_MANAGER, loads),
                 executor_def=dg.in_process_executor,

@@ -1,4 +1,9 @@
-"""Asset keys of the tables of both databases, and the order of their steps."""
+"""Asset keys of the tables of both databases, and the order of their steps.
+
+The first part of a key tells the direction; the prefix of a spec stands behind it.
+"""
+
+from collections.abc import Callable, Iterable
 
 import dagster as dg
 
@@ -19,19 +24,27 @@ PRIORITY = "dagster/priority"
 REFRESH, BOOKING = dg.AssetKey("desktop_refresh"), dg.AssetKey("desktop_booking")
 
 
-def mobile_key(mobile: str) -> dg.AssetKey:
+def mobile_key(spec: TableSpec) -> dg.AssetKey:
     """Returns the key of a mobile table; a schema is a part of its own, because a part may not contain a point."""
-    return dg.AssetKey(mobile.split("."))
+    return dg.AssetKey([*spec.key_prefix, *spec.mobile.split(".")])
 
 
 def desktop_key(spec: TableSpec) -> dg.AssetKey:
     """Returns the key of a desktop table, which Dagster knows but does not materialize."""
-    return dg.AssetKey([DESKTOP, *spec.desktop.split(".")])
+    return dg.AssetKey([DESKTOP, *spec.key_prefix, *spec.desktop.split(".")])
 
 
-def reverse_key(mobile: str) -> dg.AssetKey:
+def reverse_key(spec: TableSpec) -> dg.AssetKey:
     """Returns the key of the phone rows of a mobile table, as they are reverse-synced to the desktop."""
-    return dg.AssetKey([REVERSE, *mobile.split(".")])
+    return dg.AssetKey([REVERSE, *spec.key_prefix, *spec.mobile.split(".")])
+
+
+def parent_keys(
+    spec: TableSpec, specs: Iterable[TableSpec], key: Callable[[TableSpec], dg.AssetKey]
+) -> list[dg.AssetKey]:
+    """Returns the keys, by the function `key`, of those of `specs` on which the table depends."""
+    by_name = {one.mobile: one for one in specs}
+    return [key(by_name[name]) for name in spec.depends_on if name in by_name]
 
 
 def full_name(database: str, name: str) -> str:

@@ -48,7 +48,7 @@ class PostgresIOManager(dg.IOManager):
         timeouts: Timeouts,
         retries: Retries,
     ) -> None:
-        self._specs = {mobile_key(spec.mobile): spec for spec in specs}
+        self._specs = {mobile_key(spec): spec for spec in specs}
         self._mobile = KeptConnection(settings.mobile)
         self._desktop = KeptConnection(settings.desktop)
         self._sync = sync

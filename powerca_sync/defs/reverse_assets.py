@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import dagster as dg
 
 from powerca_sync.defs.checks import CONFLICTS, QUARANTINE, check_conflicts, check_quarantine
-from powerca_sync.defs.keys import DESKTOP, MOBILE, PRIORITY, full_name, mobile_key, reverse_key
+from powerca_sync.defs.keys import DESKTOP, MOBILE, PRIORITY, full_name, mobile_key, parent_keys, reverse_key
 from powerca_sync.defs.output_handle import UNVERSIONED, OutputHandle
 from powerca_sync.defs.partitions import build_check_spec, partitions
 from powerca_sync.defs.pools import REVERSE_POOL
@@ -44,12 +44,11 @@ def build_reverse_assets(
 def _build_asset(
     spec: TableSpec, pulled: Sequence[TableSpec], translator: TableTranslator, *, by_office: bool
 ) -> dg.AssetsDefinition:
-    key = reverse_key(spec.mobile)
-    parents = {other.mobile for other in pulled}
+    key = reverse_key(spec)
 
     @dg.asset(
         key=key,
-        deps=[mobile_key(spec.mobile), *(reverse_key(name) for name in spec.depends_on if name in parents)],
+        deps=[mobile_key(spec), *parent_keys(spec, pulled, reverse_key)],
         metadata={
             "dagster/table_name": full_name(DESKTOP, spec.phone_table),
             "mobile_table": full_name(MOBILE, spec.mobile),

@@ -41,7 +41,7 @@ def build_schedules(
             INCREMENTAL_CRON,
             "Through business hours: the rows that changed on the desktop.",
             not_beside=[FULL, INCREMENTAL],
-            or_by_hand={mobile_key(spec.mobile) for spec in specs},
+            or_by_hand={mobile_key(spec) for spec in specs},
             # Its runs are of a few tables only; this one is queued behind them.
             besides=DESKTOP_ROWS,
         ),
@@ -55,7 +55,7 @@ def build_schedules(
                 "Every hour: phone rows that the desktop does not have, quarantined ones included. The backstop for "
                 "the sensor. Tables without such rows are left out, except once a day.",
                 not_beside=[REVERSE_JOB],
-                or_by_hand={reverse_key(spec.mobile) for spec in specs if spec.reverse},
+                or_by_hand={reverse_key(spec) for spec in specs if spec.reverse},
                 request=request_due_tables(specs, books=functions.after_reverse is not None),
                 max_runtime=REVERSE_MAX_RUNTIME,
             )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import dagster as dg
 
 from powerca_sync.defs.jobs import REVERSE_JOB, REVERSE_MAX_RUNTIME
-from powerca_sync.defs.keys import BOOKING, REVERSE, reverse_key
+from powerca_sync.defs.keys import BOOKING, reverse_key
 from powerca_sync.defs.reverse_assets import pulled_tables
 from powerca_sync.defs.runs import active_run, recent_failures
 from powerca_sync.engine.postgres import connect_both, strip_row_content
@@ -29,7 +29,7 @@ def build_sensors(specs: Sequence[TableSpec], functions: DesktopFunctions) -> li
 
 
 def _mobile_rows(specs: Sequence[TableSpec], pulled: Sequence[TableSpec], *, books: bool) -> dg.SensorDefinition:
-    keys = {spec.mobile: reverse_key(spec.mobile) for spec in pulled}
+    keys = {spec.mobile: reverse_key(spec) for spec in pulled}
 
     @dg.sensor(
         name="mobile_rows",
@@ -95,17 +95,14 @@ def decide(
     if not ready:
         if last and found.unbooked:
             return _request_booking(instance, found.unbooked, office)
-        waits = describe_backoff(backoff)
+        waits = describe_backoff(keys, backoff)
         return dg.SkipReason(f"Phone rows are pending, but the last attempts failed. Next attempt: {waits}.")
     return dg.RunRequest(asset_selection=[*(keys[table] for table in ready), *last])
 
 
-def describe_backoff(backoff: Mapping[dg.AssetKey, float]) -> str:
-    """Returns the tables with the minutes until their next attempt, from the remaining seconds."""
-    return ", ".join(
-        f"`{'.'.join(key.path[key.path[0] == REVERSE :])}` in {seconds / 60:.0f} min"
-        for key, seconds in backoff.items()
-    )
+def describe_backoff(keys: Mapping[str, dg.AssetKey], backoff: Mapping[dg.AssetKey, float]) -> str:
+    """Returns the tables with the minutes until their next attempt, from the remaining seconds of their `keys`."""
+    return ", ".join(f"`{table}` in {backoff[key] / 60:.0f} min" for table, key in keys.items() if key in backoff)
 
 
 def _by_hand(tables: Sequence[str]) -> str:

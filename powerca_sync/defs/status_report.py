@@ -11,13 +11,14 @@ import dagster as dg
 from powerca_sync.defs.attention import Attention, find_attention, verdict
 from powerca_sync.defs.keys import OWNERS, PRIORITY
 from powerca_sync.defs.metadata import text_table
-from powerca_sync.defs.partitions import build_check_spec, office_of, partitions
+from powerca_sync.defs.partitions import build_check_spec, latest_event, office_of, partitions
 from powerca_sync.defs.resources import SyncDatabases
-from powerca_sync.defs.runs import REPORT, REPORT_JOB, PastRun, read_past_runs
+from powerca_sync.defs.runs import REPORT, REPORT_JOB, PastRun, active_run, read_past_runs, recent_failures
 from powerca_sync.defs.schedules import build_schedule
 from powerca_sync.engine.status import Status, read_status
 from powerca_sync.environment import choose_office
 from powerca_sync.operations import STATUS_CRON, Alerting, Schedules
+from powerca_sync.plain_text import counted
 from powerca_sync.settings import Settings
 from powerca_sync.specs import TableSpec
 
@@ -106,7 +107,31 @@ def build_status_report(specs: Sequence[TableSpec], schedules: Schedules, *, by_
         not_beside=[REPORT_JOB],
         max_runtime=MAX_RUNTIME,
     )
-    return dg.Definitions(assets=[status_report], jobs=[job], schedules=[hourly] if hourly else [])
+    if hourly is None:
+        return dg.Definitions(assets=[status_report], jobs=[job])
+    return dg.Definitions(assets=[status_report], jobs=[job], schedules=[hourly], sensors=[_build_first_report()])
+
+
+def _build_first_report() -> dg.SensorDefinition:
+    @dg.sensor(
+        name="first_report",
+        job_name=REPORT_JOB,
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Requests the status report if it has never been made, without waiting for the schedule.",
+    )
+    def first_report(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        """Skip if a report exists or is on its way, and after a failure until its backoff is over."""
+        if latest_event(context.instance, REPORT, None):
+            return dg.SkipReason("There is a report; the schedule renews it.")
+        if run := active_run(context.instance, REPORT_JOB, [REPORT], max_runtime=MAX_RUNTIME):
+            return dg.SkipReason(f"Run {run.run_id} is active ({run.status.value.lower()}).")
+        failures = recent_failures(context.instance, REPORT_JOB, [REPORT]).get(REPORT)
+        if failures and (seconds := failures.remaining_backoff()):
+            return dg.SkipReason(f"The last attempt failed. Next attempt in {seconds / 60:.0f} min.")
+        return dg.RunRequest()
+
+    return first_report
 
 
 def _check(name: str, found: Sequence[Attention]) -> dg.AssetCheckResult:
@@ -129,12 +154,14 @@ def describe_status(
 ) -> Mapping[str, Any]:
     """Returns the metadata of the report: the verdict, tables to read, then figures that plot over time.
 
-    Tables have neither lines nor columns of zeros only; times are those of the office.
+    Tables have neither lines nor columns of zeros only, and are narrow enough for Dagster's page of the asset in a
+    window of 1600 pixels; times are those of the office.
     """
     tables = {
         "by_table": shown_table(_table_lines(status, zone)),
         "phone_rows_by_table": shown_table(_phone_lines(status)),
         "quarantine_by_reason": shown_table(_quarantine_lines(status)),
+        "remarks": shown_table(_remark_lines(status)),
         "last_runs": shown_table([_run_line(run, zone) for run in runs[:SHOWN]]),
     }
     return {
@@ -171,21 +198,40 @@ def _figures(status: Status, runs: Sequence[PastRun], now: datetime) -> Mapping[
 
 
 def _table_lines(status: Status, zone: tzinfo) -> list[dict[str, Any]]:
-    """Returns a line for each table with rows, or that was never synced or failed."""
+    """Returns a line for each table with rows of the desktop, or that was never synced.
+
+    Phone rows are counted here only if they have no table of their own.
+    """
     lines = [
         {
             "table": table.table,
             "last sync": moment_text(table.last_sync, zone) if table.last_sync else "never",
-            "desktop rows": table.contents.desktop if table.contents else 0,
-            "phone rows": table.contents.phone if table.contents else 0,
-            "other rows": table.contents.other if table.contents else 0,
+            "desktop": table.contents.desktop if table.contents else 0,
+            "phones": table.contents.phone if table.contents and status.phones is None else 0,
             "quarantined": table.quarantined,
-            "without parent": sum(orphans.rows for orphans in table.contents.orphans) if table.contents else 0,
-            "failed": "yes" if table.error else "",
         }
         for table in status.tables or ()
     ]
     return [line for line in lines if line["last sync"] == "never" or any(list(line.values())[2:])]
+
+
+def _remark_lines(status: Status) -> list[dict[str, Any]]:
+    """Returns the rows on mobile that are unusual and need no attention."""
+    return [
+        {"table": table.table, "what": what}
+        for table in status.tables or ()
+        if table.contents
+        for what in (
+            *(
+                [f"{counted(table.contents.administrator, 'row')} of an administrator"]
+                * bool(table.contents.administrator)
+            ),
+            *(
+                f"{counted(orphans.rows, 'row')} whose {orphans.column} is not in {orphans.parent}"
+                for orphans in table.contents.orphans
+            ),
+        )
+    ]
 
 
 def _phone_lines(status: Status) -> list[dict[str, Any]]:
@@ -201,10 +247,10 @@ def _phone_lines(status: Status) -> list[dict[str, Any]]:
 
 
 def _quarantine_lines(status: Status) -> list[dict[str, Any]]:
-    directions = (("to mobile", status.tables or ()), ("to the desktop", status.phones or ()))
+    directions = (("mobile", status.tables or ()), ("desktop", status.phones or ()))
     lines = [
-        {"table": table.table, "direction": direction, "rows": entry.rows, "reason": entry.why}
-        for direction, tables in directions
+        {"table": table.table, "to": target, "rows": entry.rows, "reason": entry.why}
+        for target, tables in directions
         for table in tables
         for entry in table.quarantine
         if not entry.deferred
@@ -217,10 +263,7 @@ def _run_line(run: PastRun, zone: tzinfo) -> dict[str, Any]:
         "started": moment_text(run.started, zone) if run.started else "",
         "job": run.name,
         "status": run.status,
-        "seconds": "" if run.seconds is None else round(run.seconds, 1),
-        "rows written": run.written,
-        "quarantined": run.quarantined,
-        "run": run.run_id,
+        "wrote": run.written,
     }
 
 

@@ -47,8 +47,8 @@ class Attributes(TypedDict):
 class TableTranslator:
     """Attributes of the assets of a table.
 
-    Keys are not among them: jobs, sensors, Dagster's history and the command, which knows no translator, identify a
-    table by its key.
+    Keys are not among them: the command writes the same history and knows no translator. A prefix is a field of the
+    spec.
     """
 
     def __init__(self, *, timezone: str = DEFAULTS[TIMEZONE], declared_in: Path | None = None) -> None:

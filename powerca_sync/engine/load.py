@@ -17,10 +17,10 @@ from psycopg.types.string import TextLoader
 from typing_extensions import override
 
 from powerca_sync.engine.context import check_route, open_context
-from powerca_sync.engine.mapping import Scope
+from powerca_sync.engine.mapping import Scope, belongs
 from powerca_sync.engine.postgres import Column, Connection, Cursor, explained, server_timezone, transaction
 from powerca_sync.engine.result import Options
-from powerca_sync.specs import TableSpec
+from powerca_sync.specs import DESKTOP, OWNER, TableSpec
 
 #: Types whose values the driver's own loader converts without loss.
 _EXACT = frozenset({"bool", "bytea", "float4", "float8", "int2", "int4", "int8", "numeric"})
@@ -67,13 +67,14 @@ def load_rows(
 
 def _select(spec: TableSpec, scope: Scope) -> sql.Composed:
     table = scope.table(spec.mobile)
+    owner = sql.Identifier("t", OWNER) if table.column(OWNER) else sql.Literal(DESKTOP)
     statement = sql.SQL("""\
 SELECT {columns}
 FROM {table} AS t
-WHERE {in_office}""").format(
+WHERE {ours}""").format(
         columns=sql.SQL(", ").join(sql.Identifier("t", column.name) for column in table.columns),
         table=table.identifier,
-        in_office=scope.holds(spec, "t"),
+        ours=belongs(spec, scope, "t", sql.SQL("{}::text").format(owner)),
     )
     if table.primary_key:
         key = sql.SQL(", ").join(sql.Identifier("t", name) for name in table.primary_key)

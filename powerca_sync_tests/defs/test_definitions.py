@@ -52,7 +52,13 @@ def test_without_a_file_of_offices_nothing_is_partitioned() -> None:
     keys = [*graph.get_all_asset_keys(), *graph.asset_check_keys]
     assert [key for key in keys if graph.get(key).partitions_def] == []
     found = defs.get_repository_def()
-    assert {sensor.name for sensor in found.sensor_defs} == {"mobile_rows", "desktop_rows", "follow_up", "alerts"}
+    assert {sensor.name for sensor in found.sensor_defs} == {
+        "mobile_rows",
+        "desktop_rows",
+        "follow_up",
+        "first_report",
+        "alerts",
+    }
     assert len(found.schedule_defs) == 6
 
 

@@ -95,7 +95,7 @@ def test_reverse_has_a_follow_up_too(office: Office) -> None:
     assert {table.table: table.verdict.value for table in outcome.tables}["staff"] == "ok"
 
 
-CHECKS = [dg.AssetCheckKey(mobile_key(table), "rows") for table in ("orgs", "staff")]
+CHECKS = [dg.AssetCheckKey(mobile_key(table), "rows") for table in (ORGS, STAFF)]
 
 
 def evaluate(
@@ -123,7 +123,7 @@ def test_sensor_requests_one_follow_up(broken: Office, tags: dict[str, str], fol
         assert isinstance(answer, dg.SkipReason)
         return
     assert isinstance(answer, dg.RunRequest)
-    assert answer.asset_selection == [mobile_key("staff")]
+    assert answer.asset_selection == [mobile_key(STAFF)]
     assert answer.asset_check_keys == CHECKS[1:]
     assert (answer.job_name, answer.tags[FOLLOWS]) == ("forward_full", result.run_id)
     assert answer.run_config == {"resources": {"sync": {"config": {"mode": "full"}}}}

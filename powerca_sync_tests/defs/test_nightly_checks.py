@@ -7,7 +7,7 @@ from powerca_sync.defs.keys import mobile_key
 from powerca_sync.operations import CHECKS_CRON, Schedules
 from powerca_sync_tests.defs.office import SPECS, Office, office_definitions
 
-MOBILE = {mobile_key(spec.mobile) for spec in SPECS}
+MOBILE = {mobile_key(spec) for spec in SPECS}
 
 
 def evaluate(office: Office) -> list[dg.AssetCheckEvaluation]:

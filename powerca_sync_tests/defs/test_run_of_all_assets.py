@@ -70,7 +70,7 @@ def test_books_of_a_run_of_all_assets_count_each_direction_once(mixed: Office) -
     assert (shown["quarantined_rows"], shown["phone_rows_quarantined"], shown["phone_rows_pulled"]) == (1, 1, 1)
     assert (shown["tables_never_synced"], shown["rows_written_by_last_30_runs"]) == (0, 44)
     assert [record.data["table"] for record in shown["attention"].records] == ["staff", "notices"]
-    listed = [(line.data["job"], line.data["rows written"]) for line in shown["last_runs"].records]
+    listed = [(line.data["job"], line.data["wrote"]) for line in shown["last_runs"].records]
     assert listed == [("forward by hand", "43"), ("reverse by hand", "1")]
 
     found = find_problems(mixed.instance, [record])

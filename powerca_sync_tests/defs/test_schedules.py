@@ -77,7 +77,7 @@ def test_schedules_run_by_default_in_the_offices_time_zone(name: str, variable: 
 def test_schedule_omits_tables_reverse_synced_by_hand(instance: dg.DagsterInstance) -> None:
     request = evaluate("reverse_schedule", instance)
     assert isinstance(request, dg.RunRequest)
-    assert set(request.asset_selection or ()) == {reverse_key(spec.mobile) for spec in TABLES if spec.reverse is True}
+    assert set(request.asset_selection or ()) == {reverse_key(spec) for spec in TABLES if spec.reverse is True}
     assert all(spec.reverse == BY_HAND for spec in TABLES if spec.category is Category.MASTERS)
 
 
@@ -191,5 +191,5 @@ def test_table_not_synced_for_a_day_is_shown_as_late(
 def test_every_synced_asset_has_a_freshness_policy() -> None:
     graph = defs.resolve_asset_graph()
     watched = {node.key for node in graph.asset_nodes if node.freshness_policy}
-    by_hand = {reverse_key(spec.mobile) for spec in TABLES if spec.reverse == BY_HAND}
+    by_hand = {reverse_key(spec) for spec in TABLES if spec.reverse == BY_HAND}
     assert watched == graph.materializable_asset_keys - {REPORT} - by_hand

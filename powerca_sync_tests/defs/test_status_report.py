@@ -60,6 +60,30 @@ def test_report_has_a_job_and_schedule_of_its_own() -> None:
     assert not build_definitions(SPECS, schedules=off).get_repository_def().has_schedule_def("report_schedule")
 
 
+def test_first_report_is_requested_without_waiting_for_the_schedule(office: Office) -> None:
+    definitions = build_definitions(SPECS)
+    sensor = definitions.get_repository_def().get_sensor_def("first_report")
+
+    def tick() -> str | None:
+        """Returns the reason of the tick; None if it requests the report."""
+        with dg.build_sensor_context(instance=office.instance) as context:
+            data = sensor.evaluate_tick(context)
+        assert bool(data.run_requests) is (data.skip_message is None)
+        return data.skip_message
+
+    assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
+    assert tick() is None
+    with pytest.MonkeyPatch.context() as unreachable:
+        unreachable.setenv("SUPABASE_DB_PORT", "1")
+        job = definitions.resolve_job_def("report")
+        assert not job.execute_in_process(instance=office.instance, raise_on_error=False).success
+    assert tick() == "The last attempt failed. Next attempt in 2 min."
+    run_report(office)
+    assert tick() == "There is a report; the schedule renews it."
+    off = Schedules(crons={**Schedules().crons, "POWERCA_STATUS_CRON": ""})
+    assert not build_definitions(SPECS, schedules=off).get_repository_def().has_sensor_def("first_report")
+
+
 def test_report_before_any_sync_says_what_to_do(office: Office) -> None:
     shown = report(office)
     assert (shown["tables"], shown["desktop_rows"], shown["failed_of_last_30_runs"]) == (0, 0, 0)
@@ -92,9 +116,9 @@ def test_report_has_rows_freshness_and_quarantine_of_each_table(office: Office) 
     assert [shown[name] for name in counts] == [4, 0, 0, 43, 1, 1]
     assert 0 <= float(str(shown["hours_since_oldest_sync"])) <= 0.1
     (staff,) = (line for line in lines(shown["by_table"]) if line[0] == "staff")
-    assert staff[2:] == ["39", "1", "1"]
+    assert staff[2:] == ["39", "1"]
     assert lines(shown["quarantine_by_reason"]) == [
-        ["staff", "to mobile", "1", "dept_id has no matching row in departments"]
+        ["staff", "mobile", "1", "dept_id has no matching row in departments"]
     ]
     assert lines(shown["attention"]) == [["staff", "1 row quarantined: dept_id has no matching row in departments."]]
     assert red_checks(office) == {"rows_in_order"}
@@ -106,6 +130,7 @@ def test_unowned_rows_of_no_office_need_attention(office: Office) -> None:
     office.pair.target.execute("INSERT INTO staff (org_id, staff_no, source) VALUES (NULL, 501, 'x'), (NULL, 502, 'S')")
     shown = report(office)
     assert lines(shown["attention"]) == [["staff", "1 row without an owner."]]
+    assert lines(shown["remarks"]) == [["staff", "1 row of an administrator"]]
     assert shown["other_rows"] == 2
 
 
@@ -148,7 +173,7 @@ def test_report_lists_the_last_runs_newest_first(office: Office) -> None:
     report(office)
     office.run("incremental")
     office.pair.target.execute("DROP TABLE notices")
-    failed = office.run()
+    office.run()
     shown = report(office)
     listed = lines(shown["last_runs"])
     assert [(line[1], line[2]) for line in listed] == [
@@ -156,8 +181,7 @@ def test_report_lists_the_last_runs_newest_first(office: Office) -> None:
         ("forward_incremental", "SUCCESS"),
         ("forward_full", "SUCCESS"),
     ]
-    assert listed[0][-1] == failed.run_id
-    assert listed[-1][4] == "44"
+    assert listed[-1][3] == "44"
     assert (shown["failed_of_last_30_runs"], shown["tables_with_errors"]) == (1, 1)
     assert float(str(shown["mean_seconds_per_forward_run"])) > 0
     assert [line[0] for line in lines(shown["attention"])] == ["notices"]
@@ -166,11 +190,13 @@ def test_report_lists_the_last_runs_newest_first(office: Office) -> None:
 
 def test_report_without_the_desktop_has_the_state_of_mobile(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     office.run()
+    office.pair.target.execute("INSERT INTO staff (org_id, staff_no, dept_id, source) VALUES (1, 500, 10, 'M')")
     monkeypatch.setenv("LOCAL_DB_PORT", "1")
     shown = report(office)
     assert "connecting to desktop" in lines(shown["attention"])[0][1]
     assert shown["desktop_rows"] == 44
     assert "phone_rows_by_table" not in shown
+    assert shown["by_table"].records[0].data.keys() == {"table", "last sync", "desktop", "phones"}  # type: ignore[attr-defined]
 
 
 def test_report_has_no_password_and_no_sensitive_value(office: Office) -> None:

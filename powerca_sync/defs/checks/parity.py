@@ -22,7 +22,7 @@ PARITY = "parity"
 
 def parity_key(spec: TableSpec) -> dg.AssetCheckKey:
     """The check of a mobile table."""
-    return dg.AssetCheckKey(mobile_key(spec.mobile), PARITY)
+    return dg.AssetCheckKey(mobile_key(spec), PARITY)
 
 
 def build_parity_checks(
@@ -41,7 +41,7 @@ def _build_check(
     spec: TableSpec, specs: Sequence[TableSpec], *, timeouts: Timeouts, retries: Retries, by_office: bool
 ) -> dg.AssetChecksDefinition:
     @asset_check(
-        asset=mobile_key(spec.mobile),
+        asset=mobile_key(spec),
         name=PARITY,
         description=(
             "Both sides hold the same rows: each hashes its own, digests are compared, and rows that differ are shown."

@@ -52,7 +52,7 @@ def _build_schema_drift(
     by_office: bool,
 ) -> dg.AssetChecksDefinition:
     @asset_check(
-        asset=mobile_key(spec.mobile),
+        asset=mobile_key(spec),
         name=SCHEMA_DRIFT,
         blocking=blocks,
         description="Every column of the desktop exists on mobile, with a type that can store its values.",
@@ -90,7 +90,7 @@ def _build_unowned_rows(
     spec: TableSpec, specs: Sequence[TableSpec], *, retries: Retries, by_office: bool
 ) -> dg.AssetChecksDefinition:
     @asset_check(
-        asset=mobile_key(spec.mobile),
+        asset=mobile_key(spec),
         name=UNOWNED_ROWS,
         description="Every row on mobile has an owner: `D` the desktop, `M` a phone.",
         pool=FORWARD_POOL,

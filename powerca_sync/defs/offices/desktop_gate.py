@@ -152,7 +152,7 @@ def _decide(
     night = last_night(office, datetime.now(UTC))
     after = dataclasses.replace(before, absence=Absence())
     is_new = not (before.night or before.requested)
-    if is_new and latest_event(instance, mobile_key(specs[0].mobile), office.key):
+    if is_new and latest_event(instance, mobile_key(specs[0]), office.key):
         # Known to Dagster's history and not to this sensor: the next night is early enough.
         after = dataclasses.replace(after, night=night)
     if after.night != night:

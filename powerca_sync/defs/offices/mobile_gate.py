@@ -35,7 +35,7 @@ THREADS: Final = 8
 
 def build_mobile_gate(specs: Sequence[TableSpec], functions: DesktopFunctions) -> list[dg.SensorDefinition]:
     """Returns the sensor, running from the start, if any table is reverse-synced."""
-    keys = {spec.mobile: reverse_key(spec.mobile) for spec in pulled_tables(specs)}
+    keys = {spec.mobile: reverse_key(spec) for spec in pulled_tables(specs)}
     return [_mobile_rows(specs, keys, books=functions.after_reverse is not None)] if keys else []
 
 

@@ -165,8 +165,8 @@ class _Run:
 
     job: str
     mode: Mode | None
-    #: The asset of a mobile table's name.
-    key: Callable[[str], dg.AssetKey]
+    #: The asset of a table.
+    key: Callable[[TableSpec], dg.AssetKey]
     #: Of the job's resources.
     config: Mapping[str, Any]
     #: Those that this direction calls.
@@ -186,7 +186,7 @@ class _Run:
     ) -> RunOutcome:
         began = time.monotonic()
         tables = in_order_of(specs, only)
-        names = {self.key(spec.mobile).to_python_identifier(): spec.mobile for spec in tables}
+        names = {self.key(spec).to_python_identifier(): spec.mobile for spec in tables}
         first = [REFRESH] if self.functions.before_forward else []
         last = [BOOKING] if self.functions.after_reverse else []
         stopped: list[str] = []
@@ -211,14 +211,14 @@ class _Run:
             # The daemon may not have seen the office yet.
             instance.add_dynamic_partitions(OFFICE, [self.office])
         with engine_lines(detail, moving), note_signals() as signals:
-            result = self._execute(definitions, [*first, *map(self._key, tables), *last], instance, {})
+            result = self._execute(definitions, [*first, *map(self.key, tables), *last], instance, {})
             outcomes = {outcome.table: outcome for outcome in table_outcomes(tables, self.key, result)}
             calls = function_outcomes(self.functions, result)
             error = run_error(result)
             if error is None and not stopped and any(one.verdict is Verdict.FAILED for one in outcomes.values()):
                 ready = self._to_follow(tables, outcomes)
                 # Dagster skips the booking after a table that failed; it books what the others inserted.
-                if keys := [*map(self._key, ready), *last]:
+                if keys := [*map(self.key, ready), *last]:
                     followed = self._execute(definitions, keys, instance, {FOLLOWS: result.run_id})
                     outcomes |= {outcome.table: outcome for outcome in table_outcomes(ready, self.key, followed)}
                     calls = calls if first else function_outcomes(self.functions, followed)
@@ -234,9 +234,6 @@ class _Run:
             error=error,
             interrupted=interrupted,
         )
-
-    def _key(self, spec: TableSpec) -> dg.AssetKey:
-        return self.key(spec.mobile)
 
     def _execute(
         self,

@@ -114,14 +114,14 @@ class RunOutcome:
 
 
 def table_outcomes(
-    specs: Sequence[TableSpec], key: Callable[[str], dg.AssetKey], result: dg.ExecuteInProcessResult
+    specs: Sequence[TableSpec], key: Callable[[TableSpec], dg.AssetKey], result: dg.ExecuteInProcessResult
 ) -> tuple[TableOutcome, ...]:
-    """Returns the outcome of each of these tables (parents first), whose asset is `key` of its mobile name."""
+    """Returns the outcome of each of these tables (parents first), whose asset is `key` of its spec."""
     outcomes: dict[str, TableOutcome] = {}
     synced = {event.asset_key: event for event in result.get_asset_materialization_events()}
     failed = {event.step_key: event for event in result.get_step_failure_events()}
     for spec in specs:
-        asset = key(spec.mobile)
+        asset = key(spec)
         if (step := asset.to_python_identifier()) in failed:
             outcomes[spec.mobile] = _failed(spec, failed[step])
         elif asset in synced:

@@ -217,10 +217,10 @@ def count_target_rows(mapping: TableMapping) -> sql.Composed:
     return sql.SQL("""\
 SELECT {counts}, count(*) FILTER (WHERE {owner} = 'D' AND ({dangling}))
 FROM {target} AS t
-WHERE {in_office}""").format(
+WHERE {ours}""").format(
         counts=COMMA.join(counts_by_owner(mapping)),
         owner=mapping.owner("t"),
         dangling=sql.SQL(" OR ").join([*dangling, sql.SQL("FALSE")]),
         target=mapping.target.identifier,
-        in_office=mapping.in_office("t"),
+        ours=mapping.counts("t"),
     )

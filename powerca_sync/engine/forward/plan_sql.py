@@ -63,7 +63,7 @@ SELECT coalesce(sum(n), 0)::bigint, {by_owner}, coalesce(sum(written), 0)::bigin
 FROM (
     SELECT {owner} AS owner, count(*) AS n, count(*) FILTER (WHERE {owner} = 'M' AND {written}) AS written
     FROM {target} AS t
-    WHERE {in_office}
+    WHERE {ours}
     GROUP BY 1
 ) AS o""").format(
         by_owner=COMMA.join(
@@ -73,7 +73,7 @@ FROM (
         owner=mapping.owner("t"),
         written=WRITTEN_HERE,
         target=mapping.target.identifier,
-        in_office=mapping.in_office("t"),
+        ours=mapping.counts("t"),
     )
 
 

@@ -8,7 +8,7 @@ from typing import LiteralString
 from psycopg import sql
 
 from powerca_sync.engine.mapping.conversion import distinguishable, has_one_value, tells_apart
-from powerca_sync.engine.mapping.tenancy import Scope
+from powerca_sync.engine.mapping.tenancy import Scope, belongs
 from powerca_sync.engine.postgres import Column, ForeignKey, Table
 from powerca_sync.errors import SchemaMismatchError
 from powerca_sync.plain_text import counted
@@ -164,6 +164,10 @@ class TableMapping:
     def in_office(self, alias: str) -> sql.Composable:
         """A condition on `alias`, a target or staged row: it belongs to this office."""
         return self.scope.holds(self.spec, alias)
+
+    def counts(self, alias: str) -> sql.Composable:
+        """A condition on the target row `alias`: it is among the rows of this office that figures count."""
+        return belongs(self.spec, self.scope, alias, self.owner(alias))
 
     def owner(self, alias: str) -> sql.Composable:
         """The owner of the target row `alias`, as text."""

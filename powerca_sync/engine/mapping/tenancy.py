@@ -10,7 +10,7 @@ from psycopg import sql
 from powerca_sync.engine.mapping.conversion import equal, equality
 from powerca_sync.engine.postgres import Cursor, Table, error_text
 from powerca_sync.errors import SchemaMismatchError
-from powerca_sync.specs import Reference, TableSpec, spec_named
+from powerca_sync.specs import PHONE, Reference, TableSpec, spec_named
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -214,6 +214,22 @@ def office_condition(spec: TableSpec, scope: Scope, alias: str) -> sql.Composabl
     if scope.office.alone:
         conditions.append(sql.SQL("TRUE"))
     return sql.SQL("{} AND coalesce({})").format(named_office(spec, scope, alias), sql.SQL(", ").join(conditions))
+
+
+def belongs(spec: TableSpec, scope: Scope, alias: str, owner: sql.Composable) -> sql.Composable:
+    """A condition on the mobile row `alias`, whose owner is `owner`: it counts as this office's, whoever counts.
+
+    Phone rows by `office_condition`, as reverse sync reads them; others by `Scope.holds`. Indexes on the column of the
+    office serve both.
+    """
+    if scope.office.orgs is None or spec.office is None:
+        return sql.SQL("TRUE")
+    if spec.made_by is None and office_reference(spec, scope.specs) is not None:
+        # Both say the same, and only a condition without OR can use an index on the reference.
+        return scope.holds(spec, alias)
+    return sql.SQL("({owner} IS DISTINCT FROM {phone} AND {holds} OR {owner} = {phone} AND {phones})").format(
+        owner=owner, phone=PHONE, holds=scope.holds(spec, alias), phones=office_condition(spec, scope, alias)
+    )
 
 
 def named_office(spec: TableSpec, scope: Scope, alias: str) -> sql.Composable:

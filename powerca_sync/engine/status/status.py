@@ -52,17 +52,4 @@ def read_status(settings: Settings, specs: Sequence[TableSpec]) -> Status:
         except SyncError as exc:
             problem = f"{exc} Counts and errors below are those of all offices, times the oldest of each table."
         tables = read_table_status(mobile, specs, context)
-        if tables is not None and phones is not None:
-            tables = _with_phone_rows(tables, phones)
         return Status(tables=tables, phones=phones, problem=problem, refusal=refusal)
-
-
-def _with_phone_rows(tables: Sequence[TableStatus], phones: Sequence[ReverseStatus]) -> tuple[TableStatus, ...]:
-    """Returns the tables with the phone rows as reverse sync counts them: also those of the office by who made them."""
-    counts = {table.table: table.phone_rows for table in phones if not table.error}
-    return tuple(
-        dataclasses.replace(table, contents=dataclasses.replace(table.contents, phone=counts[table.table]))
-        if table.contents and table.table in counts
-        else table
-        for table in tables
-    )

@@ -7,7 +7,7 @@ from datetime import datetime
 from psycopg import sql
 
 from powerca_sync.engine.context import Context
-from powerca_sync.engine.mapping import Office, Scope, resolve
+from powerca_sync.engine.mapping import Office, Scope, belongs, resolve
 from powerca_sync.engine.postgres import (
     Connection,
     Cursor,
@@ -179,5 +179,5 @@ FROM {table} AS t CROSS JOIN LATERAL (SELECT {ours} AS ours OFFSET 0) AS o
 WHERE o.ours IS NOT FALSE""").format(
         counts=sql.SQL(",\n    ").join(sql.SQL("count(*) FILTER (WHERE {})").format(one) for one in conditions),
         table=table.identifier,
-        ours=scope.holds(spec, "t"),
+        ours=belongs(spec, scope, "t", owner),
     )

@@ -5,7 +5,7 @@ import pytest
 
 from powerca_sync.defs import build_definitions
 from powerca_sync.defs.keys import mobile_key
-from powerca_sync_tests.defs.office import ONE_RETRY, QUICK, SPECS, Office
+from powerca_sync_tests.defs.office import ONE_RETRY, QUICK, SPECS, STAFF, Office
 
 
 def in_step(office: Office, name: str, mode: str = "full") -> dg.AssetCheckEvaluation:
@@ -13,7 +13,7 @@ def in_step(office: Office, name: str, mode: str = "full") -> dg.AssetCheckEvalu
     found = [
         check
         for check in office.run(mode).get_asset_check_evaluations()
-        if (check.asset_key, check.check_name) == (mobile_key("staff"), name)
+        if (check.asset_key, check.check_name) == (mobile_key(STAFF), name)
     ]
     (check,) = found
     return check
@@ -23,7 +23,7 @@ def by_hand(office: Office, name: str) -> dg.AssetCheckEvaluation:
     """Returns the check of that name on `staff`, run as the UI does."""
     definitions = build_definitions(SPECS, timeouts=QUICK, retries=ONE_RETRY)
     job = definitions.resolve_implicit_global_asset_job_def()
-    wanted = {dg.AssetCheckKey(mobile_key("staff"), name)}
+    wanted = {dg.AssetCheckKey(mobile_key(STAFF), name)}
     result = job.get_subset(asset_selection=set(), asset_check_selection=wanted).execute_in_process(
         instance=office.instance
     )
@@ -40,7 +40,7 @@ def test_every_mobile_table_has_every_check(office: Office) -> None:
     graph = build_definitions(SPECS).resolve_asset_graph()
     in_steps = {"foreign_keys", "rows"}
     for spec in SPECS:
-        names = {key.name for key in graph.get_check_keys_for_assets({mobile_key(spec.mobile)})}
+        names = {key.name for key in graph.get_check_keys_for_assets({mobile_key(spec)})}
         assert names == in_steps | {"parity", "schema_drift", "unowned_rows"}
     assert {check.check_name for check in office.run().get_asset_check_evaluations()} == in_steps
 

@@ -11,6 +11,7 @@ from powerca_sync.engine.context import open_context
 from powerca_sync.engine.doctor import Severity, examine_sharing
 from powerca_sync.engine.load import load_rows
 from powerca_sync.engine.postgres.database import connect
+from powerca_sync.engine.result import Transfer
 from powerca_sync.engine.setup import introduce
 from powerca_sync.engine.state.locks import acquire_table
 from powerca_sync.engine.status import TableStatus, read_table_status
@@ -456,3 +457,15 @@ def test_phone_row_of_an_author_whom_two_offices_have_is_unassigned(offices: tup
         assert pulled(office.pull(diary, ORGS, staff)) == {"pulled": 1, "unassigned": 1}
     assert first.rows("SELECT job_id FROM diary", first.source) == [(8,)]
     assert first.rows("SELECT job_id FROM diary", second.source) == [(9,)]
+    # Forward runs, the status and assets that load the table count them by the same rule.
+    for office, number in zip(offices, (8, 9), strict=True):
+        for transfer in (Transfer.EVERYTHING, Transfer.DIFFERENCES):
+            result = office.sync(diary, ORGS, staff, options=dataclasses.replace(QUICK, transfer=transfer))
+            assert (result.rows_at_target, result.phone_rows) == (1, 1)
+        specs = in_order((ORGS, staff, diary))
+        with connect(office.settings.desktop) as source, connect(office.settings.mobile) as target:
+            (status,) = read_table_status(target, specs, open_context(source, target, specs), only=[diary]) or ()
+            loaded = load_rows(diary, source=source, target=target, specs=specs)
+        assert status.contents is not None
+        assert (status.contents.phone, status.contents.desktop) == (1, 0)
+        assert [row[2] for row in loaded.rows] == [number]
