@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 
 import sqlalchemy as db
+from alembic.migration import MigrationContext
 
 # Private, but Dagster has no setting for the connections of its SQLite files.
 from dagster._core.storage.event_log import SqliteEventLogStorage
@@ -59,6 +60,19 @@ class KeptSqliteEventLog(SqliteEventLogStorage):
             self._initdb(engine)
             self._initialized_dbs.add(shard)
         return engine
+
+    @override
+    def _initdb(self, engine: db.Engine, for_index_shard: bool = False) -> None:
+        """Create the tables of a new file; a file that has a revision is left as it is.
+
+        Dagster's own does the same, but first loads all of its migrations, which is most of the time in which the last
+        runs are read.
+        """
+        # The file may be in the making in another process, which Dagster's own waits for.
+        with contextlib.suppress(db.exc.DatabaseError), engine.connect() as connection:
+            if MigrationContext.configure(connection).get_current_revision():
+                return
+        super()._initdb(engine, for_index_shard)
 
     def _dispose(self, shard: str) -> None:
         if engine := self._engines.pop(shard, None):

@@ -122,7 +122,7 @@ def transaction(
         "work_mem": "64MB",
         # Compilation costs more than it saves: 2.8 s against 0.8 s for a merge of 200,000 rows.
         "jit": "off",
-        # For a million hashed contents, which otherwise go to disk.
+        # Joins of hundreds of thousands of rows otherwise go to disk.
         "hash_mem_multiplier": "3",
         "search_path": OWN_PATH,
     }

@@ -9,6 +9,7 @@ import pytest
 
 # Private, but Dagster's own class is what the files have to be readable for.
 from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.storage.event_log.sqlite import sqlite_event_log
 
 from powerca_sync.defs.platform.sqlite_events import KEPT, KeptSqliteEventLog
 from powerca_sync.defs.runs.in_process import open_instance
@@ -69,3 +70,21 @@ def test_runs_are_recorded_after_the_history_was_wiped(instance: dg.DagsterInsta
     assert instance.get_latest_materialization_event(dg.AssetKey("second")) is None
     run_id = run(instance)
     assert instance.all_logs(run_id)[-1].dagster_event_type is dg.DagsterEventType.RUN_SUCCESS
+
+
+def test_file_with_a_revision_is_opened_without_loading_migrations(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = run(instance)
+    events = instance.event_log_storage
+    assert isinstance(events, KeptSqliteEventLog)
+    opened = KeptSqliteEventLog(str(Path(events.path_for_shard("index")).parent))
+    opened.register_instance(instance)
+
+    def load_migrations(*_: object) -> None:
+        raise AssertionError("loaded the migrations")
+
+    monkeypatch.setattr(sqlite_event_log, "check_alembic_revision", load_migrations)
+    assert opened.get_logs_for_run(run_id) == instance.all_logs(run_id)
+    with pytest.raises(AssertionError, match="loaded the migrations"):
+        opened.get_logs_for_run("a-new-run")
