@@ -18,6 +18,7 @@ from powerca_sync.engine.forward.actions import Attempt, OvertakenError, apply_a
 from powerca_sync.engine.forward.exchange import NO_PARENT
 from powerca_sync.engine.mapping import UNSETTLED, TableMapping
 from powerca_sync.engine.postgres import (
+    WORK_MEM,
     Cursor,
     SwallowedError,
     execute_batch,
@@ -142,7 +143,13 @@ def _plan_delete_insert(
     analyze = sql.SQL("ANALYZE {}").format(UNSETTLED)
     contents, settled_counts = plan_delete_insert_sql.plan_contents(mapping), plan_delete_insert_sql.count_settled()
     *_, [(settled, unsettled, with_copies)] = execute_batch(
-        cursor, (contents, None), (analyze, None), (settled_counts, None)
+        cursor,
+        # Larger sorts do not fit the processor's cache: half a million rows took 0.77 s with 64 MB, 0.66 s with 16 MB.
+        settings_query({"work_mem": "16MB"}),
+        (contents, None),
+        settings_query({"work_mem": WORK_MEM}),
+        (analyze, None),
+        (settled_counts, None),
     )
     if unsettled:
         # With thousands of copies of few contents, the planner expects few rows, and a nested loop would be quadratic.

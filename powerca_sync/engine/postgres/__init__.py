@@ -57,6 +57,7 @@ from powerca_sync.engine.postgres.session_settings import (
     SAVE_OWN_SETTINGS,
     USE_DATABASE_SETTINGS,
     USE_OWN_SETTINGS,
+    WORK_MEM,
     apply_settings,
     settings_query,
 )
@@ -70,6 +71,7 @@ __all__ = [
     "USE_DATABASE_SETTINGS",
     "USE_OWN_SETTINGS",
     "VIEW",
+    "WORK_MEM",
     "CatalogCache",
     "CatalogReading",
     "Column",

@@ -32,6 +32,7 @@ from powerca_sync.engine.postgres.session_settings import (
     TEXT_FORM,
     USE_DATABASE_SETTINGS,
     USE_OWN_SETTINGS,
+    WORK_MEM,
     settings_query,
 )
 from powerca_sync.engine.postgres.tls import find_tls_fault
@@ -119,7 +120,7 @@ def transaction(
         # The server's default is two hours.
         "tcp_keepalives_idle": f"{PATIENCE // 2}",
         "tcp_keepalives_interval": f"{PATIENCE // 20}",
-        "work_mem": "64MB",
+        "work_mem": WORK_MEM,
         # Compilation costs more than it saves: 2.8 s against 0.8 s for a merge of 200,000 rows.
         "jit": "off",
         # Joins of hundreds of thousands of rows otherwise go to disk.

@@ -20,6 +20,8 @@ TEXT_FORM = {
     "array_nulls": "on",
     "xmloption": "content",
 }
+#: Memory of each sort of our statements.
+WORK_MEM = "64MB"
 #: No schema of the databases: their functions and operators may match argument types better than PostgreSQL's own.
 OWN_PATH = "pg_catalog, pg_temp"
 #: Settings that change what code of the databases computes.
