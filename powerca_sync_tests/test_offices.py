@@ -70,6 +70,9 @@ def test_entry_has_the_meaning_of_the_variables(folder: Path) -> None:
         host = "10.0.0.2"
         port = 5432
         timezone = "UTC"
+        full_cron = "30 22 * * mon-fri"
+        incremental_cron = "*/90 8-20 * * 1-6"
+        alert = ["mailto://boss@sen.example", "json://127.0.0.1/x"]
         password_file = "secrets/sen"
         """,
     )
@@ -92,6 +95,13 @@ def test_entry_has_the_meaning_of_the_variables(folder: Path) -> None:
     assert found.named("rao").settings() == Settings.from_env(variables, env_file=None)
     sen = found.named("sen").settings()
     assert (sen.desktop.port, sen.mobile.host, sen.limits) == (5432, "localhost", Limits(mass_delete_share=0.1))
+    assert found.named("sen").crons == {
+        "POWERCA_FULL_CRON": "30 22 * * mon-fri",
+        "POWERCA_INCREMENTAL_CRON": "*/90 8-20 * * 1-6",
+    }
+    assert (found.named("rao").crons, found.named("rao").alert) == ({}, ())
+    assert found.named("sen").alert == ("mailto://boss@sen.example", "json://127.0.0.1/x")
+    assert "boss" not in repr(found.named("sen"))
     assert "password" not in repr(found.named("rao").settings()).replace("password_", "")
 
 
@@ -106,6 +116,14 @@ def test_entry_has_the_meaning_of_the_variables(folder: Path) -> None:
         (f'{RAO}timezone = "Mars"\n', "`timezone` of [office.rao] in `FILE` is `Mars`, which is not a time zone"),
         (f"{RAO}quarantine_rows = -1\n", "`quarantine_rows` of [office.rao] in `FILE` is `-1`"),
         (f"{RAO}port = true\n", "`port` is neither a text nor a number"),
+        (f'{RAO}alert = "mailto://x"\n', "`alert` is not a list of addresses"),
+        (f"{RAO}alert = [1]\n", "`alert` is not a list of addresses"),
+        (
+            f'{RAO}full_cron = "2 o\'clock"\n',
+            "`full_cron` of [office.rao] in `FILE` is `2 o'clock`, which is not a valid",
+        ),
+        (f'{RAO}full_cron = "0 24 * * *"\n', "`0 24 * * *`, which is not a valid cron string"),
+        (f'{RAO}incremental_cron = "* * * *"\n', "`incremental_cron` of [office.rao]"),
         (f'{RAO}mobile = "man"\n', "names the mobile database `man`, which has no table. Known: main."),
         ('[office.rao]\npassword_file = "x"\n', "has no `host`"),
         ('[office]\nrao = "x"\n', "[office.rao] in `FILE` is not a table."),

@@ -70,7 +70,7 @@ from powerca_sync.defs.sensors import build_sensors
 from powerca_sync.defs.status_report import build_status_report
 from powerca_sync.defs.translator import TableTranslator
 from powerca_sync.engine.postgres import Timeouts
-from powerca_sync.operations import History, Schedules
+from powerca_sync.operations import INCREMENTAL_CRON, History, Schedules
 from powerca_sync.settings import DesktopFunctions
 from powerca_sync.specs import TableSpec
 
@@ -116,7 +116,7 @@ def build_definitions(
         checks += build_table_checks(specs, copied=copied, drift_blocks=drift_blocks, **limits, by_office=by_office)
     separate = [spec.key for check in checks for spec in check.check_specs if not spec.blocking]
     resources, loads = _build_resources(specs, limits)
-    jobs = build_jobs(specs, functions, separate=separate, loads=loads)
+    jobs = build_jobs(specs, functions, separate=separate, loads=loads, by_office=by_office)
     nightly = build_nightly_checks(separate, schedules, by_office=by_office)
     report = build_status_report(specs, schedules, by_office=by_office)
     # Those of each run. A request for some assets of a job would otherwise take all of their checks along.
@@ -131,9 +131,16 @@ def build_definitions(
         resources={**resources, **loads},
         asset_checks=checks,
         sensors=[
-            *_build_looks(specs, functions, [jobs, nightly, report], checks=evaluated, by_office=by_office),
+            *_build_looks(
+                specs,
+                functions,
+                [jobs, nightly, report],
+                checks=evaluated,
+                by_office=by_office,
+                incremental_cron=schedules.crons[INCREMENTAL_CRON],
+            ),
             build_follow_up(specs, list(jobs.jobs or ()), checks=evaluated),
-            build_alerts(),
+            build_alerts(by_office=by_office),
         ],
         schedules=[] if by_office else build_schedules(specs, schedules, functions),
         executor=dg.in_process_executor,
@@ -180,10 +187,15 @@ def _build_looks(
     *,
     checks: Collection[dg.AssetCheckKey],
     by_office: bool,
+    incremental_cron: str,
 ) -> list[dg.SensorDefinition]:
     """Returns the sensors that look for changes in both databases; `parts` have the jobs that they may request."""
     if not by_office:
         return [*build_sensors(specs, functions), build_desktop_sensor(specs, functions, checks=checks)]
-    jobs = [job for part in parts for job in part.jobs or ()]
-    gates = [*build_mobile_gate(specs, functions), build_desktop_gate(specs, functions, jobs, checks=checks)]
+    # As `dg.define_asset_job` has made them; Dagster's own kinds of jobs are none of them.
+    jobs: list[Any] = [job for part in parts for job in part.jobs or ()]
+    gates = [
+        *build_mobile_gate(specs, functions, jobs),
+        build_desktop_gate(specs, functions, jobs, checks=checks, incremental_cron=incremental_cron),
+    ]
     return [build_membership(), *gates]

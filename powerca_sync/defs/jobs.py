@@ -8,6 +8,7 @@ import dagster as dg
 
 from powerca_sync.defs.keys import BOOKING, REFRESH, mobile_key, reverse_key
 from powerca_sync.defs.load_factory import LoadFactory
+from powerca_sync.defs.partitions import job_config
 from powerca_sync.defs.resources import PullMode, SyncMode
 from powerca_sync.defs.reverse_assets import IO_MANAGER as DESKTOP_IO_MANAGER
 from powerca_sync.defs.reverse_assets import pulled_tables
@@ -43,6 +44,7 @@ def build_jobs(
     *,
     separate: Sequence[dg.AssetCheckKey],
     loads: Mapping[str, LoadFactory] = MappingProxyType({}),
+    by_office: bool = False,
 ) -> dg.Definitions:
     """Returns one forward job for each mode, and a reverse job if any table is reverse-synced.
 
@@ -60,7 +62,7 @@ def build_jobs(
             forward_job_name(mode),
             selection=tables,
             description=DESCRIPTIONS[mode],
-            config=_options("sync", SyncMode(mode=mode.value), IO_MANAGER, loads),
+            config=job_config(_options("sync", SyncMode(mode=mode.value), IO_MANAGER, loads), by_office=by_office),
             executor_def=dg.in_process_executor,
             tags={"dagster/max_runtime": str(MAX_RUNTIME), "direction": "forward"},
         )
@@ -72,7 +74,7 @@ def build_jobs(
                 REVERSE_JOB,
                 selection=[*(reverse_key(spec) for spec in pulled), *last],
                 description="All phone rows that the desktop does not have yet, and quarantined ones.",
-                config=_options("pull", PullMode(), DESKTOP_IO_MANAGER, loads),
+                config=job_config(_options("pull", PullMode(), DESKTOP_IO_MANAGER, loads), by_office=by_office),
                 executor_def=dg.in_process_executor,
                 tags={"dagster/max_runtime": str(REVERSE_MAX_RUNTIME), "direction": "reverse"},
             )

@@ -6,6 +6,7 @@ from typing import Final
 import dagster as dg
 
 from powerca_sync.defs.jobs import MAX_RUNTIME
+from powerca_sync.defs.partitions import job_config
 from powerca_sync.defs.schedules import build_schedule
 from powerca_sync.operations import CHECKS_CRON, Schedules
 
@@ -20,6 +21,7 @@ def build_nightly_checks(keys: Sequence[dg.AssetCheckKey], schedules: Schedules,
         CHECKS_JOB,
         selection=dg.AssetSelection.checks(*keys),
         description="The checks of all tables that are no part of a sync. Compares both databases, and moves no rows.",
+        config=job_config({}, by_office=by_office),
         executor_def=dg.in_process_executor,
         tags={"dagster/max_runtime": str(MAX_RUNTIME)},
     )

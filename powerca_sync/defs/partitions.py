@@ -5,10 +5,13 @@ partitioned. Partitions of asset checks are a preview of Dagster; no other modul
 """
 
 import warnings
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Protocol
 
 import dagster as dg
+
+from powerca_sync.environment import find_offices
+from powerca_sync.offices import Office
 
 #: Name of the dynamic partitions.
 OFFICE: Final = "office"
@@ -50,6 +53,57 @@ def build_check_spec(name: str, *, asset: dg.AssetKey, description: str, by_offi
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.PreviewWarning)
         return dg.AssetCheckSpec(name, asset=asset, description=description, partitions_def=partitions(by_office))
+
+
+class OfficeJob(Protocol):
+    """What `dg.define_asset_job` returns; Dagster does not export its class."""
+
+    @property
+    def name(self) -> str:
+        """The name of the job."""
+
+    @property
+    def config(self) -> Any:
+        """What `job_config` has returned."""
+
+
+def job_config(config: Mapping[str, Any], *, by_office: bool) -> Mapping[str, Any] | dg.PartitionedConfig:
+    """Returns the configuration of a job; by office, the UI asks which one, and tags its run with the mobile database.
+
+    A run that is requested with the tag of its office and without this configuration has none.
+    """
+    if not by_office:
+        return config
+    return dg.PartitionedConfig(
+        partitions_def=OFFICE_PARTITIONS,
+        run_config_for_partition_key_fn=lambda _: config,
+        tags_for_partition_key_fn=_mobile_tag,
+    )
+
+
+def _mobile_tag(office: str) -> Mapping[str, str]:
+    """Returns the tag of the office's mobile database; none if its entry cannot be used, which the run says."""
+    found = find_offices().offices.get(office)
+    return {MOBILE_TAG: found.mobile} if found else {}
+
+
+def office_request(
+    office: Office,
+    job: OfficeJob,
+    *,
+    assets: Sequence[dg.AssetKey] | None = None,
+    checks: Sequence[dg.AssetCheckKey] | None = None,
+) -> dg.RunRequest:
+    """Returns the request of a run of the job for an office, of all its assets or of some."""
+    assert isinstance(job.config, dg.PartitionedConfig)
+    config = job.config.run_config_for_partition_key_fn
+    return dg.RunRequest(
+        job_name=job.name,
+        run_config=config(office.key) if config else {},
+        asset_selection=assets,
+        asset_check_keys=checks,
+        tags={**office_tags(office.key), MOBILE_TAG: office.mobile},
+    )
 
 
 def office_of(run: dg.DagsterRun) -> str | None:

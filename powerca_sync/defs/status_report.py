@@ -11,7 +11,7 @@ import dagster as dg
 from powerca_sync.defs.attention import Attention, find_attention, verdict
 from powerca_sync.defs.keys import OWNERS, PRIORITY
 from powerca_sync.defs.metadata import text_table
-from powerca_sync.defs.partitions import build_check_spec, latest_event, office_of, partitions
+from powerca_sync.defs.partitions import build_check_spec, job_config, latest_event, office_of, partitions
 from powerca_sync.defs.resources import SyncDatabases
 from powerca_sync.defs.runs import REPORT, REPORT_JOB, PastRun, active_run, read_past_runs, recent_failures
 from powerca_sync.defs.schedules import build_schedule
@@ -94,6 +94,7 @@ def build_status_report(specs: Sequence[TableSpec], schedules: Schedules, *, by_
         REPORT_JOB,
         selection=[REPORT],
         description="Brings the status report up to date; moves no rows.",
+        config=job_config({}, by_office=by_office),
         executor_def=dg.in_process_executor,
         tags={"dagster/max_runtime": str(MAX_RUNTIME)},
     )

@@ -50,6 +50,10 @@ class Office:
     mobile: str
     #: Name of the time zone of its nights.
     timezone: str
+    #: Cron strings by the name of their variable, as far as the file has them.
+    crons: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    #: Addresses of its alerts; most contain a secret.
+    alert: tuple[str, ...] = dataclasses.field(default=(), repr=False)
     #: The settings without passwords.
     checked: Settings
     variables: Mapping[str, str]

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from powerca_sync.errors import ConfigurationError
 from powerca_sync.offices.entries import MOBILE_PASSWORD, Office, Offices, Secret, nearest
-from powerca_sync.operations import OFFICE, TIMEZONE, Schedules
+from powerca_sync.operations import FULL_CRON, INCREMENTAL_CRON, OFFICE, TIMEZONE, Schedules
 from powerca_sync.settings import Settings
 
 #: Keys of an entry, with the variable of an installation for one office that each stands for.
@@ -23,6 +23,8 @@ _DESKTOP: Final = {key: f"LOCAL_DB_{suffix}" for key, suffix in _CONNECTION.item
 _MOBILE: Final = {key: f"SUPABASE_DB_{suffix}" for key, suffix in _CONNECTION.items()}
 _COMMON: Final = {
     "timezone": TIMEZONE,
+    "full_cron": FULL_CRON,
+    "incremental_cron": INCREMENTAL_CRON,
     "desktop_timezone": "LOCAL_DB_TIMEZONE",
     "desktop_encoding": "LOCAL_DB_ENCODING",
     "mass_delete_share": "POWERCA_MASS_DELETE_SHARE",
@@ -30,8 +32,12 @@ _COMMON: Final = {
     "quarantine_share": "POWERCA_QUARANTINE_SHARE",
     "quarantine_rows": "POWERCA_QUARANTINE_ROWS",
 }
+#: The lowest and the highest number of each field of a cron string.
+_CRON_LIMITS: Final = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 _SECRETS: Final = ("password_file", "password_env")
-OFFICE_KEYS: Final = {"mobile", "title", *_SECRETS, *_DESKTOP, *_COMMON}
+#: Key of a list of addresses.
+ALERT: Final = "alert"
+OFFICE_KEYS: Final = {"mobile", "title", ALERT, *_SECRETS, *_DESKTOP, *_COMMON}
 MOBILE_KEYS: Final = {*_SECRETS, *_MOBILE}
 #: What differs in every office has no default.
 DEFAULT_KEYS: Final = {"mobile", *_DESKTOP, *_COMMON} - {"host"}
@@ -109,6 +115,9 @@ def _office(key: str, entry: Any, *, defaults: Mapping[str, Any], mobiles: Mappi
     try:
         checked = Settings.from_env({**variables, **dict.fromkeys(secrets, "-")}, env_file=None)
         timezone = Schedules.from_env(variables, env_file=None).timezone
+        crons = {name: text.strip() for name, text in variables.items() if name.endswith("_CRON")}
+        for name, cron in crons.items():
+            _check_cron(name, cron)
     except ConfigurationError as exc:
         words = re.sub(r"\b[A-Z]+_[A-Z_]+\b", lambda found: given.get(found[0], ("", found[0]))[1], str(exc))
         raise ConfigurationError(words) from exc
@@ -117,6 +126,8 @@ def _office(key: str, entry: Any, *, defaults: Mapping[str, Any], mobiles: Mappi
         title=title,
         mobile=mobile,
         timezone=timezone,
+        crons=crons,
+        alert=tuple(entry.get(ALERT, ())),
         checked=checked,
         variables=variables,
         secrets=secrets,
@@ -144,8 +155,27 @@ def _check_keys(entry: Any, known: Collection[str], place: str) -> None:
     for key, value in entry.items():
         if key not in known:
             raise ConfigurationError(f"{place}: unknown key `{key}`.{nearest(key, known)}")
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
+        if key == ALERT:
+            if not isinstance(value, list) or not all(isinstance(url, str) and url for url in value):
+                raise ConfigurationError(f'{place}: `{key}` is not a list of addresses, such as ["mailto://..."].')
+        elif isinstance(value, bool) or not isinstance(value, str | int | float):
             raise ConfigurationError(f"{place}: `{key}` is neither a text nor a number.")
+
+
+def _check_cron(name: str, cron: str) -> None:
+    """Raises `ConfigurationError` for a text that does not look like a cron string; an empty one is none."""
+    fields = cron.split()
+    numbers = [
+        low <= int(number) <= high
+        for field, (low, high) in zip(fields, _CRON_LIMITS, strict=False)
+        for number in re.findall(r"(?<![/\d])\d+", field)
+    ]
+    is_valid = len(fields) == len(_CRON_LIMITS) and all(numbers) and re.fullmatch(r"[\d*/,a-zA-Z -]+", cron)
+    if cron and not is_valid:
+        raise ConfigurationError(
+            f"{name} is `{cron}`, which is not a valid cron string. Use five fields (minute, hour, day, month, "
+            "weekday), such as `0 2 * * *` for every night at two."
+        )
 
 
 def _variables(

@@ -51,14 +51,18 @@ class News:
     unchanged: tuple[str, ...]
 
 
-def compose(findings: Findings, news: News, alerting: Alerting) -> Message:
-    """Writes the message: new problems (failures first, equal reasons on one line), solved ones, and their runs."""
+def compose(findings: Findings, news: News, alerting: Alerting, *, by_office: bool = False) -> Message:
+    """Writes the message: new problems (failures first, equal reasons on one line), solved ones, and their runs.
+
+    In a digest of many offices (`by_office`) problems of one kind are on one line, with the first of their reasons.
+    """
     lines = []
     groups: dict[tuple[bool, str | None, str], list[Problem]] = {}
     for problem in sorted(news.problems, key=lambda problem: problem.is_warning):
-        groups.setdefault((problem.is_warning, problem.check, problem.reason), []).append(problem)
+        alike = problem.kind if by_office else problem.reason
+        groups.setdefault((problem.is_warning, problem.check, alike), []).append(problem)
     for group in list(groups.values())[:MOST_REASONS]:
-        lines += _lines(group)
+        lines += _lines(group, by_office=by_office)
     if len(groups) > MOST_REASONS:
         lines.append(f"... and {counted(len(groups) - MOST_REASONS, 'other problem')}; the UI shows them.")
     if findings.skipped and news.problems:
@@ -72,28 +76,47 @@ def compose(findings: Findings, news: News, alerting: Alerting) -> Message:
     lines += ["", *(_run_line(record, alerting) for record in list(runs.values())[:MOST_RUNS])]
     if len(runs) > MOST_RUNS:
         lines.append(f"... and {counted(len(runs) - MOST_RUNS, 'other run')}: {alerting.ui_url}/runs")
-    mark, kind, headline = _headline(news)
+    mark, kind, headline = _headline(news, by_office=by_office)
     jobs = ", ".join(dict.fromkeys(map(_job, runs.values())))
     title = f"[{mark}] {alerting.office or 'powerca_sync'}: {jobs}: {headline}"
     return Message(title=title, body="\n".join(lines), kind=kind)
 
 
-def _headline(news: News) -> tuple[str, str, str]:
+def _headline(news: News, *, by_office: bool) -> tuple[str, str, str]:
     count, solved = len(news.problems), len(news.solved)
     if count:
         is_warning = all(problem.is_warning for problem in news.problems)
         mark, kind, noun = ("WARN", "warning", "warning") if is_warning else ("X", "failure", "problem")
-        return mark, kind, f"{count} {noun}{'' if count == 1 else 's'}"
+        offices = {_office(problem.subject) for problem in news.problems} - {""}
+        where = f" in {counted(len(offices), 'office')}" if by_office and offices else ""
+        return mark, kind, f"{count} {noun}{'' if count == 1 else 's'}{where}"
     left = f", {len(news.unchanged)} left" if news.unchanged else ""
     return "OK", "success", f"{solved} problem{'' if solved == 1 else 's'} solved{left}"
 
 
-def _lines(group: Sequence[Problem]) -> list[str]:
+def _office(subject: str) -> str:
+    """Returns the office's key before the step; empty without one."""
+    return subject.partition(": ")[0] if ": " in subject else ""
+
+
+def _subjects(group: Sequence[Problem]) -> str:
+    """Returns offices and steps of a group of one kind."""
+    offices = list(dict.fromkeys(_office(problem.subject) for problem in group))
+    steps = list(dict.fromkeys(problem.subject.rpartition(": ")[2] for problem in group))
+    if len(offices) == 1:
+        return f"{offices[0]}: {_names(steps)}" if offices[0] else _names(steps)
+    return f"{len(offices)} offices ({_names(offices)}): {_names(steps)}"
+
+
+def _lines(group: Sequence[Problem], *, by_office: bool) -> list[str]:
     first = group[0]
     reason = first.reason if len(first.reason) <= LONGEST_REASON else f"{first.reason[:LONGEST_REASON]} ..."
     what = " failed" if first.check is None else f", check {first.check}"
     mark = "[WARN]" if first.is_warning else "[X]"
-    lines = [in_lines(f"{mark} {_names([problem.subject for problem in group])}{what}: {reason}")]
+    subjects = _subjects(group) if by_office else _names([problem.subject for problem in group])
+    others = len({problem.reason for problem in group}) - 1
+    more = f" (and {counted(others, 'other reason')} of this kind)" if others else ""
+    lines = [in_lines(f"{mark} {subjects}{what}: {reason}{more}")]
     if len(group) == 1 and first.counts:
         lines.append("    " + ", ".join(f"{name}: {count}" for name, count in first.counts.items()))
     return lines
@@ -119,9 +142,9 @@ def _names(keys: Sequence[str]) -> str:
 
 
 class Recipient:
-    """One address, named by its place in `POWERCA_ALERT_URLS`, counted from 1."""
+    """One address, named by its place in `POWERCA_ALERT_URLS` or in the office's entry, counted from 1."""
 
-    def __init__(self, url: str, place: int) -> None:
+    def __init__(self, url: str, place: int, *, office: str = "") -> None:
         # Takes a tenth of a second to import, which no command needs.
         import apprise
 
@@ -133,7 +156,8 @@ class Recipient:
         self.is_known = self._server is not None
         #: Identifies the address wherever it stands, without revealing it.
         self.id = hashlib.sha256(url.encode()).hexdigest()[:16]
-        self.name = f"recipient {place} ({'unknown' if self._server is None else self._server.service_name})"
+        whose = f" of office {office}" if office else ""
+        self.name = f"recipient {place}{whose} ({'unknown' if self._server is None else self._server.service_name})"
 
     def send(self, message: Message) -> str | None:
         """Sends a message once; returns the error if that failed, otherwise None."""

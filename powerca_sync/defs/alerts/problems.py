@@ -9,10 +9,12 @@ import dagster as dg
 
 from powerca_sync import errors
 from powerca_sync.defs.partitions import office_of
-from powerca_sync.defs.runs import REPORT, directions_of, is_report, was_interrupted, words_of
+from powerca_sync.defs.runs import OVERVIEW, REPORT, directions_of, is_report, was_interrupted, words_of
 
 #: Dagster's name of the error that it raises in the step of a failed check which blocks others.
 BLOCKED: Final = "DagsterAssetCheckFailedError"
+#: Of the overview's checks, the only one of which no run of an office tells: that nothing runs at all.
+FRESH: Final = "fresh"
 _EVENTS: Final = {
     dg.DagsterEventType.STEP_FAILURE,
     dg.DagsterEventType.STEP_SUCCESS,
@@ -60,7 +62,8 @@ class Findings:
 def find_problems(instance: dg.DagsterInstance, records: Iterable[dg.RunRecord]) -> Findings:
     """Reads the events of these ended runs, which are given in the order in which they ended.
 
-    Leaves out runs that somebody cancelled, and the status report, which tells of the same problems.
+    Leaves out runs that somebody cancelled, and the reports, which tell of the same problems, besides offices that are
+    late.
     """
     found = Findings()
     for record in records:
@@ -68,7 +71,14 @@ def find_problems(instance: dg.DagsterInstance, records: Iterable[dg.RunRecord])
         office = office_of(run)
         prefix = f"{office}: " if office else ""
         outcomes, planned, failure = _read_events(instance, run.run_id, prefix)
-        if is_report(run) or (run.status is dg.DagsterRunStatus.CANCELED and failure is None):
+        if is_report(run):
+            late = {
+                key: problem for key, problem in outcomes.items() if key == _key(OVERVIEW.to_python_identifier(), FRESH)
+            }
+            found.outcomes |= late
+            found.runs |= dict.fromkeys(late, record)
+            continue
+        if run.status is dg.DagsterRunStatus.CANCELED and failure is None:
             continue
         wholes = [f"{prefix}{one} run" for one in directions_of(instance, run) or [run.job_name]]
         tables_failed = any(problem and problem.check is None for problem in outcomes.values())

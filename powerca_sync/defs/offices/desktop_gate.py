@@ -12,9 +12,9 @@ from powerca_sync.defs.desktop_sensor import DESKTOP_ROWS, FULL, INCREMENTAL, Wa
 from powerca_sync.defs.jobs import MAX_RUNTIME, REVERSE_JOB
 from powerca_sync.defs.keys import mobile_key
 from powerca_sync.defs.nightly_checks import CHECKS_JOB
-from powerca_sync.defs.offices.nights import last_night
+from powerca_sync.defs.offices.nights import last_night, last_turn
 from powerca_sync.defs.offices.rounds import MOST_REQUESTS, Absence, ask, in_turn, read_states, write_states
-from powerca_sync.defs.partitions import MOBILE_TAG, OFFICE, latest_event, office_tags
+from powerca_sync.defs.partitions import OFFICE, OfficeJob, latest_event, office_request
 from powerca_sync.defs.runs import REPORT_JOB, busy_offices
 from powerca_sync.defs.sensors import INTERVAL
 from powerca_sync.engine.changes import ChangeToken
@@ -42,6 +42,8 @@ class Known:
     requested: int = 0
     #: Date of the last night for which a run was requested although the office was away.
     missed: str = ""
+    #: The last tick of its cron string for incremental runs that was requested.
+    turn: str = ""
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> "Known":
@@ -59,12 +61,16 @@ def build_desktop_gate(
     jobs: Sequence[Any],
     *,
     checks: Collection[dg.AssetCheckKey],
+    incremental_cron: str,
 ) -> dg.SensorDefinition:
     """Returns the sensor, running from the start; `jobs` are those that it may request.
 
-    Its runs of some tables evaluate the `checks` of these tables.
+    Its runs of some tables evaluate the `checks` of these tables. If a function refreshes the desktop's tables, which
+    only runs of all tables call, offices have such runs by `incremental_cron`, unless the file says otherwise.
     """
-    nightly = [name for name in NIGHTLY if name in {job.name for job in jobs}]
+    cron = incremental_cron if functions.before_forward else ""
+    by_name = {job.name: job for job in jobs}
+    nightly = [by_name[name] for name in NIGHTLY if name in by_name]
 
     @dg.sensor(
         name=DESKTOP_ROWS,
@@ -97,11 +103,26 @@ def build_desktop_gate(
             if len(requests) == MOST_REQUESTS:
                 break
             before, last = known.get(office.key, Known()), office.key
+            try:
+                due = _Due.at(office, now, cron)
+            except SyncError as exc:
+                away.append(f"{office.key}: {exc}")
+                continue
             if isinstance(tokens, SyncError):
                 away.append(f"{office.key}: {tokens}")
-                after, request = _miss(office, before, now)
+                after, request = _miss(before, due, now, office_request(office, by_name[FULL]))
             else:
-                after, request = _decide(instance, specs, office, before, tokens, nightly=nightly, checks=checks)
+                after, request = _decide(
+                    instance,
+                    specs,
+                    office,
+                    before,
+                    due,
+                    tokens,
+                    nightly=nightly,
+                    changed=by_name[INCREMENTAL],
+                    checks=checks,
+                )
             requests += [request] if request else []
             if after != before:
                 changed[office.key] = dataclasses.asdict(after)
@@ -121,20 +142,32 @@ def build_desktop_gate(
     return desktop_rows
 
 
-def _tags(office: Office) -> dict[str, str]:
-    return {**office_tags(office.key), MOBILE_TAG: office.mobile}
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class _Due:
+    """What is due by the clock."""
+
+    #: Date of the last night; empty if none was for over a week.
+    night: str
+    #: The last tick for incremental runs; empty without one.
+    turn: str
+
+    @classmethod
+    def at(cls, office: Office, now: float, cron: str) -> "_Due":
+        moment = datetime.fromtimestamp(now, UTC)
+        return cls(night=last_night(office, moment), turn=last_turn(office, moment, cron))
 
 
-def _miss(office: Office, before: Known, now: float) -> tuple[Known, dg.RunRequest | None]:
+def _miss(before: Known, due: _Due, now: float, full: dg.RunRequest) -> tuple[Known, dg.RunRequest | None]:
     """Returns what is known of an office that is away, and the request of a run.
 
     Once a night, if it has already missed a whole night: the run fails, which the history shows and an alert tells.
     """
     after = dataclasses.replace(before, absence=before.absence.extended(now))
-    night = last_night(office, datetime.fromtimestamp(now, UTC))
-    if before.missed == night or before.night >= str(date.fromisoformat(night) - timedelta(days=1)):
+    if not due.night or before.missed == due.night:
         return after, None
-    return dataclasses.replace(after, missed=night), dg.RunRequest(job_name=FULL, tags=_tags(office))
+    if before.night >= str(date.fromisoformat(due.night) - timedelta(days=1)):
+        return after, None
+    return dataclasses.replace(after, missed=due.night), full
 
 
 def _decide(
@@ -142,33 +175,33 @@ def _decide(
     specs: Sequence[TableSpec],
     office: Office,
     before: Known,
+    due: _Due,
     tokens: Sequence[ChangeToken],
     *,
-    nightly: Sequence[str],
+    nightly: Sequence[OfficeJob],
+    changed: OfficeJob,
     checks: Collection[dg.AssetCheckKey],
 ) -> tuple[Known, dg.RunRequest | None]:
-    """Returns what is known of an office that has answered, and the request of a run."""
-    tags = _tags(office)
-    night = last_night(office, datetime.now(UTC))
+    """Returns what is known of an office that has answered, and the request of a `nightly` run or of `changed` ones."""
+    night = due.night
     after = dataclasses.replace(before, absence=Absence())
     is_new = not (before.night or before.requested)
     if is_new and latest_event(instance, mobile_key(specs[0]), office.key):
         # Known to Dagster's history and not to this sensor: the next night is early enough.
         after = dataclasses.replace(after, night=night)
-    if after.night != night:
+    if night and after.night != night:
         job, requested = nightly[after.requested], after.requested + 1
         if requested == len(nightly):
             after = dataclasses.replace(after, night=night, requested=0)
         else:
             after = dataclasses.replace(after, requested=requested)
-        return after, dg.RunRequest(job_name=job, tags=tags)
+        return after, office_request(office, job)
+    if due.turn and after.turn != due.turn:
+        is_first, after = not after.turn, dataclasses.replace(after, turn=due.turn)
+        if not is_first:
+            return after, office_request(office, changed)
     watched, answer = decide(instance, specs, before.watched, tokens, checks=checks, office=office.key)
     after = dataclasses.replace(after, watched=watched)
     if isinstance(answer, dg.SkipReason):
         return after, None
-    return after, dg.RunRequest(
-        job_name=INCREMENTAL,
-        asset_selection=answer.asset_selection,
-        asset_check_keys=answer.asset_check_keys,
-        tags=tags,
-    )
+    return after, office_request(office, changed, assets=answer.asset_selection, checks=answer.asset_check_keys)

@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from queue import Empty, SimpleQueue
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import dagster as dg
 
@@ -15,13 +15,13 @@ from powerca_sync.defs.jobs import REVERSE_JOB, REVERSE_MAX_RUNTIME
 from powerca_sync.defs.keys import reverse_key
 from powerca_sync.defs.offices.desktop_gate import NAMED, Known
 from powerca_sync.defs.offices.rounds import MOST_REQUESTS, ask, in_turn, read_states, write_states
-from powerca_sync.defs.partitions import MOBILE_TAG, OFFICE, office_tags
+from powerca_sync.defs.partitions import OFFICE, OfficeJob, office_request
 from powerca_sync.defs.reverse_assets import pulled_tables
 from powerca_sync.defs.runs import busy_offices
 from powerca_sync.defs.sensors import INTERVAL, PATIENCE, decide
 from powerca_sync.engine.changes import read_change_tokens
 from powerca_sync.engine.postgres import Connection, connect, strip_row_content
-from powerca_sync.engine.reverse import PendingTables, find_pending_tables
+from powerca_sync.engine.reverse import PendingTables, find_pending_tables, read_phone_rows_by_office
 from powerca_sync.environment import find_offices
 from powerca_sync.errors import SyncError
 from powerca_sync.offices import Office
@@ -31,24 +31,72 @@ from powerca_sync.specs import TableSpec
 MOBILE_ROWS: Final = "mobile_rows"
 #: Connections to one mobile database at the same time, at most.
 THREADS: Final = 8
+#: Seconds for the phone rows of all offices.
+LONGEST_STATEMENT: Final = 20.0
 
 
-def build_mobile_gate(specs: Sequence[TableSpec], functions: DesktopFunctions) -> list[dg.SensorDefinition]:
-    """Returns the sensor, running from the start, if any table is reverse-synced."""
+@dataclasses.dataclass(kw_only=True, slots=True)
+class Seen:
+    """The sensor's record of a mobile database, kept from one tick to the next."""
+
+    #: Of all its tables; equal while none has changed.
+    token: str = ""
+    #: The phone rows of each office, as a hash by a hash of the desktop's identity, when the tables had this token.
+    rows: dict[str, str] = dataclasses.field(default_factory=dict)
+    #: By key: the hash of the desktop's identity, and that of its phone rows when it was asked and had all of them.
+    offices: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> "Seen":
+        """Returns what was stored; nothing if another version has stored it."""
+        try:
+            return cls(token=stored["token"], rows=stored["rows"], offices=dict(stored["offices"]))
+        except (KeyError, TypeError):
+            return cls()
+
+    def to_store(self) -> dict[str, Any]:
+        """Returns what `of` reads."""
+        return dataclasses.asdict(self)
+
+    def now(self, who: str) -> str:
+        """Returns the hash of the phone rows of a desktop; the token if mobile does not know it."""
+        return self.rows.get(who, self.token)
+
+    def is_new(self, key: str) -> bool:
+        """Returns whether the office may have phone rows that it did not have when it was last asked."""
+        who, rows = self.offices.get(key, ("", ""))
+        return not rows or rows != self.now(who)
+
+    def settle(self, key: str, identity: str) -> None:
+        """Remembers that the office has all of its phone rows."""
+        who = _short_hash(identity)
+        self.offices[key] = [who, self.now(who)]
+
+
+def build_mobile_gate(
+    specs: Sequence[TableSpec], functions: DesktopFunctions, jobs: Sequence[OfficeJob]
+) -> list[dg.SensorDefinition]:
+    """Returns the sensor, running from the start, if any table is reverse-synced; `jobs` has the reverse job."""
     keys = {spec.mobile: reverse_key(spec) for spec in pulled_tables(specs)}
-    return [_mobile_rows(specs, keys, books=functions.after_reverse is not None)] if keys else []
+    if not keys:
+        return []
+    reverse = next(job for job in jobs if job.name == REVERSE_JOB)
+    return [_mobile_rows(specs, keys, reverse, books=functions.after_reverse is not None)]
 
 
-def _mobile_rows(specs: Sequence[TableSpec], keys: Mapping[str, dg.AssetKey], *, books: bool) -> dg.SensorDefinition:
+def _mobile_rows(
+    specs: Sequence[TableSpec], keys: Mapping[str, dg.AssetKey], reverse: OfficeJob, *, books: bool
+) -> dg.SensorDefinition:
     @dg.sensor(
         name=MOBILE_ROWS,
         job_name=REVERSE_JOB,
         minimum_interval_seconds=INTERVAL,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=(
-            "Every half minute: asks each mobile database whether its tables have changed, and if so each of its "
-            "offices for new phone rows; requests reverse runs of the tables that have some. Offices that are away or "
-            "have an active run are asked later. A failed tick means that no mobile database answered within seconds."
+            "Every half minute: asks each mobile database whether its tables have changed, and if so, in one "
+            "statement, for the phone rows of all its offices; requests reverse runs of the tables that have new ones. "
+            "Offices that are away or have an active run are asked later. A failed tick means that no mobile database "
+            "answered within seconds."
         ),
     )
     def mobile_rows(context: dg.SensorEvaluationContext) -> dg.SensorResult:
@@ -56,16 +104,12 @@ def _mobile_rows(specs: Sequence[TableSpec], keys: Mapping[str, dg.AssetKey], *,
         instance, last = context.instance, context.cursor
         with _Connections() as connections:
             free = _free_offices(instance)
-            tokens = _read_tokens(free, specs, connections)
-            failed = {mobile: token for mobile, token in tokens.items() if isinstance(token, SyncError)}
-            if failed and len(failed) == len(tokens):
+            stored = read_states(instance, MOBILE_ROWS, {office.mobile for office in free.values()})
+            seen, failed = _read_mobiles(stored, free, specs, connections)
+            if failed and not seen:
                 raise next(iter(failed.values()))
-            seen = {mobile: dict(state) for mobile, state in read_states(instance, MOBILE_ROWS, tokens).items()}
             wanted = {
-                key: office
-                for key, office in free.items()
-                if isinstance(token := tokens.get(office.mobile), str)
-                and seen.get(office.mobile, {}).get(key, "") != token
+                key: office for key, office in free.items() if office.mobile in seen and seen[office.mobile].is_new(key)
             }
             answers = ask(in_turn(wanted, last), lambda office: _look(office, specs, connections), threads=THREADS)
         requests: list[dg.RunRequest] = []
@@ -79,11 +123,13 @@ def _mobile_rows(specs: Sequence[TableSpec], keys: Mapping[str, dg.AssetKey], *,
                 continue
             answer = decide(instance, keys, found, books=books, office=office.key)
             if isinstance(answer, dg.RunRequest):
-                tags = {**office_tags(office.key), MOBILE_TAG: office.mobile}
-                requests.append(dg.RunRequest(asset_selection=answer.asset_selection, tags=tags))
+                requests.append(office_request(office, reverse, assets=answer.asset_selection))
             elif not keys.keys() & set(found.pending) and not (books and found.unbooked):
-                seen.setdefault(office.mobile, {})[office.key] = tokens[office.mobile]
-        write_states(instance, MOBILE_ROWS, seen)
+                seen[office.mobile].settle(office.key, found.identity)
+        states = {mobile: one.to_store() for mobile, one in seen.items()}
+        write_states(
+            instance, MOBILE_ROWS, {mobile: state for mobile, state in states.items() if state != stored.get(mobile)}
+        )
         if errors:
             context.log.warning("Not asked: %s", "\n".join(errors[:NAMED]))
         return dg.SensorResult(
@@ -105,23 +151,39 @@ def _free_offices(instance: dg.DagsterInstance) -> Mapping[str, Office]:
     return {key: offices[key] for key in sorted(free)}
 
 
-def _read_tokens(
-    offices: Mapping[str, Office], specs: Sequence[TableSpec], connections: "_Connections"
-) -> Mapping[str, str | SyncError]:
-    """Returns one token of all tables of each mobile database, equal while none has changed, or the error."""
+def _read_mobiles(
+    stored: Mapping[str, Mapping[str, Any]],
+    offices: Mapping[str, Office],
+    specs: Sequence[TableSpec],
+    connections: "_Connections",
+) -> tuple[dict[str, Seen], dict[str, SyncError]]:
+    """Returns what each mobile database has now, and the errors of the others; `stored` are the records of
+    the last tick.
+
+    Its offices share the tables of a mobile database: any of them will do. While no table has changed, the phone rows
+    are those of the last tick, and are not read.
+    """
+    one_each = {office.mobile: office for office in offices.values()}
     on_mobile = [dataclasses.replace(spec, desktop=spec.mobile) for spec in specs]
 
-    def read(office: Office) -> str:
+    def read(office: Office) -> Seen:
+        seen = Seen.of(stored.get(office.mobile, {}))
         with _brief(), connections.taken(office) as connection:
             tokens = read_change_tokens(connection, on_mobile, seconds=PATIENCE)
-        if any(token.blind for token in tokens):
-            # Unequal to any other.
-            return f"{time.time_ns()}"
-        return hashlib.sha256("".join(f"{token.table} {token.text}\n" for token in tokens).encode()).hexdigest()[:16]
+            token = _short_hash("".join(f"{token.table} {token.text}\n" for token in tokens))
+            if token != seen.token or any(token.blind for token in tokens):
+                found = read_phone_rows_by_office(connection, specs, seconds=LONGEST_STATEMENT)
+                rows = {_short_hash(who): _short_hash(repr(sorted(of.items()))) for who, of in found.offices.items()}
+                return dataclasses.replace(seen, token=token, rows=rows)
+        return seen
 
-    # Its offices share the tables of a mobile database: any of them will do.
-    one_each = {office.mobile: office for office in offices.values()}
-    return {office.mobile: token for office, token in ask(list(one_each.values()), read)}
+    answers = {office.mobile: answer for office, answer in ask(list(one_each.values()), read)}
+    seen = {mobile: answer for mobile, answer in answers.items() if isinstance(answer, Seen)}
+    return seen, {mobile: answer for mobile, answer in answers.items() if isinstance(answer, SyncError)}
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _look(office: Office, specs: Sequence[TableSpec], connections: "_Connections") -> PendingTables:

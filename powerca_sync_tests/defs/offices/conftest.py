@@ -12,7 +12,7 @@ import pytest
 from psycopg import sql
 
 from powerca_sync.defs import build_definitions
-from powerca_sync.defs.partitions import OFFICE, office_tags
+from powerca_sync.defs.partitions import OFFICE
 from powerca_sync.engine.postgres import Connection, connect
 from powerca_sync_tests.defs.office import ONE_RETRY, QUICK, SECRETS, SPECS, TARGET
 from powerca_sync_tests.helpers import Pair
@@ -58,7 +58,7 @@ class Company:
             .resolve_job_def(job)
             .execute_in_process(
                 instance=self.instance,
-                tags=office_tags(office),
+                partition_key=office,
                 raise_on_error=False,
                 **options,  # type: ignore[arg-type]
             )
@@ -103,7 +103,14 @@ class Company:
         for request in data.run_requests:
             office = request.tags["dagster/partition"]
             job = request.job_name or "reverse"
-            self.run(office, job, asset_selection=request.asset_selection)
+            # As the daemon does: without a partition key, Dagster takes no configuration from the job.
+            definitions_by_office().resolve_job_def(job).execute_in_process(
+                instance=self.instance,
+                run_config=request.run_config,
+                asset_selection=request.asset_selection,
+                tags=request.tags,
+                raise_on_error=False,
+            )
             done.setdefault(office, []).append(job)
         return done
 

@@ -1,19 +1,21 @@
 """The sensors of many offices: who is asked, and who gets a run."""
 
+import dataclasses
 import json
 import time
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
 
-from powerca_sync.defs.offices import desktop_gate, rounds
-from powerca_sync.defs.offices.nights import SPREAD, last_night
+from powerca_sync.defs.offices import desktop_gate, mobile_gate, rounds
+from powerca_sync.defs.offices.nights import SPREAD, last_night, last_tick, last_turn
 from powerca_sync.defs.offices.rounds import Absence, ask, in_turn, read_states, write_states
-from powerca_sync.defs.partitions import OFFICE, office_tags
-from powerca_sync.errors import DatabaseUnavailableError
+from powerca_sync.defs.partitions import OFFICE, OFFICE_PARTITIONS, office_tags
+from powerca_sync.errors import ConfigurationError, DatabaseUnavailableError
 from powerca_sync.offices import Office, load
 from powerca_sync_tests.defs.office import SPECS
 from powerca_sync_tests.defs.offices.conftest import DEAD, NUMBERS, Company, definitions_by_office
@@ -116,7 +118,7 @@ def test_dead_desktop_rests_and_phone_rows_of_others_come(settled: Company, monk
     settled.mobile.execute("INSERT INTO notices (notice_id, org_id, body, source) VALUES (300, 3, 'On the way', 'M')")
     settled.mobile.execute("SELECT pg_stat_force_next_flush()")
     data = settled.tick("mobile_rows")
-    assert asked(data) == {"west": (None, ["reverse/notices"])}
+    assert asked(data) == {"west": ("reverse", ["reverse/notices"])}
     settled.obey(data)
     assert settled.tick("mobile_rows").run_requests == []
     assert (300,) in settled.desktops["west"].execute("SELECT notice_id FROM notices").fetchall()
@@ -141,6 +143,68 @@ def test_dead_desktop_rests_and_phone_rows_of_others_come(settled: Company, monk
         settled.tick("mobile_rows")
 
 
+def test_only_the_offices_of_new_phone_rows_are_asked(settled: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+    settled.obey(settled.tick("mobile_rows"))
+    settled.tick("mobile_rows")
+    asked_offices, statements = [], []
+    look, read = mobile_gate._look, mobile_gate.read_phone_rows_by_office
+    monkeypatch.setattr(
+        mobile_gate, "_look", lambda office, *rest: asked_offices.append(office.key) or look(office, *rest)
+    )
+    monkeypatch.setattr(
+        mobile_gate,
+        "read_phone_rows_by_office",
+        lambda *args, **options: statements.append(1) or read(*args, **options),
+    )
+
+    def tick_after(statement: str) -> dict[str, tuple[str | None, list[str]]]:
+        settled.mobile.execute(statement)  # type: ignore[call-overload]
+        settled.mobile.execute("SELECT pg_stat_force_next_flush()")
+        asked_offices.clear()
+        statements.clear()
+        data = settled.tick("mobile_rows")
+        settled.obey(data)
+        return asked(data)
+
+    new = "INSERT INTO notices (notice_id, org_id, body, source) VALUES "
+    assert tick_after(f"{new} (300, 3, 'On the way', 'M')") == {"west": ("reverse", ["reverse/notices"])}
+    assert (asked_offices, statements) == (["west"], [1])
+    # Asked again after its run, and settled.
+    assert tick_after("SELECT") == {}
+    assert (asked_offices, statements) == (["west"], [])
+    assert tick_after("SELECT") == {}
+    assert (asked_offices, statements) == ([], [])
+    # Desktop rows and rows of nobody concern no office.
+    assert tick_after("UPDATE staff SET full_name = 'x' WHERE org_id = 1") == {}
+    assert tick_after(f"{new} (400, 77, 'Of nobody', 'M')") == {}
+    assert (asked_offices, statements) == ([], [1])
+    # The office of a row without an organisation has to be found out.
+    settled.mobile.execute("ALTER TABLE notices ALTER org_id DROP NOT NULL")
+    tick_after(f"{new} (500, NULL, 'Whose?', 'M')")
+    assert sorted(asked_offices) == sorted(NUMBERS)
+
+
+def test_runs_that_a_sensor_requests_have_the_configuration_of_their_job(settled: Company) -> None:
+    settled.edit("south", "UPDATE staff SET full_name = 'Renamed' WHERE staff_no = 7")
+    (request,) = settled.tick("desktop_rows").run_requests
+    assert request.run_config["resources"]["sync"]["config"]["mode"] == "incremental"
+    settled.obey(settled.tick("desktop_rows"))
+    event = settled.instance.get_latest_materialization_event(dg.AssetKey("staff"))
+    assert event
+    assert event.asset_materialization
+    assert event.asset_materialization.metadata["mode_requested"].value == "incremental"
+
+
+def test_jobs_ask_for_the_office_and_tag_their_runs_with_its_mobile_database(company: Company) -> None:
+    for name in (*NIGHT, INCREMENTAL):
+        job = definitions_by_office().resolve_job_def(name)
+        assert job.partitions_def == OFFICE_PARTITIONS, name
+    for name in ("report", "checks"):
+        run = company.run("north", name).dagster_run
+        assert run.tags["powerca/mobile"] == "main"
+        assert run.tags["dagster/partition"] == "north"
+
+
 def test_lost_password_of_one_desktop_keeps_no_other_office_waiting(company: Company) -> None:
     entries = company.file.read_text()
     for office in NUMBERS:
@@ -161,6 +225,26 @@ def many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Office]:
     file.write_text(text)
     monkeypatch.setenv("POWERCA_OFFICES", str(file))
     return dict(load(file).offices)
+
+
+def test_night_and_turns_follow_the_cron_strings_of_the_office(many: dict[str, Office]) -> None:
+    office = dataclasses.replace(
+        many["o1"],
+        timezone="Asia/Kolkata",
+        crons={"POWERCA_FULL_CRON": "30 22 * * 1-6", "POWERCA_INCREMENTAL_CRON": "*/15 8-20 * * 1-6"},
+    )
+    saturday = datetime(2026, 11, 28, 22, 30, tzinfo=ZoneInfo("Asia/Kolkata"))
+    assert last_night(office, saturday - timedelta(seconds=1)) == "2026-11-27"
+    assert last_night(office, saturday) == last_night(office, saturday + timedelta(days=1)) == "2026-11-28"
+    assert last_turn(office, saturday, "") == "2026-11-28 20:45"
+    assert last_turn(office, saturday.replace(hour=12, minute=44), "") == "2026-11-28 12:30"
+    without = dataclasses.replace(office, crons={})
+    assert last_turn(without, saturday, "") == ""
+    assert last_turn(without, saturday, "0 * * * *") == "2026-11-28 22:00"
+    assert last_turn(dataclasses.replace(office, crons={"POWERCA_INCREMENTAL_CRON": ""}), saturday, "0 * * * *") == ""
+    assert last_tick("0 0 1 1 *", "UTC", saturday) == "", "longer ago than a week"
+    with pytest.raises(ConfigurationError, match=r"`0 0 31 2 \*` is not a valid cron string"):
+        last_tick("0 0 31 2 *", "UTC", saturday)
 
 
 def test_nights_are_spread_and_each_comes_once_a_day(many: dict[str, Office]) -> None:
