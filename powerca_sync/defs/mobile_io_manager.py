@@ -14,7 +14,7 @@ from powerca_sync.defs.keys import desktop_key, mobile_key
 from powerca_sync.defs.load_factory import LoadFactory
 from powerca_sync.defs.metadata import Metadata, describe, describe_source
 from powerca_sync.defs.output_handle import OutputHandle
-from powerca_sync.defs.partitions import latest_event
+from powerca_sync.defs.partitions import latest_event, office_of
 from powerca_sync.defs.resources import SyncMode
 from powerca_sync.engine.context import CatalogCaches
 from powerca_sync.engine.forward import sync_forward
@@ -45,9 +45,11 @@ class PostgresIOManager(dg.IOManager):
         sync: SyncMode,
         *,
         instance: dg.DagsterInstance,
+        office: str | None,
         timeouts: Timeouts,
         retries: Retries,
     ) -> None:
+        self._office = office
         self._specs = {mobile_key(spec): spec for spec in specs}
         self._mobile = KeptConnection(settings.mobile)
         self._desktop = KeptConnection(settings.desktop)
@@ -120,12 +122,15 @@ class PostgresIOManager(dg.IOManager):
 
     @contextlib.contextmanager
     def _connections(self, *, failing: str | None = None) -> Iterator[tuple[Connection, Connection]]:
-        """Yields both connections; if the desktop does not answer, records the error for the table `failing`."""
+        """Yields both connections; if the desktop does not answer, records the error for the table `failing`.
+
+        Not if it is one of several, and mobile cannot tell which: its error would be shown at the only registered one.
+        """
         with self._mobile.taken() as target, contextlib.ExitStack() as stack:
             try:
                 source = stack.enter_context(self._desktop.taken())
             except SyncError as exc:
-                if failing:
+                if failing and self._office is None:
                     state.record_failure(target, failing, str(exc), office=None)
                 raise
             yield source, target
@@ -161,6 +166,7 @@ def build_io_manager(
                 self.databases,
                 self.sync,
                 instance=context.instance,
+                office=office_of(context.run) if context.run else None,
                 timeouts=self.timeouts,
                 retries=dataclasses.replace(retries, most=self.retries, wait=self.wait),
             )

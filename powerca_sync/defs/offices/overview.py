@@ -24,7 +24,7 @@ FRESH, REACHABLE, WELL = "fresh", "reachable", "well"
 #: Seconds.
 MAX_RUNTIME: Final = 10 * 60
 #: Offices in the table, offices that a sentence names, and characters of what it says of each.
-SHOWN, NAMED, LONGEST = 60, 10, 300
+SHOWN, NAMED, LONGEST = 60, 10, 200
 
 
 def build_overview(
@@ -86,14 +86,17 @@ def describe_offices(
     views: Sequence[OfficeView], unassigned: Mapping[str, Mapping[str, int]], *, zone: tzinfo
 ) -> Mapping[str, Any]:
     """Returns the metadata: the verdict, the table of offices, then figures that plot over time."""
+    in_need = [view for view in views if view.reasons]
+    attention = text_table(("office", "what"), [(view.key, _first_reason(view)) for view in in_need[:SHOWN]])
     table = shown_table([_line(view, zone) for view in views[:SHOWN]])
     left_out = len(views) - SHOWN
     return {
-        "verdict": verdict_of_offices([view.key for view in views if view.reasons], len(views)),
+        "verdict": verdict_of_offices([view.key for view in in_need], len(views)),
+        **({"attention": attention} if in_need else {}),
         **({"offices": table} if table else {}),
         **({"not_shown": f"{counted(left_out, 'office')} after these."} if left_out > 0 else {}),
         "number_of_offices": len(views),
-        "need_attention": sum(bool(view.reasons) for view in views),
+        "need_attention": len(in_need),
         "away": sum(bool(view.away) for view in views),
         "late": sum(bool(view.late) for view in views),
         "failed_checks": sum(len(view.failed_checks) for view in views),
@@ -104,20 +107,23 @@ def describe_offices(
     }
 
 
+def _first_reason(view: OfficeView) -> str:
+    first, *others = view.reasons
+    return f"{_short(first)} (and {counted(len(others), 'other')})" if others else _short(first)
+
+
 def _line(view: OfficeView, zone: tzinfo) -> dict[str, Any]:
-    reasons = view.reasons
-    more = f" (and {counted(len(reasons) - 1, 'other')})" if len(reasons) > 1 else ""
+    """Returns a line that is narrow enough for Dagster's page of the asset in a window of 1600 pixels."""
     oldest = view.oldest
     return {
         "office": view.key,
-        "needs attention": f"{_short(reasons[0])}{more}" if reasons else "",
-        "last to mobile": moment_text(view.last_forward, zone) if view.last_forward else "",
-        "last to desktop": moment_text(view.last_reverse, zone) if view.last_reverse else "",
-        "oldest table": f"{oldest[0]}, {moment_text(oldest[1], zone)}" if oldest else "",
-        "answers": "no" if view.away else "yes",
-        "failed checks": len(view.failed_checks),
+        "to mobile": moment_text(view.last_forward, zone) if view.last_forward else "",
+        "to desktop": moment_text(view.last_reverse, zone) if view.last_reverse else "",
+        "oldest table": f"{oldest[0]} {moment_text(oldest[1], zone)}" if oldest else "",
+        "away": "yes" if view.away else "",
+        "checks": len(view.failed_checks),
         "quarantined": view.quarantined,
-        "pending phone rows": view.phone_rows("waiting"),
+        "pending": view.phone_rows("waiting"),
         "conflicts": view.phone_rows("conflicting"),
     }
 

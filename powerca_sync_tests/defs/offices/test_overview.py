@@ -36,6 +36,10 @@ class Overview:
     def lines(self) -> dict[str, dict[str, Any]]:
         return {record.data["office"]: record.data for record in self.metadata["offices"].records}
 
+    @property
+    def attention(self) -> dict[str, str]:
+        return {record.data["office"]: record.data["what"] for record in self.metadata["attention"].records}
+
     def offenders(self, check: str) -> dict[str, list[str]]:
         """Returns what a check says of each office; nothing if it passed."""
         found: dict[str, list[str]] = {}
@@ -64,8 +68,7 @@ def test_offices_that_are_well_are_called_so(synced: Company) -> None:
     assert all(check.passed for check in seen.checks.values()), [one.description for one in seen.checks.values()]
     assert list(seen.lines) == [*NUMBERS]
     line = seen.lines["south"]
-    assert set(line) == {"office", "last to mobile", "last to desktop", "oldest table", "answers"}
-    assert line["answers"] == "yes"
+    assert set(line) == {"office", "to mobile", "to desktop", "oldest table"}
     assert seen.metadata["number_of_offices"] == 3
     # A failure of one is its own.
     synced.edit("west", "ALTER TABLE staff RENAME TO gone")
@@ -73,7 +76,7 @@ def test_offices_that_are_well_are_called_so(synced: Company) -> None:
     seen = Overview(synced)
     assert seen.verdict == "1 of 3 offices needs attention: west."
     assert list(seen.lines) == ["west", "north", "south"]
-    assert "staff" in seen.lines["west"]["needs attention"]
+    assert [(office, "staff: " in what) for office, what in seen.attention.items()] == [("west", True)]
     assert set(seen.offenders("well")) == {"west"}
     assert (seen.offenders("fresh"), seen.offenders("reachable")) == ({}, {})
     synced.edit("west", "ALTER TABLE gone RENAME TO staff")
@@ -112,6 +115,10 @@ def test_office_that_is_away_is_shown_with_what_is_known(synced: Company) -> Non
         synced.file.read_text()
         + f'[office.{DEAD}]\nhost = "127.0.0.1"\nport = 1\nname = "other"\npassword_file = "password"\n[office.wrong]\n'
     )
+    # Its failure is not that of the only registered office.
+    synced.mobile.execute("DELETE FROM powerca_sync.office WHERE org_id <> '1'")
+    assert not synced.run(DEAD).success
+    assert synced.mobile.execute("SELECT * FROM powerca_sync.failure").fetchall() == []
     seen = Overview(synced)
     assert seen.verdict.startswith("3 of 5 offices need attention: ")
     assert set(list(seen.lines)[:3]) == {DEAD, "south", "wrong"}
@@ -121,9 +128,9 @@ def test_office_that_is_away_is_shown_with_what_is_known(synced: Company) -> Non
         "has no `host`" in seen.offenders("reachable")["wrong"][0]
         or "neither" in seen.offenders("reachable")["wrong"][0]
     )
-    assert seen.lines["south"]["last to mobile"] == seen.lines["north"]["last to mobile"]
+    assert seen.lines["south"]["to mobile"] == seen.lines["north"]["to mobile"]
     assert set(seen.offenders("fresh")) == {DEAD}
-    assert seen.lines["south"]["answers"] == "no"
+    assert (seen.lines["south"]["away"], seen.lines["north"]["away"]) == ("yes", "")
 
 
 def test_mobile_database_that_is_away_is_named_at_its_offices(synced: Company) -> None:
@@ -150,12 +157,12 @@ def test_late_tables_quarantine_conflicts_and_pending_rows_are_those_of_the_offi
     assert synced.run("west").success
     seen = Overview(synced)
     assert seen.offenders("fresh") == {"south": ["staff: It was last synced 30 hours ago."]}
-    assert seen.lines["south"]["oldest table"].startswith("staff, ")
-    assert [seen.lines[office].get("pending phone rows") for office in NUMBERS] == ["2", "0", "0"]
+    assert seen.lines["south"]["oldest table"].startswith("staff ")
+    assert [seen.lines[office].get("pending") for office in NUMBERS] == ["2", "0", "0"]
     assert [seen.lines[office].get("quarantined") for office in NUMBERS] == ["0", "0", "1"]
     assert set(seen.offenders("well")) == {"west"}
     assert synced.run("north", "reverse").success
-    assert "pending phone rows" not in Overview(synced).lines["north"]
+    assert "pending" not in Overview(synced).lines["north"]
 
 
 def test_mobile_is_asked_once_for_all_offices(synced: Company, monkeypatch: pytest.MonkeyPatch) -> None:
