@@ -1,6 +1,7 @@
 """Run a job in this process: what the command line needs of Dagster."""
 
 import dataclasses
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -77,7 +78,8 @@ def open_instance(folder: Path) -> Iterator[dg.DagsterInstance]:
 def _explained_history(home: Path) -> Iterator[None]:
     """Turn the errors of Dagster's storage into a `ConfigurationError` that names it."""
     try:
-        yield
+        with _without_retries_in_log():
+            yield
     except _history_errors() as exc:
         host = os.environ.get("DAGSTER_POSTGRES_HOST")
         place, check = (
@@ -85,7 +87,9 @@ def _explained_history(home: Path) -> Iterator[None]:
             if host
             else (f"in `{home}`", "the folder exists, this user may write to it and its disk is not full")
         )
-        words = str(getattr(exc, "orig", None) or exc).strip().partition("\n")[0]
+        # Dagster says how often it tried; the cause is why that failed.
+        cause = exc.__cause__ or exc
+        words = str(getattr(cause, "orig", None) or cause).strip().partition("\n")[0]
         raise ConfigurationError(f"Dagster's history {place} cannot be used: {words}. Check that {check}.") from exc
 
 
@@ -97,6 +101,28 @@ def _history_errors() -> tuple[type[Exception], ...]:
     from dagster_postgres.utils import DagsterPostgresException
 
     return (*errors, DagsterPostgresException)
+
+
+@contextmanager
+def _without_retries_in_log() -> Iterator[None]:
+    """Keep the attempts to reach the history's server, which Dagster logs with traces, out of the root logger.
+
+    Without a handler there, Dagster's call would add one that shows the warnings of all libraries in another form.
+    """
+    root, added = logging.getLogger(), None if logging.root.handlers else logging.lastResort
+    if added:
+        root.addHandler(added)
+    root.addFilter(_is_no_retry)
+    try:
+        yield
+    finally:
+        root.removeFilter(_is_no_retry)
+        if added:
+            root.removeHandler(added)
+
+
+def _is_no_retry(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith("Retrying failed database connection")
 
 
 def _configure(folder: Path) -> None:

@@ -6,7 +6,7 @@ from psycopg import sql
 
 from powerca_sync.engine.mapping import COMMA, HELD, REJECTED, STAGING, TableMapping, shown_image_of
 from powerca_sync.engine.postgres import Column
-from powerca_sync.engine.staging.phone_rows_sql import HASH, OCCURRENCE
+from powerca_sync.engine.staging.phone_rows_sql import HASH, KEY, OCCURRENCE
 from powerca_sync.engine.staging.rules_sql import FOREIGN_PARENT, QUARANTINED_PARENT, Rule
 
 
@@ -172,10 +172,11 @@ FROM {rejected} GROUP BY 1, 2, 3, 4 ORDER BY count(*) DESC, 1, 2, 3, 4""").forma
 def sample_rejected() -> sql.Composed:
     """Select the first `%s` rejected rows of each reason, column and parent, with keys that people can search for."""
     return sql.SQL("""\
-SELECT reason, column_name, value, parent, message, key - ARRAY[{hash}, {occurrence}]
+SELECT reason, column_name, value, parent, message, (key - ARRAY[{key}, {hash}, {occurrence}])
+    || CASE WHEN key ->> {key} <> key ->> {hash} THEN jsonb_build_object('mobile key', key ->> {key}) ELSE '{{}}' END
 FROM (
     SELECT *, row_number() OVER (PARTITION BY reason, column_name, parent ORDER BY key::text) AS n
     FROM {rejected}
 ) AS numbered
 WHERE n <= %s
-ORDER BY reason, column_name, parent, key::text""").format(rejected=REJECTED, hash=HASH, occurrence=OCCURRENCE)
+ORDER BY reason, column_name, parent, key::text""").format(rejected=REJECTED, key=KEY, hash=HASH, occurrence=OCCURRENCE)

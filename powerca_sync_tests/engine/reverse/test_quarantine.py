@@ -44,7 +44,7 @@ def assert_quarantined_alone(pair: Pair, *, reason: str, words: str) -> None:
         result = pair.pull(NOTES)
         assert pulled(result) == {fate: 4, "quarantined": 1}
         (sample,) = result.samples
-        assert (sample.reason, sample.key["id"]) == (reason, "3")
+        assert (sample.reason, sample.key) == (reason, {"id": "3", "mobile key": "3"})
         assert words in str(sample)
         assert desktop(pair) == [1, 2, 4, 5]
         assert entries(pair) == [(reason, "3")]
