@@ -7,7 +7,7 @@ from pathlib import Path
 
 from powerca_sync.errors import ConfigurationError
 from powerca_sync.offices import OFFICES, Office, Offices, current_offices, offices_file
-from powerca_sync.settings import DesktopFunctions, Limits, Settings, read_desktop_relations
+from powerca_sync.settings import DesktopFunctions, Limits, Settings, read_desktop_relations, read_tables_at_once
 from powerca_sync.specs import TableSpec, read_from
 
 #: Folder of the embedded servers and of Dagster's files, below the current folder.
@@ -69,7 +69,7 @@ def current_settings(office: str | None = None) -> Settings:
     # The demo needs packages that an office does not install.
     from powerca_sync.demo import start_pair
 
-    return dataclasses.replace(start_pair(FOLDER), limits=Limits.from_env())
+    return dataclasses.replace(start_pair(FOLDER), limits=Limits.from_env(), tables_at_once=read_tables_at_once())
 
 
 def current_functions() -> DesktopFunctions:

@@ -4,8 +4,11 @@ A line break in a value must not forge a line, an escape sequence must not clear
 override must not reverse the text.
 """
 
+import contextlib
 import logging
 import re
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Final
 
 #: C0 and C1 controls, DEL, line and paragraph separators, marks and overrides of direction, other characters that do
@@ -43,6 +46,25 @@ def one_line_logger(name: str) -> logging.Logger:
     return logger
 
 
+@contextlib.contextmanager
+def diverted_lines(take: Callable[[logging.LogRecord], None]) -> Iterator[None]:
+    """Hand the records that this thread logs meanwhile to `take`, instead of to the handlers.
+
+    Another thread may log them afterwards: handlers such as Dagster's know the step by their thread.
+    """
+    token = _DIVERTED.set(take)
+    try:
+        yield
+    finally:
+        _DIVERTED.reset(token)
+
+
+_DIVERTED: ContextVar[Callable[[logging.LogRecord], None] | None] = ContextVar("diverted_lines", default=None)
+
+
 def _as_one_line(record: logging.LogRecord) -> bool:
     record.msg, record.args = in_one_line(record.getMessage()), ()
+    if take := _DIVERTED.get():
+        take(record)
+        return False
     return True

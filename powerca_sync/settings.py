@@ -21,6 +21,7 @@ REQUIRED = ("LOCAL_DB_PASSWORD", "SUPABASE_DB_HOST", "SUPABASE_DB_PASSWORD")
 BEFORE_FORWARD, AFTER_REVERSE = "POWERCA_BEFORE_FORWARD", "POWERCA_AFTER_REVERSE"
 BEFORE_FORWARD_TIMEOUT, AFTER_REVERSE_TIMEOUT = "POWERCA_BEFORE_FORWARD_TIMEOUT", "POWERCA_AFTER_REVERSE_TIMEOUT"
 DESKTOP_RELATIONS = "POWERCA_DESKTOP_RELATIONS"
+TABLES_AT_ONCE = "POWERCA_TABLES_AT_ONCE"
 #: Seconds. Below the limit of Dagster's run monitoring for a reverse run.
 LONGEST_CALL = 1200
 _NAME = r"[A-Za-z_][A-Za-z0-9_$]{0,62}"
@@ -151,6 +152,17 @@ def read_desktop_relations(
     return found
 
 
+def read_tables_at_once(environ: Mapping[str, str] | None = None, *, env_file: Path | None = ENV_FILE) -> int:
+    """Returns how many tables a forward run reads at a time.
+
+    Raises `ConfigurationError` for anything but a number from 1 to 4.
+    """
+    text = _values(environ, env_file).get(TABLES_AT_ONCE, "2")
+    if text not in ("1", "2", "3", "4"):
+        raise ConfigurationError(f"{TABLES_AT_ONCE} is `{text}`. Use a whole number from 1 to 4.")
+    return int(text)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
     """Both databases, the office's time zone, the encoding of undeclared text, and the limits of the guards."""
@@ -162,6 +174,8 @@ class Settings:
     #: Encoding of the desktop's text if its database is SQL_ASCII. None: the database's.
     encoding: str | None = None
     limits: Limits = dataclasses.field(default_factory=Limits)
+    #: Tables of a forward run that are read at a time; 1 reads one after another.
+    tables_at_once: int = 2
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, *, env_file: Path | None = ENV_FILE) -> "Settings":
@@ -200,6 +214,7 @@ class Settings:
             timezone=values.get("LOCAL_DB_TIMEZONE"),
             encoding=values.get("LOCAL_DB_ENCODING"),
             limits=Limits.from_env(environ, env_file=env_file),
+            tables_at_once=read_tables_at_once(environ, env_file=env_file),
         )
 
 

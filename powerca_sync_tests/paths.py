@@ -18,6 +18,8 @@ WORDS: Final = {
     "text-hashes": {"typed_hashes": False},
     "everything": {"transfer": Transfer.EVERYTHING},
     "differences": {"transfer": Transfer.DIFFERENCES},
+    "one-table": {"tables_at_once": 1},
+    "two-tables": {"tables_at_once": 2},
 }
 
 

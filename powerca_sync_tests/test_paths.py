@@ -12,7 +12,9 @@ from powerca_sync_tests.paths import VARIABLE, WORDS, chosen_options
 
 def test_each_option_has_two_words() -> None:
     names = [name for options in WORDS.values() for name in options]
-    assert {name: names.count(name) for name in names} == {"binary_copy": 2, "typed_hashes": 2, "transfer": 2}
+    assert {name: names.count(name) for name in names} == dict.fromkeys(
+        ("binary_copy", "typed_hashes", "transfer", "tables_at_once"), 2
+    )
     assert Options(**chosen_options("text-copy text-hashes differences")) == Options(
         binary_copy=False, typed_hashes=False, transfer=Transfer.DIFFERENCES
     )

@@ -115,7 +115,7 @@ def build_definitions(
         checks += build_parity_checks(specs, copied=copied, **limits, by_office=by_office)
         checks += build_table_checks(specs, copied=copied, drift_blocks=drift_blocks, **limits, by_office=by_office)
     separate = [spec.key for check in checks for spec in check.check_specs if not spec.blocking]
-    resources, loads = _build_resources(specs, limits)
+    resources, loads = _build_resources(specs, copied, limits)
     jobs = build_jobs(specs, functions, separate=separate, loads=loads, by_office=by_office)
     nightly = build_nightly_checks(separate, schedules, by_office=by_office)
     report = build_status_report(specs, schedules, by_office=by_office)
@@ -168,13 +168,13 @@ class _Limits(TypedDict):
 
 
 def _build_resources(
-    specs: Sequence[TableSpec], limits: _Limits
+    specs: Sequence[TableSpec], copied: Sequence[TableSpec], limits: _Limits
 ) -> tuple[Mapping[str, Any], Mapping[str, LoadFactory]]:
     """Returns the resources of a run, and the IO managers, which share the first two of them."""
     # Configured at launch: otherwise each IO manager would have its own.
     databases, sync = SyncDatabases.configure_at_launch(), SyncMode.configure_at_launch()
     loads = {
-        "io_manager": build_io_manager(specs, databases=databases, sync=sync, **limits),
+        "io_manager": build_io_manager(specs, copied=copied, databases=databases, sync=sync, **limits),
         IO_MANAGER: build_desktop_io_manager(specs, databases=databases, **limits),
     }
     return {"databases": databases, "sync": sync, "pull": PullMode()}, loads

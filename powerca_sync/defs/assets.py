@@ -13,7 +13,7 @@ from powerca_sync.defs.resources import SyncMode
 from powerca_sync.defs.translator import Layer, TableTranslator
 from powerca_sync.engine.requests import Mode, TableExtract
 from powerca_sync.engine.result import ForwardResult
-from powerca_sync.specs import TableSpec
+from powerca_sync.specs import TableSpec, in_order
 
 
 def build_assets(
@@ -28,7 +28,11 @@ def build_assets(
 
     Each comes after the assets of `first` and after those of the specs `among` on which it depends.
     """
-    return [_build_asset(spec, among, translator, first, by_office=by_office) for spec in specs]
+    places = {spec.mobile: place for place, spec in enumerate(reversed(in_order(among)))}
+    return [
+        _build_asset(spec, among, translator, first, priority=1 + places[spec.mobile], by_office=by_office)
+        for spec in specs
+    ]
 
 
 def build_desktop_tables(
@@ -57,6 +61,7 @@ def _build_asset(
     translator: TableTranslator,
     first: Sequence[dg.AssetKey],
     *,
+    priority: int,
     by_office: bool,
 ) -> dg.AssetsDefinition:
     key = mobile_key(spec)
@@ -72,6 +77,8 @@ def _build_asset(
             **translator.metadata(spec, Layer.MOBILE),
         },
         **translator.attributes(spec, Layer.MOBILE, by_office=by_office),
+        # The order of the IO manager, which reads the next table ahead.
+        op_tags={"dagster/priority": str(priority)},
         pool=None if by_office else FORWARD_POOL,
         partitions_def=partitions(by_office),
         check_specs=[

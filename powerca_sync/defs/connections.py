@@ -5,45 +5,54 @@ import select
 import time
 from collections.abc import Iterator
 
-from powerca_sync.engine.postgres import Connection, connect
+from powerca_sync.engine.postgres import Connection, connect, interrupt_use
 from powerca_sync.settings import Endpoint
 
 #: Seconds after which an unused connection is replaced: a router or pooler may have dropped it.
 TRUSTED = 30.0
 
 
-class KeptConnection:
-    """One connection to one database, opened when it is first needed."""
+class KeptConnections:
+    """Connections to one database, as many as are needed at a time. Several threads may take one each."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self._kept: Connection | None = None
-        self._used = 0.0
+        #: Those that nobody uses, each with the time of its last use.
+        self._kept: list[tuple[Connection, float]] = []
 
     @contextlib.contextmanager
     def taken(self) -> Iterator[Connection]:
-        """Yields the connection, outside any transaction. Closes it after an exception.
+        """Yields a connection, outside any transaction. Closes it after an exception.
 
         Raises as `connect` does.
         """
-        if self._kept and (time.monotonic() - self._used > TRUSTED or _is_lost(self._kept)):
-            self.close()
-        connection = self._kept or connect(self._endpoint)
-        self._kept = None
+        connection = self._take() or connect(self._endpoint)
         try:
             yield connection
         except BaseException:
+            # After an interrupt its statement would go on at the server, and keep its locks.
+            interrupt_use(connection)
             connection.close()
             raise
-        # A second connection, if two are needed at a time.
-        self.close()
-        self._kept, self._used = connection, time.monotonic()
+        self._kept.append((connection, time.monotonic()))
 
     def close(self) -> None:
-        """Close the connection."""
-        if self._kept:
-            self._kept.close()
-            self._kept = None
+        """Close the connections that nobody uses."""
+        while self._kept:
+            self._kept.pop()[0].close()
+
+    def _take(self) -> Connection | None:
+        """Returns one that can still be used; closes others."""
+        while self._kept:
+            # One operation, because of other threads.
+            try:
+                connection, used = self._kept.pop()
+            except IndexError:
+                break
+            if time.monotonic() - used <= TRUSTED and not _is_lost(connection):
+                return connection
+            connection.close()
+        return None
 
 
 def _is_lost(connection: Connection) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import dagster as dg
 from typing_extensions import override
 
-from powerca_sync.defs.connections import KeptConnection
+from powerca_sync.defs.connections import KeptConnections
 from powerca_sync.defs.failures import Retries, retry_transient_errors
 from powerca_sync.defs.keys import reverse_key
 from powerca_sync.defs.load_factory import LoadFactory
@@ -37,8 +37,8 @@ class DesktopIOManager(dg.IOManager):
         retries: Retries,
     ) -> None:
         self._specs = specs
-        self._mobile = KeptConnection(settings.mobile)
-        self._desktop = KeptConnection(settings.desktop)
+        self._mobile = KeptConnections(settings.mobile)
+        self._desktop = KeptConnections(settings.desktop)
         self._options = Options(
             timezone=settings.timezone, encoding=settings.encoding, timeouts=timeouts, limits=settings.limits
         )

@@ -8,24 +8,24 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from typing_extensions import override
 
-from powerca_sync.defs.connections import KeptConnection
+from powerca_sync.defs.connections import KeptConnections
 from powerca_sync.defs.failures import Retries, retry_transient_errors
+from powerca_sync.defs.jobs import forward_job_name
 from powerca_sync.defs.keys import desktop_key, mobile_key
 from powerca_sync.defs.load_factory import LoadFactory
 from powerca_sync.defs.metadata import Metadata, describe, describe_source
 from powerca_sync.defs.output_handle import OutputHandle
 from powerca_sync.defs.partitions import latest_event, office_of
 from powerca_sync.defs.resources import SyncMode
-from powerca_sync.engine.context import CatalogCaches
-from powerca_sync.engine.forward import sync_forward
+from powerca_sync.engine.forward import ReadAhead
 from powerca_sync.engine.load import load_rows
 from powerca_sync.engine.postgres import Connection, Timeouts
 from powerca_sync.engine.requests import Mode, TableExtract, TextRows
-from powerca_sync.engine.result import ForwardResult, Options
+from powerca_sync.engine.result import Options
 from powerca_sync.engine.state import state
 from powerca_sync.errors import ConfigurationError, SyncError
 from powerca_sync.settings import Settings
-from powerca_sync.specs import TableSpec
+from powerca_sync.specs import TableSpec, in_order
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +35,8 @@ class PostgresIOManager(dg.IOManager):
     """Loads the rows of an asset into the mobile table of its key, and reads them from there.
 
     A generated asset hands over a `OutputHandle`; one written in Python may return a `TableExtract`, `TextRows` or a
-    DataFrame with all that the table should hold. Both connections are kept from one table to the next, until `close`.
+    DataFrame with all that the table should hold. While one table is synced, the next one of `ahead` is read. The
+    connections are kept from one table to the next, until `close`.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class PostgresIOManager(dg.IOManager):
         settings: Settings,
         sync: SyncMode,
         *,
+        ahead: Sequence[TableSpec],
         instance: dg.DagsterInstance,
         office: str | None,
         timeouts: Timeouts,
@@ -51,8 +53,8 @@ class PostgresIOManager(dg.IOManager):
     ) -> None:
         self._office = office
         self._specs = {mobile_key(spec): spec for spec in specs}
-        self._mobile = KeptConnection(settings.mobile)
-        self._desktop = KeptConnection(settings.desktop)
+        self._mobile = KeptConnections(settings.mobile)
+        self._desktop = KeptConnections(settings.desktop)
         self._sync = sync
         self._options = Options(
             timezone=settings.timezone,
@@ -60,8 +62,9 @@ class PostgresIOManager(dg.IOManager):
             timeouts=timeouts,
             limits=settings.limits,
             verify_on_commit=sync.verify_on_commit,
+            tables_at_once=settings.tables_at_once,
         )
-        self._caches = CatalogCaches.build(specs, specs)
+        self._tables = ReadAhead(ahead, specs, connect=self._connections, options=self._options)
         self._retries = retries
         self._instance = instance
 
@@ -71,7 +74,7 @@ class PostgresIOManager(dg.IOManager):
         with retry_transient_errors(self._retries):
             spec = self._spec(context.asset_key)
             what = obj.request if isinstance(obj, OutputHandle) else _as_rows(obj, spec, self._sync)
-            result = self._land(what)
+            result = self._tables.sync(what)
         office = context.partition_key if context.has_partition_key else None
         metadata = describe(result, spec, last=lambda: self._last_metadata(context.asset_key, office))
         if not isinstance(obj, OutputHandle):
@@ -105,23 +108,13 @@ class PostgresIOManager(dg.IOManager):
         return to_frame(loaded)
 
     def close(self) -> None:
-        """Close the connections."""
+        """Stop reading ahead, and close the connections."""
+        self._tables.close()
         self._desktop.close()
         self._mobile.close()
 
-    def _land(self, what: TableExtract | TextRows) -> ForwardResult:
-        with self._connections(failing=what.spec.mobile) as (source, target):
-            return sync_forward(
-                what,
-                source=source,
-                target=target,
-                specs=tuple(self._specs.values()),
-                options=self._options,
-                caches=self._caches,
-            )
-
     @contextlib.contextmanager
-    def _connections(self, *, failing: str | None = None) -> Iterator[tuple[Connection, Connection]]:
+    def _connections(self, failing: str | None = None) -> Iterator[tuple[Connection, Connection]]:
         """Yields both connections; if the desktop does not answer, records the error for the table `failing`.
 
         Not if it is one of several, and mobile cannot tell which: its error would be shown at the only registered one.
@@ -146,9 +139,18 @@ class PostgresIOManager(dg.IOManager):
 
 
 def build_io_manager(
-    specs: Sequence[TableSpec], *, databases: object, sync: object, timeouts: Timeouts, retries: Retries
+    specs: Sequence[TableSpec],
+    *,
+    copied: Sequence[TableSpec],
+    databases: object,
+    sync: object,
+    timeouts: Timeouts,
+    retries: Retries,
 ) -> LoadFactory:
-    """Returns the IO manager for the tables of `specs`, which uses the resources `databases` and `sync`."""
+    """Returns the IO manager for the tables of `specs`, which uses the resources `databases` and `sync`.
+
+    `copied` are those whose rows come from the desktop.
+    """
 
     # Of its own for these specs: Dagster copies a factory by its fields, which hold plain values only.
     class MobileTables(LoadFactory):
@@ -161,17 +163,33 @@ def build_io_manager(
         def create_io_manager(self, context: dg.InitResourceContext) -> PostgresIOManager:
             # A run always has an instance.
             assert context.instance is not None
+            assert context.run is not None
             return PostgresIOManager(
                 specs,
                 self.databases,
                 self.sync,
+                ahead=selected_tables(context.run, [spec for spec in in_order(specs) if spec in copied]),
                 instance=context.instance,
-                office=office_of(context.run) if context.run else None,
+                office=office_of(context.run),
                 timeouts=self.timeouts,
                 retries=dataclasses.replace(retries, most=self.retries, wait=self.wait),
             )
 
     return MobileTables.with_defaults(timeouts, retries, databases=databases, sync=sync)
+
+
+def selected_tables(run: dg.DagsterRun, tables: Sequence[TableSpec]) -> list[TableSpec]:
+    """Returns those of the tables that the run syncs, as far as it is known; none for a whole job of somebody else."""
+    selected, steps = run.asset_selection, run.step_keys_to_execute
+    if not selected and steps is None and run.job_name not in map(forward_job_name, Mode):
+        return []
+    keys = {spec.mobile: mobile_key(spec) for spec in tables}
+    return [
+        spec
+        for spec in tables
+        if (not selected or keys[spec.mobile] in selected)
+        and (steps is None or keys[spec.mobile].to_python_identifier() in steps)
+    ]
 
 
 def _as_rows(obj: object, spec: TableSpec, sync: SyncMode) -> TableExtract | TextRows:

@@ -22,6 +22,15 @@ class PhaseTimer:
         finally:
             self._seconds[name] += time.monotonic() - began
 
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave the time inside out of the total; outside any phase."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._started += time.monotonic() - began
+
     @property
     def seconds(self) -> dict[str, float]:
         """Seconds by phase so far."""
@@ -29,5 +38,5 @@ class PhaseTimer:
 
     @property
     def milliseconds(self) -> int:
-        """Milliseconds since the timer was made."""
+        """Milliseconds since the timer was made, without pauses."""
         return round((time.monotonic() - self._started) * 1000)

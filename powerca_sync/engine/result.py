@@ -41,6 +41,8 @@ class Options:
     binary_copy: bool = True
     #: Tell rows apart by hashes of their columns instead of their text.
     typed_hashes: bool = True
+    #: Tables of a run that are read at a time; 1 reads one after another.
+    tables_at_once: int = 2
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,7 +15,7 @@ from typing import Any, Final
 from powerca_sync.errors import ConfigurationError
 from powerca_sync.offices.entries import MOBILE_PASSWORD, Office, Offices, Secret, nearest
 from powerca_sync.operations import FULL_CRON, INCREMENTAL_CRON, OFFICE, TIMEZONE, Schedules
-from powerca_sync.settings import Settings
+from powerca_sync.settings import TABLES_AT_ONCE, Settings
 
 #: Keys of an entry, with the variable of an installation for one office that each stands for.
 _CONNECTION: Final = {key: key.upper() for key in ("host", "port", "name", "user", "sslmode", "sslrootcert")}
@@ -31,6 +31,7 @@ _COMMON: Final = {
     "mass_delete_rows": "POWERCA_MASS_DELETE_ROWS",
     "quarantine_share": "POWERCA_QUARANTINE_SHARE",
     "quarantine_rows": "POWERCA_QUARANTINE_ROWS",
+    "tables_at_once": TABLES_AT_ONCE,
 }
 #: The lowest and the highest number of each field of a cron string.
 _CRON_LIMITS: Final = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))

@@ -178,7 +178,11 @@ class Campaign:
         try:
             site.work(self._dice(planned, "work"))
             run = site.run(
-                direction=planned.direction, mode=planned.mode, transfer=planned.transfer, typed=planned.number % 2 == 0
+                direction=planned.direction,
+                mode=planned.mode,
+                transfer=planned.transfer,
+                typed=planned.number % 2 == 0,
+                at_once=1 + planned.number // 2 % 2,
             )
 
             def strike() -> None:

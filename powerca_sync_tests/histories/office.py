@@ -4,13 +4,13 @@ import contextlib
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from unittest import mock
 
 from powerca_sync.engine.forward import digest_comparison
-from powerca_sync.engine.forward.forward import sync_forward
-from powerca_sync.engine.postgres.database import Timeouts
+from powerca_sync.engine.forward.read_ahead import ReadAhead
+from powerca_sync.engine.postgres.database import Connection, Timeouts, connect
 from powerca_sync.engine.requests import Mode, TableExtract, TablePull
 from powerca_sync.engine.result import ForwardResult, Options, ReverseResult, Transfer
 from powerca_sync.engine.reverse.reverse import sync_reverse
@@ -43,9 +43,9 @@ class Office(Witness):
     """Both databases, what is known of them, and the steps of a history."""
 
     @functools.cached_property
-    def _typed(self) -> Iterator[bool]:
-        """Returns whether the next run copies and compares rows in binary form; the forms alternate."""
-        return itertools.cycle((True, False))
+    def _ways(self) -> Iterator[tuple[bool, int]]:
+        """Yields, for each run, whether rows are copied and compared in binary form, and the tables read at a time."""
+        return itertools.cycle(((True, 2), (False, 1), (True, 1), (False, 2)))
 
     def forward(
         self,
@@ -66,21 +66,27 @@ class Office(Witness):
         names = self.names if only is None else [only]
         with self._faulty(fault) as options:
             transfer = Transfer.DIFFERENCES if apart else Transfer.EVERYTHING
-            typed = next(self._typed)
+            typed, at_once = next(self._ways)
             options = on_path(
                 dataclasses.replace(
-                    options, transfer=transfer, verify_on_commit=verify, binary_copy=typed, typed_hashes=typed
+                    options,
+                    transfer=transfer,
+                    verify_on_commit=verify,
+                    binary_copy=typed,
+                    typed_hashes=typed,
+                    tables_at_once=at_once,
                 )
             )
-            for name in names:
-                what = TableExtract(
-                    spec=self.specs[name], mode=Mode(mode), allow_mass_delete=allow, delete_foreign=allow
-                )
-                result = self._run(lambda what=what: self._sync_forward(what, options))  # type: ignore[misc]
-                if result is not None:
-                    done[name] = result
-                    if result.mode_effective is Mode.FULL and not self.mobile.late:
-                        self.written_there[name].clear()
+            with self._reading_ahead(names, options) as run:
+                for name in names:
+                    what = TableExtract(
+                        spec=self.specs[name], mode=Mode(mode), allow_mass_delete=allow, delete_foreign=allow
+                    )
+                    result = self._run(lambda what=what: run.sync(what))  # type: ignore[misc]
+                    if result is not None:
+                        done[name] = result
+                        if result.mode_effective is Mode.FULL and not self.mobile.late:
+                            self.written_there[name].clear()
         after = self.look()
         assert after[0] == before[0], "a forward run has written to the desktop"
         for name in self.names:
@@ -229,15 +235,26 @@ class Office(Witness):
         columns = self.columns[name]
         return bool(counted(rows, columns) - self.ledgers[name].images(columns))
 
-    def _sync_forward(self, what: TableExtract, options: Options) -> ForwardResult:
-        with mock.patch.object(digest_comparison, "COARSE", ROWS_OF_A_DIGEST):
-            return sync_forward(
-                what,
-                source=self.desktop.engine,
-                target=self.mobile.engine,
-                specs=(ORGS, *self.specs.values()),
-                options=options,
-            )
+    @contextlib.contextmanager
+    def _reading_ahead(self, names: Sequence[str], options: Options) -> Iterator[ReadAhead]:
+        """Yields a forward run of these tables."""
+
+        @contextlib.contextmanager
+        def connected(failing: str | None) -> Iterator[tuple[Connection, Connection]]:
+            if failing:
+                yield self.desktop.engine, self.mobile.engine
+                return
+            with connect(self.desktop.endpoint) as source, connect(self.mobile.endpoint) as target:
+                yield source, target
+
+        run = ReadAhead(
+            [self.specs[name] for name in names],
+            (ORGS, *self.specs.values()),
+            connect=connected,
+            options=options,
+        )
+        with mock.patch.object(digest_comparison, "COARSE", ROWS_OF_A_DIGEST), contextlib.closing(run):
+            yield run
 
     def _sync_reverse(self, name: str, options: Options, *, again: bool) -> ReverseResult:
         return sync_reverse(

@@ -6,12 +6,12 @@ import logging
 import multiprocessing
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection as Pipe
 
 import psycopg
 
-from powerca_sync.engine.forward.forward import sync_forward
+from powerca_sync.engine.forward import ReadAhead
 from powerca_sync.engine.postgres.database import Connection, Timeouts, connect
 from powerca_sync.engine.requests import Mode, TableExtract, TablePull
 from powerca_sync.engine.result import Options, Transfer
@@ -39,6 +39,8 @@ class Run:
     tables: Sequence[TableSpec]
     #: Rows are copied and told apart in binary form, otherwise as text.
     typed: bool
+    #: Tables that a forward run reads at a time.
+    at_once: int = 1
     statement_timeout: float = 30
     lock_timeout: float = 5
 
@@ -47,27 +49,52 @@ class Run:
         logging.disable()
         states: set[str] = set()
         try:
-            with connect(self.desktop) as desktop, connect(self.mobile) as mobile:
+            with self._open() as sync:
                 for table in self.tables:
                     try:
-                        self._sync(table, desktop, mobile)
+                        sync(table)
                     except SyncError as exc:
                         states.add(_state(exc))
         except SyncError as exc:
             states.add(_state(exc))
         report.send(states)
 
-    def _sync(self, table: TableSpec, desktop: Connection, mobile: Connection) -> None:
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[Callable[[TableSpec], object]]:
+        """Yields the function that syncs one of the tables."""
         specs = (ORGS, *self.tables)
         timeouts = Timeouts(statement=self.statement_timeout, lock=self.lock_timeout, table=5)
         options = on_path(
-            Options(timeouts=timeouts, transfer=self.transfer, binary_copy=self.typed, typed_hashes=self.typed)
+            Options(
+                timeouts=timeouts,
+                transfer=self.transfer,
+                binary_copy=self.typed,
+                typed_hashes=self.typed,
+                tables_at_once=self.at_once,
+            )
         )
-        if self.direction == "forward":
-            what = TableExtract(spec=table, mode=self.mode, allow_mass_delete=True)
-            sync_forward(what, source=desktop, target=mobile, specs=specs, options=options)
-        elif table.mobile in SHARED:
-            sync_reverse(TablePull(spec=table), source=mobile, target=desktop, specs=specs, options=options)
+
+        def pull(table: TableSpec) -> None:
+            if table.mobile in SHARED:
+                sync_reverse(TablePull(spec=table), source=mobile, target=desktop, specs=specs, options=options)
+
+        def forward(table: TableSpec) -> None:
+            ahead.sync(TableExtract(spec=table, mode=self.mode, allow_mass_delete=True))
+
+        @contextlib.contextmanager
+        def connected(failing: str | None) -> Iterator[tuple[Connection, Connection]]:
+            if failing:
+                yield desktop, mobile
+                return
+            with connect(self.desktop) as second_desktop, connect(self.mobile) as second_mobile:
+                yield second_desktop, second_mobile
+
+        with (
+            connect(self.desktop) as desktop,
+            connect(self.mobile) as mobile,
+            contextlib.closing(ReadAhead(self.tables, specs, connect=connected, options=options)) as ahead,
+        ):
+            yield forward if self.direction == "forward" else pull
 
 
 def _state(exc: BaseException) -> str:

@@ -134,13 +134,14 @@ class Site:
 
     # Runs.
 
-    def run(self, *, direction: str, mode: Mode, transfer: Transfer, typed: bool = True) -> Run:
+    def run(self, *, direction: str, mode: Mode, transfer: Transfer, typed: bool = True, at_once: int = 2) -> Run:
         """Returns a run of all tables, not started."""
         return Run(
             direction=direction,
             mode=mode,
             transfer=transfer,
             typed=typed,
+            at_once=at_once,
             desktop=self.pair.settings.desktop,
             mobile=self.pair.settings.mobile,
             tables=tuple(self.office.specs.values()),

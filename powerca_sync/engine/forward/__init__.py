@@ -1,7 +1,8 @@
 """Forward sync of one table: compare the source's rows with the target's, and write the difference.
 
 `forward` opens the transactions and commits, `table_run` and `prepare` read and stage, `merge` plans, `actions` writes,
-`accounting` counts. Staging and its rules belong to `staging`, the dry run to `dry_run`.
+`accounting` counts; `read_ahead` reads the next table of a run meanwhile. Staging and its rules belong
+to `staging`, the dry run to `dry_run`.
 """
 
 from powerca_sync.engine.forward.accounting import account, nothing_to_sync
@@ -11,6 +12,7 @@ from powerca_sync.engine.forward.forward import sync_forward
 from powerca_sync.engine.forward.merge import MergePlan, MergeResult
 from powerca_sync.engine.forward.prepare import prepare_table
 from powerca_sync.engine.forward.prepared import PreparedTable, TargetCounts
+from powerca_sync.engine.forward.read_ahead import ReadAhead
 from powerca_sync.engine.forward.table_run import TableRun
 
 __all__ = [
@@ -19,6 +21,7 @@ __all__ = [
     "MergeResult",
     "NarrowScopeError",
     "PreparedTable",
+    "ReadAhead",
     "TableRun",
     "TargetCounts",
     "account",

@@ -61,11 +61,13 @@ def sync_forward(
     specs: Sequence[TableSpec],
     options: Options | None = None,
     caches: CatalogCaches | None = None,
+    before_writing: Callable[[], None] | None = None,
 ) -> ForwardResult:
     """Sync one table's rows to the target, and commit there.
 
-    `caches` keep the catalogs from one table of a run to the next. Writes nothing to the source. Leaves both
-    connections usable, outside any transaction.
+    `caches` keep the catalogs from one table of a run to the next. `before_writing` is called before anything is
+    written that outlives the transaction or that locks a row, the record of a failure included; if it raises, nothing
+    is. Writes nothing to the source but a token. Leaves both connections usable, outside any transaction.
 
     Raises:
         SyncError: The target is unchanged.
@@ -73,6 +75,7 @@ def sync_forward(
     options = options or Options()
     spec = request.spec
     caches = caches or CatalogCaches.build([spec], specs)
+    before_writing = before_writing or _at_once
     doing = f"syncing table `{spec.mobile}`"
     try:
         with explained(doing, source, target):
@@ -84,19 +87,26 @@ def sync_forward(
             while True:
                 try:
                     result = _sync_in_transaction(
-                        request, source, target, specs, options, identity, timezone, caches, has_state=has_state
+                        *(request, source, target, specs, options, identity, timezone, caches, before_writing),
+                        has_state=has_state,
                     )
                 except NarrowScopeError:
                     options = dataclasses.replace(options, transfer=Transfer.EVERYTHING)
                 else:
                     if result is not None:
                         return result
+                    before_writing()
                     preparation.prepare_target(target)
                     has_state = True
     except SyncError as exc:
+        before_writing()
         if not target.closed:
             state.record_failure(target, spec.mobile, str(exc), office=_identity(source))
         raise
+
+
+def _at_once() -> None:
+    """Nothing else is to be written first."""
 
 
 def _identity(source: Connection) -> str | None:
@@ -119,6 +129,7 @@ def _sync_in_transaction(
     identity: str,
     timezone: str,
     caches: CatalogCaches,
+    before_writing: Callable[[], None],
     *,
     has_state: bool,
 ) -> ForwardResult | None:
@@ -163,6 +174,7 @@ def _sync_in_transaction(
             options=options,
             tables=reading.finish(target_cursor, found),
             caches=caches,
+            before_writing=before_writing,
         )
         run.runs = tuple(RecordedRun(*row) for row in runs)
         return _sync(run, guide_columns, release_source=source_transaction.close)
@@ -173,6 +185,8 @@ def _sync(run: TableRun, guide_columns: Sequence[str], *, release_source: Callab
     if run.look().absent:
         return nothing_to_sync(run)
     prepared = prepare_table(run, release_source=release_source, allow_noop=True)
+    with run.timer.paused():
+        run.before_writing()
     plan, merged, rejected, counted = MergePlan(), MergeResult(), NO_REJECTIONS, prepared.counted
     if not prepared.noop:
         writes, before = _begin_merge(run, prepared)

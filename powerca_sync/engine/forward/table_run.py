@@ -6,7 +6,7 @@ the target and the stored state belong to `forward`, the counts of the result to
 
 import contextlib
 import dataclasses
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 
 from psycopg import sql
 
@@ -65,8 +65,12 @@ class TableRun:
         options: Options,
         tables: Mapping[str, Table],
         caches: CatalogCaches | None = None,
+        before_writing: Callable[[], None] = lambda: None,
     ) -> None:
-        """`specs` are the declared ones; `options` has the time zone; `tables` are the target's (`tables_needed`)."""
+        """`specs` are the declared ones; `options` has the time zone; `tables` are the target's (`tables_needed`).
+
+        `caches` and `before_writing` are those of `sync_forward`.
+        """
         self.request = request
         self.spec = guards.with_limits(request.spec, options.limits)
         self.source = source
@@ -75,6 +79,7 @@ class TableRun:
         self.options = options
         self.tables = tables
         self._caches = caches
+        self.before_writing = before_writing
         #: The last runs of the desktop's tables, read from the target before the source's snapshot was taken.
         self.runs: Sequence[RecordedRun] = ()
         self.timer = PhaseTimer()
@@ -132,6 +137,7 @@ class TableRun:
                 relation=self.relation,
                 orgs=orgs,
                 unscoped=self._unscoped,
+                before_writing=self.before_writing,
                 shared=self.resolved.route is Route.UNSCOPED,
             )
 

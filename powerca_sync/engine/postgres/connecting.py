@@ -45,6 +45,8 @@ _MAY_BE_EMPTY: Final = {
 _MORE_VARIABLES: Final = ("PGSERVICEFILE", "PGSYSCONFDIR", "PGTZ", "PGDATESTYLE", "PGGEQO")
 #: `FATAL:  28P01: message`, with `FATAL` in the server's language.
 _REFUSAL = re.compile(r":  ([0-9A-Z]{5}): (.*)")
+#: Seconds for a server to take the request to cancel a statement.
+_CANCEL: Final = 3
 #: PQERRORS_DEFAULT and PQERRORS_VERBOSE.
 _DEFAULT, _VERBOSE = 1, 2
 
@@ -67,6 +69,12 @@ class SilentError(psycopg.OperationalError):
     sqlstate = "powerca:silent"
 
 
+class InterruptedUseError(psycopg.OperationalError):
+    """Another thread has ended the use of the connection."""
+
+    sqlstate = "powerca:interrupted"
+
+
 class _RefusedError(Exception):
     """The server refused the login. Not a driver error, after which psycopg would try the host's other addresses."""
 
@@ -82,6 +90,8 @@ class LineConnection(psycopg.Connection[tuple[Any, ...]]):
     #: Seconds without any sign of the server after which the connection is lost.
     _patience: int
     _options: Mapping[str, Any]
+    #: Set by another thread: the connection is closed as soon as it is used or waited for.
+    _interrupted = False
 
     @classmethod
     def open(cls, *, patience: int, **options: Any) -> Self:
@@ -121,6 +131,14 @@ class LineConnection(psycopg.Connection[tuple[Any, ...]]):
         pgconn.nonblocking = 1
         return cls(pgconn)
 
+    def interrupt(self) -> None:
+        """End what another thread does with the connection: cancel its statement, and close it."""
+        self._interrupted = True
+        if self.pgconn.transaction_status == pq.TransactionStatus.ACTIVE:
+            with contextlib.suppress(psycopg.Error):
+                # Otherwise the server keeps the locks of the statement until it ends.
+                self.cancel_safe(timeout=_CANCEL)
+
     @override
     def wait(self, gen: PQGen[Any], interval: float = 0.1, timeout: float | None = None) -> Any:
         # Mostly the data has arrived already, as in a COPY.
@@ -134,6 +152,9 @@ class LineConnection(psycopg.Connection[tuple[Any, ...]]):
         heard = time.monotonic()
         while True:
             ready = yield wanted
+            if self._interrupted:
+                self.close()
+                raise InterruptedUseError("the use of the connection was interrupted")
             if ready:
                 heard = time.monotonic()
             elif time.monotonic() - heard > self._patience / 2:

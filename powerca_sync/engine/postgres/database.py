@@ -81,6 +81,12 @@ def connect(endpoint: Endpoint) -> Connection:
             raise
 
 
+def interrupt_use(connection: Connection) -> None:
+    """Make another thread's use of the connection fail, and cancel its statement at the server."""
+    assert isinstance(connection, LineConnection), "it was opened by `connect`"
+    connection.interrupt()
+
+
 @contextlib.contextmanager
 def connect_both(desktop: Endpoint, mobile: Endpoint) -> Iterator[tuple[Connection, Connection]]:
     """Yields connections to the desktop and to mobile, and closes them. Raises as `connect`."""

@@ -61,13 +61,15 @@ def recall(
     relation: int | None,
     orgs: sql.Composed,
     unscoped: Callable[[], Sequence[str]],
+    before_writing: Callable[[], None],
     shared: bool,
 ) -> tuple[Office, TableState]:
     """Register the office and read the state of a table (its mobile name), in one round trip if it is registered.
 
     `relation` is the table's object id, if it exists. `orgs` is a query for the organisations in the target's text
-    form, which the returned office has; `unscoped` is as in `register_office`. With `shared` no other desktop can
-    register until the transaction ends. Raises `UnsafeTargetError` as `register_office` does.
+    form, which the returned office has; `unscoped` is as in `register_office`; `before_writing` is called before the
+    office is registered. With `shared` no other desktop can register until the transaction ends. Raises
+    `UnsafeTargetError` as `register_office` does.
     """
     check_organisations(office)
     claimed = sql.SQL("SELECT o.org_id, o.office FROM powerca_sync.office AS o WHERE o.org_id IN ({})").format(orgs)
@@ -77,6 +79,7 @@ def recall(
     if office.orgs is not None:
         office = dataclasses.replace(office, orgs=tuple(org for (org,) in spelled))
     if not claimed_by_office(office, dict(holders)):
+        before_writing()
         register_office(cursor, office, unscoped=unscoped)
         (alone,) = one_row(cursor, *is_alone(office))
     elif shared:
