@@ -107,7 +107,10 @@ class Lookup:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Expression:
-    """A column that needs a conversion of its own, which PostgreSQL's casts would refuse or get wrong."""
+    """A column that needs a conversion of its own, which PostgreSQL's casts would refuse or get wrong.
+
+    Used only where the types of the two columns differ: a column of the same type is synced unchanged.
+    """
 
     #: The column, of the same name on both sides.
     column: str

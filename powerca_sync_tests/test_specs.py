@@ -4,7 +4,6 @@ import pytest
 
 from powerca_sync.errors import ConfigurationError
 from powerca_sync.specs import Cursor, Deletes, Lookup, Reference, TableSpec, in_order, spec_named
-from powerca_sync.tables import TABLES
 from powerca_sync_tests.helpers import delete_insert, spec
 
 
@@ -66,5 +65,5 @@ def test_spec_without_a_required_key_is_refused() -> None:
 
 
 def test_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(ConfigurationError, match=r"There is no spec for table `clients`. Known tables: orgmaster, "):
-        spec_named(TABLES, "clients")
+    with pytest.raises(ConfigurationError, match=r"There is no spec for table `clients`. Known tables: jobs, staff"):
+        spec_named((spec("jobs", "id"), spec("staff", "id")), "clients")

@@ -29,7 +29,8 @@ class SyncedColumn:
     lossless_check: LiteralString | None = None
     #: Staging column with the source's text, if `lossless_check` needs it.
     source_text: str | None = None
-    #: An expression of the spec computes it, which may raise for a row.
+    #: The value is not the source's column: an expression of the spec computes it, and may raise for a row. The table
+    #: is then copied as text, digests take the expression, and a key with such a column is not taken as unique.
     computed: bool = False
 
     @property

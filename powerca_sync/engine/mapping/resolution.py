@@ -1,4 +1,4 @@
-"""The result of resolving declared specs against the catalogs of both databases."""
+"""The result of resolving declared specs against the catalogs of both databases, which `resolver` does."""
 
 import dataclasses
 import enum
@@ -63,6 +63,8 @@ class ResolvedSpec:
     route: Route
     left_out: tuple[LeftOut, ...] = ()
     unchecked: tuple[Unchecked, ...] = ()
+    #: Columns whose expression is not used, each with the reason.
+    unused: tuple[str, ...] = ()
     #: Origin of the key if it is not the declared one.
     key_origin: str = ""
     #: Neither database has the table.
@@ -93,6 +95,9 @@ class ResolvedSpec:
         unchecked = [str(entry) for entry in self.unchecked if entry.reference.column not in explained]
         if unchecked:
             yield f"references not checked: {', '.join(unchecked)}"
+        unused = [entry for entry in self.unused if entry.split(" ", 1)[0] not in explained]
+        if unused:
+            yield f"expressions not used: {', '.join(unused)}"
         if self.route is Route.UNSCOPED and self.declared.office is not None:
             yield "office: unscoped, every desktop-owned row belongs to the only registered desktop"
         elif self.spec.office != self.declared.office:

@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from powerca_sync.engine.mapping.resolution import Resolution, ResolvedSpec, Route, Unchecked
-from powerca_sync.engine.mapping.table_pair import TablePair, is_needed, left_out_columns, resolve_key
+from powerca_sync.engine.mapping.table_pair import TablePair, left_out_columns, resolve_key, why_unused
 from powerca_sync.engine.postgres import Table
 from powerca_sync.specs import Lookup, Reference, Strategy, TableSpec
 
@@ -76,12 +76,13 @@ class _Resolver:
         )
         key, key_origin, blocked = resolve_key(pair)
         lookups = tuple(one for one in spec.lookups if self._can_look_up(one, pair))
+        unused = {one: why_unused(one, pair) for one in spec.expressions}
         used = dataclasses.replace(
             spec,
             key=key or spec.key if spec.strategy is Strategy.UPSERT else key,
             references=references,
             lookups=lookups,
-            expressions=tuple(one for one in spec.expressions if is_needed(one, pair)),
+            expressions=tuple(one for one, why in unused.items() if not why),
             constants={name: value for name, value in spec.constants.items() if target.column(name)},
             mobile_owned=frozenset(name for name in spec.mobile_owned if target.column(name)),
             sensitive=frozenset(name for name in spec.sensitive if len(pair.missing(name)) < 2),
@@ -95,6 +96,7 @@ class _Resolver:
             route=route,
             left_out=left_out_columns(pair, used),
             unchecked=tuple(one for one in (*unchecked, *desktop_lacks) if not one.reference.order_only),
+            unused=tuple(f"{one.column} ({why})" for one, why in unused.items() if why),
             key_origin=key_origin,
             blocked=blocked or lacking,
             lacks_parent=bool(lacking),

@@ -93,12 +93,16 @@ def _nearest(name: str, pair: TablePair, *, mentioned: Collection[str]) -> str:
     return by_case[found[0]] if found else ""
 
 
-def is_needed(expression: Expression, pair: TablePair) -> bool:
-    """Whether the types of a column differ, and the desktop has the columns that the expression reads."""
+def why_unused(expression: Expression, pair: TablePair) -> str:
+    """Returns why the expression is not used; empty if it is."""
     source, target = pair.source.column(expression.column), pair.target.column(expression.column)
-    if source is None or target is None or source.type == target.type:
-        return False
-    return not unreadable_columns(expression.forward, pair.source)
+    if source is None or target is None:
+        return "a database lacks the column"
+    if source.type == target.type:
+        return "both databases have the same type"
+    if lacking := unreadable_columns(expression.forward, pair.source):
+        return f"the desktop lacks {', '.join(lacking)}"
+    return ""
 
 
 def left_out_columns(pair: TablePair, used: TableSpec) -> tuple[LeftOut, ...]:

@@ -1,7 +1,8 @@
 """Statements that remove reverse-synced rows from staging.
 
-Staged rows and ledger entries pair as multisets by content; a staged row that pairs is an echo. If an entry pairs with
-no row, a staged row of its key is the office's edit of a phone row. The rows that stay in staging are desktop-owned.
+Staged rows and ledger entries, which are converted as the source's rows are, pair as multisets by content. A staged row
+that pairs is an echo. If an entry pairs with no row, a staged row of its key is the office's edit of a phone row. The
+rows that stay in staging are desktop-owned.
 """
 
 from psycopg import sql

@@ -32,7 +32,7 @@ def test_healthy_pair_has_one_sentence_for_each_theme(office: Pair, synced: bool
         *("No trigger", "All 3 tables", "Each row of the desktop can be loaded", "Each row on mobile has an owner"),
     ):
         assert theme in said, said
-    assert len(findings) == 11, said
+    assert len({(finding.side, finding.what) for finding in findings}) == len(findings), said
 
 
 def content(pair: Pair) -> list[str]:
@@ -41,8 +41,12 @@ def content(pair: Pair) -> list[str]:
     for connection in (pair.source, pair.target):
         ours = "SELECT oid::regclass::text FROM pg_class WHERE relkind IN ('r', 'S') AND oid >= 16384 ORDER BY 1"
         names = [name for (name,) in pair.rows(ours, connection) if not name.startswith("pg_toast")]
-        for name in (*names, "pg_class", "pg_attribute", "pg_authid", "pg_proc", "pg_trigger"):
+        for name in names:
             found += [f"{name} {text}" for text in pair.text(name, on=connection)]
+        # Not their contents: autovacuum changes the counts in pg_class at any time, without a new version of the row.
+        for name in ("pg_class", "pg_attribute", "pg_authid", "pg_proc", "pg_trigger"):
+            versions = pair.rows(f"SELECT ctid::text, xmin::text FROM {name} ORDER BY ctid", connection)  # noqa: S608
+            found += [f"{name} {place} {version}" for place, version in versions]
     return found
 
 

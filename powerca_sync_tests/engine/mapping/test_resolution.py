@@ -101,6 +101,23 @@ def test_complete_catalogs_leave_the_spec_as_declared() -> None:
 
 
 @pytest.mark.parametrize(
+    ("desktop", "expression", "why"),
+    [
+        (table("notes", *NOTES_COLUMNS, "begun:time"), NOTES.expressions[0], "both databases have the same type"),
+        (
+            NOTES_DESKTOP,
+            dataclasses.replace(NOTES.expressions[0], forward='"begun"::time + "delay"'),
+            "the desktop lacks delay",
+        ),
+    ],
+    ids=["same type", "missing column"],
+)
+def test_unused_expression_is_noted_with_its_reason(desktop: Table, expression: Expression, why: str) -> None:
+    found = resolved(desktop, table_spec=dataclasses.replace(NOTES, expressions=(expression,)))
+    assert (found.spec.expressions, found.notes) == ((), (f"expressions not used: begun ({why})",))
+
+
+@pytest.mark.parametrize(
     ("column", "field", "left"),
     [
         ("org_id", "references", NOTES.references[1:]),
