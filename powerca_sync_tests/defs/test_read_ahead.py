@@ -76,8 +76,8 @@ def test_tables_after_the_first_two_are_read_ahead(office: Office, monkeypatch: 
 
     monkeypatch.setattr(forward, "_sync_in_transaction", noted)
     assert office.run().success
-    assert dict(threads) == {"orgs": True, "departments": True, "notices": False, "staff": False}
-    assert len(threads) == len(SPECS)
+    # One whose turn comes late is read again.
+    assert {name for name, in_main in threads if not in_main} == {"notices", "staff"}
 
 
 def test_table_skipped_after_a_failure_is_not_written(office: Office) -> None:

@@ -11,13 +11,15 @@ import dataclasses
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Final
 
 from powerca_sync.engine.context import CatalogCaches
 from powerca_sync.engine.forward.forward import sync_forward
-from powerca_sync.engine.postgres import Connection, interrupt_use, schema_and_name
+from powerca_sync.engine.postgres import Connection, Timeouts, blocks_others, interrupt_use, schema_and_name
 from powerca_sync.engine.requests import TableExtract, TextRows
 from powerca_sync.engine.result import ForwardResult, Options
 from powerca_sync.errors import SyncError
@@ -91,8 +93,7 @@ class ReadAhead:
                 dataclasses.replace(request, spec=spec),
                 self._sync,
                 connect=self._connect,
-                # Less than a statement waits for a lock, so that a table that waits for this one's locks gets them.
-                patience=self._options.timeouts.lock / 3,
+                turn=_Turn(self._options.timeouts),
             )
             self._ahead[spec.mobile] = reading
 
@@ -145,8 +146,11 @@ class _GivenUpError(Exception):
 class _Turn:
     """The point at which a reading waits for its table's turn."""
 
-    def __init__(self, patience: float) -> None:
-        self._patience = patience
+    def __init__(self, timeouts: Timeouts) -> None:
+        #: Seconds from one look for sessions that wait for the reading's locks to the next: they get them in time.
+        self._patience = timeouts.lock / 3
+        #: Other runs of the table, which ask for its lock again and again, get it in time too.
+        self._longest = timeouts.table / 2
         self._changed = threading.Condition()
         #: None until it is decided.
         self._granted: bool | None = None
@@ -159,12 +163,18 @@ class _Turn:
                 self._changed.notify_all()
             return self._granted
 
-    def wait(self) -> None:
-        """Raises `_GivenUpError` if the turn is not granted within the patience."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._granted is not None, self._patience)
+    def wait(self, connections: Sequence[Connection]) -> None:
+        """Raises `_GivenUpError` if the turn is not granted before somebody waits for a lock of the connections."""
+        end = time.monotonic() + self._longest
+        while not self._is_decided_within(min(self._patience, end - time.monotonic())):
+            if time.monotonic() >= end or any(map(blocks_others, connections)):
+                break
         if not self.decide(False):
             raise _GivenUpError
+
+    def _is_decided_within(self, seconds: float) -> bool:
+        with self._changed:
+            return self._changed.wait_for(lambda: self._granted is not None, seconds)
 
     def check(self) -> None:
         """Raises `_GivenUpError` if it has been decided so."""
@@ -181,12 +191,12 @@ class _Reading:
         sync: Callable[[TableExtract, Connection, Connection, Callable[[], None]], ForwardResult],
         *,
         connect: Connect,
-        patience: float,
+        turn: _Turn,
     ) -> None:
         self.request = request
         self._sync = sync
         self._connect = connect
-        self._turn = _Turn(patience)
+        self._turn = turn
         self._result: ForwardResult | None = None
         self._error: BaseException | None = None
         #: Those that the thread uses, and nobody else; under the lock.
@@ -235,7 +245,7 @@ class _Reading:
                     raise _GivenUpError from None
                 with self._in_use(both):
                     self._turn.check()
-                    self._result = self._sync(self.request, *both, self._turn.wait)
+                    self._result = self._sync(self.request, *both, partial(self._turn.wait, both))
         except BaseException as exc:
             self._error = exc
         finally:

@@ -21,6 +21,7 @@ from powerca_sync.engine.postgres.catalog_cache import CatalogCache, CatalogRead
 from powerca_sync.engine.postgres.copying import BLOCK, read_copy
 from powerca_sync.engine.postgres.database import (
     Timeouts,
+    blocks_others,
     connect,
     connect_both,
     execute_and_commit,
@@ -87,6 +88,7 @@ __all__ = [
     "UniqueKey",
     "apply_settings",
     "bisect",
+    "blocks_others",
     "connect",
     "connect_both",
     "decode_stored_document",

@@ -35,6 +35,7 @@ from powerca_sync.engine.postgres.session_settings import (
     WORK_MEM,
     settings_query,
 )
+from powerca_sync.engine.postgres.sql_files import load
 from powerca_sync.engine.postgres.tls import find_tls_fault
 from powerca_sync.settings import PATIENCE, Endpoint
 
@@ -218,6 +219,14 @@ def write(
 def execute_with_database_settings(cursor: Cursor, statement: sql.Composed) -> list[tuple[Any, ...]]:
     """Execute a statement with the database's own settings, without a savepoint; returns its rows."""
     return execute_batch(cursor, SAVE_OWN_SETTINGS, USE_DATABASE_SETTINGS, (statement, None), USE_OWN_SETTINGS)[2]
+
+
+def blocks_others(connection: Connection) -> bool:
+    """Returns whether another session waits for a lock of the connection's transaction, if it is in one."""
+    if connection.info.transaction_status != psycopg.pq.TransactionStatus.INTRANS:
+        return False
+    with connection.cursor() as cursor:
+        return one_row(cursor, load(__package__, "blocks_others.sql")) == (True,)
 
 
 def server_timezone(connection: Connection) -> str:

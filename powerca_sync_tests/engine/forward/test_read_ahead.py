@@ -5,6 +5,7 @@ import dataclasses
 import logging
 import signal
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -32,7 +33,7 @@ VISITS_READ = f"""EXISTS (
     WHERE state = 'idle in transaction' AND application_name = 'powerca_sync' AND datname = current_database()
         AND state_change < clock_timestamp() - interval '0.3 s'
 ) AND {VISITS_LOCKED}"""
-PATIENT = dataclasses.replace(QUICK, timeouts=Timeouts(statement=60, lock=60, table=1))
+PATIENT = dataclasses.replace(QUICK, timeouts=Timeouts(statement=60, lock=60, table=120))
 
 
 @pytest.fixture
@@ -197,6 +198,18 @@ def test_table_that_waits_too_long_for_its_turn_is_read_again(office: Pair) -> N
         wait_until(office.target, f"NOT {VISITS_LOCKED}", seconds=5)
         office.source.execute("UPDATE visits SET body = 'newer' WHERE id = 9")
         assert row_counts(run.of(VISITS)) == {"updated": 6, "unchanged": ROWS - 6}
+
+
+def test_table_that_waits_for_its_turn_gives_way_to_whoever_waits_for_it(office: Pair) -> None:
+    options = dataclasses.replace(QUICK, timeouts=Timeouts(statement=60, lock=1.5, table=120))
+    with contextlib.closing(Run(office, options)) as run:
+        run.of(FIRST)
+        run.of(NOTES)
+        wait_until(office.target, VISITS_LOCKED)
+        time.sleep(options.timeouts.lock)
+        assert office.one(f"SELECT {VISITS_LOCKED}"), "nobody waits for it"
+        office.target.execute("SET lock_timeout = 5000; ALTER TABLE visits ADD further int; RESET lock_timeout")
+        assert row_counts(run.of(VISITS)) == {"updated": 5, "unchanged": ROWS - 5}
 
 
 def test_reading_with_other_options_is_not_used(run: Run, office: Pair) -> None:
