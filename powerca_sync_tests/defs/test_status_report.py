@@ -1,5 +1,6 @@
 """The report shows the state of both databases and the history, as numbers and as tables."""
 
+import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -13,6 +14,7 @@ from powerca_sync.defs.runs import REPORT, directions_of, read_past_runs
 from powerca_sync.engine.status import read_status
 from powerca_sync.operations import Schedules
 from powerca_sync.specs import Reference, in_order
+from powerca_sync.tables import TABLES
 from powerca_sync_tests.defs.office import ORG, SECRETS, SPECS, Office
 from powerca_sync_tests.helpers import spec
 
@@ -48,6 +50,18 @@ def lines(table: object) -> list[list[str]]:
     """Returns the cells of a table."""
     assert isinstance(table, dg.TableMetadataValue)
     return [[str(cell) for cell in record.data.values()] for record in table.records]
+
+
+def least_width(table: object) -> float:
+    """Returns the pixels below which Dagster's page does not shrink a table: headers and words are not wrapped."""
+    assert isinstance(table, dg.TableMetadataValue)
+    longest = max(len(spec.mobile) for spec in TABLES)
+    width = 0.0
+    for name in table.records[0].data:
+        words = [word for record in table.records for word in re.split("[ -]", str(record.data[name]))]
+        characters = longest if name == "table" else max(map(len, words))
+        width += max(7.2 * len(name), 8.4 * characters) + 16
+    return width
 
 
 def test_report_has_a_job_and_schedule_of_its_own() -> None:
@@ -182,6 +196,8 @@ def test_report_lists_the_last_runs_newest_first(office: Office) -> None:
         ("forward_full", "SUCCESS"),
     ]
     assert listed[-1][3] == "44"
+    # A window of 1600 pixels has so many for a value.
+    assert {name: width for name in ("by_table", "last_runs") if (width := least_width(shown[name])) > 435} == {}
     assert (shown["failed_of_last_30_runs"], shown["tables_with_errors"]) == (1, 1)
     assert float(str(shown["mean_seconds_per_forward_run"])) > 0
     assert [line[0] for line in lines(shown["attention"])] == ["notices"]
