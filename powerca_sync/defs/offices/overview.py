@@ -85,7 +85,10 @@ def build_overview(
 def describe_offices(
     views: Sequence[OfficeView], unassigned: Mapping[str, Mapping[str, int]], *, zone: tzinfo
 ) -> Mapping[str, Any]:
-    """Returns the metadata: the verdict, the table of offices, then figures that plot over time."""
+    """Returns the metadata: the verdict, the table of offices, then figures that plot over time.
+
+    Names are short, because Dagster gives what they leave to the tables.
+    """
     in_need = [view for view in views if view.reasons]
     attention = text_table(("office", "what"), [(view.key, _first_reason(view)) for view in in_need[:SHOWN]])
     table = shown_table([_line(view, zone) for view in views[:SHOWN]])
@@ -95,15 +98,15 @@ def describe_offices(
         **({"attention": attention} if in_need else {}),
         **({"offices": table} if table else {}),
         **({"not_shown": f"{counted(left_out, 'office')} after these."} if left_out > 0 else {}),
-        "number_of_offices": len(views),
+        "all_offices": len(views),
         "need_attention": len(in_need),
         "away": sum(bool(view.away) for view in views),
         "late": sum(bool(view.late) for view in views),
         "failed_checks": sum(len(view.failed_checks) for view in views),
-        "quarantined_rows": sum(view.quarantined for view in views),
-        "pending_phone_rows": sum(view.phone_rows("waiting") for view in views),
+        "quarantined": sum(view.quarantined for view in views),
+        "pending": sum(view.phone_rows("waiting") for view in views),
         "conflicts": sum(view.phone_rows("conflicting") for view in views),
-        "phone_rows_of_unknown_office": sum(sum(rows.values()) for rows in unassigned.values()),
+        "unassigned": sum(sum(rows.values()) for rows in unassigned.values()),
     }
 
 
@@ -117,10 +120,10 @@ def _line(view: OfficeView, zone: tzinfo) -> dict[str, Any]:
     oldest = view.oldest
     return {
         "office": view.key,
+        "away": "yes" if view.away else "",
         "to mobile": moment_text(view.last_forward, zone) if view.last_forward else "",
         "to desktop": moment_text(view.last_reverse, zone) if view.last_reverse else "",
         "oldest table": f"{oldest[0]} {moment_text(oldest[1], zone)}" if oldest else "",
-        "away": "yes" if view.away else "",
         "checks": len(view.failed_checks),
         "quarantined": view.quarantined,
         "pending": view.phone_rows("waiting"),

@@ -69,7 +69,7 @@ def test_offices_that_are_well_are_called_so(synced: Company) -> None:
     assert list(seen.lines) == [*NUMBERS]
     line = seen.lines["south"]
     assert set(line) == {"office", "to mobile", "to desktop", "oldest table"}
-    assert seen.metadata["number_of_offices"] == 3
+    assert seen.metadata["all_offices"] == 3
     # A failure of one is its own.
     synced.edit("west", "ALTER TABLE staff RENAME TO gone")
     assert not synced.run("west").success
