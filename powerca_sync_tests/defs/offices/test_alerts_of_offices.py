@@ -117,7 +117,7 @@ def test_offices_are_told_without_an_address_of_the_vendor(post: Post, monkeypat
     assert not post.company.run("south").success
     assert not post.company.run(DEAD).success
     assert post.tick() == "Runs that ended: 2. New messages: 1. Unsent: 0."
-    assert len(post.south.messages) == 1
+    assert (len(post.south.messages), post.north.messages) == (1, [])
     post.company.file.write_text(post.company.file.read_text().replace("alert = ", "# "))
     assert "Nobody is told" in post.tick()
 
