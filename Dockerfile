@@ -15,12 +15,15 @@ RUN useradd --system --uid 10001 --no-create-home powerca \
     && mkdir -p "$DAGSTER_HOME/storage" \
     && chown -R powerca: "$DAGSTER_HOME"
 
+# Optional dependencies of the package: `k8s` for a cluster.
+ARG EXTRAS=""
+
 # Everything but our own code, in a layer that changes with the dependencies only: an empty package is enough for that.
 COPY pyproject.toml constraints.txt LICENSE ./
 RUN mkdir powerca_sync \
     && touch .env.example dagster.yaml workspace.yaml \
     && touch powerca_sync/__init__.py \
-    && pip install --no-cache-dir --root-user-action=ignore -c constraints.txt . \
+    && pip install --no-cache-dir --root-user-action=ignore -c constraints.txt ".${EXTRAS:+[$EXTRAS]}" \
     && rm -r powerca_sync
 
 COPY .env.example dagster.yaml workspace.yaml ./

@@ -27,6 +27,7 @@ from psycopg import sql
 
 from powerca_sync import operations
 from powerca_sync.cli import main
+from powerca_sync.defs.partitions import MOBILE_TAG, PARTITION
 from powerca_sync.demo import reset, start_server
 from powerca_sync.environment import FOLDER
 from powerca_sync_tests.acceptance.compose import FILE, PATIENCE, PROJECT, Processes, free_port, services
@@ -139,6 +140,36 @@ def test_nothing_starts_before_the_settings_are_complete(tmp_path: Path) -> None
     assert "Not configured: SUPABASE_DB_HOST, SUPABASE_DB_PASSWORD." in incomplete.stderr
     assert "Traceback" not in incomplete.stderr
     assert settings(LOCAL_DB_PASSWORD="x", SUPABASE_DB_HOST="y", SUPABASE_DB_PASSWORD="z").returncode == 0
+
+
+def test_file_of_offices_takes_the_place_of_the_settings_of_one(tmp_path: Path) -> None:
+    processes = Processes(tmp_path, environ={"POWERCA_OFFICES": "offices/offices.toml"}, hosts={}, ports={})
+
+    def settings() -> subprocess.CompletedProcess[str]:
+        service = processes.services["settings"]
+        return subprocess.run(
+            service["command"],
+            cwd=tmp_path,
+            env=processes.environment("settings"),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert "offices/offices.toml` cannot be read" in settings().stderr
+    (tmp_path / "offices").mkdir()
+    (tmp_path / "offices" / "offices.toml").write_text(
+        '[mobile.main]\nhost = "m"\npassword_file = "secrets/main"\n'
+        '[office.rao]\nhost = "r"\npassword_file = "secrets/rao"\n'
+    )
+    assert settings().returncode == 0
+    # The services that read it have the folder below the image's working directory.
+    workdir = re.findall(r"^WORKDIR (\S+)", (PROJECT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+    for name in ("settings", "code"):
+        assert f"./offices:{workdir[0]}/offices:ro" in services()[name]["volumes"], name
+    limits = yaml.safe_load((PROJECT / "dagster.yaml").read_text(encoding="utf-8"))["concurrency"]["runs"]
+    assert {one["key"]: one["limit"] for one in limits["tag_concurrency_limits"]} == {PARTITION: 1, MOBILE_TAG: 7}
+    assert all(one["value"] == {"applyLimitPerUniqueValue": True} for one in limits["tag_concurrency_limits"])
 
 
 class Production:
