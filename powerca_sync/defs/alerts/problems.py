@@ -9,12 +9,10 @@ import dagster as dg
 
 from powerca_sync import errors
 from powerca_sync.defs.partitions import office_of
-from powerca_sync.defs.runs import OVERVIEW, REPORT, directions_of, is_report, was_interrupted, words_of
+from powerca_sync.defs.runs import FRESH, OVERVIEW, REPORT, directions_of, is_report, was_interrupted, words_of
 
 #: Dagster's name of the error that it raises in the step of a failed check which blocks others.
 BLOCKED: Final = "DagsterAssetCheckFailedError"
-#: Of the overview's checks, the only one of which no run of an office tells: that nothing runs at all.
-FRESH: Final = "fresh"
 _EVENTS: Final = {
     dg.DagsterEventType.STEP_FAILURE,
     dg.DagsterEventType.STEP_SUCCESS,

@@ -11,7 +11,7 @@ from powerca_sync.defs.attention import verdict_of_offices
 from powerca_sync.defs.keys import OWNERS
 from powerca_sync.defs.metadata import text_table
 from powerca_sync.defs.offices.office_view import OfficeView, look_at_offices
-from powerca_sync.defs.runs import OVERVIEW, OVERVIEW_JOB
+from powerca_sync.defs.runs import FRESH, OVERVIEW, OVERVIEW_JOB
 from powerca_sync.defs.schedules import build_schedule
 from powerca_sync.defs.status_report import moment_text, shown_table
 from powerca_sync.environment import find_offices
@@ -19,8 +19,8 @@ from powerca_sync.operations import STATUS_CRON, Schedules
 from powerca_sync.plain_text import counted
 from powerca_sync.specs import TableSpec
 
-#: Names of its checks.
-FRESH, REACHABLE, WELL = "fresh", "reachable", "well"
+#: Names of its other checks.
+REACHABLE, WELL = "reachable", "well"
 #: Seconds.
 MAX_RUNTIME: Final = 10 * 60
 #: Offices in the table, offices that a sentence names, and characters of what it says of each.

@@ -22,6 +22,8 @@ DIRECTION: Final = "direction"
 FORWARD: Final = "forward"
 #: The assets that report, on an office and on all of them; their runs move no rows.
 REPORT, OVERVIEW = dg.AssetKey("status_report"), dg.AssetKey("offices")
+#: Of the overview's checks, the one of which no run of an office tells: that nothing runs at all.
+FRESH: Final = "fresh"
 #: Their jobs; not an asset's own name, which Dagster has given to its step.
 REPORT_JOB, OVERVIEW_JOB = "report", "overview"
 #: What a run is called that was started from an asset's page.

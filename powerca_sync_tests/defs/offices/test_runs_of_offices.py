@@ -112,3 +112,20 @@ def test_all_assets_checks_and_jobs_are_partitioned() -> None:
         "overview_schedule",
         "retention_schedule",
     ]
+
+
+def test_run_without_an_office_may_use_no_database(company: Company) -> None:
+    @dg.asset
+    def counts() -> None:
+        """Needs no database."""
+
+    @dg.asset
+    def notices_of_whom() -> str:
+        return "rows"
+
+    for asset, succeeds in ((counts, True), (notices_of_whom, False)):
+        definitions = dg.Definitions.merge(definitions_by_office(), dg.Definitions(assets=[asset]))
+        job = definitions.resolve_implicit_global_asset_job_def()
+        result = job.execute_in_process(instance=company.instance, asset_selection=[asset.key], raise_on_error=False)
+        assert result.success == succeeds
+    assert "has 4 offices. Name one" in str(result.get_step_failure_events()[0].event_specific_data)
