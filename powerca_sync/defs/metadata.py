@@ -1,5 +1,6 @@
 """Metadata of a materialization: figures that Dagster plots, tables and the columns; and the way back from it."""
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -125,11 +126,11 @@ def quarantine_table(rejections: Sequence[Rejections]) -> Mapping[str, dg.TableM
             [
                 dg.TableRecord(
                     {
+                        "rows": entry.rows,
+                        "why": entry.why,
                         "reason": entry.reason,
                         "column": entry.column or "",
                         "parent": entry.parent or "",
-                        "message": entry.message or "",
-                        "rows": entry.rows,
                     }
                 )
                 for entry in rejections
@@ -189,16 +190,19 @@ def rejections_of(metadata: Metadata) -> tuple[Rejections, ...]:
     quarantine = metadata.get(QUARANTINE)
     if not isinstance(quarantine, dg.TableMetadataValue):
         return ()
-    return tuple(
-        Rejections(
-            reason=str(entry["reason"]),
-            column=str(entry["column"]) or None,
-            parent=str(entry["parent"]) or None,
-            message=str(entry["message"]) or None,
-            rows=int(str(entry["rows"])),
-        )
-        for entry in (record.data for record in quarantine.records)
+    return tuple(_rejections(record.data) for record in quarantine.records)
+
+
+def _rejections(entry: Mapping[str, Any]) -> Rejections:
+    found = Rejections(
+        reason=str(entry["reason"]),
+        column=str(entry["column"]) or None,
+        parent=str(entry["parent"]) or None,
+        rows=int(entry["rows"]),
     )
+    # Earlier versions recorded the database's message instead.
+    why = str(entry.get("why") or entry.get("message") or found.why)
+    return found if found.why == why else dataclasses.replace(found, message=why)
 
 
 def text_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> dg.TableMetadataValue:

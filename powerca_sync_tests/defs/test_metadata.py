@@ -6,6 +6,7 @@ from pathlib import Path
 import dagster as dg
 
 from powerca_sync.defs import metadata
+from powerca_sync.engine.staging import Rejections
 from powerca_sync_tests.defs.office import Office, office_definitions
 
 REFERENCE = (Path(__file__).parents[2] / "docs" / "reference.md").read_text(encoding="utf-8")
@@ -44,3 +45,15 @@ def test_metadata_is_documented_and_begins_with_what_needs_a_look(office: Office
     forward = next(found for subject, found in by_subject[0].items() if "notices" in subject and "warnings" in found)
     assert forward.index("warnings") < forward.index("quarantine_reasons") < forward.index("extracted")
     assert forward.index("extracted") < forward.index("seconds") < forward.index(metadata.COLUMN_SCHEMA)
+
+
+def test_quarantine_is_read_back_as_it_was_recorded() -> None:
+    rejections = (
+        Rejections(reason="reference", column="dept_id", parent="departments", rows=3),
+        Rejections(reason="refused", column=None, parent=None, message="no week for this date", rows=1),
+    )
+    assert metadata.rejections_of(metadata.quarantine_table(rejections)) == rejections
+    # As an earlier version recorded it.
+    entry = {"reason": "refused", "column": "", "parent": "", "message": "no week for this date", "rows": 1}
+    earlier = {metadata.QUARANTINE: dg.MetadataValue.table([dg.TableRecord(entry)])}
+    assert metadata.rejections_of(earlier) == rejections[1:]

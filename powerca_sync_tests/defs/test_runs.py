@@ -201,7 +201,13 @@ def test_quarantined_rows_are_listed_with_reason_and_key(office: Office) -> None
     reasons = shown["quarantine_reasons"]
     assert isinstance(reasons, dg.TableMetadataValue)
     assert [record.data for record in reasons.records] == [
-        {"reason": "reference", "column": "dept_id", "parent": "departments", "message": "", "rows": 1}
+        {
+            "rows": 1,
+            "why": "dept_id has no matching row in departments",
+            "reason": "reference",
+            "column": "dept_id",
+            "parent": "departments",
+        }
     ]
 
 
