@@ -6,9 +6,11 @@ The demo's office has 93 thousand rows; a grown one, of 470 thousand, has years 
 which phones have created and the office has reverse-synced.
 """
 
+import contextlib
 import dataclasses
+import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from psycopg import sql
 from rich.console import Console
@@ -17,13 +19,13 @@ from rich.table import Table
 from benchmarks.link import BITS, LATENCY, Line, simulate_link
 from powerca_sync.demo import edit_office
 from powerca_sync.engine.context import CatalogCaches
-from powerca_sync.engine.forward import sync_forward
+from powerca_sync.engine.forward import ReadAhead, sync_forward
 from powerca_sync.engine.postgres import Connection, connect
 from powerca_sync.engine.requests import Mode, TableExtract, TablePull
 from powerca_sync.engine.result import Options, Transfer
 from powerca_sync.engine.reverse import sync_reverse
-from powerca_sync.settings import Settings
-from powerca_sync.specs import TableSpec, spec_named
+from powerca_sync.settings import Endpoint, Settings
+from powerca_sync.specs import TableSpec, in_order, spec_named
 from powerca_sync.tables import TABLES
 
 #: One row in a thousand of the large tables.
@@ -78,7 +80,7 @@ def measure_line(console: Console, settings: Settings) -> None:
             large = [spec_named(TABLES, name) for name in ("workdiary", "taskchecklist")]
             for spec in large:
                 mobile.execute(sql.SQL("TRUNCATE {}").format(sql.Identifier(spec.mobile)))
-        figures = _run(desktop, line, Transfer.EVERYTHING, specs=large)
+        figures = _run(settings.desktop, line, Transfer.EVERYTHING, specs=large)
         table.add_row("grown, first load of two tables", Transfer.EVERYTHING.value, *figures)
     console.print(table)
 
@@ -87,11 +89,11 @@ def _measure(table: Table, office: str, desktop: Connection, settings: Settings,
     with connect(settings.mobile) as mobile:
         sync_all(desktop, mobile)
     for transfer in (Transfer.EVERYTHING, Transfer.DIFFERENCES):
-        table.add_row(f"{office}, unchanged", transfer.value, *_run(desktop, line, transfer))
+        table.add_row(f"{office}, unchanged", transfer.value, *_run(settings.desktop, line, transfer))
     for transfer in (Transfer.EVERYTHING, Transfer.DIFFERENCES):
         desktop.execute(TOUCH)
-        table.add_row(f"{office}, 0.1 % changed", transfer.value, *_run(desktop, line, transfer))
-    table.add_row(f"{office}, unchanged", "incremental", *_run(desktop, line, Transfer.AUTO, Mode.INCREMENTAL))
+        table.add_row(f"{office}, 0.1 % changed", transfer.value, *_run(settings.desktop, line, transfer))
+    table.add_row(f"{office}, unchanged", "incremental", *_run(settings.desktop, line, Transfer.AUTO, Mode.INCREMENTAL))
     table.add_section()
 
 
@@ -104,15 +106,25 @@ def sync_all(desktop: Connection, mobile: Connection) -> None:
 
 
 def _run(
-    desktop: Connection, line: Line, transfer: Transfer, mode: Mode = Mode.FULL, specs: Sequence[TableSpec] = TABLES
+    desktop: Endpoint, line: Line, transfer: Transfer, mode: Mode = Mode.FULL, specs: Sequence[TableSpec] = TABLES
 ) -> tuple[str, ...]:
-    options, caches = dataclasses.replace(Options(), transfer=transfer), CatalogCaches.build(specs, TABLES)
+    options = dataclasses.replace(Options(), transfer=transfer)
+
+    @contextlib.contextmanager
+    def connected(_: str | None) -> Iterator[tuple[Connection, Connection]]:
+        both = kept.pop() if kept else (connect(desktop), connect(line.endpoint))
+        yield both
+        kept.append(both)
+
+    kept: list[tuple[Connection, Connection]] = []
+    tables = [spec for spec in in_order(TABLES) if spec in specs]
     before, began, used, read, written = line.transferred(), time.monotonic(), time.process_time(), 0, 0
-    with connect(line.endpoint) as mobile:
-        for spec in specs:
-            what = TableExtract(spec=spec, mode=mode)
-            result = sync_forward(what, source=desktop, target=mobile, specs=TABLES, options=options, caches=caches)
+    with contextlib.closing(ReadAhead(tables, TABLES, connect=connected, options=options)) as run:
+        for spec in tables:
+            result = run.sync(TableExtract(spec=spec, mode=mode, allow_mass_insert=True))
             read, written = read + result.extracted, written + result.written
+    for connection in itertools.chain(*kept):
+        connection.close()
     seconds = time.monotonic() - began
     used = time.process_time() - used
     octets, round_trips = (after - then for after, then in zip(line.transferred(), before, strict=True))
