@@ -217,6 +217,7 @@ def test_few_rows_without_their_parent_pass_the_check(office: Office) -> None:
     check = checks(office.run(), "staff")
     assert check.passed
     assert check.metadata["dept_id without departments"].value == 1
+    assert check.metadata["share"].value == 0.0041, "of 241 rows"
 
 
 def test_many_rows_without_their_parent_warn_without_failing(office: Office) -> None:

@@ -45,7 +45,7 @@ def check_foreign_keys(spec: TableSpec, result: ForwardResult) -> dg.AssetCheckR
         metadata={
             **missing,
             **without_zeros(rows_filtered=result.filtered),
-            "share": share,
+            "share": round(share, 4),
         },
     )
 
