@@ -5,12 +5,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from powerca_sync.engine.result import ForwardResult, ReverseResult
-from powerca_sync.specs import DESKTOP, PHONE
+from powerca_sync.specs import DESKTOP, PHONE, TableSpec
 from powerca_sync_tests.histories.ledger import Ledger, Pulled
 from powerca_sync_tests.histories.model import Content, Row, content, counted, faults_reverse, key_of
 from powerca_sync_tests.histories.people import People
 from powerca_sync_tests.histories.side import State
 from powerca_sync_tests.histories.tables import OURS, SHARED, by_key
+
+
+def _may_be_copy(phone: Row, office: Row, columns: Sequence[str], table: TableSpec) -> bool:
+    """Returns whether a desktop row has the key of a phone row and at least half of its other columns."""
+    rest = [name for name in columns if name not in {*table.key, *table.mobile_owned}]
+    same = sum(phone[name] == office[name] for name in rest)
+    return key_of(phone, table) == key_of(office, table) and 2 * same >= len(rest)
 
 
 class Witness(People):
@@ -124,7 +131,8 @@ class Witness(People):
         if adopted and ledger.entries and not by_key(table):
             raise AssertionError(f"{name}: rows without a key of their own were taken for the office's: {adopted}")
         if result is not None:
-            told = (result.seen, result.pulled, result.adopted, result.conflicts + result.quarantined)
+            held = result.conflicts + result.lookalikes + result.quarantined
+            told = (result.seen, result.pulled, result.adopted, held)
             assert told == (len(phones), len(inserted), adopted.total(), waiting.total()), f"{name}: {result}"
         taken = {key_of(row, table) for row, _ in after.values()}
         for row, reason in reasons:
@@ -133,6 +141,8 @@ class Witness(People):
                 true |= {"conflict"} | ({"refused"} if self.variant.desktop_key else set())
             if by_key(table) and self.variant.desktop_key and None in key_of(row, table):
                 true |= {"not_null"}
+            if not by_key(table) and any(_may_be_copy(row, one, columns, table) for one, _ in desktop.values()):
+                true |= {"lookalike"}
             assert reason in true, f"{name}: {row} is in quarantine for {reason}; true are {true}"
         self._enter(ledger, new, waiting, known_by)
 
