@@ -8,7 +8,6 @@ from urllib.request import Request, urlopen
 
 import dagster as dg
 from rich.console import Console
-from rich.table import Table
 
 from benchmarks.company import (
     DEAD,
@@ -30,8 +29,8 @@ from benchmarks.records import record_as_synced, tick
 DATABASES = 10
 #: Tables whose partitions are filled.
 FILLED = ("climaster",)
-#: Ticks of each gate, at most.
-TICKS = 12
+#: Seconds until the daemon has asked every office, and that are measured then.
+WARM, IDLE = 150.0, 120.0
 #: One office of so many is away.
 AWAY = 10
 #: Measurements of which the smallest counts.
@@ -49,41 +48,32 @@ def measure_dummies(console: Console, count: int) -> None:
     with found_company(1) as company, dg.DagsterInstance.get() as instance:
         keys = _multiply(company, count)
         record_as_synced(instance, keys, FILLED)
-        figures = Table(title=f"{count} offices, {count // AWAY} of them away", title_justify="left")
-        for heading in ("what", "seconds", "CPU s", "other"):
-            figures.add_column(heading, justify="left" if heading == "what" else "right")
+        console.print(f"{count} offices, {count // AWAY} of them away")
         began, used = time.monotonic(), time.process_time()
         _load_definitions()
-        figures.add_row("definitions", _number(time.monotonic() - began), _number(time.process_time() - used))
+        console.print(f"definitions: {time.monotonic() - began:.2f} s, {time.process_time() - used:.2f} CPU s")
         before = _records(instance)
-        _measure_ticks(figures, instance)
+        _measure_programs(console, company)
         runs, events = (after - earlier for after, earlier in zip(_records(instance), before, strict=True))
-        figures.add_row("runs and events of these ticks", "", "", f"{runs}, {events}")
-        _measure_programs(figures, company)
-        console.print(figures)
+        console.print(f"meanwhile {runs} runs and {events} events")
+        _print_ticks(console, instance)
+        for name in ("desktop_rows", "mobile_rows"):
+            data, seconds, processor = tick(instance, name)
+            console.print(f"one more tick of {name}: {seconds:.1f} s, {processor:.2f} CPU s; {data.skip_message}")
 
 
-def _measure_ticks(figures: Table, instance: dg.DagsterInstance) -> None:
-    """Adds the ticks of both gates: the first ones, which ask every office once, and those after."""
-    cursors: dict[str, str | None] = {"desktop_rows": None, "mobile_rows": None}
-    for round_number in range(1, TICKS + 1):
-        asked = ""
-        for name in cursors:
-            data, seconds, processor = tick(instance, name, cursors[name])
-            cursors[name] = data.cursor
-            asked = str(data.skip_message or f"{len(data.run_requests)} requests")
-            figures.add_row(f"tick {round_number} of {name}", _number(seconds), _number(processor), asked[:45])
-        if "; 0 of" in asked:
-            break
+def _print_ticks(console: Console, instance: dg.DagsterInstance) -> None:
+    """Prints how long the ticks took under the daemon, those of the first minute included."""
+    for state in instance.all_instigator_state():
+        if state.name in ("desktop_rows", "mobile_rows"):
+            ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id)
+            seconds = [one.end_timestamp - one.timestamp for one in reversed(ticks) if one.end_timestamp]
+            console.print(f"ticks of {state.name}: {', '.join(f'{one:.1f}' for one in seconds)} s")
 
 
 def _records(instance: dg.DagsterInstance) -> tuple[int, int]:
     """Returns the number of runs and the last number of an event."""
     return instance.get_runs_count(), instance.event_log_storage.get_maximum_record_id() or 0
-
-
-def _number(seconds: float) -> str:
-    return f"{seconds:.2f}"
 
 
 def _multiply(company: Company, count: int) -> list[str]:
@@ -115,8 +105,8 @@ def _load_definitions() -> None:
     repository.load_all_definitions()
 
 
-def _measure_programs(figures: Table, company: Company) -> None:
-    """Adds the rows of the code server under the daemon, and of the webserver's queries."""
+def _measure_programs(console: Console, company: Company) -> None:
+    """Prints what code server and daemon take, and the times of the UI's queries."""
     port = free_port()
     web = ("python", "-m", "powerca_sync.web", "-h", "127.0.0.1", "-p", str(port), "-w", "workspace.yaml")
     with (
@@ -125,26 +115,28 @@ def _measure_programs(figures: Table, company: Company) -> None:
         run_program(company, "webserver", *web) as webserver,
     ):
         await_port(port)
-        time.sleep(75)
-        spent = {name: program.processor_seconds() for name, program in (("code", code), ("daemon", daemon))}
-        time.sleep(120)
-        for name, program in (("code", code), ("daemon", daemon)):
-            share = (program.processor_seconds() - spent[name]) / 120
-            figures.add_row(f"{name}: memory, share of a core", "", "", f"{program.megabytes():.0f} MB, {share:.1%}")
+        # The first ticks ask every office.
+        time.sleep(WARM)
+        programs = {"code server": code, "daemon": daemon}
+        spent = {name: program.processor_seconds() for name, program in programs.items()}
+        time.sleep(IDLE)
+        for name, program in programs.items():
+            share = (program.processor_seconds() - spent[name]) / IDLE
+            console.print(f"{name}: {program.megabytes():.0f} MB, {share:.1%} of a core")
         nodes = _ask(port, GRAPH)[0]["assetNodes"]
         keys = [{"path": node["assetKey"]["path"]} for node in nodes]
         for what, query, variables in (
-            ("query of the asset graph", GRAPH, {}),
+            ("asset graph", GRAPH, {}),
             ("live data of all assets", LIVE, {"keys": keys}),
             ("partitions of one asset", PARTITIONS, {"key": {"path": ["climaster"]}}),
         ):
             answers = [_ask(port, query, **variables) for _ in range(ROUNDS)]
             size = len(json.dumps(answers[0][0])) / 1000
-            figures.add_row(what, _number(min(seconds for _, seconds in answers)), "", f"{size:.0f} kB")
-        figures.add_row("webserver: memory", "", "", f"{webserver.megabytes():.0f} MB")
+            console.print(f"query of the {what}: {min(seconds for _, seconds in answers):.2f} s, {size:.0f} kB")
+        console.print(f"webserver: {webserver.megabytes():.0f} MB")
         if seconds := float(os.environ.get("OFFICES_STAY", "0")):
             # For a look with a browser.
-            Console().print(f"http://127.0.0.1:{port} for {seconds:.0f} s")
+            console.print(f"http://127.0.0.1:{port} for {seconds:.0f} s")
             time.sleep(seconds)
 
 
