@@ -109,11 +109,7 @@ def build_definitions(
         *written,
         *build_reverse_assets(specs, translator, by_office=by_office),
     ]
-    checks: list[dg.AssetChecksDefinition] = []
-    if separate_checks:
-        drift_blocks = translator.drift_blocks
-        checks += build_parity_checks(specs, copied=copied, **limits, by_office=by_office)
-        checks += build_table_checks(specs, copied=copied, drift_blocks=drift_blocks, **limits, by_office=by_office)
+    checks = _build_checks(specs, copied, translator, limits, by_office=by_office) if separate_checks else []
     separate = [spec.key for check in checks for spec in check.check_specs if not spec.blocking]
     resources, loads = _build_resources(specs, copied, limits)
     jobs = build_jobs(specs, functions, separate=separate, loads=loads, by_office=by_office)
@@ -130,28 +126,35 @@ def build_definitions(
         ],
         resources={**resources, **loads},
         asset_checks=checks,
-        sensors=[
-            *_build_looks(
-                specs,
-                functions,
-                [jobs, nightly, report],
-                checks=evaluated,
-                by_office=by_office,
-                incremental_cron=schedules.crons[INCREMENTAL_CRON],
-            ),
-            build_follow_up(specs, list(jobs.jobs or ()), checks=evaluated),
-            build_alerts(by_office=by_office),
-        ],
+        sensors=_build_sensors(
+            specs, functions, [jobs, nightly, report], schedules, checks=evaluated, by_office=by_office
+        ),
         schedules=[] if by_office else build_schedules(specs, schedules, functions),
         executor=dg.in_process_executor,
         loggers=loggers,
     )
     parts = [tables, jobs, nightly, report]
     # The office's own report repeats what the checks say.
-    checked = [key for key in _check_keys(tables) if by_office]
+    checked = _check_keys(tables) if by_office else []
     if by_office:
         parts.append(build_overview(specs, schedules, checks=checked))
     return dg.Definitions.merge(*parts, build_retention(schedules, history or History(), checks=checked))
+
+
+def _build_checks(
+    specs: Sequence[TableSpec],
+    copied: Sequence[TableSpec],
+    translator: TableTranslator,
+    limits: "_Limits",
+    *,
+    by_office: bool,
+) -> list[dg.AssetChecksDefinition]:
+    """Returns the checks that are no part of a sync."""
+    drift_blocks = translator.drift_blocks
+    return [
+        *build_parity_checks(specs, copied=copied, **limits, by_office=by_office),
+        *build_table_checks(specs, copied=copied, drift_blocks=drift_blocks, **limits, by_office=by_office),
+    ]
 
 
 def _check_keys(definitions: dg.Definitions) -> list[dg.AssetCheckKey]:
@@ -180,22 +183,28 @@ def _build_resources(
     return {"databases": databases, "sync": sync, "pull": PullMode()}, loads
 
 
-def _build_looks(
+def _build_sensors(
     specs: Sequence[TableSpec],
     functions: DesktopFunctions,
     parts: Sequence[dg.Definitions],
+    schedules: Schedules,
     *,
     checks: Collection[dg.AssetCheckKey],
     by_office: bool,
-    incremental_cron: str,
 ) -> list[dg.SensorDefinition]:
-    """Returns the sensors that look for changes in both databases; `parts` have the jobs that they may request."""
+    """Returns the sensors that look for changes in both databases, and those that follow runs.
+
+    `parts` have the jobs that they may request, the jobs of the tables first.
+    """
+    after_runs = [build_follow_up(specs, list(parts[0].jobs or ()), checks=checks), build_alerts(by_office=by_office)]
     if not by_office:
-        return [*build_sensors(specs, functions), build_desktop_sensor(specs, functions, checks=checks)]
+        return [*build_sensors(specs, functions), build_desktop_sensor(specs, functions, checks=checks), *after_runs]
     # As `dg.define_asset_job` has made them; Dagster's own kinds of jobs are none of them.
     jobs: list[Any] = [job for part in parts for job in part.jobs or ()]
-    gates = [
+    cron = schedules.crons[INCREMENTAL_CRON]
+    return [
+        build_membership(),
         *build_mobile_gate(specs, functions, jobs),
-        build_desktop_gate(specs, functions, jobs, checks=checks, incremental_cron=incremental_cron),
+        build_desktop_gate(specs, functions, jobs, checks=checks, incremental_cron=cron),
+        *after_runs,
     ]
-    return [build_membership(), *gates]

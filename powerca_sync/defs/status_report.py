@@ -45,6 +45,31 @@ ROWS_IN_ORDER: Final = "rows_in_order"
 def build_status_report(specs: Sequence[TableSpec], schedules: Schedules, *, by_office: bool) -> dg.Definitions:
     """Returns the asset, its checks, its job and its schedule; part of no sync."""
 
+    status_report = _build_report(specs, schedules, by_office=by_office)
+    job = dg.define_asset_job(
+        REPORT_JOB,
+        selection=[REPORT],
+        description="Brings the status report up to date; moves no rows.",
+        config=job_config({}, by_office=by_office),
+        executor_def=dg.in_process_executor,
+        tags={"dagster/max_runtime": str(MAX_RUNTIME)},
+    )
+    if by_office:
+        return dg.Definitions(assets=[status_report], jobs=[job])
+    hourly = build_schedule(
+        REPORT_JOB,
+        schedules,
+        STATUS_CRON,
+        "Every hour: the status report.",
+        not_beside=[REPORT_JOB],
+        max_runtime=MAX_RUNTIME,
+    )
+    if hourly is None:
+        return dg.Definitions(assets=[status_report], jobs=[job])
+    return dg.Definitions(assets=[status_report], jobs=[job], schedules=[hourly], sensors=[_build_first_report()])
+
+
+def _build_report(specs: Sequence[TableSpec], schedules: Schedules, *, by_office: bool) -> dg.AssetsDefinition:
     @dg.asset(
         key=REPORT,
         # In a run of all assets it is the last step, and shows what the others did.
@@ -90,27 +115,7 @@ def build_status_report(specs: Sequence[TableSpec], schedules: Schedules, *, by_
         yield _check(SYNC_WORKS, [one for one in found if not one.rows])
         yield _check(ROWS_IN_ORDER, [one for one in found if one.rows])
 
-    job = dg.define_asset_job(
-        REPORT_JOB,
-        selection=[REPORT],
-        description="Brings the status report up to date; moves no rows.",
-        config=job_config({}, by_office=by_office),
-        executor_def=dg.in_process_executor,
-        tags={"dagster/max_runtime": str(MAX_RUNTIME)},
-    )
-    if by_office:
-        return dg.Definitions(assets=[status_report], jobs=[job])
-    hourly = build_schedule(
-        REPORT_JOB,
-        schedules,
-        STATUS_CRON,
-        "Every hour: the status report.",
-        not_beside=[REPORT_JOB],
-        max_runtime=MAX_RUNTIME,
-    )
-    if hourly is None:
-        return dg.Definitions(assets=[status_report], jobs=[job])
-    return dg.Definitions(assets=[status_report], jobs=[job], schedules=[hourly], sensors=[_build_first_report()])
+    return status_report
 
 
 def _build_first_report() -> dg.SensorDefinition:

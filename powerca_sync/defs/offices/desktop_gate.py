@@ -68,9 +68,15 @@ def build_desktop_gate(
     Its runs of some tables evaluate the `checks` of these tables. If a function refreshes the desktop's tables, which
     only runs of all tables call, offices have such runs by `incremental_cron`, unless the file says otherwise.
     """
-    cron = incremental_cron if functions.before_forward else ""
     by_name = {job.name: job for job in jobs}
-    nightly = [by_name[name] for name in NIGHTLY if name in by_name]
+    choice = _Choice(
+        specs=specs,
+        checks=checks,
+        cron=incremental_cron if functions.before_forward else "",
+        full=by_name[FULL],
+        changed=by_name[INCREMENTAL],
+        nightly=[by_name[name] for name in NIGHTLY if name in by_name],
+    )
 
     @dg.sensor(
         name=DESKTOP_ROWS,
@@ -86,60 +92,51 @@ def build_desktop_gate(
     )
     def desktop_rows(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         """Ask the offices that are neither busy nor away; nothing depends on the fate of a request."""
-        instance, now = context.instance, time.time()
-        offices = find_offices().offices
-        # A run fails if its office is not a partition yet.
-        ready = offices.keys() & instance.get_dynamic_partitions(OFFICE)
-        known = {key: Known.of(stored) for key, stored in read_states(instance, DESKTOP_ROWS, ready).items()}
-        free = ready - busy_offices(instance, max_runtime=MAX_RUNTIME)
-        wanted = {key: offices[key] for key in free if known.get(key, Known()).absence.until <= now}
-
-        def look_at(office: Office) -> list[ChangeToken]:
-            return [unless_refreshed(token, functions) for token in look(specs, office.key)]
-
-        requests: list[dg.RunRequest] = []
-        away, changed, last = [], {}, context.cursor
-        for office, tokens in ask(in_turn(wanted, last), look_at):
-            if len(requests) == MOST_REQUESTS:
-                break
-            before, last = known.get(office.key, Known()), office.key
-            try:
-                due = _Due.at(office, now, cron)
-            except SyncError as exc:
-                away.append(f"{office.key}: {exc}")
-                continue
-            if isinstance(tokens, SyncError):
-                away.append(f"{office.key}: {tokens}")
-                after, request = _miss(before, due, now, office_request(office, by_name[FULL]))
-            else:
-                after, request = _decide(
-                    instance,
-                    specs,
-                    office,
-                    before,
-                    due,
-                    tokens,
-                    nightly=nightly,
-                    changed=by_name[INCREMENTAL],
-                    checks=checks,
-                )
-            requests += [request] if request else []
-            if after != before:
-                changed[office.key] = dataclasses.asdict(after)
-        write_states(instance, DESKTOP_ROWS, changed)
-        if away:
-            context.log.warning("Away: %s", "\n".join(away[:NAMED]))
-        resting = len(free) - len(wanted)
-        return dg.SensorResult(
-            run_requests=requests,
-            skip_reason=None
-            if requests
-            else f"Nothing new in {len(wanted) - len(away)} offices; {len(away) + resting} are away, "
-            f"{len(ready) - len(free)} have an active run.",
-            cursor=last,
-        )
+        return _tick(context, functions, choice)
 
     return desktop_rows
+
+
+def _tick(context: dg.SensorEvaluationContext, functions: DesktopFunctions, choice: "_Choice") -> dg.SensorResult:
+    instance, now = context.instance, time.time()
+    offices = find_offices().offices
+    # A run fails if its office is not a partition yet.
+    ready = offices.keys() & instance.get_dynamic_partitions(OFFICE)
+    known = {key: Known.of(stored) for key, stored in read_states(instance, DESKTOP_ROWS, ready).items()}
+    free = ready - busy_offices(instance, max_runtime=MAX_RUNTIME)
+    wanted = {key: offices[key] for key in free if known.get(key, Known()).absence.until <= now}
+
+    def look_at(office: Office) -> list[ChangeToken]:
+        return [unless_refreshed(token, functions) for token in look(choice.specs, office.key)]
+
+    requests: list[dg.RunRequest] = []
+    away, changed, last = {}, {}, context.cursor
+    for office, tokens in ask(in_turn(wanted, last), look_at):
+        if len(requests) == MOST_REQUESTS:
+            break
+        before, last = known.get(office.key, Known()), office.key
+        if isinstance(tokens, SyncError):
+            away[office.key] = tokens
+        try:
+            after, request = choice.of(office, before, tokens, instance=instance, now=now)
+        except SyncError as exc:
+            away[office.key] = exc
+            continue
+        requests += [request] if request else []
+        if after != before:
+            changed[office.key] = dataclasses.asdict(after)
+    write_states(instance, DESKTOP_ROWS, changed)
+    if away:
+        context.log.warning("Away: %s", "\n".join(f"{key}: {reason}" for key, reason in [*away.items()][:NAMED]))
+    resting = len(free) - len(wanted)
+    return dg.SensorResult(
+        run_requests=requests,
+        skip_reason=None
+        if requests
+        else f"Nothing new in {len(wanted) - len(away)} offices; {len(away) + resting} are away, "
+        f"{len(ready) - len(free)} have an active run.",
+        cursor=last,
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -170,38 +167,61 @@ def _miss(before: Known, due: _Due, now: float, full: dg.RunRequest) -> tuple[Kn
     return dataclasses.replace(after, missed=due.night), full
 
 
-def _decide(
-    instance: dg.DagsterInstance,
-    specs: Sequence[TableSpec],
-    office: Office,
-    before: Known,
-    due: _Due,
-    tokens: Sequence[ChangeToken],
-    *,
-    nightly: Sequence[OfficeJob],
-    changed: OfficeJob,
-    checks: Collection[dg.AssetCheckKey],
-) -> tuple[Known, dg.RunRequest | None]:
-    """Returns what is known of an office that has answered, and the request of a `nightly` run or of `changed` ones."""
-    night = due.night
-    after = dataclasses.replace(before, absence=Absence())
-    is_new = not (before.night or before.requested)
-    if is_new and latest_event(instance, mobile_key(specs[0]), office.key):
-        # Known to Dagster's history and not to this sensor: the next night is early enough.
-        after = dataclasses.replace(after, night=night)
-    if night and after.night != night:
-        job, requested = nightly[after.requested], after.requested + 1
-        if requested == len(nightly):
-            after = dataclasses.replace(after, night=night, requested=0)
-        else:
-            after = dataclasses.replace(after, requested=requested)
-        return after, office_request(office, job)
-    if due.turn and after.turn != due.turn:
-        is_first, after = not after.turn, dataclasses.replace(after, turn=due.turn)
-        if not is_first:
-            return after, office_request(office, changed)
-    watched, answer = decide(instance, specs, before.watched, tokens, checks=checks, office=office.key)
-    after = dataclasses.replace(after, watched=watched)
-    if isinstance(answer, dg.SkipReason):
-        return after, None
-    return after, office_request(office, changed, assets=answer.asset_selection, checks=answer.asset_check_keys)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class _Choice:
+    """Chooses the run of an office in a tick, as `build_desktop_gate` is told."""
+
+    specs: Sequence[TableSpec]
+    checks: Collection[dg.AssetCheckKey]
+    #: Cron string of incremental runs where the file has none; empty for none.
+    cron: str
+    full: OfficeJob
+    changed: OfficeJob
+    nightly: Sequence[OfficeJob]
+
+    def of(
+        self,
+        office: Office,
+        before: Known,
+        tokens: Sequence[ChangeToken] | SyncError,
+        *,
+        instance: dg.DagsterInstance,
+        now: float,
+    ) -> tuple[Known, dg.RunRequest | None]:
+        """Returns what is known of the office from now on, and its run, if any.
+
+        `tokens` are its answer, or the reason why it did not answer. Raises `SyncError` if a cron string is not valid.
+        """
+        due = _Due.at(office, now, self.cron)
+        if isinstance(tokens, SyncError):
+            return _miss(before, due, now, office_request(office, self.full))
+        return self._of_answer(instance, office, before, due, tokens)
+
+    def _of_answer(
+        self, instance: dg.DagsterInstance, office: Office, before: Known, due: _Due, tokens: Sequence[ChangeToken]
+    ) -> tuple[Known, dg.RunRequest | None]:
+        """Returns a run of the night, one of all tables by the clock, or one of the tables that changed."""
+        night = due.night
+        after = dataclasses.replace(before, absence=Absence())
+        is_new = not (before.night or before.requested)
+        if is_new and latest_event(instance, mobile_key(self.specs[0]), office.key):
+            # Known to Dagster's history and not to this sensor: the next night is early enough.
+            after = dataclasses.replace(after, night=night)
+        if night and after.night != night:
+            job, requested = self.nightly[after.requested], after.requested + 1
+            if requested == len(self.nightly):
+                after = dataclasses.replace(after, night=night, requested=0)
+            else:
+                after = dataclasses.replace(after, requested=requested)
+            return after, office_request(office, job)
+        if due.turn and after.turn != due.turn:
+            is_first, after = not after.turn, dataclasses.replace(after, turn=due.turn)
+            if not is_first:
+                return after, office_request(office, self.changed)
+        watched, answer = decide(instance, self.specs, before.watched, tokens, checks=self.checks, office=office.key)
+        after = dataclasses.replace(after, watched=watched)
+        if isinstance(answer, dg.SkipReason):
+            return after, None
+        return after, office_request(
+            office, self.changed, assets=answer.asset_selection, checks=answer.asset_check_keys
+        )
