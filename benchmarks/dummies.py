@@ -28,7 +28,7 @@ from benchmarks.records import record_as_synced, tick
 #: Databases that serve as desktops; each serves several offices, under other names of its server.
 DATABASES = 10
 #: Tables whose partitions are filled.
-FILLED = ("climaster",)
+FILLED = ("orgmaster", "climaster")
 #: Seconds until the daemon has asked every office, and that are measured then.
 WARM, IDLE = 150.0, 120.0
 #: One office of so many is away.
