@@ -155,6 +155,10 @@ class TableRun:
         """Encloses each guard; here a refusal ends the run."""
         return contextlib.nullcontext()
 
+    def expects_no_rows(self, prepared: PreparedTable) -> bool:
+        """Returns whether the target is likely to have no row of the table yet: in the first run, if it is complete."""
+        return prepared.before.rows_read is None and prepared.complete
+
     def plan(self, prepared: PreparedTable) -> MergePlan:
         """Plan the merge and check the plan by the guards.
 
@@ -170,7 +174,7 @@ class TableRun:
                 all_staged=prepared.all_staged,
                 known=prepared.before.target_mark,
                 delete_foreign=self.request.delete_foreign,
-                first=prepared.before.rows_read is None and prepared.complete,
+                first=self.expects_no_rows(prepared),
             )
             check_plan(
                 self.target,
