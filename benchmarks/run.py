@@ -74,6 +74,9 @@ def measure(machines: Machines, spec: TableSpec, rows: int, rounds: int) -> None
 
         def empty(_: int) -> None:
             to_target.execute(sql.SQL("TRUNCATE {}").format(sql.Identifier(spec.mobile)))
+            # Otherwise the engine does not expect an empty table.
+            if to_target.execute("SELECT to_regclass('powerca_sync.table_state')").fetchone() != (None,):
+                to_target.execute("TRUNCATE powerca_sync.table_state")
 
         def edit(seed: int) -> None:
             tables.change(from_source, spec, 0.001, seed=seed)

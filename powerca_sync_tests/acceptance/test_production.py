@@ -168,7 +168,7 @@ def test_file_of_offices_takes_the_place_of_the_settings_of_one(tmp_path: Path) 
     for name in ("settings", "code"):
         assert f"./offices:{workdir[0]}/offices:ro" in services()[name]["volumes"], name
     limits = yaml.safe_load((PROJECT / "dagster.yaml").read_text(encoding="utf-8"))["concurrency"]["runs"]
-    assert {one["key"]: one["limit"] for one in limits["tag_concurrency_limits"]} == {PARTITION: 1, MOBILE_TAG: 7}
+    assert {one["key"]: one["limit"] for one in limits["tag_concurrency_limits"]} == {PARTITION: 1, MOBILE_TAG: 5}
     assert all(one["value"] == {"applyLimitPerUniqueValue": True} for one in limits["tag_concurrency_limits"])
 
 

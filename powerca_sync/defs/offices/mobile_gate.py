@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import hashlib
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, Final, Self
@@ -30,7 +29,7 @@ from powerca_sync.specs import TableSpec
 
 MOBILE_ROWS: Final = "mobile_rows"
 #: Connections to one mobile database at the same time, at most.
-THREADS: Final = 8
+THREADS: Final = 4
 #: Seconds for the phone rows of all offices.
 LONGEST_STATEMENT: Final = 20.0
 
@@ -142,11 +141,11 @@ def _mobile_rows(
 
 
 def _free_offices(instance: dg.DagsterInstance) -> Mapping[str, Office]:
-    """Returns the offices that have neither an active run nor a desktop that is away."""
+    """Returns the offices that have no active run, and whose desktop answered the sensor of the desktops last time."""
     offices = find_offices().offices
     ready = offices.keys() & set(instance.get_dynamic_partitions(OFFICE))
     desktops = read_states(instance, DESKTOP_ROWS, ready)
-    away = {key for key, stored in desktops.items() if Known.of(stored).absence.until > time.time()}
+    away = {key for key, stored in desktops.items() if Known.of(stored).absence.times}
     free = ready - away - busy_offices(instance, max_runtime=REVERSE_MAX_RUNTIME)
     return {key: offices[key] for key in sorted(free)}
 

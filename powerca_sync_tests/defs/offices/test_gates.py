@@ -129,6 +129,7 @@ def test_dead_desktop_rests_and_phone_rows_of_others_come(settled: Company, monk
     assert skipped.skip_message == "No new phone rows; 0 of 3 offices were asked.", "nothing has changed on mobile"
     later = time.time() + 61
     monkeypatch.setattr(desktop_gate.time, "time", lambda: later)
+    assert settled.tick("mobile_rows").skip_message == skipped.skip_message, "its desktop has not answered yet"
     settled.tick("desktop_rows")
     known = states(settled)[DEAD]
     assert known["absence"]["times"] == 2
