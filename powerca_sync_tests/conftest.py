@@ -49,14 +49,14 @@ gc.disable()
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Returns one worker more than processors, because many tests block on servers; at most as many as a container
-    may use.
+    """Returns two workers more than processors, because many tests wait for servers and processes; of the processors,
+    those that a container may use.
     """
     processors = float(os.cpu_count() or 1)
     with contextlib.suppress(OSError, ValueError):
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
         processors = min(processors, float(quota) / float(period))
-    return max(2, round(processors) + 1)
+    return max(2, round(processors) + 2)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -299,3 +299,6 @@ def offices(as_json: bool, quiet: bool) -> None:
 
 main.add_command(demo)
 main.add_command(ui)
+for _command in main.commands.values():
+    # Of its own: click keeps the help option of a command's first use, which may be without the group.
+    _command.context_settings = HELP

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 import dagster as dg
 import pytest
+from click.testing import CliRunner
 
 from powerca_sync.cli import commands
 from powerca_sync.cli.console import text_table
@@ -476,6 +477,11 @@ def test_quiet_command_prints_only_warnings_to_stderr(office: Office) -> None:
     result = run("forward", "--quiet")
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout.splitlines()[-1].startswith("[OK] 4 tables synced in ")
+
+
+def test_command_used_without_the_group_has_the_same_help_options() -> None:
+    for name, command in commands.main.commands.items():
+        assert CliRunner().invoke(command, ["-h"]).exit_code == 0, name
 
 
 @pytest.mark.parametrize("command", ["demo", "doctor", "forward", "init", "plan", "reverse", "status", "ui", "verify"])
