@@ -1,4 +1,4 @@
-"""What an instance with hundreds of idle offices costs: definitions, code server, ticks, queries of the UI."""
+"""Measure an instance with hundreds of idle offices: definitions, code server, ticks, queries of the UI."""
 
 import dataclasses
 import json

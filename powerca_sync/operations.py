@@ -26,6 +26,8 @@ UI_URL: Final = "POWERCA_UI_URL"
 OFFICE: Final = "POWERCA_OFFICE"
 UI_USER: Final = "POWERCA_UI_USER"
 UI_PASSWORD: Final = "POWERCA_UI_PASSWORD"
+#: The advice of messages about a cron string.
+CRON_FORM: Final = "Use five fields (minute, hour, day, month, weekday), such as `0 2 * * *` for every night at two"
 
 #: Every variable that is read here, with its default.
 DEFAULTS: Final[Mapping[str, str]] = {

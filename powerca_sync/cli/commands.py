@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from powerca_sync.cli.local_commands import demo, ui
-from powerca_sync.cli.offices import office_options, report_offices
+from powerca_sync.cli.offices import office_options, offices
 from powerca_sync.cli.options import (
     ALLOWANCES,
     HELP,
@@ -36,7 +36,7 @@ from powerca_sync.cli.session import (
     say_what_is_not_called,
 )
 from powerca_sync.engine.requests import Allowances, Choice, Mode, TableExtract, TablePull
-from powerca_sync.environment import current_functions, current_tables, find_offices
+from powerca_sync.environment import current_functions, current_tables
 from powerca_sync.errors import ConfigurationError
 from powerca_sync.operations import Schedules
 from powerca_sync.tables import TABLES
@@ -288,17 +288,9 @@ def doctor(as_json: bool, quiet: bool) -> None:
     sys.exit(status)
 
 
-@main.command(epilog=examples("powerca-sync offices"))
-@output_options
-def offices(as_json: bool, quiet: bool) -> None:
-    """List the offices of the file of offices, and its mistakes."""
-    with reporting(as_json, quiet=quiet) as console:
-        status = report_offices(console, find_offices())
-    sys.exit(status)
-
-
 main.add_command(demo)
 main.add_command(ui)
+main.add_command(offices)
 for _command in main.commands.values():
     # Of its own: click keeps the help option of a command's first use, which may be without the group.
     _command.context_settings = HELP

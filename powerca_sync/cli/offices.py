@@ -8,6 +8,7 @@ from typing import Any, Final
 import click
 
 from powerca_sync.cli.console import Console
+from powerca_sync.cli.options import examples, output_options
 from powerca_sync.cli.session import CHOSEN, DOCUMENTS, reporting
 from powerca_sync.environment import find_offices
 from powerca_sync.errors import ConfigurationError, SyncError
@@ -37,9 +38,8 @@ def office_options(command: Callable[..., None]) -> Callable[..., None]:
         with reporting(options["as_json"], quiet=options["quiet"]) as console:
             if office:
                 raise ConfigurationError("`--office` and `--all-offices` exclude each other. Leave one out.")
-            offices = find_offices()
             documents, worst = {}, 0
-            for key in offices.keys:
+            for key in find_offices().keys:
                 console.show(f"\nOffice {key}\n")
                 meta[CHOSEN], meta[DOCUMENTS] = key, []
                 status = _status_of(command, options)
@@ -94,3 +94,12 @@ def report_offices(console: Console, offices: Offices) -> int:
         }
     )
     return 2 if mistakes else 0
+
+
+@click.command(epilog=examples("powerca-sync offices"))
+@output_options
+def offices(as_json: bool, quiet: bool) -> None:
+    """List the offices of the file of offices, and its mistakes."""
+    with reporting(as_json, quiet=quiet) as console:
+        status = report_offices(console, find_offices())
+    sys.exit(status)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import dagster as dg
 
 from powerca_sync.defs.checks import FOREIGN_KEYS, ROWS, check_foreign_keys, check_rows
-from powerca_sync.defs.keys import DESKTOP, MOBILE, desktop_key, full_name, mobile_key, parent_keys
+from powerca_sync.defs.keys import DESKTOP, MOBILE, PRIORITY, desktop_key, full_name, mobile_key, parent_keys
 from powerca_sync.defs.output_handle import UNVERSIONED, OutputHandle
 from powerca_sync.defs.partitions import build_check_spec, partitions
 from powerca_sync.defs.pools import FORWARD_POOL
@@ -78,7 +78,7 @@ def _build_asset(
         },
         **translator.attributes(spec, Layer.MOBILE, by_office=by_office),
         # The order of the IO manager, which reads the next table ahead.
-        op_tags={"dagster/priority": str(priority)},
+        op_tags={PRIORITY: str(priority)},
         pool=None if by_office else FORWARD_POOL,
         partitions_def=partitions(by_office),
         check_specs=[

@@ -1,15 +1,34 @@
 """Connections that a run keeps from one table to the next: a new one costs half a dozen round trips."""
 
 import contextlib
+import dataclasses
 import select
 import time
 from collections.abc import Iterator
 
-from powerca_sync.engine.postgres import Connection, connect, interrupt_use
+from powerca_sync.engine.postgres import Connection, connect, interrupt_use, strip_row_content
+from powerca_sync.errors import SyncError
 from powerca_sync.settings import Endpoint
 
 #: Seconds after which an unused connection is replaced: a router or pooler may have dropped it.
 TRUSTED = 30.0
+#: Seconds for which a sensor waits for a connection, and for a statement.
+PATIENCE = 5
+
+
+def brief(endpoint: Endpoint) -> Endpoint:
+    """Returns the endpoint for a sensor, which waits `PATIENCE` seconds for a connection."""
+    return dataclasses.replace(endpoint, connect_timeout=PATIENCE)
+
+
+@contextlib.contextmanager
+def without_row_content() -> Iterator[None]:
+    """Strip row content from the errors of the body: Dagster prints the error of a tick with its causes."""
+    try:
+        yield
+    except SyncError as exc:
+        strip_row_content(exc)
+        raise
 
 
 class KeptConnections:

@@ -9,17 +9,17 @@ from typing import Any, Final
 
 import dagster as dg
 
+from powerca_sync.defs.connections import PATIENCE, brief, without_row_content
 from powerca_sync.defs.jobs import MAX_RUNTIME, forward_job_name
 from powerca_sync.defs.keys import mobile_key
 from powerca_sync.defs.metadata import rejections_of
 from powerca_sync.defs.partitions import latest_event
 from powerca_sync.defs.runs import active_run, recent_failures
-from powerca_sync.defs.sensors import INTERVAL, PATIENCE, describe_backoff
+from powerca_sync.defs.sensors import INTERVAL, describe_backoff
 from powerca_sync.engine.changes import ChangeToken, read_change_tokens
-from powerca_sync.engine.postgres import connect, strip_row_content
+from powerca_sync.engine.postgres import connect
 from powerca_sync.engine.requests import Mode
 from powerca_sync.environment import current_settings
-from powerca_sync.errors import SyncError
 from powerca_sync.plain_text import counted
 from powerca_sync.settings import DesktopFunctions
 from powerca_sync.specs import TableSpec, in_order
@@ -136,14 +136,9 @@ def decide(
 
 def look(specs: Sequence[TableSpec], office: str | None = None) -> tuple[ChangeToken, ...]:
     """Returns the desktop's tokens. Raises a `SyncError` if it does not answer in seconds."""
-    endpoint = dataclasses.replace(current_settings(office).desktop, connect_timeout=PATIENCE)
-    try:
-        with contextlib.closing(connect(endpoint)) as source:
-            return read_change_tokens(source, specs, seconds=PATIENCE)
-    except SyncError as exc:
-        # Dagster prints the error of a tick with its causes.
-        strip_row_content(exc)
-        raise
+    desktop = brief(current_settings(office).desktop)
+    with without_row_content(), contextlib.closing(connect(desktop)) as source:
+        return read_change_tokens(source, specs, seconds=PATIENCE)
 
 
 def read_watched(cursor: str | None) -> Mapping[str, Watched]:

@@ -56,7 +56,7 @@ def build_check_spec(name: str, *, asset: dg.AssetKey, description: str, by_offi
 
 
 class OfficeJob(Protocol):
-    """What `dg.define_asset_job` returns; Dagster does not export its class."""
+    """A job as `dg.define_asset_job` returns it; Dagster does not export its class."""
 
     @property
     def name(self) -> str:
@@ -64,7 +64,7 @@ class OfficeJob(Protocol):
 
     @property
     def config(self) -> Any:
-        """What `job_config` has returned."""
+        """The configuration that `job_config` returned."""
 
 
 def job_config(config: Mapping[str, Any], *, by_office: bool) -> Mapping[str, Any] | dg.PartitionedConfig:

@@ -15,7 +15,7 @@ from powerca_sync.defs.reverse_assets import unattended_tables
 from powerca_sync.defs.runs import active_run
 from powerca_sync.engine.requests import Mode
 from powerca_sync.errors import ConfigurationError
-from powerca_sync.operations import FULL_CRON, INCREMENTAL_CRON, REVERSE_CRON, Schedules
+from powerca_sync.operations import CRON_FORM, FULL_CRON, INCREMENTAL_CRON, REVERSE_CRON, Schedules
 from powerca_sync.settings import DesktopFunctions
 from powerca_sync.specs import TableSpec
 
@@ -106,6 +106,6 @@ def build_schedule(
         )
     except dg.DagsterInvalidDefinitionError as exc:
         raise ConfigurationError(
-            f"{variable} is `{cron}`, which is not a valid cron string. Use five fields (minute, hour, day, month, "
-            "weekday), such as `0 2 * * *` for every night at two, or leave it empty to switch the schedule off."
+            f"{variable} is `{cron}`, which is not a valid cron string. {CRON_FORM}, or leave it empty to switch the "
+            "schedule off."
         ) from exc

@@ -1,25 +1,23 @@
 """The sensor that starts reverse sync when mobile has new phone rows."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
+from powerca_sync.defs.connections import PATIENCE, brief, without_row_content
 from powerca_sync.defs.jobs import REVERSE_JOB, REVERSE_MAX_RUNTIME
 from powerca_sync.defs.keys import BOOKING, reverse_key
 from powerca_sync.defs.reverse_assets import pulled_tables
 from powerca_sync.defs.runs import active_run, recent_failures
-from powerca_sync.engine.postgres import connect_both, strip_row_content
+from powerca_sync.engine.postgres import connect_both
 from powerca_sync.engine.reverse import PendingTables, find_pending_tables
 from powerca_sync.environment import current_settings
-from powerca_sync.errors import SyncError
 from powerca_sync.plain_text import counted
 from powerca_sync.settings import DesktopFunctions
 from powerca_sync.specs import TableSpec
 
-#: Seconds between two evaluations, and the limit for connecting and for the query of each.
+#: Seconds between two evaluations.
 INTERVAL = 30
-PATIENCE = 5
 
 
 def build_sensors(specs: Sequence[TableSpec], functions: DesktopFunctions) -> list[dg.SensorDefinition]:
@@ -117,13 +115,5 @@ def _by_hand(tables: Sequence[str]) -> str:
 def look(specs: Sequence[TableSpec]) -> PendingTables:
     """Returns the tables with pending phone rows. Raises a `SyncError` if a database does not answer in seconds."""
     settings = current_settings()
-    desktop, mobile = (
-        dataclasses.replace(endpoint, connect_timeout=PATIENCE) for endpoint in (settings.desktop, settings.mobile)
-    )
-    try:
-        with connect_both(desktop, mobile) as (target, source):
-            return find_pending_tables(source=source, target=target, specs=specs, seconds=PATIENCE)
-    except SyncError as exc:
-        # Dagster prints the error of a tick with its causes.
-        strip_row_content(exc)
-        raise
+    with without_row_content(), connect_both(brief(settings.desktop), brief(settings.mobile)) as (target, source):
+        return find_pending_tables(source=source, target=target, specs=specs, seconds=PATIENCE)

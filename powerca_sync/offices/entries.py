@@ -10,7 +10,7 @@ from powerca_sync.env_file import ENV_FILE, read_variables
 from powerca_sync.errors import ConfigurationError
 from powerca_sync.settings import Endpoint, Settings
 
-#: The variable that stands for the password of the mobile database.
+#: The environment variable of the mobile database's password.
 MOBILE_PASSWORD: Final = "SUPABASE_DB_PASSWORD"
 
 

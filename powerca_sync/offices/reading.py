@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from powerca_sync.errors import ConfigurationError
 from powerca_sync.offices.entries import MOBILE_PASSWORD, Office, Offices, Secret, nearest
-from powerca_sync.operations import FULL_CRON, INCREMENTAL_CRON, OFFICE, TIMEZONE, Schedules
+from powerca_sync.operations import CRON_FORM, FULL_CRON, INCREMENTAL_CRON, OFFICE, TIMEZONE, Schedules
 from powerca_sync.settings import TABLES_AT_ONCE, Settings
 
 #: Keys of an entry, with the variable of an installation for one office that each stands for.
@@ -164,7 +164,7 @@ def _check_keys(entry: Any, known: Collection[str], place: str) -> None:
 
 
 def _check_cron(name: str, cron: str) -> None:
-    """Raises `ConfigurationError` for a text that does not look like a cron string; an empty one is none."""
+    """Raises `ConfigurationError` if a text is not a cron string of five fields; an empty text is allowed."""
     fields = cron.split()
     numbers = [
         low <= int(number) <= high
@@ -173,10 +173,7 @@ def _check_cron(name: str, cron: str) -> None:
     ]
     is_valid = len(fields) == len(_CRON_LIMITS) and all(numbers) and re.fullmatch(r"[\d*/,a-zA-Z -]+", cron)
     if cron and not is_valid:
-        raise ConfigurationError(
-            f"{name} is `{cron}`, which is not a valid cron string. Use five fields (minute, hour, day, month, "
-            "weekday), such as `0 2 * * *` for every night at two."
-        )
+        raise ConfigurationError(f"{name} is `{cron}`, which is not a valid cron string. {CRON_FORM}.")
 
 
 def _variables(

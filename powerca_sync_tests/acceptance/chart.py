@@ -1,4 +1,4 @@
-"""What Dagster's Helm chart makes of the values in `deploy/helm/`, as far as the tests look at it.
+"""Render the values in `deploy/helm/` as Dagster's Helm chart does, as far as the tests need it.
 
 Not the chart: its templates are Dagster's. The names and the rules are those of chart 1.13.
 """

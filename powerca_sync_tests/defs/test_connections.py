@@ -1,9 +1,12 @@
 """A run reuses its connections from one table to the next, except a lost one."""
 
+import traceback
+
 import pytest
 
-from powerca_sync.defs.connections import KeptConnections
-from powerca_sync.engine.postgres import Connection
+from powerca_sync.defs.connections import KeptConnections, without_row_content
+from powerca_sync.engine.postgres import Connection, explained
+from powerca_sync.errors import SyncError
 from powerca_sync_tests.helpers import Pair, wait_until
 
 SLEEPS = """EXISTS (
@@ -62,3 +65,11 @@ def test_statement_of_an_interrupted_table_ends_at_the_server(pair: Pair, kept: 
     with pytest.raises(KeyboardInterrupt), kept.taken() as connection:
         interrupt(connection)
     wait_until(pair.target, f"NOT {SLEEPS}", seconds=5)
+
+
+def test_error_of_a_tick_and_its_causes_have_no_row_content(pair: Pair) -> None:
+    pair.target.execute("CREATE TABLE clients (phone text, client_id int NOT NULL)")
+    with pytest.raises(SyncError, match="null value in column") as caught, without_row_content(), explained("a test"):
+        pair.target.execute("INSERT INTO clients VALUES ('+91 secret', NULL)")
+    assert caught.value.__cause__ is not None
+    assert "+91 secret" not in "".join(traceback.format_exception(caught.value))

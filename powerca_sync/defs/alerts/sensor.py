@@ -158,7 +158,7 @@ def build_alerts(*, by_office: bool = False) -> dg.SensorDefinition:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class _Told:
-    """What a tick has done for some recipients."""
+    """The result of a tick for some recipients."""
 
     runs: int
     messages: int

@@ -141,7 +141,7 @@ def _tick(context: dg.SensorEvaluationContext, functions: DesktopFunctions, choi
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class _Due:
-    """What is due by the clock."""
+    """The runs of an office that are due by the clock."""
 
     #: Date of the last night; empty if none was for over a week.
     night: str

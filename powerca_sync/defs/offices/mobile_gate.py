@@ -3,12 +3,13 @@
 import contextlib
 import dataclasses
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from queue import Empty, SimpleQueue
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Final, Self
 
 import dagster as dg
 
+from powerca_sync.defs.connections import PATIENCE, KeptConnections, brief, without_row_content
 from powerca_sync.defs.desktop_sensor import DESKTOP_ROWS
 from powerca_sync.defs.jobs import REVERSE_JOB, REVERSE_MAX_RUNTIME
 from powerca_sync.defs.keys import reverse_key
@@ -17,9 +18,9 @@ from powerca_sync.defs.offices.rounds import MOST_REQUESTS, ask, in_turn, read_s
 from powerca_sync.defs.partitions import OFFICE, OfficeJob, office_request
 from powerca_sync.defs.reverse_assets import pulled_tables
 from powerca_sync.defs.runs import busy_offices
-from powerca_sync.defs.sensors import INTERVAL, PATIENCE, decide
+from powerca_sync.defs.sensors import INTERVAL, decide
 from powerca_sync.engine.changes import read_change_tokens
-from powerca_sync.engine.postgres import Connection, connect, strip_row_content
+from powerca_sync.engine.postgres import Connection, connect
 from powerca_sync.engine.reverse import PendingTables, find_pending_tables, read_phone_rows_by_office
 from powerca_sync.environment import find_offices
 from powerca_sync.errors import SyncError
@@ -167,7 +168,7 @@ def _read_mobiles(
 
     def read(office: Office) -> Seen:
         seen = Seen.of(stored.get(office.mobile, {}))
-        with _brief(), connections.taken(office) as connection:
+        with without_row_content(), connections.taken(office) as connection:
             tokens = read_change_tokens(connection, on_mobile, seconds=PATIENCE)
             token = _short_hash("".join(f"{token.table} {token.text}\n" for token in tokens))
             if token != seen.token or any(token.blind for token in tokens):
@@ -186,46 +187,25 @@ def _short_hash(text: str) -> str:
 
 
 def _look(office: Office, specs: Sequence[TableSpec], connections: "_Connections") -> PendingTables:
-    desktop = dataclasses.replace(office.settings().desktop, connect_timeout=PATIENCE)
-    with _brief(), connections.taken(office) as source, contextlib.closing(connect(desktop)) as target:
+    desktop = brief(office.settings().desktop)
+    with without_row_content(), connections.taken(office) as source, contextlib.closing(connect(desktop)) as target:
         return find_pending_tables(source=source, target=target, specs=specs, seconds=PATIENCE)
 
 
-@contextlib.contextmanager
-def _brief() -> Iterator[None]:
-    """Strip row content from errors: Dagster prints them with their causes."""
-    try:
-        yield
-    except SyncError as exc:
-        strip_row_content(exc)
-        raise
-
-
 class _Connections:
-    """Connections to mobile databases, each used by one thread at a time, for one tick."""
+    """Connections to mobile databases, for one tick."""
 
     def __init__(self) -> None:
-        self._unused: dict[str, SimpleQueue[Connection]] = {}
+        self._by_mobile: dict[str, KeptConnections] = {}
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for unused in self._unused.values():
-            while not unused.empty():
-                unused.get().close()
+        for kept in self._by_mobile.values():
+            kept.close()
 
-    @contextlib.contextmanager
-    def taken(self, office: Office) -> Iterator[Connection]:
+    def taken(self, office: Office) -> AbstractContextManager[Connection]:
         """Yields a connection to the office's mobile database. Closes it after an exception."""
-        unused = self._unused.setdefault(office.mobile, SimpleQueue())
-        try:
-            connection = unused.get_nowait()
-        except Empty:
-            connection = connect(dataclasses.replace(office.mobile_endpoint(), connect_timeout=PATIENCE))
-        try:
-            yield connection
-        except BaseException:
-            connection.close()
-            raise
-        unused.put(connection)
+        kept = KeptConnections(brief(office.mobile_endpoint()))
+        return self._by_mobile.setdefault(office.mobile, kept).taken()

@@ -10,7 +10,7 @@ import dagster as dg
 
 from powerca_sync.errors import ConfigurationError
 from powerca_sync.offices import Office
-from powerca_sync.operations import FULL_CRON, INCREMENTAL_CRON
+from powerca_sync.operations import CRON_FORM, FULL_CRON, INCREMENTAL_CRON
 
 #: Minutes after midnight over which the offices are spread that have no cron string of their own.
 SPREAD: Final = 300
@@ -58,10 +58,7 @@ def _last_tick(cron: str, timezone: str, now: datetime) -> str:
             start=now - LONGEST, fmt=_FORMAT, cron_schedule=cron, timezone=timezone
         )
     except dg.DagsterInvalidDefinitionError as exc:
-        raise ConfigurationError(
-            f"`{cron}` is not a valid cron string. Use five fields (minute, hour, day, month, weekday), such as "
-            "`0 2 * * *` for every night at two."
-        ) from exc
+        raise ConfigurationError(f"`{cron}` is not a valid cron string. {CRON_FORM}.") from exc
     # A window ends at a tick.
     ended = windows.get_partition_keys(current_time=now)
     if not ended:

@@ -4,16 +4,17 @@ import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 import dagster as dg
 
 from powerca_sync.defs.attention import LATE, Attention, find_attention
+from powerca_sync.defs.connections import PATIENCE, brief, without_row_content
 from powerca_sync.defs.offices.rounds import ask, read_states, write_states
 from powerca_sync.defs.platform import failed_checks
 from powerca_sync.defs.runs import read_past_runs
-from powerca_sync.defs.sensors import PATIENCE
-from powerca_sync.engine.postgres import connect, strip_row_content
+from powerca_sync.engine.postgres import connect
 from powerca_sync.engine.status import (
     DesktopOffice,
     MobileOffices,
@@ -25,7 +26,6 @@ from powerca_sync.engine.status import (
 from powerca_sync.errors import SyncError
 from powerca_sync.offices import Office, Offices
 from powerca_sync.plain_text import in_one_line
-from powerca_sync.settings import Endpoint
 from powerca_sync.specs import TableSpec
 
 #: Seconds for asking all desktops, and for a statement on mobile.
@@ -120,7 +120,9 @@ def look_at_offices(
     found = list(offices.offices.values())
     desktops = {office.key: answer for office, answer in ask(found, _ask_desktop, seconds=BUDGET)}
     one_each = {office.mobile: office for office in found}
-    mobiles = {office.mobile: answer for office, answer in ask(list(one_each.values()), _mobile_asker(specs))}
+    mobiles = {
+        office.mobile: answer for office, answer in ask(list(one_each.values()), partial(_ask_mobile, specs=specs))
+    }
     known = read_states(instance, STORED, offices.offices)
     write_states(
         instance,
@@ -174,27 +176,13 @@ def _view(
 
 
 def _ask_desktop(office: Office) -> DesktopOffice:
-    with _connected(office.settings().desktop) as connection:
-        return read_office_on_desktop(connection, seconds=PATIENCE)
+    with without_row_content(), contextlib.closing(connect(brief(office.settings().desktop))) as desktop:
+        return read_office_on_desktop(desktop, seconds=PATIENCE)
 
 
-def _mobile_asker(specs: Sequence[TableSpec]) -> Any:
-    def read(office: Office) -> MobileOffices:
-        with _connected(office.mobile_endpoint()) as connection:
-            # Before the first sync of any office there is nothing to read.
-            return read_offices_on_mobile(connection, specs, seconds=MOBILE_PATIENCE) or MobileOffices(
-                tables={}, phone_rows={}, unassigned={}
-            )
-
-    return read
-
-
-@contextlib.contextmanager
-def _connected(endpoint: Endpoint) -> Any:
-    """Yields a connection that is made within seconds; strips row content from errors, which Dagster prints."""
-    try:
-        with contextlib.closing(connect(dataclasses.replace(endpoint, connect_timeout=PATIENCE))) as connection:
-            yield connection
-    except SyncError as exc:
-        strip_row_content(exc)
-        raise
+def _ask_mobile(office: Office, specs: Sequence[TableSpec]) -> MobileOffices:
+    with without_row_content(), contextlib.closing(connect(brief(office.mobile_endpoint()))) as mobile:
+        # Before the first sync of any office there is nothing to read.
+        return read_offices_on_mobile(mobile, specs, seconds=MOBILE_PATIENCE) or MobileOffices(
+            tables={}, phone_rows={}, unassigned={}
+        )

@@ -224,7 +224,7 @@ class _Reading:
 
     @property
     def ended(self) -> bool:
-        """Whether the thread has ended."""
+        """Returns whether the thread has ended."""
         return not self._thread.is_alive()
 
     def stop(self) -> None:

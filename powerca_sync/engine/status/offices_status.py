@@ -21,7 +21,7 @@ from powerca_sync.specs import BY_HAND, TableSpec
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class MobileOffices:
-    """What a mobile database knows of its offices."""
+    """The state of all offices, as their runs have recorded it on mobile."""
 
     #: Tables by desktop identity and mobile name.
     tables: Mapping[str, Mapping[str, TableStatus]]
@@ -45,7 +45,7 @@ class LastPulled:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class DesktopOffice:
-    """What a desktop knows of its office."""
+    """The last reverse runs, as the desktop has recorded them."""
 
     identity: str
     #: By desktop name; empty before the first reverse run.
@@ -53,7 +53,7 @@ class DesktopOffice:
 
 
 def read_offices_on_mobile(mobile: Connection, specs: Sequence[TableSpec], *, seconds: float) -> MobileOffices | None:
-    """Returns what mobile knows of all its offices; None if no sync has ever prepared it. Only reads.
+    """Returns the state of all offices; None if no sync has ever prepared mobile. Only reads.
 
     Each statement may take `seconds`.
     """
@@ -84,7 +84,7 @@ def read_offices_on_mobile(mobile: Connection, specs: Sequence[TableSpec], *, se
 
 
 def read_office_on_desktop(desktop: Connection, *, seconds: float) -> DesktopOffice:
-    """Returns what the desktop knows of its office. Only reads; each statement may take `seconds`."""
+    """Returns the last reverse runs of the desktop. Only reads; each statement may take `seconds`."""
     with explained("reading the status of the office on the desktop"):
         identity, _ = read_identity(desktop)
         if not ledger.is_prepared(desktop):
