@@ -69,7 +69,9 @@ def test_statement_of_an_interrupted_table_ends_at_the_server(pair: Pair, kept: 
 
 def test_error_of_a_tick_and_its_causes_have_no_row_content(pair: Pair) -> None:
     pair.target.execute("CREATE TABLE clients (phone text, client_id int NOT NULL)")
+    # Not in the statement: a stack trace has the lines of this file.
+    phone = "".join(["+91", " ", "4242"])
     with pytest.raises(SyncError, match="null value in column") as caught, without_row_content(), explained("a test"):
-        pair.target.execute("INSERT INTO clients VALUES ('+91 secret', NULL)")
+        pair.target.execute("INSERT INTO clients VALUES (%s, NULL)", [phone])
     assert caught.value.__cause__ is not None
-    assert "+91 secret" not in "".join(traceback.format_exception(caught.value))
+    assert phone not in "".join(traceback.format_exception(caught.value))
