@@ -181,9 +181,13 @@ def check_descriptions() -> dict[tuple[str, str], str]:
 
 
 def _checks() -> str:
+    at_night = {key.name for key in repository().get_job("checks").asset_layer.asset_graph.asset_check_keys}
     return _table(
-        ("check", "of", "passes if"),
-        ((f"`{name}`", kind, text) for (kind, name), text in sorted(check_descriptions().items())),
+        ("check", "of", "evaluated", "passes if"),
+        (
+            (f"`{name}`", kind, "by the job `checks`" if name in at_night else "in each run", text)
+            for (kind, name), text in sorted(check_descriptions().items())
+        ),
     )
 
 

@@ -17,6 +17,8 @@ from powerca_sync import errors
 
 PACKAGE = Path(powerca_sync.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
+#: In lines; what is longer does not fit one screen of an editor, or has more than one subject.
+LONGEST_MODULE, LONGEST_FUNCTION = 300, 60
 #: Modules that need only psycopg and the standard library.
 ENGINE = [
     "powerca_sync.engine",
@@ -55,6 +57,19 @@ def test_imports_go_one_way() -> None:
 def test_no_two_modules_have_the_same_name() -> None:
     names = Counter(module.stem for module in MODULES if not module.stem.startswith("__"))
     assert [name for name, modules in names.items() if modules > 1] == []
+
+
+def test_no_module_or_function_is_too_long() -> None:
+    lines = {str(module.relative_to(PACKAGE)): len(module.read_text("utf-8").splitlines()) for module in MODULES}
+    assert {name: count for name, count in lines.items() if count > LONGEST_MODULE} == {}
+    functions = {
+        f"{module.relative_to(PACKAGE)}: {node.name}": (node.end_lineno or 0) - node.lineno + 1
+        for module in MODULES
+        for node in nodes(module)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    assert len(functions) > 1000
+    assert {name: count for name, count in functions.items() if count > LONGEST_FUNCTION} == {}
 
 
 @cache

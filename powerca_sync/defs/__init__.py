@@ -110,14 +110,11 @@ def build_definitions(
         *build_reverse_assets(specs, translator, by_office=by_office),
     ]
     checks = _build_checks(specs, copied, translator, limits, by_office=by_office) if separate_checks else []
-    separate = [spec.key for check in checks for spec in check.check_specs if not spec.blocking]
+    evaluated, separate = _split_checks(synced, checks)
     resources, loads = _build_resources(specs, copied, limits)
     jobs = build_jobs(specs, functions, separate=separate, loads=loads, by_office=by_office)
     nightly = build_nightly_checks(separate, schedules, by_office=by_office)
-    report = build_status_report(specs, schedules, by_office=by_office)
-    # Those of each run. A request for some assets of a job would otherwise take all of their checks along.
-    evaluated = {key for asset in synced for key in asset.check_keys}
-    evaluated |= {spec.key for check in checks for spec in check.check_specs if spec.blocking}
+    parts = [jobs, nightly, build_status_report(specs, schedules, by_office=by_office)]
     tables = dg.Definitions(
         assets=[
             *synced,
@@ -126,19 +123,16 @@ def build_definitions(
         ],
         resources={**resources, **loads},
         asset_checks=checks,
-        sensors=_build_sensors(
-            specs, functions, [jobs, nightly, report], schedules, checks=evaluated, by_office=by_office
-        ),
+        sensors=_build_sensors(specs, functions, parts, schedules, checks=evaluated, by_office=by_office),
         schedules=[] if by_office else build_schedules(specs, schedules, functions),
         executor=dg.in_process_executor,
         loggers=loggers,
     )
-    parts = [tables, jobs, nightly, report]
     # The office's own report repeats what the checks say.
     checked = _check_keys(tables) if by_office else []
     if by_office:
         parts.append(build_overview(specs, schedules, checks=checked))
-    return dg.Definitions.merge(*parts, build_retention(schedules, history or History(), checks=checked))
+    return dg.Definitions.merge(tables, *parts, build_retention(schedules, history or History(), checks=checked))
 
 
 def _build_checks(
@@ -155,6 +149,18 @@ def _build_checks(
         *build_parity_checks(specs, copied=copied, **limits, by_office=by_office),
         *build_table_checks(specs, copied=copied, drift_blocks=drift_blocks, **limits, by_office=by_office),
     ]
+
+
+def _split_checks(
+    synced: Sequence[dg.AssetsDefinition], checks: Sequence[dg.AssetChecksDefinition]
+) -> tuple[set[dg.AssetCheckKey], list[dg.AssetCheckKey]]:
+    """Returns the keys of the checks that each run of a table evaluates, and those of the others.
+
+    A request for some assets of a job would otherwise take all of their checks along.
+    """
+    specs = [spec for check in checks for spec in check.check_specs]
+    evaluated = {key for asset in synced for key in asset.check_keys}
+    return evaluated | {spec.key for spec in specs if spec.blocking}, [spec.key for spec in specs if not spec.blocking]
 
 
 def _check_keys(definitions: dg.Definitions) -> list[dg.AssetCheckKey]:

@@ -93,10 +93,9 @@ WITH staged AS MATERIALIZED (
     ) AS p
 ), recorded AS (
     INSERT INTO "pg_temp"."powerca_actions" (action, n, staged, relation, existing, before)
-    SELECT p.action, row_number() OVER (PARTITION BY p.action ORDER BY p.staged), p.staged, p.relation, p.existing,
-        p.before
-    FROM paired AS p
-    WHERE p.action IN ('insert', 'update', 'delete', 'held', 'ambiguous')
+    SELECT action, row_number() OVER (PARTITION BY action ORDER BY staged), staged, relation, existing, before
+    FROM paired
+    WHERE action IN ('insert', 'update', 'delete', 'held', 'ambiguous')
 )
 SELECT action, count(*) FROM paired GROUP BY action
 UNION ALL

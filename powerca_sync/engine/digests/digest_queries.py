@@ -62,17 +62,17 @@ def written_sides(mapping: TableMapping) -> tuple[Side, Side]:
         return row_sizes.size(alias, [mapping.target.required(name) for name in names], limit)
 
     limit = row_sizes.AT_TARGET * mapping.spec.max_row_bytes
-    left_out = {*mapping.spec.key, *STAMPS, *mapping.spec.mobile_owned}
+    left_out = {*mapping.key_names, *STAMPS, *mapping.mobile_owned}
     rest = tuple(column.name for column in mapping.staged if column.name not in left_out)
     shared: dict[str, Any] = {"owned": {}, "utf8": utf8, "summed": _TRUE, "limit": limit}
     staged, written = (
         Side(
             rows=sql.SQL("{} AS {}").format(rows, sql.Identifier(alias)),
             where=where,
-            key=columns(alias, mapping.spec.key),
+            key=columns(alias, mapping.key_names),
             rest=columns(alias, rest),
-            size=size(alias, (*mapping.spec.key, *rest)),
-            key_size=size(alias, mapping.spec.key),
+            size=size(alias, (*mapping.key_names, *rest)),
+            key_size=size(alias, mapping.key_names),
             **shared,
         )
         for rows, alias, where in (
@@ -95,9 +95,9 @@ def _side(
     summed: sql.Composable = _TRUE,
 ) -> Side:
     synced = {column.name: column for column in mapping.synced if column.name not in STAMPS}
-    key = [name for name in mapping.spec.key if name in synced]
-    rest = [name for name in synced if name not in {*key, *mapping.spec.mobile_owned}]
-    owned = [name for name in synced if name in mapping.spec.mobile_owned]
+    key = [name for name in mapping.key_names if name in synced]
+    rest = [name for name in synced if name not in {*key, *mapping.mobile_owned}]
+    owned = [name for name in synced if name in mapping.mobile_owned]
     found = {name: read(column) for name, column in synced.items()}
     side: dict[str, Any] = {
         "rows": rows,

@@ -39,13 +39,12 @@ def _examine(source: Side, target: Side, mapping: TableMapping) -> Iterator[Find
     if details:
         yield warning(
             source.name,
-            f"{mapping.spec.mobile}: rows that an earlier engine inserted differ from the phones' rows: "
-            f"{listed(details)}.",
+            f"{mapping.table}: rows that an earlier engine inserted differ from the phones' rows: {listed(details)}.",
             why="A reverse run takes each of them for a look-alike of its phone row, which is quarantined until you "
             "choose.",
             do="Before the first reverse run, as the table's owner (docs/moving-over.md says how to restore the rest "
             "of a cut text):",
-            table=mapping.spec.mobile,
+            table=mapping.table,
             statements=repairs,
         )
 
@@ -62,7 +61,7 @@ def _shifted(source: Side, mapping: TableMapping) -> Iterator[tuple[Expression, 
             cursor, examination_sql.count_rows(mapping.source, conditions, where=examination_sql.is_phone_row())
         )
 
-    counts = source.look(f"the phone rows of `{mapping.source.name}`", count, table=mapping.spec.mobile)
+    counts = source.look(f"the phone rows of `{mapping.source.name}`", count, table=mapping.table)
     if counts is not None:
         yield from ((expression, rows) for expression, rows in zip(found, counts[1:], strict=True) if rows)
 
@@ -76,14 +75,14 @@ def _cut(source: Side, target: Side, mapping: TableMapping) -> Iterator[tuple[Sy
         texts = target.look(
             f"the phone rows of `{mapping.target.name}`",
             partial(_beginnings, mapping, column),
-            table=mapping.spec.mobile,
+            table=mapping.table,
         )
         if not texts:
             continue
         rows = source.look(
             f"the phone rows of `{mapping.source.name}`",
             partial(_count_texts, mapping, column, texts),
-            table=mapping.spec.mobile,
+            table=mapping.table,
         )
         if rows:
             yield column, rows

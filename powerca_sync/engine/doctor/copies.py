@@ -10,7 +10,7 @@ from powerca_sync.engine.doctor.side import Side
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.postgres import Cursor, one_row
 from powerca_sync.plain_text import counted
-from powerca_sync.specs import OWNER, STAMPS, Strategy
+from powerca_sync.specs import OWNER, STAMPS
 
 #: Exact copies count as a mistake above both limits: number, and share of the table's rows.
 MOST_COPIES = 20
@@ -20,13 +20,13 @@ COPIES_SHARE = 0.20
 def examine_copies(side: Side, layout: Layout) -> Iterator[Finding]:
     """Yield a finding for each table that may hold a row twice, and does."""
     for mapping in layout.mappings.values():
-        if mapping.spec.strategy is Strategy.UPSERT or mapping.source.unique_keys or _has_unique_key(mapping):
+        if mapping.pairs_by_key or mapping.source.unique_keys or _has_unique_key(mapping):
             continue
         count = partial(_count, mapping=mapping)
-        found = side.look(f"the rows of `{mapping.source.name}`", count, table=mapping.spec.mobile, needed=True)
+        found = side.look(f"the rows of `{mapping.source.name}`", count, table=mapping.table, needed=True)
         if found and found[1]:
             rows, copies = found
-            yield describe_copies(side.name, mapping.spec.mobile, copies, rows, "; each of them is synced")
+            yield describe_copies(side.name, mapping.table, copies, rows, "; each of them is synced")
 
 
 def describe_copies(side: str, table: str, copies: int, rows: int, words: str) -> Finding:

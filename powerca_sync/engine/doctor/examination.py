@@ -1,7 +1,7 @@
 """Examine both databases, theme by theme; a theme without problems becomes one sentence."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import psycopg
@@ -27,9 +27,10 @@ from powerca_sync.engine.doctor import (
     triggers,
     unfit_rows,
 )
-from powerca_sync.engine.doctor.findings import BOTH, Finding, all_fine, fine, has_error
+from powerca_sync.engine.doctor.findings import BOTH, Finding, fine, has_error
 from powerca_sync.engine.doctor.office_functions import examine_functions
 from powerca_sync.engine.doctor.side import Side, unexamined
+from powerca_sync.engine.doctor.themes import Themes
 from powerca_sync.engine.mapping import Office, resolve
 from powerca_sync.engine.postgres import Table, load, read_tables
 from powerca_sync.engine.result import Options
@@ -68,16 +69,15 @@ def examine(
     return tuple(examination.findings)
 
 
-class _Examination:
+class _Examination(Themes):
     """The findings so far, and facts that later themes need."""
 
     def __init__(self, source: Side, target: Side, specs: Sequence[TableSpec], options: Options) -> None:
+        super().__init__((source, target))
         self.source = source
         self.target = target
-        self.sides = (source, target)
         self.specs = specs
         self.options = options
-        self.findings: list[Finding] = []
         self.servers: dict[str, server.Server] = {}
         #: By database; then by the name that the table has there.
         self.tables: dict[str, Mapping[str, Table]] = {}
@@ -111,7 +111,7 @@ class _Examination:
             self.add()
         desktop = self.servers.get(self.source.name)
         if desktop is not None:
-            self._theme(
+            self.add_theme(
                 fine(BOTH, f"The clocks agree, and the office's time zone ({timezone or desktop.timezone}) is known.")
                 if len(offsets) == len(self.sides)
                 else None,
@@ -152,7 +152,7 @@ class _Examination:
         if (found := self.rights.get(self.source.name)) is not None:
             name, tables = self.source.name, self.tables[self.source.name]
             back = [tables[spec.phone_table] for spec in self.specs if spec.reverse and spec.phone_table in tables]
-            self._theme(
+            self.add_theme(
                 fine(name, f"User {user[name]} may read the desktop's tables and insert phone rows."),
                 grants.examine_visibility(name, user[name], found),
                 grants.examine_reading(name, user[name], found, tables.values()),
@@ -160,7 +160,7 @@ class _Examination:
             )
         if (found := self.rights.get(self.target.name)) is not None:
             name, tables = self.target.name, self.tables[self.target.name]
-            self._theme(
+            self.add_theme(
                 fine(name, f"User {user[name]} has all rights on mobile that a sync needs."),
                 grants.examine_visibility(name, user[name], found),
                 grants.examine_writing(name, user[name], found, list(tables.values()), self.target.endpoint.name),
@@ -186,7 +186,7 @@ class _Examination:
             found = self.rights.get(side.name)
             uses = found.sequences if found is not None else ()
             seen = found is not None and len(readable) == len(tables) and all(use.next is not None for use in uses)
-            self._theme(
+            self.add_theme(
                 fine(side.name, "No trigger changes rows, no sequence is behind its column, and no table is locked.")
                 if seen
                 else None,
@@ -235,7 +235,7 @@ class _Examination:
         resolution = resolve(self.specs, sources=sources, targets=targets)
         catalogs = Catalogs(resolution=resolution, sources=sources, targets=targets)
         whole = columns.lay_out(self.specs, catalogs, known)
-        self._theme(
+        self.add_theme(
             fine(
                 BOTH,
                 f"All {counted(len(self.specs), 'table')} exist in both databases, with the columns that a sync needs.",
@@ -262,14 +262,14 @@ class _Examination:
             layout if has_context and not self.blocked and self.servers[side.name].writable else layout.only(())
             for side in (self.target, self.source)
         )
-        self._theme(
+        self.add_theme(
             fine(self.source.name, "Each row of the desktop can be loaded on mobile.")
             if complete and forward is layout
             else None,
             unfit_rows.examine_desktop_rows(self.source, self.target, self.specs, forward, self.options),
             unfit_rows.examine_large_objects(self.source, layout),
         )
-        self._theme(
+        self.add_theme(
             fine(self.target.name, "Each row on mobile has an owner, and each phone row fits the desktop.")
             if complete and back is layout
             else None,
@@ -286,17 +286,3 @@ class _Examination:
         except (psycopg.Error, SyncError) as exc:
             self.findings.append(unexamined(side.name, f"finding the route to the server failed: {exc}"))
             return None
-
-    def _theme(self, otherwise: Finding | None, *found: Iterable[Finding]) -> None:
-        """Add the findings, or `otherwise` if it does not exist and everything could be examined."""
-        if self.add(*found) and otherwise is not None:
-            self.findings.append(otherwise)
-
-    def add(self, *found: Iterable[Finding]) -> bool:
-        """Add findings and failed queries; returns whether there is no problem."""
-        new = [finding for findings in found for finding in findings]
-        for side in self.sides:
-            new += side.failed
-            side.failed.clear()
-        self.findings += new
-        return all_fine(new) and all(side.is_open or side.connection is None for side in self.sides)

@@ -121,7 +121,7 @@ def has_owner_beyond(values: Sequence[str]) -> sql.Composed:
 
 def count_twins(mapping: TableMapping) -> sql.Composed:
     """Count the phone rows that stand on the target a second time, with equal content, as the desktop's."""
-    left_out = {*mapping.spec.mobile_owned}
+    left_out = {*mapping.mobile_owned}
     columns = [column for column in mapping.content if column.name not in left_out]
     return sql.SQL("""\
 SELECT coalesce(sum(least(g.phone, g.desktop)), 0)::bigint

@@ -14,7 +14,7 @@ from powerca_sync.engine.doctor.side import Side
 from powerca_sync.engine.mapping import TableMapping
 from powerca_sync.engine.postgres import Cursor, load, one_row
 from powerca_sync.plain_text import counted
-from powerca_sync.specs import ADMINISTRATOR, DESKTOP, OWNER, PHONE, Strategy
+from powerca_sync.specs import ADMINISTRATOR, DESKTOP, OWNER, PHONE
 
 
 def examine_owners(side: Side, layout: Layout) -> Iterator[Finding]:
@@ -24,16 +24,16 @@ def examine_owners(side: Side, layout: Layout) -> Iterator[Finding]:
         if not mapping.has_owner:
             continue
         counts = side.look(
-            f"the owners of the rows of `{mapping.spec.mobile}`",
+            f"the owners of the rows of `{mapping.table}`",
             partial(_count, mapping=mapping),
-            table=mapping.spec.mobile,
+            table=mapping.table,
             needed=True,
         )
         if counts is None:
             continue
         if mapping.spec.reverse and (counts["phone"] or mapping.spec.made_by):
             written.append(mapping)
-        yield from _report(side.name, mapping.spec.mobile, counts)
+        yield from _report(side.name, mapping.table, counts)
         if counts["twins"]:
             yield _twins(side.name, mapping, counts["twins"])
     defaults = side.look("the default of `source`", lambda cursor: _defaults(cursor, layout))
@@ -53,7 +53,7 @@ def _count(cursor: Cursor, mapping: TableMapping) -> dict[str, int]:
     )
     counts = dict(zip(("rows", *conditions), one_row(cursor, statement), strict=True))
     # A key of an `UPSERT` table exists once, so that a row cannot exist twice.
-    with_twins = counts["phone"] and mapping.spec.strategy is Strategy.DELETE_INSERT
+    with_twins = counts["phone"] and not mapping.pairs_by_key
     counts["twins"] = int(one_row(cursor, examination_sql.count_twins(mapping))[0]) if with_twins else 0
     return counts
 
@@ -81,7 +81,7 @@ def _report(side: str, table: str, counts: Mapping[str, int]) -> Iterator[Findin
 
 
 def _twins(side: str, mapping: TableMapping, twins: int) -> Finding:
-    table = mapping.spec.mobile
+    table = mapping.table
     return warning(
         side,
         f"{table}: {counted(twins, 'phone row')} {'exists' if twins == 1 else 'exist'} twice, the second time as a "
@@ -109,7 +109,7 @@ def _examine_defaults(side: str, written: list[TableMapping], defaults: Mapping[
             continue
         lost = "it is never reverse-synced"
         if value == DESKTOP:
-            deletable = [mapping.spec.mobile for mapping in mappings if deletes_rows(mapping.spec)]
+            deletable = [mapping.table for mapping in mappings if deletes_rows(mapping.spec)]
             if deletable:
                 lost += f", and in {listed(sorted(deletable))} the next sync deletes it, as the desktop has no such row"
             why = f"A row that the app inserts without 'M' counts as the desktop's: {lost}."
@@ -118,7 +118,7 @@ def _examine_defaults(side: str, written: list[TableMapping], defaults: Mapping[
         yield warning(
             side,
             f"`{OWNER}` is {f'{value!r} by default' if value else 'empty by default'} where phones insert rows: "
-            f"{listed(sorted(mapping.spec.mobile for mapping in mappings))}.",
+            f"{listed(sorted(mapping.table for mapping in mappings))}.",
             why=why,
             do="Set the default to 'M'; the sync always sets 'D' itself:",
             statements=[

@@ -17,7 +17,7 @@ from powerca_sync.engine.staging import Rejections, find_large_objects
 from powerca_sync.errors import SyncError
 from powerca_sync.plain_text import counted
 from powerca_sync.settings import Limits
-from powerca_sync.specs import Strategy, TableSpec
+from powerca_sync.specs import TableSpec
 
 #: Reasons of one table that are listed.
 MOST_REASONS = 5
@@ -55,7 +55,7 @@ def examine_desktop_rows(
             source.name, mapping.spec, table.foreseen.rejections, "row", by_share(mapping.spec, unfit=unfit, rows=rows)
         )
         if table.foreseen.superseded:
-            words = f" with the same {listed(mapping.spec.key)}" if mapping.spec.strategy is Strategy.UPSERT else ""
+            words = f" with the same {listed(mapping.key_names)}" if mapping.pairs_by_key else ""
             words = f"{words}; one is synced"
             yield describe_copies(source.name, table.table, table.foreseen.superseded, rows, words)
     yield from examine_copies(source, layout.only(planned))
@@ -91,7 +91,7 @@ def examine_large_objects(side: Side, layout: Layout) -> Iterator[Finding]:
         if side.name == "mobile" and not mapping.spec.reverse:
             continue
         look = partial(find_large_objects, mapping=mapping, at_target=side.name == "mobile")
-        table = mapping.spec.mobile
+        table = mapping.table
         for name in side.look(f"the large objects of `{table}`", look, table=table) or ():
             yield Finding(
                 severity=Severity.WARNING,

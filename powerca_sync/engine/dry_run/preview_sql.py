@@ -161,7 +161,7 @@ WHERE a.action = 'update'""").format(actions=ACTIONS, target=mapping.target.iden
 
 def _identifying(mapping: TableMapping) -> tuple[Column, ...]:
     """The columns by which a person finds a row of the target again."""
-    names = dict.fromkeys((*mapping.target.primary_key, *mapping.spec.key))
+    names = dict.fromkeys((*mapping.target.primary_key, *mapping.key_names))
     return tuple(mapping.target.required(name) for name in names)
 
 

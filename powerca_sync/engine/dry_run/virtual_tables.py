@@ -59,10 +59,10 @@ class PlannedTables:
     def remember(self, mapping: TableMapping, foreseen: ForwardResult) -> None:
         """Have later tables see this one as its plan, which is in the table of actions, leaves it."""
         place, name = len(self._written), (mapping.target.schema, mapping.target.name)
-        self._written[mapping.spec.mobile] = foreseen.written > 0
+        self._written[mapping.table] = foreseen.written > 0
         if foreseen.rejections:
             self._target.execute(preview_sql.create_quarantined(place))
-        self.quarantined[mapping.spec.mobile] = preview_sql.quarantined(place if foreseen.rejections else None)
+        self.quarantined[mapping.table] = preview_sql.quarantined(place if foreseen.rejections else None)
         wanted = set().union(*(reads.get(name, ()) for reads in self._reads.values()))
         columns = [column for column in mapping.target.columns if column.name in wanted]
         if not (foreseen.written and columns):

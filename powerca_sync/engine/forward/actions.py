@@ -144,7 +144,7 @@ def _isolate(
         if not mapping.spec.sensitive:
             words = refused.popitem()[1].words
         raise MergeError(
-            f"Table `{mapping.spec.mobile}`: the target refused more than {MOST_REFUSED} rows; the last one: "
+            f"Table `{mapping.table}`: the target refused more than {MOST_REFUSED} rows; the last one: "
             f"{words}. Nothing was written. Look for a rule or a trigger that no row can satisfy."
         )
     return Outcome(written=written, refused=refused)

@@ -244,14 +244,16 @@ def faulty_actions(action: str, *, reason: str, mapping: TableMapping) -> sql.Co
         organisation = sql.SQL("(SELECT {} FROM {} AS t WHERE t.ctid = a.existing AND t.tableoid = a.relation)").format(
             mapping.scope.organisation(mapping.spec, "t"), mapping.target.identifier
         )
-    value = COMMA.join(sql.Identifier("s", name) for name in mapping.spec.key) if mapping.spec.key else sql.SQL("NULL")
+    value = (
+        COMMA.join(sql.Identifier("s", name) for name in mapping.key_names) if mapping.key_names else sql.SQL("NULL")
+    )
     return sql.SQL("""\
 SELECT a.staged AS place, {reason} AS reason, {column}::text AS column_name, concat_ws(', ', {value}) AS value,
     {organisation} AS parent, a.message
 FROM {actions} AS a JOIN {staging} AS s ON s.ctid = a.staged
 WHERE a.action = {action}""").format(
         reason=sql.Literal(reason),
-        column=sql.Literal(", ".join(mapping.spec.key) or None),
+        column=sql.Literal(", ".join(mapping.key_names) or None),
         value=value,
         organisation=organisation,
         actions=ACTIONS,

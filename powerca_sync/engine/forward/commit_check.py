@@ -19,15 +19,15 @@ def verify_written_rows(cursor: Cursor, mapping: TableMapping) -> None:
     rows, keys = one_row(cursor, unlike_staged(staged, written))
     if not rows:
         return
-    shown = [_key(mapping, unpack(key)) for key in keys] if mapping.spec.key else []
+    shown = [_key(mapping, unpack(key)) for key in keys] if mapping.key_names else []
     examples = f", the first of them with {'; '.join(shown)}" if shown else ""
     raise MergeError(
-        f"Table `{mapping.spec.mobile}`: {counted(rows, 'row')} at the target unlike the rows written{examples}. A "
+        f"Table `{mapping.table}`: {counted(rows, 'row')} at the target unlike the rows written{examples}. A "
         "trigger or a rule of the target alters them. Nothing was written. Correct it, or run without "
         "`verify_on_commit`."
     )
 
 
 def _key(mapping: TableMapping, values: Sequence[str | None]) -> str:
-    parts = zip(mapping.spec.key, values, strict=True)
+    parts = zip(mapping.key_names, values, strict=True)
     return ", ".join(f"{name}={'***' if name in mapping.spec.sensitive else value}" for name, value in parts)

@@ -78,7 +78,7 @@ def find_differences(
         exact: Narrow the differences down to single keys, and compare mobile-owned columns too.
     """
     if not exact and any(
-        column.source_text is not None and column.name in mapping.spec.key for column in mapping.synced
+        column.source_text is not None and column.name in mapping.key_names for column in mapping.synced
     ):
         # Quarantine identifies a row by the source's own text of its key, which the digests do not compare.
         return None
@@ -117,7 +117,7 @@ class _Sides:
         """
         mapping = self.mapping
         # Quarantined rows differ in every run.
-        keys = [differential_sql.having_keys(alias, mapping.spec.key, self.quarantined) for alias in ("s", "t")]
+        keys = [differential_sql.having_keys(alias, mapping.key_names, self.quarantined) for alias in ("s", "t")]
         source_side = _without(digest_queries.source_side(mapping, self.encoders[0], seed), keys[0])
         target_side = _without(digest_queries.target_side(mapping, self.encoders[1], seed), keys[1])
         with self.reading():
@@ -216,9 +216,9 @@ def _dependencies_changed(differences: Differences, before: TableState) -> bool:
 def _rows_independent(mapping: TableMapping) -> bool:
     """Returns whether the action for a row depends on no other rows of the table than those of its key."""
     of_other_rows = any(key.parent == (mapping.target.schema, mapping.target.name) for key in mapping.target.references)
-    of_other_rows |= any(reference.parent == mapping.spec.mobile for reference in mapping.checked_references())
+    of_other_rows |= any(reference.parent == mapping.table for reference in mapping.checked_references())
     staged = {column.name for column in mapping.staged}
-    key = set(mapping.spec.key)
+    key = set(mapping.key_names)
     of_other_rows |= any(
         staged.issuperset(unique.columns) and not (key and key <= set(unique.columns))
         for unique in mapping.target.unique_keys

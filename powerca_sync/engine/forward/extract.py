@@ -58,10 +58,10 @@ def change_set(
     else:
         mark = datetime.fromisoformat(state.mark["clock"]) - timedelta(seconds=overlap)
         changed = extract_sql.changed_since_time(mapping, mark)
-    if not mapping.source.is_unique(mapping.spec.key):
+    if not mapping.source.is_unique(mapping.key_names):
         changed = extract_sql.sharing_a_key(mapping, changed)
     if state.quarantined:
-        keys = [[key.get(name) for name in mapping.spec.key] for key in state.quarantined]
+        keys = [[key.get(name) for name in mapping.key_names] for key in state.quarantined]
         changed = sql.SQL("({}) OR {}").format(changed, extract_sql.having_keys(mapping, keys))
     return ChangeSet(mode=Mode.INCREMENTAL, reason="", where=changed)
 

@@ -30,7 +30,6 @@ from powerca_sync.engine.postgres import (
 )
 from powerca_sync.engine.staging import quarantine_sql
 from powerca_sync.engine.state import TargetMark
-from powerca_sync.specs import Strategy
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,13 +102,13 @@ def plan_merge(
     each of them, not only of those that differ. Rows that others have written since the `known` versions are not
     deleted, unless with `delete_foreign`. On the `first` run the target is expected to be empty.
     """
-    if first or mapping.spec.strategy is Strategy.DELETE_INSERT:
+    if first or not mapping.pairs_by_key:
         has_rows, staged = one_row(cursor, plan_sql.has_rows(mapping))
         if not has_rows:
             return MergePlan(insert=staged, unrecorded=staged)
     counts: dict[str, int] = {}
     foreign, changed = row_versions_sql.is_foreign(known), row_versions_sql.is_changed(mapping, known)
-    if mapping.spec.strategy is Strategy.UPSERT:
+    if mapping.pairs_by_key:
         _count(
             cursor,
             plan_upsert_sql.plan_upsert(mapping, complete=complete, foreign=foreign, all_staged=all_staged),

@@ -13,17 +13,16 @@ from powerca_sync.engine.mapping import (
     same_key,
 )
 from powerca_sync.engine.postgres import Column
-from powerca_sync.specs import Strategy
 
 
 def columns_of(mapping: TableMapping) -> tuple[Column, ...]:
     """Returns the mobile-owned columns that the desktop also has."""
-    return tuple(column.column for column in mapping.synced if column.name in mapping.spec.mobile_owned)
+    return tuple(column.column for column in mapping.synced if column.name in mapping.mobile_owned)
 
 
 def digest(mapping: TableMapping) -> sql.Composed:
     """Select a digest that changes when the desktop changes a mobile-owned column, or adds or removes a row."""
-    names = dict.fromkeys((*mapping.spec.key, *(column.name for column in columns_of(mapping))))
+    names = dict.fromkeys((*mapping.key_names, *(column.name for column in columns_of(mapping))))
     columns = [mapping.source.required(name) for name in names]
     values = [sql.SQL("{}::text").format(sql.Identifier("s", name)) for name in names]
     return sql.SQL("""\
@@ -41,7 +40,7 @@ def count_differing(mapping: TableMapping) -> sql.Composed:
     """
     columns = columns_of(mapping)
     values = {"staged_value": row_text(mapping, "s", columns), "value": row_text(mapping, "t", columns)}
-    if mapping.spec.strategy is Strategy.UPSERT:
+    if mapping.pairs_by_key:
         return sql.SQL("""\
 SELECT count(*)
 FROM {staging} AS s

@@ -73,8 +73,8 @@ def plan_pairs(mapping: TableMapping, *, complete: bool, copies: bool, foreign: 
 
     Target rows left over, `foreign` ones first, are deleted if staging is `complete` and their key is not quarantined.
     An unowned row is taken over by an update. Returns (action, count). Recorded: `insert`, `update`, `delete`, `held`;
-    only counted: `unchanged`, `keep` (the equal row is a phone row or unowned), `other`; `overtaken` if rows were
-    written since `plan_contents`. Without `copies` each unsettled content has one row, whose place is known.
+    only counted: `unchanged`, `keep` (the equal row is not desktop-owned), `other`; `overtaken` if rows were written
+    since `plan_contents`. Without `copies` each unsettled content has one row, whose place is known.
     """
     alone = _is_alone(mapping, copies=copies)
     return sql.SQL("""\
@@ -109,10 +109,9 @@ WITH staged AS MATERIALIZED (
     ) AS p
 ), recorded AS (
     INSERT INTO {actions} (action, n, staged, relation, existing, before)
-    SELECT p.action, row_number() OVER (PARTITION BY p.action ORDER BY p.staged), p.staged, p.relation, p.existing,
-        p.before
-    FROM paired AS p
-    WHERE p.action IN ('insert', 'update', 'delete', 'held', 'ambiguous')
+    SELECT action, row_number() OVER (PARTITION BY action ORDER BY staged), staged, relation, existing, before
+    FROM paired
+    WHERE action IN ('insert', 'update', 'delete', 'held', 'ambiguous')
 )
 SELECT action, count(*) FROM paired GROUP BY action
 UNION ALL
@@ -124,7 +123,7 @@ WHERE (SELECT count(*) FROM existing WHERE rank = 0)
         existing=_existing(mapping, foreign),
         matches=_MATCHES,
         held=HELD,
-        held_key=sql.SQL("{} = t.key").format(key_text(mapping, "h")) if mapping.spec.key else sql.SQL("FALSE"),
+        held_key=sql.SQL("{} = t.key").format(key_text(mapping, "h")) if mapping.key_names else sql.SQL("FALSE"),
         gone=sql.Literal("delete" if complete else "other"),
         actions=ACTIONS,
         unsettled=UNSETTLED,
@@ -245,7 +244,7 @@ def _described(mapping: TableMapping, foreign: sql.Composable) -> sql.Composed:
 
 def _pairing_key(mapping: TableMapping, alias: str) -> sql.Composable:
     """Returns the text by which rows of different content pair; in a table without a key they cannot."""
-    return key_text(mapping, alias) if mapping.spec.key else content_text(mapping, alias)
+    return key_text(mapping, alias) if mapping.key_names else content_text(mapping, alias)
 
 
 def _owned(mapping: TableMapping) -> sql.Composed:

@@ -28,7 +28,7 @@ def plan_upsert(
     is_unchanged = sql.SQL("{is_ours} AND {staged_row} IS NOT DISTINCT FROM {target_row}").format(
         is_ours=is_ours(mapping, "t"), staged_row=staged_row, target_row=target_row
     )
-    subtracted = complete and all_staged and mapping.target.is_unique(mapping.spec.key)
+    subtracted = complete and all_staged and mapping.target.is_unique(mapping.key_names)
     return _PLAN.format(
         shown=sql.SQL("(s.ctid IS NOT NULL AND {}) IS NOT TRUE").format(is_unchanged)
         if subtracted
@@ -96,7 +96,7 @@ SELECT 'unchanged',
 
 def _with_collisions(mapping: TableMapping) -> sql.Composable:
     """Select the pairs; inserts whose unique key a row of another office, or of none, has are collisions."""
-    if not mapping.target.is_unique(mapping.spec.key):
+    if not mapping.target.is_unique(mapping.key_names):
         return sql.SQL("SELECT p.* FROM paired AS p")
     # LIMIT keeps the planner from a join that would read the table.
     return sql.SQL("""\
@@ -118,7 +118,7 @@ SELECT CASE WHEN o.place IS NULL THEN p.action ELSE 'collision' END AS action, p
 
 def _one_row_a_key(mapping: TableMapping, foreign: sql.Composable) -> sql.Composed:
     """Returns the office's rows; if the key repeats, of all rows those that pair, the office's desktop-owned first."""
-    if mapping.target.is_unique(mapping.spec.key):
+    if mapping.target.is_unique(mapping.key_names):
         return sql.SQL("""\
 (
         SELECT t.tableoid AS "t:relation", t.ctid AS "t:place", t.*
@@ -133,7 +133,7 @@ def _one_row_a_key(mapping: TableMapping, foreign: sql.Composable) -> sql.Compos
         ORDER BY {key}, ({in_office}) IS NOT TRUE, ({owner} = 'D') IS NOT TRUE, {owner} IS NOT NULL,
             ({foreign}) IS TRUE, t.ctid
     )""").format(
-        key=COMMA.join(sql.Identifier("t", name) for name in mapping.spec.key),
+        key=COMMA.join(sql.Identifier("t", name) for name in mapping.key_names),
         target=mapping.target.identifier,
         merge_filter=mapping.merge_filter,
         in_office=mapping.in_office("t"),

@@ -80,7 +80,7 @@ def _is_recorded(mark: TargetMark) -> sql.Composable:
 
 def _counted_key(mapping: TableMapping) -> str | None:
     match mapping.target.primary_key:
-        case (name,) if name not in mapping.spec.key and mapping.target.required(name).base in INTEGERS:
+        case (name,) if name not in mapping.key_names and mapping.target.required(name).base in INTEGERS:
             return name
     return None
 
@@ -166,7 +166,7 @@ WHERE {written}""").format(
 
 def foreign_keys(mapping: TableMapping) -> sql.Composed:
     """The first foreign rows that are kept, by mobile primary key and key, as jsonb; sensitive columns are left out."""
-    names = dict.fromkeys((*mapping.target.primary_key, *mapping.spec.key))
+    names = dict.fromkeys((*mapping.target.primary_key, *mapping.key_names))
     columns = [mapping.target.required(name) for name in names if name not in mapping.spec.sensitive]
     return sql.SQL("""\
 SELECT {key}

@@ -1,6 +1,7 @@
 """Check that a spec and the tables of both databases fit each other; each check raises `SchemaMismatchError`."""
 
 import re
+from collections.abc import Mapping
 
 from powerca_sync.engine.mapping.expressions import columns_read
 from powerca_sync.engine.postgres import Table
@@ -67,16 +68,16 @@ def check_stamps(target: Table) -> None:
             )
 
 
-def check_money(spec: TableSpec, source: Table, target: Table) -> None:
-    """Check that expressions use money with two decimals only, as our transactions do."""
-    for expression in spec.expressions:
-        made = target.column(expression.column)
-        for column in (*columns_read(expression.forward, source), *([made] if made else [])):
+def check_money(table: str, expressions: Mapping[str, str], source: Table, target: Table) -> None:
+    """Check that expressions, by column, use money with two decimals only, as our transactions do."""
+    for name, expression in expressions.items():
+        made = target.column(name)
+        for column in (*columns_read(expression, source), *([made] if made else [])):
             if column.decimals != 2:
                 raise SchemaMismatchError(
-                    f"Table `{spec.mobile}`: the spec computes `{expression.column}` with column `{column.name}`, "
-                    f"which is `money` with {column.decimals} decimals (by `lc_monetary`): amounts would be altered. "
-                    "Make the column `numeric`, or skip it."
+                    f"Table `{table}`: the spec computes `{name}` with column `{column.name}`, which is `money` with "
+                    f"{column.decimals} decimals (by `lc_monetary`): amounts would be altered. Make the column "
+                    "`numeric`, or skip it."
                 )
 
 

@@ -1,6 +1,5 @@
 """Map one table forward, from desktop to mobile, and back: which columns are synced, and how they are converted."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 
 from psycopg import sql
@@ -14,7 +13,7 @@ from powerca_sync.engine.mapping.compatibility import (
 )
 from powerca_sync.engine.mapping.conversion import Conversion, conversion
 from powerca_sync.engine.mapping.expressions import unreadable_columns
-from powerca_sync.engine.mapping.mapping import FROM_PHONE, ExtraColumn, SyncedColumn, TableMapping
+from powerca_sync.engine.mapping.mapping import FROM_PHONE, Direction, ExtraColumn, SyncedColumn, TableMapping
 from powerca_sync.engine.mapping.tenancy import Scope
 from powerca_sync.engine.postgres import PARTITIONED, PLAIN, Column, Table
 from powerca_sync.errors import SchemaMismatchError
@@ -43,7 +42,8 @@ def map_table(spec: TableSpec, *, sources: Mapping[str, Table], scope: Scope) ->
     check_names(target)
     check_equality(spec, target)
     check_stamps(target)
-    check_money(spec, source, target)
+    computed = {one.column: one.forward for one in spec.expressions}
+    check_money(spec.mobile, computed, source, target)
     looked_up = {lookup.column for lookup in spec.lookups}
     left_behind = spec.skip | looked_up | {OWNER} | set(spec.constants)
     synced: list[SyncedColumn] = []
@@ -51,7 +51,7 @@ def map_table(spec: TableSpec, *, sources: Mapping[str, Table], scope: Scope) ->
         from_source = source.column(column.name)
         if from_source is None or column.name in left_behind or not _writable(spec, target, column):
             continue
-        synced.append(_synced(spec, from_source, column, place=len(synced)))
+        synced.append(_synced(spec, from_source, column, computed.get(column.name), place=len(synced)))
     names = {column.name for column in synced}
     if spec.office is not None and not spec.defines_offices and spec.office not in names:
         raise SchemaMismatchError(
@@ -62,10 +62,12 @@ def map_table(spec: TableSpec, *, sources: Mapping[str, Table], scope: Scope) ->
         raise SchemaMismatchError(f"Table `{spec.mobile}` has no column in common with `{spec.desktop}`.")
     return TableMapping(
         spec=spec,
+        direction=Direction.FORWARD,
         scope=scope,
         source=source,
         target=target,
         synced=tuple(synced),
+        key_names=spec.key,
         ignored=tuple(
             column.name
             for column in source.columns
@@ -82,7 +84,6 @@ def map_back(
 
     Raises `SchemaMismatchError` if the databases and the spec do not fit each other.
     """
-    back = _reverse_spec(spec)
     if target.kind not in (PLAIN, PARTITIONED):
         raise SchemaMismatchError(
             f"`{spec.desktop}` is not a table at the target, so that rows cannot be inserted into it. Name a table for "
@@ -100,49 +101,30 @@ def map_back(
         source.required(name)
         target.required(name)
     check_equality(spec, target)
-    check_money(back, source, target)
+    computed = {one.column: one.reverse for one in spec.expressions}
+    check_money(spec.desktop, computed, source, target)
     synced: list[SyncedColumn] = []
     for column in target.columns:
         from_source = source.column(column.name)
         if from_source is None or column.name in spec.skip or column.generated or column.identity == "a":
             continue
-        synced.append(_synced(back, from_source, column, place=len(synced)))
-    for expression in back.expressions:
-        if lacking := unreadable_columns(expression.forward, source):
+        synced.append(_synced(spec, from_source, column, computed.get(column.name), place=len(synced)))
+    for name, expression in computed.items():
+        if lacking := unreadable_columns(expression, source):
             raise SchemaMismatchError(
-                f"Table `{spec.mobile}`: the spec computes `{expression.column}` for the desktop from "
+                f"Table `{spec.mobile}`: the spec computes `{name}` for the desktop from "
                 f"{', '.join(lacking)}, which mobile lacks. Add the column on mobile, or change the expression."
             )
-    if not {column.name for column in synced}.issuperset(spec.key):
-        # A key that the target generates does not identify the phone row.
-        back = dataclasses.replace(back, key=())
     return TableMapping(
-        spec=back, scope=scope, source=source, target=target, synced=tuple(synced), extra_columns=tuple(extra_columns)
-    )
-
-
-def _reverse_spec(spec: TableSpec) -> TableSpec:
-    """Returns a spec with desktop and mobile exchanged.
-
-    Has only the fields that apply to phone rows: the target enforces its own references, and the office is that of the
-    phone row.
-    """
-    return TableSpec(
-        desktop=spec.mobile,
-        mobile=spec.desktop,
-        description=spec.description,
-        category=spec.category,
-        strategy=Strategy.DELETE_INSERT,
-        key=spec.key,
-        expressions=tuple(
-            dataclasses.replace(expression, forward=expression.reverse, reverse=expression.forward)
-            for expression in spec.expressions
-        ),
-        sensitive=spec.sensitive,
-        office=None,
-        max_row_bytes=spec.max_row_bytes,
-        limit_share=spec.limit_share,
-        limit_rows=spec.limit_rows,
+        spec=spec,
+        direction=Direction.REVERSE,
+        scope=scope,
+        source=source,
+        target=target,
+        synced=tuple(synced),
+        # A key that the target generates does not identify the phone row.
+        key_names=spec.key if {column.name for column in synced}.issuperset(spec.key) else (),
+        extra_columns=tuple(extra_columns),
     )
 
 
@@ -170,18 +152,18 @@ def _writable(spec: TableSpec, target: Table, column: Column) -> bool:
     return not (surrogate and (len(target.primary_key) == 1 or column.has_default))
 
 
-def _synced(spec: TableSpec, source: Column, target: Column, *, place: int) -> SyncedColumn:
-    for expression in spec.expressions:
-        if expression.column == target.name:
-            # A person has reviewed the expression. It must not return NULL for a value, such as a time without a date.
-            return SyncedColumn(
-                column=target,
-                source=source,
-                source_expression=sql.SQL("({})").format(sql.SQL(expression.forward)),
-                lossless_check="({value} IS NULL) = ({text} IS NULL)",
-                source_text=f"raw:{place}",
-                computed=True,
-            )
+def _synced(spec: TableSpec, source: Column, target: Column, expression: str | None, *, place: int) -> SyncedColumn:
+    """Returns how a column is copied; `expression`, if given, computes it."""
+    if expression is not None:
+        # A person has reviewed the expression. It must not return NULL for a value, such as a time without a date.
+        return SyncedColumn(
+            column=target,
+            source=source,
+            source_expression=sql.SQL("({})").format(sql.SQL(expression)),
+            lossless_check="({value} IS NULL) = ({text} IS NULL)",
+            source_text=f"raw:{place}",
+            computed=True,
+        )
     try:
         how = Conversion() if target.name in STAMPS else conversion(source, target)
     except SchemaMismatchError as exc:

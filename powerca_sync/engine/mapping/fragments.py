@@ -84,7 +84,7 @@ def same_key(mapping: TableMapping, left: str, right: str, names: Sequence[str] 
         sql.SQL("{} {} {}").format(
             sql.Identifier(left, name), equality(mapping.target.required(name)), sql.Identifier(right, name)
         )
-        for name in names or mapping.spec.key
+        for name in names or mapping.key_names
     )
 
 

@@ -1,6 +1,7 @@
 """A mapped table: source and target, the synced columns, and the columns by which rows are compared."""
 
 import dataclasses
+import enum
 import hashlib
 from collections.abc import Iterable
 from typing import LiteralString
@@ -12,7 +13,7 @@ from powerca_sync.engine.mapping.tenancy import Scope, belongs
 from powerca_sync.engine.postgres import Column, ForeignKey, Table
 from powerca_sync.errors import SchemaMismatchError
 from powerca_sync.plain_text import counted
-from powerca_sync.specs import OWNER, STAMPS, Reference, Strategy, TableSpec
+from powerca_sync.specs import OWNER, STAMPS, Lookup, Reference, Strategy, TableSpec
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +53,13 @@ class ExtraColumn:
     identifies: bool = False
 
 
+class Direction(enum.Enum):
+    """Which database is the source."""
+
+    FORWARD = "from desktop to mobile"
+    REVERSE = "from mobile to desktop"
+
+
 #: PostgreSQL's limit for a table.
 MOST_COLUMNS = 1600
 #: Extra column: the row's own `source` says that a phone wrote it.
@@ -60,14 +68,22 @@ FROM_PHONE = "from:phone"
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TableMapping:
-    """One table of both databases, and how rows of the source become rows of the target."""
+    """One table of both databases, and how rows of the source become rows of the target.
 
+    Ask the mapping instead of the spec for what depends on the direction: the lookups, references, office and
+    mobile-owned columns of a spec say how rows come to mobile, and a reverse run only inserts.
+    """
+
+    #: The resolved spec, the same for both directions.
     spec: TableSpec
+    direction: Direction
     scope: Scope
     source: Table
     target: Table
     #: In the target's order, including stamps that both sides have.
     synced: tuple[SyncedColumn, ...]
+    #: The columns that identify a row on both sides; none if the target generates one of them.
+    key_names: tuple[str, ...]
     #: Source columns that the target lacks.
     ignored: tuple[str, ...] = ()
     extra_columns: tuple[ExtraColumn, ...] = ()
@@ -83,11 +99,46 @@ class TableMapping:
         width = len(self.staged) + texts + len(self.extra_columns)
         if width > MOST_COLUMNS:
             raise SchemaMismatchError(
-                f"Table `{self.spec.mobile}` needs a working table of {counted(width, 'column')}, and PostgreSQL's "
+                f"Table `{self.table}` needs a working table of {counted(width, 'column')}, and PostgreSQL's "
                 f"limit is {MOST_COLUMNS}: {counted(len(self.staged), 'column')} to sync, and a second one for "
                 f"{texts} of them, because types or lengths differ between the databases. Make them the same, or "
                 "skip some in the spec."
             )
+
+    @property
+    def is_forward(self) -> bool:
+        """Whether the desktop is the source."""
+        return self.direction is Direction.FORWARD
+
+    @property
+    def table(self) -> str:
+        """The target's table, by the name that state and messages have for it."""
+        return self.spec.mobile if self.is_forward else self.spec.desktop
+
+    @property
+    def pairs_by_key(self) -> bool:
+        """Whether a row of the source replaces the target's row with the same key."""
+        return self.is_forward and self.spec.strategy is Strategy.UPSERT
+
+    @property
+    def lookups(self) -> tuple[Lookup, ...]:
+        """The columns that the target fills from its other tables."""
+        return self.spec.lookups if self.is_forward else ()
+
+    @property
+    def references(self) -> tuple[Reference, ...]:
+        """The references of the spec that filter rows; on the desktop only its own foreign keys do."""
+        return self.spec.references if self.is_forward else ()
+
+    @property
+    def mobile_owned(self) -> frozenset[str]:
+        """The columns whose value on mobile is kept."""
+        return self.spec.mobile_owned if self.is_forward else frozenset()
+
+    @property
+    def office(self) -> str | None:
+        """The column that determines the office of a row; the rows of a desktop are all of one office."""
+        return self.spec.office if self.is_forward else None
 
     @property
     def has_owner(self) -> bool:
@@ -102,12 +153,12 @@ class TableMapping:
     @property
     def key(self) -> tuple[Column, ...]:
         """The target's columns of the key."""
-        return tuple(self.target.required(name) for name in self.spec.key)
+        return tuple(self.target.required(name) for name in self.key_names)
 
     @property
     def keys_stay_apart(self) -> bool:
         """Whether rows that have different keys at the source have different keys at the target."""
-        keys = [column for column in self.synced if column.name in self.spec.key]
+        keys = [column for column in self.synced if column.name in self.key_names]
         return all(not column.computed and tells_apart(column.source, column.column) for column in keys)
 
     @property
@@ -118,15 +169,15 @@ class TableMapping:
     @property
     def staged(self) -> tuple[Column, ...]:
         """The target's columns that staging has: synced ones and lookups."""
-        looked_up = {lookup.column for lookup in self.spec.lookups}
+        looked_up = {lookup.column for lookup in self.lookups}
         names = {column.name for column in self.synced} | looked_up
         return tuple(column for column in self.target.columns if column.name in names)
 
     @property
     def content(self) -> tuple[Column, ...]:
         """The columns by which rows are compared; stamps and mobile-owned columns are not."""
-        left_out = {*STAMPS, *self.spec.mobile_owned}
-        if self.spec.strategy is Strategy.UPSERT:
+        left_out = {*STAMPS, *self.mobile_owned}
+        if self.pairs_by_key:
             # Rows are paired by equal keys, so that 5 and 5.00 is no change. Keys of other types may be equal and still
             # be different values for people: `a` and `A` of citext, 1 day and 24 hours.
             left_out |= {column.name for column in self.key if has_one_value(column)}
@@ -138,14 +189,14 @@ class TableMapping:
         facts = [
             self.source.oid,
             self.target.oid,
-            self.spec.strategy,
-            self.spec.key,
+            Strategy.UPSERT if self.pairs_by_key else Strategy.DELETE_INSERT,
+            self.key_names,
             [column.name for column in self.content],
             [
                 (column.name, column.source.type, column.column.type, column.source_expression.as_string())
                 for column in self.synced
             ],
-            [(lookup.column, lookup.table, lookup.match, lookup.answer) for lookup in self.spec.lookups],
+            [(lookup.column, lookup.table, lookup.match, lookup.answer) for lookup in self.lookups],
             # PostgreSQL adds a column with a default without changing the rows.
             [(column.name, column.number) for column in self.source.columns],
             [(column.name, column.labels) for one in (self.source, self.target) for column in one.columns],
@@ -164,7 +215,7 @@ class TableMapping:
 
     def in_office(self, alias: str) -> sql.Composable:
         """A condition on `alias`, a target or staged row: it belongs to this office."""
-        return self.scope.holds(self.spec, alias)
+        return self.scope.holds(self.spec, alias) if self.is_forward else sql.SQL("TRUE")
 
     def counts(self, alias: str) -> sql.Composable:
         """A condition on the target row `alias`: it is among the rows of this office that figures count."""
@@ -178,7 +229,7 @@ class TableMapping:
         """The spec's references over staged columns, except order-only ones."""
         names = {column.name for column in self.staged}
         return tuple(
-            reference for reference in self.spec.references if not reference.order_only and reference.column in names
+            reference for reference in self.references if not reference.order_only and reference.column in names
         )
 
     def enforced_references(self) -> tuple[ForeignKey, ...]:
@@ -188,9 +239,9 @@ class TableMapping:
 
     def deferrable_columns(self) -> tuple[tuple[ForeignKey, Column], ...]:
         """The target's foreign keys whose parent references the table, each with a column that may be written later."""
-        fixed = {*self.spec.key, self.spec.office}
+        fixed = {*self.key_names, self.office}
         found = []
-        for key in self.enforced_references() if self.spec.key else ():
+        for key in self.enforced_references() if self.key_names else ():
             columns = [self.target.required(name) for name in key.columns if name not in fixed]
             nullable = [column for column in columns if column.nullable]
             if key.circle and nullable:

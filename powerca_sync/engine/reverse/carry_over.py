@@ -54,7 +54,7 @@ class CarryOver:
                 filled = self._fill(mapping)
                 if filled and known:
                     self.target.execute(carry_over_sql.pair(self.mapping, known, gone=True))
-        (loose,) = one_row(self.target, carry_over_sql.count_loose_entries(self.mapping.spec.mobile))
+        (loose,) = one_row(self.target, carry_over_sql.count_loose_entries(self.mapping.table))
         if not loose or choice is Choice.PULL or not (filled or self._fill(self.mapping)):
             return 0
         key = self.mapping.key

@@ -56,7 +56,7 @@ WHERE (f.key, f.occurrence) = (p.key, p.occurrence)""").format(
             sql.SQL("{} AS {}").format(from_image("l", column), sql.Identifier(column.name))
             for column in mapping.target.columns
         ),
-        is_loose=_is_loose("l", mapping.spec.mobile, gone=gone),
+        is_loose=_is_loose("l", mapping.table, gone=gone),
         key=sql.Identifier(KEY),
         occurrence=sql.Identifier(OCCURRENCE),
         content=_text("c", columns),
@@ -81,7 +81,7 @@ WHERE EXISTS (SELECT FROM image AS i WHERE i.content = {content})""").format(
             sql.SQL("{} AS {}").format(from_image("l", column), sql.Identifier(column.name))
             for column in mapping.target.columns
         ),
-        is_loose=_is_loose("l", mapping.spec.mobile, gone=False),
+        is_loose=_is_loose("l", mapping.table, gone=False),
         contents=CONTENTS,
         classification=CLASSIFICATION,
         key=sql.Identifier(KEY),

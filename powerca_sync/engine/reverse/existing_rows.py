@@ -20,7 +20,7 @@ def settle_existing(
     """
     mapping, is_upsert = matched.mapping, spec.strategy is Strategy.UPSERT
     names = {column.name for column in mapping.staged}
-    keys = [mapping.spec.key] if is_upsert and mapping.spec.key else []
+    keys = [mapping.key_names] if is_upsert and mapping.key_names else []
     keys += [
         key.columns for key in mapping.target.unique_keys if names.issuperset(key.columns) and key.columns not in keys
     ]

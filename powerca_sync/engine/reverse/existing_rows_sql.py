@@ -96,7 +96,7 @@ WHERE ({key}, {hash}, {occurrence}) = (e.mobile_key, e.content_hash, e.occurrenc
         desktop_key=desktop_key(mapping, "t"),
         target=mapping.target.identifier,
         unexplained=_unexplained("t"),
-        table=mapping.spec.mobile,
+        table=mapping.table,
         run=sql.Literal(run_id),
     )
 

@@ -91,7 +91,7 @@ def _insert_staged(cursor: Cursor, mapping: TableMapping, run_id: str | None) ->
 
 
 def _known(cursor: Cursor, mapping: TableMapping) -> int:
-    return int(one_row(cursor, insert_sql.count_quarantined(), [mapping.spec.mobile])[0])
+    return int(one_row(cursor, insert_sql.count_quarantined(), [mapping.table])[0])
 
 
 def move_sequences(cursor: Cursor, mapping: TableMapping) -> Iterator[str]:

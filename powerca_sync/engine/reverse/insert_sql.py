@@ -143,7 +143,7 @@ SELECT count(*) FILTER (WHERE k.is_altered) FROM known AS k""").format(
         born=sql.Identifier("s", BORN),
         occurrence=sql.Identifier("s", OCCURRENCE),
         staged_content=row_text(mapping, "s", columns),
-        table=mapping.spec.mobile,
+        table=mapping.table,
         run=sql.Literal(run_id),
     )
 
@@ -170,7 +170,7 @@ SELECT count(*) FILTER (WHERE c.is_altered) FROM changed AS c""").format(
         actions=ACTIONS,
         staging=STAGING,
         target=mapping.target.identifier,
-        table=mapping.spec.mobile,
+        table=mapping.table,
         image=image_of(mapping.target.columns, "t"),
         key=desktop_key(mapping, "t"),
         phone_key=sql.Identifier("s", KEY),
@@ -183,7 +183,7 @@ SELECT count(*) FILTER (WHERE c.is_altered) FROM changed AS c""").format(
 
 def desktop_key(mapping: TableMapping, alias: str) -> sql.Composed:
     """The key of the target's row, or of a staged row, as jsonb."""
-    return image_of([mapping.target.required(name) for name in mapping.spec.key], alias)
+    return image_of([mapping.target.required(name) for name in mapping.key_names], alias)
 
 
 def highest(column: str, limit: int) -> sql.Composed:

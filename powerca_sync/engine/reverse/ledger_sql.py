@@ -130,7 +130,7 @@ def find_entries(mapping: TableMapping) -> sql.Composed:
     Entries are paired with rows of the same content first; the rest by key, because the office may have edited rows.
     """
     columns = compared_columns(mapping)
-    whole = [sql.SQL("{} IS NOT NULL").format(sql.Identifier("l", name)) for name in mapping.spec.key]
+    whole = [sql.SQL("{} IS NOT NULL").format(sql.Identifier("l", name)) for name in mapping.key_names]
     images = COMMA.join(
         sql.SQL("{} AS {}").format(from_image("p", column), sql.Identifier(column.name)) for column in columns
     )
@@ -174,7 +174,7 @@ LEFT JOIN loose_present AS p ON (p.key, p.n) = (l.key, l.n)""").format(
         image_key=key_text(mapping, "l"),
         whole=AND.join(whole) if whole else sql.SQL("FALSE"),
         images=images,
-        table=mapping.spec.mobile,
+        table=mapping.table,
         content=row_text(mapping, "t", columns),
         key=key_text(mapping, "t"),
         target=mapping.target.identifier,

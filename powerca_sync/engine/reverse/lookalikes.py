@@ -88,7 +88,7 @@ def _searches(mapping: TableMapping, spec: TableSpec) -> Iterator[sql.Composed]:
         yield lookalikes_sql.find_pairs(mapping, identity, among=among, ignored=(), alike=False)
         # A row with the primary key of another phone row is not a copy of this one.
         among = sql.SQL("({}) IS NULL").format(identity("t"))
-    if not mapping.spec.key:
+    if not mapping.key_names:
         content = partial(lookalikes_sql.content_text, mapping)
         yield lookalikes_sql.find_pairs(mapping, content, among=among, ignored=(), alike=False)
     else:
@@ -97,5 +97,5 @@ def _searches(mapping: TableMapping, spec: TableSpec) -> Iterator[sql.Composed]:
 
 def _by_key(mapping: TableMapping, spec: TableSpec, *, among: sql.Composable) -> sql.Composed:
     ignored = {*spec.mobile_owned, *mapping.source.primary_key}
-    key = partial(lookalikes_sql.columns_text_or_null, mapping, mapping.spec.key)
+    key = partial(lookalikes_sql.columns_text_or_null, mapping, mapping.key_names)
     return lookalikes_sql.find_pairs(mapping, key, among=among, ignored=ignored, alike=True)

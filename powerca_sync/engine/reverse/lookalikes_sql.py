@@ -42,7 +42,7 @@ def owned_of_same_keys(mapping: TableMapping, belongs: sql.Composable, phones: s
     `belongs` and `phones` are conditions on the source's row `s` too. A row of another office explains none of this
     desktop's rows.
     """
-    names = mapping.spec.key or tuple(column.name for column in mapping.synced)
+    names = mapping.key_names or tuple(column.name for column in mapping.synced)
     limit = mapping.spec.max_row_bytes
     values = row_sizes.row_text("s", [mapping.source.required(name) for name in names], limit)
     return sql.SQL(
@@ -84,9 +84,8 @@ def columns_text_or_null(mapping: TableMapping, names: Sequence[str], alias: str
 def _value(mapping: TableMapping, alias: str, name: str) -> sql.Composable:
     for expression in mapping.spec.expressions:
         if expression.column == name:
-            # In a reverse mapping, `reverse` is the spec's forward expression over the desktop's row.
             return sql.SQL("(SELECT {} FROM (SELECT {}.*) AS d)").format(
-                sql.SQL(expression.reverse), sql.Identifier(alias)
+                sql.SQL(expression.forward), sql.Identifier(alias)
             )
     return comparable(sql.Identifier(alias, name), mapping.target.required(name))
 
@@ -100,7 +99,7 @@ def find_pairs(
     text, n rows of the target are explained. `among` is a condition on the target's row `t`. With `alike`, at least
     half of the other columns, except those `ignored`, must be equal.
     """
-    names = [c.name for c in compared_columns(mapping) if c.name not in {*mapping.spec.key, *ignored}]
+    names = [c.name for c in compared_columns(mapping) if c.name not in {*mapping.key_names, *ignored}]
     equal = [
         sql.SQL("({} IS NOT DISTINCT FROM {})::int").format(_value(mapping, "s", name), _value(mapping, "t", name))
         for name in names
@@ -172,7 +171,7 @@ WITH entered AS (
 )
 DELETE FROM {staging} AS s USING {pairs} AS p WHERE s.ctid = p.staged""").format(
         into=into,
-        table=mapping.spec.mobile,
+        table=mapping.table,
         pairs=PAIRS,
         staging=STAGING,
         entries=ENTRIES,
@@ -181,7 +180,7 @@ DELETE FROM {staging} AS s USING {pairs} AS p WHERE s.ctid = p.staged""").format
         hash=sql.Identifier("s", HASH),
         born=sql.Identifier("s", BORN),
         occurrence=sql.Identifier("s", OCCURRENCE),
-        desktop_key=image_of([mapping.target.required(name) for name in mapping.spec.key], "t"),
+        desktop_key=image_of([mapping.target.required(name) for name in mapping.key_names], "t"),
         image=image_of(mapping.target.columns, "t"),
         run=sql.Literal(run_id),
     )
@@ -210,7 +209,7 @@ JOIN {target} AS t ON (t.tableoid, t.ctid) = (p.relation, p.place)""").format(
 
 def paired_rows(mapping: TableMapping) -> sql.Composed:
     """The paired rows, in the form that `quarantine_sql.reject` takes."""
-    key = mapping.spec.key
+    key = mapping.key_names
     value: sql.Composable = sql.SQL("NULL")
     if key:
         value = sql.SQL("concat_ws(', ', {})").format(COMMA.join(sql.Identifier("s", name) for name in key))

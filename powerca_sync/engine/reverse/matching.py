@@ -131,8 +131,8 @@ class PhoneRowMatcher:
         source, limit = mapping.source, mapping.spec.max_row_bytes
         identity = former_identity(last, source, columns, limit)
         self._copy_identities(mapping, columns, identity, in_office)
-        self.target.execute(ledger_sql.classify(mapping.spec.mobile, keyed=identity.key is not None))
-        stored = check_stored_values(self.target, mapping.target, mapping.spec.mobile, sensitive=mapping.spec.sensitive)
+        self.target.execute(ledger_sql.classify(mapping.table, keyed=identity.key is not None))
+        stored = check_stored_values(self.target, mapping.target, mapping.table, sensitive=mapping.spec.sensitive)
         mapping = dataclasses.replace(
             mapping, extra_columns=phone_rows_sql.extra_columns(source, columns, limit), target=stored.table
         )
@@ -196,7 +196,7 @@ class PhoneRowMatcher:
         Returns the number of both. Without a primary key (`keyed` is false) the two cases cannot be told apart, and no
         entry ends here.
         """
-        table, after = mapping.spec.mobile, 0
+        table, after = mapping.table, 0
         self.target.execute(ledger_sql.mark_gone(table))
         marked = self.target.rowcount
         while marked and keyed:
@@ -221,7 +221,7 @@ class PhoneRowMatcher:
         self.target.execute(ledger_sql.find_entries(pair_by_readable_columns(mapping, stored)))
         if record:
             self.target.execute(ledger_sql.backfill_images(mapping))
-            refresh_unreadable_values(self.target, mapping.target, mapping.spec.mobile)
+            refresh_unreadable_values(self.target, mapping.target, mapping.table)
             if stored.warning:
                 self.warn(stored.warning)
         if self.request.again:

@@ -153,10 +153,10 @@ class Pull(PhoneRowMatcher):
         with self.timer.phase("record"):
             is_quiet = not (self.warnings or staged.untried)
             result = self.account(matched, staged, adopted=adopted, pulled=pulled, altered=altered)
-            ledger.record_quarantine(self.target, mapping.spec.mobile)
+            ledger.record_quarantine(self.target, mapping.table)
             ledger.record_pull(
                 self.target,
-                mapping.spec.mobile,
+                mapping.table,
                 columns=phones.columns,
                 content_form=phone_rows_sql.content_form(mapping.source, phones.columns),
                 key_form=phone_rows_sql.key_form(mapping.source),
@@ -252,7 +252,7 @@ class Pull(PhoneRowMatcher):
         form = self._refusal_form(mapping)
         skipped = 0
         if form:
-            self.target.execute(known_refusals_sql.skip_known_refusals(mapping.spec.mobile, form))
+            self.target.execute(known_refusals_sql.skip_known_refusals(mapping.table, form))
             skipped = self.target.rowcount
         self.target.execute(lookalikes_sql.create_owned())
         staged, phones = Staged(), None
@@ -273,7 +273,7 @@ class Pull(PhoneRowMatcher):
                 apply_settings(self.source, {"enable_nestloop": "on"})
         self.target.execute(existing_rows_sql.keep_new())
         if skipped:
-            self.target.execute(known_refusals_sql.carry_over(mapping.spec.mobile))
+            self.target.execute(known_refusals_sql.carry_over(mapping.table))
         validation.reject_faulty(self.target, mapping)
         if form:
             self.target.execute(known_refusals_sql.record_form(form))

@@ -59,7 +59,7 @@ SELECT current_date::text,
     (SELECT {versions} FROM {target} AS t),
     (SELECT {versions} FROM powerca_sync.pulled AS t WHERE t.table_name = {table}),
     (SELECT count(*) FROM powerca_sync.quarantine AS q WHERE q.table_name = {table})""").format(
-        versions=_VERSIONS, target=mapping.target.identifier, table=mapping.spec.mobile
+        versions=_VERSIONS, target=mapping.target.identifier, table=mapping.table
     )
 
 

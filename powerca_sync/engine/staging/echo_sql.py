@@ -21,7 +21,7 @@ from powerca_sync.engine.mapping import (
 from powerca_sync.engine.postgres import Column
 from powerca_sync.engine.staging import phone_rows_sql
 from powerca_sync.engine.staging.extract_sql import MADE, MOBILE_KEY, NUMBER
-from powerca_sync.specs import DESKTOP, PHONE, STAMPS, Strategy
+from powerca_sync.specs import DESKTOP, PHONE, STAMPS
 
 
 def not_in_ledger(mapping: TableMapping) -> sql.Composed:
@@ -52,7 +52,7 @@ def drop_ended_entries(mapping: TableMapping) -> sql.Composed:
     the desktop has rows besides the copies. With a mobile primary key the reverse run ends such entries.
     """
     own = _own(mapping)
-    by_key = mapping.spec.strategy is Strategy.UPSERT
+    by_key = mapping.pairs_by_key
     staged_same, ledger_same, target_same = (
         key_text(mapping, alias) if by_key else row_text(mapping, alias, own) for alias in ("s", "l", "t")
     )
@@ -107,7 +107,7 @@ def skip_echo(mapping: TableMapping) -> sql.Composed:
     Rows marked as phone rows pair first. The contents of removed rows are kept in `ECHOED`, so that the merge does not
     pair their phone rows with other staged rows.
     """
-    whole = [sql.SQL("{} IS NOT NULL").format(sql.Identifier("l", name)) for name in mapping.spec.key]
+    whole = [sql.SQL("{} IS NOT NULL").format(sql.Identifier("l", name)) for name in mapping.key_names]
     return sql.SQL("""\
 WITH entry AS MATERIALIZED (
     SELECT {ledger_content} AS content, {ledger_key} AS key, {whole} AS whole,
@@ -259,7 +259,7 @@ def _compared(mapping: TableMapping) -> tuple[Column, ...]:
 
 def _own(mapping: TableMapping) -> tuple[Column, ...]:
     """Returns the compared columns without those that mobile owns."""
-    return tuple(column for column in _compared(mapping) if column.name not in mapping.spec.mobile_owned)
+    return tuple(column for column in _compared(mapping) if column.name not in mapping.mobile_owned)
 
 
 def _from_phone(mapping: TableMapping) -> sql.Composable:

@@ -12,7 +12,6 @@ from powerca_sync.engine.staging import echo_sql, extract_sql
 from powerca_sync.engine.staging.source_rows import Read
 from powerca_sync.engine.staging.staging import WORTH_ANALYZING, stage_rows
 from powerca_sync.engine.staging.unreadable import find_unreadable, without_unreadable
-from powerca_sync.specs import Strategy
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,7 +80,7 @@ def _skip_with_entry(cursor: Cursor, mapping: TableMapping, images: TableMapping
 
 
 def _skip_without_entry(cursor: Cursor, mapping: TableMapping, found: Echoes) -> Echoes:
-    if not (mapping.source_has_owner and mapping.spec.key) or mapping.spec.strategy is Strategy.UPSERT:
+    if not (mapping.source_has_owner and mapping.key_names) or mapping.pairs_by_key:
         # The merge of an UPSERT table pairs these rows with their phone row by key.
         return found
     same, edited, keys = one_row(cursor, echo_sql.skip_without_entry(mapping))

@@ -93,7 +93,7 @@ def _bounded(column: SyncedColumn, mapping: TableMapping, value: sql.Composable)
     if not row_sizes.is_wide(column.source) and column not in mapping.computed:
         return value
     kept = sql.SQL("z.bytes <= {}").format(mapping.spec.max_row_bytes)
-    if column.name in mapping.spec.key and column not in mapping.computed:
+    if column.name in mapping.key_names and column not in mapping.computed:
         short = row_sizes.is_short(sql.Identifier("s", column.source.name), column.source)
         kept = sql.SQL("{} OR {}").format(kept, short)
     return sql.SQL("CASE WHEN {} THEN {} END").format(kept, value)
@@ -115,7 +115,7 @@ def copy_out_ledger(mapping: TableMapping, where: sql.Composable) -> sql.Compose
     )
 
     def bounded(column: SyncedColumn, value: sql.Composable) -> sql.Composable:
-        if column.name in mapping.spec.key or not row_sizes.is_wide(column.source):
+        if column.name in mapping.key_names or not row_sizes.is_wide(column.source):
             return value
         return sql.SQL("CASE WHEN {} THEN {} END").format(fits, value)
 
@@ -285,11 +285,11 @@ def having_keys(mapping: TableMapping, keys: Iterable[Sequence[str | None]]) -> 
         key=_key(mapping, "s"),
         wanted=_key(mapping, "k"),
         values=sql.SQL(", ").join(values),
-        columns=sql.SQL(", ").join(sql.Identifier(name) for name in mapping.spec.key),
+        columns=sql.SQL(", ").join(sql.Identifier(name) for name in mapping.key_names),
     )
 
 
 def _key(mapping: TableMapping, alias: str) -> sql.Composed:
     # As one text PostgreSQL can hash the key, and NULL equals NULL.
-    names = (sql.SQL("{}::text").format(sql.Identifier(alias, name)) for name in mapping.spec.key)
+    names = (sql.SQL("{}::text").format(sql.Identifier(alias, name)) for name in mapping.key_names)
     return sql.SQL("ROW({})::text").format(sql.SQL(", ").join(names))

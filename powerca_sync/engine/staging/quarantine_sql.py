@@ -97,12 +97,12 @@ def reject(mapping: TableMapping, faulty: sql.Composable) -> sql.Composed:
 
 def _record(mapping: TableMapping, faulty: sql.Composable, *, taken: sql.Composable, hold: bool) -> sql.Composed:
     """Add an entry for each `faulty` row that the statement `taken` affects; `hold` retains its target row."""
-    values = [sql.Identifier("s", name) for name in mapping.spec.key]
+    values = [sql.Identifier("s", name) for name in mapping.key_names]
     held = [sql.Identifier(f"f:key:{n}") for n in range(len(values))]
     retain: sql.Composable = sql.SQL("")
     if values and hold:
         retain = sql.SQL(", retained AS (INSERT INTO {} ({}) SELECT {} FROM removed AS r)").format(
-            HELD, COMMA.join(sql.Identifier(name) for name in mapping.spec.key), COMMA.join(held)
+            HELD, COMMA.join(sql.Identifier(name) for name in mapping.key_names), COMMA.join(held)
         )
     shown = [column for column in mapping.staged if column.name not in mapping.spec.sensitive]
     return sql.SQL("""\
@@ -134,8 +134,8 @@ FROM removed AS r""").format(
 def entry_key(mapping: TableMapping) -> sql.Composed:
     """Returns the key of a quarantine entry for the staged row `s`: column to the source's own text."""
     by_name = {column.name: column for column in mapping.synced}
-    staged = [by_name[name].source_text or name if name in by_name else name for name in mapping.spec.key]
-    names = [*mapping.spec.key, *(extra.name for extra in mapping.extra_columns if extra.identifies)]
+    staged = [by_name[name].source_text or name if name in by_name else name for name in mapping.key_names]
+    names = [*mapping.key_names, *(extra.name for extra in mapping.extra_columns if extra.identifies)]
     staged += names[len(staged) :]
     pairs = (
         sql.SQL("{}, {}::text").format(name, sql.Identifier("s", column))

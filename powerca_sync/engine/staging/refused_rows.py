@@ -42,7 +42,7 @@ def refuse_row(cursor: Cursor, mapping: TableMapping, row: bytes, refusal: Refus
     values = dict(zip(staged_names(mapping), parsed, strict=False))
     synced = {column.name: column for column in mapping.synced}
     key = {}
-    for name in mapping.spec.key:
+    for name in mapping.key_names:
         text = values.get(synced[name].source_text or name)
         # As `char(n)::text` returns it, by which the next run finds the row at the source.
         key[name] = text.rstrip(" ") if text and synced[name].source.base == "bpchar" else text
@@ -64,7 +64,7 @@ def refuse_row(cursor: Cursor, mapping: TableMapping, row: bytes, refusal: Refus
             None if image is None else Jsonb(image),
         ],
     )
-    if mapping.spec.key:
+    if mapping.key_names:
         _retain(cursor, mapping, row, codec)
 
 
@@ -72,7 +72,7 @@ def _retain(cursor: Cursor, mapping: TableMapping, row: bytes, codec: str) -> No
     fields = dict(zip(staged_names(mapping), row.split(b"\t"), strict=False))
     try:
         with cursor.connection.transaction(), cursor.copy(staging_sql.copy_in_held(mapping)) as copy:
-            copy.write(encoded(b"\t".join(fields.get(name, rb"\N") for name in mapping.spec.key) + b"\n", codec))
+            copy.write(encoded(b"\t".join(fields.get(name, rb"\N") for name in mapping.key_names) + b"\n", codec))
     except COPY_ERRORS as exc:
         # The target cannot read this key, so that it has no row of it.
         check_concerns_rows(exc)

@@ -7,7 +7,7 @@ from psycopg import sql
 
 from powerca_sync.engine.mapping import AND, COMMA, REJECTED, STAGING, TableMapping, equal, equality, same_key
 from powerca_sync.engine.postgres import Column, ForeignKey, schema_and_name
-from powerca_sync.specs import DESKTOP, OWNER, STAMPS, Lookup, Reference, Strategy, spec_named
+from powerca_sync.specs import DESKTOP, OWNER, STAMPS, Lookup, Reference, spec_named
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,7 +120,7 @@ def _is_null(column: Column) -> sql.Composed:
 def rules(mapping: TableMapping) -> list[Rule]:
     """Returns the rules for staged rows, in the order in which they give the reason for quarantine."""
     found = []
-    if mapping.spec.strategy is Strategy.UPSERT:
+    if mapping.pairs_by_key:
         found += [Rule(reason="null_key", column=column.name, faulty=_is_null(column)) for column in mapping.key]
     for column in mapping.synced:
         if column.lossless_check is not None and column.source_text is not None:
@@ -128,9 +128,9 @@ def rules(mapping: TableMapping) -> list[Rule]:
                 value=sql.Identifier("s", column.name), text=sql.Identifier("s", column.source_text)
             )
             found.append(Rule(reason="altered", column=column.name, faulty=sql.SQL("({}) IS FALSE").format(unchanged)))
-    looked_up = {lookup.column: lookup.table for lookup in mapping.spec.lookups}
+    looked_up = {lookup.column: lookup.table for lookup in mapping.lookups}
     # Mobile-owned columns are not written by updates, so that they must not quarantine a row.
-    left_to_the_target = {*STAMPS, *mapping.spec.mobile_owned}
+    left_to_the_target = {*STAMPS, *mapping.mobile_owned}
     found += [
         Rule(
             reason="lookup" if column.name in looked_up else "not_null",
@@ -163,7 +163,7 @@ def rules(mapping: TableMapping) -> list[Rule]:
     found.append(
         Rule(
             reason="office",
-            column=mapping.spec.office,
+            column=mapping.office,
             faulty=sql.SQL("({}) IS NOT TRUE").format(mapping.in_office("s")),
         )
     )
@@ -180,7 +180,7 @@ def _declared(mapping: TableMapping, reference: Reference, place: int) -> Rule:
     rows = sql.SQL("SELECT {} AS value FROM {} AS p WHERE {}").format(
         parent_value, scope.rows(table.schema, table.name), in_office
     )
-    if reference.parent == mapping.spec.mobile and _is_staged(mapping, [reference.names]):
+    if reference.parent == mapping.table and _is_staged(mapping, [reference.names]):
         rows = sql.SQL("{} UNION ALL SELECT {} FROM {} AS p").format(rows, parent_value, STAGING)
     alias = f"ref:{place}"
     found = sql.Identifier(alias, f"{alias}:0")
@@ -220,7 +220,7 @@ def _foreign(mapping: TableMapping, reference: Reference) -> sql.Composable | No
 
 def _quarantined(mapping: TableMapping, reference: Reference) -> sql.Composable | None:
     rows = mapping.scope.quarantined.get(reference.parent)
-    if reference.parent == mapping.spec.mobile:
+    if reference.parent == mapping.table:
         rows = sql.SQL("SELECT key, image FROM {}").format(REJECTED)
     if rows is None:
         return None

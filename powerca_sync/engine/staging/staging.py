@@ -166,14 +166,14 @@ def stage_rows(
 def log_progress(mapping: TableMapping, staged: Staged) -> None:
     """Log the rows moved so far. On a terminal, a log line marked as `moving` replaces the one before."""
     moved = "%s: %s rows, %.1f MB moved so far."
-    logger.info(moved, mapping.spec.mobile, f"{staged.read:,}", staged.bytes / 1e6, extra={"moving": True})
+    logger.info(moved, mapping.table, f"{staged.read:,}", staged.bytes / 1e6, extra={"moving": True})
 
 
 def check_complete(mapping: TableMapping, staged: Staged) -> None:
     """Raise `StagingError` unless each row that was read is accepted or refused."""
     if staged.accepted + staged.refused != staged.read:
         raise StagingError(
-            f"Table `{mapping.spec.mobile}`: {counted(staged.read, 'row')} read, but the target accepted "
+            f"Table `{mapping.table}`: {counted(staged.read, 'row')} read, but the target accepted "
             f"{staged.accepted} and refused {staged.refused}. Nothing was written. Run again."
         )
 
@@ -246,7 +246,7 @@ def _isolate(
         refusal = Refusal(message=refusal_message(mapping, rows[first], exc))
         if staged.refused > MOST_REFUSED and not defer:
             raise StagingError(
-                f"Table `{mapping.spec.mobile}`: more than {MOST_REFUSED} rows do not fit the target; the last one: "
+                f"Table `{mapping.table}`: more than {MOST_REFUSED} rows do not fit the target; the last one: "
                 f"{refusal.message}. Nothing was written. Compare the columns of both databases."
             ) from exc
         yield rows[first], refusal

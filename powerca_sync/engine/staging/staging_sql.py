@@ -11,7 +11,7 @@ from powerca_sync.specs import STAMPS
 
 def create_staging(mapping: TableMapping) -> sql.Composed:
     """Create the working tables with the target's types. Defaults would use up values of the target's sequences."""
-    key = [sql.Identifier("t", name) for name in mapping.spec.key]
+    key = [sql.Identifier("t", name) for name in mapping.key_names]
     return sql.SQL("""\
 CREATE TEMP TABLE {staging} ON COMMIT DROP AS
 SELECT {values} FROM {target} AS t WITH NO DATA;
@@ -36,9 +36,8 @@ def analyze_staging(mapping: TableMapping) -> sql.Composed:
 
     Those of all columns take three times as long.
     """
-    spec = mapping.spec
-    joined = {*spec.key, *mapping.target.primary_key, *(reference.column for reference in spec.references)}
-    joined.update(name for lookup in spec.lookups for name in (lookup.column, lookup.match))
+    joined = {*mapping.key_names, *mapping.target.primary_key, *(one.column for one in mapping.references)}
+    joined.update(name for lookup in mapping.lookups for name in (lookup.column, lookup.match))
     columns = [sql.Identifier(column.name) for column in mapping.staged if column.name in joined]
     which = sql.SQL("({})").format(COMMA.join(columns)) if columns else sql.SQL("")
     return sql.SQL("ANALYZE {} {}").format(STAGING, which)
@@ -81,7 +80,7 @@ def copy_in(mapping: TableMapping, into: sql.Identifier = STAGING, binary: bool 
 
 def copy_in_held(mapping: TableMapping) -> sql.Composed:
     """COPY the key of a refused row, so that its last good version is retained."""
-    names = COMMA.join(sql.Identifier(name) for name in mapping.spec.key)
+    names = COMMA.join(sql.Identifier(name) for name in mapping.key_names)
     return sql.SQL("COPY {} ({}) FROM STDIN").format(HELD, names)
 
 
@@ -111,7 +110,7 @@ SELECT count(*) FROM dropped""").format(
 def reject_duplicates(mapping: TableMapping, key: UniqueKey) -> sql.Composed:
     """Quarantine every row that shares the key with another row, or with a row that staging refused."""
     refused: sql.Composable = sql.SQL("FALSE")
-    if key.columns == mapping.spec.key:
+    if key.columns == mapping.key_names:
         refused = sql.SQL("EXISTS (SELECT FROM {} AS h WHERE {})").format(HELD, same_key(mapping, "h", "s"))
     faulty = sql.SQL("""\
 SELECT s.ctid AS place, 'duplicate_key' AS reason, {column} AS column_name, concat_ws(', ', {columns}) AS value,

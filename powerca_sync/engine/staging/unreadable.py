@@ -47,7 +47,7 @@ def find_unreadable(
         unreadable = {int(row_hash): words for row_hash, words in json.loads(found)}
         if len(unreadable) > MOST_REFUSED:
             raise StagingError(
-                f"Table `{mapping.spec.mobile}`: an expression of the spec fails for more than {MOST_REFUSED} rows; "
+                f"Table `{mapping.table}`: an expression of the spec fails for more than {MOST_REFUSED} rows; "
                 f"for example: {error_text(exc)}. Nothing was written. Correct the expression."
             ) from exc
         return unreadable

@@ -69,10 +69,10 @@ def check_stored_values(
 
 def pair_by_readable_columns(mapping: TableMapping, stored: StoredValues) -> TableMapping:
     """Returns the mapping to pair entries with rows; a table without a key pairs by its fully readable columns."""
-    if mapping.spec.key or not stored.reasons:
+    if mapping.key_names or not stored.reasons:
         return mapping
     rest = tuple(column.name for column in mapping.synced if column.name not in {*stored.reasons, *STAMPS})
-    return dataclasses.replace(mapping, spec=dataclasses.replace(mapping.spec, key=rest))
+    return dataclasses.replace(mapping, key_names=rest)
 
 
 def refresh_unreadable_values(cursor: Cursor, table: Table, name: str) -> None:

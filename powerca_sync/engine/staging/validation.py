@@ -19,7 +19,7 @@ from powerca_sync.engine.postgres import (
 )
 from powerca_sync.engine.staging import quarantine_sql, rules_sql, staging_sql
 from powerca_sync.plain_text import in_one_line
-from powerca_sync.specs import Lookup, Strategy
+from powerca_sync.specs import Lookup
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -151,7 +151,7 @@ def settle_duplicates(cursor: Cursor, mapping: TableMapping, *, refused: int) ->
     Keys that must not repeat are that of an `UPSERT` table and every unique index of the target.
     """
     staged = {column.name for column in mapping.staged}
-    keys = [UniqueKey(columns=mapping.spec.key)] if mapping.spec.strategy is Strategy.UPSERT else []
+    keys = [UniqueKey(columns=mapping.key_names)] if mapping.pairs_by_key else []
     for unique in mapping.target.unique_keys:
         implied = any(set(key.columns) <= set(unique.columns) for key in keys)
         if staged.issuperset(unique.columns) and not implied:
@@ -165,7 +165,7 @@ def settle_duplicates(cursor: Cursor, mapping: TableMapping, *, refused: int) ->
         if repeats:
             superseded += one_row(cursor, staging_sql.drop_duplicates(mapping, key))[0]
             cursor.execute(staging_sql.reject_duplicates(mapping, key))
-        elif refused and key.columns == mapping.spec.key:
+        elif refused and key.columns == mapping.key_names:
             cursor.execute(staging_sql.reject_duplicates(mapping, key))
     return superseded
 
@@ -195,7 +195,7 @@ _DISTINCT = {"bool", "date", "uuid"}
 
 def check_rows(cursor: Cursor, mapping: TableMapping) -> tuple[LookupResult, ...]:
     """Fill the lookups, then quarantine rows that break a rule of the target."""
-    lookups = mapping.spec.lookups
+    lookups = mapping.lookups
     found = [fill_lookup(cursor, mapping, lookup) for lookup in lookups]
     for rule, column in rules_sql.deferrable(mapping):
         cursor.execute(quarantine_sql.defer(mapping, rule, column))
@@ -228,7 +228,7 @@ def reject_faulty(cursor: Cursor, mapping: TableMapping) -> None:
     rules = rules_sql.rules(mapping)
     own = (mapping.target.schema, mapping.target.name)
     references_itself = any(key.parent == own for key in mapping.target.references)
-    references_itself |= any(reference.parent == mapping.spec.mobile for reference in mapping.checked_references())
+    references_itself |= any(reference.parent == mapping.table for reference in mapping.checked_references())
     while True:
         may_raise = any(rule.reason == "check" for rule in rules)
         try:

@@ -33,11 +33,11 @@ def prepare_source(cursor: Cursor, mapping: TableMapping) -> TableMapping:
 
 
 def _copied(cursor: Cursor, mapping: TableMapping) -> TableMapping:
-    source, spec = mapping.source, mapping.spec
-    names = {*(column.name for column in mapping.synced), *spec.key, OWNER, *STAMPS}
-    names.update(lookup.match for lookup in spec.lookups)
-    for expression in spec.expressions:
-        names.update(column.name for column in columns_read(expression.forward, source))
+    source = mapping.source
+    names = {*(column.name for column in mapping.synced), *mapping.key_names, OWNER, *STAMPS}
+    names.update(lookup.match for lookup in mapping.lookups)
+    for computed in mapping.computed:
+        names.update(column.name for column in columns_read(computed.source_expression.as_string(), source))
     read = dataclasses.replace(source, columns=tuple(column for column in source.columns if column.name in names))
     try:
         with cursor.connection.transaction():

@@ -13,7 +13,7 @@ from powerca_sync.engine.postgres import Cursor, one_row
 from powerca_sync.engine.state import TableState
 from powerca_sync.engine.verify import classification_sql
 from powerca_sync.engine.verify.verification import Difference, Known, Outcome, Sample
-from powerca_sync.specs import Deletes, Strategy
+from powerca_sync.specs import Deletes
 
 #: Rows of each difference that are shown.
 SAMPLES = 20
@@ -98,7 +98,7 @@ def _count_mobile_owned(target: Cursor, mapping: TableMapping) -> int:
 
 
 def _keeps_deleted(mapping: TableMapping) -> bool:
-    return mapping.spec.strategy is Strategy.UPSERT and mapping.spec.deletes is Deletes.KEEP
+    return mapping.pairs_by_key and mapping.spec.deletes is Deletes.KEEP
 
 
 def _samples(

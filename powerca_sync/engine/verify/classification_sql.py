@@ -27,7 +27,7 @@ def classify(mapping: TableMapping, recorded: Jsonb, *, lookups_changed: bool, m
     the owner changes, or digests agree), `quarantined` (recorded), `changed` (since the last run, or quarantined with a
     changed row of the same key; with `lookups_changed` also if only looked-up values differ), `different`.
     """
-    lookups = {lookup.column for lookup in mapping.spec.lookups}
+    lookups = {lookup.column for lookup in mapping.lookups}
     own = [column for column in mapping.content if column.name not in lookups]
     return sql.SQL("""\
 WITH judged AS (

@@ -224,8 +224,7 @@ class _VerifyingRun(PlannedRun):
         # A table that was never analyzed is assumed to be small; its rows would be compared each with each.
         apply_settings(self.target, {"enable_nestloop": "off"})
         wrong = any(
-            one_row(self.target, classification_sql.has_wrong_lookups(mapping, lookup))[0]
-            for lookup in mapping.spec.lookups
+            one_row(self.target, classification_sql.has_wrong_lookups(mapping, lookup))[0] for lookup in mapping.lookups
         )
         apply_settings(self.target, {"enable_nestloop": "on"})
         return wrong
