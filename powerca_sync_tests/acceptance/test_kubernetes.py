@@ -7,10 +7,13 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 import yaml
+from dagster._core.code_pointer import ModuleCodePointer
 from dagster._core.instance.config import dagster_instance_config
 from dagster._core.instance.ref import InstanceRef
+from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 
 from powerca_sync_tests.acceptance import chart
 from powerca_sync_tests.acceptance.compose import PROJECT, services
@@ -23,7 +26,10 @@ CLUSTER = {
     "run_monitoring": {"start_timeout_seconds": 300, "poll_interval_seconds": 60},
     "sensors": {"num_workers": 8, "num_submit_workers": 8},
     "schedules": {"num_submit_workers": 4},
-    "retention": {"sensor": {"purge_after_days": {"started": 7}}},
+    "retention": {
+        "sensor": {"purge_after_days": {"started": 7}},
+        "auto_materialize": {"purge_after_days": {"failure": -1, "skipped": 7, "started": -1, "success": -1}},
+    },
 }
 
 
@@ -89,10 +95,41 @@ def test_run_launcher_of_the_cluster_can_be_constructed(settings: dict[str, Any]
     launcher = reference.run_launcher_data.rehydrate()
     assert isinstance(launcher, dagster_k8s.K8sRunLauncher)
     assert launcher.supports_check_run_worker_health
-    context = dagster_k8s.container_context.K8sContainerContext.create_from_config(
-        {"k8s": _container_context(code_server())}
+    deployment = code_server()
+    context = launcher.get_container_context_for_run(_run(deployment))
+    image = "{repository}:{tag}".format_map(deployment["image"])
+    job = dagster_k8s.job.construct_dagster_k8s_job(
+        job_config=context.get_k8s_job_config(image, launcher),
+        args=["dagster", "api", "execute_run"],
+        job_name="run",
+        user_defined_k8s_config=context.run_k8s_config,
     )
-    assert {volume["name"] for volume in context.run_k8s_config.pod_spec_config["volumes"]} == {"offices", "passwords"}
+    pod = job.spec.template.spec
+    (container,) = pod.containers
+    assert (container.image, job.spec.ttl_seconds_after_finished) == (image, 600)
+    assert {volume.name: volume.secret.secret_name for volume in pod.volumes} == {
+        volume["name"]: volume["secret"]["secretName"] for volume in deployment["volumes"]
+    }
+    assert {mount.name: mount.mount_path for mount in container.volume_mounts} == {
+        mount["name"]: mount["mountPath"] for mount in deployment["volumeMounts"]
+    }
+    names = {variable["name"] for variable in deployment["env"]} | {chart.PASSWORD, "DAGSTER_HOME"}
+    assert {variable.name for variable in container.env} == names
+    secrets = {source.secret_ref.name for source in container.env_from if source.secret_ref}
+    assert secrets == {secret["name"] for secret in deployment["envSecrets"]}
+    assert container.resources.to_dict()["requests"] == deployment["resources"]["requests"]
+    assert pod.security_context.run_as_user == deployment["podSecurityContext"]["runAsUser"]
+
+
+def _run(deployment: dict[str, Any]) -> dg.DagsterRun:
+    """Returns a run of the code server of that deployment."""
+    repository = RepositoryPythonOrigin(
+        executable_path="python",
+        code_pointer=ModuleCodePointer("powerca_sync.definitions", "defs"),
+        entry_point=["dagster"],
+        container_context={"k8s": chart.container_context(deployment)},
+    )
+    return dg.DagsterRun(job_name="forward_full", job_code_origin=JobPythonOrigin("forward_full", repository))
 
 
 def _kubeconfig(folder: Path) -> Path:
@@ -108,15 +145,15 @@ def _kubeconfig(folder: Path) -> Path:
     return path
 
 
-def _container_context(deployment: dict[str, Any]) -> dict[str, Any]:
-    """Returns what the chart has the code server say of the pods of its runs."""
-    return {
-        "env": deployment["env"],
-        "env_secrets": [secret["name"] for secret in deployment["envSecrets"]],
-        "volumes": deployment["volumes"],
-        "volume_mounts": deployment["volumeMounts"],
-        "image_pull_policy": deployment["image"]["pullPolicy"],
-    }
+def test_values_have_no_keys_that_the_chart_does_not_know() -> None:
+    for path, known in chart.KEYS.items():
+        block: Any = chart.values()
+        for key in filter(None, path.split(".")):
+            block = block[key]
+        for one in block if isinstance(block, list) else [block]:
+            assert one.keys() <= known, path
+    # A run has the resources of its code server, whatever the launcher says.
+    assert "containerConfig" not in chart.values()["runLauncher"]["config"]["k8sRunLauncher"]["runK8sConfig"]
 
 
 def test_values_name_nothing_for_processes_of_one_machine() -> None:
