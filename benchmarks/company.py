@@ -68,6 +68,8 @@ class Company:
     sites: Mapping[str, OfficeSite]
     #: The server of the small desktops.
     desktops: Server
+    #: All servers: the small desktops', the others', and mobile's, which has Dagster's records too.
+    servers: tuple[Server, ...]
 
     def entries(self) -> str:
         """Returns the content of the file of offices."""
@@ -101,7 +103,8 @@ def found_company(small: int) -> Iterator[Company]:
         file.write_text(describe(where, mobile), encoding="utf-8")
         _configure(folder, file, storage)
         stack.enter_context(contextlib.chdir(folder))
-        yield Company(folder=folder, file=file, mobile=mobile, sites=sites, desktops=desktops)
+        servers = (desktops, own, mobiles)
+        yield Company(folder=folder, file=file, mobile=mobile, sites=sites, desktops=desktops, servers=servers)
 
 
 def describe(desktops: Mapping[str, Endpoint], mobile: Endpoint) -> str:
@@ -206,6 +209,18 @@ class Program:
     def megabytes(self) -> float:
         """Returns the memory of its first process, without what it shares with others."""
         return float(psutil.Process(self.pid).memory_full_info().uss) / 1e6
+
+
+def server_seconds(server: Server) -> float:
+    """Returns the processor time of a PostgreSQL server: its processes, and those that have ended."""
+    pid = int((server.folder / "postmaster.pid").read_text(encoding="utf-8").split()[0])
+    postmaster = psutil.Process(pid)
+    times = [postmaster.cpu_times()]
+    for process in postmaster.children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times.append(process.cpu_times())
+    own = sum(one.user + one.system for one in times)
+    return float(own + times[0].children_user + times[0].children_system)
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """Render the values in `deploy/helm/` as Dagster's Helm chart does, as far as the tests need it.
 
-Not the chart: its templates are Dagster's. The names and the rules are those of chart 1.13, whose templates gave the same
-with these values.
+Not the chart: its templates are Dagster's. The names and the rules are those of chart 1.13, whose
+templates gave the same.
 """
 
 from pathlib import Path
