@@ -136,7 +136,7 @@ def _interim_columns(cursor: Cursor, mapping: TableMapping, rule: _Rule) -> list
     schema, name = rule
     cursor.execute(load(__package__, "rule_columns.sql"), {"schema": schema, "name": name})
     names = [name for (name,) in cursor.fetchall()]
-    written = {column.name: column for column in mapping.content if column.name != mapping.office}
+    written = {column.name: column for column in mapping.content if column.name != mapping.spec.office}
     found = [written[name] for name in names if name in written and exchange_sql.has_interim(written[name])]
     return sorted(found, key=lambda column: not column.nullable)
 

@@ -70,7 +70,7 @@ FROM_PHONE = "from:phone"
 class TableMapping:
     """One table of both databases, and how rows of the source become rows of the target.
 
-    Ask the mapping instead of the spec for what depends on the direction: the lookups, references, office and
+    Ask the mapping instead of the spec for what depends on the direction: the key, strategy, lookups, references and
     mobile-owned columns of a spec say how rows come to mobile, and a reverse run only inserts.
     """
 
@@ -134,11 +134,6 @@ class TableMapping:
     def mobile_owned(self) -> frozenset[str]:
         """The columns whose value on mobile is kept."""
         return self.spec.mobile_owned if self.is_forward else frozenset()
-
-    @property
-    def office(self) -> str | None:
-        """The column that determines the office of a row; the rows of a desktop are all of one office."""
-        return self.spec.office if self.is_forward else None
 
     @property
     def has_owner(self) -> bool:
@@ -239,7 +234,7 @@ class TableMapping:
 
     def deferrable_columns(self) -> tuple[tuple[ForeignKey, Column], ...]:
         """The target's foreign keys whose parent references the table, each with a column that may be written later."""
-        fixed = {*self.key_names, self.office}
+        fixed = {*self.key_names, self.spec.office}
         found = []
         for key in self.enforced_references() if self.key_names else ():
             columns = [self.target.required(name) for name in key.columns if name not in fixed]

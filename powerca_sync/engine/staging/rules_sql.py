@@ -163,7 +163,7 @@ def rules(mapping: TableMapping) -> list[Rule]:
     found.append(
         Rule(
             reason="office",
-            column=mapping.office,
+            column=mapping.spec.office,
             faulty=sql.SQL("({}) IS NOT TRUE").format(mapping.in_office("s")),
         )
     )

@@ -10,6 +10,7 @@ from psycopg import sql
 from powerca_sync.demo import Server
 from powerca_sync.engine.result import Options
 from powerca_sync.engine.staging import staging
+from powerca_sync.specs import Lookup, TableSpec
 from powerca_sync_tests.helpers import QUICK, Pair, delete_insert, pulled, row_counts, spec
 
 NOTES = spec("notes", "id")
@@ -407,3 +408,20 @@ def test_refused_rows_beyond_the_limit_do_not_delay_others(notes: Pair, monkeypa
     assert [(entry.reason, entry.rows) for entry in result.rejections] == [("refused", 961)]
     assert pulled(result) == {"already_there": 2039, "quarantined": 961}
     assert (result.bytes, notes.pending(NOTES)) == (0, ())
+
+
+@pytest.mark.parametrize(
+    "notes_spec",
+    [
+        spec("notes", "id", mobile_owned=frozenset({"boss"})),
+        spec("notes", "id", lookups=(Lookup(column="boss", table="people", match="amount", value="id"),)),
+    ],
+    ids=["mobile_owned", "lookups"],
+)
+def test_null_for_the_desktop_is_named_whatever_fills_the_column_on_mobile(notes: Pair, notes_spec: TableSpec) -> None:
+    notes.target.execute("CREATE TABLE people (id int, amount numeric, source char(1))")
+    notes.source.execute("ALTER TABLE notes ALTER boss SET NOT NULL")
+    phones_write(notes, (1, "a", 1, 5), (2, "b", 1, None))
+    result = notes.pull(notes_spec, spec("people", "id"))
+    assert [(one.reason, one.key["id"]) for one in result.samples] == [("not_null", "2")]
+    assert desktop(notes) == [1]
