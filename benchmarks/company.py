@@ -33,7 +33,7 @@ from powerca_sync.tables import TABLES
 from powerca_sync_tests.acceptance.real_tables import create_office
 
 PROJECT = Path(__file__).parents[1]
-SETTINGS = {"max_connections": "300", "shared_buffers": "64MB", "max_locks_per_transaction": "256"}
+SETTINGS = {"max_connections": "600", "shared_buffers": "64MB", "max_locks_per_transaction": "256"}
 LARGE, SLOW, DEAD = "large", "slow", "dead"
 #: Numbers of organisations: those of the small offices begin behind those of the three others.
 FIRST = 10

@@ -16,7 +16,7 @@ from powerca_sync.defs.metadata import rejections_of
 from powerca_sync.defs.partitions import latest_event
 from powerca_sync.defs.runs import active_run, recent_failures
 from powerca_sync.defs.sensors import INTERVAL, describe_backoff
-from powerca_sync.engine.changes import ChangeToken, read_change_tokens
+from powerca_sync.engine.changes import ChangeToken, read_changes
 from powerca_sync.engine.postgres import connect
 from powerca_sync.engine.requests import Mode
 from powerca_sync.environment import current_settings
@@ -134,11 +134,11 @@ def decide(
     return watched, dg.RunRequest(asset_selection=requested, asset_check_keys=evaluated)
 
 
-def look(specs: Sequence[TableSpec], office: str | None = None) -> tuple[ChangeToken, ...]:
+def look(specs: Sequence[TableSpec]) -> tuple[ChangeToken, ...]:
     """Returns the desktop's tokens. Raises a `SyncError` if it does not answer in seconds."""
-    desktop = brief(current_settings(office).desktop)
+    desktop = brief(current_settings().desktop)
     with without_row_content(), contextlib.closing(connect(desktop)) as source:
-        return read_change_tokens(source, specs, seconds=PATIENCE)
+        return read_changes(source, specs, seconds=PATIENCE).tokens
 
 
 def read_watched(cursor: str | None) -> Mapping[str, Watched]:
@@ -162,7 +162,7 @@ def _compare(last: Mapping[str, Watched], tokens: Sequence[ChangeToken], now: fl
             continue
         before = last.get(token.table)
         if before is not None and before.token == token.text:
-            watched[token.table] = dataclasses.replace(before, vanished=None)
+            watched[token.table] = dataclasses.replace(before, vanished=None) if before.vanished else before
             continue
         vanished = before.vanished if before else None
         if vanished is None and before is not None and before.removals != token.removals:
@@ -192,7 +192,7 @@ def _settle(
                     record = instance.get_run_record_by_id(event.run_id)
                     began[event.run_id] = (record and record.start_time) or event.timestamp
                 since = None if began[event.run_id] > since else since
-        settled[table] = dataclasses.replace(one, since=since)
+        settled[table] = one if one.since == since else dataclasses.replace(one, since=since)
     return settled
 
 

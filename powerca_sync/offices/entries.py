@@ -10,7 +10,8 @@ from powerca_sync.env_file import ENV_FILE, read_variables
 from powerca_sync.errors import ConfigurationError
 from powerca_sync.settings import Endpoint, Settings
 
-#: The environment variable of the mobile database's password.
+#: The environment variables of the passwords.
+DESKTOP_PASSWORD: Final = "LOCAL_DB_PASSWORD"
 MOBILE_PASSWORD: Final = "SUPABASE_DB_PASSWORD"
 
 
@@ -63,6 +64,10 @@ class Office:
         """Returns the settings with passwords as they are now. Raises `ConfigurationError` if one cannot be read."""
         passwords = {variable: secret.read() for variable, secret in self.secrets.items()}
         return Settings.from_env({**self.variables, **passwords}, env_file=None)
+
+    def desktop_endpoint(self) -> Endpoint:
+        """Returns the desktop alone. Raises `ConfigurationError` if its password cannot be read."""
+        return dataclasses.replace(self.checked.desktop, password=self.secrets[DESKTOP_PASSWORD].read())
 
     def mobile_endpoint(self) -> Endpoint:
         """Returns the mobile database alone, so that it can be asked whatever is wrong with the desktop's password.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from powerca_sync import tables
-from powerca_sync.engine.changes import read_change_tokens
+from powerca_sync.engine.changes import read_changes
 from powerca_sync.specs import read_from, spec_named
 from powerca_sync.tables import TABLES
 from powerca_sync_tests.acceptance.real_tables import add_phone_rows, contents, create_empty_mobile, create_office
@@ -50,11 +50,11 @@ def test_product_is_read_through_the_views_of_the_example(office: Pair) -> None:
     assert contents(office.target) == before, "the same rows under the same ids: nothing is written"
     assert all(results[table].extracted for table in VIEWS)
     office.source.execute("SELECT pg_stat_force_next_flush()")
-    tokens = {token.table: token for token in read_change_tokens(office.source, SPECS, seconds=5)}
+    tokens = {token.table: token for token in read_changes(office.source, SPECS, seconds=5).tokens}
     office.source.execute("UPDATE product_climaster SET client_name = 'Renamed' WHERE client_id = 1001")
     office.source.execute("DELETE FROM product_jobtasks WHERE job_det_n_seq = 7; SELECT pg_stat_force_next_flush()")
     moved = {
-        token.table for token in read_change_tokens(office.source, SPECS, seconds=5) if token != tokens[token.table]
+        token.table for token in read_changes(office.source, SPECS, seconds=5).tokens if token != tokens[token.table]
     }
     assert moved == {"climaster", "jobtasks"}
     results = office.sync_all(*SPECS, mode="incremental")

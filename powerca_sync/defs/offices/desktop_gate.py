@@ -8,10 +8,11 @@ from typing import Any, Final
 
 import dagster as dg
 
-from powerca_sync.defs.desktop_sensor import DESKTOP_ROWS, FULL, INCREMENTAL, Watched, decide, look, unless_refreshed
+from powerca_sync.defs.desktop_sensor import DESKTOP_ROWS, FULL, INCREMENTAL, Watched, decide, unless_refreshed
 from powerca_sync.defs.jobs import MAX_RUNTIME, REVERSE_JOB
 from powerca_sync.defs.keys import mobile_key
 from powerca_sync.defs.nightly_checks import CHECKS_JOB
+from powerca_sync.defs.offices.kept_desktops import KeptDesktops
 from powerca_sync.defs.offices.nights import last_night, last_turn
 from powerca_sync.defs.offices.rounds import MOST_REQUESTS, Absence, ask, in_turn, read_states, write_states
 from powerca_sync.defs.partitions import OFFICE, OfficeJob, latest_event, office_request
@@ -68,7 +69,7 @@ def build_desktop_gate(
     Its runs of some tables evaluate the `checks` of these tables. If a function refreshes the desktop's tables, which
     only runs of all tables call, offices have such runs by `incremental_cron`, unless the file says otherwise.
     """
-    by_name = {job.name: job for job in jobs}
+    by_name, desktops = {job.name: job for job in jobs}, KeptDesktops()
     choice = _Choice(
         specs=specs,
         checks=checks,
@@ -92,12 +93,14 @@ def build_desktop_gate(
     )
     def desktop_rows(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         """Ask the offices that are neither busy nor away; nothing depends on the fate of a request."""
-        return _tick(context, functions, choice)
+        return _tick(context, functions, choice, desktops)
 
     return desktop_rows
 
 
-def _tick(context: dg.SensorEvaluationContext, functions: DesktopFunctions, choice: "_Choice") -> dg.SensorResult:
+def _tick(
+    context: dg.SensorEvaluationContext, functions: DesktopFunctions, choice: "_Choice", desktops: KeptDesktops
+) -> dg.SensorResult:
     instance, now = context.instance, time.time()
     offices = find_offices().offices
     # A run fails if its office is not a partition yet.
@@ -106,8 +109,10 @@ def _tick(context: dg.SensorEvaluationContext, functions: DesktopFunctions, choi
     free = ready - busy_offices(instance, max_runtime=MAX_RUNTIME)
     wanted = {key: offices[key] for key in free if known.get(key, Known()).absence.until <= now}
 
+    desktops.keep(offices)
+
     def look_at(office: Office) -> list[ChangeToken]:
-        return [unless_refreshed(token, functions) for token in look(choice.specs, office.key)]
+        return [unless_refreshed(token, functions) for token in desktops.look(office, choice.specs)]
 
     requests: list[dg.RunRequest] = []
     away, changed, last = {}, {}, context.cursor

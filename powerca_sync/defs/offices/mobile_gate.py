@@ -19,7 +19,7 @@ from powerca_sync.defs.partitions import OFFICE, OfficeJob, office_request
 from powerca_sync.defs.reverse_assets import pulled_tables
 from powerca_sync.defs.runs import busy_offices
 from powerca_sync.defs.sensors import INTERVAL, decide
-from powerca_sync.engine.changes import read_change_tokens
+from powerca_sync.engine.changes import read_changes
 from powerca_sync.engine.postgres import Connection, connect
 from powerca_sync.engine.reverse import PendingTables, find_pending_tables, read_phone_rows_by_office
 from powerca_sync.environment import find_offices
@@ -169,7 +169,7 @@ def _read_mobiles(
     def read(office: Office) -> Seen:
         seen = Seen.of(stored.get(office.mobile, {}))
         with without_row_content(), connections.taken(office) as connection:
-            tokens = read_change_tokens(connection, on_mobile, seconds=PATIENCE)
+            tokens = read_changes(connection, on_mobile, seconds=PATIENCE).tokens
             token = _short_hash("".join(f"{token.table} {token.text}\n" for token in tokens))
             if token != seen.token or any(token.blind for token in tokens):
                 found = read_phone_rows_by_office(connection, specs, seconds=LONGEST_STATEMENT)

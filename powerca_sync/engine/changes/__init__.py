@@ -5,6 +5,6 @@ aborted transaction counts) and it may move late. That a token moves decides whe
 reads. Starting runs is left to the caller.
 """
 
-from powerca_sync.engine.changes.tokens import ChangeToken, count_own_writes, read_change_tokens, report_own_writes
+from powerca_sync.engine.changes.tokens import Changes, ChangeToken, count_own_writes, read_changes, report_own_writes
 
-__all__ = ["ChangeToken", "count_own_writes", "read_change_tokens", "report_own_writes"]
+__all__ = ["ChangeToken", "Changes", "count_own_writes", "read_changes", "report_own_writes"]

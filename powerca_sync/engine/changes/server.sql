@@ -8,6 +8,8 @@ SELECT
         -- After a crash all counters begin at 0 again, and of the reset times only those of the server move.
         pg_stat_get_bgwriter_stat_reset_time()
     ) AS history,
+    pg_stat_get_db_numbackends((SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())) > 1
+        AS has_others,
     pg_is_in_recovery() AS is_standby,
     current_setting('track_counts')::boolean AS counts,
     EXISTS (

@@ -1,15 +1,20 @@
 """Read the change tokens of tables, and count what a transaction of our own has written."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Final
+
+from psycopg import sql
 
 from powerca_sync.engine.postgres import (
     Connection,
     Cursor,
+    Query,
     Timeouts,
     execute_batch,
     explained,
+    fetch_batch,
     load,
     schema_and_name,
     transaction,
@@ -40,8 +45,18 @@ class ChangeToken:
     blind: str = ""
 
 
-def read_change_tokens(source: Connection, specs: Sequence[TableSpec], *, seconds: float) -> tuple[ChangeToken, ...]:
-    """Returns the tokens of the desktop tables that exist, in the order of the specs. Only reads catalogs.
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Changes:
+    """What the statistics of a database say."""
+
+    #: Of the tables that exist, in the order of the specs.
+    tokens: tuple[ChangeToken, ...]
+    #: Other sessions are connected to the database.
+    has_others: bool
+
+
+def read_changes(source: Connection, specs: Sequence[TableSpec], *, seconds: float) -> Changes:
+    """Returns the tokens of the desktop tables. Only reads catalogs, in two round trips.
 
     The statement may take `seconds`. A change is counted when the session that made it goes idle, up to ten seconds
     after its commit, or when its procedure has ended: a token is never later than what a snapshot taken after it shows,
@@ -50,15 +65,19 @@ def read_change_tokens(source: Connection, specs: Sequence[TableSpec], *, second
     timeouts = Timeouts(statement=seconds, lock=seconds)
     with (
         explained("looking for changes on the desktop"),
-        transaction(source, timezone="UTC", timeouts=timeouts, snapshot=True) as cursor,
+        transaction(
+            source,
+            timezone="UTC",
+            timeouts=timeouts,
+            snapshot=True,
+            first=[(load(__package__, "server.sql"), None), _kept_statistics(tuple(spec.desktop for spec in specs))],
+        ) as cursor,
     ):
-        (server,), tables = execute_batch(
-            cursor, (load(__package__, "server.sql"), None), _statistics([spec.desktop for spec in specs])
-        )
-        history, is_standby, counts, records_own_writes = server
+        (server,), tables = fetch_batch(cursor)
+        history, has_others, is_standby, counts, records_own_writes = server
         own: dict[str, int] = {}
         if records_own_writes:
-            cursor.execute("SELECT p.table_name, p.own_writes FROM powerca_sync.pulls AS p")
+            cursor.execute("SELECT p.table_name, p.own_writes FROM powerca_sync.pulls AS p; COMMIT")
             own = dict(cursor.fetchall())
     blind = STANDBY if is_standby else "" if counts else UNCOUNTED
     found = []
@@ -75,7 +94,7 @@ def read_change_tokens(source: Connection, specs: Sequence[TableSpec], *, second
                 blind=why or (READS_MORE if reads_more else ""),
             )
         )
-    return tuple(found)
+    return Changes(tokens=tuple(found), has_others=has_others)
 
 
 def count_own_writes(cursor: Cursor, desktop: str) -> int:
@@ -91,6 +110,14 @@ def report_own_writes(cursor: Cursor) -> None:
     """Make the session report to the statistics at its commit: otherwise it may do so up to ten seconds later."""
     if cursor.connection.info.server_version >= 150000:
         cursor.execute("SELECT pg_stat_force_next_flush()")
+
+
+@functools.lru_cache(maxsize=10)
+def _kept_statistics(names: tuple[str, ...]) -> Query:
+    """Returns the statement for these relations with its parameters in it, for connections in UTF-8."""
+    statement, relations = _statistics(names)
+    schemas, tables = (sql.Literal(relations[name]).as_string() for name in ("schemas", "names"))
+    return statement.replace(b"%(schemas)s", schemas.encode()).replace(b"%(names)s", tables.encode()), None
 
 
 def _statistics(names: Sequence[str]) -> tuple[bytes, Mapping[str, list[str]]]:

@@ -188,6 +188,7 @@ class LineConnection(psycopg.Connection[tuple[Any, ...]]):
             raise SilentError(message) from exc
 
 
+@functools.cache
 def _defaults() -> tuple[dict[str, str], list[str]]:
     """Returns libpq's compiled default of each option, and the environment variables of options that have none."""
     options, cannot_be_passed = {}, []
@@ -205,7 +206,8 @@ def _keepalives(patience: int) -> dict[str, int]:
     """Returns options by which the operating system ends a connection without reply after so many seconds."""
     return {
         "keepalives": 1,
-        "keepalives_idle": patience // 2,
+        # A connection that is idle for hours needs no more; what is sent and not acknowledged ends by the user timeout.
+        "keepalives_idle": max(patience // 2, 30),
         # Windows always sends ten probes.
         "keepalives_count": 10,
         "keepalives_interval": max(1, patience // 20),

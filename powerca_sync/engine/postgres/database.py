@@ -6,6 +6,7 @@ pooler in transaction mode.
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -113,9 +114,23 @@ def transaction(
     row-level security as the database has them, for functions of the office. The queries of `first` are sent in the
     same message as BEGIN; read their rows with `fetch_batch`.
     """
+    opening = _opening(timezone, timeouts, snapshot=snapshot, stable=stable, calls_functions=calls_functions)
+    with _committed(connection, writes=not (snapshot or stable)), connection.cursor() as cursor:
+        send_batch(cursor, [*opening, *first])
+        for _ in opening if first else ():
+            cursor.nextset()
+        yield cursor
+
+
+@functools.lru_cache(maxsize=100)
+def _opening(
+    timezone: str, timeouts: Timeouts, *, snapshot: bool, stable: bool, calls_functions: bool
+) -> tuple[Query, ...]:
+    """Returns the first statements of a transaction; kept, because composing them takes longer than sending them."""
     level = sql.SQL("REPEATABLE READ" if snapshot or stable else "READ COMMITTED")
     # Never READ WRITE, which would override the read-only mode of a server whose disk is full.
     begin = sql.SQL("BEGIN ISOLATION LEVEL {}{}").format(level, sql.SQL(" READ ONLY" if snapshot else ""))
+    deferred: list[Query] = [] if calls_functions else [("SET CONSTRAINTS ALL IMMEDIATE", None)]
     settings = TEXT_FORM | {
         "TimeZone": timezone,
         # A role without BYPASSRLS must fail instead of seeing, or deleting, only some rows.
@@ -134,18 +149,7 @@ def transaction(
         "hash_mem_multiplier": "3",
         "search_path": OWN_PATH,
     }
-    with _committed(connection, writes=not (snapshot or stable)), connection.cursor() as cursor:
-        opening: list[Query] = [
-            (begin, None),
-            SAVE_DATABASE_SETTINGS,
-            settings_query(settings),
-        ]
-        if not calls_functions:
-            opening.append(("SET CONSTRAINTS ALL IMMEDIATE", None))
-        send_batch(cursor, [*opening, *first])
-        for _ in opening if first else ():
-            cursor.nextset()
-        yield cursor
+    return ((begin.as_bytes(), None), SAVE_DATABASE_SETTINGS, settings_query(settings), *deferred)
 
 
 @contextlib.contextmanager

@@ -31,7 +31,7 @@ _RELEVANT = ("search_path", "TimeZone", *(name for name in TEXT_FORM if name != 
 def settings_query(settings: dict[str, str]) -> Query:
     """A query that sets run-time parameters until the transaction ends."""
     calls = (sql.SQL("pg_catalog.set_config({}, {}, true)").format(name, value) for name, value in settings.items())
-    return sql.SQL("SELECT {}").format(sql.SQL(", ").join(calls)), None
+    return sql.SQL("SELECT {}").format(sql.SQL(", ").join(calls)).as_bytes(), None
 
 
 def apply_settings(cursor: Cursor, settings: dict[str, str]) -> None:
@@ -45,7 +45,7 @@ def _copy_settings(to: str, source: str, *more: sql.SQL) -> Query:
         sql.SQL("pg_catalog.set_config({}, pg_catalog.current_setting({}), true)").format(to + name, source + name)
         for name in _RELEVANT
     )
-    return sql.SQL("SELECT {}").format(sql.SQL(", ").join([*more, *calls])), None
+    return sql.SQL("SELECT {}").format(sql.SQL(", ").join([*more, *calls])).as_bytes(), None
 
 
 #: Also saves the number of decimals that `lc_monetary` gives to money.

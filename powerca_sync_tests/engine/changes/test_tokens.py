@@ -2,7 +2,7 @@
 
 import pytest
 
-from powerca_sync.engine.changes import ChangeToken, read_change_tokens
+from powerca_sync.engine.changes import ChangeToken, read_changes
 from powerca_sync.engine.changes.tokens import NO_TABLE, READS_MORE, UNCOUNTED
 from powerca_sync.engine.postgres import connect
 from powerca_sync.specs import TableSpec
@@ -14,7 +14,7 @@ OTHERS = spec("others", "note_id", office="org_id")
 
 def tokens(pair: Pair, *specs: TableSpec) -> dict[str, ChangeToken]:
     with connect(pair.settings.desktop) as source:
-        return {token.table: token for token in read_change_tokens(source, specs, seconds=5)}
+        return {token.table: token for token in read_changes(source, specs, seconds=5).tokens}
 
 
 def desktop(pair: Pair, statement: str) -> None:
