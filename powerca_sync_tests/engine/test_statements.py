@@ -103,7 +103,9 @@ def test_merge_statements(golden: Callable[[str, str], None], strategy: Strategy
     else:
         planned = {
             "plan contents": plan_delete_insert_sql.plan_contents(jobs),
-            "plan pairs": plan_delete_insert_sql.plan_pairs(jobs, complete=True, copies=True, foreign=foreign),
+            "plan pairs": plan_delete_insert_sql.plan_pairs(
+                jobs, complete=True, copies=True, others=True, foreign=foreign
+            ),
         }
     carry_out = {
         "lock what is to be deleted": apply_sql.lock_deletes(jobs),
@@ -111,7 +113,7 @@ def test_merge_statements(golden: Callable[[str, str], None], strategy: Strategy
         "keep what others wrote": row_versions_sql.keep_foreign(jobs, changed),
         "count what others wrote and is deleted": row_versions_sql.count_foreign_deletes(),
         "who wrote what stays": row_versions_sql.foreign_authors(),
-        "what this run wrote": row_versions_sql.known_versions(jobs, mark, written=True),
+        "what this run wrote": row_versions_sql.known_versions(jobs, mark, noted=True),
         "name what others wrote": row_versions_sql.foreign_keys(jobs),
         "keep what others depend on": apply_sql.keep_referenced(jobs, TARGET.referenced_by[0]),
         "confirm": apply_sql.confirm(jobs, "update", apply_sql.in_range(1, 500)),

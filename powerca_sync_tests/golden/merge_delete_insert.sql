@@ -2,7 +2,9 @@
 WITH sides AS (
     SELECT (CASE WHEN (coalesce(octet_length("s"."secret")::bigint, 0)) <= 33554432 THEN hash_record_extended(ROW("s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."client", "s"."secret" COLLATE "C"), (SELECT (extract(epoch FROM now()) * 1000000)::bigint)) ELSE hash_record_extended(ROW((coalesce(octet_length("s"."secret")::bigint, 0))::text, "s"."org_id", "s"."job_id", "s"."name" COLLATE "C", "s"."boss", "s"."client"), (SELECT (extract(epoch FROM now()) * 1000000)::bigint)) END) AS hash, s.ctid AS place, 1::smallint AS side FROM "pg_temp"."powerca_staging" AS s
     UNION ALL
-    SELECT (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN hash_record_extended(ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C"), (SELECT (extract(epoch FROM now()) * 1000000)::bigint)) ELSE hash_record_extended(ROW((coalesce(octet_length("t"."secret")::bigint, 0))::text, "t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client"), (SELECT (extract(epoch FROM now()) * 1000000)::bigint)) END), t.ctid, -1::smallint FROM "public"."jobs" AS t WHERE "t"."source"::text = 'D' AND "t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}') AND TRUE
+    SELECT CASE WHEN "t"."source"::text = 'D' THEN (CASE WHEN (coalesce(octet_length("t"."secret")::bigint, 0)) <= 33554432 THEN hash_record_extended(ROW("t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client", "t"."secret" COLLATE "C"), (SELECT (extract(epoch FROM now()) * 1000000)::bigint)) ELSE hash_record_extended(ROW((coalesce(octet_length("t"."secret")::bigint, 0))::text, "t"."org_id", "t"."job_id", "t"."name" COLLATE "C", "t"."boss", "t"."client"), (SELECT (extract(epoch FROM now()) * 1000000)::bigint)) END) END, t.ctid, -1::smallint
+    FROM "public"."jobs" AS t
+    WHERE "t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}') AND TRUE
     ORDER BY hash
 )
 INSERT INTO "pg_temp"."powerca_unsettled" (hash, staged, existing, place)
@@ -141,9 +143,7 @@ SELECT ARRAY(
 );
 
 -- what this run wrote
-SELECT coalesce(array_agg(DISTINCT ((SELECT pg_current_xact_id_if_assigned()::text::bigint) + mod(t.xmin::text::bigint - mod((SELECT pg_current_xact_id_if_assigned()::text::bigint), 4294967296) + 4294967296, 4294967296))), '{}'), greatest(max("t"."id"), 100)
-FROM "public"."jobs" AS t
-WHERE "t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}') AND CASE WHEN age(t.xmin) <= age(pg_current_xact_id_if_assigned()::xid) THEN pg_xact_status(((SELECT pg_current_xact_id_if_assigned()::text::bigint) + mod(t.xmin::text::bigint - mod((SELECT pg_current_xact_id_if_assigned()::text::bigint), 4294967296) + 4294967296, 4294967296))::text::xid8) = 'in progress' ELSE FALSE END;
+SELECT ARRAY(SELECT DISTINCT ((SELECT pg_current_xact_id_if_assigned()::text::bigint) + mod(t.xmin::text::bigint - mod((SELECT pg_current_xact_id_if_assigned()::text::bigint), 4294967296) + 4294967296, 4294967296)) FROM "pg_temp"."powerca_actions" AS t WHERE t.action = 'written'), greatest(100, (SELECT max("t"."id") FROM "public"."jobs" AS t WHERE "t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}') AND CASE WHEN age(t.xmin) <= age(pg_current_xact_id_if_assigned()::xid) THEN pg_xact_status(((SELECT pg_current_xact_id_if_assigned()::text::bigint) + mod(t.xmin::text::bigint - mod((SELECT pg_current_xact_id_if_assigned()::text::bigint), 4294967296) + 4294967296, 4294967296))::text::xid8) = 'in progress' ELSE FALSE END AND "t"."id" > 100));
 
 -- name what others wrote
 SELECT jsonb_object('{id,org_id,job_id}'::text[], ARRAY["t"."id"::text, "t"."org_id"::text, "t"."job_id"::text]::text[])

@@ -121,7 +121,9 @@ def _isolate(
 
     def write_range(first: int, last: int) -> int:
         if attempt.again and action == "insert":
-            return execute_completely(cursor, statement(mapping, apply_sql.in_range(first, last)), last - first + 1)
+            which = apply_sql.in_range(first, last)
+            note = apply_sql.note_write()
+            return execute_completely(cursor, statement(mapping, which), last - first + 1, after=note)
         return write_planned(cursor, mapping, statement, apply_sql.in_range(first, last))
 
     judge = RefusalJudge(
@@ -187,7 +189,7 @@ def _update_moved(cursor: Cursor, mapping: TableMapping) -> int:
     if not numbers:
         return 0
     try:
-        return write(cursor, apply_sql.update(mapping, apply_sql.among(numbers)))
+        return write(cursor, apply_sql.update(mapping, apply_sql.among(numbers)), after=apply_sql.note_write())
     except psycopg.Error as exc:
         if not may_concern_rows(exc):
             raise

@@ -213,6 +213,11 @@ def in_its_place(mapping: TableMapping) -> sql.Composed:
     )
 
 
+def note_write() -> sql.Composed:
+    """Record that the current subtransaction wrote rows: `xmin` of the record is that of the rows."""
+    return sql.SQL("INSERT INTO {} (action) VALUES ('written')").format(ACTIONS)
+
+
 def mark_refused(action: str, n: int, message: str) -> sql.Composed:
     """Remove one action from the plan as refused, with the database's message."""
     return sql.SQL("UPDATE {} SET action = 'refused', message = {} WHERE (action, n) = ({}, {})").format(

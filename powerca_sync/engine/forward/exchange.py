@@ -52,7 +52,7 @@ def write_planned(
     if statement is not apply_sql.insert:
         action = "delete" if statement is apply_sql.delete else "update"
         before = apply_sql.confirm(mapping, action, which)
-    return write(cursor, statement(mapping, which), before=before)
+    return write(cursor, statement(mapping, which), before=before, after=apply_sql.note_write())
 
 
 def isolate(
@@ -198,7 +198,7 @@ def insert_together(cursor: Cursor, mapping: TableMapping, refused: Refused) -> 
     if not numbers:
         return 0, refused
     try:
-        written = write(cursor, apply_sql.insert(mapping, apply_sql.among(numbers)))
+        written = write_planned(cursor, mapping, apply_sql.insert, apply_sql.among(numbers))
     except psycopg.Error as exc:
         if not may_concern_rows(exc):
             raise

@@ -32,10 +32,12 @@ def describe(rows: int, keys: Sequence[str]) -> str:
     )
 
 
-def next_mark(cursor: Cursor, prepared: PreparedTable, plan: MergePlan, merged: MergeResult) -> TargetMark | None:
+def next_mark(
+    cursor: Cursor, prepared: PreparedTable, plan: MergePlan, merged: MergeResult, *, more_written: bool
+) -> TargetMark | None:
     """Returns which row versions are known once this transaction commits; its writes come first.
 
-    None for a table from which no run deletes.
+    None for a table from which no run deletes. `more_written`: triggers may have written more rows than the merge.
     """
     if not prepared.mapping.spec.follows_deletes:
         return None
@@ -43,8 +45,8 @@ def next_mark(cursor: Cursor, prepared: PreparedTable, plan: MergePlan, merged: 
     own: Sequence[int] = ()
     foreign: Sequence[int] = ()
     highest = before.highest if before else None
-    if merged.written or (before is None and not prepared.noop):
-        known = row_versions_sql.known_versions(prepared.mapping, before, written=merged.written > 0)
+    if merged.written or more_written or (before is None and not prepared.noop):
+        known = row_versions_sql.known_versions(prepared.mapping, before, noted=not more_written)
         own, highest = one_row(cursor, known)
     if plan.foreign_noted:
         (foreign,) = one_row(cursor, row_versions_sql.foreign_authors())

@@ -187,7 +187,7 @@ def _sync(run: TableRun, guide_columns: Sequence[str], *, release_source: Callab
     prepared = prepare_table(run, release_source=release_source, allow_noop=True)
     with run.timer.paused():
         run.before_writing()
-    plan, merged, rejected, counted = MergePlan(), MergeResult(), NO_REJECTIONS, prepared.counted
+    plan, merged, rejected, counted, more_written = MergePlan(), MergeResult(), NO_REJECTIONS, prepared.counted, False
     if not prepared.noop:
         writes, before = _begin_merge(run, prepared)
         plan, merged = _merge(run, prepared)
@@ -195,9 +195,9 @@ def _sync(run: TableRun, guide_columns: Sequence[str], *, release_source: Callab
             with run.phase("verify"):
                 verify_written_rows(run.target, prepared.mapping)
         with run.phase("record"):
-            rejected, counted = _count_after(run, prepared, merged, writes=writes, before=before)
+            rejected, counted, more_written = _count_after(run, prepared, merged, writes=writes, before=before)
     with run.phase("record"):
-        mark = foreign_rows.next_mark(run.target, prepared, plan, merged)
+        mark = foreign_rows.next_mark(run.target, prepared, plan, merged, more_written=more_written)
         # The token is issued in a transaction of its own on the source.
         with run.reading():
             release_source()
@@ -256,20 +256,20 @@ def _merge(run: TableRun, prepared: PreparedTable) -> tuple[MergePlan, MergeResu
 
 def _count_after(
     run: TableRun, prepared: PreparedTable, merged: MergeResult, *, writes: int, before: TargetCounts | None
-) -> tuple[Rejected, TargetCounts | None]:
-    """Returns the quarantined rows, and the target's rows now, if they were counted `before`.
-
-    The rows are counted again if the session has written more than the merge since it had done `writes`, or if the
-    merge may have taken over unowned rows.
+) -> tuple[Rejected, TargetCounts | None, bool]:
+    """Returns the quarantined rows, the target's rows now, if they were counted `before`, and whether the session has
+    written more of them than the merge since it had done `writes`. If so, or if the merge may have taken over unowned
+    rows, they are counted again.
     """
     summary, samples, [(now,)] = execute_batch(
         run.target, *rejection_queries(), (plan_sql.count_writes(prepared.mapping), None)
     )
     rejected = parse_rejections(summary, samples)
-    if now - writes != merged.written or (before and before.other and merged.updated):
-        return rejected, run.count(prepared)
-    added = merged.inserted - merged.deleted
-    return rejected, before and dataclasses.replace(before, rows=before.rows + added, owned=before.owned + added)
+    more_written, added = now - writes != merged.written, merged.inserted - merged.deleted
+    counted = before and dataclasses.replace(before, rows=before.rows + added, owned=before.owned + added)
+    if more_written or (before and before.other and merged.updated):
+        counted = run.count(prepared)
+    return rejected, counted, more_written
 
 
 def _watermark(prepared: PreparedTable) -> dict[str, Any]:

@@ -141,19 +141,22 @@ def _plan_delete_insert(
     # Without statistics of this small table, the planner would sort both large ones.
     analyze = sql.SQL("ANALYZE {}").format(UNSETTLED)
     contents, settled_counts = plan_delete_insert_sql.plan_contents(mapping), plan_delete_insert_sql.count_settled()
-    *_, [(settled, unsettled, with_copies)] = execute_batch(
+    *_, others, _, [(settled, unsettled, with_copies)] = execute_batch(
         cursor,
         # Larger sorts do not fit the processor's cache: half a million rows took 0.77 s with 64 MB, 0.66 s with 16 MB.
         settings_query({"work_mem": "16MB"}),
         (contents, None),
         settings_query({"work_mem": WORK_MEM}),
+        (plan_delete_insert_sql.take_others(), None),
         (analyze, None),
         (settled_counts, None),
     )
     if unsettled:
         # With thousands of copies of few contents, the planner expects few rows, and a nested loop would be quadratic.
         allowed = "off" if with_copies else "on"
-        pairs = plan_delete_insert_sql.plan_pairs(mapping, complete=complete, copies=with_copies > 0, foreign=foreign)
+        pairs = plan_delete_insert_sql.plan_pairs(
+            mapping, complete=complete, copies=with_copies > 0, others=len(others) > 0, foreign=foreign
+        )
         _, found, _ = execute_batch(
             cursor,
             settings_query({"enable_nestloop": allowed, "enable_mergejoin": allowed}),
@@ -232,7 +235,7 @@ def apply_merge(
 def _insert_all(cursor: Cursor, mapping: TableMapping, rows: int) -> bool:
     """Insert all staged rows by one statement, or none of them; returns whether the target accepted all."""
     try:
-        execute_completely(cursor, apply_sql.insert_all(mapping), rows)
+        execute_completely(cursor, apply_sql.insert_all(mapping), rows, after=apply_sql.note_write())
     except (psycopg.Error, SwallowedError) as exc:
         if isinstance(exc, psycopg.Error) and not (is_refusal(exc) or may_concern_rows(exc)):
             raise

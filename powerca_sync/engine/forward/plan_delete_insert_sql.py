@@ -40,13 +40,15 @@ def plan_contents(mapping: TableMapping) -> sql.Composed:
 
     Rows of all other contents are unchanged. Contents are grouped by `content_hash`, in the order of the hashes: the
     planner expects few contents and would collect them in a hash table, which for a million takes a third more time and
-    three times the memory.
+    three times the memory. The target's other rows are recorded together, without a hash.
     """
     return sql.SQL("""\
 WITH sides AS (
     SELECT {staged_hash} AS hash, s.ctid AS place, 1::smallint AS side FROM {staging} AS s
     UNION ALL
-    SELECT {owned_hash}, t.ctid, -1::smallint FROM {owned}
+    SELECT CASE WHEN {owner} = 'D' THEN {owned_hash} END, t.ctid, -1::smallint
+    FROM {target} AS t
+    WHERE {in_office} AND {merge_filter}
     ORDER BY hash
 )
 INSERT INTO {unsettled} (hash, staged, existing, place)
@@ -54,10 +56,18 @@ SELECT hash, (count(*) + sum(side)) / 2, (count(*) - sum(side)) / 2, min(place)
 FROM sides GROUP BY hash HAVING sum(side) <> 0""").format(
         staged_hash=content_hash(mapping, "s"),
         staging=STAGING,
+        owner=mapping.owner("t"),
         owned_hash=content_hash(mapping, "t"),
-        owned=_owned(mapping),
+        target=mapping.target.identifier,
+        in_office=mapping.in_office("t"),
+        merge_filter=mapping.merge_filter,
         unsettled=UNSETTLED,
     )
+
+
+def take_others() -> sql.Composed:
+    """Remove the record of the target's rows that are not desktop-owned; returns their number, or no row."""
+    return sql.SQL("DELETE FROM {} WHERE hash IS NULL RETURNING existing").format(UNSETTLED)
 
 
 def count_settled() -> sql.Composed:
@@ -68,13 +78,16 @@ SELECT (SELECT count(*) FROM {staging}) - coalesce(sum(staged), 0)::bigint, coun
 FROM {unsettled}""").format(staging=STAGING, unsettled=UNSETTLED)
 
 
-def plan_pairs(mapping: TableMapping, *, complete: bool, copies: bool, foreign: sql.Composable) -> sql.Composed:
+def plan_pairs(
+    mapping: TableMapping, *, complete: bool, copies: bool, others: bool, foreign: sql.Composable
+) -> sql.Composed:
     """Pair the rows of unsettled contents: equal rows copy by copy, then desktop-owned rows by key and ordinal.
 
     Target rows left over, `foreign` ones first, are deleted if staging is `complete` and their key is not quarantined.
     An unowned row is taken over by an update. Returns (action, count). Recorded: `insert`, `update`, `delete`, `held`;
     only counted: `unchanged`, `keep` (the equal row is not desktop-owned), `other`; `overtaken` if rows were written
-    since `plan_contents`. Without `copies` each unsettled content has one row, whose place is known.
+    since `plan_contents`. Without `copies` each unsettled content has one row, whose place is known. Without `others`
+    all rows of the target are desktop-owned.
     """
     alone = _is_alone(mapping, copies=copies)
     return sql.SQL("""\
@@ -120,7 +133,7 @@ WHERE (SELECT count(*) FROM existing WHERE rank = 0)
     <> (SELECT coalesce(sum(u.existing), 0) FROM {unsettled} AS u)""").format(
         staged=_unsettled_staged(mapping, alone),
         found=_unsettled_owned(mapping, alone),
-        existing=_existing(mapping, foreign),
+        existing=_existing(mapping, foreign, others=others),
         matches=_MATCHES,
         held=HELD,
         held_key=sql.SQL("{} = t.key").format(key_text(mapping, "h")) if mapping.key_names else sql.SQL("FALSE"),
@@ -179,19 +192,17 @@ def _unsettled_owned(mapping: TableMapping, alone: sql.Composable) -> sql.Compos
     )
 
 
-def _existing(mapping: TableMapping, foreign: sql.Composable) -> sql.Composed:
+def _existing(mapping: TableMapping, foreign: sql.Composable, *, others: bool) -> sql.Composed:
     """Returns the target's rows that may pair, in the form of `_described`, and their number among equal ones."""
     return sql.SQL("""\
     -- The desktop's own rows come first, so that phone rows pair only with what is left over.
     SELECT e.*, row_number() OVER (PARTITION BY e.content ORDER BY e.rank, e.is_foreign, e.ordinal) AS copy
     FROM (
-        SELECT {described} FROM found AS f JOIN {target} AS t ON t.ctid = f.place AND t.tableoid = f.relation
-        UNION ALL
-        {others}
+        SELECT {described} FROM found AS f JOIN {target} AS t ON t.ctid = f.place AND t.tableoid = f.relation{others}
     ) AS e""").format(
         described=_described(mapping, foreign),
         target=mapping.target.identifier,
-        others=_others(mapping, foreign),
+        others=_others(mapping, foreign) if others else sql.SQL(""),
     )
 
 
@@ -205,8 +216,9 @@ def _others(mapping: TableMapping, foreign: sql.Composable) -> sql.Composed:
         mapping.target.identifier, mapping.owner("t"), mapping.in_office("t"), mapping.merge_filter
     )
     phone = sql.SQL("{} IS NOT DISTINCT FROM {} AS phone").format(mapping.owner("t"), PHONE)
-    return sql.SQL("""\
-SELECT c.relation, c.place, c.content, c.key, c.rank, c.is_foreign, c.ordinal
+    return sql.SQL("""
+        UNION ALL
+        SELECT c.relation, c.place, c.content, c.key, c.rank, c.is_foreign, c.ordinal
         FROM (
             SELECT c.*, row_number() OVER (PARTITION BY c.rank, c.content ORDER BY c.phone DESC, c.place) AS copy
             FROM {rows} AS c

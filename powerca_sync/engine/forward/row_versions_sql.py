@@ -142,25 +142,27 @@ SELECT ARRAY(
 )""").format(ACTIONS, MOST_VERSIONS + 1)
 
 
-def known_versions(mapping: TableMapping, before: TargetMark | None, *, written: bool) -> sql.Composed:
+def known_versions(mapping: TableMapping, before: TargetMark | None, *, noted: bool) -> sql.Composed:
     """The transaction and the subtransactions by which this run wrote rows, and the highest primary key that is known.
 
-    The rows are looked at only if any was `written`. Without a mark of `before`, all primary keys are known.
+    `noted`: no other rows of the table were written than those of the merge (`apply_sql.note_write`); otherwise all of
+    the table's rows are looked at. Without a mark of `before`, all primary keys are known.
     """
     name = _counted_key(mapping)
     key = sql.Identifier("t", name) if name else sql.SQL("NULL::bigint")
-    known: sql.Composable = sql.Literal(before and before.highest)
-    if name and before is None:
-        known = sql.SQL("(SELECT max({}) FROM {} AS t)").format(key, mapping.target.identifier)
+    highest = before and before.highest
+    target = sql.SQL("{} AS t").format(mapping.target.identifier)
+    written = sql.SQL("{} WHERE {} AND {}").format(target, mapping.in_office("t"), WRITTEN_HERE)
+    noted_writes = sql.SQL("{} AS t WHERE t.action = 'written'").format(ACTIONS)
+    # An index on the primary key serves the condition.
+    newer = sql.SQL("TRUE") if highest is None else sql.SQL("{} > {}").format(key, highest)
     return sql.SQL("""\
-SELECT coalesce(array_agg(DISTINCT {version}), '{{}}'), greatest(max({key}), {known})
-FROM {target} AS t
-WHERE {written}""").format(
+SELECT ARRAY(SELECT DISTINCT {version} FROM {writes}), greatest({highest}, (SELECT max({key}) FROM {keys}))""").format(
         version=_OURS,
+        writes=noted_writes if noted else written,
+        highest=sql.Literal(highest),
         key=key,
-        known=known,
-        target=mapping.target.identifier,
-        written=sql.SQL("{} AND {}").format(mapping.in_office("t"), WRITTEN_HERE) if written else sql.SQL("FALSE"),
+        keys=target if before is None else sql.SQL("{} AND {}").format(written, newer),
     )
 
 

@@ -143,6 +143,8 @@ def _opening(
         "tcp_keepalives_idle": f"{PATIENCE // 2}",
         "tcp_keepalives_interval": f"{PATIENCE // 20}",
         "work_mem": WORK_MEM,
+        # For ANALYZE of working tables: a million rows took 0.09 s of CPU with the default, 0.01 s with a tenth of it.
+        "default_statistics_target": "10",
         # Compilation costs more than it saves: 2.8 s against 0.8 s for a merge of 200,000 rows.
         "jit": "off",
         # Joins of hundreds of thousands of rows otherwise go to disk.

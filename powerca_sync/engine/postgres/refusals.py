@@ -88,10 +88,10 @@ class RefusalJudge:
             return False
 
 
-def execute_completely(cursor: Cursor, statement: sql.Composed, rows: int) -> int:
-    """Execute a statement that should write `rows` rows; if it writes fewer, undo it and raise `SwallowedError`."""
+def execute_completely(cursor: Cursor, statement: sql.Composed, rows: int, *, after: sql.Composed) -> int:
+    """`write` a statement that should write `rows` rows; if it writes fewer, undo it and raise `SwallowedError`."""
     with cursor.connection.transaction():
-        if write(cursor, statement) < rows:
+        if write(cursor, statement, after=after) < rows:
             raise SwallowedError
     return rows
 

@@ -181,6 +181,20 @@ def test_foreign_row_given_to_the_phones_is_reverse_synced(lines: Pair) -> None:
     assert row_counts(lines.sync(LINES)) == {"unchanged": ROWS, "echo": 1, "foreign": 1}
 
 
+def test_rows_written_by_triggers_under_savepoints_are_never_foreign(lines: Pair) -> None:
+    lines.target.execute("""
+        CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            UPDATE lines SET line = line WHERE job_id <= 30;
+            RETURN NULL;
+        EXCEPTION WHEN division_by_zero THEN RETURN NULL; END $$""")
+    lines.target.execute("CREATE TRIGGER meddle AFTER INSERT ON lines FOR EACH ROW EXECUTE FUNCTION meddle()")
+    lines.source.execute("INSERT INTO lines VALUES (101, 'line 101')")
+    assert row_counts(lines.sync(LINES)) == {"inserted": 1, "unchanged": ROWS}
+    lines.source.execute("DELETE FROM lines WHERE job_id <= 30")
+    assert row_counts(lines.sync(LINES, allow_mass_delete=True)) == {"unchanged": 71, "deleted": 30}
+
+
 @BOTH
 def test_rows_written_under_savepoints_are_never_foreign(lines: Pair, table: TableSpec) -> None:
     in_pieces(lines)
