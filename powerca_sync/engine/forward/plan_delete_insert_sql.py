@@ -34,6 +34,49 @@ same AS (
     FROM existing AS t
     WHERE t.rank < 2 AND NOT EXISTS (SELECT FROM staged AS s WHERE (t.content, t.copy) = (s.content, s.copy))""")
 
+#: Pairs the rows of unsettled contents, and records the actions.
+_PAIRS = sql.SQL("""\
+WITH staged AS MATERIALIZED (
+{staged}
+), found AS MATERIALIZED (
+{found}
+), existing AS MATERIALIZED (
+{existing}
+), {matches}
+), paired AS (
+    SELECT CASE rank WHEN 0 THEN 'unchanged' WHEN 1 THEN 'update' ELSE 'keep' END AS action,
+        staged, relation, existing, content AS before
+    FROM same
+    UNION ALL
+    SELECT
+        CASE
+            WHEN p.existing IS NULL THEN 'insert'
+            -- One of the existing rows is the last good version of a quarantined row; which one is unknown.
+            WHEN p.existing_of_key > p.staged_of_key AND p.is_held THEN 'ambiguous'
+            WHEN p.staged IS NOT NULL THEN 'update'
+            WHEN p.rank > 0 THEN 'other'
+            WHEN p.is_held THEN 'held'
+            ELSE {gone}
+        END,
+        p.staged, p.relation, p.existing, p.before
+    FROM (
+        SELECT s.place AS staged, t.relation, t.place AS existing, t.rank, t.content AS before,
+            s.of_key AS staged_of_key, t.of_key AS existing_of_key,
+            EXISTS (SELECT FROM {held} AS h WHERE {held_key}) AS is_held
+        FROM loose_staged AS s FULL JOIN loose_existing AS t ON s.key = t.key AND s.n = t.n
+    ) AS p
+), recorded AS (
+    INSERT INTO {actions} (action, n, staged, relation, existing, before)
+    SELECT action, row_number() OVER (PARTITION BY action ORDER BY staged), staged, relation, existing, before
+    FROM paired
+    WHERE action IN ('insert', 'update', 'delete', 'held', 'ambiguous')
+)
+SELECT action, count(*) FROM paired GROUP BY action
+UNION ALL
+SELECT 'overtaken', 1
+WHERE (SELECT count(*) FROM existing WHERE rank = 0)
+    <> (SELECT coalesce(sum(u.existing), 0) FROM {unsettled} AS u)""")
+
 
 def plan_contents(mapping: TableMapping) -> sql.Composed:
     """Record each content that staging and the desktop-owned rows of the target do not have equally often.
@@ -90,47 +133,7 @@ def plan_pairs(
     all rows of the target are desktop-owned.
     """
     alone = _is_alone(mapping, copies=copies)
-    return sql.SQL("""\
-WITH staged AS MATERIALIZED (
-{staged}
-), found AS MATERIALIZED (
-{found}
-), existing AS MATERIALIZED (
-{existing}
-), {matches}
-), paired AS (
-    SELECT CASE rank WHEN 0 THEN 'unchanged' WHEN 1 THEN 'update' ELSE 'keep' END AS action,
-        staged, relation, existing, content AS before
-    FROM same
-    UNION ALL
-    SELECT
-        CASE
-            WHEN p.existing IS NULL THEN 'insert'
-            -- One of the existing rows is the last good version of a quarantined row; which one is unknown.
-            WHEN p.existing_of_key > p.staged_of_key AND p.is_held THEN 'ambiguous'
-            WHEN p.staged IS NOT NULL THEN 'update'
-            WHEN p.rank > 0 THEN 'other'
-            WHEN p.is_held THEN 'held'
-            ELSE {gone}
-        END,
-        p.staged, p.relation, p.existing, p.before
-    FROM (
-        SELECT s.place AS staged, t.relation, t.place AS existing, t.rank, t.content AS before,
-            s.of_key AS staged_of_key, t.of_key AS existing_of_key,
-            EXISTS (SELECT FROM {held} AS h WHERE {held_key}) AS is_held
-        FROM loose_staged AS s FULL JOIN loose_existing AS t ON s.key = t.key AND s.n = t.n
-    ) AS p
-), recorded AS (
-    INSERT INTO {actions} (action, n, staged, relation, existing, before)
-    SELECT action, row_number() OVER (PARTITION BY action ORDER BY staged), staged, relation, existing, before
-    FROM paired
-    WHERE action IN ('insert', 'update', 'delete', 'held', 'ambiguous')
-)
-SELECT action, count(*) FROM paired GROUP BY action
-UNION ALL
-SELECT 'overtaken', 1
-WHERE (SELECT count(*) FROM existing WHERE rank = 0)
-    <> (SELECT coalesce(sum(u.existing), 0) FROM {unsettled} AS u)""").format(
+    return _PAIRS.format(
         staged=_unsettled_staged(mapping, alone),
         found=_unsettled_owned(mapping, alone),
         existing=_existing(mapping, foreign, others=others),
