@@ -6,13 +6,13 @@ import os
 import random
 import shutil
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from psycopg import sql
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.events import count_events, describe, tabulate_events, tabulate_stages
 from powerca_sync.defs.desktop_sensor import look
 from powerca_sync.demo import reset
 from powerca_sync.engine.postgres import Connection, connect
@@ -32,6 +33,7 @@ from powerca_sync.tables import TABLES
 console = Console()
 #: Seconds after which an edit counts as lost.
 LIMIT = 300.0
+UNFINISHED = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED)
 
 
 def main() -> None:
@@ -58,7 +60,7 @@ def main() -> None:
                 subprocess.run([sys.executable, "-m", "powerca_sync.cli", command, "-q"], check=True, timeout=600)
             with _daemon(home / "log") as daemon, dg.DagsterInstance.from_config(str(home)) as instance:
                 _measure_idle(instance, daemon, arguments.idle)
-                _measure_latencies(settings, daemon, arguments.edits)
+                _measure_latencies(instance, settings, daemon, arguments.edits)
         finally:
             reset(FOLDER)
 
@@ -95,8 +97,8 @@ def _measure_idle(instance: dg.DagsterInstance, session: int, seconds: float) ->
     )
 
 
-def _measure_latencies(settings: Settings, session: int, edits: int) -> None:
-    before, began = _processor_seconds(session), time.monotonic()
+def _measure_latencies(instance: dg.DagsterInstance, settings: Settings, session: int, edits: int) -> None:
+    before, began, first = _processor_seconds(session), time.monotonic(), datetime.now(UTC)
     found: dict[str, list[float]] = {"desktop to mobile": [], "mobile to desktop": []}
     ways = {
         "desktop to mobile": (settings.desktop, settings.mobile, _rename_concern),
@@ -124,9 +126,13 @@ def _measure_latencies(settings: Settings, session: int, edits: int) -> None:
     for heading in ("direction", "median", "95 %", "most"):
         table.add_column(heading, justify="right")
     for way, seconds in found.items():
-        high = statistics.quantiles(seconds, n=20, method="inclusive")[-1]
-        table.add_row(way, f"{statistics.median(seconds):.1f}", f"{high:.1f}", f"{max(seconds):.1f}")
+        table.add_row(way, *describe(seconds))
     console.print(table, f"Meanwhile {100 * share:.0f} % of a core, the processes of runs left out that have ended.")
+    _until(lambda: instance.get_runs_count(dg.RunsFilter(statuses=list(UNFINISHED))) == 0)
+    done = dg.RunsFilter(created_after=first, statuses=[dg.DagsterRunStatus.SUCCESS])
+    runs = {run.run_id: run.job_name for run in instance.get_runs(done)}
+    examples = {job_name: count_events(instance, run_id) for run_id, job_name in runs.items()}
+    console.print(tabulate_stages(instance, list(runs)), tabulate_events("Events of runs of one table", examples))
 
 
 def _rename_concern(desktop: Connection, number: int) -> sql.Composed:

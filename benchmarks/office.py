@@ -6,12 +6,14 @@ import os
 import statistics
 import tempfile
 import time
+from collections import Counter
 
 import dagster as dg
 import sqlalchemy
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.events import count_events, tabulate_events
 from benchmarks.line import measure_line, sync_all
 from powerca_sync.defs.runs.in_process import open_instance, run_forward
 from powerca_sync.demo import reset
@@ -31,13 +33,13 @@ def measure_office(console: Console, *, rounds: int) -> None:
     with tempfile.TemporaryDirectory(prefix="powerca-bench-") as folder, contextlib.chdir(folder):
         settings = current_settings()
         try:
-            first, engine, whole = _runs(settings, rounds)
+            first, engine, whole, incremental = _runs(settings, rounds)
             table = Table(
                 title=f"The office of the demo, {len(TABLES)} tables, in seconds, median of {rounds}",
                 title_justify="left",
             )
             headings = ("first load", "unchanged: engine alone", "unchanged: forward_full", "cost of Dagster")
-            for heading in (*headings, "its CPU s", "events", "commits"):
+            for heading in (*headings, "its CPU s", "events", "commits", "forward_incremental"):
                 table.add_column(heading, justify="right")
             table.add_row(
                 f"{first:.2f}",
@@ -45,10 +47,12 @@ def measure_office(console: Console, *, rounds: int) -> None:
                 f"{whole.seconds:.2f}",
                 f"{whole.seconds - engine.seconds:.2f}",
                 f"{whole.processor - engine.processor:.2f}",
-                str(whole.events),
+                str(whole.events.total()),
                 str(whole.commits),
+                f"{incremental.seconds:.2f}",
             )
-            console.print(table)
+            runs = {"forward_full": whole.events, "forward_incremental": incremental.events}
+            console.print(table, tabulate_events(f"Events of unchanged runs of {len(TABLES)} tables", runs))
             console.print(_unchanged_jobshead(settings))
             measure_line(console, settings)
         finally:
@@ -61,26 +65,29 @@ class _Run:
 
     seconds: float
     processor: float
-    events: int = 0
+    events: Counter[str] = dataclasses.field(default_factory=Counter)
     commits: int = 0
 
 
-def _runs(settings: Settings, rounds: int) -> tuple[float, _Run, _Run]:
-    """Returns the seconds of the first load, and the medians of unchanged runs by the engine and by the job."""
+def _runs(settings: Settings, rounds: int) -> tuple[float, _Run, _Run, _Run]:
+    """Returns the seconds of the first load, and the medians of unchanged runs: by the engine, and by the jobs
+    `forward_full` and `forward_incremental`.
+    """
     began = time.monotonic()
     _engine(settings)
     first = time.monotonic() - began
-    engine, whole = [], []
+    engine, whole, incremental = [], [], []
     with open_instance(FOLDER / "dagster") as instance:
         for _ in range(rounds):
             began, used = time.monotonic(), time.process_time()
             _engine(settings)
             engine.append(_Run(seconds=time.monotonic() - began, processor=time.process_time() - used))
-            whole.append(_job(instance))
-    return first, _median(engine), _median(whole)
+            whole.append(_job(instance, Mode.FULL))
+            incremental.append(_job(instance, Mode.INCREMENTAL))
+    return first, _median(engine), _median(whole), _median(incremental)
 
 
-def _job(instance: dg.DagsterInstance) -> _Run:
+def _job(instance: dg.DagsterInstance, mode: Mode) -> _Run:
     commits = 0
 
     def count(_: object) -> None:
@@ -91,7 +98,7 @@ def _job(instance: dg.DagsterInstance) -> _Run:
     began, used = time.monotonic(), time.process_time()
     outcome = run_forward(
         TABLES,
-        mode=Mode.FULL,
+        mode=mode,
         only=TABLES,
         allowances=Allowances(),
         instance=instance,
@@ -103,7 +110,7 @@ def _job(instance: dg.DagsterInstance) -> _Run:
     sqlalchemy.event.remove(sqlalchemy.Engine, "commit", count)
     assert outcome.exit_status == 0, outcome
     (run,) = instance.get_runs(limit=1)
-    return _Run(seconds=seconds, processor=processor, events=len(instance.all_logs(run.run_id)), commits=commits)
+    return _Run(seconds=seconds, processor=processor, events=count_events(instance, run.run_id), commits=commits)
 
 
 def _median(runs: list[_Run]) -> _Run:

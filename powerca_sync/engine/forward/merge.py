@@ -102,7 +102,7 @@ def plan_merge(
     each of them, not only of those that differ. Rows that others have written since the `known` versions are not
     deleted, unless with `delete_foreign`. On the `first` run the target is expected to be empty.
     """
-    if first or not mapping.pairs_by_key:
+    if first:
         has_rows, staged = one_row(cursor, plan_sql.has_rows(mapping))
         if not has_rows:
             return MergePlan(insert=staged, unrecorded=staged)
@@ -115,7 +115,9 @@ def plan_merge(
             counts,
         )
     else:
-        _plan_delete_insert(cursor, mapping, counts, complete=complete, foreign=foreign)
+        all_new = _plan_delete_insert(cursor, mapping, counts, complete=complete, foreign=foreign)
+        if all_new:
+            return MergePlan(insert=all_new, unrecorded=all_new)
     for unplaced in ("collision", "ambiguous"):
         if counts.get(unplaced):
             faulty = apply_sql.faulty_actions(unplaced, reason=unplaced, mapping=mapping)
@@ -136,12 +138,15 @@ def plan_merge(
 
 def _plan_delete_insert(
     cursor: Cursor, mapping: TableMapping, counts: dict[str, int], *, complete: bool, foreign: sql.Composable
-) -> None:
-    """Pair by content first; contents that both tables have equally often need no further look at their rows."""
+) -> int:
+    """Pair by content first; contents that both tables have equally often need no further look at their rows.
+
+    Returns the number of staged rows if the target has no rows; nothing is planned then.
+    """
     # Without statistics of this small table, the planner would sort both large ones.
     analyze = sql.SQL("ANALYZE {}").format(UNSETTLED)
     contents, settled_counts = plan_delete_insert_sql.plan_contents(mapping), plan_delete_insert_sql.count_settled()
-    *_, others, _, [(settled, unsettled, with_copies)] = execute_batch(
+    *_, others, _, [(settled, unsettled, with_copies, staged, existing)] = execute_batch(
         cursor,
         # Larger sorts do not fit the processor's cache: half a million rows took 0.77 s with 64 MB, 0.66 s with 16 MB.
         settings_query({"work_mem": "16MB"}),
@@ -151,6 +156,8 @@ def _plan_delete_insert(
         (analyze, None),
         (settled_counts, None),
     )
+    if not (settled or existing or others):
+        return int(staged)
     if unsettled:
         # With thousands of copies of few contents, the planner expects few rows, and a nested loop would be quadratic.
         allowed = "off" if with_copies else "on"
@@ -167,6 +174,7 @@ def _plan_delete_insert(
         if counts.get("overtaken"):
             raise OvertakenError("rows changed while the merge was planned")
     counts["unchanged"] = counts.get("unchanged", 0) + settled
+    return 0
 
 
 def _count(cursor: Cursor, statement: sql.Composed, counts: dict[str, int]) -> None:

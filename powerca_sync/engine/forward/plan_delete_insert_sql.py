@@ -114,10 +114,12 @@ def take_others() -> sql.Composed:
 
 
 def count_settled() -> sql.Composed:
-    """Count (staged rows of settled contents, unsettled contents, of them those with several rows)."""
+    """Count (staged rows of settled contents, unsettled contents, of them those with several rows, their staged rows,
+    their rows of the target).
+    """
     return sql.SQL("""\
 SELECT (SELECT count(*) FROM {staging}) - coalesce(sum(staged), 0)::bigint, count(*),
-    count(*) FILTER (WHERE staged + existing > 1)
+    count(*) FILTER (WHERE staged + existing > 1), coalesce(sum(staged), 0)::bigint, coalesce(sum(existing), 0)::bigint
 FROM {unsettled}""").format(staging=STAGING, unsettled=UNSETTLED)
 
 

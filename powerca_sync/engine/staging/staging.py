@@ -139,16 +139,18 @@ def stage_rows(
         create()
     source = itertools.chain([first], source)
     copy_in = staging_sql.copy_in(mapping, into)
+    cursor.execute("SAVEPOINT powerca_chunk")
     while True:
         chunk = _Chunk()
         try:
-            with cursor.connection.transaction(), cursor.copy(copy_in) as copy:
+            with cursor.copy(copy_in) as copy:
                 for block in chunk.fill(source):
                     copy.write(encoded(block, codec))
         except COPY_ERRORS as exc:
             if not chunk.count:
                 raise
             check_concerns_rows(exc)
+            cursor.execute("ROLLBACK TO SAVEPOINT powerca_chunk")
             for row, refusal in _isolate(cursor, mapping, copy_in, chunk.rows(), staged, codec, defer=defer):
                 if into is STAGING:
                     refuse_row(cursor, mapping, row, refusal, codec)
@@ -157,7 +159,9 @@ def stage_rows(
         staged.read += chunk.count
         staged.bytes += chunk.size
         if chunk.is_last:
+            # The savepoint stays until the end of the transaction, because its release would be a round trip.
             break
+        cursor.execute("RELEASE SAVEPOINT powerca_chunk; SAVEPOINT powerca_chunk")
         log_progress(mapping, staged)
     check_complete(mapping, staged)
     return staged

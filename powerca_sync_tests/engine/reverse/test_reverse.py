@@ -420,4 +420,4 @@ def test_thousand_rows_take_a_few_statements(pair: Pair) -> None:
 
     statements(1)
     assert abs(statements(1000) - statements(100)) <= 3
-    assert CountingConnection.count < 48
+    assert CountingConnection.count < 49
