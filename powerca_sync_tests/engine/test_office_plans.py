@@ -198,3 +198,15 @@ def test_reverse_runs_and_their_dry_run_do_not_read_the_rows_of_others(office: P
         INSERT INTO details (detail_id, no, source) SELECT n, n, 'M' FROM generate_series(1, 10) AS n""")
     assert pull() == dict.fromkeys(names, 10)
     assert scanned(plans) == {}
+
+
+def test_foreign_keys_that_only_mobile_has_are_checked_without_the_rows_of_others(office: Pair, plans: Plans) -> None:
+    create(office, recommended(office))
+    office.target.execute("ALTER TABLE diary ADD COLUMN no int REFERENCES visits")
+    office.source.execute("ALTER TABLE mbdiary ADD COLUMN no int")
+    office.source.execute("UPDATE mbdiary SET no = CASE WHEN job_id = 1 THEN 20001 ELSE 10000 + job_id END")
+    plans.clear()
+    found = office.sync(DIARY, ORGS, VISITS, DETAILS)
+    assert row_counts(found) == {"updated": 999, "quarantined": 1, "held": 1}
+    assert str(found.samples[0]) == "no=20001 is a row of visits that belongs to another office"
+    assert scanned(plans) == {}

@@ -121,8 +121,18 @@ def _read_events(
                 outcomes[_key(subject, check.check_name)] = None if check.passed else _failed_check(subject, check)
             case dg.DagsterEventType.RUN_FAILURE:
                 has_error = getattr(event.event_specific_data, "error", None) is not None
-                failure = words_of(event) if has_error else event.message or ""
+                failure = words_of(event) if has_error else _lost_process(instance, run_id) or event.message or ""
     return outcomes, planned, None if has_blocked else failure
+
+
+def _lost_process(instance: dg.DagsterInstance, run_id: str) -> str:
+    """Returns how the process of a run ended, which the code server records before it fails the run; else nothing."""
+    records = instance.get_records_for_run(
+        run_id, of_type=dg.DagsterEventType.ENGINE_EVENT, limit=1, ascending=False
+    ).records
+    words = next((record.event_log_entry.message for record in records), "")
+    lost = f"Run execution process for {run_id}"
+    return words.replace(lost, "The process of the run") if words.startswith(lost) else ""
 
 
 def _is_check(event: dg.DagsterEvent) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from powerca_sync.engine.context import Context
 from powerca_sync.engine.doctor.findings import Finding
+from powerca_sync.engine.doctor.foreign_keys import examine_foreign_keys
 from powerca_sync.engine.doctor.indexes import examine_indexes
 from powerca_sync.engine.doctor.organisations import find_office
 from powerca_sync.engine.doctor.shared_keys import examine_shared_keys
@@ -28,4 +29,5 @@ def examine_shared(source: Side, target: Side, office: Context | SyncError | Non
     """Yields findings about other offices on the mobile database."""
     if isinstance(office, Context):
         yield from examine_shared_keys(source, target, office)
+        yield from examine_foreign_keys(target, office)
         yield from examine_indexes(target, office)

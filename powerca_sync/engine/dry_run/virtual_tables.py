@@ -8,7 +8,7 @@ from psycopg import sql
 
 from powerca_sync.engine.dry_run import preview_sql
 from powerca_sync.engine.forward import inserted_values
-from powerca_sync.engine.mapping import TableMapping, office_reference
+from powerca_sync.engine.mapping import TableMapping, office_reference, spec_of_table
 from powerca_sync.engine.postgres import Cursor, Table
 from powerca_sync.engine.result import ForwardResult
 from powerca_sync.engine.staging import WORTH_ANALYZING
@@ -109,6 +109,8 @@ def columns_read(
     own = tables[spec.mobile]
     for key in own.references:
         found[key.parent].update(key.parent_columns)
+        if parent := spec_of_table(key.parent, specs, tables):
+            add_way_to_office(parent)
     for key in own.referenced_by:
         found[key.child].update(key.columns)
     found.pop((own.schema, own.name), None)

@@ -51,6 +51,7 @@ from powerca_sync.engine.mapping.tenancy import (
     office_reference,
     organisations_query,
     read_office,
+    spec_of_table,
 )
 
 __all__ = [
@@ -112,5 +113,6 @@ __all__ = [
     "same_key",
     "shown",
     "shown_image_of",
+    "spec_of_table",
     "tables_needed",
 ]

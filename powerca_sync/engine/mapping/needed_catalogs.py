@@ -1,9 +1,9 @@
 """Finds the tables whose catalogs a run needs, so that it does not read those of all tables."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from powerca_sync.engine.mapping.table_pair import TablePair
-from powerca_sync.engine.postgres import Table
+from powerca_sync.engine.postgres import Table, schema_and_name
 from powerca_sync.specs import TableSpec, spec_named
 
 
@@ -26,12 +26,16 @@ def tables_needed(spec: TableSpec, specs: Sequence[TableSpec]) -> tuple[str, ...
 
 
 def needs_all_catalogs(
-    names: Iterable[str], specs: Sequence[TableSpec], *, sources: Mapping[str, Table], targets: Mapping[str, Table]
+    names: Sequence[str], specs: Sequence[TableSpec], *, sources: Mapping[str, Table], targets: Mapping[str, Table]
 ) -> bool:
     """Whether resolving the tables of these mobile names needs the catalogs of all tables.
 
-    True if the declared column of one of them does not determine its office: any chain of references may do so.
+    True if the declared column of one of them does not determine its office, because any chain of references may do so,
+    and if a foreign key of the first leads to another table of the specs, which its references do not name.
     """
+    unread = {schema_and_name(spec.mobile) for spec in specs if spec.mobile not in targets}
+    if names[0] in targets and any(key.parent in unread for key in targets[names[0]].references):
+        return True
     for name in names:
         spec = spec_named(specs, name)
         source, target = sources.get(spec.desktop), targets.get(name)

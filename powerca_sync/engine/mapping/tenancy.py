@@ -189,6 +189,12 @@ def _defining_offices(specs: Sequence[TableSpec]) -> TableSpec | None:
     return next((spec for spec in specs if spec.defines_offices), None)
 
 
+def spec_of_table(name: tuple[str, str], specs: Sequence[TableSpec], tables: Mapping[str, Table]) -> TableSpec | None:
+    """Returns the spec of the target table of that schema and name; None if it is not synced."""
+    found = (spec for spec in specs if spec.mobile in tables and tables[spec.mobile].is_named(*name))
+    return next(found, None)
+
+
 def office_reference(spec: TableSpec, specs: Sequence[TableSpec]) -> Reference | None:
     """Returns the reference to a row's office; None if the office column has the organisation's key itself."""
     if spec.defines_offices:

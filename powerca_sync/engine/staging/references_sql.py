@@ -1,7 +1,10 @@
-"""Condition for dangling references."""
+"""Conditions on rows that reference no row of the parent, or one of another office."""
+
+from collections.abc import Sequence
 
 from psycopg import sql
 
+from powerca_sync.engine.mapping import AND, TableMapping, equal
 from powerca_sync.engine.postgres import Table
 from powerca_sync.specs import Reference
 
@@ -28,3 +31,24 @@ def has_dangling_reference(
     if reference.zero_is_none:
         condition = sql.SQL("btrim({}::text) <> '0' AND {}").format(own, condition)
     return sql.SQL("({})").format(condition)
+
+
+def is_of_another_office(
+    mapping: TableMapping, parent: Table, pairs: Sequence[tuple[str, str]]
+) -> sql.Composable | None:
+    """Returns a condition on the judged row, which has no parent of this office: another office has that parent.
+
+    `pairs` are the columns of the row and those of the parent. Returns None if there is no other office, or no index to
+    look the parent up by.
+    """
+    office = mapping.scope.office
+    if office.alone or not office.claims or not parent.is_unique([theirs for _, theirs in pairs]):
+        return None
+    same = []
+    for name, theirs in pairs:
+        own = mapping.target.required(name)
+        value = sql.SQL("(judged.image ->> {})::{}").format(name, sql.SQL(own.type))  # format_type() quotes it
+        same.append(equal(sql.Identifier("p", theirs), parent.required(theirs), value, own))
+    return sql.SQL("EXISTS (SELECT FROM {} AS p WHERE {})").format(
+        mapping.scope.rows(parent.schema, parent.name), AND.join(same)
+    )

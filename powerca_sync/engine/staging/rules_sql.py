@@ -5,8 +5,19 @@ from collections.abc import Sequence
 
 from psycopg import sql
 
-from powerca_sync.engine.mapping import AND, COMMA, REJECTED, STAGING, TableMapping, equal, equality, same_key
+from powerca_sync.engine.mapping import (
+    AND,
+    COMMA,
+    REJECTED,
+    STAGING,
+    TableMapping,
+    equal,
+    equality,
+    same_key,
+    spec_of_table,
+)
 from powerca_sync.engine.postgres import Column, ForeignKey, schema_and_name
+from powerca_sync.engine.staging.references_sql import is_of_another_office
 from powerca_sync.specs import DESKTOP, OWNER, STAMPS, Lookup, Reference, spec_named
 
 
@@ -202,19 +213,7 @@ def _declared(mapping: TableMapping, reference: Reference, place: int) -> Rule:
         faulty=faulty,
         join=join,
         quarantined=_quarantined(mapping, reference),
-        foreign=_foreign(mapping, reference),
-    )
-
-
-def _foreign(mapping: TableMapping, reference: Reference) -> sql.Composable | None:
-    """The condition of `Rule.foreign`; None if there is no other office, or no index to look the row up by."""
-    office, table = mapping.scope.office, mapping.scope.table(reference.parent)
-    if office.alone or not office.claims or not table.is_unique([reference.names]):
-        return None
-    own, named = mapping.target.required(reference.column), sql.Identifier("p", reference.names)
-    value = sql.SQL("(judged.image ->> {})::{}").format(own.name, sql.SQL(own.type))  # format_type() quotes it
-    return sql.SQL("EXISTS (SELECT FROM {} AS p WHERE {})").format(
-        mapping.scope.rows(table.schema, table.name), equal(named, table.required(reference.names), value, own)
+        foreign=is_of_another_office(mapping, table, [(reference.column, reference.names)]),
     )
 
 
@@ -246,14 +245,23 @@ def deferrable(mapping: TableMapping) -> list[tuple[Rule, Column]]:
 
 
 def _enforced(mapping: TableMapping, key: ForeignKey, place: int) -> Rule:
-    """Returns the rule for a foreign key of the target: the parent must have a matching row, of any office."""
+    """Returns the rule for a foreign key of the target: the parent must have a matching row.
+
+    If other offices share the parent, and its spec tells the office of its rows, it must be one of this office.
+    """
+    scope = mapping.scope
+    parent = None if scope.office.alone else spec_of_table(key.parent, scope.specs, scope.tables)
     alias = f"ref:{place}"
     names = [f"{alias}:{n}" for n in range(len(key.columns))]
     parent_values = COMMA.join(
         sql.SQL("{} AS {}").format(sql.Identifier("p", column), sql.Identifier(name))
         for column, name in zip(key.parent_columns, names, strict=True)
     )
-    rows = sql.SQL("SELECT {} FROM {} AS p").format(parent_values, mapping.scope.rows(*key.parent))
+    rows, foreign = sql.SQL("SELECT {} FROM {} AS p").format(parent_values, scope.rows(*key.parent)), None
+    if parent is not None:
+        pairs = list(zip(key.columns, key.parent_columns, strict=True))
+        foreign = is_of_another_office(mapping, scope.table(parent.mobile), pairs)
+        rows = sql.SQL("{} WHERE {}").format(rows, scope.holds(parent, "p"))
     if key.parent == (mapping.target.schema, mapping.target.name) and _is_staged(mapping, key.parent_columns):
         rows = sql.SQL("{} UNION ALL SELECT {} FROM {} AS p").format(rows, parent_values, STAGING)
     own = [sql.Identifier("s", column) for column in key.columns]
@@ -276,6 +284,7 @@ def _enforced(mapping: TableMapping, key: ForeignKey, place: int) -> Rule:
         parent=key.parent[1],
         faulty=AND.join(conditions),
         join=join,
+        foreign=foreign,
     )
 
 

@@ -324,6 +324,14 @@ def test_run_without_process_is_reported_in_dagsters_words(instance: dg.DagsterI
     instance.report_run_failed(lost, "Run worker process is gone.")
     tick(instance)
     assert "[X] reverse run failed: Run worker process is gone." in hook.messages[0]["message"].splitlines()
+    # The events of Dagster's code server, in its order.
+    killed = started(instance, "forward_full")
+    words = f"Run execution process for {killed.run_id} was terminated by signal 9 (SIGKILL)."
+    instance.report_engine_event(words, killed)
+    instance.report_run_failed(killed)
+    tick(instance)
+    reported = hook.messages[1]["message"].splitlines()
+    assert "[X] forward run failed: The process of the run was terminated by signal 9 (SIGKILL)." in reported
 
 
 def test_runs_older_than_a_day_are_not_reported(instance: dg.DagsterInstance, hook: WebHook) -> None:
