@@ -20,6 +20,7 @@ from psycopg import sql
 
 from powerca_sync.demo import Server, start_server
 from powerca_sync.settings import Endpoint
+from powerca_sync_tests.connections import Connections
 from powerca_sync_tests.helpers import Pair
 
 #: Golden texts that a reviewer should see change, kept beside the tests.
@@ -104,40 +105,58 @@ def _read_revisions_once() -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def _kept_memory() -> Iterator[None]:
+    """Has the C library of processes that are started inside keep the memory that they free.
+
+    PostgreSQL frees the memory of each statement: to take it back from the system is a tenth of its work.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("MALLOC_TOP_PAD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"):
+            patch.setenv(name, str(16 * 1024**2))
+        yield
+
+
 @pytest.fixture(scope="session")
 def servers() -> Iterator[tuple[Server, Server]]:
     """Starts a source and a target server for the session."""
     # Not pytest's own folder, which other sessions on the machine prune while the servers run in it.
     with tempfile.TemporaryDirectory(prefix="powerca-tests-", ignore_cleanup_errors=True) as folder:
-        source = start_server(Path(folder) / "source", version=SOURCE_VERSION, durable=False)
-        target = start_server(Path(folder) / "target", version=TARGET_VERSION, durable=False)
+        with _kept_memory():
+            source = start_server(Path(folder) / "source", version=SOURCE_VERSION, durable=False)
+            target = start_server(Path(folder) / "target", version=TARGET_VERSION, durable=False)
         yield source, target
         source.stop()
         target.stop()
 
 
 @pytest.fixture(scope="session")
-def _kept_databases(servers: tuple[Server, Server]) -> Iterator[tuple[Endpoint, Endpoint]]:
+def _kept_databases(servers: tuple[Server, Server]) -> Iterator[tuple[tuple[Endpoint, Endpoint], Connections]]:
     """Creates two databases for all tests of the session; creating and dropping them takes ten times as long as
     emptying.
     """
     with _new_databases(servers) as endpoints:
-        yield endpoints
+        connections = Connections(*endpoints)
+        yield endpoints, connections
+        connections.close()
 
 
 @pytest.fixture
-def databases(_kept_databases: tuple[Endpoint, Endpoint]) -> Iterator[tuple[Endpoint, Endpoint]]:
+def databases(_kept_databases: tuple[tuple[Endpoint, Endpoint], Connections]) -> Iterator[tuple[Endpoint, Endpoint]]:
     """Yields two empty databases, and empties them after the test."""
-    yield _kept_databases
-    for endpoint in _kept_databases:
-        with _connect(endpoint, endpoint.name) as connection:
-            connection.execute(EMPTY)
+    endpoints, connections = _kept_databases
+    yield endpoints
+    for endpoint in endpoints:
+        with connections.use(endpoint) as connection:
+            connections.empty(connection)
 
 
 @pytest.fixture
-def pair(databases: tuple[Endpoint, Endpoint]) -> Iterator[Pair]:
+def pair(
+    databases: tuple[Endpoint, Endpoint], _kept_databases: tuple[tuple[Endpoint, Endpoint], Connections]
+) -> Iterator[Pair]:
     """Yields both databases with an autocommit connection for the test."""
-    with Pair(*databases) as both:
+    with Pair(*databases, _kept_databases[1]) as both:
         yield both
 
 
@@ -146,24 +165,6 @@ def shared_pair(servers: tuple[Server, Server]) -> Iterator[Pair]:
     """Yields two databases for all tests of a module, each of which empties them itself."""
     with _new_databases(servers) as endpoints, Pair(*endpoints) as both:
         yield both
-
-
-#: Ends all other connections, and drops everything that a test may have created or set in a database.
-EMPTY = """
-DO $$
-DECLARE
-    name text;
-BEGIN
-    PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
-    WHERE datname = current_database() AND pid <> pg_backend_pid();
-    FOR name IN SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' LOOP
-        EXECUTE format('DROP SCHEMA %I CASCADE', name);
-    END LOOP;
-    CREATE SCHEMA public AUTHORIZATION pg_database_owner;
-    GRANT USAGE ON SCHEMA public TO PUBLIC;
-    EXECUTE format('ALTER DATABASE %I RESET ALL', current_database());
-END
-$$"""
 
 
 @contextlib.contextmanager

@@ -11,12 +11,14 @@ from typing import Any, Self
 from powerca_sync.engine.dry_run.forward_plan import TablePlan, plan_forward
 from powerca_sync.engine.forward.forward import sync_forward
 from powerca_sync.engine.postgres.database import Connection, Timeouts, connect
+from powerca_sync.engine.postgres.execution import execute_batch
 from powerca_sync.engine.requests import Choice, Mode, TableExtract, TablePull
 from powerca_sync.engine.result import ForwardResult, Options, ReverseResult, Transfer
 from powerca_sync.engine.reverse.pending import find_pending_tables
 from powerca_sync.engine.reverse.reverse import sync_reverse
 from powerca_sync.settings import Endpoint, Settings
 from powerca_sync.specs import Category, Strategy, TableSpec, in_order
+from powerca_sync_tests.connections import Connections
 from powerca_sync_tests.paths import on_path
 
 #: Short timeouts: a test that has to wait has failed. The same on any machine, however slow its servers are.
@@ -67,10 +69,13 @@ ORGS = spec("orgs", "org_id", category=Category.MASTERS, office="org_id", define
 class Pair:
     """A source and a target database, each with an autocommit connection for the test itself."""
 
-    def __init__(self, source: Endpoint, target: Endpoint) -> None:
-        self.settings = Settings(desktop=source, mobile=target)
-        self.source = connect(source)
-        self.target = connect(target)
+    def __init__(self, source: Endpoint, target: Endpoint, connections: Connections | None = None) -> None:
+        """Without `connections`, those for the runs are closed with the pair."""
+        self.settings = self._own = Settings(desktop=source, mobile=target)
+        self.connections = connections or Connections(source, target)
+        self._closes = connections is None
+        self.source = self.connections.take(source)
+        self.target = self.connections.take(target)
 
     def __enter__(self) -> Self:
         return self
@@ -78,8 +83,40 @@ class Pair:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.source.close()
-        self.target.close()
+        self.close()
+
+    def close(self) -> None:
+        """Closes both connections and those of the runs, or keeps them for another pair."""
+        for endpoint, connection in ((self._own.desktop, self.source), (self._own.mobile, self.target)):
+            self.connections.give_back(endpoint, connection, reset=True)
+        if self._closes:
+            self.connections.close()
+
+    @contextlib.contextmanager
+    def connected(self) -> Iterator[tuple[Connection, Connection]]:
+        """Yields a connection to the desktop and one to mobile for a run."""
+        with (
+            self.connections.use(self.settings.desktop) as desktop,
+            self.connections.use(self.settings.mobile) as mobile,
+        ):
+            yield desktop, mobile
+
+    def empty(self) -> None:
+        """Empties both databases, and ends what the test has set in its connections."""
+        for connection in (self.source, self.target):
+            connection.execute("DISCARD ALL")
+            self.connections.empty(connection)
+
+    def wait_until_alone(self, *, seconds: float = 30) -> None:
+        """Waits until no session of the sync is left but the test's own and idle ones that are kept."""
+        for connection in (self.source, self.target):
+            wait_until(
+                connection,
+                "NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()"
+                " AND application_name = 'powerca_sync' AND pid <> pg_backend_pid()"
+                f" AND pid <> ALL (ARRAY{self.connections.idle()}::int[]))",
+                seconds=seconds,
+            )
 
     def both(self, statements: str) -> None:
         """Executes statements in both databases."""
@@ -98,7 +135,7 @@ class Pair:
 
         `allowed` are options of the guards, such as `allow_mass_delete`.
         """
-        with connect(self.settings.desktop) as source, connect(self.settings.mobile) as target:
+        with self.connected() as (source, target):
             return sync_forward(
                 TableExtract(spec=table, mode=Mode(mode), **allowed),
                 source=source,
@@ -130,7 +167,7 @@ class Pair:
     ) -> dict[str, TablePlan]:
         """Returns the dry run of these tables (or those in `only`); asserts, if `watched`, that it changes nothing."""
         before = (everything(self.source), everything(self.target)) if watched else None
-        with connect(self.settings.desktop) as source, connect(self.settings.mobile) as target:
+        with self.connected() as (source, target):
             plans = plan_forward(
                 [TableExtract(spec=table, mode=Mode(mode), **allowed) for table in (tables if only is None else only)],
                 source=source,
@@ -159,7 +196,7 @@ class Pair:
         options: Options = QUICK,
     ) -> ReverseResult:
         """Reverse-syncs `table` over connections of its own; `others` are the specs that it depends on."""
-        with connect(self.settings.mobile) as source, connect(self.settings.desktop) as target:
+        with self.connected() as (target, source):
             return sync_reverse(
                 TablePull(spec=table, again=again, lookalikes=lookalikes),
                 source=source,
@@ -178,7 +215,7 @@ class Pair:
 
     def pending(self, *tables: TableSpec) -> tuple[str, ...]:
         """Returns the tables that the sensor would request."""
-        with connect(self.settings.mobile) as source, connect(self.settings.desktop) as target:
+        with self.connected() as (target, source):
             return find_pending_tables(source=source, target=target, specs=in_order(tables)).pending
 
     def rows(self, query: str, connection: Connection | None = None) -> list[tuple[Any, ...]]:
@@ -205,15 +242,13 @@ def everything(connection: Connection) -> dict[str, str]:
         SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname), c.relkind::text, c.oid::text
         FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
         WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'""").fetchall()
-    found = {}
-    for name, kind, oid in relations:
-        what = {
-            "r": "count(*), sum(hashtextextended(ROW(t.ctid, t.xmin, t.*)::text, 0))",
-            "S": "min(t.last_value), bool_or(t.is_called)",
-        }.get(kind)
-        state = connection.execute(f"SELECT {what} FROM {name} AS t").fetchone() if what else ()  # type: ignore[call-overload]  # noqa: S608
-        found[name] = f"{kind} {oid} {state}"
-    return found
+    what = {
+        "r": "count(*), sum(hashtextextended(ROW(t.ctid, t.xmin, t.*)::text, 0))",
+        "S": "min(t.last_value), bool_or(t.is_called)",
+    }
+    queries = [f"SELECT {what[kind]} FROM {name} AS t" if kind in what else "SELECT" for name, kind, _ in relations]  # noqa: S608
+    states = execute_batch(connection.cursor(), *((query.encode(), None) for query in queries)) if queries else ()
+    return {name: f"{kind} {oid} {state}" for (name, kind, oid), state in zip(relations, states, strict=True)}
 
 
 def row_counts(result: ForwardResult) -> dict[str, int]:

@@ -35,6 +35,7 @@ from powerca_sync_tests.acceptance.roles import (
     let_prepare,
     mobile_user,
 )
+from powerca_sync_tests.connections import Connections
 from powerca_sync_tests.helpers import LOCK_AWAITED, Pair, wait_until
 
 pytestmark = needs_pooler
@@ -73,7 +74,8 @@ def routed(request: pytest.FixtureRequest, real: Pair, folder: Path, certificate
     mobile = _as_user(real.settings.mobile)
     with (
         pooled(mobile, folder / "pooler", mode=request.param, certificates=certificates) as endpoint,
-        Pair(real.settings.desktop, endpoint) as pair,
+        # The pooler has few sessions, which connections that are kept would hold.
+        Pair(real.settings.desktop, endpoint, Connections()) as pair,
     ):
         let_prepare(real.target, may=True)
         yield pair

@@ -13,7 +13,6 @@ from powerca_sync.engine.requests import Mode
 from powerca_sync.engine.result import ForwardResult, ReverseResult, Transfer
 from powerca_sync.errors import SyncError
 from powerca_sync.specs import Strategy
-from powerca_sync_tests.conftest import EMPTY
 from powerca_sync_tests.corpus.case import Arrives, Case, Refused
 from powerca_sync_tests.corpus.look import SETTINGS, Line, columns, lines, named, written
 from powerca_sync_tests.corpus.runs import NEIGHBOURS, Runs
@@ -24,9 +23,8 @@ _NEIGHBOURS = "CREATE TABLE public.neighbours (id int PRIMARY KEY, name text)"
 
 def play(pair: Pair, case: Case) -> None:
     """Creates both databases of the case, and checks every run against the expected outcome."""
+    pair.empty()
     for side, statements in ((pair.source, case.desktop), (pair.target, case.mobile)):
-        side.execute("DISCARD ALL")
-        side.execute(EMPTY)  # type: ignore[call-overload]
         side.execute(_NEIGHBOURS)
         side.execute(statements)  # type: ignore[call-overload]
         side.execute(SETTINGS)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from powerca_sync.engine.dry_run import TablePlan, plan_forward
 from powerca_sync.engine.dry_run.reverse_plan import plan_reverse
 from powerca_sync.engine.forward.forward import sync_forward
-from powerca_sync.engine.postgres.database import connect
 from powerca_sync.engine.requests import Mode, TableExtract, TablePull
 from powerca_sync.engine.result import ForwardResult, Options, ReverseResult
 from powerca_sync.engine.reverse.reverse import sync_reverse
@@ -27,8 +26,7 @@ class Runs:
         self.case = case
         self.source, self.target = pair.source, pair.target
         self.specs = [case.table, NEIGHBOURS]
-        self.desktop = closing.enter_context(connect(pair.settings.desktop))
-        self.mobile = closing.enter_context(connect(pair.settings.mobile))
+        self.desktop, self.mobile = closing.enter_context(pair.connected())
 
     def sync(
         self,

@@ -7,7 +7,6 @@ from psycopg import sql
 
 from powerca_sync.engine.verify.verifier import verify
 from powerca_sync.errors import SchemaMismatchError
-from powerca_sync_tests.conftest import EMPTY
 from powerca_sync_tests.corpus.rules import RESTLESS
 from powerca_sync_tests.corpus.values import literal
 from powerca_sync_tests.helpers import ORGS, QUICK, Pair, delete_insert, pulled, row_counts
@@ -88,9 +87,8 @@ def test_values_of_newer_mobile_types_are_quarantined_on_the_desktop(pair: Pair)
 def test_trigger_that_changes_every_row_is_reported_by_verify(shared_pair: Pair) -> None:
     """The intended value is not stored, so that each run writes such rows again; verify names the column."""
     pair, case = shared_pair, RESTLESS
+    pair.empty()
     for side, statements in ((pair.source, case.desktop), (pair.target, case.mobile)):
-        side.execute("DISCARD ALL")
-        side.execute(EMPTY)  # type: ignore[call-overload]
         side.execute(statements)  # type: ignore[call-overload]
     assert row_counts(pair.sync(case.table)) == {"inserted": 3}
     assert row_counts(pair.sync(case.table)) == {"updated": 3}

@@ -11,7 +11,6 @@ from powerca_sync.demo import Server
 from powerca_sync.engine.result import Options
 from powerca_sync.settings import Endpoint
 from powerca_sync.specs import TableSpec
-from powerca_sync_tests.conftest import EMPTY
 from powerca_sync_tests.corpus.encodings import CASES, UNKNOWN, Encoded
 from powerca_sync_tests.corpus.play import play
 from powerca_sync_tests.helpers import QUICK, Pair, delete_insert, pulled, spec
@@ -56,8 +55,8 @@ def test_phone_rows_beyond_the_desktop_encoding_are_quarantined_alone(encoded: E
     pair = encoded(encoding)
     declared = "WIN1252" if encoding == "SQL_ASCII" else None
     options = Options(timeouts=QUICK.timeouts, encoding=declared)
+    pair.empty()
     for side in (pair.source, pair.target):
-        side.execute(EMPTY)  # type: ignore[call-overload]
         side.execute('CREATE TABLE items (id int, name text, "%s {0}" text)')
     pair.target.execute("ALTER TABLE items ADD source text")
     rows = [(1, "plain"), (2, UNKNOWN[encoding]), (3, "\\N\t%s {0}")]
@@ -80,8 +79,8 @@ def test_conflict_with_invalid_bytes_affects_only_its_row(
     encoded: Encode, strategy: Callable[..., TableSpec], encoding: str, declared: str | None
 ) -> None:
     pair = encoded(encoding)
+    pair.empty()
     for side in (pair.source, pair.target):
-        side.execute(EMPTY)  # type: ignore[call-overload]
         side.execute("CREATE TABLE items (id int PRIMARY KEY, name text)")
     pair.target.execute("ALTER TABLE items ADD source text")
     pair.source.execute(

@@ -30,25 +30,29 @@ def make(desktop: Connection, mobile: Connection, specs: Iterable[TableSpec] = T
     """Creates the tables anew: `ROWS` rows in both databases whose label has changed on the desktop, and a phone row,
     except for organisations. The state of earlier runs is deleted.
     """
-    for connection in (desktop, mobile):
-        connection.execute("DROP SCHEMA IF EXISTS powerca_sync CASCADE")
-    for spec in specs:
-        for connection, on_mobile in ((desktop, False), (mobile, True)):
-            name = spec.mobile if on_mobile else spec.desktop
-            columns = dict(_columns(spec, on_mobile=on_mobile))
-            body = ", ".join(f'"{column}" {kind}' for column, kind in columns.items())
-            connection.execute(f"DROP TABLE IF EXISTS {name}; CREATE TABLE {name} ({body})")  # type: ignore[call-overload]
-            numbers = [*range(1, ROWS + 1)]
-            if on_mobile and not spec.defines_offices:
-                numbers.append(PHONE_ROW)
-            for number in numbers:
-                values = {column: _value(spec, column, number) for column in named_columns(spec)}
-                values["label"] = f"'phone {number}'" if number == PHONE_ROW else f"'{'old' if on_mobile else 'new'}'"
-                if on_mobile:
-                    values["source"] = "'M'" if number == PHONE_ROW else "'D'"
-                    values |= {one.column: "1" for one in spec.lookups}
-                names = ", ".join(f'"{column}"' for column in values)
-                connection.execute(f"INSERT INTO {name} ({names}) VALUES ({', '.join(values.values())})")  # type: ignore[call-overload]
+    for connection, on_mobile in ((desktop, False), (mobile, True)):
+        statements = [statement for spec in specs for statement in _table(spec, on_mobile=on_mobile)]
+        connection.execute("; ".join(["DROP SCHEMA IF EXISTS powerca_sync CASCADE", *statements]))  # type: ignore[call-overload]
+
+
+def _table(spec: TableSpec, *, on_mobile: bool) -> Iterator[str]:
+    name = spec.mobile if on_mobile else spec.desktop
+    body = ", ".join(f'"{column}" {kind}' for column, kind in _columns(spec, on_mobile=on_mobile))
+    yield f"DROP TABLE IF EXISTS {name}"
+    yield f"CREATE TABLE {name} ({body})"
+    numbers = [*range(1, ROWS + 1)]
+    if on_mobile and not spec.defines_offices:
+        numbers.append(PHONE_ROW)
+    rows = []
+    for number in numbers:
+        values = {column: _value(spec, column, number) for column in named_columns(spec)}
+        values["label"] = f"'phone {number}'" if number == PHONE_ROW else f"'{'old' if on_mobile else 'new'}'"
+        if on_mobile:
+            values["source"] = "'M'" if number == PHONE_ROW else "'D'"
+            values |= {one.column: "1" for one in spec.lookups}
+        rows.append(f"({', '.join(values.values())})")
+    names = ", ".join(f'"{column}"' for column in values)
+    yield f"INSERT INTO {name} ({names}) VALUES {', '.join(rows)}"
 
 
 def drop_column(desktop: Connection, mobile: Connection, spec: TableSpec, column: str, where: Where) -> None:

@@ -12,7 +12,6 @@ from powerca_sync.engine.requests import TablePull
 from powerca_sync.engine.result import Transfer
 from powerca_sync.engine.verify import verify
 from powerca_sync.specs import Reference
-from powerca_sync_tests import helpers
 from powerca_sync_tests.engine.clinic import examined, problems
 from powerca_sync_tests.engine.test_query_plans import ExplainingCursor, nodes, plans
 from powerca_sync_tests.helpers import ORGS, QUICK, Pair, delete_insert, pulled, row_counts, spec
@@ -153,8 +152,7 @@ def test_verifying_does_not_read_the_rows_of_others(office: Pair, plans: Plans) 
 
     def differences() -> dict[str, int]:
         plans.clear()
-        # The connections of the pair are older than the fixture that explains.
-        with helpers.connect(office.settings.desktop) as source, helpers.connect(office.settings.mobile) as target:
+        with office.connected() as (source, target):
             found = verify(source=source, target=target, specs=everything, options=QUICK)
         assert [one.error for one in found] == [None] * len(everything)
         counts = {one.table: sum(one.outcome.differences.values()) for one in found if one.outcome}
@@ -179,7 +177,7 @@ def test_reverse_runs_and_their_dry_run_do_not_read_the_rows_of_others(office: P
     create(office, recommended(office))
     plans.clear()
     pulls = [TablePull(spec=table) for table in TABLES]
-    with helpers.connect(office.settings.mobile) as source, helpers.connect(office.settings.desktop) as target:
+    with office.connected() as (target, source):
         found = plan_reverse(pulls, source=source, target=target, specs=[ORGS, *TABLES], options=QUICK)
     assert [one.foreseen and one.foreseen.pulled for one in found] == [PHONES] * len(TABLES)
     assert plans

@@ -1,5 +1,6 @@
 """The cost of a run grows with rows plus ledger entries: no statement compares many rows with many."""
 
+import contextlib
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Self
@@ -11,7 +12,7 @@ from psycopg import sql
 from powerca_sync.engine.postgres.database import Connection
 from powerca_sync.settings import Endpoint
 from powerca_sync.specs import Strategy, TableSpec
-from powerca_sync_tests import helpers
+from powerca_sync_tests.connections import Connections
 from powerca_sync_tests.helpers import Pair, delete_insert, pulled, row_counts, spec
 
 pytestmark = pytest.mark.long
@@ -82,14 +83,17 @@ def _composed(query: Any) -> sql.Composable:
 def plans(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
     """Returns the plans of all statements executed in transactions from now on."""
     monkeypatch.setattr(ExplainingCursor, "plans", [])
-    connect = helpers.connect
+    use = Connections.use
 
-    def explaining(endpoint: Endpoint) -> Connection:
-        connection = connect(endpoint)
-        connection.cursor_factory = ExplainingCursor
-        return connection
+    @contextlib.contextmanager
+    def explaining(self: Connections, endpoint: Endpoint) -> Iterator[Connection]:
+        with use(self, endpoint) as connection:
+            usual = connection.cursor_factory
+            connection.cursor_factory = ExplainingCursor
+            yield connection
+            connection.cursor_factory = usual
 
-    monkeypatch.setattr(helpers, "connect", explaining)
+    monkeypatch.setattr(Connections, "use", explaining)
     return ExplainingCursor.plans
 
 

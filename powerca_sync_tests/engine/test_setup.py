@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from powerca_sync.engine.postgres.database import connect
 from powerca_sync.engine.setup import introduce
 from powerca_sync.errors import UnsafeTargetError
 from powerca_sync.settings import Endpoint
@@ -48,7 +47,7 @@ def desktops(pair: Pair) -> Iterator[tuple[Pair, Pair]]:
 
 
 def init(pair: Pair, *, accept: bool = False) -> None:
-    with connect(pair.settings.desktop) as source, connect(pair.settings.mobile) as target:
+    with pair.connected() as (source, target):
         introduce(source=source, target=target, specs=in_order(SPECS), accept=accept)
 
 

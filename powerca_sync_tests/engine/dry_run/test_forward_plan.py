@@ -309,7 +309,7 @@ def test_planned_child_deletion_and_insertion_decide_on_the_parent(pair: Pair) -
 
 
 def test_lost_connection_fails_the_dry_run_instead_of_a_table(office: Pair) -> None:
-    with connect(office.settings.desktop) as source, connect(office.settings.mobile) as target:
+    with office.connected() as (source, target):
         pid = target.info.backend_pid
 
         class BrokenConnection(psycopg.Cursor):  # type: ignore[type-arg]
@@ -324,7 +324,7 @@ def test_lost_connection_fails_the_dry_run_instead_of_a_table(office: Pair) -> N
 
 
 def test_connection_settings_are_restored(office: Pair) -> None:
-    with connect(office.settings.desktop) as source, connect(office.settings.mobile) as target:
+    with office.connected() as (source, target):
         before = target.info.transaction_status, target.execute("SHOW TimeZone").fetchone()
         plan_forward([TableExtract(spec=ORGS)], source=source, target=target, specs=TABLES, options=QUICK)
         assert (target.info.transaction_status, target.execute("SHOW TimeZone").fetchone()) == before

@@ -7,7 +7,6 @@ import pytest
 
 from powerca_sync.engine.dry_run.forward_plan import Prospect
 from powerca_sync.engine.dry_run.reverse_plan import PullPlan, plan_reverse
-from powerca_sync.engine.postgres.database import connect
 from powerca_sync.engine.requests import TablePull
 from powerca_sync.engine.result import ReverseResult
 from powerca_sync.errors import DatabaseUnavailableError
@@ -40,7 +39,7 @@ def office(pair: Pair) -> Pair:
 def plan(pair: Pair, *tables: TableSpec) -> dict[str, PullPlan]:
     """Runs the dry run of the tables and asserts that nothing is changed by it."""
     before = everything(pair.source), everything(pair.target)
-    with connect(pair.settings.mobile) as source, connect(pair.settings.desktop) as target:
+    with pair.connected() as (target, source):
         plans = plan_reverse(
             [TablePull(spec=table) for table in tables],
             source=source,
@@ -129,7 +128,7 @@ def test_table_that_cannot_be_planned_is_an_error(office: Pair) -> None:
 
 
 def test_lost_connection_fails_the_dry_run_instead_of_a_table(office: Pair) -> None:
-    with connect(office.settings.mobile) as source, connect(office.settings.desktop) as target:
+    with office.connected() as (target, source):
         pid = target.info.backend_pid
 
         class BrokenConnection(psycopg.Cursor):  # type: ignore[type-arg]

@@ -186,7 +186,7 @@ def test_row_written_while_the_merge_is_planned_is_not_doubled(pair: Pair) -> No
                 pair.target.execute("UPDATE lines SET ticked = 1")
             return super().execute(query, *args, **rest)
 
-    with connect(pair.settings.desktop) as source, connect(pair.settings.mobile) as target:
+    with pair.connected() as (source, target):
         target.cursor_factory = OvertakenConnection
         result = sync_forward(TableExtract(spec=LINES), source=source, target=target, specs=[LINES], options=QUICK)
     assert row_counts(result) == {"updated": 1, "unchanged": 2}

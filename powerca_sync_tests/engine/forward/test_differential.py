@@ -299,7 +299,7 @@ def test_differential_transfer_equals_complete_transfer(
 
 def predict(pair: Pair, table: TableSpec) -> list[dict[str, int]]:
     """Returns the result that a complete transfer would have."""
-    with connect(pair.settings.desktop) as source, connect(pair.settings.mobile) as target:
+    with pair.connected() as (source, target):
         plans = plan_forward(
             [TableExtract(spec=table, allow_mass_delete=True)],
             source=source,

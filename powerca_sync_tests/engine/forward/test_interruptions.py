@@ -11,12 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from powerca_sync.engine.forward.forward import sync_forward
-from powerca_sync.engine.postgres.database import Connection, Timeouts, connect
+from powerca_sync.engine.postgres.database import Timeouts, connect
 from powerca_sync.engine.requests import TextRows
 from powerca_sync.engine.result import ForwardResult, Options
 from powerca_sync.engine.staging import staging
 from powerca_sync.errors import ContentionError, DatabaseUnavailableError
 from powerca_sync.settings import Endpoint
+from powerca_sync_tests.connections import Connections
 from powerca_sync_tests.engine.mishaps import (
     JOBS,
     ROWS,
@@ -39,15 +40,6 @@ def jobs(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> Pair:
     return pair
 
 
-def wait_for_other_connections_to_close(connection: Connection) -> None:
-    """Waits until the test has the only connection."""
-    wait_until(
-        connection,
-        "NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        " AND application_name = 'powerca_sync')",
-    )
-
-
 def sync_in_a_process(pair: Pair) -> None:
     staging.BLOCK, staging.CHUNK = 1000, 4000
     pair.sync(JOBS)
@@ -58,6 +50,7 @@ class ProcessPair(Pair):
 
     def __init__(self, pair: Pair) -> None:
         self.settings = pair.settings
+        self.connections = Connections()
 
 
 @pytest.mark.parametrize("stop", STOPS)
@@ -71,8 +64,7 @@ def test_killed_process_commits_all_or_nothing(jobs: Pair, stop: str) -> None:
         assert process.is_alive()
         process.kill()
         process.join()
-    for connection in (jobs.source, jobs.target):
-        wait_for_other_connections_to_close(connection)
+    jobs.wait_until_alone()
     if stop == "recording":
         # The message that records the run commits it too, which the server does without its client.
         assert row_counts(jobs.sync(JOBS)) == {"unchanged": ROWS + 50}
@@ -163,12 +155,12 @@ def test_lost_response_to_a_commit_is_not_reported_as_a_failure(jobs: Pair) -> N
         deaf.settings = dataclasses.replace(jobs.settings, mobile=mobile)
         with pytest.raises(DatabaseUnavailableError, match="It is unknown whether the server has committed"):
             deaf.sync(JOBS)
-    wait_for_other_connections_to_close(jobs.target)
+    jobs.wait_until_alone()
     assert row_counts(jobs.sync(JOBS)) == {"unchanged": ROWS + 50}
 
 
 def test_connection_cut_by_a_pooler_is_transient(jobs: Pair) -> None:
-    with connect(jobs.settings.desktop) as source, connect(jobs.settings.mobile) as target:
+    with jobs.connected() as (source, target):
 
         def rows(columns: Sequence[str]) -> Iterator[bytes]:
             yield b"1\tone\n"

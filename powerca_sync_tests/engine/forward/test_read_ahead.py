@@ -88,9 +88,7 @@ def bodies(pair: Pair, table: str) -> list[tuple[object, ...]]:
 
 def assert_nothing_left(pair: Pair) -> None:
     """Asserts that no session of the sync is left, and nothing has been written of the visits."""
-    for side in (pair.source, pair.target):
-        own = "datname = current_database() AND application_name = 'powerca_sync' AND pid <> pg_backend_pid()"
-        wait_until(side, f"NOT EXISTS (SELECT FROM pg_stat_activity WHERE {own})", seconds=5)
+    pair.wait_until_alone(seconds=5)
     assert bodies(pair, "visits") == [("old", ROWS)]
     assert pair.rows("SELECT message FROM powerca_sync.failure") == []
 

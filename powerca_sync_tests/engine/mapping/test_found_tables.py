@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import pytest
 
-from powerca_sync.engine.postgres.database import connect
 from powerca_sync.engine.verify.verifier import verify
 from powerca_sync.errors import SchemaMismatchError, SyncError, UnsafeTargetError
 from powerca_sync.specs import OWNER, Strategy, TableSpec
@@ -58,7 +57,7 @@ def synced(pair: Pair, specs: Sequence[TableSpec]) -> dict[str, str]:
             blocked.setdefault(spec.mobile, str(exc))
         else:
             assert (first.quarantined, first.conflicts, second.pulled) == (0, 0, 0), spec.mobile
-    with connect(pair.settings.desktop) as source, connect(pair.settings.mobile) as target:
+    with pair.connected() as (source, target):
         for found in verify(source=source, target=target, specs=TABLES, only=working, options=QUICK):
             assert found.agrees, found
     return blocked

@@ -71,7 +71,7 @@ def refused(pair: Pair, table: TableSpec = BILLS) -> str:
 
 
 def verified(pair: Pair) -> Verification:
-    with connect(pair.settings.desktop) as source, connect(pair.settings.mobile) as target:
+    with pair.connected() as (source, target):
         return verify(source=source, target=target, specs=[BILLS], options=QUICK)[0]
 
 

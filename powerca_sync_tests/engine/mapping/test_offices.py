@@ -165,7 +165,7 @@ def test_accepted_replacement_desktop_excludes_the_old_one(
 
 
 def accept_desktop(pair: Pair) -> None:
-    with connect(pair.settings.desktop) as source, connect(pair.settings.mobile) as target:
+    with pair.connected() as (source, target):
         introduce(source=source, target=target, specs=[ORGS], accept=True)
 
 
@@ -289,7 +289,7 @@ def test_each_office_sees_its_own_times_and_errors(offices: tuple[Pair, Pair]) -
 def read_lines(pair: Pair, *, desktop_is_known: bool = True) -> TableStatus:
     """Returns the status of the table of lines, as the office sees it."""
     specs = in_order([LINES, ORGS])
-    with connect(pair.settings.desktop) as source, connect(pair.settings.mobile) as target:
+    with pair.connected() as (source, target):
         context = open_context(source, target, specs) if desktop_is_known else None
         tables = read_table_status(target, specs, context, only=[LINES])
     assert tables is not None
@@ -389,7 +389,7 @@ def test_second_office_with_the_same_numbers_is_told_whose_they_are(offices: tup
         "Another office has keys of this one: client_id=1 of clients belongs to organisation 1; "
         "rem_id=1 of reminders belongs to organisation 1; note_id=1 of notes belongs to organisation 1."
     )
-    with connect(second.settings.desktop) as source, connect(second.settings.mobile) as target:
+    with second.connected() as (source, target):
         introduce(source=source, target=target, specs=specs)
         assert finding in examine_sharing(second.settings, source, target, in_order(specs))
     second.source.execute("UPDATE clients SET client_id = client_id + 100 WHERE client_id > 1")
@@ -419,7 +419,7 @@ def test_rows_whose_parent_two_offices_have_are_refused(offices: tuple[Pair, Pai
             with pytest.raises(UnsafeTargetError, match=words):
                 run(NOTES, ORGS, reminders)
         assert words in office.plan(*specs)["notes"].refusals[0]
-        with connect(office.settings.desktop) as source, connect(office.settings.mobile) as target:
+        with office.connected() as (source, target):
             (verified,) = verify(source=source, target=target, specs=in_order(specs), options=QUICK, only=[NOTES])
             with pytest.raises(UnsafeTargetError, match=words):
                 load_rows(NOTES, source=source, target=target, specs=in_order(specs))
@@ -463,7 +463,7 @@ def test_phone_row_of_an_author_whom_two_offices_have_is_unassigned(offices: tup
             result = office.sync(diary, ORGS, staff, options=dataclasses.replace(QUICK, transfer=transfer))
             assert (result.rows_at_target, result.phone_rows) == (1, 1)
         specs = in_order((ORGS, staff, diary))
-        with connect(office.settings.desktop) as source, connect(office.settings.mobile) as target:
+        with office.connected() as (source, target):
             (status,) = read_table_status(target, specs, open_context(source, target, specs), only=[diary]) or ()
             loaded = load_rows(diary, source=source, target=target, specs=specs)
         assert status.contents is not None

@@ -141,7 +141,7 @@ def amounts(pair: Pair) -> Pair:
 
 def run(pair: Pair, caches: CatalogCaches, *, between: str = "SELECT 1") -> ForwardResult:
     """Syncs both tables; returns the result of the second."""
-    with connect(pair.settings.desktop) as source, connect(pair.settings.mobile) as target:
+    with pair.connected() as (source, target):
         for table in (AMOUNTS, OTHERS):
             result = sync_forward(
                 TableExtract(spec=table),

@@ -17,7 +17,7 @@ from powerca_sync.demo import Server
 from powerca_sync.engine.doctor import examine, reach
 from powerca_sync.engine.dry_run.forward_plan import plan_forward
 from powerca_sync.engine.dry_run.reverse_plan import plan_reverse
-from powerca_sync.engine.postgres.database import Connection, connect
+from powerca_sync.engine.postgres.database import Connection
 from powerca_sync.engine.requests import Mode, TableExtract, TablePull
 from powerca_sync.engine.reverse.pending import find_pending_tables
 from powerca_sync.engine.setup import introduce
@@ -190,7 +190,7 @@ def look(source: Connection, target: Connection) -> None:
 
 def run_everything(pair: Pair) -> None:
     """Executes every command, with changes of the office and of phones in between."""
-    with connect(pair.settings.desktop) as source, connect(pair.settings.mobile) as target:
+    with pair.connected() as (source, target):
         introduce(source=source, target=target, specs=SPECS)
         look(source, target)
     for mode in (Mode.FULL, Mode.INCREMENTAL):
@@ -202,7 +202,7 @@ def run_everything(pair: Pair) -> None:
         pair.source.execute("DELETE FROM public.kinds WHERE code = (SELECT min(code) FROM public.kinds)")
         pair.source.execute("UPDATE public.jobshead SET label = label || '!'")
         pair.target.execute("SET search_path = pg_catalog; UPDATE public.kinds SET named = 'Three' WHERE source = 'M'")
-        with connect(pair.settings.desktop) as source, connect(pair.settings.mobile) as target:
+        with pair.connected() as (source, target):
             look(source, target)
     with reach(pair.settings.desktop) as desktop, reach(pair.settings.mobile) as mobile:
         findings = examine(desktop, mobile, SPECS)

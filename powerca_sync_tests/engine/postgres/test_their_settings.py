@@ -6,7 +6,6 @@ import pytest
 from psycopg import sql
 
 from powerca_sync.engine.dry_run import Prospect
-from powerca_sync.engine.postgres import connect
 from powerca_sync.engine.verify import verify
 from powerca_sync.errors import SyncError
 from powerca_sync.specs import Deletes, Expression
@@ -145,7 +144,7 @@ def test_view_computes_with_the_settings_of_the_database(
     assert row_counts(pair.sync(items)) == {"inserted": 2}
     assert expected in (None, pair.rows("SELECT id, seen FROM items ORDER BY id"))
     assert row_counts(pair.sync(items)) == {"unchanged": 2}
-    with connect(pair.settings.desktop) as source, connect(pair.settings.mobile) as target:
+    with pair.connected() as (source, target):
         (verified,) = verify(source=source, target=target, specs=[items], options=QUICK)
     assert verified.agrees
     assert ("View `items` is read with the settings of the sync" in caplog.text) is not own

@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import pytest
 
-from powerca_sync.engine.postgres.database import connect
 from powerca_sync.engine.reverse.pending import PendingTables, find_pending_tables
 from powerca_sync.errors import SyncError, UnsafeTargetError
 from powerca_sync.specs import BY_HAND, Reference, TableSpec, in_order
@@ -38,7 +37,7 @@ def office(pair: Pair) -> Pair:
 
 
 def look(pair: Pair, *tables: TableSpec) -> PendingTables:
-    with connect(pair.settings.mobile) as source, connect(pair.settings.desktop) as target:
+    with pair.connected() as (target, source):
         found = find_pending_tables(source=source, target=target, specs=in_order(tables or ALL))
     # This office books nothing, and each test has a desktop of its own.
     return dataclasses.replace(found, unbooked=0, identity="")

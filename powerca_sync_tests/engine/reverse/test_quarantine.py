@@ -297,8 +297,7 @@ def encoded(servers: tuple[Server, Server], pair: Pair) -> Iterator[Callable[[st
 
     yield make
     for one in made:
-        one.source.close()
-        one.target.close()
+        one.close()
     with psycopg.connect(dbname="postgres", **address) as server:  # type: ignore[arg-type]
         server.execute("DROP DATABASE IF EXISTS encoded WITH (FORCE)")
 

@@ -7,7 +7,6 @@ from typing import Any, Self
 import pytest
 from psycopg import Cursor
 
-from powerca_sync.engine.postgres.database import connect
 from powerca_sync.engine.requests import TablePull
 from powerca_sync.engine.result import Options
 from powerca_sync.engine.reverse.reverse import sync_reverse
@@ -410,7 +409,7 @@ def test_thousand_rows_take_a_few_statements(pair: Pair) -> None:
             "INSERT INTO leave SELECT g, 1, 'P', 'M' FROM generate_series(%s::int + 1, %s::int + %s::int) AS g",
             [*2 * [pair.one("SELECT count(*) FROM leave")], rows],
         )
-        with connect(pair.settings.mobile) as source, connect(pair.settings.desktop) as target:
+        with pair.connected() as (target, source):
             for connection in (source, target):
                 connection.cursor_factory = CountingConnection
             CountingConnection.count = 0

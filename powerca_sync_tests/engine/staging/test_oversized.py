@@ -238,7 +238,7 @@ def test_value_too_large_for_a_text_is_quarantined_alone(pair: Pair) -> None:
     assert look_for_phone_rows(pair, docs) == ()
     difference_counts(verify_table(pair, docs))
     extract = TableExtract(spec=docs, mode=Mode.FULL)
-    with connect(pair.settings.desktop) as source, connect(pair.settings.mobile) as target:
+    with pair.connected() as (source, target):
         plan_forward([extract], source=source, target=target, specs=[docs], options=QUICK)
     for transfer in (Transfer.DIFFERENCES, Transfer.EVERYTHING):
         options = dataclasses.replace(QUICK, transfer=transfer, verify_on_commit=True)
@@ -247,7 +247,7 @@ def test_value_too_large_for_a_text_is_quarantined_alone(pair: Pair) -> None:
 
 
 def look_for_phone_rows(pair: Pair, *tables: TableSpec, seconds: float = 5) -> tuple[str, ...]:
-    with connect(pair.settings.mobile) as source, connect(pair.settings.desktop) as target:
+    with pair.connected() as (target, source):
         return find_pending_tables(source=source, target=target, specs=in_order(tables), seconds=seconds).pending
 
 

@@ -4,7 +4,6 @@ import dataclasses
 
 import pytest
 
-from powerca_sync.engine.postgres.database import connect
 from powerca_sync.engine.result import Transfer
 from powerca_sync.engine.verify.verifier import verify
 from powerca_sync.errors import UnsafeTargetError
@@ -55,7 +54,7 @@ def test_verify_counts_rows_for_which_an_expression_raises(pair: Pair, table: Ta
     pair.sync(table)
     pair.source.execute("UPDATE rates SET share = 0 WHERE id = 7")
     pair.sync(table)
-    with connect(pair.settings.desktop) as source, connect(pair.settings.mobile) as target:
+    with pair.connected() as (source, target):
         (found,) = verify(source=source, target=target, specs=[table], options=QUICK)
     assert found.agrees, found
     assert found.outcome is not None

@@ -4,7 +4,6 @@ import dataclasses
 
 import pytest
 
-from powerca_sync.engine.postgres.database import connect
 from powerca_sync.engine.result import Transfer
 from powerca_sync.engine.verify.verifier import verify
 from powerca_sync.specs import TableSpec
@@ -44,7 +43,7 @@ def make_items(pair: Pair, table: TableSpec) -> None:
 
 
 def assert_agree(pair: Pair, table: TableSpec) -> None:
-    with connect(pair.settings.desktop) as source, connect(pair.settings.mobile) as target:
+    with pair.connected() as (source, target):
         (found,) = verify(source=source, target=target, specs=[table], options=QUICK)
     assert found.agrees, found
 

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from powerca_sync.settings import Endpoint
-from powerca_sync_tests.conftest import EMPTY
+from powerca_sync_tests.connections import EMPTY
 
 #: Users of the machine; Windows does not have this module.
 pwd = pytest.importorskip("pwd")
@@ -64,5 +64,5 @@ def create_database(own_server: Endpoint, name: str) -> Endpoint:
         if not server.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchall():
             server.execute(f"CREATE DATABASE {name} TEMPLATE template0")  # type: ignore[call-overload]
     with psycopg.connect(dbname=name, **address) as one:
-        one.execute(EMPTY)
+        one.execute(EMPTY.format(idle=[]))  # type: ignore[call-overload]
     return Endpoint(side=name, host=own_server.host, port=own_server.port, name=name, user=own_server.user)

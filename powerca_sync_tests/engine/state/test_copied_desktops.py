@@ -70,16 +70,14 @@ class Machines:
 
     def stop(self, name: str) -> None:
         server, pair = self.running.pop(name)
-        pair.source.close()
-        pair.target.close()
+        pair.close()
         server.stop()
 
     def crash(self, name: str) -> None:
         """Stops the server immediately, without a checkpoint."""
         server, pair = self.running.pop(name)
         os.kill(int((server.folder / "postmaster.pid").read_text().splitlines()[0]), signal.SIGQUIT)
-        pair.source.close()
-        pair.target.close()
+        pair.close()
         give_up = time.monotonic() + 30
         while (server.folder / "postmaster.pid").exists():
             assert time.monotonic() < give_up
@@ -127,7 +125,7 @@ def others(table: TableSpec) -> list[TableSpec]:
 
 
 def init(pair: Pair, *, accept: bool = False) -> None:
-    with connect(pair.settings.desktop) as source, connect(pair.settings.mobile) as target:
+    with pair.connected() as (source, target):
         introduce(source=source, target=target, specs=in_order(SPECS), accept=accept)
 
 
@@ -144,7 +142,7 @@ def assert_refused(pair: Pair) -> None:
         init(pair)
     assert (everything(pair.source), pair.text("jobs"), pair.text("clients")) == before
     assert {plan.prospect for plan in pair.plan(*SPECS).values()} == {Prospect.REFUSED, Prospect.SKIPPED}
-    with connect(pair.settings.mobile) as source, connect(pair.settings.desktop) as target:
+    with pair.connected() as (target, source):
         (plan,) = plan_reverse([TablePull(spec=JOBS)], source=source, target=target, specs=SPECS, options=QUICK)
     assert plan.prospect is Prospect.REFUSED
     assert lineage_finding(pair) == ["X"]
@@ -230,7 +228,7 @@ def test_copy_without_organisations_is_refused_and_accepted(machines: Machines) 
     first.sync(clients)
     with pytest.raises(UnsafeTargetError, match=REFUSED):
         second.sync(clients)
-    with connect(second.settings.desktop) as source, connect(second.settings.mobile) as target:
+    with second.connected() as (source, target):
         introduce(source=source, target=target, specs=(clients,), accept=True)
     assert row_counts(second.sync(clients)) == {"unchanged": 30}
     with pytest.raises(UnsafeTargetError, match=REFUSED):

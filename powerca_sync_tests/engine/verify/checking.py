@@ -1,6 +1,5 @@
 """Verify one table of a pair, for the tests of several features."""
 
-from powerca_sync.engine.postgres.database import connect
 from powerca_sync.engine.result import Options
 from powerca_sync.engine.verify.verification import Verification
 from powerca_sync.engine.verify.verifier import verify
@@ -10,7 +9,7 @@ from powerca_sync_tests.helpers import QUICK, Pair
 
 def verify_table(pair: Pair, table: TableSpec, *others: TableSpec, options: Options = QUICK) -> Verification:
     """Returns the verification of one table; the other specs are its parents and lookup tables."""
-    with connect(pair.settings.desktop) as source, connect(pair.settings.mobile) as target:
+    with pair.connected() as (source, target):
         (found,) = verify(source=source, target=target, specs=in_order([table, *others]), only=[table], options=options)
     return found
 
