@@ -247,10 +247,12 @@ def deferrable(mapping: TableMapping) -> list[tuple[Rule, Column]]:
 def _enforced(mapping: TableMapping, key: ForeignKey, place: int) -> Rule:
     """Returns the rule for a foreign key of the target: the parent must have a matching row.
 
-    If other offices share the parent, and its spec tells the office of its rows, it must be one of this office.
+    If other offices share the parent, and its spec tells the office of its rows, it must be one of this office. All
+    rows of a desktop are of one office.
     """
     scope = mapping.scope
-    parent = None if scope.office.alone else spec_of_table(key.parent, scope.specs, scope.tables)
+    is_shared = mapping.is_forward and not scope.office.alone
+    parent = spec_of_table(key.parent, scope.specs, scope.tables) if is_shared else None
     alias = f"ref:{place}"
     names = [f"{alias}:{n}" for n in range(len(key.columns))]
     parent_values = COMMA.join(

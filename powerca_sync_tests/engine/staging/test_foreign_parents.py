@@ -7,7 +7,7 @@ import pytest
 from powerca_sync.specs import Reference
 from powerca_sync_tests.engine.clinic import examined
 from powerca_sync_tests.engine.mapping.test_offices import CLIENTS, LINES, NOTES, REMINDERS, offices
-from powerca_sync_tests.helpers import ORGS, Pair, row_counts, spec
+from powerca_sync_tests.helpers import ORGS, Pair, pulled, row_counts, spec
 
 __all__ = ["offices"]
 
@@ -98,6 +98,17 @@ def test_only_office_may_reference_rows_without_an_office(pair: Pair) -> None:
         CREATE TABLE lines (id bigserial PRIMARY KEY, org_id int, job_id int REFERENCES clients, line text,
             source char(1) DEFAULT 'D')""")
     assert row_counts(pair.sync(LINES, ORGS, CLIENTS)) == {"inserted": 1}
+
+
+def test_phone_row_may_reference_every_row_of_its_desktop(offices: tuple[Pair, Pair]) -> None:
+    first, _ = offices
+    fill(offices, KEYS["clients"])
+    first.source.execute("""
+        ALTER TABLE clients ADD PRIMARY KEY (client_id);
+        UPDATE clients SET org_id = NULL WHERE client_id = 2;
+        ALTER TABLE lines ADD FOREIGN KEY (job_id) REFERENCES clients""")
+    first.target.execute("INSERT INTO lines (org_id, job_id, line, source) VALUES (1, 2, 'by phone', 'M')")
+    assert pulled(first.pull(LINES, *ALL)) == {"pulled": 1}
 
 
 def test_doctor_names_foreign_keys_whose_offices_it_cannot_tell(offices: tuple[Pair, Pair]) -> None:
