@@ -113,7 +113,7 @@ def test_merge_statements(golden: Callable[[str, str], None], strategy: Strategy
         "keep what others wrote": row_versions_sql.keep_foreign(jobs, changed),
         "count what others wrote and is deleted": row_versions_sql.count_foreign_deletes(),
         "who wrote what stays": row_versions_sql.foreign_authors(),
-        "what this run wrote": row_versions_sql.known_versions(jobs, mark, noted=True),
+        "what this run wrote": row_versions_sql.known_versions(jobs, mark, writes=7),
         "name what others wrote": row_versions_sql.foreign_keys(jobs),
         "keep what others depend on": apply_sql.keep_referenced(jobs, TARGET.referenced_by[0]),
         "confirm": apply_sql.confirm(jobs, "update", apply_sql.in_range(1, 500)),
@@ -127,7 +127,10 @@ def test_merge_statements(golden: Callable[[str, str], None], strategy: Strategy
 
 def test_counting_statements(golden: Callable[[str, str], None]) -> None:
     jobs = mapping(Strategy.UPSERT)
-    golden("counts.sql", text({"count rows": plan_sql.count_rows(jobs), "count writes": plan_sql.count_writes(jobs)}))
+    golden(
+        "counts.sql",
+        text({"count rows": plan_sql.count_rows(jobs), "count writes": row_versions_sql.count_writes(jobs)}),
+    )
 
 
 def test_dry_run_statements(golden: Callable[[str, str], None]) -> None:

@@ -82,7 +82,20 @@ SELECT ARRAY(
 );
 
 -- what this run wrote
-SELECT ARRAY(SELECT DISTINCT ((SELECT pg_current_xact_id_if_assigned()::text::bigint) + mod(t.xmin::text::bigint - mod((SELECT pg_current_xact_id_if_assigned()::text::bigint), 4294967296) + 4294967296, 4294967296)) FROM "pg_temp"."powerca_actions" AS t WHERE t.action = 'written'), greatest(100, (SELECT max("t"."id") FROM "public"."jobs" AS t WHERE "t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}') AND CASE WHEN age(t.xmin) <= age(pg_current_xact_id_if_assigned()::xid) THEN pg_xact_status(((SELECT pg_current_xact_id_if_assigned()::text::bigint) + mod(t.xmin::text::bigint - mod((SELECT pg_current_xact_id_if_assigned()::text::bigint), 4294967296) + 4294967296, 4294967296))::text::xid8) = 'in progress' ELSE FALSE END AND "t"."id" > 100));
+SELECT
+    CASE (WITH RECURSIVE parts AS (
+    SELECT 2::oid AS part
+    UNION
+    SELECT i.inhrelid FROM pg_inherits AS i JOIN parts AS p ON p.part = i.inhparent
+)
+SELECT sum(
+    pg_stat_get_xact_tuples_inserted(p.part)
+    + pg_stat_get_xact_tuples_updated(p.part)
+    + pg_stat_get_xact_tuples_deleted(p.part)
+)::bigint
+FROM parts AS p) WHEN 7 THEN ARRAY(SELECT DISTINCT ((SELECT pg_current_xact_id_if_assigned()::text::bigint) + mod(t.xmin::text::bigint - mod((SELECT pg_current_xact_id_if_assigned()::text::bigint), 4294967296) + 4294967296, 4294967296)) FROM "pg_temp"."powerca_actions" AS t WHERE t.action = 'written')
+        ELSE ARRAY(SELECT DISTINCT ((SELECT pg_current_xact_id_if_assigned()::text::bigint) + mod(t.xmin::text::bigint - mod((SELECT pg_current_xact_id_if_assigned()::text::bigint), 4294967296) + 4294967296, 4294967296)) FROM "public"."jobs" AS t WHERE "t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}') AND CASE WHEN age(t.xmin) <= age(pg_current_xact_id_if_assigned()::xid) THEN pg_xact_status(((SELECT pg_current_xact_id_if_assigned()::text::bigint) + mod(t.xmin::text::bigint - mod((SELECT pg_current_xact_id_if_assigned()::text::bigint), 4294967296) + 4294967296, 4294967296))::text::xid8) = 'in progress' ELSE FALSE END) END,
+    greatest(100, (SELECT max("t"."id") FROM "public"."jobs" AS t WHERE "t"."org_id" OPERATOR(pg_catalog.=) ANY ('{"1","2"}') AND CASE WHEN age(t.xmin) <= age(pg_current_xact_id_if_assigned()::xid) THEN pg_xact_status(((SELECT pg_current_xact_id_if_assigned()::text::bigint) + mod(t.xmin::text::bigint - mod((SELECT pg_current_xact_id_if_assigned()::text::bigint), 4294967296) + 4294967296, 4294967296))::text::xid8) = 'in progress' ELSE FALSE END AND "t"."id" > 100));
 
 -- name what others wrote
 SELECT jsonb_object('{id,org_id,job_id}'::text[], ARRAY["t"."id"::text, "t"."org_id"::text, "t"."job_id"::text]::text[])

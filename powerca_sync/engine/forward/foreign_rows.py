@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from powerca_sync.engine.forward import row_versions_sql
 from powerca_sync.engine.forward.merge import MergePlan, MergeResult
 from powerca_sync.engine.forward.prepared import PreparedTable
-from powerca_sync.engine.postgres import Cursor, one_row
+from powerca_sync.engine.postgres import Cursor, Query, one_row
 from powerca_sync.engine.state import TargetMark, mark_after
 from powerca_sync.plain_text import counted, in_one_line
 
@@ -32,22 +32,29 @@ def describe(rows: int, keys: Sequence[str]) -> str:
     )
 
 
+def known_versions(prepared: PreparedTable, merged: MergeResult, *, writes: int) -> list[Query]:
+    """Returns the query for the row versions that are known after the merge, if they are to be remembered.
+
+    `writes`: the session had done so many to the table before the merge.
+    """
+    mapping, before = prepared.mapping, prepared.before.target_mark
+    if not mapping.spec.follows_deletes or not (merged.written or before is None):
+        return []
+    return [(row_versions_sql.known_versions(mapping, before, writes=writes + merged.written), None)]
+
+
 def next_mark(
-    cursor: Cursor, prepared: PreparedTable, plan: MergePlan, merged: MergeResult, *, more_written: bool
+    cursor: Cursor, prepared: PreparedTable, plan: MergePlan, known: tuple[Sequence[int], int | None] | None
 ) -> TargetMark | None:
     """Returns which row versions are known once this transaction commits; its writes come first.
 
-    None for a table from which no run deletes. `more_written`: triggers may have written more rows than the merge.
+    None for a table from which no run deletes. `known` is the result of `known_versions`, if there was a query.
     """
     if not prepared.mapping.spec.follows_deletes:
         return None
     before = prepared.before.target_mark
-    own: Sequence[int] = ()
     foreign: Sequence[int] = ()
-    highest = before.highest if before else None
-    if merged.written or more_written or (before is None and not prepared.noop):
-        known = row_versions_sql.known_versions(prepared.mapping, before, noted=not more_written)
-        own, highest = one_row(cursor, known)
+    own, highest = known or ((), before.highest if before else None)
     if plan.foreign_noted:
         (foreign,) = one_row(cursor, row_versions_sql.foreign_authors())
     return mark_after(

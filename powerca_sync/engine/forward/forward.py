@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 
 from powerca_sync.engine.context import CatalogCaches
-from powerca_sync.engine.forward import foreign_rows, plan_sql
+from powerca_sync.engine.forward import foreign_rows, plan_sql, row_versions_sql
 from powerca_sync.engine.forward.accounting import account, nothing_to_sync
 from powerca_sync.engine.forward.actions import OvertakenError
 from powerca_sync.engine.forward.commit_check import verify_written_rows
@@ -187,7 +187,7 @@ def _sync(run: TableRun, guide_columns: Sequence[str], *, release_source: Callab
     prepared = prepare_table(run, release_source=release_source, allow_noop=True)
     with run.timer.paused():
         run.before_writing()
-    plan, merged, rejected, counted, more_written = MergePlan(), MergeResult(), NO_REJECTIONS, prepared.counted, False
+    plan, merged, rejected, counted, known = MergePlan(), MergeResult(), NO_REJECTIONS, prepared.counted, None
     if not prepared.noop:
         writes, before = _begin_merge(run, prepared)
         plan, merged = _merge(run, prepared)
@@ -195,9 +195,9 @@ def _sync(run: TableRun, guide_columns: Sequence[str], *, release_source: Callab
             with run.phase("verify"):
                 verify_written_rows(run.target, prepared.mapping)
         with run.phase("record"):
-            rejected, counted, more_written = _count_after(run, prepared, merged, writes=writes, before=before)
+            rejected, counted, known = _count_after(run, prepared, merged, writes=writes, before=before)
     with run.phase("record"):
-        mark = foreign_rows.next_mark(run.target, prepared, plan, merged, more_written=more_written)
+        mark = foreign_rows.next_mark(run.target, prepared, plan, known)
         # The token is issued in a transaction of its own on the source.
         with run.reading():
             release_source()
@@ -224,7 +224,7 @@ def _begin_merge(run: TableRun, prepared: PreparedTable) -> tuple[int, TargetCou
 
     Counts before the merge locks any row.
     """
-    queries: list[Query] = [_SAVEPOINT, (plan_sql.count_writes(prepared.mapping), None)]
+    queries: list[Query] = [_SAVEPOINT, (row_versions_sql.count_writes(prepared.mapping), None)]
     if prepared.complete and not prepared.counted:
         queries.append((plan_sql.count_rows(prepared.mapping), None))
     with run.phase("plan"):
@@ -256,20 +256,20 @@ def _merge(run: TableRun, prepared: PreparedTable) -> tuple[MergePlan, MergeResu
 
 def _count_after(
     run: TableRun, prepared: PreparedTable, merged: MergeResult, *, writes: int, before: TargetCounts | None
-) -> tuple[Rejected, TargetCounts | None, bool]:
-    """Returns the quarantined rows, the target's rows now, if they were counted `before`, and whether the session has
-    written more of them than the merge since it had done `writes`. If so, or if the merge may have taken over unowned
-    rows, they are counted again.
+) -> tuple[Rejected, TargetCounts | None, Any]:
+    """Returns the quarantined rows, the target's rows now, if they were counted `before`, and the known row versions.
+
+    The rows are counted again if the session has written more than the merge since it had done `writes`, or if the
+    merge may have taken over unowned rows.
     """
-    summary, samples, [(now,)] = execute_batch(
-        run.target, *rejection_queries(), (plan_sql.count_writes(prepared.mapping), None)
-    )
-    rejected = parse_rejections(summary, samples)
-    more_written, added = now - writes != merged.written, merged.inserted - merged.deleted
+    count: Query = (row_versions_sql.count_writes(prepared.mapping), None)
+    versions = foreign_rows.known_versions(prepared, merged, writes=writes)
+    summary, samples, [(now,)], *known = execute_batch(run.target, *rejection_queries(), count, *versions)
+    added = merged.inserted - merged.deleted
     counted = before and dataclasses.replace(before, rows=before.rows + added, owned=before.owned + added)
-    if more_written or (before and before.other and merged.updated):
+    if now - writes != merged.written or (before and before.other and merged.updated):
         counted = run.count(prepared)
-    return rejected, counted, more_written
+    return parse_rejections(summary, samples), counted, known[0][0] if known else None
 
 
 def _watermark(prepared: PreparedTable) -> dict[str, Any]:

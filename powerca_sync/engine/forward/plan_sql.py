@@ -85,26 +85,6 @@ def counts_by_owner(mapping: TableMapping) -> tuple[sql.Composed, ...]:
     )
 
 
-def count_writes(mapping: TableMapping) -> sql.Composed:
-    """Count the rows of the target table, its partitions and its children that this session has written.
-
-    Reads the server's statistics, which include writes by triggers and writes that were rolled back to a savepoint.
-    They are reset when the session is idle, so that only differences within one transaction are meaningful.
-    """
-    return sql.SQL("""\
-WITH RECURSIVE parts AS (
-    SELECT {oid}::oid AS part
-    UNION
-    SELECT i.inhrelid FROM pg_inherits AS i JOIN parts AS p ON p.part = i.inhparent
-)
-SELECT sum(
-    pg_stat_get_xact_tuples_inserted(p.part)
-    + pg_stat_get_xact_tuples_updated(p.part)
-    + pg_stat_get_xact_tuples_deleted(p.part)
-)::bigint
-FROM parts AS p""").format(oid=mapping.target.oid)
-
-
 def count_emptied(mapping: TableMapping) -> sql.Composed:
     """Count for each compared column, in order, the planned updates that make it NULL or blank."""
     counts = (

@@ -142,24 +142,49 @@ SELECT ARRAY(
 )""").format(ACTIONS, MOST_VERSIONS + 1)
 
 
-def known_versions(mapping: TableMapping, before: TargetMark | None, *, noted: bool) -> sql.Composed:
+def count_writes(mapping: TableMapping) -> sql.Composed:
+    """Count the rows of the target table, its partitions and its children that this session has written.
+
+    Reads the server's statistics, which include writes by triggers and writes that were rolled back to a savepoint.
+    They are reset when the session is idle, so that only differences within one transaction are meaningful.
+    """
+    return sql.SQL("""\
+WITH RECURSIVE parts AS (
+    SELECT {oid}::oid AS part
+    UNION
+    SELECT i.inhrelid FROM pg_inherits AS i JOIN parts AS p ON p.part = i.inhparent
+)
+SELECT sum(
+    pg_stat_get_xact_tuples_inserted(p.part)
+    + pg_stat_get_xact_tuples_updated(p.part)
+    + pg_stat_get_xact_tuples_deleted(p.part)
+)::bigint
+FROM parts AS p""").format(oid=mapping.target.oid)
+
+
+def known_versions(mapping: TableMapping, before: TargetMark | None, *, writes: int) -> sql.Composed:
     """The transaction and the subtransactions by which this run wrote rows, and the highest primary key that is known.
 
-    `noted`: no other rows of the table were written than those of the merge (`apply_sql.note_write`); otherwise all of
-    the table's rows are looked at. Without a mark of `before`, all primary keys are known.
+    If the session has done `writes` to the table, these are the merge's (`apply_sql.note_write`); otherwise triggers
+    have written too, and all of the table's rows are looked at. Without a mark of `before`, all primary keys are known.
     """
     name = _counted_key(mapping)
     key = sql.Identifier("t", name) if name else sql.SQL("NULL::bigint")
     highest = before and before.highest
     target = sql.SQL("{} AS t").format(mapping.target.identifier)
     written = sql.SQL("{} WHERE {} AND {}").format(target, mapping.in_office("t"), WRITTEN_HERE)
-    noted_writes = sql.SQL("{} AS t WHERE t.action = 'written'").format(ACTIONS)
     # An index on the primary key serves the condition.
     newer = sql.SQL("TRUE") if highest is None else sql.SQL("{} > {}").format(key, highest)
     return sql.SQL("""\
-SELECT ARRAY(SELECT DISTINCT {version} FROM {writes}), greatest({highest}, (SELECT max({key}) FROM {keys}))""").format(
+SELECT
+    CASE ({counted}) WHEN {writes} THEN ARRAY(SELECT DISTINCT {version} FROM {actions} AS t WHERE t.action = 'written')
+        ELSE ARRAY(SELECT DISTINCT {version} FROM {written}) END,
+    greatest({highest}, (SELECT max({key}) FROM {keys}))""").format(
+        counted=count_writes(mapping),
+        writes=writes,
         version=_OURS,
-        writes=noted_writes if noted else written,
+        actions=ACTIONS,
+        written=written,
         highest=sql.Literal(highest),
         key=key,
         keys=target if before is None else sql.SQL("{} AND {}").format(written, newer),
