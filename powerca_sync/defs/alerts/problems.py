@@ -127,12 +127,12 @@ def _read_events(
 
 def _lost_process(instance: dg.DagsterInstance, run_id: str) -> str:
     """Returns how the process of a run ended, which the code server records before it fails the run; else nothing."""
-    records = instance.get_records_for_run(
-        run_id, of_type=dg.DagsterEventType.ENGINE_EVENT, limit=1, ascending=False
-    ).records
-    words = next((record.event_log_entry.message for record in records), "")
     lost = f"Run execution process for {run_id}"
-    return words.replace(lost, "The process of the run") if words.startswith(lost) else ""
+    records = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT).records
+    words = (record.event_log_entry.message for record in records)
+    # Dagster puts the class of its server before the words.
+    ends = (one.partition(lost)[2] for one in words if lost in one)
+    return next((f"The process of the run{end}" for end in ends), "")
 
 
 def _is_check(event: dg.DagsterEvent) -> bool:

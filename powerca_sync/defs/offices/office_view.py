@@ -13,7 +13,7 @@ from powerca_sync.defs.attention import LATE, Attention, find_attention
 from powerca_sync.defs.connections import PATIENCE, brief, without_row_content
 from powerca_sync.defs.offices.rounds import ask, read_states, write_states
 from powerca_sync.defs.platform import failed_checks
-from powerca_sync.defs.runs import read_past_runs
+from powerca_sync.defs.runs import PastRun, offices_with_failures, read_past_runs
 from powerca_sync.engine.postgres import connect
 from powerca_sync.engine.status import (
     DesktopOffice,
@@ -30,10 +30,13 @@ from powerca_sync.specs import TableSpec
 
 #: Seconds for asking all desktops, and for a statement on mobile.
 BUDGET, MOBILE_PATIENCE = 120.0, 60.0
+#: Desktops that are asked at the same time: one that is away takes seconds.
+THREADS: Final = 64
 #: A nightly run begins in the same minute every night, and takes some time.
 LATEST: Final = LATE + timedelta(hours=2)
-#: Runs of an office that are looked at.
+#: Runs of an office that are looked at, if one of its runs failed in this time; before that, the office is late.
 RUNS: Final = 5
+RECENT: Final = timedelta(days=3)
 #: Where the identity of a desktop is kept for the time in which it is away.
 STORED: Final = "overview"
 UNKNOWN: Final = Status(tables=None, phones=None, problem=None, refusal=None)
@@ -118,7 +121,7 @@ def look_at_offices(
     Each mobile database is asked once for all of its offices.
     """
     found = list(offices.offices.values())
-    desktops = {office.key: answer for office, answer in ask(found, _ask_desktop, seconds=BUDGET)}
+    desktops = {office.key: answer for office, answer in ask(found, _ask_desktop, seconds=BUDGET, threads=THREADS)}
     one_each = {office.mobile: office for office in found}
     mobiles = {
         office.mobile: answer for office, answer in ask(list(one_each.values()), partial(_ask_mobile, specs=specs))
@@ -129,7 +132,7 @@ def look_at_offices(
         STORED,
         {key: {"identity": one.identity} for key, one in desktops.items() if isinstance(one, DesktopOffice)},
     )
-    failed = failed_checks(instance, checks)
+    failed, with_failures = failed_checks(instance, checks), offices_with_failures(instance, since=now - RECENT)
     views = [OfficeView(key=key, away=mistake) for key, mistake in offices.broken.items()]
     for office in found:
         view = _view(
@@ -139,7 +142,9 @@ def look_at_offices(
             desktops.get(office.key, SyncError("The desktop was not asked in time.")),
             identity=known.get(office.key, {}).get("identity"),
         )
-        runs = read_past_runs(instance, most=RUNS, office=office.key, figures=False)
+        runs: Sequence[PastRun] = ()
+        if office.key in with_failures:
+            runs = read_past_runs(instance, most=RUNS, office=office.key, figures=False)
         attention = (
             ()
             if view.status is UNKNOWN
@@ -176,7 +181,7 @@ def _view(
 
 
 def _ask_desktop(office: Office) -> DesktopOffice:
-    with without_row_content(), contextlib.closing(connect(brief(office.settings().desktop))) as desktop:
+    with without_row_content(), contextlib.closing(connect(brief(office.desktop_endpoint()))) as desktop:
         return read_office_on_desktop(desktop, seconds=PATIENCE)
 
 

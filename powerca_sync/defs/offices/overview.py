@@ -25,6 +25,8 @@ REACHABLE, WELL = "reachable", "well"
 MAX_RUNTIME: Final = 10 * 60
 #: Offices in the table, offices that a sentence names, and characters of what it says of each.
 SHOWN, NAMED, LONGEST = 60, 10, 200
+#: Lines of the table of a check.
+LINES = 200
 
 
 def build_overview(
@@ -134,6 +136,7 @@ def _line(view: OfficeView, zone: tzinfo) -> dict[str, Any]:
 def _check(name: str, found: Mapping[str, Sequence[str]], well: str) -> dg.AssetCheckResult:
     """Returns a check that lists the offices of which there is something to say."""
     offenders = {key: reasons for key, reasons in found.items() if reasons}
+    lines = [(key, why) for key, all_of in offenders.items() for why in all_of]
     named = [f"{key}: {_short(' '.join(reasons))}" for key, reasons in list(offenders.items())[:NAMED]]
     if len(offenders) > NAMED:
         named.append(f"and {counted(len(offenders) - NAMED, 'other')}.")
@@ -142,10 +145,9 @@ def _check(name: str, found: Mapping[str, Sequence[str]], well: str) -> dg.Asset
         passed=not offenders,
         description="\n".join(named) or well,
         metadata={
-            "offices": text_table(
-                ("office", "what"), [(key, why) for key, all_of in offenders.items() for why in all_of]
-            ),
+            "offices": text_table(("office", "what"), lines[:LINES]),
             "number_of_offices": len(offenders),
+            **({"not_shown": f"{counted(len(lines) - LINES, 'line')} after these."} if len(lines) > LINES else {}),
         }
         if offenders
         else {},

@@ -21,6 +21,7 @@ from powerca_sync.defs.runs.history import (
     busy_offices,
     directions_of,
     is_report,
+    offices_with_failures,
     read_past_runs,
     recent_failures,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "directions_of",
     "figures_of",
     "is_report",
+    "offices_with_failures",
     "read_past_runs",
     "recent_failures",
     "was_interrupted",

@@ -164,6 +164,12 @@ def _synced(instance: dg.DagsterInstance, run_id: str) -> Mapping[str | None, li
     return synced
 
 
+def offices_with_failures(instance: dg.DagsterInstance, *, since: datetime) -> set[str]:
+    """Returns the offices of which a run has failed since then."""
+    failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=since)
+    return {office for run in instance.get_runs(failed) if (office := office_of(run))}
+
+
 _WAITING: Final = (dg.DagsterRunStatus.QUEUED,)
 _RUNNING: Final = (
     dg.DagsterRunStatus.NOT_STARTED,

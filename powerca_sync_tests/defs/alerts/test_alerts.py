@@ -327,8 +327,9 @@ def test_run_without_process_is_reported_in_dagsters_words(instance: dg.DagsterI
     # The events of Dagster's code server, in its order.
     killed = started(instance, "forward_full")
     words = f"Run execution process for {killed.run_id} was terminated by signal 9 (SIGKILL)."
-    instance.report_engine_event(words, killed)
+    instance.report_engine_event(words, killed, cls=dg.DefaultRunLauncher)
     instance.report_run_failed(killed)
+    instance.report_engine_event("Retrying the run", killed)
     tick(instance)
     reported = hook.messages[1]["message"].splitlines()
     assert "[X] forward run failed: The process of the run was terminated by signal 9 (SIGKILL)." in reported

@@ -8,7 +8,7 @@ import pytest
 
 from powerca_sync.defs.offices import office_view
 from powerca_sync.defs.offices.office_view import OfficeView
-from powerca_sync.defs.offices.overview import SHOWN, describe_offices
+from powerca_sync.defs.offices.overview import LINES, SHOWN, _check, describe_offices
 from powerca_sync.defs.retention import old_runs
 from powerca_sync.operations import History
 from powerca_sync_tests.defs.offices.conftest import DEAD, NUMBERS, Company, definitions_by_office
@@ -183,6 +183,27 @@ def test_many_offices_make_a_short_table() -> None:
     assert metadata["verdict"].startswith("600 of 600 offices need attention: o0, o1, ")
     assert metadata["verdict"].endswith(", o9 and 590 others.")
     assert len(str(metadata["offices"])) < 50_000
+
+
+def test_check_of_many_offices_has_a_short_table() -> None:
+    result = _check("well", {f"o{number}": ["Reason."] * 3 for number in range(600)}, "Well.")
+    assert len(result.metadata["offices"].records) == LINES  # type: ignore[union-attr]
+    assert result.metadata["number_of_offices"].value == 600
+    assert result.metadata["not_shown"].value == "1600 lines after these."
+    assert (result.description or "").endswith("and 590 others.")
+
+
+def test_history_is_read_of_offices_with_failures_only(synced: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, of = office_view.read_past_runs, []
+    monkeypatch.setattr(
+        office_view, "read_past_runs", lambda *args, **options: of.append(options["office"]) or read(*args, **options)
+    )
+    Overview(synced)
+    assert of == []
+    synced.edit("west", "ALTER TABLE staff RENAME TO gone")
+    assert not synced.run("west").success
+    Overview(synced)
+    assert of == ["west"]
 
 
 def test_retention_keeps_the_last_run_of_each_office(synced: Company, monkeypatch: pytest.MonkeyPatch) -> None:
