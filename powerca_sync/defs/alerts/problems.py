@@ -13,6 +13,8 @@ from powerca_sync.defs.runs import FRESH, OVERVIEW, REPORT, directions_of, is_re
 
 #: Dagster's name of the error that it raises in the step of a failed check which blocks others.
 BLOCKED: Final = "DagsterAssetCheckFailedError"
+#: Mostly that is the cause when the process of a run ends without an error.
+MEMORY: Final = "If memory ran out, give the machine more, or lower `max_concurrent_runs` in `dagster.yaml`."
 _EVENTS: Final = {
     dg.DagsterEventType.STEP_FAILURE,
     dg.DagsterEventType.STEP_SUCCESS,
@@ -130,9 +132,9 @@ def _lost_process(instance: dg.DagsterInstance, run_id: str) -> str:
     lost = f"Run execution process for {run_id}"
     records = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT).records
     words = (record.event_log_entry.message for record in records)
-    # Dagster puts the class of its server before the words.
-    ends = (one.partition(lost)[2] for one in words if lost in one)
-    return next((f"The process of the run{end}" for end in ends), "")
+    # Dagster puts the class of its server before the words, and advice behind them.
+    ends = (one.partition(lost)[2].partition(".")[0] for one in words if lost in one)
+    return next((f"The process of the run{end}. {MEMORY}" for end in ends), "")
 
 
 def _is_check(event: dg.DagsterEvent) -> bool:

@@ -16,6 +16,7 @@ from dagster._core.test_utils import freeze_time
 
 from powerca_sync.definitions import defs
 from powerca_sync.defs.alerts.message import LONGEST_REASON
+from powerca_sync.defs.alerts.problems import MEMORY
 from powerca_sync.defs.alerts.sensor import (
     FIRST_BACKOFF,
     KEY,
@@ -326,13 +327,13 @@ def test_run_without_process_is_reported_in_dagsters_words(instance: dg.DagsterI
     assert "[X] reverse run failed: Run worker process is gone." in hook.messages[0]["message"].splitlines()
     # The events of Dagster's code server, in its order.
     killed = started(instance, "forward_full")
-    words = f"Run execution process for {killed.run_id} was terminated by signal 9 (SIGKILL)."
+    words = f"Run execution process for {killed.run_id} was terminated by signal 9 (SIGKILL). This usually ..."
     instance.report_engine_event(words, killed, cls=dg.DefaultRunLauncher)
     instance.report_run_failed(killed)
     instance.report_engine_event("Retrying the run", killed)
     tick(instance)
     reported = hook.messages[1]["message"].splitlines()
-    assert "[X] forward run failed: The process of the run was terminated by signal 9 (SIGKILL)." in reported
+    assert f"[X] forward run failed: The process of the run was terminated by signal 9 (SIGKILL). {MEMORY}" in reported
 
 
 def test_runs_older_than_a_day_are_not_reported(instance: dg.DagsterInstance, hook: WebHook) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from powerca_sync.defs.alerts.problems import find_problems
+from powerca_sync.defs.alerts.problems import MEMORY, find_problems
 from powerca_sync.defs.partitions import OFFICE, office_tags
 from powerca_sync_tests.acceptance.compose import PROJECT
 from powerca_sync_tests.defs.offices.conftest import DEAD, NUMBERS, Company
@@ -137,8 +137,8 @@ def test_offices_are_loaded_and_a_killed_run_concerns_its_own_only(
         first = [record for record in records if record.dagster_run.run_id != again.dagster_run.run_id]
         failed = {key: problem for key, problem in find_problems(instance, first).outcomes.items() if problem}
         assert {key.partition(":")[0] for key in failed} == {DEAD, "south"}
-        reason = failed["south: forward run"].reason
-        assert reason == "The process of the run was terminated by signal 9 (SIGKILL)."
+        words = f"The process of the run was terminated by signal 9 (SIGKILL). {MEMORY}"
+        assert failed["south: forward run"].reason == words
         assert find_problems(instance, [killed, again]).outcomes["south: forward run"] is None
     for office in NUMBERS:
         assert company.mobile_rows(office) == company.desktop_rows(office)
