@@ -5,9 +5,11 @@ import gc
 import itertools
 import os
 import shutil
+import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import psutil
@@ -17,6 +19,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from hypothesis import HealthCheck, settings
 from psycopg import sql
+from sqlalchemy import Engine, NullPool, create_engine
 
 from powerca_sync.demo import Server, start_server
 from powerca_sync.settings import Endpoint
@@ -102,6 +105,29 @@ def _read_revisions_once() -> Iterator[None]:
     from_config = ScriptDirectory.from_config
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ScriptDirectory, "from_config", kept)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _make_engines_once() -> Iterator[None]:
+    """Keeps the SQLAlchemy engines of Dagster's SQLite files, which Dagster makes for each connection.
+
+    A new engine compiles every statement anew. Without a pool, it has no other state.
+    """
+
+    @lru_cache(maxsize=100)
+    def kept(url: str, arguments: tuple[tuple[str, object], ...]) -> Engine:
+        return create_engine(url, poolclass=NullPool, connect_args=dict(arguments))
+
+    def make(url: str, *, connect_args: Mapping[str, object] | None = None, **options: object) -> Engine:
+        if options == {"poolclass": NullPool}:
+            return kept(url, tuple((connect_args or {}).items()))
+        return create_engine(url, connect_args=connect_args or {}, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, module in list(sys.modules.items()):
+            if name.startswith("dagster._core.storage.") and hasattr(module, "create_engine"):
+                patch.setattr(module, "create_engine", make)
         yield
 
 

@@ -6,6 +6,7 @@
 import ast
 import os
 import re
+from functools import cache
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -211,6 +212,7 @@ def test_documented_messages_exist(message: str) -> None:
         assert words in texts, words
 
 
+@cache
 def message_texts() -> str:
     """Returns the string constants of the package, those of one f-string joined."""
     texts = []
