@@ -59,6 +59,7 @@ class Connections:
 
     def give_back(self, endpoint: Endpoint, connection: Connection, *, reset: bool = False) -> None:
         """Keeps a connection for its next user, or closes it if it is not idle; `reset` ends what its user has set."""
+        connection.cursor_factory = psycopg.Cursor
         if reset and not connection.closed:
             with contextlib.suppress(psycopg.Error):
                 connection.rollback()

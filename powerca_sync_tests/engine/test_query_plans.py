@@ -88,10 +88,8 @@ def plans(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
     @contextlib.contextmanager
     def explaining(self: Connections, endpoint: Endpoint) -> Iterator[Connection]:
         with use(self, endpoint) as connection:
-            usual = connection.cursor_factory
             connection.cursor_factory = ExplainingCursor
             yield connection
-            connection.cursor_factory = usual
 
     monkeypatch.setattr(Connections, "use", explaining)
     return ExplainingCursor.plans

@@ -131,8 +131,12 @@ def find_entries(mapping: TableMapping) -> sql.Composed:
     """
     columns = compared_columns(mapping)
     whole = [sql.SQL("{} IS NOT NULL").format(sql.Identifier("l", name)) for name in mapping.key_names]
+    # A table may have no such column: only those that either database fills itself.
     images = COMMA.join(
-        sql.SQL("{} AS {}").format(from_image("p", column), sql.Identifier(column.name)) for column in columns
+        [
+            sql.SQL('p.id AS "e:id", p.gone_at IS NOT NULL AS "e:gone"'),
+            *(sql.SQL("{} AS {}").format(from_image("p", column), sql.Identifier(column.name)) for column in columns),
+        ]
     )
     return sql.SQL("""\
 CREATE TEMP TABLE {entries} ON COMMIT DROP AS
@@ -140,7 +144,7 @@ WITH image AS MATERIALIZED (
     SELECT l."e:id" AS id, l."e:gone" AS gone, {image_content} AS content, {image_key} AS key, {whole} AS whole,
         row_number() OVER (PARTITION BY {image_content} ORDER BY l."e:gone", l."e:id") AS copy
     FROM (
-        SELECT p.id AS "e:id", p.gone_at IS NOT NULL AS "e:gone", {images}
+        SELECT {images}
         FROM powerca_sync.pulled AS p
         WHERE p.table_name = {table}
     ) AS l

@@ -46,15 +46,19 @@ class Site:
     def look(self, office: Office) -> list[int]:
         """Asks the office; returns the backends of all other connections to its desktop."""
         assert [token.table for token in self.kept.look(office, SPECS)] == ["orgs"]
-        query = "SELECT pid FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
-        return [pid for (pid,) in self.pair.source.execute(query, [office.checked.desktop.name])]
+        query = "SELECT pid FROM pg_stat_activity WHERE datname = %s AND pid <> ALL (%s)"
+        return [pid for (pid,) in self.pair.source.execute(query, [office.checked.desktop.name, self.own()])]
+
+    def own(self) -> list[int]:
+        """Returns the backends of the test's connections."""
+        return [self.pair.source.info.backend_pid, *self.pair.connections.idle()]
 
     def wait_for(self, count: int, office: Office) -> None:
         """Waits until so many are left: a server notices later that a connection was closed."""
         wait_until(
             self.pair.source,
             f"count(*) = {count} FROM pg_stat_activity"
-            f" WHERE datname = '{office.checked.desktop.name}' AND pid <> pg_backend_pid()",
+            f" WHERE datname = '{office.checked.desktop.name}' AND pid <> ALL (ARRAY{self.own()})",
         )
 
 

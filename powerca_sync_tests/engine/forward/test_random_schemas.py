@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from powerca_sync.engine.postgres.database import connect
 from powerca_sync.engine.verify.verifier import verify
 from powerca_sync.errors import SchemaMismatchError, SyncError, UnsafeTargetError
 from powerca_sync.specs import Deletes, Reference, Strategy, TableSpec, in_order
@@ -112,7 +113,7 @@ def test_random_schema_is_synced_or_its_obstacle_is_named(shared_pair: Pair, sch
     assert shared_pair.sync(schema.table, *others).written == 0
     assert shared_pair.text("items") == before
     _check_reverse(shared_pair, schema, others)
-    with shared_pair.connected() as (source, target):
+    with connect(shared_pair.settings.desktop) as source, connect(shared_pair.settings.mobile) as target:
         specs = in_order((schema.table, *others))
         (found,) = verify(source=source, target=target, specs=specs, only=[schema.table], options=QUICK)
     assert found.agrees, found

@@ -518,3 +518,15 @@ def test_status_with_a_ledger_of_an_earlier_version_is_right_and_writes_nothing(
     assert (status.phone_rows, status.pulled, status.waiting, status.error) == (3, 2, 1, None)
     assert status.last_pull is not None
     assert pair.text("powerca_sync.pulls", on=pair.source) == before
+
+
+def test_table_whose_common_columns_are_not_compared_is_reverse_synced_once(pair: Pair) -> None:
+    pair.source.execute("CREATE TABLE items (created_at timestamptz)")
+    pair.target.execute(
+        "CREATE TABLE items (id bigserial PRIMARY KEY, created_at timestamptz, source char(1) DEFAULT 'M');"
+        "INSERT INTO items (created_at) VALUES ('2025-01-01')"
+    )
+    table = delete_insert("items", "item_id")
+    assert pulled(pair.pull(table)) == {"pulled": 1}
+    assert pulled(pair.pull(table)) == {"already_there": 1}
+    assert pair.one("SELECT count(*) FROM items", pair.source) == 1
