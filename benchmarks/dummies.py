@@ -24,6 +24,7 @@ from benchmarks.company import (
     run_program,
 )
 from benchmarks.records import record_as_synced, tick
+from powerca_sync.defs.offices.overview import OVERVIEW_JOB
 
 #: Databases that serve as desktops; each serves several offices, under other names of its server.
 DATABASES = 10
@@ -60,6 +61,21 @@ def measure_dummies(console: Console, count: int) -> None:
         for name in ("desktop_rows", "mobile_rows"):
             data, seconds, processor = tick(instance, name)
             console.print(f"one more tick of {name}: {seconds:.1f} s, {processor:.2f} CPU s; {data.skip_message}")
+        _measure_overview(console, instance)
+
+
+def _measure_overview(console: Console, instance: dg.DagsterInstance) -> None:
+    """Prints what a run of the asset `offices` takes in this process, and the size of its metadata."""
+    # Reads the file of offices when it is imported.
+    from powerca_sync.definitions import defs
+
+    job = defs.resolve_job_def(OVERVIEW_JOB)
+    began, used = time.monotonic(), time.process_time()
+    result = job.execute_in_process(instance=instance)
+    seconds, processor = time.monotonic() - began, time.process_time() - used
+    (event,) = result.get_asset_materialization_events()
+    size = len(dg.serialize_value(event.materialization)) / 1000
+    console.print(f"overview: {seconds:.1f} s, {processor:.2f} CPU s, {size:.0f} kB")
 
 
 def _print_ticks(console: Console, instance: dg.DagsterInstance) -> None:

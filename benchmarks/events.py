@@ -1,4 +1,4 @@
-"""What Dagster records of a run: its events by kind, and how long the run waited before it started."""
+"""Count the events of a run by kind, and measure the stages of runs that the daemon launches."""
 
 import statistics
 from collections import Counter

@@ -14,6 +14,7 @@ from dagster._core.code_pointer import ModuleCodePointer
 from dagster._core.instance.config import dagster_instance_config
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
+from dagster._core.run_coordinator import QueuedRunCoordinator
 
 from powerca_sync_tests.acceptance import chart
 from powerca_sync_tests.acceptance.compose import PROJECT, services
@@ -61,7 +62,10 @@ def test_dagster_accepts_the_instance_settings_of_the_chart(
     reference = InstanceRef.from_dir(str(tmp_path))
     assert reference.run_coordinator_data
     coordinator = reference.run_coordinator_data.rehydrate()
-    assert type(coordinator).__name__ == "QueuedRunCoordinator"
+    assert isinstance(coordinator, QueuedRunCoordinator)
+    # Otherwise each launch would wait until the process of the run before it has started.
+    assert coordinator.dequeue_use_threads
+    assert coordinator.dequeue_num_workers == 4
     chart.write({**settings, "run_monitoring": {"enabled": True, "max_runtime": 1}}, tmp_path)
     with pytest.raises(Exception, match="max_runtime"):
         dagster_instance_config(str(tmp_path))

@@ -13,7 +13,7 @@ from powerca_sync.defs.runs import FRESH, OVERVIEW, REPORT, directions_of, is_re
 
 #: Dagster's name of the error that it raises in the step of a failed check which blocks others.
 BLOCKED: Final = "DagsterAssetCheckFailedError"
-#: Mostly that is the cause when the process of a run ends without an error.
+#: The usual cause, if the process of a run ends without an error.
 MEMORY: Final = "If memory ran out, give the machine more, or lower `max_concurrent_runs` in `dagster.yaml`."
 _EVENTS: Final = {
     dg.DagsterEventType.STEP_FAILURE,

@@ -47,7 +47,7 @@ class ChangeToken:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Changes:
-    """What the statistics of a database say."""
+    """The change tokens of a database, and whether others are connected to it."""
 
     #: Of the tables that exist, in the order of the specs.
     tokens: tuple[ChangeToken, ...]

@@ -5,17 +5,17 @@ from collections.abc import Iterator
 from powerca_sync.engine.context import Context
 from powerca_sync.engine.doctor.findings import Finding, listed, warning
 from powerca_sync.engine.doctor.side import Side
-from powerca_sync.engine.mapping import spec_of_table
+from powerca_sync.engine.mapping import defining_offices, spec_of_table
 from powerca_sync.engine.postgres import Table, read_tables
 from powerca_sync.specs import TableSpec
 
 
 def examine_foreign_keys(target: Side, context: Context) -> Iterator[Finding]:
-    """Yields the foreign keys whose parents have a column of the office; those of other parents concern all offices.
+    """Yields the foreign keys to tables that are not synced and have a column of the organisation.
 
-    Of tables that are synced, the run itself tells the offices apart.
+    Other tables that are not synced are lists for all offices, and those that are synced are checked by the run.
     """
-    organisations = next((spec for spec in context.specs if spec.defines_offices), None)
+    organisations = defining_offices(context.specs)
     if context.office.alone or organisations is None:
         return
     keys = [key for spec in context.specs for key in _untold(spec, context)]

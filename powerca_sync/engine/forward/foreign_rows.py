@@ -13,6 +13,9 @@ from powerca_sync.engine.postgres import Cursor, Query, one_row
 from powerca_sync.engine.state import TargetMark, mark_after
 from powerca_sync.plain_text import counted, in_one_line
 
+#: The transactions and subtransactions by which a run wrote rows, and the highest primary key that is known.
+KnownVersions = tuple[Sequence[int], int | None]
+
 
 def read_keys(cursor: Cursor, prepared: PreparedTable) -> tuple[str, ...]:
     """Returns the keys of the first foreign rows that are kept."""
@@ -44,7 +47,7 @@ def known_versions(prepared: PreparedTable, merged: MergeResult, *, writes: int)
 
 
 def next_mark(
-    cursor: Cursor, prepared: PreparedTable, plan: MergePlan, known: tuple[Sequence[int], int | None] | None
+    cursor: Cursor, prepared: PreparedTable, plan: MergePlan, known: KnownVersions | None
 ) -> TargetMark | None:
     """Returns which row versions are known once this transaction commits; its writes come first.
 

@@ -256,7 +256,7 @@ def _merge(run: TableRun, prepared: PreparedTable) -> tuple[MergePlan, MergeResu
 
 def _count_after(
     run: TableRun, prepared: PreparedTable, merged: MergeResult, *, writes: int, before: TargetCounts | None
-) -> tuple[Rejected, TargetCounts | None, Any]:
+) -> tuple[Rejected, TargetCounts | None, foreign_rows.KnownVersions | None]:
     """Returns the quarantined rows, the target's rows now, if they were counted `before`, and the known row versions.
 
     The rows are counted again if the session has written more than the merge since it had done `writes`, or if the

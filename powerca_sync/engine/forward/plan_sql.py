@@ -28,7 +28,7 @@ CREATE TEMP TABLE {unsettled} (hash bigint, staged bigint, existing bigint, plac
 def has_rows(mapping: TableMapping) -> sql.Composed:
     """Returns a query: whether the target table has any row with which a staged row may pair; number of staged rows."""
     # A merge by key sees other offices' rows too, whose keys are taken.
-    rows = mapping.in_office("t") if not mapping.pairs_by_key else sql.SQL("TRUE")
+    rows = sql.SQL("TRUE") if mapping.pairs_by_key else mapping.in_office("t")
     return sql.SQL("""\
 SELECT found.rows, CASE WHEN found.rows THEN 0 ELSE (SELECT count(*) FROM {staging}) END
 FROM (SELECT EXISTS (SELECT FROM {target} AS t WHERE {rows} AND {merge_filter}) AS rows) AS found""").format(

@@ -54,7 +54,7 @@ class ExtraColumn:
 
 
 class Direction(enum.Enum):
-    """Which database is the source."""
+    """The direction of a sync."""
 
     FORWARD = "from desktop to mobile"
     REVERSE = "from mobile to desktop"
@@ -107,7 +107,7 @@ class TableMapping:
 
     @property
     def is_forward(self) -> bool:
-        """Whether the desktop is the source."""
+        """Returns whether rows go from the desktop to mobile."""
         return self.direction is Direction.FORWARD
 
     @property
@@ -117,7 +117,7 @@ class TableMapping:
 
     @property
     def pairs_by_key(self) -> bool:
-        """Whether a row of the source replaces the target's row with the same key."""
+        """Returns whether rows are paired by the key, and a pair that differs is updated."""
         return self.is_forward and self.spec.strategy is Strategy.UPSERT
 
     @property

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from powerca_sync.engine.mapping.resolution import Resolution, ResolvedSpec, Route, Unchecked
 from powerca_sync.engine.mapping.table_pair import TablePair, left_out_columns, resolve_key, why_unused
+from powerca_sync.engine.mapping.tenancy import defining_offices
 from powerca_sync.engine.postgres import Table
 from powerca_sync.specs import Lookup, Reference, Strategy, TableSpec
 
@@ -47,7 +48,7 @@ class _Resolver:
         self.sources = sources
         self.by_name = {spec.mobile: spec for spec in specs}
         self.resolved: dict[str, ResolvedSpec] = {}
-        self.offices = next((spec for spec in specs if spec.defines_offices), None)
+        self.offices = defining_offices(specs)
 
     def resolve(self, spec: TableSpec) -> ResolvedSpec:
         if spec.mobile not in self.resolved:

@@ -128,7 +128,7 @@ def read_office(source: Cursor, specs: Sequence[TableSpec], identity: str, table
     `specs` are resolved; `tables` are the source's by name, that of the organisations among them if it exists. The
     organisations are None if no spec defines them; the office is `unlisted` if the source lacks their table or its key.
     """
-    spec = _defining_offices(specs)
+    spec = defining_offices(specs)
     if spec is None:
         return Office(identity=identity, orgs=None)
     if spec.desktop not in tables or tables[spec.desktop].column(spec.key[0]) is None:
@@ -160,7 +160,7 @@ def cast_organisations(
 
 def organisations_query(office: Office, specs: Sequence[TableSpec], tables: Mapping[str, Table]) -> sql.Composed:
     """A query that casts the organisations to the target's type: `01` and `1` are equal numbers."""
-    spec = _defining_offices(specs)
+    spec = defining_offices(specs)
     there = tables.get(spec.mobile) if spec else None
     if spec is None or office.orgs is None or there is None or there.column(spec.key[0]) is None:
         return sql.SQL("SELECT o FROM unnest({}::text[]) AS o ORDER BY 1").format(list(office.claims))
@@ -177,7 +177,7 @@ def explain_cast_errors(specs: Sequence[TableSpec]) -> Iterator[None]:
     try:
         yield
     except psycopg.DataError as exc:
-        spec = _defining_offices(specs)
+        spec = defining_offices(specs)
         where = spec and f"{spec.mobile}.{spec.key[0]}"
         raise SchemaMismatchError(
             f"An organisation of the source does not fit `{where}` at the target: "
@@ -185,14 +185,15 @@ def explain_cast_errors(specs: Sequence[TableSpec]) -> Iterator[None]:
         ) from exc
 
 
-def _defining_offices(specs: Sequence[TableSpec]) -> TableSpec | None:
+def defining_offices(specs: Sequence[TableSpec]) -> TableSpec | None:
+    """Returns the spec of the table of organisations; None without one."""
     return next((spec for spec in specs if spec.defines_offices), None)
 
 
 def spec_of_table(name: tuple[str, str], specs: Sequence[TableSpec], tables: Mapping[str, Table]) -> TableSpec | None:
     """Returns the spec of the target table of that schema and name; None if it is not synced."""
-    found = (spec for spec in specs if spec.mobile in tables and tables[spec.mobile].is_named(*name))
-    return next(found, None)
+    known = ((spec, tables[spec.mobile]) for spec in specs if spec.mobile in tables)
+    return next((spec for spec, table in known if (table.schema, table.name) == name), None)
 
 
 def office_reference(spec: TableSpec, specs: Sequence[TableSpec]) -> Reference | None:

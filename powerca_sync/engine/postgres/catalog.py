@@ -120,10 +120,6 @@ class Table:
         """Schema and name, quoted."""
         return sql.Identifier(self.schema, self.name)
 
-    def is_named(self, schema: str, name: str) -> bool:
-        """Returns whether these are its schema and name."""
-        return (self.schema, self.name) == (schema, name)
-
     def column(self, name: str) -> Column | None:
         """Returns the column of that name, or None."""
         return next((column for column in self.columns if column.name == name), None)

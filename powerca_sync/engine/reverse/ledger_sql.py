@@ -131,7 +131,7 @@ def find_entries(mapping: TableMapping) -> sql.Composed:
     """
     columns = compared_columns(mapping)
     whole = [sql.SQL("{} IS NOT NULL").format(sql.Identifier("l", name)) for name in mapping.key_names]
-    # A table may have no such column: only those that either database fills itself.
+    # The list of columns may be empty: some tables have nothing but stamps in common.
     images = COMMA.join(
         [
             sql.SQL('p.id AS "e:id", p.gone_at IS NOT NULL AS "e:gone"'),

@@ -1,4 +1,4 @@
-"""Connections to desktops are kept from one tick to the next, and are in nobody's way."""
+"""A connection to a desktop stays open from one tick to the next, and does not block a restore."""
 
 import time
 from collections.abc import Iterator
